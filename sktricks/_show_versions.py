@@ -1,0 +1,70 @@
+"""What a bug report needs: the system, the versions, and what torch finds to compute on."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+REQUIRED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "safetensors", "tqdm", "lazy_loader")
+OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transformers", "skops")
+
+
+def show_versions():
+    """Print the system, the versions of all that sktricks can use, and the devices that torch finds.
+
+    The versions are read from the packages' metadata, so nothing but torch is imported, and a package that is installed
+    but broken still shows its version.
+
+    Examples
+    --------
+    >>> from sktricks import show_versions
+    >>> show_versions()
+    System:
+          python: 3...
+      executable: ...
+         machine: ...
+    <BLANKLINE>
+    Python dependencies:
+        sktricks: ...
+           numpy: ...
+    """
+    sections = {
+        "System": system(),
+        "Python dependencies": {name: installed(name) for name in ("sktricks", *REQUIRED)},
+        "Optional dependencies": {name: installed(name) for name in OPTIONAL},
+        "Devices": devices(),
+    }
+    for title, lines in sections.items():
+        print(f"\n{title}:")
+        for name, value in lines.items():
+            print(f"{name:>14}: {value}")
+
+
+def system():
+    """Python, where it lies, and the machine."""
+    return {
+        "python": sys.version.replace("\n", " "),
+        "executable": sys.executable,
+        "machine": platform.platform(),
+    }
+
+
+def installed(name):
+    """The version in the metadata of a distribution, or ``"not installed"``."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def devices():
+    """The devices that torch can use, or why torch does not import."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a broken install is what such a report is often about
+        return {"torch": f"cannot be imported: {error}"}
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    return {
+        "CPU threads": torch.get_num_threads(),
+        "CUDA": f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if cuda else "not available",
+        "MPS": "available" if mps else "not available",
+    }

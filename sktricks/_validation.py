@@ -1,0 +1,200 @@
+"""Images or rows in, one canonical form out.
+
+The canonical form of images is ``(n, height, width, channels)``, a view of what the user gave wherever numpy can make one.
+:func:`check_X` validates X as scikit-learn does and describes it by a :class:`Layout`; :meth:`Layout.to_images` makes the
+canonical form and :meth:`Layout.restore` brings a result back to the layout that came in.
+"""
+
+import warnings
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+
+class ImageShapeWarning(UserWarning):
+    """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
+
+
+class NoPretrainedBackboneWarning(UserWarning):
+    """A fine-tuned net got a table, for which no pretrained backbone exists."""
+
+
+class SlowFitWarning(UserWarning):
+    """A silent fit will take minutes."""
+
+
+class TrainingInterruptedWarning(UserWarning):
+    """A fit was ended by the user; the net keeps the epochs so far."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How X came: ``ndim`` 2, 3 or 4, and ``image_shape`` (height, width, channels), None for a table."""
+
+    ndim: int
+    image_shape: tuple | None
+    n_features: int
+
+    def to_images(self, X):
+        """``(n, height, width, channels)``; a table is a signal of one channel, ``(n, 1, features, 1)``."""
+        return X.reshape(len(X), *(self.image_shape or (1, self.n_features, 1)))
+
+    def restore(self, images):
+        """Canonical images in the layout of X; the height and width may have changed."""
+        if self.ndim == 2:
+            return images.reshape(len(images), -1)
+        return images[..., 0] if self.ndim == 3 else images
+
+
+def check_image_shape(image_shape):
+    """``image_shape`` as (height, width, channels), whatever of (H, W) and (H, W, C) was given."""
+    expected = "a pair (height, width) or a triple (height, width, channels) of integers"
+    try:
+        shape = tuple(image_shape)
+    except TypeError:
+        raise ValueError(f"image_shape must be {expected}, got {image_shape!r}") from None
+    if len(shape) not in (2, 3) or not all(isinstance(side, Integral) for side in shape):
+        raise ValueError(f"image_shape must be {expected}, got {image_shape!r}")
+    height, width, channels = (int(side) for side in (*shape, 1)[:3])
+    if height < 2 or width < 2 or channels < 1:
+        raise ValueError(
+            f"image_shape needs a height and a width of at least 2 and at least 1 channel, got {image_shape!r}"
+        )
+    return height, width, channels
+
+
+def find_layout(shape, image_shape=None):
+    """The :class:`Layout` of an X of this shape, or an error that says what does not fit."""
+    if image_shape is not None:
+        image_shape = check_image_shape(image_shape)
+    if len(shape) == 2:
+        if image_shape is not None and np.prod(image_shape) != shape[1]:
+            plain = image_shape[:2] if image_shape[2] == 1 else image_shape
+            raise ValueError(f"image_shape={plain} needs {np.prod(image_shape)} columns, X has {shape[1]}")
+        return Layout(2, image_shape, shape[1])
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            "X must be (n, features), (n, height, width) or (n, height, width, channels), "
+            f"got {len(shape)} dimensions: {tuple(shape)}"
+        )
+    found = (*shape[1:], 1)[:3]
+    if len(shape) == 3 and image_shape != found and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        raise ValueError(
+            f"X of shape {tuple(shape)} looks like one colour image. Pass a batch of images, "
+            "(n, height, width, channels): X[None] makes a batch of one"
+        )
+    if min(found[:2]) < 2 or found[2] < 1:
+        raise ValueError(f"X needs images with a height and a width of at least 2, got {tuple(shape)}")
+    if image_shape is not None and image_shape != found:
+        raise ValueError(f"image_shape={image_shape} does not fit X, whose images are {found}")
+    return Layout(len(shape), found, int(np.prod(found)))
+
+
+def check_X(estimator, X, *, reset, image_shape=None, dtype="numeric", warn=False, ensure_min_samples=1):
+    """Validate X as scikit-learn does, images included.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets ``n_features_in_`` (of images height x width x channels), ``feature_names_in_`` and ``image_shape_`` when
+        ``reset``, and is compared with them otherwise.
+    X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+    reset : bool
+        True in ``fit``, False afterwards.
+    image_shape : tuple or None
+        How rows are to be read.
+    dtype : as in :func:`sklearn.utils.check_array`
+    warn : bool
+        Warn with :class:`ImageShapeWarning` where rows come without ``image_shape``.
+    ensure_min_samples : int
+
+    Returns
+    -------
+    X : ndarray
+    layout : Layout
+    """
+    array = check_array(
+        X,
+        dtype=dtype,
+        allow_nd=True,
+        ensure_min_samples=ensure_min_samples,
+        estimator=estimator,
+        input_name="X",
+    )
+    rows = X if array.ndim == 2 else array.reshape(len(array), -1)  # of a DataFrame the names are wanted
+    if not reset:
+        validate_data(estimator, rows, reset=False, skip_check_array=True)
+    layout = find_layout(array.shape, image_shape)
+    if reset:
+        validate_data(estimator, rows, reset=True, skip_check_array=True)
+        estimator.image_shape_ = layout.image_shape
+        if warn and layout.image_shape is None:
+            warn_of_rows(estimator, layout.n_features)
+    elif estimator.image_shape_ != layout.image_shape:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on images of shape {estimator.image_shape_}, "
+            f"X has {layout.image_shape or f'rows of {layout.n_features} columns'}"
+        )
+    return array, layout
+
+
+def warn_of_rows(estimator, n_features):
+    """Say that rows came without ``image_shape``, with a guess where the columns make a square."""
+    sides = [(channels, round((n_features / channels) ** 0.5)) for channels in (1, 3)]
+    guesses = [
+        f"({side}, {side})" if channels == 1 else f"({side}, {side}, 3)"
+        for channels, side in sides
+        if side > 1 and side * side * channels == n_features
+    ]
+    hint = f"; if the rows are square images, image_shape={guesses[0]}" if guesses else ""
+    warnings.warn(
+        f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape, "
+        f"and reads each as a signal{hint}",
+        ImageShapeWarning,
+        stacklevel=4,
+    )
+
+
+def check_value_range(value_range, X=None):
+    """``value_range`` as two floats; None is told from X: its dtype, and of floats the values."""
+    if value_range is None:
+        return guess_value_range(X)
+    try:
+        low, high = value_range
+        valid = isinstance(low, Real) and isinstance(high, Real) and np.isfinite([low, high]).all() and low < high
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise ValueError(f"value_range must be None or a pair (low, high) with low < high, got {value_range!r}")
+    return float(low), float(high)
+
+
+def guess_value_range(X):
+    """(0, 255) of integers; of floats (0, 1) or (0, 255) if they lie in it, else their extremes."""
+    if not np.issubdtype(X.dtype, np.floating):
+        return 0.0, 255.0
+    low, high = float(X.min()), float(X.max())
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    if low >= 0 and 16 < high <= 255:
+        return 0.0, 255.0
+    return low, high if high > low else low + 1.0
+
+
+def check_weights(sample_weight, n_rows):
+    """``sample_weight`` as (n_rows,) float64, None as it is; negative and all-zero weights are errors."""
+    if sample_weight is None:
+        return None
+    weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, allow_nd=True, input_name="sample_weight")
+    if weight.ndim == 0:
+        weight = np.full(n_rows, weight.item())
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight must be 1D, one value a row: expected shape ({n_rows},), got {weight.shape}")
+    if weight.min() < 0:
+        raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
+    if not weight.any():
+        raise ValueError("sample_weight must have a positive value, got zeros only")
+    return weight

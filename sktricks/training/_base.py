@@ -1,0 +1,207 @@
+"""What all nets share: from arrays to a trained skorch net and back.
+
+A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and keeps it as ``net_``. torch and
+skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from .._validation import check_value_range, check_weights, check_X
+from ._params import NetParamsMixin, copy_callbacks
+
+PREDICT_ROWS = 1024  # rows a batch at prediction, so that memory is bounded
+
+
+class BaseNet(NetParamsMixin, BaseEstimator):
+    """The common part of all nets.
+
+    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``) and what is trained
+    (``_read_inputs``, ``_make_module``, ``_make_preparation``).
+    """
+
+    _parameter_constraints: dict = {
+        "image_shape": ["array-like", None],
+        "value_range": ["array-like", None],
+        "augmenter": [HasMethods("augment"), None],
+        "loss": [str, callable],
+        "optimizer": [StrOptions({"adamw", "adam", "sgd", "rmsprop"}), callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "schedule": [StrOptions({"warmup-cosine", "constant"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), HasMethods("split")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "callbacks": [list, tuple, None],
+        "net_params": [dict, None],
+        "device": "no_validation",  # torch knows its devices best
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    # -- fitting -----------------------------------------------------------------------------------------------------
+
+    def _fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        fresh = not (self.warm_start and hasattr(self, "net_"))
+        X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, ensure_min_samples=2)
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together, but one of them is None")
+        valid = None
+        if X_val is not None:
+            valid = self._check_rows(X_val, y_val, None, fresh=False)[:2]
+        elif self.early_stopping:
+            train, held_out = self._split(X, y)
+            valid = X[held_out], y[held_out]
+            X, y, weight = X[train], y[train], None if weight is None else weight[train]
+        return self._train(X, y, weight, valid, fresh=fresh, epochs=self.max_epochs, schedule=self.schedule)
+
+    def _partial_fit(self, X, y, sample_weight=None, classes=None):
+        fresh = not hasattr(self, "net_")
+        X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, classes=classes)
+        return self._train(X, y, weight, None, fresh=fresh, epochs=1, schedule="constant")
+
+    def _check_rows(self, X, y, sample_weight, *, fresh, classes=None, ensure_min_samples=1):
+        """Canonical X, encoded y and a weight a row (None where all count the same)."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X, layout = self._check_X(X, reset=fresh, ensure_min_samples=ensure_min_samples)
+        if fresh and layout.image_shape:
+            self.value_range_ = check_value_range(self.value_range, X)
+        y, class_weight = self._check_y(y, fresh=fresh, classes=classes)
+        check_consistent_length(X, y)
+        weight = check_weights(sample_weight, len(X))
+        if class_weight is not None:
+            weight = class_weight if weight is None else weight * class_weight
+        return X, y, weight
+
+    def _check_X(self, X, *, reset, ensure_min_samples=1):
+        """X as a table, or as images (n, height, width, channels)."""
+        X, layout = check_X(self, X, reset=reset, image_shape=self.image_shape, ensure_min_samples=ensure_min_samples)
+        return (layout.to_images(X) if layout.image_shape else X), layout
+
+    def _split(self, X, y):
+        """The numbers of the rows to train on and of those to validate on."""
+        if hasattr(self.validation_fraction, "split"):
+            return next(iter(self.validation_fraction.split(X, y)))
+        return train_test_split(
+            np.arange(len(X)),
+            test_size=self.validation_fraction,
+            stratify=y if y.dtype == np.int64 else None,
+            random_state=check_random_state(self.random_state),
+        )
+
+    def _train(self, X, y, weight, valid, *, fresh, epochs, schedule):
+        from ._skorch import own_randomness, run_epochs, set_up_training
+
+        if weight is not None:
+            X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+            weight = weight / weight.mean()
+        if fresh:
+            self._learn_targets(y, weight)
+            self.n_iter_ = 0
+            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
+            self._choose_device(X)
+        seed = (self._seed + self.n_iter_) % 2**31
+        with own_randomness(seed, self._device):
+            dataset = self._make_dataset(X, y, weight, fresh=fresh)
+            if fresh:
+                self.net_ = self._make_net(dataset)
+            self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
+            valid = None if valid is None else self._make_dataset(*valid, None)
+            set_up_training(
+                self.net_,
+                n_rows=len(dataset),
+                epochs=epochs,
+                seed=seed,
+                schedule=schedule,
+                clip_norm=self.clip_norm,
+                patience=self.n_iter_no_change if valid is not None and self.early_stopping else None,
+                verbose=self.verbose,
+            )
+            self.n_iter_ += run_epochs(self.net_, dataset, valid, epochs)
+        return self
+
+    def _choose_device(self, X):
+        from ._inputs import pick_device, table_dtype
+
+        self._device = pick_device(self.device, images=X.ndim == 4)
+        self._dtype = table_dtype(np.float32 if X.ndim == 4 else X.dtype, self._device)
+
+    def _make_dataset(self, X, y, weight, *, fresh=False):
+        """Tensors of some rows."""
+        from ._inputs import as_tensor
+        from ._loader import ArrayDataset
+
+        x = self._read_inputs(X, fresh=fresh)
+        y = as_tensor(self._scale_targets(y), None if y.dtype == np.int64 else self._dtype)
+        return ArrayDataset(x, y, None if weight is None else as_tensor(weight, self._dtype))
+
+    def _read_inputs(self, X, *, fresh=False):
+        """The tensor from which batches are taken: a table, or canonical images."""
+        from ._inputs import as_tensor, images_to_tensor
+
+        if fresh and self.augmenter is not None:
+            self.augmenter._check_images(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))
+        return images_to_tensor(X) if X.ndim == 4 else as_tensor(X, self._dtype)
+
+    def _make_preparation(self, seed):
+        """What happens to a batch on its way to the net, in training and at prediction."""
+        from ._inputs import prepare_images, prepare_table
+
+        if self.image_shape_ is None and self.augmenter is None:
+            return None, None
+        rng = self._augmenter_rng(seed)
+        if self.image_shape_ is None:
+            return prepare_table(self.augmenter, rng), prepare_table(self.augmenter)
+        return prepare_images(self.value_range_, self.augmenter, rng), prepare_images(self.value_range_, self.augmenter)
+
+    def _augmenter_rng(self, seed):
+        """A generator for the draws: the augmenter's own, if it has one, else one that follows the net's seed."""
+        own = getattr(self.augmenter, "random_state", None)
+        return np.random.default_rng(seed if own is None else check_random_state(own).randint(2**31 - 1))
+
+    def _make_net(self, dataset):
+        """A new skorch net, initialised, for the rows of ``dataset``."""
+        from ._skorch import make_loss, make_net
+
+        module_params, params = self._split_net_params()
+        loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
+        return make_net(
+            self._make_module(dataset, module_params).to(self._dtype),
+            make_loss(loss, getattr(self, "label_smoothing", 0.0)),
+            self.optimizer,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            device=self._device,
+            callbacks=copy_callbacks(self.callbacks),
+            params=params,
+        )
+
+    # -- predicting --------------------------------------------------------------------------------------------------
+
+    def _outputs(self, X):
+        """What the module says to each row: logits or values, (n, outputs) in float."""
+        from ._skorch import predict_rows
+
+        check_is_fitted(self)
+        X, _ = self._check_X(X, reset=False)
+        return predict_rows(self.net_, self._read_inputs(X), PREDICT_ROWS)

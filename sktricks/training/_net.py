@@ -1,0 +1,256 @@
+"""NetClassifier and NetRegressor: any torch module as a scikit-learn estimator."""
+
+from copy import deepcopy
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ._base import BaseNet
+from ._targets import ClassifierNetMixin, RegressorNetMixin
+
+
+class TableOrImageNet(BaseNet):
+    """Builds a module of the user's, or the default one, and trains all of it."""
+
+    _parameter_constraints: dict = {**BaseNet._parameter_constraints, "module": [str, callable]}
+
+    def _make_module(self, dataset, params):
+        from torch import nn
+
+        from ._modules import ResidualMLP, accepted
+
+        module = ResidualMLP if isinstance(self.module, str) else self.module
+        if isinstance(self.module, str) and self.module != "mlp":
+            raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {self.module!r}")
+        if isinstance(module, nn.Module):
+            if params:
+                names = ", ".join(f"module__{name}" for name in params)
+                raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
+            return deepcopy(module)
+        offered = {"n_features": self.n_features_in_, "n_outputs": self._n_outputs}
+        built = module(**{**accepted(module, **offered), **params})
+        if isinstance(built, ResidualMLP):
+            x, _ = (dataset.x, None) if self.image_shape_ is None else self._make_preparation(0)[1](dataset.x, None)
+            built.standardize.learn(x.flatten(1), dataset.weight)
+        return built
+
+
+class NetClassifier(ClassifierNetMixin, TableOrImageNet):
+    """A neural net as a classifier.
+
+    Parameters
+    ----------
+    module : "mlp", module class, factory or torch.nn.Module, default="mlp"
+        ``"mlp"`` is a residual multilayer perceptron with its inputs standardised (Gorishniy et al. 2021), of width 128
+        and depth 2; ``net_params=dict(module__width=256)`` changes that. A class or factory is called with
+        ``n_features`` and ``n_outputs`` where its signature takes them; an instance is copied, never changed.
+        The module gets tables in their own float dtype, images as float32 (n, channels, height, width) in 0..1, and
+        returns logits.
+    image_shape : tuple, default=None
+        (height, width) or (height, width, channels) of images that come as rows. None: rows are a table.
+    value_range : tuple of float, default=None
+        The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
+        pixels lie in it, else their extremes.
+    augmenter : augmenter, default=None
+        Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+    loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
+        ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
+    optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
+        Its other parameters go through ``net_params``, such as ``optimizer__momentum``.
+    lr : float, default=2e-3
+        The learning rate, the highest of the schedule.
+    weight_decay : float, default=1e-2
+    clip_norm : float, default=None
+        The largest norm of the gradient.
+    schedule : {"warmup-cosine", "constant"}, default="warmup-cosine"
+        Of the learning rate over the updates of one ``fit`` (Loshchilov & Hutter 2017).
+    label_smoothing : float, default=0.0
+        The share of the target that is spread over all classes (Szegedy et al. 2016).
+    max_epochs : int, default=100
+    batch_size : int, default=128
+        Rows an update.
+    class_weight : dict, "balanced" or None, default=None
+        What the rows of a class count, as in scikit-learn.
+    early_stopping : bool, default=False
+        Hold some rows out, stop when their loss no longer falls, and take the weights back from when it was lowest.
+    validation_fraction : float or splitter, default=0.1
+        The share of rows that ``early_stopping`` holds out, or a splitter whose first split says which.
+    n_iter_no_change : int, default=10
+        The number of epochs without a better validation loss after which ``early_stopping`` stops.
+    callbacks : list, default=None
+        skorch callbacks, or pairs of a name and one; they are copied.
+    net_params : dict, default=None
+        Any other parameter of skorch's net: ``module__width``, ``optimizer__betas``, ``iterator_train__...``,
+        ``callbacks__<name>__...``, ``compile``. Its keys can be searched like parameters.
+    device : str or torch.device, default="auto"
+        ``"auto"`` is the CPU for tables, and for images CUDA, then MPS, where there is one.
+    warm_start : bool, default=False
+        Go on from the net of the previous ``fit``.
+    verbose : int, default=0
+        1 shows a progress bar.
+    random_state : int, RandomState instance or None, default=None
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    classes_ : ndarray of shape (n_classes,)
+    n_iter_ : int
+        Whole epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X came with names.
+    image_shape_ : tuple or None
+        (height, width, channels) of the images, None for a table.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(max_epochs=30, random_state=0).fit(X, y)
+    >>> bool(net.score(X, y) > 0.9)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **TableOrImageNet._parameter_constraints,
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        module="mlp",
+        *,
+        image_shape=None,
+        value_range=None,
+        augmenter=None,
+        loss="auto",
+        optimizer="adamw",
+        lr=2e-3,
+        weight_decay=1e-2,
+        clip_norm=None,
+        schedule="warmup-cosine",
+        label_smoothing=0.0,
+        max_epochs=100,
+        batch_size=128,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        callbacks=None,
+        net_params=None,
+        device="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.module = module
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.augmenter = augmenter
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.schedule = schedule
+        self.label_smoothing = label_smoothing
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+
+class NetRegressor(RegressorNetMixin, TableOrImageNet):
+    """A neural net as a regressor, of one output or several.
+
+    Parameters
+    ----------
+    module, image_shape, value_range, augmenter, optimizer, lr, weight_decay, clip_norm, schedule
+        As in :class:`NetClassifier`.
+    loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
+        ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
+        y as it is.
+    max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device
+        As in :class:`NetClassifier`.
+    warm_start, verbose, random_state
+        As in :class:`NetClassifier`.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    n_iter_ : int
+        Whole epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X came with names.
+    image_shape_ : tuple or None
+        (height, width, channels) of the images, None for a table.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sktricks import NetRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = NetRegressor(max_epochs=20, random_state=0).fit(X, y)
+    >>> bool(net.score(X, y) > 0.4)
+    True
+    """
+
+    def __init__(
+        self,
+        module="mlp",
+        *,
+        image_shape=None,
+        value_range=None,
+        augmenter=None,
+        loss="auto",
+        optimizer="adamw",
+        lr=2e-3,
+        weight_decay=1e-2,
+        clip_norm=None,
+        schedule="warmup-cosine",
+        max_epochs=100,
+        batch_size=128,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        callbacks=None,
+        net_params=None,
+        device="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.module = module
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.augmenter = augmenter
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.schedule = schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state

@@ -1,0 +1,64 @@
+"""skorch's own parameters behind one dict, searchable like any other; callbacks, checked and copied."""
+
+from copy import deepcopy
+
+PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
+# What a named knob sets, or what the estimator itself hands to skorch.
+TAKEN = {
+    "module": "module",
+    "criterion": "loss",
+    "optimizer": "optimizer",
+    "lr": "lr",
+    "optimizer__lr": "lr",
+    "optimizer__weight_decay": "weight_decay",
+    "criterion__label_smoothing": "label_smoothing",
+    "max_epochs": "max_epochs",
+    "batch_size": "batch_size",
+    "iterator_train__batch_size": "batch_size",
+    "callbacks": "callbacks",
+    "device": "device",
+    "verbose": "verbose",
+    "warm_start": "warm_start",
+    "train_split": "validation_fraction",
+}
+
+
+class NetParamsMixin:
+    """``get_params`` and ``set_params`` that reach into the dict ``net_params``.
+
+    ``set_params(module__width=64)`` replaces the dict by an updated copy, so that clones never share one.
+    """
+
+    def get_params(self, deep=True):
+        params = super().get_params(deep=deep)
+        return {**self.net_params, **params} if deep and isinstance(self.net_params, dict) else params
+
+    def set_params(self, **params):
+        inner = {name: params.pop(name) for name in list(params) if name.partition("__")[0] in PREFIXES and "__" in name}
+        super().set_params(**params)
+        if inner:
+            self.net_params = {**(self.net_params or {}), **inner}
+        return self
+
+    def _split_net_params(self):
+        """Copies of those of ``net_params`` that are for the module, and of the rest, which are for skorch."""
+        params = deepcopy(self.net_params or {})
+        for name in params:
+            if name in TAKEN:
+                raise ValueError(f"net_params has {name!r}, which is set by the parameter {TAKEN[name]}: use that")
+        module = {name.removeprefix("module__"): params.pop(name) for name in list(params) if name.startswith("module__")}
+        return module, params
+
+
+def copy_callbacks(callbacks):
+    """Deep copies of the user's callbacks, since skorch changes those that it is given."""
+    from skorch.callbacks import Callback
+
+    for item in callbacks or []:
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) else item
+        if not (isinstance(callback, Callback) or (isinstance(callback, type) and issubclass(callback, Callback))):
+            raise TypeError(
+                "callbacks must hold skorch callbacks, or pairs of a name and a callback, "
+                f"got {item!r} of type {type(item).__name__}"
+            )
+    return deepcopy(list(callbacks or []))

@@ -1,0 +1,203 @@
+"""The skorch net inside: rows with weights, batches prepared on their way, nothing printed."""
+
+import time
+import warnings
+from contextlib import contextmanager
+from copy import deepcopy
+
+import skorch
+import torch
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, PassthroughScoring
+from skorch.helper import predefined_split
+from tqdm.auto import tqdm
+
+from .._validation import SlowFitWarning, TrainingInterruptedWarning
+from ._loader import BatchLoader, batch_bounds
+from ._modules import accepted
+from ._schedule import make_schedule
+
+LOSSES = {
+    "cross_entropy": torch.nn.CrossEntropyLoss,
+    "bce": torch.nn.BCEWithLogitsLoss,
+    "squared_error": torch.nn.MSELoss,
+    "absolute_error": torch.nn.L1Loss,
+    "huber": torch.nn.HuberLoss,
+}
+OPTIMIZERS = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+SLOW = 120  # seconds
+
+
+class InnerNet(skorch.NeuralNet):
+    """A skorch net over :class:`~sktricks.training._loader.ArrayDataset`.
+
+    ``prepare_train_`` and ``prepare_valid_`` are called with the x and y of each batch before the module sees them.
+    """
+
+    prepare_train_ = prepare_valid_ = None
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("train_loss", PassthroughScoring("train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring("valid_loss")),
+        ]
+
+    def train_step(self, batch, **fit_params):
+        return super().train_step(self._prepared(batch, self.prepare_train_), **fit_params)
+
+    def validation_step(self, batch, **fit_params):
+        return super().validation_step(self._prepared(batch, self.prepare_valid_), **fit_params)
+
+    def _prepared(self, batch, prepare):
+        inputs, y = batch
+        x, y = (inputs["x"], y) if prepare is None else prepare(inputs["x"], y)
+        return {**inputs, "x": x.to(self.device)}, y.to(self.device)
+
+    def infer(self, x, **fit_params):
+        y = self.module_(x["x"], **fit_params)
+        return y.unsqueeze(1) if y.ndim == 1 else y
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        loss, weight = self.criterion_(y_pred, y_true), X.get("weight")
+        if loss.ndim == 0:
+            if weight is not None:
+                raise ValueError("loss must give one value a row where rows have weights, got one for the whole batch")
+            return loss
+        loss = loss.flatten(1).mean(1) if loss.ndim > 1 else loss
+        return loss.mean() if weight is None else (loss * weight.to(loss.device)).mean()
+
+
+def make_loss(loss, label_smoothing=0.0):
+    """A loss with one value a row, from a name, a class, an instance (copied) or a function."""
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be 'auto', one of {sorted(LOSSES)} or a torch loss, got {loss!r}")
+        loss = LOSSES[loss]
+    if isinstance(loss, type):
+        return loss(**accepted(loss, reduction="none", label_smoothing=label_smoothing))
+    loss = deepcopy(loss)
+    if hasattr(loss, "reduction"):
+        loss.reduction = "none"
+    return loss
+
+
+def make_net(module, loss, optimizer, *, lr, weight_decay, batch_size, device, callbacks, params):
+    """An initialised net; ``params`` are skorch's own."""
+    optimizer = OPTIMIZERS.get(optimizer, optimizer)
+    decay = accepted(optimizer, weight_decay=weight_decay)
+    settings = {f"optimizer__{name}": value for name, value in decay.items()}
+    settings |= {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
+    net = InnerNet(
+        module,
+        criterion=loss,
+        optimizer=optimizer,
+        lr=lr,
+        batch_size=batch_size,
+        device=device,
+        callbacks=callbacks,
+        train_split=None,
+        verbose=0,
+        **{**settings, **params},
+    )
+    return net.initialize()
+
+
+def set_up_training(net, *, n_rows, epochs, seed, schedule, clip_norm, patience, verbose):
+    """Give an initialised net the callbacks and the order of rows of one training; ``patience`` None never stops."""
+    if net.iterator_train is BatchLoader:
+        net.iterator_train__seed = seed
+    for group in net.optimizer_.param_groups:  # an earlier schedule left its last, small learning rate
+        group["lr"] = group.get("initial_lr", group["lr"])
+    own = {
+        "own_progress": EpochProgress(epochs, show=bool(verbose)),
+        "own_schedule": make_schedule(schedule, epochs * len(batch_bounds(n_rows, net.batch_size))),
+        "own_clipping": None if clip_norm is None else GradientNormClipping(clip_norm),
+        "own_stopping": None if patience is None else EarlyStopping(patience=patience, load_best=True),
+    }
+    users = [(name, callback) for name, callback in net.callbacks_ if name not in own]
+    net.callbacks_ = users + [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
+
+
+def run_epochs(net, train, valid, epochs):
+    """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
+    before = len(net.history)
+    net.train_split = None if valid is None else predefined_split(valid)
+    interrupted = False
+    net.notify("on_train_begin", X=train, y=None)
+    try:
+        net.fit_loop(train, epochs=epochs)
+    except KeyboardInterrupt:  # which is also how skorch's EarlyStopping ends a training
+        interrupted = not any(
+            isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+            for _, callback in net.callbacks_
+        )
+    net.notify("on_train_end", X=train, y=None)
+    net.train_split = None  # it holds the validation rows
+    n_epochs = sum("train_loss" in epoch for epoch in net.history[before:])
+    if interrupted:
+        warnings.warn(
+            f"fit was interrupted after {n_epochs} of {epochs} epochs; the net keeps what it had learned",
+            TrainingInterruptedWarning,
+            stacklevel=2,
+        )
+    return n_epochs
+
+
+@torch.inference_mode()
+def predict_rows(net, x, batch_size):
+    """The module's outputs for the rows of ``x``, batch by batch."""
+    net.module_.eval()
+    outputs = []
+    for part in x.split(batch_size):
+        part = part if net.prepare_valid_ is None else net.prepare_valid_(part, None)[0]
+        outputs.append(net.infer({"x": part.to(net.device)}).cpu())
+    return torch.cat(outputs)
+
+
+@contextmanager
+def own_randomness(seed, device):
+    """torch's global generators seeded inside, and as they were afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+class EpochProgress(Callback):
+    """A bar over the epochs, with the losses beside it; or one warning if a silent training will take long."""
+
+    def __init__(self, max_epochs, show):
+        self.max_epochs, self.show = max_epochs, show
+
+    def on_train_begin(self, net, **kwargs):
+        self.started_ = time.perf_counter()
+        self.n_epochs_ = 0
+        self.bar_ = tqdm(total=self.max_epochs, unit="epoch") if self.show else None
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_epochs_ += 1
+        if self.bar_ is not None:
+            epoch = net.history[-1]
+            losses = {name: f"{epoch[name]:.4g}" for name in ("train_loss", "valid_loss") if name in epoch}
+            self.bar_.set_postfix(losses, refresh=False)
+            self.bar_.update()
+        elif self.n_epochs_ == 1:
+            warn_if_slow((time.perf_counter() - self.started_) * self.max_epochs, self.max_epochs)
+
+    def on_train_end(self, net, **kwargs):
+        if self.bar_ is not None:
+            self.bar_.close()
+        self.bar_ = None
+
+
+def warn_if_slow(seconds, epochs):
+    if seconds > SLOW:
+        warnings.warn(
+            f"{epochs} epochs may take about {seconds / 60:.0f} minutes; verbose=1 shows the progress",
+            SlowFitWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,249 @@
+"""What y means: classes, several labels or probabilities for a classifier, values for a regressor."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
+SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
+
+
+class ClassifierNetMixin(ClassifierMixin):
+    """The classifier's side of a net: labels, several labels or class probabilities in, labels and probabilities out."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train the net.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            A table or images.
+        y : array-like of shape (n,) or (n, outputs)
+            Labels; 0/1 columns, one a label, if a row may have several; or class probabilities (floats that sum to 1).
+        sample_weight : array-like of shape (n,), default=None
+            What each row counts; rows of weight 0 are left out.
+        X_val, y_val : array-like, default=None
+            Rows to validate on, of the same kind. They are never augmented.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one more epoch on the given rows, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+        y : array-like of shape (n,) or (n, outputs)
+        classes : array-like of shape (n_classes,), default=None
+            All labels there are; needed at the first call unless y has them all.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def predict_proba(self, X):
+        """Probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            In the order of ``classes_``. Where rows have several labels, the probability of each, (n, labels).
+        """
+        logits = self._outputs(X)
+        return (logits.sigmoid() if self._kind == MULTILABEL else logits.softmax(1)).numpy()
+
+    def predict(self, X):
+        """The most probable class of each row; where rows have several labels, 0 or 1 for each.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, labels)
+        """
+        proba = self.predict_proba(X)
+        return (proba > 0.5).astype(int) if self._kind == MULTILABEL else self.classes_[proba.argmax(1)]
+
+    def _check_y(self, y, *, fresh, classes=None):
+        """y as the loss wants it, and what the class weights make each row count."""
+        kind, y = read_classification(y)
+        if fresh:
+            self._kind = kind
+            self.classes_ = find_classes(kind, y, classes, type(self).__name__)
+        elif kind != self._kind and not (self._kind == SOFT and kind == MULTILABEL):
+            raise ValueError(f"y has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets")
+        weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        if kind == CLASSES:
+            return encode_labels(y, self.classes_), weight
+        if y.shape[1] != len(self.classes_):
+            raise ValueError(f"y needs {len(self.classes_)} columns, one a class, got {y.shape[1]}")
+        y = y.astype(np.float64)
+        smooth = self.label_smoothing if kind == MULTILABEL else 0.0  # of classes torch's cross-entropy sees to it
+        return y * (1 - smooth) + smooth / 2, weight
+
+    def _learn_targets(self, y, weight):
+        if self._kind == CLASSES and len(np.unique(y)) < 2 and weight is not None:
+            label = self.classes_[y[0]]
+            raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two classes are needed")
+
+    def _scale_targets(self, y):
+        return y
+
+    def _default_loss(self):
+        return "bce" if self._kind == MULTILABEL else "cross_entropy"
+
+    @property
+    def _n_outputs(self):
+        return len(self.classes_)
+
+
+class RegressorNetMixin(RegressorMixin):
+    """The regressor's side of a net: one value a row or several. They are standardised inside, in the row weights' mean
+    and standard deviation, unless the loss is one of the user's."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train the net.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            A table or images.
+        y : array-like of shape (n,) or (n, outputs)
+            Values.
+        sample_weight : array-like of shape (n,), default=None
+            What each row counts; rows of weight 0 are left out.
+        X_val, y_val : array-like, default=None
+            Rows to validate on, of the same kind. They are never augmented.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one more epoch on the given rows, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+        y : array-like of shape (n,) or (n, outputs)
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X):
+        """The value or values of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, outputs)
+        """
+        values = self._outputs(X).numpy() * self._y_scale + self._y_mean
+        return values if self._several else values[:, 0]
+
+    def _check_y(self, y, *, fresh, classes=None):
+        y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
+        if fresh:
+            self._several = y.ndim == 2
+        if (y.ndim == 2) != self._several:
+            raise ValueError(f"y must have as many dimensions as in the first fit, got shape {y.shape}")
+        return y if y.ndim == 2 else y[:, None], None
+
+    def _learn_targets(self, y, weight):
+        """Remember mean and standard deviation of each output; 0 and 1 where the loss is not blind to them."""
+        self._y_mean, self._y_scale = np.zeros(y.shape[1]), np.ones(y.shape[1])
+        if isinstance(self.loss, str) and self.loss in SCALED_LOSSES:
+            self._y_mean = np.average(y, axis=0, weights=weight)
+            spread = np.sqrt(np.average((y - self._y_mean) ** 2, axis=0, weights=weight))
+            self._y_scale = np.where(spread > 1e-10 * (1 + np.abs(self._y_mean)), spread, 1.0)
+
+    def _scale_targets(self, y):
+        return (y - self._y_mean) / self._y_scale
+
+    def _default_loss(self):
+        return "squared_error"
+
+    @property
+    def _n_outputs(self):
+        return len(self._y_mean)
+
+
+def read_classification(y):
+    """The kind of y and y as an array."""
+    y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    kind = type_of_target(y, input_name="y")
+    if kind == "multilabel-indicator":
+        return MULTILABEL, y
+    if kind == "continuous-multioutput":
+        check_probabilities(y)
+        return SOFT, y
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    return CLASSES, y
+
+
+def find_classes(kind, y, classes, name):
+    """The classes, sorted: those given, else those in y; the numbers of the columns where y has columns."""
+    if kind != CLASSES:
+        return np.arange(y.shape[1])
+    found = np.unique(y if classes is None else classes)
+    if len(found) < 2:
+        raise ValueError(f"{name} needs at least two classes in y, got one class: {found[0]!r}")
+    return found
+
+
+def check_probabilities(y):
+    """An error unless each row of ``y`` is a distribution over classes."""
+    sums = y.sum(1)
+    if y.min() < 0 or np.abs(sums - 1).max() > 1e-4:
+        raise ValueError(
+            "y must hold labels, 0/1 columns of several labels, or class probabilities that are not negative and "
+            f"sum to 1 in each row; got numbers from {y.min():.3g} to {y.max():.3g} with sums from "
+            f"{sums.min():.3g} to {sums.max():.3g}"
+        )
+
+
+def encode_labels(y, classes):
+    """Labels as their places in ``classes``, int64; a label that is not there is an error."""
+    unseen = np.setdiff1d(y, classes)
+    if len(unseen):
+        raise ValueError(f"y has labels that are not among the classes {list(classes)}: {list(unseen)}")
+    return np.searchsorted(classes, y)
