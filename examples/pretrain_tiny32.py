@@ -111,7 +111,9 @@ def enlarge_glyphs(X, y, size=GLYPH):
         glyphs.append(np.zeros((size, size), np.uint8))
         glyphs[-1][top : top + shape[0], left : left + shape[1]] = ink.astype(np.uint8)
     X, n_classes = np.stack(glyphs), y.max() + 1
-    return np.concatenate([np.rot90(X, k, (1, 2)) for k in range(4)]), np.concatenate([y + k * n_classes for k in range(4)])
+    return np.concatenate([np.rot90(X, k, (1, 2)) for k in range(4)]), np.concatenate(
+        [y + k * n_classes for k in range(4)]
+    )
 
 
 # -- augmentation: whole batches of float tensors in 0..1, a draw per image ---------------------------------------------
@@ -230,7 +232,9 @@ def make_sources(args, n_workers):
 def one_cycle(step, n_steps, peak, warm_up=0.15):
     """Linear up to ``peak``, then a cosine down to nothing (Smith & Topin 2019)."""
     share = step / n_steps
-    return peak * (share / warm_up if share < warm_up else 0.5 + 0.5 * math.cos(math.pi * (share - warm_up) / (1 - warm_up)))
+    return peak * (
+        share / warm_up if share < warm_up else 0.5 + 0.5 * math.cos(math.pi * (share - warm_up) / (1 - warm_up))
+    )
 
 
 def accuracy(model, X, y, device):

@@ -1,7 +1,16 @@
 from ._show_versions import show_versions as show_versions
+from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._validation import ImageShapeWarning as ImageShapeWarning
 from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._validation import SlowFitWarning as SlowFitWarning
 from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
+from .transfer import FineTuneClassifier as FineTuneClassifier
+from .transfer import FineTuneRegressor as FineTuneRegressor
+from .transfer import FreezeLayers as FreezeLayers
+from .transfer import PretrainedFeatures as PretrainedFeatures
+from .transfer import freeze_layers as freeze_layers
+from .transfer import layer_table as layer_table
+from .transfer import list_backbones as list_backbones
+from .transfer import load_backbone as load_backbone

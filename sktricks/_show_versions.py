@@ -65,6 +65,6 @@ def devices():
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     return {
         "CPU threads": torch.get_num_threads(),
-        "CUDA": f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if cuda else "not available",
+        "CUDA": torch.cuda.get_device_name() if cuda else "not available",
         "MPS": "available" if mps else "not available",
     }

@@ -22,6 +22,10 @@ class NoPretrainedBackboneWarning(UserWarning):
     """A fine-tuned net got a table, for which no pretrained backbone exists."""
 
 
+class FrozenPrefixNotCachedWarning(UserWarning):
+    """Fresh augmentation makes a frozen backbone encode every row anew in every epoch."""
+
+
 class SlowFitWarning(UserWarning):
     """A silent fit will take minutes."""
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._validation import check_value_range, check_weights, check_X
 from ._params import NetParamsMixin, copy_callbacks
 
+SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 PREDICT_ROWS = 1024  # rows a batch at prediction, so that memory is bounded
 
 
@@ -71,7 +72,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             train, held_out = self._split(X, y)
             valid = X[held_out], y[held_out]
             X, y, weight = X[train], y[train], None if weight is None else weight[train]
-        return self._train(X, y, weight, valid, fresh=fresh, epochs=self.max_epochs, schedule=self.schedule)
+        return self._train(X, y, weight, valid, fresh=fresh, schedule=self.schedule)
 
     def _partial_fit(self, X, y, sample_weight=None, classes=None):
         fresh = not hasattr(self, "net_")
@@ -108,7 +109,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             random_state=check_random_state(self.random_state),
         )
 
-    def _train(self, X, y, weight, valid, *, fresh, epochs, schedule):
+    def _train(self, X, y, weight, valid, *, fresh, schedule, epochs=None):
         from ._skorch import own_randomness, run_epochs, set_up_training
 
         if weight is not None:
@@ -118,7 +119,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             self._learn_targets(y, weight)
             self.n_iter_ = 0
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self._choose_device(X)
+            self._start(X, y)
+        epochs = epochs or self._settings()["max_epochs"]
         seed = (self._seed + self.n_iter_) % 2**31
         with own_randomness(seed, self._device):
             dataset = self._make_dataset(X, y, weight, fresh=fresh)
@@ -139,7 +141,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             self.n_iter_ += run_epochs(self.net_, dataset, valid, epochs)
         return self
 
-    def _choose_device(self, X):
+    def _settings(self):
+        """The parameters of the training; a subclass may fill in those that are None."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def _start(self, X, y):
+        """Choose what a first training needs before there are tensors: the device, the dtype."""
         from ._inputs import pick_device, table_dtype
 
         self._device = pick_device(self.device, images=X.ndim == 4)
@@ -183,14 +190,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         from ._skorch import make_loss, make_net
 
         module_params, params = self._split_net_params()
+        settings = self._settings()
         loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
         return make_net(
             self._make_module(dataset, module_params).to(self._dtype),
             make_loss(loss, getattr(self, "label_smoothing", 0.0)),
-            self.optimizer,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
+            **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,
             callbacks=copy_callbacks(self.callbacks),
             params=params,

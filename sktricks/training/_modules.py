@@ -1,6 +1,7 @@
 """The default module for tables, and what turns a module's parameters into a built one."""
 
 import inspect
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -84,6 +85,33 @@ class ResidualMLP(nn.Module):
     def forward(self, x):
         x = self.embed(self.standardize(x.flatten(1)))
         return self.head(torch.relu(self.norm(self.blocks(x))))
+
+
+def make_module(module, x, weight, n_outputs, params):
+    """A built module for rows ``x``.
+
+    Parameters
+    ----------
+    module : "mlp", module class, factory or torch.nn.Module
+    x : Tensor of shape (n, ...)
+        The training rows, from which the default module learns its standardisation.
+    weight : Tensor of shape (n,) or None
+    n_outputs : int
+    params : dict
+        For the constructor.
+    """
+    if isinstance(module, str) and module != "mlp":
+        raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {module!r}")
+    if isinstance(module, nn.Module):
+        if params:
+            names = ", ".join(f"module__{name}" for name in params)
+            raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
+        return deepcopy(module)
+    factory = ResidualMLP if isinstance(module, str) else module
+    built = factory(**{**accepted(factory, n_features=x[0].numel(), n_outputs=n_outputs), **params})
+    if isinstance(built, ResidualMLP):
+        built.standardize.learn(x.flatten(1), weight)
+    return built
 
 
 def accepted(factory, **offered):

@@ -1,6 +1,5 @@
 """NetClassifier and NetRegressor: any torch module as a scikit-learn estimator."""
 
-from copy import deepcopy
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,24 +14,10 @@ class TableOrImageNet(BaseNet):
     _parameter_constraints: dict = {**BaseNet._parameter_constraints, "module": [str, callable]}
 
     def _make_module(self, dataset, params):
-        from torch import nn
+        from ._modules import make_module
 
-        from ._modules import ResidualMLP, accepted
-
-        module = ResidualMLP if isinstance(self.module, str) else self.module
-        if isinstance(self.module, str) and self.module != "mlp":
-            raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {self.module!r}")
-        if isinstance(module, nn.Module):
-            if params:
-                names = ", ".join(f"module__{name}" for name in params)
-                raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
-            return deepcopy(module)
-        offered = {"n_features": self.n_features_in_, "n_outputs": self._n_outputs}
-        built = module(**{**accepted(module, **offered), **params})
-        if isinstance(built, ResidualMLP):
-            x, _ = (dataset.x, None) if self.image_shape_ is None else self._make_preparation(0)[1](dataset.x, None)
-            built.standardize.learn(x.flatten(1), dataset.weight)
-        return built
+        x = dataset.x if self.image_shape_ is None else self._make_preparation(0)[1](dataset.x, None)[0]
+        return make_module(self.module, x, dataset.weight, self._n_outputs, params)
 
 
 class NetClassifier(ClassifierNetMixin, TableOrImageNet):

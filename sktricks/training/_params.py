@@ -34,7 +34,9 @@ class NetParamsMixin:
         return {**self.net_params, **params} if deep and isinstance(self.net_params, dict) else params
 
     def set_params(self, **params):
-        inner = {name: params.pop(name) for name in list(params) if name.partition("__")[0] in PREFIXES and "__" in name}
+        inner = {
+            name: params.pop(name) for name in list(params) if name.partition("__")[0] in PREFIXES and "__" in name
+        }
         super().set_params(**params)
         if inner:
             self.net_params = {**(self.net_params or {}), **inner}
@@ -46,7 +48,9 @@ class NetParamsMixin:
         for name in params:
             if name in TAKEN:
                 raise ValueError(f"net_params has {name!r}, which is set by the parameter {TAKEN[name]}: use that")
-        module = {name.removeprefix("module__"): params.pop(name) for name in list(params) if name.startswith("module__")}
+        module = {
+            name.removeprefix("module__"): params.pop(name) for name in list(params) if name.startswith("module__")
+        }
         return module, params
 
 

@@ -86,7 +86,7 @@ def make_loss(loss, label_smoothing=0.0):
     return loss
 
 
-def make_net(module, loss, optimizer, *, lr, weight_decay, batch_size, device, callbacks, params):
+def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params):
     """An initialised net; ``params`` are skorch's own."""
     optimizer = OPTIMIZERS.get(optimizer, optimizer)
     decay = accepted(optimizer, weight_decay=weight_decay)

@@ -121,7 +121,8 @@ class ClassifierNetMixin(ClassifierMixin):
 
 class RegressorNetMixin(RegressorMixin):
     """The regressor's side of a net: one value a row or several. They are standardised inside, in the row weights' mean
-    and standard deviation, unless the loss is one of the user's."""
+    and standard deviation, unless the loss is one of the user's.
+    """
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

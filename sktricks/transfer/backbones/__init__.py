@@ -1,0 +1,8 @@
+"""Where pretrained nets come from: one file a source, all behind :func:`load_backbone`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"_base": ["Backbone"], "_load": ["list_backbones", "load_backbone"], "_tiny32": ["Tiny32"]},
+)

@@ -1,0 +1,67 @@
+"""The torch side of a fine-tuned net: a head on a backbone's features."""
+
+import torch
+from torch import nn
+
+from ..training._inputs import prepare_images
+from ..training._modules import Standardize
+
+ENCODE_ROWS = 128  # images a batch on the way through a frozen backbone
+
+
+class Head(nn.Module):
+    """A linear layer, zero at the start, on features made even: signed square root (Perronnin et al. 2010), then
+    standardised by the training rows.
+    """
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.standardize = Standardize(n_features)
+        self.linear = nn.Linear(n_features, n_outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def learn(self, features, weight=None):
+        """Take mean and standard deviation of the features of the training rows."""
+        self.standardize.learn(signed_sqrt(features), weight)
+
+    def forward(self, features):
+        return self.linear(self.standardize(signed_sqrt(features)))
+
+
+def signed_sqrt(x, softness=1e-3):
+    """``sign(x) sqrt(|x|)``, with a finite slope at zero."""
+    return x / (x.abs() + softness).sqrt()
+
+
+class BackboneNet(nn.Module):
+    """A backbone and its head.
+
+    What comes in are preprocessed images (n, channels, height, width), or (n, features) that the backbone gave before.
+    """
+
+    def __init__(self, backbone, head, stages):
+        super().__init__()
+        self.backbone, self.head, self.stages = backbone, head, stages
+
+    def forward(self, x):
+        return self.head(x if x.ndim == 2 else self.backbone.features(x, self.stages))
+
+
+@torch.no_grad()
+def encode(backbone, images, value_range, stages, device):
+    """The features of canonical images, (n, features) float32 on the CPU, batch by batch in evaluation mode."""
+    backbone.to(device).eval()
+    prepare = prepare_images(value_range, finish=backbone.preprocess)
+    parts = [backbone.features(prepare(part.to(device), None)[0], stages).cpu() for part in images.split(ENCODE_ROWS)]
+    return torch.cat(parts)
+
+
+def check_stages(backbone, stages):
+    """The stages to take features from: the user's if the backbone has them, the backbone's default for ``"auto"``."""
+    if isinstance(stages, str):
+        return backbone.default_stages
+    unknown = [stage for stage in stages if stage not in backbone.stages]
+    if unknown or not stages:
+        raise ValueError(f"stages must be 'auto' or some of {backbone.stages}, got {stages!r}")
+    return list(stages)

@@ -1,0 +1,138 @@
+"""PretrainedFeatures: what a pretrained net sees in an image, as columns for any estimator."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import NoPretrainedBackboneWarning, check_value_range, check_X
+
+
+class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Turn images into the features that a pretrained net makes of them.
+
+    Nothing is learned from X but its shape and range, so nothing leaks across folds.
+
+    Parameters
+    ----------
+    backbone : str, module class, factory or torch.nn.Module, default="tiny32"
+        As in :class:`FineTuneClassifier`.
+    stages : "auto" or list of str, default="auto"
+        The stages of the backbone that give features.
+    image_shape : tuple, default=None
+        (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
+        nothing pretrained exists: they pass as they are, and a warning says so.
+    value_range : tuple of float, default=None
+        The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
+        pixels lie in it, else their extremes.
+    device : str or torch.device, default="auto"
+        ``"auto"`` is CUDA, then MPS, where there is one.
+
+    Attributes
+    ----------
+    backbone_ : Backbone or None
+        None where X is a table.
+    n_features_in_ : int
+        Of images height x width x channels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X came with names.
+    image_shape_ : tuple or None
+        (height, width, channels), None for a table.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sktricks import PretrainedFeatures
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = make_pipeline(PretrainedFeatures(image_shape=(8, 8)), StandardScaler(), LogisticRegression())
+    >>> bool(model.fit(X[:100], y[:100]).score(X[100:600], y[100:600]) > 0.9)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "backbone": [str, callable],
+        "stages": [StrOptions({"auto"}), list, tuple],
+        "image_shape": ["array-like", None],
+        "value_range": ["array-like", None],
+        "device": "no_validation",  # torch knows its devices best
+    }
+
+    def __init__(self, backbone="tiny32", *, stages="auto", image_shape=None, value_range=None, device="auto"):
+        self.backbone = backbone
+        self.stages = stages
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.device = device
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Load the backbone and learn the shape and range of the images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+        """
+        X, layout = check_X(self, X, reset=True, image_shape=self.image_shape)
+        self.backbone_, self._n_features_out = None, layout.n_features
+        if layout.image_shape is None:
+            warnings.warn(
+                "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
+                "they are. If the rows are images, say image_shape=(height, width)",
+                NoPretrainedBackboneWarning,
+                stacklevel=2,
+            )
+            return self
+        self.value_range_ = check_value_range(self.value_range, X)
+        self._load(layout)
+        return self
+
+    def _load(self, layout):
+        from ..training._inputs import pick_device
+        from ._backbone_net import check_stages
+        from .backbones import load_backbone
+
+        self._device = pick_device(self.device, images=True)
+        self.backbone_ = load_backbone(self.backbone, image_shape=layout.image_shape)
+        self._stages = check_stages(self.backbone_, self.stages)
+        self._n_features_out = self._encode(np.zeros((1, *layout.image_shape), np.float32)).shape[1]
+
+    def _encode(self, images):
+        from ..training._inputs import images_to_tensor
+        from ._backbone_net import encode
+
+        return encode(self.backbone_, images_to_tensor(images), self.value_range_, self._stages, self._device).numpy()
+
+    def transform(self, X):
+        """Encode images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_features_out)
+            float64 if X is float64, else float32.
+        """
+        check_is_fitted(self)
+        X, layout = check_X(self, X, reset=False, image_shape=self.image_shape)
+        if self.backbone_ is None:
+            return X
+        return self._encode(layout.to_images(X)).astype(np.float64 if X.dtype == np.float64 else np.float32)

@@ -1,0 +1,194 @@
+"""Freezing that holds: parameters, buffers, dropout and optimizer state of the first layers of a net.
+
+``requires_grad = False`` alone leaves BatchNorm's statistics moving and dropout dropping, and an optimizer with momentum
+or weight decay may go on moving what it already knows. So a frozen module is put in evaluation mode by a hook right before
+each of its forward passes, and its parameters leave the optimizer.
+"""
+
+from bisect import bisect_right
+from numbers import Integral
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+
+from ._layers import call_order, check_trainable, find_boundary, layers_of
+
+
+def freeze_layers(module, freeze_until, X=None):
+    """Freeze the first layers of a torch module, bit by bit.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place: parameters no longer require gradients; BatchNorm, dropout and the like stay in evaluation mode
+        whatever ``module.train()`` says.
+    freeze_until : int, float, str or None
+        Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a share of them, or the
+        name of the first module that stays trainable; ``"head"``, where no module has that name, is the last linear or
+        convolutional layer. 0 or None thaws everything.
+    X : array-like or torch.Tensor, default=None
+        A batch to call ``module`` with, which shows the order of its layers. None takes the order of registration.
+
+    Returns
+    -------
+    frozen : list of str
+        The names of the frozen layers.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sktricks import freeze_layers
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    >>> freeze_layers(net, "head")
+    ['0', '1']
+    """
+    if X is None:
+        order = [name for name, _ in module.named_modules()]
+    else:
+        x = X if isinstance(X, torch.Tensor) else torch.from_numpy(np.array(X))
+        order = call_order(module, lambda: module(x))
+    layers = layers_of(module, order)
+    n_frozen = find_boundary(layers, freeze_until)
+    set_frozen(module, order, n_frozen)
+    return [layer.name for layer in layers[:n_frozen]]
+
+
+class FreezeLayers(Callback):
+    """Freeze the first layers of any skorch net, and thaw them later if you like.
+
+    Parameters
+    ----------
+    freeze_until : int, float, str or None
+        Where freezing ends, as in :func:`freeze_layers`. The order of layers is that of a forward pass of the first
+        rows of the training data.
+    unfreeze_at : int or dict, default=None
+        The epoch, counted from 1 over all calls of ``fit`` and ``partial_fit``, at whose beginning everything thaws; or
+        a schedule such as ``{5: 0.5, 10: 0}``, an epoch and the ``freeze_until`` that holds from then on. None: never.
+
+    Attributes
+    ----------
+    layers_ : list of str
+        The names of all layers, in execution order.
+    n_frozen_ : int
+        How many of them, from the first, are frozen now.
+
+    Examples
+    --------
+    >>> from sktricks import FreezeLayers, NetClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> frozen = FreezeLayers(freeze_until="head", unfreeze_at=3)
+    >>> net = NetClassifier(callbacks=[frozen], max_epochs=4, random_state=0).fit(X, y)
+    """
+
+    def __init__(self, freeze_until, unfreeze_at=None):
+        self.freeze_until = freeze_until
+        self.unfreeze_at = unfreeze_at
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Find the layers and freeze."""
+        schedule = check_schedule(self.unfreeze_at)
+        self.order_ = call_order(net.module_, lambda: call_with_first_batch(net, X, y))
+        layers = layers_of(net.module_, self.order_)
+        self.layers_ = [layer.name for layer in layers]
+        boundaries = [check_trainable(layers, where) for where in (self.freeze_until, *schedule.values())]
+        self.boundaries_ = dict(zip((1, *schedule), boundaries, strict=True))
+        self._freeze(net, len(net.history) + 1)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Move the boundary if it is time."""
+        self._freeze(net, len(net.history))
+
+    def _freeze(self, net, epoch):
+        epochs = list(self.boundaries_)
+        self.n_frozen_ = self.boundaries_[epochs[max(0, bisect_right(epochs, epoch) - 1)]]
+        optimizers = [getattr(net, f"{name}_") for name in getattr(net, "_optimizers", ["optimizer"])]
+        set_frozen(net.module_, self.order_, self.n_frozen_, optimizers)
+
+
+def check_schedule(unfreeze_at):
+    """``unfreeze_at`` as a dict from epochs, ascending, to boundaries."""
+    schedule = {} if unfreeze_at is None else unfreeze_at
+    if isinstance(schedule, Integral) and not isinstance(schedule, bool):
+        schedule = {int(schedule): 0}
+    if not isinstance(schedule, dict) or not all(isinstance(k, Integral) and k >= 1 for k in schedule):
+        raise ValueError(
+            f"unfreeze_at must be an epoch, counted from 1, or a dict of epochs and freeze_until, got {unfreeze_at!r}"
+        )
+    return dict(sorted(schedule.items()))
+
+
+def call_with_first_batch(net, X, y):
+    """A forward pass of a skorch net on the first batch of its training data."""
+    batch = next(iter(net.get_iterator(net.get_dataset(X, y), training=False)))
+    prepare = getattr(net, "_prepared", None)
+    batch = batch if prepare is None else prepare(batch, net.prepare_valid_)
+    net.infer(to_tensor(unpack_data(batch)[0], device=net.device))
+
+
+# -- what frozen means -------------------------------------------------------------------------------------------------
+
+
+def keep_evaluating(module, inputs):
+    """The hook before a frozen module's forward pass. It pickles, unlike a closure."""
+    if module.training:
+        module.eval()
+
+
+def set_frozen(module, order, n_frozen, optimizers=()):
+    """Freeze the first ``n_frozen`` layers of ``order`` and thaw all others."""
+    layers = layers_of(module, order)
+    frozen, all_layers = {layer.module for layer in layers[:n_frozen]}, {layer.module for layer in layers}
+    first_trainable = order.index(layers[n_frozen].name) if n_frozen < len(layers) else len(order)
+    for place, name in enumerate(order):
+        part = module.get_submodule(name)
+        inside = all_layers.intersection(part.modules())
+        # a part without layers, such as dropout, goes by when it is first called
+        set_evaluating(part, n_frozen > 0 and (inside <= frozen if inside else place < first_trainable))
+    for layer in layers:
+        set_trainable(layer.module, layer.module not in frozen)
+    for optimizer in optimizers:
+        update_optimizer(optimizer, layers, n_frozen)
+
+
+def set_evaluating(module, frozen):
+    """Put the hook on a module, or take it off."""
+    hooks = module._forward_pre_hooks
+    present = [key for key, hook in hooks.items() if hook is keep_evaluating]
+    if frozen and not present:
+        module.register_forward_pre_hook(keep_evaluating)
+    elif not frozen:
+        for key in present:
+            del hooks[key]
+
+
+def set_trainable(module, trainable):
+    """Switch the gradients of a module's own parameters; those that the user had switched off stay off."""
+    parameters = dict(module.named_parameters(recurse=False))
+    if trainable:
+        for name in module.__dict__.pop("_frozen_names", ()):
+            parameters[name].requires_grad_(True)
+        return
+    names = {name for name, parameter in parameters.items() if parameter.requires_grad}
+    module._frozen_names = names | getattr(module, "_frozen_names", set())
+    for parameter in parameters.values():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+
+
+def update_optimizer(optimizer, layers, n_frozen):
+    """Take frozen parameters and their state out of an optimizer and put thawed ones back, by identity."""
+    frozen = {id(p) for layer in layers[:n_frozen] for p in layer.module.parameters(recurse=False)}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) in frozen:
+                optimizer.state.pop(parameter, None)
+        group["params"] = [p for p in group["params"] if id(p) not in frozen]
+    present = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for layer in layers[n_frozen:]:
+        thawed = [p for p in layer.module.parameters(recurse=False) if p.requires_grad and id(p) not in present]
+        optimizer.param_groups[0]["params"].extend(thawed)
+        present |= {id(p) for p in thawed}

@@ -1,0 +1,210 @@
+"""The layers of a module in the order in which a forward pass runs them, and how to point at one.
+
+Registration order is another thing: a module's layers are listed as its constructor made them. "The first ten layers" of a
+net are those that an image meets first, so one forward pass is watched.
+"""
+
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class Layer(NamedTuple):
+    """A module that has parameters or buffers of its own."""
+
+    name: str
+    module: nn.Module
+
+
+def own_tensors(module):
+    """The parameters and buffers that a module itself holds, not those of its children."""
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+
+
+@contextmanager
+def evaluating(module):
+    """Evaluation mode and no gradients inside; afterwards every module is in the mode that it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def call_order(module, run):
+    """The names of all modules in the order in which ``run()``, a forward pass, first calls them.
+
+    A module that is never called stands behind the one registered before it: its parameters are used by a neighbour, as
+    those of an attention's output projection are.
+    """
+    names = {part: name for name, part in module.named_modules()}
+    called = []
+
+    def note(part, inputs):
+        if names[part] not in called:
+            called.append(names[part])
+
+    hooks = [part.register_forward_pre_hook(note) for part in names]
+    try:
+        with evaluating(module):
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    registered = list(names.values())
+    for place, name in enumerate(registered):
+        if name not in called:
+            called.insert(called.index(registered[place - 1]) + 1 if place else 0, name)
+    return called
+
+
+def layers_of(module, order):
+    """The :class:`Layer` list of a module, in the given order of names."""
+    parts = dict(module.named_modules())
+    return [Layer(name, parts[name]) for name in order if own_tensors(parts[name])]
+
+
+# -- where the boundary is ---------------------------------------------------------------------------------------------
+
+
+def find_boundary(layers, freeze_until, n_head=0):
+    """How many of the layers freeze.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        In execution order.
+    freeze_until : int, float, str or None
+    n_head : int, default=0
+        How many of the last layers are a head that numbers and shares do not count.
+    """
+    n = len(layers) - n_head
+    if freeze_until is None:
+        return 0
+    if isinstance(freeze_until, str):
+        return find_name(layers, freeze_until, n_head)
+    if isinstance(freeze_until, bool) or not isinstance(freeze_until, Real):
+        raise TypeError(f"freeze_until must be an int, a float, a name or None, got {freeze_until!r}")
+    if isinstance(freeze_until, Integral):
+        if not 0 <= freeze_until <= n:
+            raise ValueError(
+                f"freeze_until={freeze_until} is beyond the last layer: there are {n} layers to freeze\n"
+                + format_layers(layers)
+            )
+        return int(freeze_until)
+    if not 0 <= freeze_until <= 1:
+        raise ValueError(f"freeze_until as a share of the layers must lie in [0, 1], got {freeze_until}")
+    return round(freeze_until * n)
+
+
+def find_name(layers, name, n_head):
+    """The place of the first layer in the module of this name."""
+    for place, layer in enumerate(layers):
+        if layer.name == name or layer.name.startswith(name + "."):
+            return place
+    if name != "head":
+        raise ValueError(f"freeze_until={name!r} matches no layer:\n" + format_layers(layers))
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    return max((place for place, layer in enumerate(layers) if isinstance(layer.module, kinds)), default=len(layers))
+
+
+def check_trainable(layers, freeze_until):
+    """:func:`find_boundary`, with an error if nothing is left to train."""
+    n_frozen = find_boundary(layers, freeze_until)
+    if n_frozen == len(layers):
+        raise ValueError(
+            f"freeze_until={freeze_until!r} freezes all {len(layers)} layers, nothing is left to train:\n"
+            + format_layers(layers)
+        )
+    return n_frozen
+
+
+# -- showing it --------------------------------------------------------------------------------------------------------
+
+
+class LayerTable(list):
+    """The layers of a net; ``print`` shows them as a table."""
+
+    def __str__(self):
+        return format_layers(self)
+
+    def __repr__(self):
+        n_trainable = sum(is_trainable(layer) for layer in self)
+        return f"<LayerTable: {len(self)} layers, {n_trainable} trainable>"
+
+
+def layer_table(estimator):
+    """Print the layers of a fitted net: index, name, shape, parameters and whether they are trained.
+
+    Parameters
+    ----------
+    estimator : estimator with a skorch net in ``net_``, skorch.NeuralNet or torch.nn.Module
+        Layers of our own fitted estimators come in execution order, those of others in the order of registration.
+
+    Returns
+    -------
+    table : LayerTable
+        A list of the layers, each with ``name`` and ``module``.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sktricks import freeze_layers, layer_table
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    >>> frozen = freeze_layers(net, "head")
+    >>> table = layer_table(net)
+    index  name  layer        shape   parameters  trainable
+        0  0     Linear       8 x 4           40  no
+        1  1     BatchNorm1d  8               16  no
+        2  3     Linear       2 x 8           18  yes
+    """
+    net = getattr(estimator, "net_", estimator)
+    module = getattr(net, "module_", net)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"layer_table needs a fitted net or a torch module, got {type(estimator).__name__}")
+    own = getattr(estimator, "_layers", None)
+    table = LayerTable(own() if own else layers_of(module, [name for name, _ in module.named_modules()]))
+    print(table)
+    return table
+
+
+def is_trainable(layer):
+    """Whether a layer has a parameter that is trained."""
+    return any(parameter.requires_grad for parameter in layer.module.parameters(recurse=False))
+
+
+def format_layers(layers):
+    """The table as text."""
+    rows = [("index", "name", "layer", "shape", "parameters", "trainable")]
+    rows += [describe(index, Layer(*layer)) for index, layer in enumerate(layers)]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    right = (True, False, False, False, True, False)
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if flag else cell.ljust(width)
+            for cell, width, flag in zip(row, widths, right, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def describe(index, layer):
+    """A layer as a row of the table."""
+    parameters = list(layer.module.parameters(recurse=False))
+    shape = " x ".join(map(str, parameters[0].shape)) if parameters else ""
+    n_parameters = f"{sum(parameter.numel() for parameter in parameters):,}"
+    return (
+        str(index),
+        layer.name,
+        type(layer.module).__name__,
+        shape,
+        n_parameters,
+        "yes" if is_trainable(layer) else "no",
+    )

@@ -1,0 +1,48 @@
+"""The backbone that comes with the package: tiny32."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from ._base import Backbone, Preprocess
+from ._tiny32 import Tiny32
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny32.safetensors"
+SHA256 = "9d43fffbf390c2b56b62d814e9bf2c57237edc2c1374dfcd2c7dd06a6551eaf3"
+VARIABLE = "SKTRICKS_TINY32"
+
+
+def load_tiny32():
+    """tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
+    path = Path(os.environ.get(VARIABLE) or WEIGHTS)
+    model = Tiny32()
+    model.load_state_dict(read_weights(path, model), strict=False)
+    preprocess = Preprocess(size=(32, 32), channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+    return Backbone(model.eval(), preprocess, torch.zeros(1, 3, 32, 32), "tiny32", ["stage2", "stage3"])
+
+
+def read_weights(path, model):
+    """The weights in a file, as float32, or an error that says what is wrong with the file."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"the weights of tiny32 cannot be read from {path}: {error.strerror}") from error
+    if path == WEIGHTS and hashlib.sha256(content).hexdigest() != SHA256:
+        raise ValueError(f"the weights of tiny32 in {path} are not those that sktricks came with: install it again")
+    try:
+        weights = {name: tensor.float() for name, tensor in load(content).items()}
+    except SafetensorError as error:
+        raise ValueError(f"the weights of tiny32 in {path} are truncated or altered: {error}") from error
+    expected = {n: t.shape for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked")}
+    found = {name: tensor.shape for name, tensor in weights.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        raise ValueError(
+            f"the weights in {path} do not fit tiny32: {wrong[0]} should have the shape {expected.get(wrong[0])}, "
+            f"the file has {found.get(wrong[0])}"
+        )
+    return weights
