@@ -1,3 +1,12 @@
+from .augment import AugmentationPipeline as AugmentationPipeline
+from .augment import BaseAugmenter as BaseAugmenter
+from .augment import ColorJitter as ColorJitter
+from .augment import MixUp as MixUp
+from .augment import RandomCrop as RandomCrop
+from .augment import RandomFlip as RandomFlip
+from .augment import RandomRotation as RandomRotation
+from .augment import UnmixedRowsWarning as UnmixedRowsWarning
+from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from ._show_versions import show_versions as show_versions
 from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._validation import ImageShapeWarning as ImageShapeWarning

@@ -156,9 +156,9 @@ def warn_of_rows(estimator, n_features):
     hint = f"; if the rows are square images, image_shape={guesses[0]}" if guesses else ""
     warnings.warn(
         f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape, "
-        f"and reads each as a signal{hint}",
+        f"and reads each as a signal, on which two-dimensional geometry does nothing{hint}",
         ImageShapeWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -177,13 +177,19 @@ def check_value_range(value_range, X=None):
 
 
 def guess_value_range(X):
-    """(0, 255) of integers; of floats (0, 1) or (0, 255) if they lie in it, else their extremes."""
-    if not np.issubdtype(X.dtype, np.floating):
+    """(0, 255) of integers; of floats (0, 1) or (0, 255) if they lie in it, else their extremes.
+
+    Integers outside 0 to 255, such as 16-bit images, have their extremes too: (0, 255) would clip them to nothing.
+    """
+    if X.dtype == bool:
+        return 0.0, 1.0
+    if X.dtype == np.uint8:
         return 0.0, 255.0
     low, high = float(X.min()), float(X.max())
-    if low >= 0 and high <= 1:
+    integers = np.issubdtype(X.dtype, np.integer)
+    if low >= 0 and high <= 1 and not integers:
         return 0.0, 1.0
-    if low >= 0 and 16 < high <= 255:
+    if low >= 0 and high <= 255 and (integers or high > 16):
         return 0.0, 255.0
     return low, high if high > low else low + 1.0
 

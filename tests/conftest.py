@@ -1,4 +1,4 @@
-"""What has to be said before numpy, scipy and torch are loaded."""
+"""What has to be said before torch is loaded; to the workers of pytest-xdist, before numpy and scipy are as well."""
 
 import os
 

@@ -63,7 +63,7 @@ def module_name(path):
 
 def homes():
     """The module that each public name comes from, according to the stub."""
-    stub = ast.parse((ROOT / "__init__.pyi").read_text())
+    stub = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
     return {alias.name: f"sktricks.{node.module}" for node in stub.body for alias in node.names}
 
 
@@ -72,7 +72,7 @@ def imported(path):
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -166,7 +166,7 @@ def test_every_public_name_resolves_to_its_room():
 
 
 def test_every_public_warning_is_an_error_in_the_tests():
-    pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     filters = pyproject["tool"]["pytest"]["ini_options"]["filterwarnings"]
     public = {name: getattr(sktricks, name) for name in sktricks.__all__}
     for name, value in public.items():

@@ -17,7 +17,7 @@ def report(capsys):
 
 def declared(table):
     """Names of the distributions in a list of requirements of pyproject.toml."""
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = project["dependencies"] if table is None else project["optional-dependencies"][table]
     return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
 
@@ -34,6 +34,15 @@ def test_versions_are_those_of_the_metadata(capsys):
 def test_every_declared_dependency_is_reported():
     assert declared(None) <= set(_show_versions.REQUIRED)
     assert declared("vision") | declared("plot") <= set(_show_versions.OPTIONAL)
+
+
+def test_lower_bounds_are_the_versions_of_the_oldest_environment():
+    here = Path(__file__).parent
+    project = tomllib.loads((here.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", (here / "constraints-oldest.txt").read_text(encoding="utf-8"), re.M))
+    for requirement in project["dependencies"]:
+        name, bound = requirement.split(">=")
+        assert pinned[name].startswith(bound), f"{requirement} is tested with {pinned[name]}"
 
 
 def test_missing_package(capsys, monkeypatch):

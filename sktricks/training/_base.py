@@ -17,7 +17,6 @@ from .._validation import check_value_range, check_weights, check_X
 from ._params import NetParamsMixin, copy_callbacks
 
 SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
-PREDICT_ROWS = 1024  # rows a batch at prediction, so that memory is bounded
 
 
 class BaseNet(NetParamsMixin, BaseEstimator):
@@ -119,11 +118,13 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             self._learn_targets(y, weight)
             self.n_iter_ = 0
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self._start(X, y)
-        epochs = epochs or self._settings()["max_epochs"]
+            self._choose_device(X)
         seed = (self._seed + self.n_iter_) % 2**31
         with own_randomness(seed, self._device):
-            dataset = self._make_dataset(X, y, weight, fresh=fresh)
+            if fresh:
+                self._start(y)
+            epochs = epochs or self._settings()["max_epochs"]
+            dataset = self._make_dataset(X, self._mixable_targets(y), weight, fresh=fresh)
             if fresh:
                 self.net_ = self._make_net(dataset)
             self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
@@ -139,18 +140,27 @@ class BaseNet(NetParamsMixin, BaseEstimator):
                 verbose=self.verbose,
             )
             self.n_iter_ += run_epochs(self.net_, dataset, valid, epochs)
+            self.net_.prepare_train_ = None
         return self
 
     def _settings(self):
         """The parameters of the training; a subclass may fill in those that are None."""
         return {name: getattr(self, name) for name in SETTINGS}
 
-    def _start(self, X, y):
-        """Choose what a first training needs before there are tensors: the device, the dtype."""
+    def _start(self, y):
+        """Prepare a first training, before there are tensors."""
+
+    def _choose_device(self, X):
         from ._inputs import pick_device, table_dtype
 
         self._device = pick_device(self.device, images=X.ndim == 4)
         self._dtype = table_dtype(np.float32 if X.ndim == 4 else X.dtype, self._device)
+
+    def _mixable_targets(self, y):
+        """Classes as probabilities where the augmenter mixes rows and their targets."""
+        if self.augmenter is None or self.augmenter._mixing_target() is None or y.dtype != np.int64:
+            return y
+        return np.eye(self._n_outputs)[y]
 
     def _make_dataset(self, X, y, weight, *, fresh=False):
         """Tensors of some rows."""
@@ -166,7 +176,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         from ._inputs import as_tensor, images_to_tensor
 
         if fresh and self.augmenter is not None:
-            self.augmenter._check_images(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))
+            shape = X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1)  # a row is a signal of one channel
+            self.augmenter._check_images(shape, getattr(self, "value_range_", None))
         return images_to_tensor(X) if X.ndim == 4 else as_tensor(X, self._dtype)
 
     def _make_preparation(self, seed):
@@ -175,15 +186,10 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
         if self.image_shape_ is None and self.augmenter is None:
             return None, None
-        rng = self._augmenter_rng(seed)
+        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
         if self.image_shape_ is None:
             return prepare_table(self.augmenter, rng), prepare_table(self.augmenter)
         return prepare_images(self.value_range_, self.augmenter, rng), prepare_images(self.value_range_, self.augmenter)
-
-    def _augmenter_rng(self, seed):
-        """A generator for the draws: the augmenter's own, if it has one, else one that follows the net's seed."""
-        own = getattr(self.augmenter, "random_state", None)
-        return np.random.default_rng(seed if own is None else check_random_state(own).randint(2**31 - 1))
 
     def _make_net(self, dataset):
         """A new skorch net, initialised, for the rows of ``dataset``."""
@@ -209,4 +215,5 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
         check_is_fitted(self)
         X, _ = self._check_X(X, reset=False)
-        return predict_rows(self.net_, self._read_inputs(X), PREDICT_ROWS)
+        x = self._read_inputs(X)
+        return predict_rows(self.net_, x, images=x.ndim == 4)

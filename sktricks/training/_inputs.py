@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import torch
 
+IMAGES_AT_ONCE = 32  # on the way through a net, which suits the caches of a CPU
+
 
 def pick_device(device, images):
     """The torch device: ``"auto"`` is the CPU for tables, and for images CUDA, then MPS, where there is one."""
@@ -41,6 +43,19 @@ def as_tensor(array, dtype=None):
 def images_to_tensor(images):
     """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32."""
     return as_tensor(images if images.dtype == np.uint8 else images.astype(np.float32, copy=False))
+
+
+def map_images(function, images):
+    """A net's outputs for images, batch by batch, on the CPU.
+
+    Every batch has the same size, the last is filled up with zeros: kernels are chosen by the size of a batch, so the
+    last bits of a row's result would otherwise depend on how many rows come with it.
+    """
+    parts = []
+    for part in images.split(IMAGES_AT_ONCE):
+        filled = torch.cat([part, part.new_zeros(IMAGES_AT_ONCE - len(part), *part.shape[1:])])
+        parts.append(function(filled)[: len(part)].cpu())
+    return torch.cat(parts)
 
 
 def prepare_images(value_range, augmenter=None, rng=None, finish=None):
@@ -80,5 +95,8 @@ def augment_batch(x, y, augmenter, rng, value_range):
     if augmenter is None:
         return x, y
     if rng is None:
-        return torch.from_numpy(augmenter._center_images(x.numpy())), y
-    return torch.from_numpy(augmenter._augment_images(x.numpy(), rng, value_range)), y
+        return torch.from_numpy(augmenter._center_images(x.numpy(), value_range)), y
+    if augmenter._mixing_target() is None:
+        return torch.from_numpy(augmenter._augment_images(x.numpy(), rng, value_range)), y
+    images, targets = augmenter._augment_images(x.numpy(), rng, value_range, y.numpy())
+    return torch.from_numpy(images), torch.from_numpy(targets)

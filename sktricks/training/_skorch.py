@@ -12,6 +12,7 @@ from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
+from ._inputs import map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
 from ._schedule import make_schedule
@@ -30,6 +31,7 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
 }
 SLOW = 120  # seconds
+PREDICT_ROWS = 1024  # of a table at once, so that memory is bounded
 
 
 class InnerNet(skorch.NeuralNet):
@@ -104,7 +106,9 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
         verbose=0,
         **{**settings, **params},
     )
-    return net.initialize()
+    net.initialize()
+    net.module = type(module)  # else a pickle would hold the weights twice
+    return net
 
 
 def set_up_training(net, *, n_rows, epochs, seed, schedule, clip_norm, patience, verbose):
@@ -149,14 +153,15 @@ def run_epochs(net, train, valid, epochs):
 
 
 @torch.inference_mode()
-def predict_rows(net, x, batch_size):
+def predict_rows(net, x, images):
     """The module's outputs for the rows of ``x``, batch by batch."""
     net.module_.eval()
-    outputs = []
-    for part in x.split(batch_size):
+
+    def outputs(part):
         part = part if net.prepare_valid_ is None else net.prepare_valid_(part, None)[0]
-        outputs.append(net.infer({"x": part.to(net.device)}).cpu())
-    return torch.cat(outputs)
+        return net.infer({"x": part.to(net.device)})
+
+    return map_images(outputs, x) if images else torch.cat([outputs(part).cpu() for part in x.split(PREDICT_ROWS)])
 
 
 @contextmanager

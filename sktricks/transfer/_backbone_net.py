@@ -3,10 +3,8 @@
 import torch
 from torch import nn
 
-from ..training._inputs import prepare_images
+from ..training._inputs import map_images, prepare_images
 from ..training._modules import Standardize
-
-ENCODE_ROWS = 128  # images a batch on the way through a frozen backbone
 
 
 class Head(nn.Module):
@@ -48,13 +46,12 @@ class BackboneNet(nn.Module):
         return self.head(x if x.ndim == 2 else self.backbone.features(x, self.stages))
 
 
-@torch.no_grad()
 def encode(backbone, images, value_range, stages, device):
-    """The features of canonical images, (n, features) float32 on the CPU, batch by batch in evaluation mode."""
+    """The features of canonical images, (n, features) float32 on the CPU, in evaluation mode."""
     backbone.to(device).eval()
     prepare = prepare_images(value_range, finish=backbone.preprocess)
-    parts = [backbone.features(prepare(part.to(device), None)[0], stages).cpu() for part in images.split(ENCODE_ROWS)]
-    return torch.cat(parts)
+    with torch.no_grad():
+        return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images)
 
 
 def check_stages(backbone, stages):

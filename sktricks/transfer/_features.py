@@ -104,12 +104,15 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     def _load(self, layout):
+        import torch
+
         from ..training._inputs import pick_device
         from ._backbone_net import check_stages
         from .backbones import load_backbone
 
         self._device = pick_device(self.device, images=True)
-        self.backbone_ = load_backbone(self.backbone, image_shape=layout.image_shape)
+        with torch.random.fork_rng(devices=[]):
+            self.backbone_ = load_backbone(self.backbone, image_shape=layout.image_shape)
         self._stages = check_stages(self.backbone_, self.stages)
         self._n_features_out = self._encode(np.zeros((1, *layout.image_shape), np.float32)).shape[1]
 

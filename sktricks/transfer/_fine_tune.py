@@ -53,8 +53,7 @@ class BaseFineTune(BaseNet):
         defaults = TRAINING[self.strategy_]
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
-    def _start(self, X, y):
-        super()._start(X, y)
+    def _start(self, y):
         if self.image_shape_ is None:
             self._loaded, self._encoded, self.strategy_ = None, False, SCRATCH
             warn_of_table(type(self).__name__)
@@ -101,7 +100,8 @@ class BaseFineTune(BaseNet):
         if self._encoded:
             return None, None
         settings = {"value_range": self.value_range_, "augmenter": self.augmenter, "finish": self.backbone_.preprocess}
-        return prepare_images(**settings, rng=self._augmenter_rng(seed)), prepare_images(**settings)
+        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
+        return prepare_images(**settings, rng=rng), prepare_images(**settings)
 
     def _make_module(self, dataset, params):
         from ..training._modules import make_module

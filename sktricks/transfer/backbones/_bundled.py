@@ -19,7 +19,8 @@ VARIABLE = "SKTRICKS_TINY32"
 def load_tiny32():
     """tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
     path = Path(os.environ.get(VARIABLE) or WEIGHTS)
-    model = Tiny32()
+    with torch.random.fork_rng(devices=[]):  # drawing weights that the file replaces must not move the global generator
+        model = Tiny32()
     model.load_state_dict(read_weights(path, model), strict=False)
     preprocess = Preprocess(size=(32, 32), channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
     return Backbone(model.eval(), preprocess, torch.zeros(1, 3, 32, 32), "tiny32", ["stage2", "stage3"])

@@ -1,0 +1,192 @@
+"""Several augmenters as one.
+
+A pipeline joins the plans of its steps, and the joint plan is applied in one go: a chunk of rows goes through all steps
+before the next one starts, and integer images are rounded once, after the last step.
+"""
+
+import numpy as np
+from sklearn.pipeline import _name_estimators
+from sklearn.utils import Bunch
+from sklearn.utils.metaestimators import _BaseComposition
+
+from ._base import BaseAugmenter
+from ._mix import TargetMixing
+
+
+class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
+    """Augmenters one after the other, as one augmenter.
+
+    Parameters of the steps are set as in a scikit-learn ``Pipeline``: ``rotate__max_angle``. The steps are read, never
+    fitted or changed. They get the images and the value range of the pipeline; an ``image_shape`` or ``value_range`` of
+    their own must be None or agree. Draws come from the random state of the pipeline, except for steps that have their
+    own.
+
+    ``transform`` is the deterministic counterpart of all steps. With a step that mixes targets, ``augment``,
+    ``fit_transform``, ``classes_`` and ``target_`` are as in :class:`MixUp`.
+
+    Parameters
+    ----------
+    steps : list of (str, augmenter)
+        Names and augmenters, in the order in which they are applied.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    named_steps : Bunch
+        The steps by name.
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    make_augmentation_pipeline : Names the steps by itself.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks.augment import AugmentationPipeline, ColorJitter, RandomCrop, RandomRotation
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> steps = [("rotate", RandomRotation(10)), ("crop", RandomCrop(padding=1)), ("color", ColorJitter())]
+    >>> pipeline = AugmentationPipeline(steps, image_shape=(8, 8), random_state=0)
+    >>> pipeline.set_params(rotate__max_angle=5).fit_transform(X).shape
+    (1797, 64)
+    """
+
+    _parameter_constraints: dict = {**BaseAugmenter._parameter_constraints, "steps": [list, tuple]}
+
+    def __init__(
+        self,
+        steps: list,
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.steps = steps
+
+    @property
+    def named_steps(self) -> Bunch:
+        """The steps by name."""
+        return Bunch(**dict(self.steps))
+
+    def get_params(self, deep: bool = True) -> dict:
+        """Parameters of the pipeline, and with ``deep`` its steps and theirs.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the steps by name, and their parameters as ``<name>__<parameter>``.
+
+        Returns
+        -------
+        params : dict
+            Names and values.
+        """
+        return self._get_params("steps", deep=deep)
+
+    def set_params(self, **params) -> "AugmentationPipeline":
+        """Set parameters of the pipeline, whole steps by name, or parameters of steps.
+
+        Parameters
+        ----------
+        **params : dict
+            Names, as :meth:`get_params` lists them, and values.
+
+        Returns
+        -------
+        self : object
+            The pipeline.
+        """
+        self._set_params("steps", **params)
+        return self
+
+    def _augmenters(self):
+        return [augmenter for _, augmenter in self.steps]
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if not self.steps:
+            raise ValueError("steps must hold at least one pair (name, augmenter), got an empty list")
+        for step in self.steps:
+            if not (isinstance(step, tuple | list) and len(step) == 2 and isinstance(step[0], str)):
+                raise TypeError(f"steps must hold pairs (name, augmenter), got {step!r}")
+            if not isinstance(step[1], BaseAugmenter):
+                raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
+            step[1]._check_parameters()
+        self._validate_names([name for name, _ in self.steps])
+
+    def _check_images(self, shape, value_range=None):
+        super()._check_images(shape, value_range)
+        for augmenter in self._augmenters():
+            shape = augmenter._check_images(shape, value_range)
+        return shape
+
+    def _output_shape(self, shape):
+        for augmenter in self._augmenters():
+            shape = augmenter._output_shape(shape)
+        return tuple(shape)
+
+    def _center_images(self, images, value_range=None):
+        for augmenter in self._augmenters():
+            images = augmenter._center_images(images, value_range)
+        return images
+
+    def _wants_images(self):
+        return any(augmenter._wants_images() for augmenter in self._augmenters())
+
+    def _mixing_target(self):
+        targets = {augmenter._mixing_target() for augmenter in self._augmenters()} - {None}
+        outright = sorted(targets - {"auto"})
+        if len(outright) > 1:
+            raise ValueError(f"the steps must agree about target, they have {outright}")
+        return outright[0] if outright else next(iter(targets), None)
+
+    def _spread_rng(self, rng):
+        return [augmenter._make_rng(rng) for augmenter in self._augmenters()]
+
+    def _plan(self, rng, n, shape, groups=None):
+        rngs = rng if isinstance(rng, list) else self._spread_rng(rng)
+        plan = []
+        for augmenter, own in zip(self._augmenters(), rngs, strict=True):
+            plan += augmenter._plan(own, n, shape, groups)
+            shape = augmenter._output_shape(shape)
+        return plan
+
+
+def make_augmentation_pipeline(
+    *steps: BaseAugmenter,
+    image_shape: tuple | None = None,
+    value_range: tuple | None = None,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> AugmentationPipeline:
+    """Make an :class:`AugmentationPipeline` whose steps are named after their classes, in lower case.
+
+    Parameters
+    ----------
+    *steps : augmenters
+        In the order in which they are applied.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Returns
+    -------
+    pipeline : AugmentationPipeline
+        Not fitted.
+
+    Examples
+    --------
+    >>> from sktricks.augment import RandomFlip, RandomRotation, make_augmentation_pipeline
+    >>> list(make_augmentation_pipeline(RandomFlip(), RandomRotation(10)).named_steps)
+    ['randomflip', 'randomrotation']
+    """
+    return AugmentationPipeline(
+        _name_estimators(steps),
+        image_shape=image_shape,
+        value_range=value_range,
+        n_jobs=n_jobs,
+        random_state=random_state,
+    )

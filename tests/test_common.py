@@ -1,0 +1,172 @@
+"""What every public estimator must do: scikit-learn's own checks without expected failures, and ours."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import check_estimator
+
+import sktricks
+from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsPretrainedFeatures
+from sktricks import (
+    AugmentationPipeline,
+    ColorJitter,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    MixUp,
+    NetClassifier,
+    NetRegressor,
+    PretrainedFeatures,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    make_augmentation_pipeline,
+)
+
+AUGMENTERS = [
+    RandomFlip(p=0.5),
+    RandomCrop(padding=1),
+    RandomRotation(max_angle=15),
+    ColorJitter(brightness=0.2, contrast=0.2),
+    MixUp(alpha=0.4),
+    make_augmentation_pipeline(RandomFlip(), RandomRotation(), ColorJitter()),
+]
+NETS = [NetClassifier(max_epochs=30), NetRegressor(max_epochs=30)]
+TUNED_ON_TABLES = [FineTuneClassifier(max_epochs=30), FineTuneRegressor(max_epochs=30), PretrainedFeatures()]
+TUNED_ON_IMAGES = [
+    RowsPretrainedFeatures(),
+    RowsFineTuneClassifier(max_epochs=30),
+    RowsFineTuneRegressor(max_epochs=50),
+]
+ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES]
+
+# Checks that scikit-learn skips by a tag. Ours below do what they would have done.
+RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
+NO_DECISION_FUNCTION = {"check_classifiers_multilabel_output_format_decision_function"}
+
+
+def name_of(estimator):
+    return type(estimator).__name__
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=name_of)
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning", "ignore::sktricks.NoPretrainedBackboneWarning")
+@pytest.mark.filterwarnings("ignore::sktricks.UnmixedRowsWarning")
+def test_scikit_learns_checks(estimator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=UserWarning)  # the checks provoke them
+        results = check_estimator(estimator, on_skip=None, on_fail="raise")
+    skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
+    if hasattr(estimator, "augment"):
+        assert skipped == RANDOM_SKIPS
+    elif hasattr(estimator, "predict_proba"):
+        assert skipped == NO_DECISION_FUNCTION
+    else:
+        assert skipped == set()
+    assert not any(result["expected_to_fail"] for result in results)
+
+
+@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES], ids=name_of)
+def test_every_parameter_is_validated(estimator):
+    estimator_checks.check_param_validation(name_of(estimator), estimator)
+
+
+def test_every_public_estimator_is_checked():
+    checked = {type(part) for estimator in ALL for part in type(estimator).__mro__ if isinstance(part, type)}
+    public = {
+        getattr(sktricks, name)
+        for name in sktricks.__all__
+        if isinstance(getattr(sktricks, name), type) and hasattr(getattr(sktricks, name), "get_params")
+    }
+    tested = {base for estimator in ALL for base in type(estimator).__mro__}
+    callbacks = {sktricks.FreezeLayers}  # skorch's parameters, not scikit-learn's
+    assert public - callbacks <= tested and checked
+
+
+# -- ours: what the skipped checks would have done, and what scikit-learn does not know of ------------------------------
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.uint8)
+LABELS = np.array(["ink", "paper"])[np.arange(24) % 2]
+LAYOUTS = {
+    "images with channels": (IMAGES, None),
+    "images": (IMAGES[..., 0], None),
+    "rows": (IMAGES.reshape(24, 64), (8, 8)),
+}
+ON_IMAGES = [
+    FineTuneClassifier(max_epochs=3, random_state=0),
+    FineTuneRegressor(max_epochs=3, random_state=0),
+    PretrainedFeatures(),
+    *[clone(augmenter).set_params(random_state=0) for augmenter in AUGMENTERS],
+]
+
+
+def target_for(estimator):
+    return np.arange(24.0) if hasattr(estimator, "predict") and not hasattr(estimator, "predict_proba") else LABELS
+
+
+def run(estimator, X):
+    """Fit a clone and return what it makes of X."""
+    fitted = clone(estimator)
+    if hasattr(estimator, "augment"):
+        return fitted.fit_transform(X, target_for(estimator))
+    fitted.fit(X, target_for(estimator))
+    method = next(name for name in ("predict_proba", "transform", "predict") if hasattr(fitted, name))
+    return getattr(fitted, method)(X)
+
+
+@pytest.mark.parametrize("estimator", ON_IMAGES, ids=name_of)
+def test_every_layout_gives_the_same(estimator):
+    results = [run(clone(estimator).set_params(image_shape=shape), X) for X, shape in LAYOUTS.values()]
+    for (X, _), result in zip(LAYOUTS.values(), results, strict=True):
+        np.testing.assert_array_equal(result.reshape(24, -1), results[0].reshape(24, -1))
+        if hasattr(estimator, "augment"):
+            assert result.shape == X.shape and result.dtype == X.dtype
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("estimator", ON_IMAGES, ids=name_of)
+def test_dtypes_read_only_and_memory_mapped(estimator, dtype, tmp_path):
+    X = IMAGES.astype(dtype)
+    before = X.copy()
+    expected = run(estimator, X)
+    np.testing.assert_array_equal(X, before)
+    X.flags.writeable = False
+    np.testing.assert_array_equal(run(estimator, X), expected)
+    np.save(tmp_path / "X.npy", X)
+    np.testing.assert_array_equal(run(estimator, np.load(tmp_path / "X.npy", mmap_mode="r")), expected)
+
+
+@pytest.mark.parametrize("estimator", [*ON_IMAGES, *NETS], ids=name_of)
+def test_an_int_gives_the_same_and_moves_no_global_generator(estimator):
+    import torch
+
+    estimator = clone(estimator).set_params(**({"random_state": 3} if "random_state" in estimator.get_params() else {}))
+    X = IMAGES if "image_shape" in estimator.get_params() and estimator not in NETS else IMAGES.reshape(24, 64) / 255
+    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    first, second = run(estimator, X), run(estimator, X)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_before)
+
+
+@pytest.mark.parametrize("estimator", [*ON_IMAGES, *NETS], ids=name_of)
+def test_pickles(estimator):
+    assert len(pickle.dumps(estimator)) < 10_000
+    fitted = clone(estimator).fit(IMAGES, target_for(estimator))
+    again = pickle.loads(pickle.dumps(fitted))
+    method = next(name for name in ("predict_proba", "transform", "predict") if hasattr(fitted, name))
+    np.testing.assert_array_equal(getattr(again, method)(IMAGES), getattr(fitted, method)(IMAGES))
+
+
+def test_string_labels_come_back():
+    fitted = FineTuneClassifier(max_epochs=3, random_state=0).fit(IMAGES, LABELS)
+    assert set(fitted.predict(IMAGES)) <= set(LABELS)
+    np.testing.assert_array_equal(fitted.classes_, ["ink", "paper"])
+
+
+def test_a_pipeline_of_augmenters_hands_its_parameters_on():
+    pipeline = AugmentationPipeline([("rotate", RandomRotation(5)), ("flip", RandomFlip())])
+    assert clone(pipeline).set_params(rotate__max_angle=9).get_params()["rotate__max_angle"] == 9
