@@ -9,10 +9,12 @@ that the net has never seen. Hours on two cores, minutes on a GPU::
     python examples/pretrain_tiny32.py --cifar100 ~/data --omniglot omniglot.npz --fonts /usr/share/fonts --out run
 
 ``--cifar100`` is a folder for ``torchvision.datasets.CIFAR100`` (downloaded if need be) or an ``.npz`` file with ``X``
-and ``y``; ``--omniglot`` is such a file too. On a machine without a GPU ``torchrun --nproc-per-node=2`` (before the
-script, with ``OMP_NUM_THREADS=1``) uses two cores better than two threads do. Leave a source out to train without it: letters alone take minutes. A run
-that was stopped goes on from its last checkpoint when the same command is given again. At the end ``run/tiny32.safetensors``
-holds the averaged weights in float16; point the environment variable ``SKTRICKS_TINY32`` at it to use them.
+and ``y``; ``--omniglot`` is such a file too. Leave a source out to train without it: letters alone take minutes. On a
+machine without a GPU, ``torchrun --nproc-per-node=2`` before the script (with ``OMP_NUM_THREADS=1``) uses two cores
+better than two threads do. A run that was stopped goes on from its last checkpoint when the command is given again.
+
+At the end ``run/tiny32.safetensors`` holds the averaged weights in float16; point the environment variable
+``SKTRICKS_TINY32`` at it to use them.
 """
 
 import argparse
@@ -34,10 +36,12 @@ SIZE, GLYPH = 32, 48  # pixels of the net's input; of a glyph in memory, before 
 MEAN, STD = 0.5, 0.25  # what the net's input is normalised with
 # Letters that look alike once their size is gone share a class: c and C, Latin H and Greek Eta. Letters that look like
 # a digit beyond what the Latin alphabet has (the Cyrillic ze) are left out.
-LETTERS = (
-    "A B Cc D E F G H I J Kk L M N Oo Pp Q R Ss T Uu Vv Ww Xx Y Zz a b d e f g h i j m n q r t y "
-    "Γ Δ Θ Λ Ξ Π Σ Φ Ψ Ω α β γ δ ε ζ η θ λ μ ξ π σ φ ψ ω Б Д Ж И Й Л Ц Ш Щ Ъ Ы Э Ю Я ж л ф ц щ ы э ю я"
-).split()
+LOOKS = """
+A B Cc D E F G H I J Kk L M N Oo Pp Q R Ss T Uu Vv Ww Xx Y Zz a b d e f g h i j m n q r t y
+Γ Δ Θ Λ Ξ Π Σ Φ Ψ Ω α β γ δ ε ζ η θ λ μ ξ π σ φ ψ ω
+Б Д Ж И Й Л Ц Ш Щ Ъ Ы Э Ю Я ж л ф ц щ ы э ю я
+"""
+LETTERS = LOOKS.split()
 ODD_FONTS = ("jsmath", "taml", "lignes", "Emoji", "Symbol", "Dingbat", "TeX")  # no letters, or lines behind them
 
 
@@ -116,7 +120,7 @@ def enlarge_glyphs(X, y, size=GLYPH):
     )
 
 
-# -- augmentation: whole batches of float tensors in 0..1, a draw per image ---------------------------------------------
+# -- augmentation: whole batches of float tensors in 0..1, a draw per image --------------------------------------------
 
 
 def uniform(rng, n, low, high, *shape):

@@ -1,3 +1,9 @@
+from ._show_versions import show_versions as show_versions
+from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
+from ._validation import ImageShapeWarning as ImageShapeWarning
+from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
+from ._validation import SlowFitWarning as SlowFitWarning
+from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
 from .augment import AugmentationPipeline as AugmentationPipeline
 from .augment import BaseAugmenter as BaseAugmenter
 from .augment import ColorJitter as ColorJitter
@@ -7,12 +13,6 @@ from .augment import RandomFlip as RandomFlip
 from .augment import RandomRotation as RandomRotation
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
-from ._show_versions import show_versions as show_versions
-from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
-from ._validation import ImageShapeWarning as ImageShapeWarning
-from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
-from ._validation import SlowFitWarning as SlowFitWarning
-from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
 from .transfer import FineTuneClassifier as FineTuneClassifier

@@ -8,7 +8,7 @@ REQUIRED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "safetensors", 
 OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transformers", "skops")
 
 
-def show_versions():
+def show_versions() -> None:
     """Print the system, the versions of all that sktricks can use, and the devices that torch finds.
 
     The versions are read from the packages' metadata, so nothing but torch is imported, and a package that is installed

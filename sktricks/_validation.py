@@ -1,8 +1,8 @@
 """Images or rows in, one canonical form out.
 
-The canonical form of images is ``(n, height, width, channels)``, a view of what the user gave wherever numpy can make one.
-:func:`check_X` validates X as scikit-learn does and describes it by a :class:`Layout`; :meth:`Layout.to_images` makes the
-canonical form and :meth:`Layout.restore` brings a result back to the layout that came in.
+The canonical form of images is ``(n, height, width, channels)``, a view of what the user gave wherever numpy can make
+one. :func:`check_X` validates X as scikit-learn does and describes it by a :class:`Layout`; :meth:`Layout.to_images`
+makes the canonical form and :meth:`Layout.restore` brings a result back to the layout that came in.
 """
 
 import warnings

@@ -5,12 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
+from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsPretrainedFeatures
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
 import sktricks
-from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsPretrainedFeatures
 from sktricks import (
     AugmentationPipeline,
     ColorJitter,
@@ -86,7 +86,7 @@ def test_every_public_estimator_is_checked():
     assert public - callbacks <= tested and checked
 
 
-# -- ours: what the skipped checks would have done, and what scikit-learn does not know of ------------------------------
+# -- ours: what the skipped checks would have done, and what scikit-learn does not know of ----------------------------
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.uint8)
 LABELS = np.array(["ink", "paper"])[np.arange(24) % 2]

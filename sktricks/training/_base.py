@@ -22,8 +22,8 @@ SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 class BaseNet(NetParamsMixin, BaseEstimator):
     """The common part of all nets.
 
-    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``) and what is trained
-    (``_read_inputs``, ``_make_module``, ``_make_preparation``).
+    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``) and what is
+    trained (``_read_inputs``, ``_make_module``, ``_make_preparation``).
     """
 
     _parameter_constraints: dict = {

@@ -1,7 +1,7 @@
 """Whole-batch loading of arrays in memory.
 
-torch's ``DataLoader`` asks for one row at a time and stacks them again; for small nets that is more than half of the time.
-:class:`BatchLoader` takes a batch with one index operation.
+torch's ``DataLoader`` asks for one row at a time and stacks them again; for small nets that is more than half of the
+time. :class:`BatchLoader` takes a batch with one index operation.
 """
 
 import torch
@@ -26,10 +26,15 @@ class ArrayDataset(torch.utils.data.Dataset):
         return len(self.x)
 
     def __getitem__(self, rows):
-        inputs = {"x": self.x[rows]}
+        inputs = {"x": take(self.x, rows)}
         if self.weight is not None:
-            inputs["weight"] = self.weight[rows]
-        return inputs, self.y[rows]
+            inputs["weight"] = take(self.weight, rows)
+        return inputs, take(self.y, rows)
+
+
+def take(tensor, rows):
+    """``tensor[rows]``; ``index_select`` does the same for a tensor of indices in a fraction of the time."""
+    return tensor.index_select(0, rows) if isinstance(rows, torch.Tensor) else tensor[rows]
 
 
 class BatchLoader:

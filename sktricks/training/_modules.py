@@ -38,7 +38,7 @@ def weighted_moments(x, weight=None):
 
 
 class ResidualBlock(nn.Module):
-    """``x + W2 relu(W1 norm(x))`` with LayerNorm; the second map starts at zero, so the block starts as the identity."""
+    """``x + W2 relu(W1 norm(x))``; the second map is zero at first, so the block starts as the identity."""
 
     def __init__(self, width):
         super().__init__()

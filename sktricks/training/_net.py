@@ -41,7 +41,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
-        Its other parameters go through ``net_params``, such as ``optimizer__momentum``.
+        ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
     lr : float, default=2e-3
         The learning rate, the highest of the schedule.
     weight_decay : float, default=1e-2

@@ -29,7 +29,7 @@ class NetParamsMixin:
     ``set_params(module__width=64)`` replaces the dict by an updated copy, so that clones never share one.
     """
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict:
         params = super().get_params(deep=deep)
         return {**self.net_params, **params} if deep and isinstance(self.net_params, dict) else params
 

@@ -60,6 +60,10 @@ class InnerNet(skorch.NeuralNet):
         x, y = (inputs["x"], y) if prepare is None else prepare(inputs["x"], y)
         return {**inputs, "x": x.to(self.device)}, y.to(self.device)
 
+    def _set_training(self, training=True):
+        if self.module_.training != training:  # a walk through all modules at each batch would be felt
+            super()._set_training(training)
+
     def infer(self, x, **fit_params):
         y = self.module_(x["x"], **fit_params)
         return y.unsqueeze(1) if y.ndim == 1 else y
@@ -90,10 +94,11 @@ def make_loss(loss, label_smoothing=0.0):
 
 def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params):
     """An initialised net; ``params`` are skorch's own."""
+    settings = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
+    if optimizer == "sgd":
+        settings["optimizer__momentum"] = 0.9  # without it SGD is of little use
     optimizer = OPTIMIZERS.get(optimizer, optimizer)
-    decay = accepted(optimizer, weight_decay=weight_decay)
-    settings = {f"optimizer__{name}": value for name, value in decay.items()}
-    settings |= {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
+    settings |= {f"optimizer__{name}": value for name, value in accepted(optimizer, weight_decay=weight_decay).items()}
     net = InnerNet(
         module,
         criterion=loss,

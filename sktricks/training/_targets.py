@@ -1,6 +1,9 @@
 """What y means: classes, several labels or probabilities for a classifier, values for a regressor."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
@@ -11,7 +14,7 @@ SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do 
 
 
 class ClassifierNetMixin(ClassifierMixin):
-    """The classifier's side of a net: labels, several labels or class probabilities in, labels and probabilities out."""
+    """The classifier's side of a net: labels, several labels or class probabilities in, labels or probabilities out."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -19,7 +22,14 @@ class ClassifierNetMixin(ClassifierMixin):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
         """Train the net.
 
         Parameters
@@ -40,7 +50,13 @@ class ClassifierNetMixin(ClassifierMixin):
         return self._fit(X, y, sample_weight, X_val, y_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one more epoch on the given rows, at a constant learning rate.
 
         Parameters
@@ -57,7 +73,7 @@ class ClassifierNetMixin(ClassifierMixin):
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities.
 
         Parameters
@@ -72,7 +88,7 @@ class ClassifierNetMixin(ClassifierMixin):
         logits = self._outputs(X)
         return (logits.sigmoid() if self._kind == MULTILABEL else logits.softmax(1)).numpy()
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each row; where rows have several labels, 0 or 1 for each.
 
         Parameters
@@ -120,8 +136,9 @@ class ClassifierNetMixin(ClassifierMixin):
 
 
 class RegressorNetMixin(RegressorMixin):
-    """The regressor's side of a net: one value a row or several. They are standardised inside, in the row weights' mean
-    and standard deviation, unless the loss is one of the user's.
+    """The regressor's side of a net: one value a row or several.
+
+    They are standardised inside, by the weighted mean and standard deviation, unless the loss is one of the user's.
     """
 
     def __sklearn_tags__(self):
@@ -130,7 +147,14 @@ class RegressorNetMixin(RegressorMixin):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
         """Train the net.
 
         Parameters
@@ -151,7 +175,7 @@ class RegressorNetMixin(RegressorMixin):
         return self._fit(X, y, sample_weight, X_val, y_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one more epoch on the given rows, at a constant learning rate.
 
         Parameters
@@ -166,7 +190,7 @@ class RegressorNetMixin(RegressorMixin):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The value or values of each row.
 
         Parameters

@@ -167,7 +167,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
-        None is the strategy's, as for the next four.
+        None is the strategy's, as for other parameters that may be None below. ``"sgd"`` has momentum 0.9.
     lr : float, default=None
         The learning rate, the highest of the schedule.
     weight_decay : float, default=None

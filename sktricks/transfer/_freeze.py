@@ -1,8 +1,8 @@
 """Freezing that holds: parameters, buffers, dropout and optimizer state of the first layers of a net.
 
-``requires_grad = False`` alone leaves BatchNorm's statistics moving and dropout dropping, and an optimizer with momentum
-or weight decay may go on moving what it already knows. So a frozen module is put in evaluation mode by a hook right before
-each of its forward passes, and its parameters leave the optimizer.
+``requires_grad = False`` alone leaves BatchNorm's statistics moving and dropout dropping, and an optimizer with
+momentum or weight decay may go on moving what it already knows. So a frozen module is put in evaluation mode by a hook
+right before each of its forward passes, and its parameters leave the optimizer.
 """
 
 from bisect import bisect_right
@@ -10,6 +10,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
@@ -17,14 +18,16 @@ from skorch.utils import to_tensor
 from ._layers import call_order, check_trainable, find_boundary, layers_of
 
 
-def freeze_layers(module, freeze_until, X=None):
+def freeze_layers(
+    module: torch.nn.Module, freeze_until: int | float | str | None, X: ArrayLike | torch.Tensor | None = None
+) -> list[str]:
     """Freeze the first layers of a torch module, bit by bit.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Changed in place: parameters no longer require gradients; BatchNorm, dropout and the like stay in evaluation mode
-        whatever ``module.train()`` says.
+        Changed in place: parameters no longer require gradients; BatchNorm, dropout and the like stay in evaluation
+        mode whatever ``module.train()`` says.
     freeze_until : int, float, str or None
         Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a share of them, or the
         name of the first module that stays trainable; ``"head"``, where no module has that name, is the last linear or
@@ -84,7 +87,7 @@ class FreezeLayers(Callback):
     >>> net = NetClassifier(callbacks=[frozen], max_epochs=4, random_state=0).fit(X, y)
     """
 
-    def __init__(self, freeze_until, unfreeze_at=None):
+    def __init__(self, freeze_until: int | float | str | None, unfreeze_at: int | dict | None = None):
         self.freeze_until = freeze_until
         self.unfreeze_at = unfreeze_at
 
@@ -160,9 +163,10 @@ def set_evaluating(module, frozen):
     present = [key for key, hook in hooks.items() if hook is keep_evaluating]
     if frozen and not present:
         module.register_forward_pre_hook(keep_evaluating)
-    elif not frozen:
+    elif not frozen and present:
         for key in present:
             del hooks[key]
+        module.train()  # a net between two epochs does not set the mode again
 
 
 def set_trainable(module, trainable):

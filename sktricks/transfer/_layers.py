@@ -1,7 +1,7 @@
 """The layers of a module in the order in which a forward pass runs them, and how to point at one.
 
-Registration order is another thing: a module's layers are listed as its constructor made them. "The first ten layers" of a
-net are those that an image meets first, so one forward pass is watched.
+Registration order is another thing: there the layers stand as the constructor made them. "The first ten layers" of
+a net are those that an image meets first, so one forward pass is watched.
 """
 
 from contextlib import contextmanager
@@ -139,7 +139,7 @@ class LayerTable(list):
         return f"<LayerTable: {len(self)} layers, {n_trainable} trainable>"
 
 
-def layer_table(estimator):
+def layer_table(estimator) -> LayerTable:
     """Print the layers of a fitted net: index, name, shape, parameters and whether they are trained.
 
     Parameters

@@ -31,7 +31,7 @@ class Preprocess:
     mean: tuple | None = None
     std: tuple | None = None
 
-    def __call__(self, x):
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Resize, match the channels, normalise."""
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
         """The layers of the model, in execution order."""
         return layers_of(self.model, self.layer_order)
 
-    def features(self, x, stages=None):
+    def features(self, x: torch.Tensor, stages: list[str] | None = None) -> torch.Tensor:
         """One row of numbers per preprocessed image.
 
         Parameters
@@ -118,7 +118,7 @@ class Backbone(nn.Module):
 
     forward = features
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A hash of weights, buffers and preprocessing: equal exactly if the features are."""
         digest = hashlib.blake2b(repr(self.preprocess).encode(), digest_size=16)
         for name, tensor in self.model.state_dict().items():

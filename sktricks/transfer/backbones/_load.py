@@ -1,5 +1,10 @@
 """From what a user writes to a backbone."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._base import Backbone
+
 
 def list_backbones() -> list[str]:
     """The backbones that can be loaded by name.
@@ -17,7 +22,7 @@ def list_backbones() -> list[str]:
     return ["tiny32"]
 
 
-def load_backbone(spec="tiny32", *, image_shape=(32, 32, 3)):
+def load_backbone(spec="tiny32", *, image_shape: tuple[int, int, int] = (32, 32, 3)) -> "Backbone":
     """Load a net without its classifier.
 
     Parameters
