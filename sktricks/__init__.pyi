@@ -15,6 +15,7 @@ from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
+from .transfer import Backbone as Backbone
 from .transfer import FineTuneClassifier as FineTuneClassifier
 from .transfer import FineTuneRegressor as FineTuneRegressor
 from .transfer import FreezeLayers as FreezeLayers

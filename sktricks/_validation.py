@@ -22,6 +22,10 @@ class NoPretrainedBackboneWarning(UserWarning):
     """A fine-tuned net got a table, for which no pretrained backbone exists."""
 
 
+class UnmixedRowsWarning(UserWarning):
+    """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
+
+
 class FrozenPrefixNotCachedWarning(UserWarning):
     """Fresh augmentation makes a frozen backbone encode every row anew in every epoch."""
 

@@ -33,7 +33,7 @@ FORBIDDEN = {
 }
 NO_TORCH = ("augment", "ensemble")  # at import time
 OPTIONAL = {"timm", "torchvision", "transformers", "matplotlib", "PIL", "pandas", "skops"}  # through _optional alone
-WORK_ON_MODULES = {"FreezeLayers", "freeze_layers", "layer_table"}  # nobody calls these without a torch module
+WORK_ON_MODULES = {"Backbone", "FreezeLayers", "freeze_layers", "layer_table"}  # no use without a torch module
 
 # A finder that refuses some packages stands in for a machine without them, and names the line that asked.
 REFUSE = """

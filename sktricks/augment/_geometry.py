@@ -9,7 +9,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base import BaseAugmenter, black, from_float
+from ._base import BaseAugmenter, black
 
 
 def flip(images, chosen, axis):
@@ -18,11 +18,9 @@ def flip(images, chosen, axis):
     return images
 
 
-def pad(images, rows, columns, fill):
-    """Images with this many more rows and columns of ``fill`` on every side."""
-    widths = ((0, 0), (rows, rows), (columns, columns), (0, 0))
-    fill = from_float(np.array(fill), images.dtype).item()
-    return np.pad(images, widths, constant_values=fill) if rows or columns else images
+def pad(images, rows, columns):
+    """Images with this many more rows and columns of zeros on every side."""
+    return np.pad(images, ((0, 0), (rows, rows), (columns, columns), (0, 0))) if rows or columns else images
 
 
 def crop(images, top, left, size):
@@ -34,12 +32,12 @@ def crop(images, top, left, size):
     return out
 
 
-def crop_center(images, size, fill):
-    """The middle of the images, a view; of images smaller than ``size``, in the middle of ``fill``."""
+def crop_center(images, size):
+    """The middle of the images, a view; of images smaller than ``size``, in the middle of zeros."""
     spare = [side - wanted for side, wanted in zip(images.shape[1:3], size, strict=True)]
     margins = [max(0, -(room // 2)) for room in spare]
     top, left = (room // 2 + margin for room, margin in zip(spare, margins, strict=True))
-    return pad(images, *margins, fill)[:, top : top + size[0], left : left + size[1]]
+    return pad(images, *margins)[:, top : top + size[0], left : left + size[1]]
 
 
 def rotation_maps(angles, shape):
@@ -165,17 +163,17 @@ class RandomFlip(BaseAugmenter):
 class RandomCrop(BaseAugmenter):
     """Cut a window out of each image, at a random place.
 
-    The image is padded on every side first; offsets are uniform over all places of the window, both ends included.
-    ``transform`` takes the centre (the upper and left of two, where there are two). Padding is the low end of the value
-    range: black, 0 in most images. Rows without ``image_shape`` are signals: they are padded and cropped in their one
-    direction.
+    The image is padded with zeros on every side first; offsets are uniform over all places of the window, both ends
+    included. ``transform`` takes the centre (the upper and left of two, where there are two). Rows without
+    ``image_shape`` are signals: they are padded and cropped in their one direction, with a warning unless ``size`` is
+    ``(1, width)``.
 
     Parameters
     ----------
     size : int or pair of int, default=None
         Height and width of the window in pixels; an int is both, None the size of the image.
     padding : int, default=0
-        Pixels added on every side.
+        Pixels of zeros added on every side.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -219,12 +217,11 @@ class RandomCrop(BaseAugmenter):
         return {"top": rng.integers(0, room[0] + 1, n), "left": rng.integers(0, room[1] + 1, n)}
 
     def _apply(self, images, params, value_range):
-        padded = pad(images, *self._paddings(images.shape[1:]), black(value_range))
+        padded = pad(images, *self._paddings(images.shape[1:]))
         return crop(padded, params["top"], params["left"], self._output_shape(images.shape[1:])[:2])
 
     def _center_images(self, images, value_range=None):
-        size = self._output_shape(images.shape[1:])[:2]
-        return np.ascontiguousarray(crop_center(images, size, black(value_range)))
+        return np.ascontiguousarray(crop_center(images, self._output_shape(images.shape[1:])[:2]))
 
     def _output_shape(self, shape):
         height, width = self._window(shape)
@@ -235,6 +232,9 @@ class RandomCrop(BaseAugmenter):
                 f"{shape[0]} x {shape[1]} pixels and padding={self.padding} on every side"
             )
         return height, width, shape[2]
+
+    def _wants_images(self):
+        return np.ndim(self.size) == 0 or list(self.size)[:1] != [1]  # a window (1, width) is meant for signals
 
     def _window(self, shape):
         if self.size is None:

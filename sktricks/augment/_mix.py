@@ -11,11 +11,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._validation import UnmixedRowsWarning
 from ._base import BaseAugmenter
-
-
-class UnmixedRowsWarning(UserWarning):
-    """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
 
 
 def read_target(y, n, target="auto"):

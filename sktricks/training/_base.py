@@ -199,7 +199,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         settings = self._settings()
         loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
         return make_net(
-            self._make_module(dataset, module_params).to(self._dtype),
+            self._make_module(dataset, module_params),
             make_loss(loss, getattr(self, "label_smoothing", 0.0)),
             **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,

@@ -8,10 +8,14 @@ from torch import nn
 
 
 class Standardize(nn.Module):
-    """Subtract the mean and divide by the standard deviation of the training rows, told by :meth:`learn`."""
+    """Subtract the mean and divide by the standard deviation of the training rows, told by :meth:`learn`.
 
-    def __init__(self, n_features):
+    A column's standard deviation counts as at least ``floor`` times that of all columns (root mean square).
+    """
+
+    def __init__(self, n_features, floor=0.0):
         super().__init__()
+        self.floor = floor
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
@@ -19,22 +23,21 @@ class Standardize(nn.Module):
     def learn(self, x, weight=None):
         """Take mean and standard deviation from ``x``, of shape (n, n_features); a constant column keeps its scale."""
         mean, scale = weighted_moments(x, weight)
+        scale = scale.clamp(min=self.floor * scale.square().mean().sqrt())
         self.mean.copy_(mean)
-        self.scale.copy_(scale)
+        self.scale.copy_(torch.where(scale > 1e-7 * (1 + mean.abs()), scale, torch.ones_like(scale)))
 
     def forward(self, x):
         return (x - self.mean) / self.scale
 
 
 def weighted_moments(x, weight=None):
-    """Mean and standard deviation along the rows, in float64; a standard deviation of nothing becomes 1."""
+    """Mean and standard deviation along the rows, in float64."""
     x = x.double()
     weight = torch.ones(len(x), dtype=x.dtype, device=x.device) if weight is None else weight.double()
     share = (weight / weight.sum()).unsqueeze(1)
     mean = (share * x).sum(0)
-    scale = (share * (x - mean) ** 2).sum(0).sqrt()
-    tiny = 1e-7 * (1 + mean.abs())
-    return mean, torch.where(scale > tiny, scale, torch.ones_like(scale))
+    return mean, (share * (x - mean) ** 2).sum(0).sqrt()
 
 
 class ResidualBlock(nn.Module):

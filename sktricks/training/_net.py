@@ -17,7 +17,7 @@ class TableOrImageNet(BaseNet):
         from ._modules import make_module
 
         x = dataset.x if self.image_shape_ is None else self._make_preparation(0)[1](dataset.x, None)[0]
-        return make_module(self.module, x, dataset.weight, self._n_outputs, params)
+        return make_module(self.module, x, dataset.weight, self._n_outputs, params).to(self._dtype)
 
 
 class NetClassifier(ClassifierNetMixin, TableOrImageNet):

@@ -33,4 +33,5 @@ def make_schedule(name, n_steps):
     """The skorch callback of a schedule, None for a constant learning rate."""
     if name == "constant":
         return None
-    return LRScheduler(policy=LambdaLR, lr_lambda=WarmupCosine(n_steps), step_every="batch")
+    # skorch would start at a step as late as there are epochs in the history of earlier fits
+    return LRScheduler(policy=LambdaLR, lr_lambda=WarmupCosine(n_steps), step_every="batch", last_epoch=-1)

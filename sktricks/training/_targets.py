@@ -121,7 +121,7 @@ class ClassifierNetMixin(ClassifierMixin):
 
     def _learn_targets(self, y, weight):
         if self._kind == CLASSES and len(np.unique(y)) < 2 and weight is not None:
-            label = self.classes_[y[0]]
+            label = self.classes_.tolist()[y[0]]
             raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two classes are needed")
 
     def _scale_targets(self, y):
@@ -207,10 +207,12 @@ class RegressorNetMixin(RegressorMixin):
     def _check_y(self, y, *, fresh, classes=None):
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
         if fresh:
-            self._several = y.ndim == 2
+            self._several, self._n_outputs = y.ndim == 2, y.shape[1] if y.ndim == 2 else 1
         if (y.ndim == 2) != self._several:
             raise ValueError(f"y must have as many dimensions as in the first fit, got shape {y.shape}")
-        return y if y.ndim == 2 else y[:, None], None
+        if self._several and y.shape[1] != self._n_outputs:
+            raise ValueError(f"y needs {self._n_outputs} columns as in the first fit, got {y.shape[1]}")
+        return y if self._several else y[:, None], None
 
     def _learn_targets(self, y, weight):
         """Remember mean and standard deviation of each output; 0 and 1 where the loss is not blind to them."""
@@ -225,10 +227,6 @@ class RegressorNetMixin(RegressorMixin):
 
     def _default_loss(self):
         return "squared_error"
-
-    @property
-    def _n_outputs(self):
-        return len(self._y_mean)
 
 
 def read_classification(y):
@@ -251,7 +249,7 @@ def find_classes(kind, y, classes, name):
         return np.arange(y.shape[1])
     found = np.unique(y if classes is None else classes)
     if len(found) < 2:
-        raise ValueError(f"{name} needs at least two classes in y, got one class: {found[0]!r}")
+        raise ValueError(f"{name} needs at least two classes in y, got one class: {found.tolist()[0]!r}")
     return found
 
 
@@ -270,5 +268,5 @@ def encode_labels(y, classes):
     """Labels as their places in ``classes``, int64; a label that is not there is an error."""
     unseen = np.setdiff1d(y, classes)
     if len(unseen):
-        raise ValueError(f"y has labels that are not among the classes {list(classes)}: {list(unseen)}")
+        raise ValueError(f"y has labels that are not among the classes {classes.tolist()}: {unseen.tolist()}")
     return np.searchsorted(classes, y)

@@ -14,17 +14,17 @@ class Head(nn.Module):
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
-        self.standardize = Standardize(n_features)
+        self.standardize = Standardize(n_features, floor=0.01)  # few rows may leave a feature next to constant
         self.linear = nn.Linear(n_features, n_outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def learn(self, features, weight=None):
         """Take mean and standard deviation of the features of the training rows."""
-        self.standardize.learn(signed_sqrt(features), weight)
+        self.standardize.learn(signed_sqrt(features.double()), weight)
 
     def forward(self, features):
-        return self.linear(self.standardize(signed_sqrt(features)))
+        return self.linear(self.standardize(signed_sqrt(features.to(self.linear.weight.dtype))))
 
 
 def signed_sqrt(x, softness=1e-3):

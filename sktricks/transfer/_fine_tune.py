@@ -3,6 +3,7 @@
 import warnings
 from numbers import Real
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
@@ -63,6 +64,7 @@ class BaseFineTune(BaseNet):
 
     def _start_backbone(self):
         """Load the backbone and find what of it freezes."""
+        from ..training._inputs import table_dtype
         from ._backbone_net import check_stages
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
@@ -76,7 +78,9 @@ class BaseFineTune(BaseNet):
         self._n_frozen = n_layers if everything else find_boundary(backbone.layers, self.freeze_until)
         thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
         self._encoded = self._n_frozen == n_layers and self.augmenter is None and not thaws
-        if self._n_frozen == n_layers and self.augmenter is not None:
+        if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
+            self._dtype = table_dtype(np.float64, self._device)
+        elif self._n_frozen == n_layers and self.augmenter is not None:
             warnings.warn(
                 "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch",
                 FrozenPrefixNotCachedWarning,
@@ -108,9 +112,9 @@ class BaseFineTune(BaseNet):
         from ._backbone_net import BackboneNet, Head
 
         if self._loaded is None:
-            return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params)
+            return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
         features = dataset.x if self._encoded else self._encode(dataset.x)
-        head = Head(features.shape[1], self._n_outputs)
+        head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.learn(features, dataset.weight)
         return BackboneNet(self._loaded, head, self._stages)
 
@@ -226,10 +230,10 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     strategy       trained                optimizer lr     weight_decay max_epochs batch_size
     ============== ====================== ========= ====== ============ ========== ==========
     "linear-probe" the head               sgd       1e-3   0            100        128
-    "fine-tune"    from freeze_until on   adamw     1e-3   0.05         30         64
+    "fine-tune"    from freeze_until on   adamw     1e-3   0.05         15         64
     ============== ====================== ========= ====== ============ ========== ==========
 
-    ``"auto"`` is ``"linear-probe"`` below 50 labels a class on average and ``"fine-tune"`` from there on, unless
+    ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"fine-tune"`` from there on, unless
     ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, each row is
     encoded once for all epochs.
 

@@ -3,13 +3,13 @@
 import numpy as np
 
 LINEAR_PROBE, FINE_TUNE, SCRATCH = "linear-probe", "fine-tune", "from-scratch"
-ENOUGH = 50  # labels a class from which training the whole net wins over a linear model on its features
+ENOUGH = 100  # labels a class from which training the whole net wins over a linear model on its features
 
 # What a parameter that is None becomes. A head alone learns by gradient descent from zero, which regularises it like a
 # ridge penalty if it stops in time (Ali, Kolter & Tibshirani 2019). "from-scratch" is the default net for tables.
 TRAINING = {
     LINEAR_PROBE: {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 0.0, "max_epochs": 100, "batch_size": 128},
-    FINE_TUNE: {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 30, "batch_size": 64},
+    FINE_TUNE: {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 15, "batch_size": 64},
     SCRATCH: {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.01, "max_epochs": 100, "batch_size": 128},
 }
 

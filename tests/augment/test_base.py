@@ -1,6 +1,7 @@
 import pickle
 import tracemalloc
 
+import joblib
 import numpy as np
 import pytest
 import sklearn
@@ -74,6 +75,8 @@ CHECKED = [
     RandomFlip(),
     RandomCrop(padding=1),
     RandomCrop(1, padding=1),
+    RandomFlip(direction="vertical"),
+    RandomRotation(),
     TurnedRows(),
     ColorJitter(),
     MixUp(),
@@ -83,7 +86,8 @@ SKIPPED = {"check_pipeline_consistency", "check_transformer_data_not_an_array", 
 
 
 @parametrize_with_checks(CHECKED)
-@pytest.mark.filterwarnings("ignore::sktricks.augment.UnmixedRowsWarning")  # some checks have no classes
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")  # the checks come with tables
+@pytest.mark.filterwarnings("ignore::sktricks.UnmixedRowsWarning")  # and some without classes
 def test_sklearn_checks(estimator, check):
     name = getattr(check, "func", check).__name__
     try:
@@ -94,7 +98,7 @@ def test_sklearn_checks(estimator, check):
         assert name in SKIPPED and "non deterministic" in str(error)
 
 
-@pytest.mark.parametrize("augmenter", [*CHECKED, RandomRotation()], ids=lambda augmenter: type(augmenter).__name__)
+@pytest.mark.parametrize("augmenter", CHECKED, ids=lambda augmenter: repr(augmenter)[:30])
 def test_parameters_are_validated(augmenter):
     check_param_validation(type(augmenter).__name__, augmenter)
 
@@ -294,9 +298,22 @@ def test_pandas_output(everywhere):
     assert_array_equal(kept, RandomRotation(image_shape=(8, 8, 3), random_state=0).fit_transform(frame))
 
 
+@every_augmenter
+def test_html_repr(augmenter):
+    assert type(augmenter).__name__ in augmenter._repr_html_()
+
+
+@every_augmenter
+def test_joblib_settings_choose_the_threads(augmenter, monkeypatch):
+    monkeypatch.setattr(base, "CHUNK_FLOATS", 300)
+    with joblib.parallel_backend("loky", n_jobs=2):  # threads all the same: the chunks share their memory
+        new = prepare(augmenter).fit_transform(make_X(), y)
+    assert_array_equal(new, prepare(augmenter).fit_transform(make_X(), y))
+
+
 def test_feature_names():
     assert list(RandomFlip().fit(np.zeros((2, 3))).get_feature_names_out()) == ["x0", "x1", "x2"]
-    assert list(RandomCrop(2).fit(np.zeros((2, 3))).get_feature_names_out()) == ["randomcrop0", "randomcrop1"]
+    assert list(RandomCrop((1, 2)).fit(np.zeros((2, 3))).get_feature_names_out()) == ["randomcrop0", "randomcrop1"]
     assert len(RandomCrop(3).fit(make_X()).get_feature_names_out()) == 27
 
 
@@ -349,6 +366,11 @@ def test_geometry_does_nothing_on_signals_and_warns(augmenter):
         (RandomFlip(image_shape=(8, 8)), np.zeros((2, 65)), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         (RandomFlip(image_shape=(8, 8)), np.zeros((2, 9, 8)), "does not fit X"),
         (RandomFlip(image_shape=8), np.zeros((2, 64)), "'image_shape' parameter"),
+        (RandomFlip(image_shape=(1, 64)), np.zeros((2, 64)), r"at least 2 .*got \(1, 64\)"),
+        (RandomFlip(image_shape=(0, 64)), np.zeros((2, 64)), r"at least 2 .*got \(0, 64\)"),
+        (RandomFlip(), np.zeros((2, 1, 8)), r"at least 2, got \(2, 1, 8\)"),
+        (RandomFlip(), np.zeros((2, 8, 0, 3)), r"at least 2, got \(2, 8, 0, 3\)"),
+        (RandomFlip(), np.zeros((2, 0)), r"0 feature\(s\)"),
         (RandomFlip(value_range=(1, 0)), np.zeros((2, 64)), r"low < high, got \(1, 0\)"),
         (RandomFlip(random_state="x"), np.zeros((2, 64)), "'random_state' parameter"),
     ],

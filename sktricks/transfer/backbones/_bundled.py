@@ -12,7 +12,7 @@ from ._base import Backbone, Preprocess
 from ._tiny32 import Tiny32
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny32.safetensors"
-SHA256 = "9d43fffbf390c2b56b62d814e9bf2c57237edc2c1374dfcd2c7dd06a6551eaf3"
+SHA256 = "7959d5381a4872d2c57d17303de20dd8027511d2821c744c5c836dccbb996b3a"
 VARIABLE = "SKTRICKS_TINY32"
 
 

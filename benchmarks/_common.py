@@ -1,0 +1,59 @@
+"""What the benchmarks share: a header of versions, threads, tables, files of images."""
+
+import argparse
+import io
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+
+def make_parser(text):
+    """A parser of command lines with what every benchmark takes; ``text`` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, help="threads that torch and the BLAS may use (default: 1)")
+    return parser
+
+
+def start(title, threads):
+    """Set the number of threads and say what is measured, on what."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    import sklearn
+    import skorch
+
+    import sktricks
+
+    versions = {module.__name__: module.__version__ for module in (sktricks, torch, sklearn, skorch, np)}
+    print(f"{title}\n")
+    print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {number}" for name, number in versions.items()))
+    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, threads used: {threads}\n", flush=True)
+
+
+def print_table(header, rows):
+    """A markdown table, its columns aligned."""
+    rows = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, " | ".join("-" * width for width in widths))
+    print("\n" + "\n".join(f"| {line} |" for line in lines) + "\n", flush=True)
+
+
+def read_arrays(path):
+    """X (n, height, width) or (n, height, width, 3) uint8 and y of an ``.npz`` file.
+
+    The images are the array ``X``, or files one after the other in the bytes ``jpeg``, cut at ``offsets``.
+    """
+    with np.load(Path(path).expanduser()) as file:
+        y = file["y"].astype(np.int64)
+        if "X" in file:
+            return file["X"], y
+        from PIL import Image
+
+        jpeg, offsets = file["jpeg"].tobytes(), file["offsets"]
+    images = [Image.open(io.BytesIO(jpeg[a:b])).convert("RGB") for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return np.stack([np.asarray(image) for image in images]), y

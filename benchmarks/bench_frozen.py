@@ -1,0 +1,193 @@
+"""A head on a frozen net of ResNet-18's size: FineTuneClassifier against skorch with its Freezer.
+
+Ten epochs over 2,000 images of 32 x 32 by SGD with momentum, the same backbone with the same random weights, a linear
+head on its 512 features. FineTuneClassifier encodes each image once and trains the head on what it kept; skorch sends
+every image through the net in every epoch, since nothing tells it that the answer stays the same.
+
+A second table is about the backbones themselves: the time that an image takes through tiny32 and through ResNet-18.
+"""
+
+import statistics
+import time
+
+import numpy as np
+import skorch
+import torch
+from _common import make_parser, print_table, start
+from skorch.callbacks import Freezer
+from torch import nn
+from torch.nn import functional as F
+
+from sktricks import FineTuneClassifier, load_backbone
+
+N_TRAIN, N_TEST, N_CLASSES, SIZE = 2000, 1000, 10, 32
+EPOCHS, BATCH, LR, MOMENTUM = 10, 128, 1e-3, 0.9
+
+
+# -- ResNet-18 (He et al. 2016), as in torchvision, without its classifier ---------------------------------------------
+
+
+class BasicBlock(nn.Module):
+    def __init__(self, n_in, n_out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(n_out)
+        self.downsample = nn.Identity()
+        if stride != 1 or n_in != n_out:
+            self.downsample = nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class ResNet18(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
+        widths = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
+        self.stages = nn.Sequential(
+            *(nn.Sequential(BasicBlock(a, b, stride), BasicBlock(b, b, 1)) for a, b, stride in widths)
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x):
+        return torch.flatten(self.pool(self.stages(self.stem(x))), 1)
+
+
+def make_backbone():
+    """Random weights, the same each time; BatchNorm has seen some noise, so that its statistics are not all 0 and 1."""
+    torch.manual_seed(0)
+    backbone = ResNet18()
+    with torch.no_grad():
+        for _ in range(10):
+            backbone(torch.rand(64, 3, SIZE, SIZE))
+    return backbone.eval()
+
+
+def make_images(seed=0):
+    """Classes with a pattern each: a coarse colour texture under a shift, a change of contrast and noise."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.uniform(-1, 1, (N_CLASSES, 8, 8, 3)).repeat(4, 1).repeat(4, 2)
+    y = rng.integers(N_CLASSES, size=N_TRAIN + N_TEST)
+    shifts = rng.integers(-3, 4, (len(y), 2))
+    images = np.stack([np.roll(patterns[c], shift, (0, 1)) for c, shift in zip(y, shifts, strict=True)])
+    images = images * rng.uniform(10, 60, (len(y), 1, 1, 1)) + rng.normal(128, 50, images.shape)
+    X = images.clip(0, 255).astype(np.uint8)
+    return X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:], y[N_TRAIN:]
+
+
+# -- a head on it, twice -----------------------------------------------------------------------------------------------
+
+
+def with_sktricks(backbone, X, y, X_test, y_test):
+    net = FineTuneClassifier(
+        backbone,
+        strategy="linear-probe",
+        max_epochs=EPOCHS,
+        batch_size=BATCH,
+        optimizer="sgd",
+        lr=LR,
+        schedule="constant",
+        device="cpu",
+        random_state=0,
+    )
+    started = time.perf_counter()
+    net.fit(X, y)
+    return time.perf_counter() - started, float(net.score(X_test, y_test))
+
+
+class Classifier(nn.Module):
+    """The backbone and a head on its features, standardised as a user of skorch would: by a BatchNorm."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, N_CLASSES))
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+
+def with_skorch(backbone, X, y, X_test, y_test):
+    torch.manual_seed(0)
+    net = skorch.NeuralNetClassifier(
+        Classifier,
+        module__backbone=backbone,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=MOMENTUM,
+        lr=LR,
+        max_epochs=EPOCHS,
+        batch_size=BATCH,
+        iterator_train__shuffle=True,
+        train_split=None,
+        callbacks=[Freezer("backbone.*")],
+        verbose=0,
+    )
+    X, X_test = ((part.transpose(0, 3, 1, 2) / 255).astype(np.float32) for part in (X, X_test))
+    started = time.perf_counter()
+    net.fit(X, y)
+    return time.perf_counter() - started, float(net.score(X_test, y_test))
+
+
+def measure_heads(rounds):
+    data = make_images()
+    seconds, scores = {"FineTuneClassifier": [], "skorch with Freezer": []}, {}
+    for number in range(rounds):
+        for name, fit in zip(seconds, (with_sktricks, with_skorch), strict=True):
+            took, scores[name] = fit(make_backbone(), *data)
+            seconds[name].append(took)
+            print(f"round {number + 1} of {rounds}: {name} {took:.1f} s, accuracy {scores[name]:.3f}", flush=True)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    slowest = max(median.values())
+    rows = [
+        [name, f"{median[name]:.2f}", f"{slowest / median[name]:.1f}", f"{100 * scores[name]:.1f}"] for name in median
+    ]
+    print_table(["ten epochs of a head on a frozen ResNet-18", "s", "times faster", "accuracy, %"], rows)
+
+
+# -- what an image costs -----------------------------------------------------------------------------------------------
+
+
+def measure_backbones(rounds):
+    backbones = {"tiny32": load_backbone("tiny32"), "ResNet-18": load_backbone(make_backbone())}
+    images = torch.rand(BATCH, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    inputs = {name: backbone.preprocess(images) for name, backbone in backbones.items()}
+    took = {name: [] for name in backbones}
+    for backbone in backbones.values():
+        backbone.eval()
+    with torch.no_grad():
+        for number in range(rounds + 1):
+            for name, backbone in backbones.items():
+                started = time.perf_counter()
+                backbone.features(inputs[name])
+                if number:  # the first round warms up
+                    took[name].append((time.perf_counter() - started) * 1000 / BATCH)
+    rows = []
+    for name, backbone in backbones.items():
+        n_numbers = sum(p.numel() for p in backbone.parameters())
+        rows.append([name, f"{n_numbers / 1e6:.2f}", backbone.num_features, f"{statistics.median(took[name]):.3f}"])
+    header = ["backbone", "million parameters", "features", f"ms an image of {SIZE} x {SIZE}, batches of {BATCH}"]
+    print_table(header, rows)
+
+
+def main():
+    parser = make_parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which both take turns (default: 3)")
+    parser.add_argument("--encodings", type=int, default=50, help="batches that each backbone encodes (default: 50)")
+    parser.add_argument("--parts", nargs="+", choices=["heads", "backbones"], default=["heads", "backbones"])
+    args = parser.parse_args()
+    start("A head on a frozen net", args.threads)
+    if "heads" in args.parts:
+        measure_heads(args.rounds)
+    if "backbones" in args.parts:
+        measure_backbones(args.encodings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, clone
+
+from sktricks import FineTuneClassifier, ImageShapeWarning, NetClassifier
+from sktricks._validation import (
+    Layout,
+    check_image_shape,
+    check_value_range,
+    check_weights,
+    check_X,
+    find_layout,
+    guess_value_range,
+)
+
+# shapes
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [((8, 9), (8, 9, 1)), ([8, 9, 3], (8, 9, 3)), (np.array([2, 2]), (2, 2, 1)), ((4, 4, 7), (4, 4, 7))],
+)
+def test_image_shape(given, expected):
+    shape = check_image_shape(given)
+    assert shape == expected and all(type(side) is int for side in shape)
+
+
+@pytest.mark.parametrize("wrong", [8, (8,), (8, 8, 3, 1), (8.0, 8), "ab", ("a", "b"), None])
+def test_image_shape_that_is_none(wrong):
+    with pytest.raises(ValueError, match="image_shape must be a pair.*got"):
+        check_image_shape(wrong)
+
+
+@pytest.mark.parametrize("small", [(0, 8), (8, 0), (1, 8), (8, 1), (-3, 8), (8, 8, 0)])
+def test_image_shape_that_is_too_small(small):
+    with pytest.raises(ValueError, match=r"at least 2 .*got \("):
+        check_image_shape(small)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "expected"),
+    [
+        ((5, 64), None, Layout(2, None, 64)),
+        ((5, 64), (8, 8), Layout(2, (8, 8, 1), 64)),
+        ((5, 192), (8, 8, 3), Layout(2, (8, 8, 3), 192)),
+        ((5, 8, 9), None, Layout(3, (8, 9, 1), 72)),
+        ((5, 8, 9, 3), None, Layout(4, (8, 9, 3), 216)),
+        ((5, 8, 9, 3), (8, 9, 3), Layout(4, (8, 9, 3), 216)),
+        ((30, 30, 3), (30, 3), Layout(3, (30, 3, 1), 90)),  # who says so means it
+        ((4, 4, 3), None, Layout(3, (4, 3, 1), 12)),
+    ],
+)
+def test_layout(shape, image_shape, expected):
+    assert find_layout(shape, image_shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "message"),
+    [
+        ((5, 65), (8, 8), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
+        ((5, 64), (8, 8, 3), r"image_shape=\(8, 8, 3\) needs 192 columns, X has 64"),
+        ((224, 224, 3), None, r"\(224, 224, 3\) looks like one colour image.*X\[None\]"),
+        ((32, 32, 4), None, r"X\[None\]"),
+        ((5, 8, 8), (8, 8, 3), r"image_shape=\(8, 8, 3\) does not fit X, whose images are \(8, 8, 1\)"),
+        ((5, 8, 8, 3), (8, 8), "does not fit X"),
+        ((5, 1, 8), None, r"at least 2, got \(5, 1, 8\)"),
+        ((5, 8, 1, 3), None, "at least 2"),
+        ((5, 0, 8), None, "at least 2"),
+        ((5, 8, 8, 0), None, "X needs images"),
+        ((5,), None, r"X must be \(n, features\).*1 dimensions"),
+        ((2, 3, 4, 5, 6), None, "5 dimensions"),
+    ],
+)
+def test_layout_that_does_not_fit(shape, image_shape, message):
+    with pytest.raises(ValueError, match=message):
+        find_layout(shape, image_shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "canonical"),
+    [
+        ((5, 64), None, (5, 1, 64, 1)),
+        ((5, 64), (8, 8), (5, 8, 8, 1)),
+        ((5, 36), (3, 4, 3), (5, 3, 4, 3)),
+        ((5, 8, 9), None, (5, 8, 9, 1)),
+        ((5, 8, 9, 3), None, (5, 8, 9, 3)),
+    ],
+)
+def test_canonical_and_back(shape, image_shape, canonical):
+    X = np.arange(np.prod(shape)).reshape(shape)
+    layout = find_layout(shape, image_shape)
+    images = layout.to_images(X)
+    assert images.shape == canonical and np.shares_memory(images, X)
+    np.testing.assert_array_equal(layout.restore(images), X)
+
+
+def test_rows_are_row_major_with_channels_last():
+    row = np.arange(12)[None]
+    image = find_layout(row.shape, (2, 2, 3)).to_images(row)[0]
+    np.testing.assert_array_equal(image[0, 1], [3, 4, 5])
+    np.testing.assert_array_equal(image[1, 0], [6, 7, 8])
+
+
+# X as a whole
+
+
+def test_check_X_learns_and_compares():
+    estimator = BaseEstimator()
+    X, layout = check_X(estimator, np.zeros((5, 4, 6, 3), np.uint8), reset=True)
+    assert X.dtype == np.uint8 and layout.ndim == 4
+    assert estimator.n_features_in_ == 72 and estimator.image_shape_ == (4, 6, 3)
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), X has \(6, 4, 3\)"):
+        check_X(estimator, np.zeros((5, 6, 4, 3)), reset=False)
+    with pytest.raises(ValueError, match="rows of 72 columns"):
+        check_X(estimator, np.zeros((5, 72)), reset=False)
+    with pytest.raises(ValueError, match="expecting 72 features"):
+        check_X(estimator, np.zeros((5, 4, 4, 3)), reset=False)
+    _, layout = check_X(estimator, np.zeros((5, 72)), reset=False, image_shape=(4, 6, 3))
+    assert layout == Layout(2, (4, 6, 3), 72)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shape", [(5, 8), (5, 4, 4), (5, 4, 4, 3)])
+def test_nan_and_infinity(shape, bad):
+    X = np.zeros(shape)
+    X.flat[7] = bad
+    with pytest.raises(ValueError, match="X contains (NaN|infinity)"):
+        check_X(BaseEstimator(), X, reset=True)
+
+
+def test_names_of_columns():
+    estimator = BaseEstimator()
+    frame = pd.DataFrame(np.zeros((3, 4)), columns=list("abcd"))
+    check_X(estimator, frame, reset=True)
+    np.testing.assert_array_equal(estimator.feature_names_in_, list("abcd"))
+    with pytest.raises(ValueError, match="feature names"):
+        check_X(estimator, frame[list("dcba")], reset=False)
+
+
+def test_a_failed_fit_leaves_nothing_behind():
+    estimator = BaseEstimator()
+    with pytest.raises(ValueError, match="needs 64 columns"):
+        check_X(estimator, np.zeros((3, 65)), reset=True, image_shape=(8, 8))
+    assert not hasattr(estimator, "n_features_in_") and not hasattr(estimator, "image_shape_")
+
+
+@pytest.mark.parametrize(
+    ("n_features", "guess"), [(64, "image_shape=(8, 8)"), (192, "image_shape=(8, 8, 3)"), (65, ""), (1, "")]
+)
+def test_warning_of_rows_guesses_squares(n_features, guess):
+    with pytest.warns(ImageShapeWarning, match=f"rows of {n_features} columns") as caught:
+        check_X(BaseEstimator(), np.zeros((3, n_features)), reset=True, warn=True)
+    (message,) = [str(warning.message) for warning in caught]
+    assert message.endswith(guess or "does nothing")
+
+
+# value ranges
+
+
+@pytest.mark.parametrize(
+    ("X", "expected"),
+    [
+        (np.array([0, 16], np.uint8), (0, 255)),
+        (np.array([0, 3], np.int64), (0, 255)),
+        (np.array([-5, 300]), (-5, 300)),
+        (np.array([0, 65535], np.uint16), (0, 65535)),
+        (np.array([True, False]), (0, 1)),
+        (np.array([0.0, 0.4]), (0, 1)),
+        (np.array([0.0, 1.0], np.float32), (0, 1)),
+        (np.array([0.0, 16.0]), (0, 16)),  # scikit-learn's digits
+        (np.array([0.0, 17.0]), (0, 255)),
+        (np.array([0.0, 256.0]), (0, 256)),
+        (np.array([-1.0, 1.0]), (-1, 1)),
+        (np.array([7.0, 7.0]), (7, 8)),
+        (np.array([-2.0, -2.0]), (-2, -1)),
+    ],
+)
+def test_guessed_value_range(X, expected):
+    assert guess_value_range(X) == expected == check_value_range(None, X)
+
+
+def test_given_value_range():
+    assert check_value_range((0, 7), np.array([100])) == (0.0, 7.0)
+    assert check_value_range(np.array([-1, 1])) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("wrong", [5, (1,), (1, 1), (2, 1), (0, np.inf), (np.nan, 1), ("a", "b"), (1, 2, 3), "ab"])
+def test_value_range_that_is_none(wrong):
+    with pytest.raises(ValueError, match="value_range must be None or a pair.*got"):
+        check_value_range(wrong)
+
+
+# weights
+
+
+def test_weights():
+    assert check_weights(None, 3) is None
+    weight = check_weights([1, 0, 2], 3)
+    assert weight.dtype == np.float64
+    np.testing.assert_array_equal(weight, [1, 0, 2])
+
+
+def test_one_number_is_the_weight_of_all_rows():
+    np.testing.assert_array_equal(check_weights(2, 3), [2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, -0.5, 1], "must not be negative, got -0.5"),
+        ([0, 0, 0], "positive value, got zeros only"),
+        ([1, 2], r"expected shape \(3,\), got \(2,\)"),
+        ([[1], [2], [3]], "must be 1D"),
+        ([1, np.nan, 1], "sample_weight contains NaN"),
+        ([1, np.inf, 1], "sample_weight contains infinity"),
+    ],
+)
+def test_weights_that_are_none(weight, message):
+    with pytest.raises(ValueError, match=message):
+        check_weights(weight, 3)
+
+
+# the same through the estimators: names of parameters must reach the user
+
+NETS = [NetClassifier(max_epochs=1), FineTuneClassifier(max_epochs=1)]
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: type(net).__name__)
+@pytest.mark.parametrize(
+    ("X", "params", "message"),
+    [
+        (np.zeros((4, 65)), {"image_shape": (8, 8)}, "needs 64 columns, X has 65"),
+        (np.zeros((4, 8, 1)), {}, "at least 2"),
+        (np.zeros((4, 8)), {"image_shape": (8, 1)}, "at least 2"),
+        (np.zeros((4, 0)), {"image_shape": (8, 0)}, "minimum of 1|at least 2"),
+        (np.zeros((24, 24, 3)), {}, r"X\[None\]"),
+        (np.full((4, 8, 8), np.nan), {}, "X contains NaN"),
+        (np.full((4, 8, 8), np.inf), {}, "X contains infinity"),
+        (np.zeros((4, 8, 8)), {"value_range": (1, 0)}, "value_range"),
+        (np.zeros((4, 8, 8)), {"image_shape": (8, 8, 3)}, "image_shape"),
+        (np.zeros((4, 8, 8)), {"image_shape": 8}, "image_shape"),
+    ],
+)
+def test_nets_refuse(net, X, params, message):
+    with pytest.raises(ValueError, match=message):
+        clone(net).set_params(**params).fit(X, np.arange(len(X)) % 2)
