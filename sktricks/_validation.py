@@ -202,9 +202,9 @@ def check_weights(sample_weight, n_rows):
     """``sample_weight`` as (n_rows,) float64, None as it is; negative and all-zero weights are errors."""
     if sample_weight is None:
         return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, float(sample_weight))
     weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, allow_nd=True, input_name="sample_weight")
-    if weight.ndim == 0:
-        weight = np.full(n_rows, weight.item())
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight must be 1D, one value a row: expected shape ({n_rows},), got {weight.shape}")
     if weight.min() < 0:

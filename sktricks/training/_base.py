@@ -195,12 +195,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """A new skorch net, initialised, for the rows of ``dataset``."""
         from ._skorch import make_loss, make_net
 
-        module_params, params = self._split_net_params()
+        module_params, loss_params, params = self._split_net_params()
         settings = self._settings()
         loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
         return make_net(
             self._make_module(dataset, module_params),
-            make_loss(loss, getattr(self, "label_smoothing", 0.0)),
+            make_loss(loss, getattr(self, "label_smoothing", 0.0), loss_params),
             **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,
             callbacks=copy_callbacks(self.callbacks),

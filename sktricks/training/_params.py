@@ -12,6 +12,7 @@ TAKEN = {
     "optimizer__lr": "lr",
     "optimizer__weight_decay": "weight_decay",
     "criterion__label_smoothing": "label_smoothing",
+    "criterion__reduction": "loss",
     "max_epochs": "max_epochs",
     "batch_size": "batch_size",
     "iterator_train__batch_size": "batch_size",
@@ -43,15 +44,16 @@ class NetParamsMixin:
         return self
 
     def _split_net_params(self):
-        """Copies of those of ``net_params`` that are for the module, and of the rest, which are for skorch."""
+        """Copies of those of ``net_params`` that are for the module, for the loss, and for skorch."""
         params = deepcopy(self.net_params or {})
         for name in params:
             if name in TAKEN:
                 raise ValueError(f"net_params has {name!r}, which is set by the parameter {TAKEN[name]}: use that")
-        module = {
-            name.removeprefix("module__"): params.pop(name) for name in list(params) if name.startswith("module__")
-        }
-        return module, params
+        module, loss = (
+            {name.removeprefix(prefix): params.pop(name) for name in list(params) if name.startswith(prefix)}
+            for prefix in ("module__", "criterion__")
+        )
+        return module, loss, params
 
 
 def copy_callbacks(callbacks):

@@ -4,6 +4,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 
 import skorch
 import torch
@@ -78,14 +79,29 @@ class InnerNet(skorch.NeuralNet):
         return loss.mean() if weight is None else (loss * weight.to(loss.device)).mean()
 
 
-def make_loss(loss, label_smoothing=0.0):
+class FunctionLoss(torch.nn.Module):
+    """A function of outputs and targets as the module that skorch wants."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, y_pred, y_true):
+        return self.function(y_pred, y_true)
+
+
+def make_loss(loss, label_smoothing=0.0, params=None):
     """A loss with one value a row, from a name, a class, an instance (copied) or a function."""
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise ValueError(f"loss must be 'auto', one of {sorted(LOSSES)} or a torch loss, got {loss!r}")
         loss = LOSSES[loss]
-    if isinstance(loss, type):
-        return loss(**accepted(loss, reduction="none", label_smoothing=label_smoothing))
+    if not isinstance(loss, torch.nn.Module):
+        settings = {**accepted(loss, reduction="none", label_smoothing=label_smoothing), **(params or {})}
+        return loss(**settings) if isinstance(loss, type) else FunctionLoss(partial(loss, **settings))
+    if params:
+        names = ", ".join(f"criterion__{name}" for name in params)
+        raise ValueError(f"net_params has {names}, but loss is an instance: pass its class instead")
     loss = deepcopy(loss)
     if hasattr(loss, "reduction"):
         loss.reduction = "none"

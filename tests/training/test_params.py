@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, EpochScoring
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback, EpochScoring
 
 from sktricks import NetClassifier, NetRegressor
 
