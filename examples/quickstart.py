@@ -2,9 +2,9 @@
 Quickstart
 ==========
 
-How far do a few labels go? Here are scikit-learn's digits, 8 x 8 pixels, with 1, 5, 10 and 20 labels of each class and
-500 other digits to test on. Classical models learn from the pixels alone. ``FineTuneClassifier`` brings a net along that
-has seen photos and letters, but never a digit.
+How far do a few labels go? Here are scikit-learn's digits, 8 x 8 pixels, with 1, 5, 10 and 20 labels of each class
+and 500 other digits to test on. Classical models learn from the pixels alone. ``FineTuneClassifier`` brings along a
+net that has seen photos and letters, but never a digit.
 
 It takes about a minute, needs no network and no GPU, and ends with a figure, ``quickstart.png``::
 
