@@ -18,16 +18,15 @@ def make_parser(text):
 
 def start(title, threads):
     """Set the number of threads and say what is measured, on what."""
+    import sklearn
+    import skorch
     import torch
     from threadpoolctl import threadpool_limits
 
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-    import sklearn
-    import skorch
-
     import sktricks
 
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
     versions = {module.__name__: module.__version__ for module in (sktricks, torch, sklearn, skorch, np)}
     print(f"{title}\n")
     print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {number}" for name, number in versions.items()))

@@ -1,16 +1,13 @@
-"""Accuracy from a handful of labelled images: a pretrained net against classical models and a net from scratch.
+"""Few labels: FineTuneClassifier() with its defaults against models on raw pixels and the same net from scratch.
 
-The classical models see raw pixels; the net from scratch is tiny32's architecture without its weights;
-``FineTuneClassifier()`` has its defaults. Digits come with scikit-learn; MNIST and CIFAR-10 from ``.npz`` files with
-``X`` (uint8 images) and ``y``, of which any part will do::
-
-    python benchmarks/bench_few_shot.py --mnist mnist.npz --cifar10 cifar10.npz
-
-A number of labels is measured where at least 200 a class are left to test on (of the digits, of which there are no more
-than 180 a class, 70). Each split draws its labels anew; the spread is the standard error over the splits.
+For each data set and number of labels a class: several random splits, the mean accuracy on images held out, and its
+standard error over the splits. scikit-learn's digits are always there; MNIST and CIFAR-10 (or parts of them) come from
+``.npz`` files with ``X`` (uint8 images) and ``y``. A row needs 200 images a class left to test on, on the small digits
+70. A line appears for each model as it is done, a table at the end of each data set.
 """
 
 import time
+import warnings
 
 import numpy as np
 from _common import make_parser, print_table, read_arrays, start
@@ -20,116 +17,176 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from torch import nn
 
-from sktricks import FineTuneClassifier
+from sktricks import FineTuneClassifier, SlowFitWarning
 from sktricks.transfer.backbones import Tiny32
 
+LABELS = (5, 10, 50, 100, 500)
+LEFT = {"digits": 70, "mnist": 200, "cifar10": 200}  # images a class that a row of the table leaves to test on
+SLOW = "HistGradientBoosting"
 
-def on_pixels(model):
-    """A classical model, whose pixels are standardised where they vary."""
-    return make_pipeline(StandardScaler(), model)
+
+# -- the models: each from the shape of an image, the number of rows and a seed ----------------------------------------
 
 
-def from_scratch(seed, n_rows):
-    """tiny32 without its weights, trained for at least 100 updates."""
-    epochs = max(10, 6000 // n_rows)
+def logistic(shape, n_rows, seed):
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def svc(shape, n_rows, seed):
+    return SVC(C=10)  # its default gamma takes care of the scale
+
+
+def forest(shape, n_rows, seed):
+    return RandomForestClassifier(300, random_state=seed)
+
+
+def boosting(shape, n_rows, seed):
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
+class Enlarged(nn.Module):
+    """Tiny32 without what it learned; images are brought to 32 x 32, as the pretrained one does with them."""
+
+    def __init__(self):
+        super().__init__()
+        self.enlarge, self.net = nn.Upsample(size=(32, 32), mode="bilinear"), Tiny32()
+
+    def forward(self, x):
+        return self.net(self.enlarge(x))
+
+
+def scratch(shape, n_rows, seed):
+    """30 epochs as in fine-tuning, and more where rows are few, so that it makes at least 300 updates."""
+    epochs = max(30, round(300 / -(-n_rows // 64)))
     return FineTuneClassifier(
-        Tiny32, strategy="fine-tune", stages=["stage2", "stage3"], max_epochs=epochs, random_state=seed
+        Enlarged, image_shape=shape, strategy="fine-tune", batch_size=64, max_epochs=epochs, random_state=seed
     )
 
 
+def pretrained(shape, n_rows, seed):
+    return FineTuneClassifier(image_shape=shape, random_state=seed)
+
+
 MODELS = {
-    "LogisticRegression": lambda seed, n_rows: on_pixels(LogisticRegression(C=0.1, max_iter=300)),
-    "SVC": lambda seed, n_rows: on_pixels(SVC(C=10)),
-    "RandomForest": lambda seed, n_rows: RandomForestClassifier(300, random_state=seed),
-    "HistGradientBoosting": lambda seed, n_rows: HistGradientBoostingClassifier(random_state=seed),
-    "from scratch": from_scratch,
-    "FineTuneClassifier": lambda seed, n_rows: FineTuneClassifier(random_state=seed),
+    "LogisticRegression": logistic,
+    "SVC": svc,
+    "RandomForest": forest,
+    SLOW: boosting,
+    "from scratch": scratch,
+    "FineTuneClassifier()": pretrained,
 }
-NETS = ("from scratch", "FineTuneClassifier")
 
 
-def read_data(args):
-    digits = load_digits()
-    data = {"digits": (digits.images, digits.target, 70)}
-    for name in ("mnist", "cifar10"):
-        if getattr(args, name):
-            data[name] = (*read_arrays(getattr(args, name)), 200)
-    return {name: data[name] for name in args.sets if name in data}
+# -- data --------------------------------------------------------------------------------------------------------------
 
 
-def split(y, n_labels, seed, n_test):
-    """Rows to train on, ``n_labels`` of each class, and rows to test on."""
-    rng = np.random.default_rng(seed)
-    train = np.concatenate([rng.permutation(np.flatnonzero(y == label))[:n_labels] for label in np.unique(y)])
-    return train, rng.permutation(np.setdiff1d(np.arange(len(y)), train))[:n_test]
-
-
-def score(name, X, y, train, test, seed):
-    X = X if name in NETS else X.reshape(len(X), -1)
-    return MODELS[name](seed, len(train)).fit(X[train], y[train]).score(X[test], y[test])
-
-
-def measure(data, args):
-    """{(data set, labels): {model: accuracies}}, a line for each as it comes."""
-    results = {}
-    for name, (X, y, n_left) in data.items():
-        for n_labels in args.labels:
-            if np.bincount(y).min() - n_labels < n_left:
+def read_sets(args):
+    """Name, rows of pixels, labels and the shape of an image, for each data set asked for."""
+    for name in args.sets:
+        if name == "digits":
+            X, y = load_digits(return_X_y=True)
+            shape = (8, 8)
+        else:
+            path = getattr(args, name)
+            if path is None:
+                print(f"{name}: left out, no --{name} was given\n")
                 continue
-            row = results[name, n_labels] = {}
-            for model in args.models:
-                if model == "HistGradientBoosting" and n_labels * X[0].size > args.hist_up_to:
-                    continue
-                started = time.perf_counter()
-                row[model] = [
-                    score(model, X, y, *split(y, n_labels, seed, args.test_rows), seed) for seed in range(args.splits)
-                ]
-                seconds = (time.perf_counter() - started) / args.splits
-                print(f"{name}, {n_labels} labels, {model}: {show(row[model])}, {seconds:.1f} s a fit", flush=True)
+            X, y = read_arrays(path)
+            shape, X = X.shape[1:], X.reshape(len(X), -1)
+        yield name, X, y, shape
+
+
+def split(y, labels, n_test, seed):
+    """The numbers of ``labels`` rows of each class to train on, and of some of the others to test on."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    train = np.concatenate([order[y[order] == label][:labels] for label in np.unique(y)])
+    return train, order[~np.isin(order, train)][:n_test]
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def accuracies(make, X, y, shape, labels, args):
+    """The accuracy in % on each split."""
+    scores = []
+    for seed in range(args.splits):
+        train, test = split(y, labels, args.test_rows, seed)
+        model = make(shape, len(train), seed).fit(X[train], y[train])
+        scores.append(100 * float(model.score(X[test], y[test])))
+    return np.array(scores)
+
+
+def mean_and_error(scores):
+    return scores.mean(), scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
+
+
+def measure_row(name, X, y, shape, labels, args):
+    """Mean and standard error of each model; None where it was skipped as too slow."""
+    results = {}
+    for model in args.models:
+        if model == SLOW and X.shape[1] * labels > args.skip_slow_above:
+            results[model] = None
+            print(f"{name:8} {labels:4} {model:21} - (--skip-slow-above)", flush=True)
+            continue
+        started = time.perf_counter()
+        results[model] = mean, error = mean_and_error(accuracies(MODELS[model], X, y, shape, labels, args))
+        seconds = (time.perf_counter() - started) / args.splits
+        print(f"{name:8} {labels:4} {model:21} {mean:5.1f} ± {error:.1f}  {seconds:7.1f} s a split", flush=True)
     return results
 
 
-def error(scores):
-    return np.std(scores, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
+def cells(results):
+    """The best in bold; with a star what is within one standard error (the larger of the two) of it."""
+    best = max((result for result in results.values() if result), key=lambda result: result[0])
+    for result in results.values():
+        if result is None:
+            yield "-"
+            continue
+        mean, error = result
+        text = f"{mean:.1f} ± {error:.1f}"
+        close = best[0] - mean <= max(error, best[1])
+        yield f"**{text}**" if result is best else f"{text} *" if close else text
 
 
-def show(scores):
-    return f"{100 * np.mean(scores):.1f} ± {100 * error(scores):.1f}"
-
-
-def print_results(results, models):
-    """A row for each task, the best model in bold, and whatever is within one standard error of it in italics."""
-    rows = []
-    for (name, n_labels), row in results.items():
-        best = max(row, key=lambda model: np.mean(row[model]))
-        cells = []
-        for model in models:
-            text = show(row[model]) if model in row else "–"
-            near = model in row and np.mean(row[best]) - np.mean(row[model]) <= error(row[best])
-            cells.append(f"**{text}**" if model == best else f"*{text}*" if near else text)
-        rows.append([name, n_labels, *cells])
-    print_table(["data", "labels a class", *models], rows)
+def measure_set(name, X, y, shape, args):
+    rows, smallest = [], np.unique(y, return_counts=True)[1].min()
+    for labels in args.labels:
+        if smallest - labels < LEFT[name]:
+            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images a class would be left to test on")
+            continue
+        results = measure_row(name, X, y, shape, labels, args)
+        rows.append([labels, *cells(results)])
+    if not rows:
+        return
+    size = " x ".join(map(str, shape))
+    print(f"\n{name}, {size}: accuracy in %, mean ± standard error over {args.splits} splits, tested on at most")
+    print(f"{args.test_rows} images ({LEFT[name]} or more a class are left). Bold: best; *: within a standard error.")
+    print_table(["labels a class", *args.models], rows)
 
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--mnist", help="an .npz file")
-    parser.add_argument("--cifar10", help="an .npz file")
-    parser.add_argument("--sets", nargs="+", default=["digits", "mnist", "cifar10"])
-    parser.add_argument("--labels", nargs="+", type=int, default=[5, 10, 50, 100, 500])
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--test-rows", type=int, default=2000)
+    parser.add_argument("--mnist", metavar="PATH", help="an .npz file with X and y")
+    parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
+    parser.add_argument("--sets", nargs="+", choices=LEFT, default=list(LEFT), help="default: all")
+    parser.add_argument("--labels", nargs="+", type=int, default=LABELS, help="a class (default: 5 10 50 100 500)")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--splits", type=int, default=5, help="default: 5")
+    parser.add_argument("--test-rows", type=int, default=2000, help="at most so many (default: 2000)")
     parser.add_argument(
-        "--hist-up-to",
+        "--skip-slow-above",
         type=int,
-        default=400_000,
-        help="labels a class x columns up to which HistGradientBoosting takes part; it takes minutes a fit beyond",
+        default=10**9,
+        metavar="N",
+        help=f"leave {SLOW} out where pixels x labels a class are more than N",
     )
     args = parser.parse_args()
-    start("Accuracy from a handful of labels", args.threads)
-    print_results(measure(read_data(args), args), args.models)
+    start("Few labels", args.threads)
+    warnings.simplefilter("ignore", SlowFitWarning)  # the lines say how long each fit takes
+    for data in read_sets(args):
+        measure_set(*data, args)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def make_images(seed=0):
     y = rng.integers(N_CLASSES, size=N_TRAIN + N_TEST)
     shifts = rng.integers(-3, 4, (len(y), 2))
     images = np.stack([np.roll(patterns[c], shift, (0, 1)) for c, shift in zip(y, shifts, strict=True)])
-    images = images * rng.uniform(10, 60, (len(y), 1, 1, 1)) + rng.normal(128, 50, images.shape)
+    images = images * rng.uniform(30, 90, (len(y), 1, 1, 1)) + rng.normal(128, 30, images.shape)
     X = images.clip(0, 255).astype(np.uint8)
     return X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:], y[N_TRAIN:]
 
@@ -102,15 +102,20 @@ def with_sktricks(backbone, X, y, X_test, y_test):
 
 
 class Classifier(nn.Module):
-    """The backbone and a head on its features, standardised as a user of skorch would: by a BatchNorm."""
+    """The backbone and the head that FineTuneClassifier has: square roots, standardised, into a linear layer of zeros.
+
+    A BatchNorm standardises, since one cannot know the mean of the features before the images went through the net.
+    """
 
     def __init__(self, backbone):
         super().__init__()
-        self.backbone = backbone
-        self.head = nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, N_CLASSES))
+        self.backbone, self.norm, self.linear = backbone, nn.BatchNorm1d(512, affine=False), nn.Linear(512, N_CLASSES)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, x):
-        return self.head(self.backbone(x))
+        features = self.backbone(x)
+        return self.linear(self.norm(features / (features.abs() + 1e-3).sqrt()))
 
 
 def with_skorch(backbone, X, y, X_test, y_test):

@@ -13,6 +13,7 @@ It takes about a minute, needs no network and no GPU, and ends with a figure, ``
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
@@ -82,7 +83,7 @@ def with_copies(X, y, n_copies=8):
 def fit_all(X, y):
     fitted = {name: model.fit(X, y) for name, model in pixels.items()}
     fitted["pretrained"] = pretrained.fit(X, y)
-    fitted["+ augmented"] = FineTuneClassifier(**pretrained.get_params(deep=False)).fit(*with_copies(X, y))
+    fitted["+ augmented"] = clone(pretrained).fit(*with_copies(X, y))
     members = [(name, FrozenEstimator(fitted[name])) for name in ("pretrained", "+ augmented")]
     return {**fitted, "vote": VotingClassifier(members, voting="soft").fit(X, y)}
 

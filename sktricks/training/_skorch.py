@@ -151,6 +151,8 @@ def set_up_training(net, *, n_rows, epochs, seed, schedule, clip_norm, patience,
 def run_epochs(net, train, valid, epochs):
     """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
     before = len(net.history)
+    if hasattr(net.criterion_, "reduction"):  # equal rows are averaged by the loss itself, which is faster
+        net.criterion_.reduction = "mean" if train.weight is None else "none"
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
     net.notify("on_train_begin", X=train, y=None)
