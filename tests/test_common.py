@@ -38,8 +38,8 @@ NETS = [NetClassifier(max_epochs=30), NetRegressor(max_epochs=30)]
 TUNED_ON_TABLES = [FineTuneClassifier(max_epochs=30), FineTuneRegressor(max_epochs=30), PretrainedFeatures()]
 TUNED_ON_IMAGES = [
     RowsPretrainedFeatures(),
-    RowsFineTuneClassifier(max_epochs=30),
-    RowsFineTuneRegressor(max_epochs=50),
+    RowsFineTuneClassifier(strategy="linear-probe", max_epochs=30),
+    RowsFineTuneRegressor(strategy="linear-probe", max_epochs=50),
 ]
 ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES]
 

@@ -8,9 +8,7 @@ from ..training._modules import Standardize
 
 
 class Head(nn.Module):
-    """A linear layer, zero at the start, on features made even: signed square root (Perronnin et al. 2010), then
-    standardised by the training rows.
-    """
+    """A linear layer, zero at the start, on standardised features."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
@@ -19,23 +17,19 @@ class Head(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def learn(self, features, weight=None):
-        """Take mean and standard deviation of the features of the training rows."""
-        self.standardize.learn(signed_sqrt(features.double()), weight)
-
     def forward(self, features):
-        return self.linear(self.standardize(signed_sqrt(features.to(self.linear.weight.dtype))))
+        return self.linear(self.standardize(features.to(self.linear.weight.dtype)))
 
 
 def signed_sqrt(x, softness=1e-3):
-    """``sign(x) sqrt(|x|)``, with a finite slope at zero."""
+    """``sign(x) sqrt(|x|)``, which evens features out (Perronnin et al. 2010), with a finite slope at zero."""
     return x / (x.abs() + softness).sqrt()
 
 
 class BackboneNet(nn.Module):
     """A backbone and its head.
 
-    What comes in are preprocessed images (n, channels, height, width), or (n, features) that the backbone gave before.
+    What comes in are preprocessed images (n, channels, height, width), or (n, features) that it gave before.
     """
 
     def __init__(self, backbone, head, stages):
@@ -43,7 +37,7 @@ class BackboneNet(nn.Module):
         self.backbone, self.head, self.stages = backbone, head, stages
 
     def forward(self, x):
-        return self.head(x if x.ndim == 2 else self.backbone.features(x, self.stages))
+        return self.head(x if x.ndim == 2 else signed_sqrt(self.backbone.features(x, self.stages)))
 
 
 def encode(backbone, images, value_range, stages, device):

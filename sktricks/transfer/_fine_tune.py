@@ -92,9 +92,9 @@ class BaseFineTune(BaseNet):
         return self._encode(x) if self._encoded else x
 
     def _encode(self, x):
-        from ._backbone_net import encode
+        from ._backbone_net import encode, signed_sqrt
 
-        return encode(self.backbone_, x, self.value_range_, self._stages, self._device)
+        return signed_sqrt(encode(self.backbone_, x, self.value_range_, self._stages, self._device))
 
     def _make_preparation(self, seed):
         from ..training._inputs import prepare_images
@@ -115,7 +115,7 @@ class BaseFineTune(BaseNet):
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
         features = dataset.x if self._encoded else self._encode(dataset.x)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
-        head.learn(features, dataset.weight)
+        head.standardize.learn(features, dataset.weight)
         return BackboneNet(self._loaded, head, self._stages)
 
     def _make_net(self, dataset):

@@ -139,6 +139,7 @@ def keep_evaluating(module, inputs):
     """The hook before a frozen module's forward pass. It pickles, unlike a closure."""
     if module.training:
         module.eval()
+        module._held_from_training = True
 
 
 def set_frozen(module, order, n_frozen, optimizers=()):
@@ -146,27 +147,35 @@ def set_frozen(module, order, n_frozen, optimizers=()):
     layers = layers_of(module, order)
     frozen, all_layers = {layer.module for layer in layers[:n_frozen]}, {layer.module for layer in layers}
     first_trainable = order.index(layers[n_frozen].name) if n_frozen < len(layers) else len(order)
+    training = module.training or getattr(module, "_held_from_training", False)
     for place, name in enumerate(order):
         part = module.get_submodule(name)
         inside = all_layers.intersection(part.modules())
         # a part without layers, such as dropout, goes by when it is first called
-        set_evaluating(part, n_frozen > 0 and (inside <= frozen if inside else place < first_trainable))
+        if n_frozen > 0 and (inside <= frozen if inside else place < first_trainable):
+            hold_in_evaluation(part)
+        else:
+            release(part, training)
     for layer in layers:
         set_trainable(layer.module, layer.module not in frozen)
     for optimizer in optimizers:
         update_optimizer(optimizer, layers, n_frozen)
 
 
-def set_evaluating(module, frozen):
-    """Put the hook on a module, or take it off."""
-    hooks = module._forward_pre_hooks
-    present = [key for key, hook in hooks.items() if hook is keep_evaluating]
-    if frozen and not present:
+def hold_in_evaluation(module):
+    """Put the hook on a module, unless it is there."""
+    if keep_evaluating not in module._forward_pre_hooks.values():
         module.register_forward_pre_hook(keep_evaluating)
-    elif not frozen and present:
-        for key in present:
-            del hooks[key]
-        module.train()  # a net between two epochs does not set the mode again
+
+
+def release(module, training):
+    """Take the hook off a module that has it, and put the module in the mode of the net around it."""
+    hooks = module._forward_pre_hooks
+    held = [key for key, hook in hooks.items() if hook is keep_evaluating]
+    for key in held:
+        del hooks[key]
+    if held:
+        module.train(training)
 
 
 def set_trainable(module, trainable):
