@@ -52,7 +52,7 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     >>> from sktricks import PretrainedFeatures
     >>> X, y = load_digits(return_X_y=True)
     >>> model = make_pipeline(PretrainedFeatures(image_shape=(8, 8)), StandardScaler(), LogisticRegression())
-    >>> bool(model.fit(X[:100], y[:100]).score(X[100:600], y[100:600]) > 0.9)
+    >>> bool(model.fit(X[:200], y[:200]).score(X[200:400], y[200:400]) > 0.9)
     True
     """
 

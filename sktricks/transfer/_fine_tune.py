@@ -240,12 +240,14 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
     >>> from sktricks import FineTuneClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> net = FineTuneClassifier(image_shape=(8, 8), random_state=0).fit(X[:100], y[:100])
+    >>> X, X_test, y, y_test = train_test_split(X, y, train_size=100, test_size=300, random_state=0)
+    >>> net = FineTuneClassifier(image_shape=(8, 8), random_state=0).fit(X, y)
     >>> net.strategy_
     'linear-probe'
-    >>> bool(net.score(X[100:600], y[100:600]) > 0.9)
+    >>> bool(net.score(X_test, y_test) > 0.9)
     True
     """
 
@@ -353,7 +355,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     >>> from sktricks import FineTuneRegressor
     >>> X, y = load_digits(return_X_y=True)
     >>> net = FineTuneRegressor(image_shape=(8, 8), random_state=0).fit(X[:200], y[:200])
-    >>> bool(net.score(X[200:600], y[200:600]) > 0.5)
+    >>> bool(net.score(X[200:400], y[200:400]) > 0.5)
     True
     """
 
