@@ -18,16 +18,24 @@ def load_own(spec, image_shape):
     model = deepcopy(spec) if isinstance(spec, nn.Module) else spec()
     if not isinstance(model, nn.Module):
         raise TypeError(f"backbone must give a torch module, {spec!r} gave {type(model).__name__}")
-    preprocess = Preprocess(channels=input_channels(model, image_shape[2]))
+    preprocess = Preprocess(channels=input_channels(model, image_shape))
     example = preprocess(torch.zeros(1, image_shape[2], *image_shape[:2]))
     name = type(model).__name__
     return Backbone(without_classifier(model, example), preprocess, example, name)
 
 
-def input_channels(model, given):
-    """1 or 3, what the first convolution takes; what the images have where there is none."""
-    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
-    return first.in_channels if first is not None and first.in_channels in (1, 3) else given
+def input_channels(model, image_shape):
+    """The channels of the images if the model takes them, else 3 or 1, tried in this order."""
+    height, width, given = image_shape
+    errors = []
+    for channels in dict.fromkeys((given, 3, 1)):
+        try:
+            with evaluating(model):
+                model(torch.zeros(1, channels, height, width))
+            return channels
+        except RuntimeError as error:
+            errors.append(error)
+    raise ValueError(f"backbone cannot take images of shape {image_shape}: {errors[0]}") from errors[0]
 
 
 def without_classifier(model, example):
