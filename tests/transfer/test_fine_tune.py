@@ -1,0 +1,572 @@
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from torch import nn
+
+import sktricks.training._inputs
+from sktricks import (
+    ColorJitter,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    FreezeLayers,
+    FrozenPrefixNotCachedWarning,
+    MixUp,
+    NoPretrainedBackboneWarning,
+    RandomCrop,
+    RandomRotation,
+    load_backbone,
+    make_augmentation_pipeline,
+)
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(40) % 2
+NAMES = np.array(["dark", "light"])[LABELS]
+NOISE = RNG.random((40, 8, 8)) * 100
+GREY = (NOISE + np.where(LABELS == 1, 130, 25)[:, None, None]).astype(np.uint8)
+COLOUR = np.stack([GREY, GREY // 2, 255 - GREY], 3)
+
+
+class Conv(nn.Module):
+    """A backbone whose weights are the same at every call."""
+
+    seen = []  # the rows of each forward pass that hold anything
+
+    def __init__(self, channels=1):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first = nn.Conv2d(channels, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.second = nn.Conv2d(4, 6, 3)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
+
+    def forward(self, x):
+        Conv.seen.append(int((x.flatten(1) != 0).any(1).sum()))
+        return self.second(self.drop(self.norm(self.first(x)).relu())).mean((2, 3))
+
+
+def net(**params):
+    return FineTuneClassifier(**{"backbone": Conv, "max_epochs": 5, "random_state": 0, **params})
+
+
+def regressor(**params):
+    return FineTuneRegressor(**{"backbone": Conv, "max_epochs": 5, "random_state": 0, **params})
+
+
+def state(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+STRATEGIES = pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
+
+
+# -- what it is for ----------------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_net_beats_a_linear_model_on_a_few_digits():
+    X, y = load_digits(return_X_y=True)
+    few, rest = np.arange(50), slice(1000, 1300)
+    pretrained = FineTuneClassifier(image_shape=(8, 8), random_state=0).fit(X[few], y[few])
+    assert pretrained.backbone_.name == "tiny32" and pretrained.strategy_ == "linear-probe"
+    linear = LogisticRegression(max_iter=1000).fit(X[few] / 16, y[few])
+    assert pretrained.score(X[rest], y[rest]) > linear.score(X[rest] / 16, y[rest])
+
+
+@STRATEGIES
+def test_both_strategies_learn(strategy):
+    fitted = net(strategy=strategy, max_epochs=20).fit(GREY, NAMES)
+    assert fitted.strategy_ == strategy and fitted.score(GREY, NAMES) > 0.95
+    np.testing.assert_array_equal(fitted.classes_, ["dark", "light"])
+
+
+@STRATEGIES
+def test_values(strategy):
+    y = GREY.mean((1, 2)) * 10.0
+    fitted = regressor(strategy=strategy, max_epochs=60).fit(GREY, y)
+    assert fitted.score(GREY, y) > 0.5  # the mean alone scores 0
+    assert regressor(strategy=strategy).fit(GREY, np.c_[y, -y]).predict(GREY).shape == (40, 2)
+
+
+def test_several_labels_and_soft_targets():
+    events = np.c_[LABELS, 1 - LABELS, LABELS]
+    assert net(max_epochs=30).fit(GREY, events).predict(GREY).shape == (40, 3)
+    soft = np.c_[0.1 + 0.8 * LABELS, 0.9 - 0.8 * LABELS]
+    proba = net(max_epochs=200, lr=0.01).fit(GREY, soft).predict_proba(GREY)
+    np.testing.assert_allclose(proba, soft, atol=0.15)
+
+
+# -- layouts, dtypes, channels -----------------------------------------------------------------------------------------
+
+
+@STRATEGIES
+@pytest.mark.parametrize("images", [GREY, COLOUR], ids=["grey", "colour"])
+def test_every_layout_gives_the_same(strategy, images):
+    shape = images.shape[1:]
+    layouts = [(images.reshape(40, -1), shape), (images.reshape(40, 8, 8, -1), None)]
+    layouts += [(images, None), (images, shape)]
+    results = [net(strategy=strategy, image_shape=shape).fit(X, LABELS).predict_proba(X) for X, shape in layouts]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_rows_at_fit_and_images_at_prediction():
+    fitted = net(image_shape=(8, 8)).fit(GREY.reshape(40, 64), LABELS)
+    np.testing.assert_array_equal(fitted.predict_proba(GREY), fitted.predict_proba(GREY.reshape(40, 64)))
+
+
+@STRATEGIES
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_dtypes_and_read_only(strategy, dtype):
+    expected = net(strategy=strategy).fit(GREY, LABELS).predict_proba(GREY)
+    images = GREY.astype(dtype)
+    images.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        proba = net(strategy=strategy).fit(images, LABELS).predict_proba(images)
+    np.testing.assert_array_equal(proba, expected)
+
+
+def test_the_value_range_makes_no_difference_to_the_net():
+    expected = net(value_range=(0, 255)).fit(GREY, LABELS).predict_proba(GREY)
+    unit = net(value_range=(0, 1)).fit(GREY / 255, LABELS).predict_proba(GREY / 255)
+    np.testing.assert_allclose(unit, expected, atol=1e-4)
+
+
+def test_a_net_for_colour_takes_grey_and_the_reverse():
+    three = net(backbone=lambda: Conv(3)).fit(GREY, LABELS)
+    assert three.backbone_.model.first.in_channels == 3 and three.predict(GREY).shape == (40,)
+    grey = net(backbone=lambda: Conv(1)).fit(COLOUR, LABELS)
+    assert grey.predict(COLOUR).shape == (40,)
+
+
+# -- the choice of the strategy ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "freeze_until", "expected"),
+    [
+        (20, None, "linear-probe"),
+        (400, None, "fine-tune"),
+        (20, 0, "fine-tune"),
+        (20, 0.5, "fine-tune"),
+        (20, "second", "fine-tune"),
+        (400, "head", "linear-probe"),
+        (400, 1.0, "linear-probe"),
+    ],
+)
+def test_auto(n_rows, freeze_until, expected):
+    X = np.resize(GREY, (n_rows, 8, 8))
+    fitted = net(freeze_until=freeze_until, max_epochs=1).fit(X, np.arange(n_rows) % 2)
+    assert fitted.strategy_ == expected
+
+
+def test_auto_counts_the_labels_of_a_class():
+    X = np.resize(GREY, (400, 8, 8))
+    assert net(max_epochs=1).fit(X, np.arange(400) % 40).strategy_ == "linear-probe"
+
+
+def test_auto_of_a_regressor():
+    assert regressor(max_epochs=1).fit(GREY, LABELS).strategy_ == "linear-probe"
+    large = np.resize(GREY, (2000, 4, 4))
+    small = lambda: nn.Sequential(nn.Conv2d(1, 2, 3))  # noqa: E731
+    assert regressor(backbone=small, max_epochs=1).fit(large, np.arange(2000.0)).strategy_ == "fine-tune"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "freeze_until"),
+    [("linear-probe", 0), ("linear-probe", 0.5), ("linear-probe", "second"), ("fine-tune", "head"), ("fine-tune", 1.0)],
+)
+def test_conflicts(strategy, freeze_until):
+    with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
+        net(strategy=strategy, freeze_until=freeze_until).fit(GREY, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "freeze_until"), [("linear-probe", "head"), ("linear-probe", 1.0), ("fine-tune", 0), ("fine-tune", 1)]
+)
+def test_agreement(strategy, freeze_until):
+    fitted = net(strategy=strategy, freeze_until=freeze_until, max_epochs=1).fit(GREY, LABELS)
+    assert fitted.strategy_ == strategy
+
+
+def test_settings_are_the_strategys_unless_they_are_given():
+    probe, tuned = (net(strategy=s, max_epochs=None).fit(GREY, LABELS) for s in ("linear-probe", "fine-tune"))
+    assert isinstance(probe.net_.optimizer_, torch.optim.SGD) and isinstance(tuned.net_.optimizer_, torch.optim.AdamW)
+    assert probe.n_iter_ > tuned.n_iter_ > 1 and probe.lr is None and probe.max_epochs is None
+    own = net(strategy="linear-probe", optimizer="adam", lr=0.3, weight_decay=0.2, batch_size=7).fit(GREY, LABELS)
+    (group,) = own.net_.optimizer_.param_groups
+    assert isinstance(own.net_.optimizer_, torch.optim.Adam) and own.net_.batch_size == 7
+    assert group["initial_lr"] == 0.3 and group["weight_decay"] == 0.2 and own.n_iter_ == 5
+
+
+# -- what a frozen backbone saves --------------------------------------------------------------------------------------
+
+
+def rows_seen(function):
+    Conv.seen.clear()
+    function()
+    return sum(Conv.seen)
+
+
+@pytest.mark.parametrize("freeze_until", [None, "head", 1.0])
+def test_a_frozen_backbone_encodes_each_row_once_a_fit(freeze_until):
+    fitted = net(freeze_until=freeze_until, max_epochs=20)
+    assert rows_seen(lambda: fitted.fit(GREY, LABELS)) == 40
+    assert rows_seen(lambda: fitted.predict(GREY[:7])) == 7
+    assert rows_seen(lambda: fitted.partial_fit(GREY[:10], LABELS[:10])) == 10
+
+
+def test_validation_rows_are_encoded_once_too():
+    assert rows_seen(lambda: net(early_stopping=True, max_epochs=20).fit(GREY, LABELS)) == 40
+    assert rows_seen(lambda: net(max_epochs=20).fit(GREY, LABELS, X_val=GREY[:5], y_val=LABELS[:5])) == 45
+
+
+def test_a_trained_backbone_sees_each_row_in_each_epoch():
+    seen = rows_seen(lambda: net(strategy="fine-tune", max_epochs=6).fit(GREY, LABELS))
+    assert 6 * 40 <= seen <= 7 * 40  # once more for the standardisation of the head
+
+
+def test_encoded_once_or_in_every_epoch_is_the_same_net():
+    once = net(strategy="linear-probe").fit(GREY, LABELS)
+    with pytest.warns(FrozenPrefixNotCachedWarning):
+        always = net(strategy="linear-probe", augmenter=RandomRotation(0)).fit(GREY, LABELS)
+    np.testing.assert_allclose(once.predict_proba(GREY), always.predict_proba(GREY), atol=1e-4)
+
+
+# -- augmentation ------------------------------------------------------------------------------------------------------
+
+
+class Draws(ColorJitter):
+    """Keeps what it drew."""
+
+    drawn = []
+
+    def _draw(self, rng, n, shape, y=None):
+        params = super()._draw(rng, n, shape, y)
+        Draws.drawn.append(np.ravel(params["brightness"]))
+        return params
+
+
+def test_fresh_draws_in_every_epoch():
+    Draws.drawn.clear()
+    net(strategy="fine-tune", augmenter=Draws(), max_epochs=4, batch_size=40).fit(GREY, LABELS)
+    assert len(Draws.drawn) == 4 and len(np.unique(np.concatenate(Draws.drawn))) == 4 * Draws.drawn[0].size
+
+
+def test_draws_follow_the_random_state_of_the_net():
+    def proba(**params):
+        settings = {"strategy": "fine-tune", "augmenter": ColorJitter(), **params}
+        return net(**settings).fit(GREY, LABELS).predict_proba(GREY)
+
+    np.testing.assert_array_equal(proba(), proba())
+    assert not np.array_equal(proba(), proba(augmenter=ColorJitter(random_state=5)))
+    assert not np.array_equal(proba(), proba(augmenter=None))
+
+
+def test_an_augmented_frozen_backbone_warns():
+    with pytest.warns(FrozenPrefixNotCachedWarning, match="encodes every row in every epoch"):
+        fitted = net(augmenter=RandomRotation(15)).fit(GREY, LABELS)
+    assert fitted.strategy_ == "linear-probe"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net(strategy="fine-tune", augmenter=RandomRotation(15)).fit(GREY, LABELS)
+
+
+def test_predictions_are_not_augmented():
+    fitted = net(strategy="fine-tune", augmenter=ColorJitter(brightness=0.9)).fit(GREY, LABELS)
+    np.testing.assert_array_equal(fitted.predict_proba(GREY), fitted.predict_proba(GREY))
+    twin = copy.deepcopy(fitted)
+    twin.augmenter = ColorJitter(brightness=0.0)
+    np.testing.assert_array_equal(twin.predict_proba(GREY), fitted.predict_proba(GREY))
+
+
+@pytest.mark.parametrize(
+    "augmenter",
+    [RandomCrop(padding=1), RandomCrop((6, 6)), MixUp(), make_augmentation_pipeline(RandomRotation(9), ColorJitter())],
+)
+def test_augmenters(augmenter):
+    fitted = net(strategy="fine-tune", augmenter=augmenter, max_epochs=15, lr=0.01).fit(GREY, NAMES)
+    assert fitted.score(GREY, NAMES) > 0.9
+
+
+def test_rows_and_images_are_augmented_alike():
+    settings = {"strategy": "fine-tune", "augmenter": RandomRotation(15)}
+    images = net(**settings).fit(GREY, LABELS).predict_proba(GREY)
+    rows = net(image_shape=(8, 8), **settings).fit(GREY.reshape(40, 64), LABELS).predict_proba(GREY.reshape(40, 64))
+    np.testing.assert_array_equal(images, rows)
+
+
+def test_an_augmenter_for_other_images_is_an_error():
+    with pytest.raises(ValueError, match=r"image_shape=\(9, 9\) of RandomRotation does not agree"):
+        net(strategy="fine-tune", augmenter=RandomRotation(5, image_shape=(9, 9))).fit(GREY, LABELS)
+
+
+# -- as scikit-learn's own ---------------------------------------------------------------------------------------------
+
+
+def test_grid_search_over_freezing_and_the_augmenter():
+    tuned = net(augmenter=RandomRotation(5), strategy="auto", max_epochs=2)
+    grid = {"freeze_until": [0, 0.5], "augmenter__max_angle": [0, 15]}
+    search = GridSearchCV(tuned, grid, cv=2).fit(GREY, NAMES)
+    assert len(search.cv_results_["params"]) == 4 and search.best_estimator_.strategy_ == "fine-tune"
+    assert tuned.augmenter.max_angle == 5
+
+
+def test_grid_search_over_the_strategy_and_the_head():
+    search = GridSearchCV(net(), {"strategy": ["linear-probe", "fine-tune"], "lr": [0.01, 0.1]}, cv=2)
+    assert search.fit(GREY, NAMES).best_score_ > 0.9
+
+
+def test_in_a_pipeline_and_in_cross_validation():
+    pipeline = make_pipeline(FunctionTransformer(np.negative), net(image_shape=(8, 8), max_epochs=20))
+    scores = cross_val_score(pipeline, GREY.reshape(40, 64).astype(float), NAMES, cv=2)
+    assert scores.mean() > 0.9
+    assert cross_val_score(net(max_epochs=20), GREY, NAMES, cv=2).mean() > 0.9
+
+
+@STRATEGIES
+def test_an_earlier_fit_with_an_instance_does_not_leak_into_cross_validation(strategy):
+    random = np.random.default_rng(1)
+    X, y = random.random((60, 8, 8)), random.integers(0, 2, 60)
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(64, 60), nn.ReLU())
+    learner = net(backbone=backbone, strategy=strategy, max_epochs=40, optimizer="adamw", lr=0.02)
+    assert learner.fit(X, y).score(X, y) > 0.95  # it can learn them by heart
+    scores = cross_val_score(learner, X, y, cv=ShuffleSplit(8, test_size=0.5, random_state=0))
+    assert abs(scores.mean() - 0.5) < 0.1
+
+
+@STRATEGIES
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_nothing_of_the_users_changes(strategy, method):
+    class WithHead(Conv):
+        def __init__(self):
+            super().__init__()
+            self.classifier = nn.Linear(6, 9)
+
+        def forward(self, x):
+            return self.classifier(super().forward(x))
+
+    backbone, callback, x, y = WithHead().train(), FreezeLayers("head"), GREY.copy(), NAMES.copy()
+    callbacks, net_params = [callback], {"optimizer__momentum": 0.5}
+    before, names = state(backbone), set(vars(callback))
+    fitted = net(
+        backbone=backbone, strategy=strategy, callbacks=callbacks, net_params=net_params, optimizer="sgd", lr=0.1
+    )
+    getattr(fitted, method)(x, y)
+    assert same(before, state(backbone)) and all(part.training for part in backbone.modules())
+    assert all(p.requires_grad and p.grad is None for p in backbone.parameters())
+    assert not any(part._forward_pre_hooks or part._forward_hooks for part in backbone.modules())
+    assert callbacks == [callback] and set(vars(callback)) == names and net_params == {"optimizer__momentum": 0.5}
+    assert x.tobytes() == GREY.tobytes() and y.tobytes() == NAMES.tobytes()
+    assert fitted.backbone is backbone and fitted.backbone_.model is not backbone
+
+
+@STRATEGIES
+def test_the_same_seed_gives_the_same_bits_and_moves_no_generator(strategy):
+    settings = {"strategy": strategy, "early_stopping": True, "backbone": lambda: nn.Sequential(nn.Conv2d(1, 3, 3))}
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = net(**settings).fit(GREY, LABELS)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    torch.manual_seed(99)
+    second = net(**settings).fit(GREY, LABELS)
+    assert same(state(first.net_.module_), state(second.net_.module_))
+    other = net(**{**settings, "random_state": 1}).fit(GREY, LABELS)
+    assert not same(state(first.net_.module_), state(other.net_.module_))
+
+
+@STRATEGIES
+def test_predictions_of_a_row_do_not_depend_on_the_other_rows(strategy):
+    X = np.resize(NOISE, (150, 8, 8))
+    for fitted in (net(strategy=strategy).fit(GREY, LABELS), regressor(strategy=strategy).fit(GREY, GREY.mean((1, 2)))):
+        outputs = fitted.predict_proba if hasattr(fitted, "predict_proba") else fitted.predict
+        whole = outputs(X)
+        for size in (1, 2, 7, 33):
+            np.testing.assert_allclose(outputs(X[:size]), whole[:size], rtol=1e-12)  # features to the bit, heads nearly
+        np.testing.assert_allclose(outputs(X[::-1])[::-1], whole, rtol=1e-12)
+
+
+@STRATEGIES
+def test_pickles_and_copies(strategy):
+    assert len(pickle.dumps(clone(net(backbone="tiny32")))) < 10_000
+    fitted = net(strategy=strategy).fit(GREY, NAMES)
+    for again in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        np.testing.assert_array_equal(again.predict_proba(GREY), fitted.predict_proba(GREY))
+        again.partial_fit(GREY, NAMES)
+    assert again.n_iter_ == 6 and fitted.n_iter_ == 5
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@STRATEGIES
+def test_rows_of_weight_zero_are_left_out(strategy):
+    weight = np.arange(40) % 3
+    spoilt = np.where(weight[:, None, None] > 0, GREY, 0)
+    weighted = net(strategy=strategy).fit(spoilt, LABELS, sample_weight=weight)
+    without = net(strategy=strategy).fit(GREY[weight > 0], LABELS[weight > 0], sample_weight=weight[weight > 0])
+    np.testing.assert_array_equal(weighted.predict_proba(GREY), without.predict_proba(GREY))
+
+
+@STRATEGIES
+def test_partial_fit_and_unseen_labels(strategy):
+    fitted = net(strategy=strategy).partial_fit(GREY[LABELS == 1], NAMES[LABELS == 1], classes=["dark", "light", "mid"])
+    assert fitted.n_iter_ == 1 and fitted.predict_proba(GREY).shape == (40, 3)
+    fitted.partial_fit(GREY, NAMES)
+    with pytest.raises(ValueError, match=r"not among the classes \['dark', 'light', 'mid'\]: \['grey'\]"):
+        fitted.partial_fit(GREY, np.full(40, "grey"))
+
+
+@STRATEGIES
+def test_warm_start_goes_on(strategy):
+    fitted = net(strategy=strategy, warm_start=True).fit(GREY, LABELS)
+    before = fitted.net_
+    assert fitted.fit(GREY, LABELS).n_iter_ == 10 and fitted.net_ is before
+
+
+@STRATEGIES
+def test_early_stopping_brings_the_best_weights_back(strategy):
+    random = np.random.default_rng(1)
+    y, settings = random.integers(0, 2, 40), {"max_epochs": 30, "lr": 0.3, "optimizer": "adamw"}
+    fitted = net(strategy=strategy, early_stopping=True, n_iter_no_change=40, **settings)
+    fitted.fit(GREY[:20], y[:20], X_val=GREY[20:], y_val=y[20:])
+    losses = fitted.net_.history[:, "valid_loss"]
+    assert np.argmin(losses) < 29
+    loss = -np.log(fitted.predict_proba(GREY[20:])[np.arange(20), y[20:]]).mean()
+    assert loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_a_device_that_refuses_float64(monkeypatch):
+    monkeypatch.setattr(sktricks.training._inputs, "supports_float64", lambda device: False)
+    for strategy in ("linear-probe", "fine-tune"):
+        fitted = net(strategy=strategy).fit(GREY / 255, LABELS, sample_weight=np.linspace(0.5, 1, 40))
+        kinds = {t.dtype for t in fitted.net_.module_.state_dict().values() if t.is_floating_point()}
+        assert kinds == {torch.float32} and fitted.predict_proba(GREY / 255).shape == (40, 2)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [net(), regressor()])
+def test_a_table_has_nothing_pretrained_and_warns(estimator):
+    X = RNG.normal(size=(40, 5))
+    with pytest.warns(NoPretrainedBackboneWarning, match=r"image_shape=\(height, width\)"):
+        fitted = clone(estimator).set_params(max_epochs=30).fit(X, X[:, 0] > 0)
+    assert fitted.strategy_ == "from-scratch" and fitted.backbone_ is None and fitted.image_shape_ is None
+    assert fitted.score(X, X[:, 0] > 0) > 0.7
+
+
+def test_a_table_where_images_were_fitted_is_an_error():
+    fitted = net().fit(GREY, LABELS)
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(8, 8, 1\), X has rows of 64 columns"):
+        fitted.predict(GREY.reshape(40, 64))
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("X", "params", "message"),
+    [
+        (np.zeros((4, 65)), {"image_shape": (8, 8)}, r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
+        (np.zeros((4, 64)), {"image_shape": (8, 8, 3)}, "needs 192 columns, X has 64"),
+        (np.zeros((30, 30, 3)), {}, r"looks like one colour image.*X\[None\]"),
+        (np.zeros((4, 1, 8)), {}, "height and a width of at least 2"),
+        (np.zeros((4, 8)), {"image_shape": (1, 8)}, "at least 2"),
+        (np.zeros((4, 8)), {"image_shape": (0, 8)}, "at least 2"),
+        (np.full((4, 8, 8), np.nan), {}, "X contains NaN"),
+        (np.full((4, 8, 8), np.inf), {}, "X contains infinity"),
+        (GREY[:4], {"value_range": (9, 3)}, "value_range"),
+        (GREY[:4], {"backbone": "resnet"}, r"backbone='resnet' is unknown.*\['tiny32'\]"),
+        (GREY[:4], {"stages": ["third"]}, r"stages must be 'auto' or some of \['first', 'norm', 'second'\], got"),
+        (GREY[:4], {"stages": []}, "stages must be"),
+        (GREY[:4], {"freeze_until": 4}, "freeze_until=4 is beyond the last layer: there are 3 layers.*\nindex  name"),
+        (GREY[:4], {"freeze_until": "nope"}, "freeze_until='nope' matches no layer:\nindex  name"),
+        (GREY[:4], {"freeze_until": -1}, "freeze_until"),
+        (GREY[:4], {"freeze_until": 1.5}, "freeze_until as a share"),
+        (GREY[:4], {"freeze_until": [1]}, "freeze_until"),
+        (GREY[:4], {"strategy": "lp"}, "strategy"),
+        (np.zeros((4, 8, 8, 2)), {"backbone": "tiny32"}, "needs images of 3 channels, X has 2"),
+    ],
+)
+def test_bad_input(X, params, message):
+    with pytest.raises(ValueError, match=message):
+        net(**params).fit(X, np.arange(len(X)) % 2)
+
+
+def test_the_layer_table_in_the_message_is_that_of_the_backbone():
+    with pytest.raises(ValueError, match="matches no layer") as caught:
+        net(freeze_until="nope").fit(GREY, LABELS)
+    lines = str(caught.value).splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["name", "first", "norm", "second"]
+
+
+def test_one_class_and_one_row():
+    with pytest.raises(ValueError, match="at least two classes in y, got one class: 'dark'"):
+        net().fit(GREY, np.full(40, "dark"))
+    with pytest.raises(ValueError, match="minimum of 2"):
+        net().fit(GREY[:1], LABELS[:1])
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("weight", "message"), [(-np.ones(40), "must not be negative, got -1"), (np.zeros(40), "got zeros only")]
+)
+def test_weights_that_are_none(method, weight, message):
+    with pytest.raises(ValueError, match=f"sample_weight.*{message}"):
+        getattr(net(), method)(GREY, LABELS, sample_weight=weight)
+
+
+def test_a_callback_of_the_wrong_type():
+    with pytest.raises(TypeError, match="callbacks must hold skorch callbacks.*got 3 of type int"):
+        net(callbacks=[3]).fit(GREY, LABELS)
+
+
+def test_a_failed_fit_leaves_the_net_unfitted():
+    broken = net(freeze_until="nope")
+    with pytest.raises(ValueError, match="nope"):
+        broken.fit(GREY, LABELS)
+    broken.set_params(freeze_until=None).fit(GREY, LABELS)
+    np.testing.assert_array_equal(broken.predict_proba(GREY), net().fit(GREY, LABELS).predict_proba(GREY))
+
+
+def test_other_images_at_prediction():
+    fitted = net().fit(GREY, LABELS)
+    for X in (np.zeros((4, 9, 9)), COLOUR):
+        with pytest.raises(ValueError, match="expecting 64 features"):
+            fitted.predict(X)
+    with pytest.raises(ValueError, match=r"images of shape \(8, 8, 1\), X has \(4, 16, 1\)"):
+        fitted.predict(np.zeros((4, 4, 16)))
+
+
+def test_names_of_columns():
+    import pandas as pd
+
+    frame = pd.DataFrame(GREY.reshape(40, 64), columns=[f"pixel{i}" for i in range(64)])
+    fitted = net(image_shape=(8, 8)).fit(frame, NAMES)
+    assert fitted.feature_names_in_[3] == "pixel3" and fitted.n_features_in_ == 64
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(frame[frame.columns[::-1]])
+
+
+def test_stages_change_what_the_head_sees():
+    first, both = (net(stages=stages).fit(GREY, LABELS) for stages in (["first"], ["first", "second"]))
+    assert first.net_.module_.head.linear.in_features == 4 * 5  # a mean and those of the quarters
+    assert both.net_.module_.head.linear.in_features == 4 * 5 + 6 * 5
+    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
+    assert backbone.num_features == net().fit(GREY, LABELS).net_.module_.head.linear.in_features == 6
