@@ -18,8 +18,8 @@ class ResidualBlock(nn.Module):
         self.norm3 = nn.BatchNorm2d(n_out)
 
     def forward(self, x):
-        y = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(y)) + self.norm3(self.shortcut(x)))
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.norm3(self.shortcut(x)), inplace=True)
 
 
 class Tiny32(nn.Module):
@@ -34,7 +34,7 @@ class Tiny32(nn.Module):
     def __init__(self):
         super().__init__()
         stem, *widths = self.widths
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True))
         self.stage1 = ResidualBlock(stem, widths[0], 2)
         self.stage2 = ResidualBlock(widths[0], widths[1], 2)
         self.stage3 = ResidualBlock(widths[1], widths[2], 2)
