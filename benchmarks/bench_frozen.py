@@ -2,9 +2,9 @@
 
 Ten epochs over 2,000 images of 32 x 32 by SGD with momentum, the same backbone with the same random weights, a linear
 head on its 512 features. FineTuneClassifier encodes each image once and trains the head on what it kept; skorch sends
-every image through the net in every epoch, since nothing tells it that the answer stays the same. Its Freezer leaves BatchNorm
-in training mode, so the backbone moves after all and the accuracy suffers; a second peer keeps the backbone in evaluation
-mode by hand, which makes the nets alike.
+every image through the net in every epoch, since nothing tells it that the answer stays the same. Its Freezer leaves
+BatchNorm in training mode, so the backbone moves after all and the accuracy suffers; a second peer keeps the backbone
+in evaluation mode by hand, which makes the nets alike.
 
 A second table is about the backbones themselves: the time that an image takes through tiny32 and through ResNet-18,
 from uint8 pixels to features, with ``PretrainedFeatures``.
