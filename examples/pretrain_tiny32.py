@@ -12,6 +12,7 @@ that the net has never seen. Hours on two cores, minutes on a GPU::
 and ``y``; ``--omniglot`` is such a file too. Leave a source out to train without it: letters alone take minutes. On a
 machine without a GPU, ``torchrun --nproc-per-node=2`` before the script (with ``OMP_NUM_THREADS=1``) uses two cores
 better than two threads do. A run that was stopped goes on from its last checkpoint when the command is given again.
+``--weights`` begins another cycle from the weights that an earlier one left, with a new classifier.
 
 At the end ``run/tiny32.safetensors`` holds the averaged weights in float16; point the environment variable
 ``SKTRICKS_TINY32`` at it to use them.
@@ -276,6 +277,17 @@ def export(average, path):
     save_file({key: value.half().contiguous().cpu() for key, value in state.items()}, path)
 
 
+def start_from(model, path):
+    """Give the backbone the weights that :func:`export` wrote."""
+    from safetensors.torch import load_file
+
+    missing, unexpected = model[0].load_state_dict(
+        {key: value.float() for key, value in load_file(path).items()}, strict=False
+    )
+    if unexpected or any(not key.endswith("num_batches_tracked") for key in missing):
+        raise SystemExit(f"{path} does not hold weights of tiny32")
+
+
 def main(args):
     rank, n_workers = join_workers()
     torch.manual_seed(args.seed)
@@ -286,6 +298,8 @@ def main(args):
     rng = torch.Generator().manual_seed(args.seed + rank)
 
     model = nn.Sequential(Tiny32(), nn.Linear(Tiny32.widths[-1], n_classes))
+    if args.weights:
+        start_from(model, args.weights)
     model = model.to(device, memory_format=torch.channels_last)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     decay = [p for p in model.parameters() if p.ndim > 1]
@@ -345,6 +359,7 @@ if __name__ == "__main__":
     parser.add_argument("--omniglot", help="an .npz file with X (n, h, w), ink bright, and y")
     parser.add_argument("--fonts", help="a folder of .ttf and .otf files")
     parser.add_argument("--watch", help="an .npz file of CIFAR-100's test photos, to print the accuracy on")
+    parser.add_argument("--weights", help="a .safetensors file of an earlier cycle")
     parser.add_argument("--out", type=Path, default=Path("run"))
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--photos-per-batch", type=int, default=128)
