@@ -22,8 +22,8 @@ SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 class BaseNet(NetParamsMixin, BaseEstimator):
     """The common part of all nets.
 
-    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``) and what is
-    trained (``_read_inputs``, ``_make_module``, ``_make_preparation``).
+    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``,
+    ``_loss_smoothing``) and what is trained (``_read_inputs``, ``_make_module``, ``_make_preparation``).
     """
 
     _parameter_constraints: dict = {
@@ -200,7 +200,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
         return make_net(
             self._make_module(dataset, module_params),
-            make_loss(loss, getattr(self, "label_smoothing", 0.0), loss_params),
+            make_loss(loss, self._loss_smoothing, loss_params),
             **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,
             callbacks=copy_callbacks(self.callbacks),

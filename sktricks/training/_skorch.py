@@ -96,6 +96,12 @@ def make_loss(loss, label_smoothing=0.0, params=None):
         if loss not in LOSSES:
             raise ValueError(f"loss must be 'auto', one of {sorted(LOSSES)} or a torch loss, got {loss!r}")
         loss = LOSSES[loss]
+    if label_smoothing and (isinstance(loss, torch.nn.Module) or not accepted(loss, label_smoothing=label_smoothing)):
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise ValueError(
+            f"label_smoothing={label_smoothing} needs a loss that takes label_smoothing, such as 'cross_entropy'; "
+            f"{name} as loss {'is an instance, which has its own' if isinstance(loss, torch.nn.Module) else 'does not'}"
+        )
     if not isinstance(loss, torch.nn.Module):
         settings = {**accepted(loss, reduction="none", label_smoothing=label_smoothing), **(params or {})}
         return loss(**settings) if isinstance(loss, type) else FunctionLoss(partial(loss, **settings))
@@ -106,6 +112,11 @@ def make_loss(loss, label_smoothing=0.0, params=None):
     if hasattr(loss, "reduction"):
         loss.reduction = "none"
     return loss
+
+
+def averages_rows(loss):
+    """Whether a loss with ``reduction="mean"``, which is faster, is the mean of its values: not with class weights."""
+    return getattr(loss, "weight", None) is None
 
 
 def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params):
@@ -151,8 +162,8 @@ def set_up_training(net, *, n_rows, epochs, seed, schedule, clip_norm, patience,
 def run_epochs(net, train, valid, epochs):
     """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
     before = len(net.history)
-    if hasattr(net.criterion_, "reduction"):  # equal rows are averaged by the loss itself, which is faster
-        net.criterion_.reduction = "mean" if train.weight is None else "none"
+    if hasattr(net.criterion_, "reduction"):
+        net.criterion_.reduction = "mean" if train.weight is None and averages_rows(net.criterion_) else "none"
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
     net.notify("on_train_begin", X=train, y=None)

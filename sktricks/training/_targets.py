@@ -116,7 +116,7 @@ class ClassifierNetMixin(ClassifierMixin):
         if y.shape[1] != len(self.classes_):
             raise ValueError(f"y needs {len(self.classes_)} columns, one a class, got {y.shape[1]}")
         y = y.astype(np.float64)
-        smooth = self.label_smoothing if kind == MULTILABEL else 0.0  # of classes torch's cross-entropy sees to it
+        smooth = self.label_smoothing - self._loss_smoothing  # what is left to the targets
         return y * (1 - smooth) + smooth / 2, weight
 
     def _learn_targets(self, y, weight):
@@ -129,6 +129,11 @@ class ClassifierNetMixin(ClassifierMixin):
 
     def _default_loss(self):
         return "bce" if self._kind == MULTILABEL else "cross_entropy"
+
+    @property
+    def _loss_smoothing(self):
+        """What the loss is to smooth: that of several labels is in their targets."""
+        return 0.0 if self._kind == MULTILABEL else self.label_smoothing
 
     @property
     def _n_outputs(self):
@@ -227,6 +232,8 @@ class RegressorNetMixin(RegressorMixin):
 
     def _default_loss(self):
         return "squared_error"
+
+    _loss_smoothing = 0.0
 
 
 def read_classification(y):

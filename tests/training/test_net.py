@@ -746,3 +746,17 @@ def test_predicting_leaves_the_net_as_it_is():
     first = net.predict_proba(X)
     np.testing.assert_array_equal(net.predict_proba(X), first)
     assert same_weights(before, weights_of(net))
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MultiMarginLoss, nn.functional.multi_margin_loss])
+def test_label_smoothing_needs_a_loss_that_takes_it(loss):
+    assert classifier(loss=loss).fit(X, Y).n_iter_ == 4
+    with pytest.raises(ValueError, match="label_smoothing=0.1 needs a loss that takes label_smoothing"):
+        classifier(loss=loss, label_smoothing=0.1).fit(X, Y)
+
+
+def test_a_loss_with_class_weights_averages_over_the_rows():
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0], dtype=torch.float64))
+    plain = classifier(loss=loss).fit(X, Y)
+    weighted = classifier(loss=loss).fit(X, Y, sample_weight=np.full(80, 2.0))
+    assert same_weights(weights_of(plain), weights_of(weighted))
