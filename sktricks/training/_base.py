@@ -203,9 +203,13 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             make_loss(loss, self._loss_smoothing, loss_params),
             **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,
-            callbacks=copy_callbacks(self.callbacks),
+            callbacks=[*copy_callbacks(self.callbacks), *self._own_callbacks()],
             params=params,
         )
+
+    def _own_callbacks(self):
+        """Callbacks of a subclass, named, which follow the user's."""
+        return []
 
     # -- predicting --------------------------------------------------------------------------------------------------
 

@@ -166,6 +166,7 @@ def run_epochs(net, train, valid, epochs):
         net.criterion_.reduction = "mean" if train.weight is None and averages_rows(net.criterion_) else "none"
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
+    net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
     net.notify("on_train_begin", X=train, y=None)
     try:
         net.fit_loop(train, epochs=epochs)
@@ -213,9 +214,12 @@ class EpochProgress(Callback):
         self.max_epochs, self.show = max_epochs, show
 
     def on_train_begin(self, net, **kwargs):
-        self.started_ = time.perf_counter()
         self.n_epochs_ = 0
         self.bar_ = tqdm(total=self.max_epochs, unit="epoch") if self.show else None
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.n_epochs_ == 0:
+            self.started_ = time.perf_counter()
 
     def on_epoch_end(self, net, **kwargs):
         self.n_epochs_ += 1

@@ -9,7 +9,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
 from ..training._targets import ClassifierNetMixin, RegressorNetMixin
-from ._strategies import FINE_TUNE, LINEAR_PROBE, SCRATCH, TRAINING, choose_strategy, labels_per_class
+from ._strategies import (
+    GRADUAL,
+    LINEAR_PROBE,
+    LP_FT,
+    SCRATCH,
+    STRATEGIES,
+    TRAINING,
+    check_rates,
+    choose_strategy,
+    labels_per_class,
+    thawing_schedule,
+)
 
 
 class BaseFineTune(BaseNet):
@@ -21,9 +32,11 @@ class BaseFineTune(BaseNet):
             for name, allowed in BaseNet._parameter_constraints.items()
         },
         "backbone": [str, callable],
-        "strategy": [StrOptions({"auto", LINEAR_PROBE, FINE_TUNE})],
+        "strategy": [StrOptions({"auto", *STRATEGIES})],
         "freeze_until": [Interval(Real, 0, None, closed="left"), str, None],
         "stages": [StrOptions({"auto"}), list, tuple],
+        "backbone_lr_scale": [Interval(Real, 0, None, closed="neither")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
     }
 
     @property
@@ -60,6 +73,7 @@ class BaseFineTune(BaseNet):
             warn_of_table(type(self).__name__)
         else:
             self.strategy_ = choose_strategy(self.strategy, self.freeze_until, labels_per_class(y))
+            check_rates(self.strategy_, self.backbone_lr_scale, self.layer_decay)
             self._start_backbone()
 
     def _start_backbone(self):
@@ -68,6 +82,7 @@ class BaseFineTune(BaseNet):
         from ._backbone_net import check_stages
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
+        from ._rates import set_factors, stage_depths
         from .backbones import load_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
@@ -77,6 +92,12 @@ class BaseFineTune(BaseNet):
         everything = self.strategy_ == LINEAR_PROBE
         self._n_frozen = n_layers if everything else find_boundary(backbone.layers, self.freeze_until)
         thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
+        set_factors(
+            backbone.layers,
+            stage_depths(backbone.layers, backbone.stages),
+            self.backbone_lr_scale,
+            self.layer_decay,
+        )
         self._encoded = self._n_frozen == n_layers and self.augmenter is None and not thaws
         if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
             self._dtype = table_dtype(np.float64, self._device)
@@ -116,14 +137,38 @@ class BaseFineTune(BaseNet):
         features = dataset.x if self._encoded else self._encode(dataset.x)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, dataset.weight)
+        self._probed = features if self.strategy_ == LP_FT else None
         return BackboneNet(self._loaded, head, self._stages)
 
+    def _own_callbacks(self):
+        from ._freeze import FreezeLayers
+        from ._probe import ProbeFirst
+
+        if self.strategy_ == LP_FT:
+            features, self._probed = self._probed, None
+            return [("probe_first", ProbeFirst(features, self._seed))]
+        if self.strategy_ == GRADUAL:
+            return [("thawing", FreezeLayers(len(self._loaded.layers), self._thawing()))]
+        return []
+
+    def _thawing(self):
+        """When the stages thaw that ``freeze_until`` leaves to be trained."""
+        from ._layers import find_boundary
+
+        layers = self._loaded.layers
+        starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._loaded.stages]
+        return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
+
     def _make_net(self, dataset):
-        from ._freeze import set_frozen
+        from ._freeze import choose_statistics, set_frozen
+        from ._rates import group_parameters
 
         net = super()._make_net(dataset)
+        self.batch_norm_ = None
         if self._loaded is not None:
+            group_parameters(net.optimizer_, net.module_)
             set_frozen(self._loaded.model, self._loaded.layer_order, self._n_frozen, [net.optimizer_])
+            self.batch_norm_ = choose_statistics(self._loaded.model, min(len(dataset), net.batch_size))
         del self._loaded
         return net
 
@@ -158,8 +203,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes. Raw pixels go in: resizing, channels and normalisation are the
         backbone's.
-    strategy : {"auto", "linear-probe", "fine-tune"}, default="auto"
-        What is trained; see the notes.
+    strategy : {"auto", "linear-probe", "fine-tune", "lp-ft", "gradual"}, default="auto"
+        What is trained, and when; see the notes.
     freeze_until : int, float, str or None, default=None
         Where freezing ends, exclusive as in ``range``: a number of the backbone's layers in execution order, a share of
         them, or the name of the first module that is trained. 0 or None freezes nothing, ``"head"`` the whole backbone.
@@ -168,6 +213,10 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The stages of the backbone whose features the head sees.
     augmenter : augmenter, default=None
         Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+    backbone_lr_scale : float, default=1.0
+        The learning rate of the backbone as a multiple of the head's.
+    layer_decay : float, default=1.0
+        What multiplies the learning rate from each stage to the one before it, in (0, 1]; the last stage has it once.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
@@ -209,6 +258,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     strategy_ : str
         The strategy that was used; ``"from-scratch"`` for a table.
     backbone_ : Backbone
+    batch_norm_ : {"batch", "running"} or None
+        What BatchNorm normalises by where it is trained: the batch, or its running statistics if a batch has fewer than
+        16 rows. None where none is trained.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     n_trainable_parameters_ : int
@@ -226,12 +278,19 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     -----
     What the strategies train, and what None stands for:
 
-    ============== ====================== ========= ====== ============ ========== ==========
-    strategy       trained                optimizer lr     weight_decay max_epochs batch_size
-    ============== ====================== ========= ====== ============ ========== ==========
-    "linear-probe" the head               sgd       1e-3   0            100        128
-    "fine-tune"    from freeze_until on   adamw     1e-3   0.05         15         64
-    ============== ====================== ========= ====== ============ ========== ==========
+    ============== =============================== ========= ====== ============ ========== ==========
+    strategy       trained                         optimizer lr     weight_decay max_epochs batch_size
+    ============== =============================== ========= ====== ============ ========== ==========
+    "linear-probe" the head                        sgd       1e-3   0            100        128
+    "fine-tune"    all from freeze_until on        adamw     1e-3   0.05         15         64
+    "lp-ft"        the same, after a linear probe  adamw     1e-3   0.05         15         64
+    "gradual"      the same, thawed stage by stage adamw     1e-3   0.05         15         64
+    ============== =============================== ========= ====== ============ ========== ==========
+
+    ``"lp-ft"`` (Kumar et al. 2022) first trains the head as ``"linear-probe"`` does by default, on features of images
+    that are not augmented; the parameters are those of the second phase. ``"gradual"`` (Howard & Ruder 2018) trains the
+    head alone at first and thaws the last stage, then the one before it, and so on, over the first half of
+    ``max_epochs``. ``backbone_lr_scale`` and ``layer_decay`` (Clark et al. 2020) are for all but ``"linear-probe"``.
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"fine-tune"`` from there on, unless
     ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, each row is
@@ -267,6 +326,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         freeze_until=None,
         stages="auto",
         augmenter=None,
+        backbone_lr_scale=1.0,
+        layer_decay=1.0,
         loss="auto",
         optimizer=None,
         lr=None,
@@ -294,6 +355,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self.freeze_until = freeze_until
         self.stages = stages
         self.augmenter = augmenter
+        self.backbone_lr_scale = backbone_lr_scale
+        self.layer_decay = layer_decay
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr
@@ -320,7 +383,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     Parameters
     ----------
-    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter
+    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, backbone_lr_scale, layer_decay
         As in :class:`FineTuneClassifier`; ``"auto"`` takes a tenth of the rows for the labels a class.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
@@ -337,6 +400,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     strategy_ : str
         The strategy that was used; ``"from-scratch"`` for a table.
     backbone_ : Backbone
+    batch_norm_ : {"batch", "running"} or None
+        As in :class:`FineTuneClassifier`.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     n_trainable_parameters_ : int
@@ -369,6 +434,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         freeze_until=None,
         stages="auto",
         augmenter=None,
+        backbone_lr_scale=1.0,
+        layer_decay=1.0,
         loss="auto",
         optimizer=None,
         lr=None,
@@ -394,6 +461,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self.freeze_until = freeze_until
         self.stages = stages
         self.augmenter = augmenter
+        self.backbone_lr_scale = backbone_lr_scale
+        self.layer_decay = layer_decay
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr

@@ -16,6 +16,9 @@ from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
 from ._layers import call_order, check_trainable, find_boundary, layers_of
+from ._rates import home_group
+
+ROWS_FOR_STATISTICS = 16  # in a batch, from which its mean and variance are worth something
 
 
 def freeze_layers(
@@ -142,6 +145,34 @@ def keep_evaluating(module, inputs):
         module._held_from_training = True
 
 
+def keep_statistics(module, inputs):
+    """The same hook for a trainable BatchNorm, which thawing does not take off."""
+    keep_evaluating(module, inputs)
+
+
+def choose_statistics(module, n_rows):
+    """What the trainable BatchNorms of a module normalise by, in batches of ``n_rows``.
+
+    Returns
+    -------
+    statistics : {"batch", "running", None}
+        ``"batch"`` where the batches are large enough; else ``"running"``, the statistics from pretraining, to which
+        the layers are then held. None where there are none to train.
+    """
+    norms = [
+        part
+        for part in module.modules()
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.track_running_stats
+    ]
+    if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+        return None
+    if n_rows >= ROWS_FOR_STATISTICS:
+        return "batch"
+    for norm in norms:
+        hold_in_evaluation(norm, keep_statistics)
+    return "running"
+
+
 def set_frozen(module, order, n_frozen, optimizers=()):
     """Freeze the first ``n_frozen`` layers of ``order`` and thaw all others."""
     layers = layers_of(module, order)
@@ -162,10 +193,10 @@ def set_frozen(module, order, n_frozen, optimizers=()):
         update_optimizer(optimizer, layers, n_frozen)
 
 
-def hold_in_evaluation(module):
+def hold_in_evaluation(module, hook=keep_evaluating):
     """Put the hook on a module, unless it is there."""
-    if keep_evaluating not in module._forward_pre_hooks.values():
-        module.register_forward_pre_hook(keep_evaluating)
+    if hook not in module._forward_pre_hooks.values():
+        module.register_forward_pre_hook(hook)
 
 
 def release(module, training):
@@ -203,5 +234,5 @@ def update_optimizer(optimizer, layers, n_frozen):
     present = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for layer in layers[n_frozen:]:
         thawed = [p for p in layer.module.parameters(recurse=False) if p.requires_grad and id(p) not in present]
-        optimizer.param_groups[0]["params"].extend(thawed)
+        home_group(optimizer, layer.module)["params"].extend(thawed)
         present |= {id(p) for p in thawed}

@@ -1,25 +1,35 @@
-"""What each strategy freezes, and the settings that it trains with."""
+"""What each strategy trains, and the settings that it trains with."""
 
 import numpy as np
 
-LINEAR_PROBE, FINE_TUNE, SCRATCH = "linear-probe", "fine-tune", "from-scratch"
+LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL = "linear-probe", "fine-tune", "lp-ft", "gradual"
+STRATEGIES = (LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL)
+SCRATCH = "from-scratch"  # the default net for tables
 ENOUGH = 100  # labels a class from which training the whole net wins over a linear model on its features
 
 # What a parameter that is None becomes. A head alone learns by gradient descent from zero, which regularises it like a
-# ridge penalty if it stops in time (Ali, Kolter & Tibshirani 2019). "from-scratch" is the default net for tables.
+# ridge penalty if it stops in time (Ali, Kolter & Tibshirani 2019).
+WHOLE_NET = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 15, "batch_size": 64}
 TRAINING = {
     LINEAR_PROBE: {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 0.0, "max_epochs": 100, "batch_size": 128},
-    FINE_TUNE: {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 15, "batch_size": 64},
+    FINE_TUNE: WHOLE_NET,
+    LP_FT: WHOLE_NET,  # after a linear probe with the settings above
+    GRADUAL: WHOLE_NET,
     SCRATCH: {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.01, "max_epochs": 100, "batch_size": 128},
 }
 
 
+def auto_strategy(n_labels):
+    """What ``strategy="auto"`` is for ``n_labels`` labels a class on average; measured by ``bench_strategies.py``."""
+    return FINE_TUNE if n_labels >= ENOUGH else LINEAR_PROBE
+
+
 def choose_strategy(strategy, freeze_until, n_labels):
-    """``"auto"`` follows ``freeze_until`` if it says something, else the labels a class; a conflict is an error."""
+    """The strategy, where ``"auto"`` follows ``freeze_until`` if it says something; a conflict is an error."""
     everything = freeze_until == "head" or (isinstance(freeze_until, float) and freeze_until == 1.0)
     if strategy == "auto":
         if freeze_until is None:
-            return FINE_TUNE if n_labels >= ENOUGH else LINEAR_PROBE
+            return auto_strategy(n_labels)
         return LINEAR_PROBE if everything else FINE_TUNE
     if freeze_until is not None and everything != (strategy == LINEAR_PROBE):
         trains = "the head alone" if everything else "more than the head"
@@ -27,6 +37,32 @@ def choose_strategy(strategy, freeze_until, n_labels):
     return strategy
 
 
+def check_rates(strategy, backbone_lr_scale, layer_decay):
+    """An error if learning rates are asked for in a backbone that does not learn."""
+    for name, value in {"backbone_lr_scale": backbone_lr_scale, "layer_decay": layer_decay}.items():
+        if strategy == LINEAR_PROBE and value != 1:
+            raise ValueError(f"{name}={value} conflicts with the strategy 'linear-probe', which trains the head alone")
+
+
 def labels_per_class(y):
     """How many rows a class has on average; of columns and of values, a tenth of the rows."""
     return len(y) / len(np.unique(y)) if y.dtype == np.int64 else len(y) / 10
+
+
+def thawing_schedule(starts, n_layers, epochs):
+    """When the stages thaw, the last one first (Howard & Ruder 2018): a dict from epochs to numbers of frozen layers.
+
+    The head trains alone at first; the stages follow one by one over the first half of the epochs.
+
+    Parameters
+    ----------
+    starts : list of int
+        The first layer of each stage that is to be trained, in execution order.
+    n_layers : int
+        Of the backbone.
+    epochs : int
+    """
+    schedule, thawed = {}, sorted({start for start in starts if start < n_layers}, reverse=True)
+    for place, start in enumerate(thawed, 1):
+        schedule[1 + max(1, round(place * epochs / (2 * len(thawed))))] = start
+    return schedule

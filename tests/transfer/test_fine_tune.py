@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from skorch.callbacks import Callback
 from torch import nn
 
 import sktricks.training._inputs
@@ -24,6 +25,7 @@ from sktricks import (
     NoPretrainedBackboneWarning,
     RandomCrop,
     RandomRotation,
+    TrainingInterruptedWarning,
     load_backbone,
     make_augmentation_pipeline,
 )
@@ -72,7 +74,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-STRATEGIES = pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
+STRATEGIES = pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune", "lp-ft", "gradual"])
 
 
 # -- what it is for ----------------------------------------------------------------------------------------------------
@@ -88,7 +90,7 @@ def test_the_bundled_net_beats_a_linear_model_on_a_few_digits():
 
 
 @STRATEGIES
-def test_both_strategies_learn(strategy):
+def test_every_strategy_learns(strategy):
     fitted = net(strategy=strategy, max_epochs=20).fit(GREY, NAMES)
     assert fitted.strategy_ == strategy and fitted.score(GREY, NAMES) > 0.95
     np.testing.assert_array_equal(fitted.classes_, ["dark", "light"])
@@ -189,7 +191,7 @@ def test_auto_of_a_regressor():
 
 @pytest.mark.parametrize(
     ("strategy", "freeze_until"),
-    [("linear-probe", 0), ("linear-probe", 0.5), ("linear-probe", "second"), ("fine-tune", "head"), ("fine-tune", 1.0)],
+    [("linear-probe", 0), ("linear-probe", 0.5), ("linear-probe", "second"), ("fine-tune", "head"), ("lp-ft", 1.0)],
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
@@ -212,6 +214,95 @@ def test_settings_are_the_strategys_unless_they_are_given():
     (group,) = own.net_.optimizer_.param_groups
     assert isinstance(own.net_.optimizer_, torch.optim.Adam) and own.net_.batch_size == 7
     assert group["initial_lr"] == 0.3 and group["weight_decay"] == 0.2 and own.n_iter_ == 5
+
+
+def test_a_linear_probe_has_no_rates_for_the_backbone():
+    for name, value in {"backbone_lr_scale": 0.5, "layer_decay": 0.9}.items():
+        with pytest.raises(ValueError, match=f"{name}={value} conflicts with the strategy 'linear-probe'"):
+            net(**{name: value}).fit(GREY, LABELS)
+        assert net(strategy="fine-tune", **{name: value}).fit(GREY, LABELS).n_iter_ == 5
+
+
+def test_the_head_is_trained_before_the_rest():
+    """After a first phase an epoch of hardly any learning is enough to be right; without it the head is still zero."""
+    scores = {
+        s: net(strategy=s, max_epochs=1, lr=1e-9).fit(GREY, LABELS).score(GREY, LABELS) for s in ("lp-ft", "fine-tune")
+    }
+    assert scores["lp-ft"] > 0.9 > scores["fine-tune"]
+
+
+def test_the_first_phase_trains_the_head_alone_and_only_once():
+    fitted = net(strategy="lp-ft", max_epochs=1, lr=1e-12, weight_decay=0.0, optimizer="sgd", warm_start=True)
+    fitted.fit(GREY, LABELS)
+    torch.testing.assert_close(fitted.backbone_.model.first.weight, Conv().first.weight)
+    head = state(fitted.net_.module_.head)
+    again = state(fitted.fit(GREY, LABELS).net_.module_.head)
+    assert all(torch.allclose(head[name], again[name], atol=1e-9) for name in head)
+    assert fitted.n_iter_ == 2 and len(fitted.net_.history) == 2
+
+
+def test_an_interruption_of_the_first_phase_ends_both(monkeypatch):
+    import sktricks.transfer._probe
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sktricks.transfer._probe, "make_net", interrupt)
+    fitted = net(strategy="lp-ft")
+    with pytest.warns(TrainingInterruptedWarning, match="after 0 of 5 epochs"):
+        fitted.fit(GREY, LABELS)
+    assert fitted.predict(GREY).shape == (40,)
+
+
+class Watch(Callback):
+    """Notes how many layers of the backbone are trainable in each epoch."""
+
+    def on_batch_begin(self, net, training=None, **kwargs):
+        if training:
+            model = net.module_.backbone.model
+            parts = [part for part in model.modules() if list(part.parameters(recurse=False))]
+            trained = [type(part).__name__ for part in parts if next(part.parameters(recurse=False)).requires_grad]
+            net.history.record("trained", trained)
+
+
+@pytest.mark.parametrize(
+    ("freeze_until", "expected"),
+    [
+        (None, {0: [], 1: ["Conv2d"], 3: ["BatchNorm2d", "Conv2d"], 4: ["Conv2d", "BatchNorm2d", "Conv2d"]}),
+        ("norm", {0: [], 2: ["Conv2d"], 4: ["BatchNorm2d", "Conv2d"]}),
+    ],
+)
+def test_gradual_thaws_stage_by_stage(freeze_until, expected):
+    fitted = net(strategy="gradual", freeze_until=freeze_until, max_epochs=8, callbacks=[Watch()]).fit(GREY, LABELS)
+    trained = fitted.net_.history[:, "trained"]
+    changes = {k: now for k, now in enumerate(trained) if k == 0 or now != trained[k - 1]}
+    assert changes == expected
+
+
+def test_gradual_goes_on_thawing_over_several_fits():
+    once = net(strategy="gradual", max_epochs=4, schedule="constant", callbacks=[Watch()]).fit(GREY, LABELS)
+    fitted = net(strategy="gradual", max_epochs=4, callbacks=[Watch()])
+    for _ in range(4):
+        fitted.partial_fit(GREY, LABELS)
+    assert fitted.net_.history[:, "trained"] == once.net_.history[:, "trained"]
+    assert len({len(names) for names in once.net_.history[:, "trained"]}) > 2
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"batch_size": 16}, "batch"),
+        ({"batch_size": 15}, "running"),
+        ({"batch_size": 15, "freeze_until": "second"}, None),
+        ({"strategy": "linear-probe"}, None),
+    ],
+)
+def test_batch_norm_trains_on_batches_that_are_large_enough(params, expected):
+    fitted = net(**{"strategy": "fine-tune", **params}).fit(GREY, LABELS)
+    before, norm = Conv().norm, fitted.backbone_.model.norm
+    assert fitted.batch_norm_ == expected
+    assert torch.equal(norm.running_mean, before.running_mean) == (expected != "batch")
+    assert torch.equal(norm.weight, before.weight) == (expected is None)
 
 
 # -- what a frozen backbone saves --------------------------------------------------------------------------------------
@@ -442,7 +533,7 @@ def test_warm_start_goes_on(strategy):
 @STRATEGIES
 def test_early_stopping_brings_the_best_weights_back(strategy):
     random = np.random.default_rng(1)
-    y, settings = random.integers(0, 2, 40), {"max_epochs": 30, "lr": 0.3, "optimizer": "adamw"}
+    y, settings = random.integers(0, 2, 40), {"max_epochs": 30, "lr": 0.05, "optimizer": "adamw", "schedule": "constant"}
     fitted = net(strategy=strategy, early_stopping=True, n_iter_no_change=40, **settings)
     fitted.fit(GREY[:20], y[:20], X_val=GREY[20:], y_val=y[20:])
     losses = fitted.net_.history[:, "valid_loss"]

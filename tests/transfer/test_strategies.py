@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from sktricks.transfer._strategies import ENOUGH, FINE_TUNE, LINEAR_PROBE, choose_strategy, labels_per_class
+from sktricks.transfer._strategies import (
+    ENOUGH,
+    FINE_TUNE,
+    GRADUAL,
+    LINEAR_PROBE,
+    LP_FT,
+    auto_strategy,
+    check_rates,
+    choose_strategy,
+    labels_per_class,
+    thawing_schedule,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +28,8 @@ from sktricks.transfer._strategies import ENOUGH, FINE_TUNE, LINEAR_PROBE, choos
         (LINEAR_PROBE, "head", 1, LINEAR_PROBE),
         (FINE_TUNE, None, 1, FINE_TUNE),
         (FINE_TUNE, 0.5, 1, FINE_TUNE),
+        (LP_FT, None, 1, LP_FT),
+        (GRADUAL, "stage2", 1, GRADUAL),
     ],
 )
 def test_choice(strategy, freeze_until, n_labels, expected):
@@ -24,7 +37,8 @@ def test_choice(strategy, freeze_until, n_labels, expected):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "freeze_until"), [(LINEAR_PROBE, 0), (LINEAR_PROBE, "stage2"), (FINE_TUNE, "head")]
+    ("strategy", "freeze_until"),
+    [(LINEAR_PROBE, 0), (LINEAR_PROBE, "stage2"), (FINE_TUNE, "head"), (LP_FT, 1.0), (GRADUAL, "head")],
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
@@ -34,3 +48,32 @@ def test_conflicts(strategy, freeze_until):
 def test_labels_per_class():
     assert labels_per_class(np.array([0, 0, 1, 1, 1, 1])) == 3
     assert labels_per_class(np.zeros((50, 2))) == 5  # values and columns: a tenth of the rows
+
+
+def test_auto_goes_by_the_labels_of_a_class():
+    assert auto_strategy(ENOUGH - 0.5) == LINEAR_PROBE and auto_strategy(ENOUGH) == FINE_TUNE
+
+
+@pytest.mark.parametrize(
+    ("scale", "decay", "name"), [(0.1, 1.0, "backbone_lr_scale=0.1"), (1.0, 0.5, "layer_decay=0.5")]
+)
+def test_rates_need_a_backbone_that_learns(scale, decay, name):
+    check_rates(FINE_TUNE, scale, decay)
+    check_rates(LINEAR_PROBE, 1, 1)
+    with pytest.raises(ValueError, match=f"{name} conflicts with the strategy 'linear-probe'"):
+        check_rates(LINEAR_PROBE, scale, decay)
+
+
+@pytest.mark.parametrize(
+    ("starts", "epochs", "expected"),
+    [
+        ([0, 4, 8], 12, {3: 8, 5: 4, 7: 0}),
+        ([0, 4, 4, 8], 12, {3: 8, 5: 4, 7: 0}),
+        ([4, 4, 8], 12, {4: 8, 7: 4}),  # what freeze_until holds stays
+        ([0, 4, 8], 1, {2: 0}),  # thawed with the first epoch that follows
+        ([0, 4, 8], 3, {2: 4, 3: 0}),
+        ([0, 4, 10], 12, {4: 4, 7: 0}),  # a last stage without layers
+    ],
+)
+def test_thawing_from_the_last_stage_to_the_first(starts, epochs, expected):
+    assert thawing_schedule(starts, 10, epochs) == expected

@@ -1,0 +1,44 @@
+"""The first of the two phases of ``"lp-ft"``: the head learns alone, so that it does not tear at the backbone."""
+
+from skorch.callbacks import Callback
+
+from ..training._loader import ArrayDataset
+from ..training._skorch import make_net, set_up_training
+from ._strategies import LINEAR_PROBE, TRAINING
+
+
+class ProbeFirst(Callback):
+    """Train the head on the features of the pretrained backbone before the first epoch of the whole net.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n, features)
+        Of the training rows; let go when they have been used.
+    seed : int
+        Of the order of the rows.
+    """
+
+    def __init__(self, features, seed):
+        self.features, self.seed = features, seed
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        """Do it, once; the head that is trained is the net's own."""
+        if self.features is None:
+            return
+        rows = ArrayDataset(self.features, dataset_train.y, dataset_train.weight)
+        self.features = None
+        settings = dict(TRAINING[LINEAR_PROBE])
+        epochs = settings.pop("max_epochs")
+        probe = make_net(net.module_.head, net.criterion_, **settings, device=net.device, callbacks=[], params={})
+        set_up_training(
+            probe,
+            n_rows=len(rows),
+            epochs=epochs,
+            seed=self.seed,
+            schedule="warmup-cosine",
+            clip_norm=None,
+            patience=None,
+            verbose=0,
+        )
+        probe.notify("on_train_begin", X=rows, y=None)
+        probe.fit_loop(rows, epochs=epochs)  # an interruption ends both phases
