@@ -1,0 +1,107 @@
+"""What ``strategy="auto"`` should be: every strategy, with its defaults, by labels a class, task and pretrained net.
+
+The tasks are scikit-learn's digits, MNIST, CIFAR-10 and digits printed in the fonts of a folder; none of them was in
+the pretraining of any net. Besides the bundled tiny32 the nets are other weights for it, such as ``pretrain_tiny32.py``
+leaves: an early checkpoint, one that has seen letters only. A net that knows little of a task should be trained more.
+
+A line appears for each strategy as it is done, a table at the end.
+"""
+
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _common import make_parser, print_table, start
+from bench_few_shot import mean_and_error, read_sets, split
+
+from sktricks import FineTuneClassifier, SlowFitWarning
+from sktricks.transfer._strategies import STRATEGIES, auto_strategy
+
+SETS = ("digits", "mnist", "cifar10", "printed")
+PRINTED_SIDE = 16  # pixels
+
+
+def print_digits(folder, side=PRINTED_SIDE):
+    """Each digit in each font under ``folder``: rows of pixels, ink bright, and labels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    X, y = [], []
+    for path in sorted(
+        path for path in Path(folder).expanduser().rglob("*") if path.suffix.lower() in {".ttf", ".otf"}
+    ):
+        try:
+            font = ImageFont.truetype(str(path), 4 * side)
+            boxes = [font.getbbox(str(digit)) for digit in range(10)]
+        except OSError:
+            continue
+        if any(right <= left or bottom <= top for left, top, right, bottom in boxes):
+            continue
+        for digit, (left, top, right, bottom) in enumerate(boxes):
+            edge = round(1.25 * max(right - left, bottom - top))
+            image = Image.new("L", (edge, edge))
+            place = (edge - right - left) // 2, (edge - bottom - top) // 2
+            ImageDraw.Draw(image).text(place, str(digit), font=font, fill=255)
+            X.append(np.asarray(image.resize((side, side), Image.BILINEAR)).ravel())
+            y.append(digit)
+    return np.stack(X), np.asarray(y)
+
+
+def read_tasks(args):
+    """As :func:`bench_few_shot.read_sets`, and the printed digits."""
+    yield from read_sets(args)
+    if args.fonts:
+        yield "printed", *print_digits(args.fonts), (PRINTED_SIDE, PRINTED_SIDE)
+
+
+def measure(X, y, shape, labels, args):
+    """Mean and standard error of each strategy."""
+    results = {}
+    for strategy in STRATEGIES:
+        scores, started = [], time.perf_counter()
+        for seed in range(args.splits):
+            train, test = split(y, labels, args.test_rows, seed)
+            net = FineTuneClassifier(image_shape=shape, strategy=strategy, random_state=seed)
+            scores.append(100 * float(net.fit(X[train], y[train]).score(X[test], y[test])))
+        results[strategy] = mean_and_error(np.array(scores))
+        seconds = (time.perf_counter() - started) / args.splits
+        mean, error = results[strategy]
+        print(f"  {labels:4} {strategy:12} {mean:5.1f} ± {error:.1f}  {seconds:6.1f} s a split", flush=True)
+    return results
+
+
+def regret(results, labels):
+    """How many points ``"auto"`` loses against the best strategy."""
+    return max(mean for mean, _ in results.values()) - results[auto_strategy(labels)][0]
+
+
+def main():
+    parser = make_parser(__doc__)
+    parser.add_argument("--mnist", metavar="PATH", help="an .npz file with X and y")
+    parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
+    parser.add_argument("--fonts", metavar="FOLDER", help="of .ttf and .otf files, for printed digits")
+    parser.add_argument("--sets", nargs="+", choices=SETS[:3], default=list(SETS[:3]), help="default: all")
+    parser.add_argument("--weights", nargs="+", metavar="NAME=PATH", default=[], help="other weights for tiny32")
+    parser.add_argument("--labels", nargs="+", type=int, default=[10, 50, 100], help="a class (default: 10 50 100)")
+    parser.add_argument("--splits", type=int, default=3, help="default: 3")
+    parser.add_argument("--test-rows", type=int, default=1000, help="at most so many (default: 1000)")
+    args = parser.parse_args()
+    start("Strategies", args.threads)
+    warnings.simplefilter("ignore", SlowFitWarning)
+    rows = []
+    for name, X, y, shape in read_tasks(args):
+        for net, path in [("tiny32", ""), *(item.split("=", 1) for item in args.weights)]:
+            os.environ["SKTRICKS_TINY32"] = path
+            print(f"{name}, {net}")
+            for labels in args.labels:
+                results = measure(X, y, shape, labels, args)
+                best = max(mean for mean, _ in results.values())
+                cells = [f"{'**' * (m == best)}{m:.1f} ± {e:.1f}{'**' * (m == best)}" for m, e in results.values()]
+                rows.append([name, net, labels, *cells, f"{regret(results, labels):.1f}"])
+    print(f"\nAccuracy in %, mean ± standard error of {args.splits} splits; the last column is what auto loses.")
+    print_table(["task", "net", "labels a class", *STRATEGIES, "auto loses"], rows)
+
+
+if __name__ == "__main__":
+    main()
