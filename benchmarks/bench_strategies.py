@@ -36,7 +36,8 @@ def print_digits(folder, side=PRINTED_SIDE):
             boxes = [font.getbbox(str(digit)) for digit in range(10)]
         except OSError:
             continue
-        if any(right <= left or bottom <= top for left, top, right, bottom in boxes):
+        missing = bytes(font.getmask("\uffff"))
+        if any(bytes(font.getmask(str(digit))) in (missing, b"") for digit in range(10)):
             continue
         for digit, (left, top, right, bottom) in enumerate(boxes):
             edge = round(1.25 * max(right - left, bottom - top))
