@@ -120,7 +120,7 @@ for name in sktricks.__all__:
         constructed.append(name)
 print(json.dumps(constructed))
 """
-    assert "NetClassifier" in fresh(code, refuse=["torch", "skorch", "matplotlib"])
+    assert "NetClassifier" in fresh(code, refuse=["torch", "skorch", *OPTIONAL])
 
 
 @pytest.mark.parametrize("room", [room for room in NO_TORCH if room in ROOMS])
