@@ -33,8 +33,9 @@ def open_image(source):
     source : str, os.PathLike or bytes
         A path, or what is in the file.
     """
-    image = import_optional("PIL.Image", "images")
-    return image.open(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source))
+    module = import_optional("PIL.Image", "images")
+    module.init()  # else two threads that meet a first TIFF or WebP may find its decoder half loaded
+    return module.open(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source))
 
 
 def read_header(source):

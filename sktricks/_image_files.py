@@ -77,7 +77,7 @@ def check_files_exist(sources):
     ]
     if missing:
         raise ValueError(
-            f"X must hold paths of image files, got {len(missing)} that do not exist: {name_some(missing)}"
+            f"X must hold paths of image files; of those given {len(missing)} cannot be found: {name_some(missing)}"
         )
 
 

@@ -26,6 +26,7 @@ from ._optional import import_optional
 ENDINGS = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
 ENDINGS |= {".tga", ".tif", ".tiff", ".webp"}
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+ORDER = ("train", "valid", "test")
 
 
 class ImageFolderWarning(UserWarning):
@@ -47,8 +48,8 @@ def read_image_folder(path: str | os.PathLike):
         photos/dog/old/3.jpg        photos/test/cat/3.jpg
 
     Images are told by the ends of their names (``.jpg``, ``.png``, ``.gif``, ``.bmp``, ``.tif``, ``.webp`` and the
-    like, in any case). Of each, the header is read: 100,000 files take some ten seconds. A file that is whole at its
-    beginning and broken further on comes to light when its pixels are read.
+    like, in any case). Of each the header is read, which takes a tenth of a millisecond or so. A file that is whole at
+    its beginning and broken further on comes to light when its pixels are read.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def read_image_folder(path: str | os.PathLike):
         if not images:
             warn_of_folder(f"class {folder.name!r} is empty: no image is in {folder}")
     if outside:
-        warn_of_folder(f"{len(outside)} files are no images in the folder of a class: {name_some(outside)}")
+        warn_of_folder(f"left out as no images in the folder of a class, {len(outside)} in all: {name_some(outside)}")
     rows = without_unreadable(rows)
     if not rows:
         raise ValueError(
@@ -114,19 +115,22 @@ def read_image_folder(path: str | os.PathLike):
 
 
 def find_classes(root):
-    """Pairs of a split and the folder of a class, sorted, and the files that lie outside of them."""
+    """Pairs of a split and the folder of a class, sorted, and the images that lie outside of them."""
     folders = subfolders(root)
-    splits = [folder for folder in folders if folder.name.lower() in SPLITS and subfolders(folder)]
-    if not any(SPLITS[folder.name.lower()] == "train" for folder in splits) and len(splits) < len(folders):
-        splits = []  # a class may be called "test"
+    splits = find_splits(folders)
     if not splits:
         return [(None, folder) for folder in folders], images_in(root)
-    order = list(SPLITS.values())
-    splits.sort(key=lambda folder: order.index(SPLITS[folder.name.lower()]))
-    outside = images_in(root) + [file for folder in splits for file in images_in(folder)]
-    outside += [file for folder in folders if folder not in splits for file in files_below(folder)[0]]
-    classes = [(SPLITS[split.name.lower()], folder) for split in splits for folder in subfolders(split)]
-    return sorted(classes, key=lambda pair: order.index(pair[0])), outside
+    outside = [image for folder in (root, *splits) for image in images_in(folder)]
+    outside += [image for folder in folders if folder not in splits for image in files_below(folder)[0]]
+    classes = [(split, folder) for parent, split in splits.items() for folder in subfolders(parent)]
+    return sorted(classes, key=lambda pair: (ORDER.index(pair[0]), pair[1].name, pair[1])), outside
+
+
+def find_splits(folders):
+    """The split of each of the folders that stand above classes; none where all may be classes of such names."""
+    splits = {folder: SPLITS[folder.name.lower()] for folder in folders if folder.name.lower() in SPLITS}
+    splits = {folder: split for folder, split in splits.items() if subfolders(folder)}
+    return splits if "train" in splits.values() or len(splits) == len(folders) else {}
 
 
 def subfolders(folder):
@@ -149,9 +153,7 @@ def files_below(folder):
     files = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        links = [
-            name for name in folders if os.path.islink(os.path.join(parent, name))
-        ]  # not followed: may be a circle
+        links = [name for name in folders if Path(parent, name).is_symlink()]  # not followed: it may be a circle
         files += [Path(parent, name) for name in names + links if not name.startswith(".")]
     files.sort()
     return [file for file in files if is_image(file)], [file for file in files if not is_image(file)]
@@ -179,7 +181,9 @@ def warn_of_folder(message):
 def warn_of_unreadable(errors, fate, stacklevel):
     """Name the images that cannot be read, and say what becomes of them."""
     warnings.warn(
-        f"{len(errors)} images are {fate}: {name_some(errors)}", UnreadableImageWarning, stacklevel=stacklevel
+        f"unreadable images are {fate}, {len(errors)} in all: {name_some(errors)}",
+        UnreadableImageWarning,
+        stacklevel=stacklevel,
     )
 
 
@@ -319,7 +323,12 @@ def check_column(X):
     """The paths or bytes in X, at least one."""
     sources = as_column(X)
     if sources is None:
-        shape = getattr(X, "shape", None)
-        what = f"{type(X).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
-        raise ValueError(f"X must be one column of paths, or of the bytes of image files, got {what}")
+        what = (
+            f" of shape {tuple(X.shape)}"
+            if hasattr(X, "shape")
+            else f" of length {len(X)}"
+            if isinstance(X, list)
+            else ""
+        )
+        raise ValueError(f"X must be one column of paths, or of the bytes of image files, got {type(X).__name__}{what}")
     return sources

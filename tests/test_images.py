@@ -123,6 +123,10 @@ KINDS = {
     "half transparent": (file_bytes(one("RGBA", (0, 100, 255, 51))), [[204, 224, 255]]),
     "grey, transparent": (file_bytes(one("LA", (9, 255), (9, 0))), [[9] * 3, [255] * 3]),
     "a grey that is transparent": (file_bytes(one("L", 9, 8), transparency=8), [[9] * 3, [255] * 3]),
+    "a colour that is transparent": (
+        file_bytes(one("RGB", (1, 2, 3), (4, 5, 6)), transparency=(4, 5, 6)),
+        [[1, 2, 3], [255] * 3],
+    ),
     "CMYK": (file_bytes(one("CMYK", (0, 0, 0, 0), (0, 255, 255, 0)), "TIFF"), [[255] * 3, [255, 0, 0]]),
     "16 bits": (file_bytes(DEEP), [[0] * 3, [1] * 3, [5] * 3, [6] * 3, [255] * 3]),
     "16 bits, TIFF": (file_bytes(DEEP, "TIFF"), [[0] * 3, [1] * 3, [5] * 3, [6] * 3, [255] * 3]),
@@ -241,7 +245,7 @@ def test_a_broken_file_among_many_is_named(broken, n_jobs, paths):
         BROKEN[broken](Path(paths[row]))
     with pytest.raises(ValueError, match=r"17\.png") as caught:
         ImageLoader(size=8, n_jobs=n_jobs).fit_transform(paths)
-    assert "cannot be read as an image" in str(caught.value) or "do not exist" in str(caught.value)
+    assert "cannot be read as an image" in str(caught.value) or "cannot be found" in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [8, None])
@@ -252,7 +256,9 @@ def test_a_broken_file_is_grey_in_its_row(broken, size, paths):
     if broken == "cut off" and size is None:
         Path(paths[0]).write_bytes(b"")  # else its header says 64 x 64
         Path(paths[17]).write_bytes(file_bytes(PIXELS[17])[:120])
-    with pytest.warns(UnreadableImageWarning, match=r"2 images are grey instead: .*00\.png .*17\.png") as caught:
+    with pytest.warns(
+        UnreadableImageWarning, match=r"unreadable images are grey instead, 2 in all: .*00\.png .*17\.png"
+    ) as caught:
         images = ImageLoader(size, on_error="warn", n_jobs=2).transform(paths)
     assert len(caught) == 1 and caught[0].filename == __file__
     expected = PIXELS.copy()
@@ -270,7 +276,8 @@ def test_nothing_to_tell_the_size_by(tmp_path):
     [
         (np.zeros((3, 4)), ValueError, r"X must be one column of paths.*got ndarray of shape \(3, 4\)"),
         (np.array([["a", "b"]]), ValueError, r"got ndarray of shape \(1, 2\)"),
-        ([], ValueError, "got list"),
+        ([], ValueError, "got list of length 0"),
+        ([1, 2], ValueError, "got list of length 2$"),
         ("photo.jpg", ValueError, "got str"),
         (Path("photo.jpg"), ValueError, "got PosixPath|got WindowsPath"),
         (["a.jpg", None], TypeError, "path or the bytes of an image in each row, got None in row 1"),
@@ -279,7 +286,7 @@ def test_nothing_to_tell_the_size_by(tmp_path):
         (
             ["lost.jpg", "", "lost.png", "lost", "gone"],
             ValueError,
-            "5 that do not exist: lost.jpg, , lost.png and 2 more",
+            "5 cannot be found: lost.jpg, , lost.png and 2 more",
         ),
     ],
 )
@@ -380,7 +387,7 @@ def test_files_that_are_left_out_are_named(tmp_path):
     message = str(caught[0].message)
     assert len(caught) == 1 and caught[0].filename == __file__
     assert (
-        "4 files are no images in the folder of a class" in message
+        "left out as no images in the folder of a class, 4 in all: " in message
         and "and 1 more" in message
         and "loose.png" in message
     )
@@ -393,7 +400,7 @@ def test_links(tmp_path):
     os.symlink(tmp_path / "elsewhere" / "1.png", tmp_path / "folder" / "cat" / "1.png")
     assert [label for _, label, _ in listed(tmp_path / "folder")] == ["cat", "cat", "dog"]
     os.symlink(tmp_path / "folder", tmp_path / "folder" / "cat" / "circle")
-    with pytest.warns(ImageFolderWarning, match="1 files.*circle"):
+    with pytest.warns(ImageFolderWarning, match="1 in all: .*circle"):
         assert len(listed(tmp_path / "folder")) == 3
 
 
@@ -401,7 +408,9 @@ def test_unreadable_files_are_named(tmp_path):
     write(tmp_path / "cat" / "1.png")
     write(tmp_path / "cat" / "2.png", b"")
     write(tmp_path / "dog" / "3.jpg", b"a letter")
-    with pytest.warns(UnreadableImageWarning, match=r"2 images are left out: .*2\.png cannot.*3\.jpg cannot") as caught:
+    with pytest.warns(
+        UnreadableImageWarning, match=r"unreadable images are left out, 2 in all: .*2\.png cannot.*3\.jpg cannot"
+    ) as caught:
         assert listed(tmp_path) == [(os.path.join("cat", "1.png"), "cat", None)]
     assert len(caught) == 1 and caught[0].filename == __file__
 
@@ -603,9 +612,9 @@ def test_missing_and_damaged_files_are_named(estimator, paths):
     with pytest.raises(ValueError, match=r"21\.png cannot be read as an image"):
         use(fitted, paths[::-1])
     Path(paths[21]).unlink()
-    with pytest.raises(ValueError, match=r"1 that do not exist: .*21\.png"):
+    with pytest.raises(ValueError, match=r"1 cannot be found: .*21\.png"):
         clone(estimator).fit(paths, LABELS)
-    with pytest.raises(ValueError, match=r"1 that do not exist: .*21\.png"):
+    with pytest.raises(ValueError, match=r"1 cannot be found: .*21\.png"):
         use(fitted, paths)
 
 

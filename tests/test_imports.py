@@ -26,6 +26,8 @@ FORBIDDEN = {
     "sktricks.training": {"transfer", "ensemble", "inspection"},
     "sktricks.transfer": {"ensemble", "inspection"},
     "sktricks.ensemble": {"training", "transfer", "inspection"},
+    "sktricks._decode": {"augment", "training", "transfer", "ensemble", "inspection"},
+    "sktricks._image_files": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._images": {"inspection"},
     "sktricks._persist": {"inspection"},
     "sktricks._validation": {""},  # nothing of ours

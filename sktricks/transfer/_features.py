@@ -146,4 +146,4 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         X, _ = check_inputs(self, X, reset=False)
         if self.backbone_ is None:
             return X
-        return self._encode(X).astype(np.float64 if X.dtype == np.float64 else np.float32)
+        return self._encode(X).astype(np.float64 if X.dtype == np.float64 else np.float32, copy=False)
