@@ -1,3 +1,7 @@
+from ._images import ImageFolderWarning as ImageFolderWarning
+from ._images import ImageLoader as ImageLoader
+from ._images import UnreadableImageWarning as UnreadableImageWarning
+from ._images import read_image_folder as read_image_folder
 from ._show_versions import show_versions as show_versions
 from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._validation import ImageShapeWarning as ImageShapeWarning

@@ -133,20 +133,29 @@ def check_X(estimator, X, *, reset, image_shape=None, dtype="numeric", warn=Fals
         input_name="X",
     )
     rows = X if array.ndim == 2 else array.reshape(len(array), -1)  # of a DataFrame the names are wanted
+    layout = check_layout(estimator, rows, array.shape, reset=reset, image_shape=image_shape)
+    if reset and warn and layout.image_shape is None:
+        warn_of_rows(estimator, layout.n_features)
+    return array, layout
+
+
+def check_layout(estimator, rows, shape, *, reset, image_shape=None):
+    """The :class:`Layout` of an X of this shape, learned by the estimator or compared with what it was fitted on.
+
+    ``rows`` are X flattened to rows, or any number of rows like them; they have the names of the columns.
+    """
     if not reset:
         validate_data(estimator, rows, reset=False, skip_check_array=True)
-    layout = find_layout(array.shape, image_shape)
+    layout = find_layout(shape, image_shape)
     if reset:
         validate_data(estimator, rows, reset=True, skip_check_array=True)
         estimator.image_shape_ = layout.image_shape
-        if warn and layout.image_shape is None:
-            warn_of_rows(estimator, layout.n_features)
     elif estimator.image_shape_ != layout.image_shape:
         raise ValueError(
             f"{type(estimator).__name__} was fitted on images of shape {estimator.image_shape_}, "
             f"X has {layout.image_shape or f'rows of {layout.n_features} columns'}"
         )
-    return array, layout
+    return layout
 
 
 def warn_of_rows(estimator, n_features):

@@ -1,9 +1,11 @@
 """Image estimators for scikit-learn's checks, which come with plain rows: each row is read as a small square image."""
 
+import io
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sktricks import FineTuneClassifier, FineTuneRegressor, PretrainedFeatures
+from sktricks import FineTuneClassifier, FineTuneRegressor, ImageLoader, PretrainedFeatures
 from sktricks._validation import Layout
 
 
@@ -42,3 +44,29 @@ class RowsPretrainedFeatures(PretrainedFeatures):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
         return self._encode(as_squares(X)).astype(X.dtype)
+
+
+class RowsImageLoader(ImageLoader):
+    """Each row becomes a file of a grey image one pixel high, and its pixels a row again."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = False
+        tags.input_tags.two_d_array = True
+        return tags
+
+    def fit(self, X, y=None):
+        return super().fit(as_png_files(validate_data(self, X)))
+
+    def transform(self, X):
+        X = validate_data(self, X, reset=False)
+        return super().transform(as_png_files(X)).reshape(X.shape)
+
+
+def as_png_files(X):
+    from PIL import Image
+
+    files = [io.BytesIO() for _ in X]
+    for row, file in zip(np.clip(X, 0, 255).astype(np.uint8), files, strict=True):
+        Image.fromarray(row[None]).save(file, "PNG")
+    return [file.getvalue() for file in files]

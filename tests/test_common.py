@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsPretrainedFeatures
+from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsImageLoader, RowsPretrainedFeatures
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
@@ -16,6 +16,7 @@ from sktricks import (
     ColorJitter,
     FineTuneClassifier,
     FineTuneRegressor,
+    ImageLoader,
     MixUp,
     NetClassifier,
     NetRegressor,
@@ -41,7 +42,8 @@ TUNED_ON_IMAGES = [
     RowsFineTuneClassifier(strategy="linear-probe", max_epochs=30),
     RowsFineTuneRegressor(strategy="linear-probe", max_epochs=50),
 ]
-ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES]
+LOADERS = [ImageLoader(), RowsImageLoader(mode="L")]  # of the first, which takes files alone, little can be checked
+ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
@@ -69,7 +71,7 @@ def test_scikit_learns_checks(estimator):
     assert not any(result["expected_to_fail"] for result in results)
 
 
-@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES], ids=name_of)
+@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, ImageLoader()], ids=name_of)
 def test_every_parameter_is_validated(estimator):
     estimator_checks.check_param_validation(name_of(estimator), estimator)
 

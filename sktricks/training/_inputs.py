@@ -5,6 +5,9 @@ from functools import partial
 import numpy as np
 import torch
 
+from .._image_files import ImageFiles
+
+KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
 IMAGES_AT_ONCE = 64  # on the way through a net: few enough for the caches of a CPU, enough for large matrices
 
 
@@ -41,8 +44,57 @@ def as_tensor(array, dtype=None):
 
 
 def images_to_tensor(images):
-    """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32."""
+    """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32; files stay unread."""
+    if isinstance(images, ImageFiles):
+        return LazyImages(images)
     return as_tensor(images if images.dtype == np.uint8 else images.astype(np.float32, copy=False))
+
+
+class LazyImages:
+    """Images that are read from their files batch by batch: stands where a uint8 tensor of the same shape would.
+
+    Those that are taken by number, as in every epoch of a training, are kept if all together have room in
+    ``KEPT_BYTES``; a single pass by ``split`` keeps none.
+
+    Parameters
+    ----------
+    files : ImageFiles
+    """
+
+    ndim, dtype = 4, torch.uint8
+
+    def __init__(self, files):
+        self.files, self.shape = files, torch.Size(files.shape)
+        self._kept = torch.empty(self.shape, dtype=self.dtype) if self.shape.numel() <= KEPT_BYTES else None
+        self._is_kept = np.zeros(len(files), bool)
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, rows):
+        rows = np.arange(len(self))[rows]
+        if self._kept is None:
+            return self._read(rows)
+        new = rows[~self._is_kept[rows]]
+        if len(new):
+            self._kept[new] = self._read(new)
+            self._is_kept[new] = True
+        return self._kept[rows]
+
+    def index_select(self, dim, rows):
+        """The images of these rows; ``dim`` is 0."""
+        return self[rows.numpy()]
+
+    def split(self, size):
+        """All images in order, ``size`` at a time."""
+        return (self._read(slice(start, start + size)) for start in range(0, len(self), size))
+
+    def digests(self):
+        """16 bytes a row that are equal only if the pixels are, without decoding any."""
+        return self.files.digests(torch.get_num_threads())
+
+    def _read(self, rows):
+        return torch.from_numpy(self.files[rows].read(torch.get_num_threads()))
 
 
 def map_images(function, images):

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import NoPretrainedBackboneWarning, check_value_range, check_X
+from .._validation import NoPretrainedBackboneWarning, check_value_range
+from ._files import check_inputs
 
 
 class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -25,7 +26,8 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         The stages of the backbone that give features.
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
-        nothing pretrained exists: they pass as they are, and a warning says so.
+        nothing pretrained exists: they pass as they are, and a warning says so. Of image files, what they are decoded
+        to, by default in colour and of the backbone's own size; see the notes.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.
@@ -42,6 +44,10 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         Where X came with names.
     image_shape_ : tuple or None
         (height, width, channels), None for a table.
+
+    Notes
+    -----
+    X may also be one column of image files, as in :class:`FineTuneClassifier`.
 
     Examples
     --------
@@ -91,7 +97,7 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         -------
         self : object
         """
-        X, layout = check_X(self, X, reset=True, image_shape=self.image_shape)
+        X, layout = check_inputs(self, X, reset=True)
         self.backbone_, self._n_features_out = None, layout.n_features
         if layout.image_shape is None:
             warnings.warn(
@@ -137,7 +143,7 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             float64 if X is float64, else float32.
         """
         check_is_fitted(self)
-        X, layout = check_X(self, X, reset=False, image_shape=self.image_shape)
+        X, _ = check_inputs(self, X, reset=False)
         if self.backbone_ is None:
             return X
-        return self._encode(layout.to_images(X)).astype(np.float64 if X.dtype == np.float64 else np.float32)
+        return self._encode(X).astype(np.float64 if X.dtype == np.float64 else np.float32, copy=False)

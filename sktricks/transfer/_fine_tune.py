@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
 from ..training._targets import ClassifierNetMixin, RegressorNetMixin
+from ._files import check_inputs
 from ._strategies import (
     GRADUAL,
     LINEAR_PROBE,
@@ -62,6 +63,9 @@ class BaseFineTune(BaseNet):
         return [*self.backbone_.layers, *head]
 
     # -- hooks of BaseNet --------------------------------------------------------------------------------------------
+
+    def _check_X(self, X, *, reset, ensure_min_samples=1):
+        return check_inputs(self, X, reset=reset, ensure_min_samples=ensure_min_samples)
 
     def _settings(self):
         defaults = TRAINING[self.strategy_]
@@ -199,6 +203,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
         nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a warning says so.
+        Of image files, what they are decoded to, by default in colour and of the backbone's own size; see the notes.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes. Raw pixels go in: resizing, channels and normalisation are the
@@ -291,6 +296,10 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     that are not augmented; the parameters are those of the second phase. ``"gradual"`` (Howard & Ruder 2018) trains the
     head alone at first and thaws the last stage, then the one before it, and so on, over the first half of
     ``max_epochs``. ``backbone_lr_scale`` and ``layer_decay`` (Clark et al. 2020) are for all but ``"linear-probe"``.
+
+    X may also be one column of image files: paths or bytes in a list, an array, a Series or a DataFrame of one column.
+    They are read batch by batch as :class:`ImageLoader` reads them, so many photos need little memory; a file that is
+    missing or damaged is an error that names it. (height, width) of files are in colour, (height, width, 1) is grey.
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"fine-tune"`` from there on, unless
     ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, each row is

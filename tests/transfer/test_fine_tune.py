@@ -533,7 +533,10 @@ def test_warm_start_goes_on(strategy):
 @STRATEGIES
 def test_early_stopping_brings_the_best_weights_back(strategy):
     random = np.random.default_rng(1)
-    y, settings = random.integers(0, 2, 40), {"max_epochs": 30, "lr": 0.05, "optimizer": "adamw", "schedule": "constant"}
+    y, settings = (
+        random.integers(0, 2, 40),
+        {"max_epochs": 30, "lr": 0.05, "optimizer": "adamw", "schedule": "constant"},
+    )
     fitted = net(strategy=strategy, early_stopping=True, n_iter_no_change=40, **settings)
     fitted.fit(GREY[:20], y[:20], X_val=GREY[20:], y_val=y[20:])
     losses = fitted.net_.history[:, "valid_loss"]

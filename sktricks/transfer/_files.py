@@ -1,0 +1,79 @@
+"""Columns of image files where arrays of images would be."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from .._image_files import ImageFiles, as_column, check_files_exist
+from .._validation import check_image_shape, check_layout, check_X
+
+
+def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
+    """Validate X, of an estimator with a ``backbone``: a table, images, or a column of image files.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like
+    reset : bool
+        True in ``fit``, False afterwards.
+    ensure_min_samples : int
+
+    Returns
+    -------
+    X : ndarray or ImageFiles
+        A table, or canonical images.
+    layout : Layout
+    """
+    sources = as_column(X)
+    if sources is not None:
+        return check_files(estimator, sources, reset=reset, ensure_min_samples=ensure_min_samples)
+    given = estimator.image_shape if reset or estimator.image_shape is None else estimator.image_shape_
+    X, layout = check_X(estimator, X, reset=reset, image_shape=given, ensure_min_samples=ensure_min_samples)
+    return (layout.to_images(X) if layout.image_shape else X), layout
+
+
+def check_files(estimator, sources, *, reset, ensure_min_samples=1):
+    """The images in files, not yet read, of the size that the estimator says or was fitted on."""
+    name = type(estimator).__name__
+    if len(sources) < ensure_min_samples:
+        raise ValueError(f"X has {len(sources)} sample(s), a minimum of {ensure_min_samples} is required by {name}")
+    if not reset and estimator.image_shape_ is None:
+        raise ValueError(f"{name} was fitted on a table of {estimator.n_features_in_} columns, X has image files")
+    if not reset and estimator.value_range is None and estimator.value_range_ != (0.0, 255.0):
+        raise ValueError(
+            f"{name} was fitted on pixels from {estimator.value_range_[0]:g} to {estimator.value_range_[1]:g}, "
+            "X has image files, whose pixels are from 0 to 255"
+        )
+    shape = decoded_shape(estimator.backbone, estimator.image_shape) if reset else estimator.image_shape_
+    if shape[2] not in (1, 3):
+        raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
+    check_files_exist(sources)
+    files = ImageFiles(sources, shape)
+    rows = np.empty((0, int(np.prod(shape))), files.dtype)  # a column's name is not the name of a feature
+    return files, check_layout(estimator, rows, files.shape, reset=reset)
+
+
+def decoded_shape(backbone, image_shape):
+    """(height, width, channels) that files are decoded to: in colour and of the backbone's size, unless told."""
+    if image_shape is not None:
+        check_image_shape(image_shape)
+        return check_image_shape((*image_shape, 3)[:3])
+    size = own_size(backbone) if isinstance(backbone, str) else None
+    if size is None:
+        raise ValueError(
+            "image_shape must say to what (height, width) image files are decoded, got None, and backbone="
+            f"{backbone!r} has no size of its own"
+        )
+    return (*size, 3)
+
+
+@lru_cache(maxsize=32)  # a search would load each backbone twice
+def own_size(backbone):
+    """(height, width) of the images that a backbone was trained on, None for any."""
+    import torch
+
+    from .backbones import load_backbone
+
+    with torch.random.fork_rng(devices=[]):
+        return load_backbone("tiny32" if backbone == "auto" else backbone).preprocess.size

@@ -1,0 +1,670 @@
+import io
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+import sktricks._image_files
+import sktricks.training._inputs
+from sktricks import (
+    FineTuneClassifier,
+    FineTuneRegressor,
+    ImageFolderWarning,
+    ImageLoader,
+    NetClassifier,
+    PretrainedFeatures,
+    RandomFlip,
+    UnreadableImageWarning,
+    read_image_folder,
+)
+from sktricks._decode import decode
+from sktricks._image_files import ImageFiles, as_column
+from sktricks.training._inputs import LazyImages
+
+Image = pytest.importorskip("PIL.Image")
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(24) % 2
+PIXELS = (RNG.random((24, 8, 8, 3)) * 100 + 155 * LABELS[:, None, None, None]).astype(np.uint8)
+
+
+def file_bytes(pixels, kind="PNG", **settings):
+    """The bytes of an image file."""
+    file = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
+    image.save(file, kind, **settings)
+    return file.getvalue()
+
+
+def write(path, content=None):
+    """A file, of a small blue image unless told; and its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file_bytes(Image.new("RGB", (4, 4), "blue")) if content is None else content)
+    return path
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """24 files, dark and light in turn, as a list of str."""
+    return [str(write(tmp_path / f"{row:02}.png", file_bytes(pixels))) for row, pixels in enumerate(PIXELS)]
+
+
+# -- decoding ----------------------------------------------------------------------------------------------------------
+
+QUADRANTS = np.zeros((16, 32, 3), np.uint8)  # no turn or flip leaves it as it is
+QUADRANTS[:8, :16], QUADRANTS[:8, 16:], QUADRANTS[8:, :16] = [250, 10, 10], [10, 250, 10], [10, 10, 250]
+STORED = {  # what a camera writes that was held in such a way, by the EXIF standard
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda upright: np.rot90(upright, -1),
+}
+LOSSLESS = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", *LOSSLESS])
+@pytest.mark.parametrize("orientation", STORED)
+def test_images_come_out_upright(orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    settings = LOSSLESS.get(kind, {"quality": 95, "subsampling": 0})
+    content = file_bytes(np.ascontiguousarray(STORED[orientation](QUADRANTS)), kind, exif=exif, **settings)
+    tolerance = 12 if kind == "JPEG" else 0
+    for size in (None, (16, 32)):
+        found = ImageLoader(size).transform([content])[0]
+        np.testing.assert_allclose(found.astype(int), QUADRANTS, atol=tolerance)
+    small = ImageLoader((4, 8)).transform([content])[0]
+    np.testing.assert_allclose(
+        small[[0, 0, 3, 3], [0, 7, 0, 7]].astype(int), QUADRANTS[[0, 0, 15, 15], [0, 31, 0, 31]], atol=12
+    )
+
+
+def test_damaged_exif_says_nothing():
+    content = file_bytes(QUADRANTS, "JPEG", exif=b"Exif\x00\x00not a header", quality=95, subsampling=0)
+    np.testing.assert_allclose(decode(content).astype(int), QUADRANTS, atol=12)
+
+
+def palette(transparency=None):
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 0, 0, 0, 200, 0])
+    image.putpixel((1, 0), 1)
+    return file_bytes(image, **({} if transparency is None else {"transparency": transparency}))
+
+
+def one(mode, *values):
+    image = Image.new(mode, (len(values), 1))
+    for column, value in enumerate(values):
+        image.putpixel((column, 0), value)
+    return image
+
+
+DEEP = np.array([[0, 257, 257 * 5 + 100, 257 * 5 + 200, 65535]], np.uint16)
+KINDS = {
+    "grey": (file_bytes(one("L", 7, 200)), [[7] * 3, [200] * 3]),
+    "colour": (file_bytes(one("RGB", (1, 2, 3))), [[1, 2, 3]]),
+    "one bit": (file_bytes(one("1", 0, 255)), [[0] * 3, [255] * 3]),
+    "palette": (palette(), [[200, 0, 0], [0, 200, 0]]),
+    "palette, a colour transparent": (palette(0), [[255] * 3, [0, 200, 0]]),
+    "palette, degrees of transparency": (palette(bytes([255, 51])), [[200, 0, 0], [204, 244, 204]]),
+    "colour, transparent": (file_bytes(one("RGBA", (9, 8, 7, 255), (9, 8, 7, 0))), [[9, 8, 7], [255] * 3]),
+    "half transparent": (file_bytes(one("RGBA", (0, 100, 255, 51))), [[204, 224, 255]]),
+    "grey, transparent": (file_bytes(one("LA", (9, 255), (9, 0))), [[9] * 3, [255] * 3]),
+    "a grey that is transparent": (file_bytes(one("L", 9, 8), transparency=8), [[9] * 3, [255] * 3]),
+    "a colour that is transparent": (
+        file_bytes(one("RGB", (1, 2, 3), (4, 5, 6)), transparency=(4, 5, 6)),
+        [[1, 2, 3], [255] * 3],
+    ),
+    "CMYK": (file_bytes(one("CMYK", (0, 0, 0, 0), (0, 255, 255, 0)), "TIFF"), [[255] * 3, [255, 0, 0]]),
+    "16 bits": (file_bytes(DEEP), [[0] * 3, [1] * 3, [5] * 3, [6] * 3, [255] * 3]),
+    "16 bits, TIFF": (file_bytes(DEEP, "TIFF"), [[0] * 3, [1] * 3, [5] * 3, [6] * 3, [255] * 3]),
+    "16 bits as integers": (file_bytes(DEEP.astype(np.int32), "TIFF"), [[0] * 3, [1] * 3, [5] * 3, [6] * 3, [255] * 3]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_images(kind):
+    content, expected = KINDS[kind]
+    found = ImageLoader().transform([content])
+    assert found.dtype == np.uint8 and found.shape == (1, 1, len(expected), 3)
+    np.testing.assert_allclose(found[0, 0].astype(int), expected, atol=1)
+    grey = ImageLoader(mode="L").transform([content])
+    assert grey.shape == (1, 1, len(expected))
+    np.testing.assert_allclose(grey[0, 0], np.asarray(expected) @ [0.299, 0.587, 0.114], atol=2)
+
+
+def test_cmyk_of_cameras_and_printers():
+    content = file_bytes(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG")
+    np.testing.assert_allclose(decode(content)[8, 8].astype(int), [255, 0, 0], atol=4)
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((2, 2), np.float32), np.full((2, 2), 70000, np.int32), np.full((2, 2), -1, np.int32)]
+)
+def test_pixels_of_an_unknown_range(pixels):
+    with pytest.raises(ValueError, match="the .* bytes in row 0 cannot be read.*floats or 32-bit integers"):
+        ImageLoader().transform([file_bytes(pixels, "TIFF")])
+
+
+def test_the_first_frame_of_several():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    content = file_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(ImageLoader().transform([content])[0, 0, 0], [255, 0, 0])
+
+
+def test_shrinking_averages_and_equal_sizes_stay():
+    stripes = np.zeros((32, 32), np.uint8)
+    stripes[:, ::2] = 200
+    np.testing.assert_allclose(
+        decode(file_bytes(stripes), (4, 4), "L"), 100, atol=20
+    )  # pixels taken out would be 0 or 200
+    np.testing.assert_array_equal(decode(file_bytes(stripes), (32, 32), "L"), stripes)
+    assert decode(file_bytes(stripes), (5, 9)).shape == (5, 9, 3)
+
+
+def test_a_photo_that_is_decoded_small_at_once_looks_the_same():
+    waves = np.sin(np.arange(512) / 20)[:, None, None] * np.cos(np.arange(768) / 30)[None, :, None] * [90, 60, 30] + 128
+    content = file_bytes(waves.astype(np.uint8), "JPEG", quality=95)
+    slow = np.asarray(Image.open(io.BytesIO(content)).resize((48, 32), Image.Resampling.BILINEAR)).astype(int)
+    np.testing.assert_allclose(decode(content, (32, 48)), slow, atol=4)
+
+
+# -- ImageLoader -------------------------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "list": list,
+    "paths": lambda paths: [Path(path) for path in paths],
+    "bytes": lambda paths: [Path(path).read_bytes() for path in paths],
+    "tuple": tuple,
+    "rows of one": lambda paths: [[path] for path in paths],
+    "array": np.array,
+    "array of objects": lambda paths: np.array(paths, dtype=object),
+    "array of one column": lambda paths: np.array(paths)[:, None],
+    "Series": lambda paths: pd.Series(paths, index=range(100, 100 + len(paths))),
+    "Series of categories": lambda paths: pd.Series(paths, dtype="category"),
+    "Series of strings": lambda paths: pd.Series(paths, dtype="string"),
+    "DataFrame": lambda paths: pd.DataFrame({"file": paths}),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_every_column_of_files(column, paths):
+    X = COLUMNS[column](paths)
+    np.testing.assert_array_equal(ImageLoader().fit_transform(X), PIXELS)
+    assert ImageLoader(5, mode="L").fit(X).transform(X).shape == (24, 5, 5)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 5, -1])
+def test_threads_change_nothing(n_jobs, paths, monkeypatch):
+    monkeypatch.setattr(sktricks._image_files, "AT_ONCE", 7)
+    np.testing.assert_array_equal(ImageLoader(n_jobs=n_jobs).transform(paths), PIXELS)
+
+
+def test_files_of_different_sizes(tmp_path):
+    sides = [(8, 6), (8, 6), (9, 6)]
+    files = [write(tmp_path / f"{n}.png", file_bytes(np.zeros(side, np.uint8))) for n, side in enumerate(sides)]
+    with pytest.raises(ValueError, match=r"size must be given.*0\.png has \(8, 6\), .*2\.png has \(9, 6\)"):
+        ImageLoader().transform(files)
+    assert ImageLoader((7, 3)).transform(files).shape == (3, 7, 3, 3)
+    assert ImageLoader(size=[7, 3]).transform(files).shape == (3, 7, 3, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_the_size_of_an_image_is_that_of_the_upright_one(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = file_bytes(np.zeros((10, 20), np.uint8), kind, exif=exif)
+    assert ImageLoader().transform([turned, file_bytes(np.zeros((20, 10), np.uint8))]).shape == (2, 20, 10, 3)
+
+
+BROKEN = {
+    "cut off": lambda path: path.write_bytes(file_bytes(RNG.integers(0, 256, (64, 64)).astype(np.uint8), "JPEG")[:900]),
+    "empty": lambda path: path.write_bytes(b""),
+    "no image": lambda path: path.write_bytes(b"once upon a time"),
+    "missing": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("n_jobs", [None, 3])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_file_among_many_is_named(broken, n_jobs, paths):
+    for row in (17, 20):
+        BROKEN[broken](Path(paths[row]))
+    with pytest.raises(ValueError, match=r"17\.png") as caught:
+        ImageLoader(size=8, n_jobs=n_jobs).fit_transform(paths)
+    assert "cannot be read as an image" in str(caught.value) or "cannot be found" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [8, None])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_file_is_grey_in_its_row(broken, size, paths):
+    for row in (0, 17):  # the first says how large the others are
+        BROKEN[broken](Path(paths[row]))
+    if broken == "cut off" and size is None:
+        Path(paths[0]).write_bytes(b"")  # else its header says 64 x 64
+        Path(paths[17]).write_bytes(file_bytes(PIXELS[17])[:120])
+    with pytest.warns(
+        UnreadableImageWarning, match=r"unreadable images are grey instead, 2 in all: .*00\.png .*17\.png"
+    ) as caught:
+        images = ImageLoader(size, on_error="warn", n_jobs=2).transform(paths)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    expected = PIXELS.copy()
+    expected[[0, 17]] = 128
+    np.testing.assert_array_equal(images, expected)
+
+
+def test_nothing_to_tell_the_size_by(tmp_path):
+    with pytest.raises(ValueError, match="no image that can be read, so size must be given.*lost.png"):
+        ImageLoader(on_error="warn").transform([tmp_path / "lost.png"])
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.zeros((3, 4)), ValueError, r"X must be one column of paths.*got ndarray of shape \(3, 4\)"),
+        (np.array([["a", "b"]]), ValueError, r"got ndarray of shape \(1, 2\)"),
+        ([], ValueError, "got list of length 0"),
+        ([1, 2], ValueError, "got list of length 2$"),
+        ("photo.jpg", ValueError, "got str"),
+        (Path("photo.jpg"), ValueError, "got PosixPath|got WindowsPath"),
+        (["a.jpg", None], TypeError, "path or the bytes of an image in each row, got None in row 1"),
+        (pd.Series(["a.jpg", np.nan]), TypeError, "got nan in row 1"),
+        (np.array([b"abc"]), TypeError, "drops zeros"),
+        (
+            ["lost.jpg", "", "lost.png", "lost", "gone"],
+            ValueError,
+            "5 cannot be found: lost.jpg, , lost.png and 2 more",
+        ),
+    ],
+)
+def test_no_column_of_files(X, error, message):
+    with pytest.raises(error, match=message):
+        ImageLoader().fit_transform(X)
+
+
+@pytest.mark.parametrize("size", [0, -3, (4,), (4, 0), (4, 4, 3), "44", (2.0, 2), 1.5])
+def test_sizes_that_are_none(size, paths):
+    with pytest.raises(ValueError, match="size|'size'"):
+        ImageLoader(size).fit(paths)
+    with pytest.raises(ValueError, match="size|'size'"):
+        ImageLoader(size).transform(paths)
+
+
+def test_a_loader_in_a_pipeline(paths):
+    pipeline = make_pipeline(ImageLoader((32, 32)), PretrainedFeatures(), LogisticRegression(max_iter=1000))
+    assert pipeline.fit(paths, LABELS).score(paths, LABELS) == 1
+    assert cross_val_score(pipeline, np.array(paths), LABELS, cv=3).mean() > 0.8
+    framed = clone(pipeline)[:2].set_output(transform="pandas").fit_transform(paths, LABELS)
+    assert isinstance(framed, pd.DataFrame) and isinstance(clone(pipeline)[0].fit_transform(paths), np.ndarray)
+
+
+@pytest.mark.parametrize("missing", ["PIL.Image", "pandas"])
+def test_a_package_that_is_missing(missing, paths, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    name = {"PIL.Image": "Pillow", "pandas": "pandas"}[missing]
+    with pytest.raises(ImportError, match=rf'{name} is needed.*pip install "sktricks\[images\]"'):
+        ImageLoader(on_error="warn").transform(paths) if name == "Pillow" else read_image_folder(Path(paths[0]).parent)
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+def listed(folder, **kwargs):
+    frame = read_image_folder(folder, **kwargs)
+    assert list(frame.columns) == ["path", "label", "split"] and list(frame.index) == list(range(len(frame)))
+    return [(os.path.relpath(path, folder), label, split) for path, label, split in frame.itertuples(index=False)]
+
+
+def test_a_folder_of_classes(tmp_path):
+    for name in (
+        "dog/b.JPG",
+        "dog/old/a.jpeg",
+        "cat/2.png",
+        "cat/10.Gif",
+        "empty but hidden/.x.png",
+        ".git/x.png",
+        "readme.txt",
+    ):
+        write(tmp_path / name)
+    (tmp_path / "empty but hidden" / "1.tif").write_bytes(file_bytes(np.zeros((2, 2), np.uint8), "TIFF"))
+    expected = ["cat/10.Gif", "cat/2.png", "dog/b.JPG", "dog/old/a.jpeg", "empty but hidden/1.tif"]
+    assert listed(tmp_path) == [(os.path.normpath(path), path.split("/")[0], None) for path in expected]
+    assert listed(str(tmp_path)) == listed(tmp_path)
+
+
+def test_a_folder_of_splits(tmp_path):
+    for name in ("test/cat/1.png", "Train/dog/1.png", "Train/cat/1.png", "val/cat/2.png", "validation/cat/1.png"):
+        write(tmp_path / name)
+    found = [(path.replace(os.sep, "/"), label, split) for path, label, split in listed(tmp_path)]
+    assert found == [
+        ("Train/cat/1.png", "cat", "train"),
+        ("Train/dog/1.png", "dog", "train"),
+        ("val/cat/2.png", "cat", "valid"),
+        ("validation/cat/1.png", "cat", "valid"),
+        ("test/cat/1.png", "cat", "test"),
+    ]
+
+
+def test_a_class_may_be_called_test(tmp_path):
+    for name in ("test/1.png", "train/1.png", "train/2.png"):
+        write(tmp_path / name)
+    assert [(label, split) for _, label, split in listed(tmp_path)] == [
+        ("test", None),
+        ("train", None),
+        ("train", None),
+    ]
+    write(tmp_path / "exam" / "1.png")
+    write(tmp_path / "test" / "old" / "1.png")
+    assert [label for _, label, _ in listed(tmp_path)] == ["exam", "test", "test", "train", "train"]
+
+
+def test_empty_classes_are_named(tmp_path):
+    write(tmp_path / "train" / "cat" / "1.png")
+    (tmp_path / "train" / "dog").mkdir()
+    with pytest.warns(ImageFolderWarning, match=r"class 'dog' is empty.*train.dog") as caught:
+        assert len(listed(tmp_path)) == 1
+    assert len(caught) == 1
+
+
+def test_files_that_are_left_out_are_named(tmp_path):
+    for name in ("loose.png", "train/cat/1.png", "train/loose.jpg", "train/cat/cat.xml", "other/1.png"):
+        write(tmp_path / name)
+    with pytest.warns(ImageFolderWarning) as caught:
+        assert len(listed(tmp_path)) == 1
+    message = str(caught[0].message)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert (
+        "left out as no images in the folder of a class, 4 in all: " in message
+        and "and 1 more" in message
+        and "loose.png" in message
+    )
+
+
+def test_links(tmp_path):
+    write(tmp_path / "elsewhere" / "1.png")
+    write(tmp_path / "folder" / "cat" / "2.png")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "folder" / "dog")
+    os.symlink(tmp_path / "elsewhere" / "1.png", tmp_path / "folder" / "cat" / "1.png")
+    assert [label for _, label, _ in listed(tmp_path / "folder")] == ["cat", "cat", "dog"]
+    os.symlink(tmp_path / "folder", tmp_path / "folder" / "cat" / "circle")
+    with pytest.warns(ImageFolderWarning, match="1 in all: .*circle"):
+        assert len(listed(tmp_path / "folder")) == 3
+
+
+def test_unreadable_files_are_named(tmp_path):
+    write(tmp_path / "cat" / "1.png")
+    write(tmp_path / "cat" / "2.png", b"")
+    write(tmp_path / "dog" / "3.jpg", b"a letter")
+    with pytest.warns(
+        UnreadableImageWarning, match=r"unreadable images are left out, 2 in all: .*2\.png cannot.*3\.jpg cannot"
+    ) as caught:
+        assert listed(tmp_path) == [(os.path.join("cat", "1.png"), "cat", None)]
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("content", [None, b"nothing"])
+def test_no_folder_of_images(content, tmp_path):
+    with pytest.raises(ValueError, match="path must be a folder .*got '.*lost'"):
+        read_image_folder(tmp_path / "lost")
+    with pytest.raises(ValueError, match="path must be a folder .*no image is in one"):
+        read_image_folder(tmp_path)
+    file = write(tmp_path / "1.png", content)
+    with pytest.raises(ValueError, match="path must be a folder"):
+        read_image_folder(file)
+
+
+# -- nets on columns of files ------------------------------------------------------------------------------------------
+
+
+class Conv(nn.Module):
+    """A backbone of any size whose weights are the same at every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    def forward(self, x):
+        return self.conv(x).relu().mean((2, 3))
+
+
+def net(**params):
+    settings = {"backbone": Conv, "image_shape": (8, 8), "max_epochs": 4, "random_state": 0, **params}
+    return FineTuneClassifier(**settings)
+
+
+STRATEGIES = pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
+
+
+@STRATEGIES
+@pytest.mark.parametrize("column", COLUMNS)
+def test_files_are_worth_their_pixels(column, strategy, paths):
+    expected = net(strategy=strategy, image_shape=None).fit(PIXELS, LABELS).predict_proba(PIXELS)
+    X = COLUMNS[column](paths)
+    fitted = net(strategy=strategy).fit(X, LABELS)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert fitted.image_shape_ == (8, 8, 3) and fitted.n_features_in_ == 192
+    assert not hasattr(fitted, "feature_names_in_")
+
+
+def test_pixels_and_files_in_turn(paths):
+    from_pixels, from_files = net(image_shape=None).fit(PIXELS, LABELS), net().fit(paths, LABELS)
+    expected = from_pixels.predict_proba(PIXELS)
+    for fitted in (from_pixels, from_files, pickle.loads(pickle.dumps(from_files))):
+        np.testing.assert_array_equal(fitted.predict_proba(paths), expected)
+        np.testing.assert_array_equal(fitted.predict_proba(PIXELS), expected)
+        np.testing.assert_array_equal(fitted.predict_proba(paths[3:4]), expected[3:4])
+    features = PretrainedFeatures(Conv, image_shape=(8, 8)).fit(paths)
+    np.testing.assert_array_equal(features.transform(PIXELS), features.transform(paths))
+    assert features.transform(paths).dtype == np.float32
+
+
+def test_the_backbones_own_size_in_colour(paths):
+    features = PretrainedFeatures().fit(paths)
+    assert features.image_shape_ == (32, 32, 3)
+    np.testing.assert_array_equal(features.transform(paths), features.transform(ImageLoader(32).transform(paths)))
+    assert FineTuneClassifier(max_epochs=1).fit(paths, LABELS).image_shape_ == (32, 32, 3)
+
+
+def test_image_shape_says_what_files_are_decoded_to(paths):
+    for shape, expected in (((6, 5), (6, 5, 3)), ([6, 5, 3], (6, 5, 3)), ((6, 5, 1), (6, 5, 1))):
+        fitted = net(image_shape=shape).fit(paths, LABELS)
+        assert fitted.image_shape_ == expected
+        images = ImageLoader((6, 5), mode="RGB" if expected[2] == 3 else "L").transform(paths)
+        np.testing.assert_array_equal(fitted.predict_proba(images), fitted.predict_proba(paths))
+
+
+def test_scikit_learns_tools(paths):
+    frame = pd.DataFrame({"path": paths, "label": LABELS})
+    train, test = train_test_split(frame, stratify=frame.label, random_state=0)
+    assert net(max_epochs=20).fit(train.path, train.label).score(test.path, test.label) == 1
+    assert cross_val_score(net(max_epochs=20), paths, LABELS, cv=3).mean() == 1
+    assert cross_val_score(net(max_epochs=20), frame[["path"]], LABELS, cv=3).mean() == 1
+    search = GridSearchCV(net(), {"image_shape": [(8, 8), (4, 4)], "strategy": ["linear-probe", "fine-tune"]}, cv=2)
+    assert search.fit(frame.path, frame.label).predict(test.path).shape == (6,)
+    pipeline = make_pipeline(PretrainedFeatures(Conv, image_shape=(8, 8)), LogisticRegression())
+    assert pipeline.fit(train.path, train.label).score(test.path, test.label) == 1
+
+
+@STRATEGIES
+@pytest.mark.parametrize("share", [0.25, ShuffleSplit(1, random_state=0)])
+def test_early_stopping(strategy, share, paths):
+    settings = {"strategy": strategy, "early_stopping": True, "validation_fraction": share, "max_epochs": 3}
+    expected = net(**settings, image_shape=(8, 8, 3)).fit(PIXELS, LABELS)
+    fitted = net(**settings).fit(paths, LABELS)
+    np.testing.assert_array_equal(fitted.predict_proba(paths), expected.predict_proba(PIXELS))
+    assert fitted.net_.history[:, "valid_loss"] == expected.net_.history[:, "valid_loss"]
+
+
+def test_weights_validation_rows_more_rows_and_augmentation(paths):
+    weight = np.arange(24) % 3
+    for strategy in ("linear-probe", "fine-tune"):
+        one, other = net(strategy=strategy, image_shape=(8, 8, 3)), net(strategy=strategy)
+        one.fit(PIXELS, LABELS, weight, PIXELS[:4], LABELS[:4])
+        other.fit(paths, LABELS, weight, paths[:4], LABELS[:4])
+        one.partial_fit(PIXELS[:8], LABELS[:8])
+        other.partial_fit(paths[:8], LABELS[:8])
+        np.testing.assert_array_equal(other.predict_proba(paths), one.predict_proba(PIXELS))
+    first = net().partial_fit(paths[:4], LABELS[:4])
+    assert first.n_iter_ == 1 and first.image_shape_ == (8, 8, 3)
+    flipped = net(strategy="fine-tune", augmenter=RandomFlip())
+    expected = clone(flipped).set_params(image_shape=(8, 8, 3)).fit(PIXELS, LABELS).predict_proba(PIXELS)
+    np.testing.assert_array_equal(flipped.fit(paths, LABELS).predict_proba(paths), expected)
+
+
+def test_values(paths):
+    y = PIXELS.mean((1, 2, 3)).astype(float)
+    params = {"max_epochs": 30, "random_state": 0}
+    expected = FineTuneRegressor(Conv, **params).fit(PIXELS, y).predict(PIXELS)
+    np.testing.assert_array_equal(
+        FineTuneRegressor(Conv, image_shape=(8, 8), **params).fit(paths, y).predict(paths), expected
+    )
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The numbers of images that are decoded at a time."""
+    seen, read = [], ImageFiles.read
+    monkeypatch.setattr(ImageFiles, "read", lambda self, *args: (seen.append(len(self)), read(self, *args))[1])
+    return seen
+
+
+def test_files_are_read_batch_by_batch(paths, reads, monkeypatch):
+    many = paths * 10
+    features = PretrainedFeatures(Conv, image_shape=(8, 8)).fit(many)
+    assert reads == []
+    features.transform(many)
+    assert sum(reads) == 240 and max(reads) == 64
+    reads.clear()
+    fitted = net(strategy="fine-tune", batch_size=50, max_epochs=3).fit(many, np.tile(LABELS, 10))
+    assert sum(reads) == 2 * 240 and max(reads) == 64  # once for the head's first look, once for all epochs
+    monkeypatch.setattr(sktricks.training._inputs, "KEPT_BYTES", 1000)
+    reads.clear()
+    again = net(strategy="fine-tune", batch_size=50, max_epochs=3).fit(many, np.tile(LABELS, 10))
+    assert sum(reads) == 4 * 240 and max(reads) == 64
+    np.testing.assert_array_equal(again.predict_proba(paths), fitted.predict_proba(paths))
+
+
+def test_lazy_images_slot_in_for_a_tensor(paths):
+    import torch
+
+    files = ImageFiles(as_column(paths), (8, 8, 3))
+    assert files[LABELS == 1].shape == (12, 8, 8, 3) and files.dtype == np.uint8
+    np.testing.assert_array_equal(files[LABELS == 1][2:4].read(), PIXELS[[5, 7]])
+    for lazy in (LazyImages(files), LazyImages(files)):
+        assert lazy.shape == (24, 8, 8, 3) and len(lazy) == 24 and lazy.ndim == 4
+        rows = torch.tensor([5, 0, 5, 9])
+        np.testing.assert_array_equal(lazy.index_select(0, rows), PIXELS[rows])
+        np.testing.assert_array_equal(lazy[3:9], PIXELS[3:9])
+        np.testing.assert_array_equal(lazy[3:9], PIXELS[3:9])
+        np.testing.assert_array_equal(torch.cat(list(lazy.split(10))), PIXELS)
+        lazy._kept = None
+
+
+def test_digests_are_those_of_the_bytes(paths, tmp_path):
+    files = ImageFiles(as_column(paths), (8, 8, 3))
+    digests = files.digests()
+    assert len(set(digests)) == 24 and {len(digest) for digest in digests} == {16}
+    assert files.digests(3) == digests == LazyImages(files).digests()
+    assert files[[4, 2]].digests() == [digests[4], digests[2]]
+    assert ImageFiles(as_column(COLUMNS["bytes"](paths)), (8, 8, 3)).digests() == digests
+    assert not set(ImageFiles(as_column(paths), (8, 8, 1)).digests()) & set(digests)
+    copy = write(tmp_path / "elsewhere" / "copy.png", Path(paths[0]).read_bytes())
+    assert ImageFiles(as_column([copy]), (8, 8, 3)).digests() == digests[:1]
+    copy.write_bytes(file_bytes(PIXELS[1], compress_level=1))
+    assert ImageFiles(as_column([copy]), (8, 8, 3)).digests()[0] not in digests
+    copy.unlink()
+    with pytest.raises(ValueError, match=r"copy\.png cannot be read"):
+        ImageFiles(as_column([copy]), (8, 8, 3)).digests()
+
+
+ESTIMATORS = pytest.mark.parametrize(
+    "estimator",
+    [net(), net(strategy="fine-tune"), PretrainedFeatures(Conv, image_shape=(8, 8))],
+    ids=["linear-probe", "fine-tune", "features"],
+)
+
+
+def use(estimator, X):
+    return estimator.predict(X) if hasattr(estimator, "predict") else estimator.transform(X)
+
+
+@ESTIMATORS
+def test_missing_and_damaged_files_are_named(estimator, paths):
+    fitted = clone(estimator).fit(paths, LABELS)
+    BROKEN["cut off"](Path(paths[21]))
+    with pytest.raises(ValueError, match=r"21\.png cannot be read as an image"):
+        use(clone(estimator).fit(paths, LABELS), paths)
+    with pytest.raises(ValueError, match=r"21\.png cannot be read as an image"):
+        use(fitted, paths[::-1])
+    Path(paths[21]).unlink()
+    with pytest.raises(ValueError, match=r"1 cannot be found: .*21\.png"):
+        clone(estimator).fit(paths, LABELS)
+    with pytest.raises(ValueError, match=r"1 cannot be found: .*21\.png"):
+        use(fitted, paths)
+
+
+@ESTIMATORS
+def test_strings_that_are_no_column_of_files(estimator):
+    table = np.array([["a", "1"], ["b", "2"]] * 12, dtype=object)
+    for X in (table, table.tolist(), pd.DataFrame(table)):
+        with pytest.raises(
+            ValueError, match="could not convert string to float|not compatible with arrays of bytes/strings"
+        ):
+            clone(estimator).fit(X, LABELS)
+    with pytest.raises(TypeError, match="got 3.5 in row 2"):
+        clone(estimator).fit(["a", "b", 3.5], LABELS[:3])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array|could not convert|incompatible"):
+        NetClassifier(max_epochs=1).fit(np.array(["a", "b"], dtype=object), [0, 1])
+
+
+def test_fitted_on_something_else(paths):
+    scaled = net(image_shape=None).fit(PIXELS / 255, LABELS)
+    with pytest.raises(
+        ValueError, match="fitted on pixels from 0 to 1, X has image files, whose pixels are from 0 to 255"
+    ):
+        scaled.predict(paths)
+    many = net(image_shape=None, backbone=nn.Conv2d(5, 4, 3)).fit(np.zeros((24, 8, 8, 5), np.uint8), LABELS)
+    with pytest.raises(ValueError, match=r"1 channel or 3, .* shape \(8, 8, 5\)"):
+        many.predict(paths)
+    with pytest.warns(sktricks.NoPretrainedBackboneWarning):
+        table = net(image_shape=None).fit(PIXELS.reshape(24, -1), LABELS)
+    with pytest.raises(ValueError, match="fitted on a table of 192 columns, X has image files"):
+        table.predict(paths)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"image_shape": None}, "image_shape must say to what .height, width. image files are decoded, got None"),
+        ({"image_shape": (8, 8, 4)}, r"1 channel or 3, .* shape \(8, 8, 4\)"),
+        ({"image_shape": 8}, "image_shape"),
+        ({"image_shape": (8,)}, "image_shape must be a pair"),
+        ({"image_shape": (1, 8)}, "at least 2"),
+        ({"image_shape": None, "backbone": "tiny64"}, "backbone='tiny64' is unknown"),
+    ],
+)
+def test_shapes_that_files_cannot_have(params, message, paths):
+    with pytest.raises(ValueError, match=message):
+        net(**params).fit(paths, LABELS)
+
+
+def test_too_few_files(paths):
+    with pytest.raises(ValueError, match=r"1 sample\(s\), a minimum of 2 is required"):
+        net().fit(paths[:1], LABELS[:1])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        net().fit(paths, LABELS[:5])
