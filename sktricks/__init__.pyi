@@ -1,3 +1,5 @@
+from ._persist import load as load
+from ._persist import save as save
 from ._show_versions import show_versions as show_versions
 from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._validation import ImageShapeWarning as ImageShapeWarning

@@ -207,6 +207,14 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             params=params,
         )
 
+    def _build_again(self):
+        """The net as ``fit`` built it, untrained, where all else that ``fit`` learned is known: ``load`` fills it."""
+        from ._loader import ArrayDataset
+
+        images = self.image_shape_ is not None
+        row = np.zeros((1, *(self.image_shape_ if images else (self.n_features_in_,))), np.uint8 if images else float)
+        self.net_ = self._make_net(ArrayDataset(self._read_inputs(row), None))
+
     # -- predicting --------------------------------------------------------------------------------------------------
 
     def _outputs(self, X):

@@ -127,6 +127,10 @@ class BaseFineTune(BaseNet):
         del self._loaded
         return net
 
+    def _build_again(self, backbone=None):
+        self._loaded = None if backbone is None else backbone.to(self._device)
+        super()._build_again()
+
 
 def flat(callbacks):
     """Callbacks without their names."""

@@ -205,3 +205,35 @@ def update_optimizer(optimizer, layers, n_frozen):
         thawed = [p for p in layer.module.parameters(recurse=False) if p.requires_grad and id(p) not in present]
         optimizer.param_groups[0]["params"].extend(thawed)
         present |= {id(p) for p in thawed}
+
+
+# -- telling it to another copy of the module --------------------------------------------------------------------------
+
+
+def frozen_state(module):
+    """What :func:`set_frozen` and the training have made of a module besides its numbers, as plain values."""
+    parts, parameters = dict(module.named_modules()), dict(module.named_parameters())
+    return {
+        "held": [name for name, part in parts.items() if keep_evaluating in part._forward_pre_hooks.values()],
+        "held_from_training": [name for name, part in parts.items() if hasattr(part, "_held_from_training")],
+        "frozen": {name: sorted(part._frozen_names) for name, part in parts.items() if hasattr(part, "_frozen_names")},
+        "training": [name for name, part in parts.items() if part.training],
+        "trainable": [name for name, parameter in parameters.items() if parameter.requires_grad],
+    }
+
+
+def restore_frozen(module, state):
+    """Make a module of the same architecture what :func:`frozen_state` was told of."""
+    training, trainable = set(state["training"]), set(state["trainable"])
+    for part in module.modules():
+        release(part, part.training)
+    for name, part in module.named_modules():
+        part.training = name in training
+    for name in state["held"]:
+        hold_in_evaluation(module.get_submodule(name))
+    for name in state["held_from_training"]:
+        module.get_submodule(name)._held_from_training = True
+    for name, names in state["frozen"].items():
+        module.get_submodule(name)._frozen_names = set(names)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in trainable)
