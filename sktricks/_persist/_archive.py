@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -30,11 +31,12 @@ def write_archive(path, manifest, arrays):
         C-contiguous, of types that safetensors has.
     """
     manifest = json.dumps(manifest, allow_nan=False)
+    arrays = arrays or {"nothing": np.zeros(1, np.uint8)}  # safetensors 0.4 cannot read a file without any
     metadata = {MARK: str(VERSION), "manifest": manifest, "sha256": checksum(manifest, arrays)}
     path = Path(path)
     beside = path.with_name(f".{path.name}.{uuid4().hex}.tmp")  # on the same disk, so that the replacement is atomic
     try:
-        with open(beside, "xb") as file:
+        with open(beside, "xb") as file:  # safetensors' own save_file would hide it from all other users
             file.write(save(arrays, metadata))
             file.flush()
             os.fsync(file.fileno())

@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator
 from ._codec import Codec, NotStorable, describe, join
 
 TORCH_PARTS = ("net_", "backbone_")
-# Backbones that are rebuilt from their name, by code of a library. Others name a file or code of the user's.
-REBUILT = re.compile(r"[\w.-]+|(timm|torchvision):[\w.-]+|hf:.+")
+# Backbones that a library rebuilds from their name; a file of weights is not needed again. Any other name is one of
+# code or of a folder, which the caller has to give.
+REBUILT = re.compile(r"(untrained:|file:.+::)*(?P<net>[\w.-]+|(timm|torchvision):[\w.-]+|hf:.+)")
 
 
 # -- what the caller of load gives -------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def read_params(record, reader, known):
     for key, node in record["params"].items():
         name = join(record["name"], key)
         if key == "backbone" and isinstance(node, str) and not REBUILT.fullmatch(node):
-            raise ValueError(f"the archive says {name}={node!r}, and what a file names is never imported or opened")
+            raise ValueError(f"the archive says {name}={node!r}, and code that a file names is never imported")
         params[key] = reader.given.take(name) if name in reader.given.params else reader.read(node)
     return params
 

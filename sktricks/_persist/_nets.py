@@ -9,6 +9,7 @@ from ..training._skorch import own_randomness
 from ..transfer._freeze import frozen_state, restore_frozen
 from ..transfer.backbones import load_backbone
 from ._codec import describe
+from ._estimators import REBUILT
 
 # -- out of an estimator -----------------------------------------------------------------------------------------------
 
@@ -60,28 +61,39 @@ def optimizer_state(net):
 def restore_trained(estimator, state):
     """Build the torch part of an estimator as ``fit`` does, and give it its numbers back."""
     estimator._device = usable(estimator._device)
-    with own_randomness(0, estimator._device):  # drawing weights that are replaced must not move a generator
-        if estimator.image_shape_ is None or not hasattr(estimator, "backbone"):
-            estimator._build_again()
-        elif isinstance(estimator, BaseNet):
-            estimator._build_again(untrained_backbone(estimator))
-        else:
-            estimator.backbone_ = untrained_backbone(estimator).to(estimator._device).eval()
     role = "backbone" if hasattr(estimator, "backbone") else "module"
     what = f"{role}={describe(getattr(estimator, role))}"
-    if state["preprocess"] is not None:
-        estimator.backbone_.preprocess = type(estimator.backbone_.preprocess)(**state["preprocess"])
+    with own_randomness(0, estimator._device):  # drawing weights that are replaced must not move a generator
+        backbone = None
+        if role == "backbone" and estimator.image_shape_ is not None:
+            backbone = untrained_backbone(estimator, state["preprocess"])
+        if "net_" in state:
+            estimator._build_again(*([] if backbone is None else [backbone]))
     if "net_" in state:
         restore_net(estimator.net_, state["net_"], what)
         estimator.net_.prepare_valid_ = estimator._make_preparation(0)[1]
     else:
-        fill(estimator.backbone_, state["backbone_"], what)
+        fill(backbone, state["backbone_"], what)
+        estimator.backbone_ = backbone.to(estimator._device).eval()
 
 
-def untrained_backbone(estimator):
-    """The backbone of an estimator; its weights are in the archive, so none need be found anywhere else."""
-    spec = "tiny32" if estimator.backbone == "auto" else estimator.backbone
-    return load_backbone(spec, image_shape=estimator.image_shape_)
+def untrained_backbone(estimator, preprocess):
+    """The backbone of an estimator; its weights are in the archive, so none need be found anywhere else.
+
+    It is built for images as they come out of the preprocessing, which is the archive's, not that of an untrained net.
+    """
+    height, width, channels = estimator.image_shape_
+    if preprocess is not None:
+        height, width = preprocess["size"] or (height, width)
+        channels = preprocess["channels"] or channels
+    spec = estimator.backbone
+    if isinstance(spec, str):
+        known = REBUILT.fullmatch(spec)  # None for one that the caller gave
+        spec = "tiny32" if spec == "auto" else known["net"] if known else spec
+    backbone = load_backbone(spec, image_shape=(height, width, channels))
+    if preprocess is not None:
+        backbone.preprocess = type(backbone.preprocess)(**preprocess)
+    return backbone
 
 
 def usable(device):

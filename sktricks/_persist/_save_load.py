@@ -68,7 +68,7 @@ def save(estimator, path: str | os.PathLike) -> None:
 def load(path: str | os.PathLike, *, module=None, backbone=None, callbacks=None, params: dict | None = None):
     """Load an estimator that :func:`save` saved.
 
-    Nothing that the file names is imported, run or opened. An archive holds no code: a module class, a factory, a loss
+    Nothing that the file names is imported or run. An archive holds no code: a module class, a factory, a loss
     function or a callback of your own is given again here, and so is a backbone that is not known by name; the weights
     come from the archive.
 

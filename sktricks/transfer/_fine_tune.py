@@ -113,7 +113,7 @@ class BaseFineTune(BaseNet):
 
         if self._loaded is None:
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
-        features = dataset.x if self._encoded else self._encode(dataset.x)
+        features = dataset.x if dataset.x.ndim == 2 else self._encode(dataset.x)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, dataset.weight)
         return BackboneNet(self._loaded, head, self._stages)
@@ -130,6 +130,18 @@ class BaseFineTune(BaseNet):
     def _build_again(self, backbone=None):
         self._loaded = None if backbone is None else backbone.to(self._device)
         super()._build_again()
+
+    def _blank_row(self):
+        import torch
+
+        from ._layers import evaluating
+
+        if self._loaded is None:
+            return super()._blank_row()
+        height, width, channels = self.image_shape_
+        image = self._loaded.preprocess(torch.zeros(1, channels, height, width, device=self._device))
+        with evaluating(self._loaded):
+            return self._loaded.features(image, self._stages).cpu()
 
 
 def flat(callbacks):
