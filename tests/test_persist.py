@@ -39,6 +39,7 @@ from sktricks import (
     RandomCrop,
     RandomFlip,
     RandomRotation,
+    freeze_layers,
     load,
     make_augmentation_pipeline,
     save,
@@ -305,6 +306,7 @@ def test_the_metadata_that_is_asked_for(tmp_path):
 GOING_ON = {
     "table": (net(), TABLE, {}),
     "momentum": (net(optimizer="sgd"), TABLE, {}),
+    "groups": (net(net_params={"optimizer__param_groups": [("embed*", {"lr": 0.1})]}), TABLE, {}),
     "values": (NetRegressor(max_epochs=3, random_state=0), TABLE, {}),
     "augmented": (net(module=Conv, augmenter=RandomRotation(5)), GREY, {"module": Conv}),
     "linear probe": (tuner(strategy="linear-probe"), GREY, {"backbone": Conv}),
@@ -357,6 +359,18 @@ def test_a_callback_thaws_after_loading(tmp_path):
     assert torch.equal(first.weight, before)
     loaded.partial_fit(GREY, NAMES)
     assert not torch.equal(first.weight, before) and first.weight.requires_grad
+
+
+def test_a_module_that_came_frozen_stays_frozen(tmp_path):
+    module = Conv()
+    freeze_layers(module, "second")
+    fitted = net(module=module).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path, module=Conv())
+    fitted.partial_fit(GREY, NAMES)
+    loaded.partial_fit(GREY, NAMES)
+    for name in ("weight", "running_mean"):
+        assert torch.equal(getattr(loaded.net_.module_.norm, name), getattr(module.norm, name))
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
 
 
 def test_switches_of_the_users_own_survive(tmp_path):
