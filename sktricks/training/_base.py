@@ -211,6 +211,18 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """Callbacks of a subclass, named, which follow the user's."""
         return []
 
+    def _build_again(self):
+        """The net as ``fit`` built it, untrained, where all else that ``fit`` learned is known: ``load`` fills it."""
+        from ._loader import ArrayDataset
+
+        self.net_ = self._make_net(ArrayDataset(self._blank_row(), None))
+
+    def _blank_row(self):
+        """A row like those of ``fit``, to build a net for."""
+        images = self.image_shape_ is not None
+        shape = self.image_shape_ if images else (self.n_features_in_,)
+        return self._read_inputs(np.zeros((1, *shape), np.uint8 if images else np.float64))
+
     # -- predicting --------------------------------------------------------------------------------------------------
 
     def _outputs(self, X):

@@ -48,6 +48,13 @@ class BaseFineTune(BaseNet):
         return getattr(self.net_.module_, "backbone", None)
 
     @property
+    def batch_norm_(self):
+        """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
+        from ._freeze import statistics_of
+
+        return None if self.backbone_ is None else statistics_of(self.backbone_.model)
+
+    @property
     def n_trainable_parameters_(self):
         """How many numbers the training changes."""
         return sum(p.numel() for p in self.net_.module_.parameters() if p.requires_grad)
@@ -86,7 +93,6 @@ class BaseFineTune(BaseNet):
         from ._backbone_net import check_stages
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
-        from ._rates import set_factors, stage_depths
         from .backbones import load_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
@@ -96,12 +102,6 @@ class BaseFineTune(BaseNet):
         everything = self.strategy_ == LINEAR_PROBE
         self._n_frozen = n_layers if everything else find_boundary(backbone.layers, self.freeze_until)
         thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
-        set_factors(
-            backbone.layers,
-            stage_depths(backbone.layers, backbone.stages),
-            self.backbone_lr_scale,
-            self.layer_decay,
-        )
         self._encoded = self._n_frozen == n_layers and self.augmenter is None and not thaws
         if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
             self._dtype = table_dtype(np.float64, self._device)
@@ -138,10 +138,10 @@ class BaseFineTune(BaseNet):
 
         if self._loaded is None:
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
-        features = dataset.x if self._encoded else self._encode(dataset.x)
+        features = dataset.x if dataset.x.ndim == 2 else self._encode(dataset.x)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, dataset.weight)
-        self._probed = features if self.strategy_ == LP_FT else None
+        self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
         return BackboneNet(self._loaded, head, self._stages)
 
     def _own_callbacks(self):
@@ -165,16 +165,33 @@ class BaseFineTune(BaseNet):
 
     def _make_net(self, dataset):
         from ._freeze import choose_statistics, set_frozen
-        from ._rates import group_parameters
+        from ._rates import group_parameters, set_factors, stage_depths
 
-        net = super()._make_net(dataset)
-        self.batch_norm_ = None
-        if self._loaded is not None:
+        net, backbone = super()._make_net(dataset), self._loaded
+        if backbone is not None:
+            depths = stage_depths(backbone.layers, backbone.stages)
+            set_factors(backbone.layers, depths, self.backbone_lr_scale, self.layer_decay)
             group_parameters(net.optimizer_, net.module_)
-            set_frozen(self._loaded.model, self._loaded.layer_order, self._n_frozen, [net.optimizer_])
-            self.batch_norm_ = choose_statistics(self._loaded.model, min(len(dataset), net.batch_size))
+            set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
+            choose_statistics(backbone.model, min(len(dataset), net.batch_size))
         del self._loaded
         return net
+
+    def _build_again(self, backbone=None):
+        self._loaded = None if backbone is None else backbone.to(self._device)
+        super()._build_again()
+
+    def _blank_row(self):
+        import torch
+
+        from ._layers import evaluating
+
+        if self._loaded is None:
+            return super()._blank_row()
+        height, width, channels = self.image_shape_
+        image = self._loaded.preprocess(torch.zeros(1, channels, height, width, device=self._device))
+        with evaluating(self._loaded):
+            return self._loaded.features(image, self._stages).cpu()
 
 
 def flat(callbacks):

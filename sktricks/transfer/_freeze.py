@@ -150,27 +150,26 @@ def keep_statistics(module, inputs):
     keep_evaluating(module, inputs)
 
 
-def choose_statistics(module, n_rows):
-    """What the trainable BatchNorms of a module normalise by, in batches of ``n_rows``.
+def trainable_norms(module):
+    """The BatchNorms of a module that learn, as far as they keep running statistics."""
+    kind = torch.nn.modules.batchnorm._BatchNorm
+    norms = [part for part in module.modules() if isinstance(part, kind) and part.track_running_stats]
+    return [norm for norm in norms if any(parameter.requires_grad for parameter in norm.parameters())]
 
-    Returns
-    -------
-    statistics : {"batch", "running", None}
-        ``"batch"`` where the batches are large enough; else ``"running"``, the statistics from pretraining, to which
-        the layers are then held. None where there are none to train.
-    """
-    norms = [
-        part
-        for part in module.modules()
-        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.track_running_stats
-    ]
-    if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+
+def choose_statistics(module, n_rows):
+    """Hold trainable BatchNorms to their running statistics if batches of ``n_rows`` are too small."""
+    if n_rows < ROWS_FOR_STATISTICS:
+        for norm in trainable_norms(module):
+            hold_in_evaluation(norm, keep_statistics)
+
+
+def statistics_of(module):
+    """What trainable BatchNorms normalise by: ``"batch"``, ``"running"``, or None where there are none."""
+    norms = trainable_norms(module)
+    if not norms:
         return None
-    if n_rows >= ROWS_FOR_STATISTICS:
-        return "batch"
-    for norm in norms:
-        hold_in_evaluation(norm, keep_statistics)
-    return "running"
+    return "running" if any(has_hook(norm, keep_statistics) for norm in norms) else "batch"
 
 
 def set_frozen(module, order, n_frozen, optimizers=()):
@@ -195,18 +194,28 @@ def set_frozen(module, order, n_frozen, optimizers=()):
 
 def hold_in_evaluation(module, hook=keep_evaluating):
     """Put the hook on a module, unless it is there."""
-    if hook not in module._forward_pre_hooks.values():
+    if not has_hook(module, hook):
         module.register_forward_pre_hook(hook)
 
 
 def release(module, training):
     """Take the hook off a module that has it, and put the module in the mode of the net around it."""
-    hooks = module._forward_pre_hooks
-    held = [key for key, hook in hooks.items() if hook is keep_evaluating]
-    for key in held:
-        del hooks[key]
-    if held:
+    if take_off(module, keep_evaluating):
         module.train(training)
+
+
+def has_hook(module, hook):
+    """Whether a hook is on a module."""
+    return hook in module._forward_pre_hooks.values()
+
+
+def take_off(module, hook):
+    """Take a hook off a module; whether it was there."""
+    hooks = module._forward_pre_hooks
+    keys = [key for key, value in hooks.items() if value is hook]
+    for key in keys:
+        del hooks[key]
+    return bool(keys)
 
 
 def set_trainable(module, trainable):
@@ -236,3 +245,39 @@ def update_optimizer(optimizer, layers, n_frozen):
         thawed = [p for p in layer.module.parameters(recurse=False) if p.requires_grad and id(p) not in present]
         home_group(optimizer, layer.module)["params"].extend(thawed)
         present |= {id(p) for p in thawed}
+
+
+# -- telling it to another copy of the module --------------------------------------------------------------------------
+
+
+def frozen_state(module):
+    """What :func:`set_frozen` and the training have made of a module besides its numbers, as plain values."""
+    parts, parameters = dict(module.named_modules()), dict(module.named_parameters())
+    return {
+        "held": [name for name, part in parts.items() if has_hook(part, keep_evaluating)],
+        "held_to_statistics": [name for name, part in parts.items() if has_hook(part, keep_statistics)],
+        "held_from_training": [name for name, part in parts.items() if hasattr(part, "_held_from_training")],
+        "frozen": {name: sorted(part._frozen_names) for name, part in parts.items() if hasattr(part, "_frozen_names")},
+        "training": [name for name, part in parts.items() if part.training],
+        "trainable": [name for name, parameter in parameters.items() if parameter.requires_grad],
+    }
+
+
+def restore_frozen(module, state):
+    """Make a module of the same architecture what :func:`frozen_state` was told of."""
+    training, trainable = set(state["training"]), set(state["trainable"])
+    for part in module.modules():
+        release(part, part.training)
+        take_off(part, keep_statistics)
+    for name, part in module.named_modules():
+        part.training = name in training
+    for name in state["held"]:
+        hold_in_evaluation(module.get_submodule(name))
+    for name in state["held_to_statistics"]:
+        hold_in_evaluation(module.get_submodule(name), keep_statistics)
+    for name in state["held_from_training"]:
+        module.get_submodule(name)._held_from_training = True
+    for name, names in state["frozen"].items():
+        module.get_submodule(name)._frozen_names = set(names)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in trainable)

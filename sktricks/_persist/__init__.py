@@ -1,0 +1,5 @@
+"""Fitted estimators in a file that is safe to read: :func:`save` and :func:`load`."""
+
+from ._save_load import load, save
+
+__all__ = ["load", "save"]

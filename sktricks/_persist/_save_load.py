@@ -1,0 +1,138 @@
+"""save and load."""
+
+import os
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._show_versions import installed
+from ._archive import read_archive, write_archive
+from ._codec import Reader, Writer
+from ._estimators import ESTIMATORS, Given
+from ._tensors import TENSORS
+from ._values import VALUES
+
+CODECS = [*VALUES, *TENSORS, *ESTIMATORS]
+LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
+
+
+def save(estimator, path: str | os.PathLike) -> None:
+    """Save a fitted estimator to one file, which is safe to load wherever it comes from.
+
+    Estimators of sktricks are saved as numbers and text, and so are scikit-learn's Pipeline, FeatureUnion, votes and
+    stacks around them. Other estimators inside those are saved through skops (``pip install "sktricks[persist]"``), if
+    they are of types that skops trusts.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    path : str or path-like
+        A file that is there is replaced, in one step: a save that fails leaves it as it was.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it, or a member of it, cannot be stored; the message names it.
+    ImportError
+        If a member needs skops, which is not installed.
+
+    See Also
+    --------
+    load : The reverse, with what survives and what does not.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier, load, save
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(max_epochs=5, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(net, Path(folder) / "net.safetensors")
+    ...     again = load(Path(folder) / "net.safetensors")
+    >>> bool((again.predict_proba(X) == net.predict_proba(X)).all())
+    True
+    """
+    if not isinstance(estimator, BaseEstimator):
+        raise TypeError(f"save takes an estimator, got {estimator!r} of type {type(estimator).__name__}")
+    check_is_fitted(estimator)
+    writer = Writer(CODECS)
+    manifest = {"versions": {name: installed(name) for name in LIBRARIES}, "estimator": writer.write(estimator, "")}
+    write_archive(path, manifest, writer.arrays)
+
+
+def load(path: str | os.PathLike, *, module=None, backbone=None, callbacks=None, params: dict | None = None):
+    """Load an estimator that :func:`save` saved.
+
+    Nothing that the file names is imported or run. An archive holds no code: a module class, a factory, a loss
+    function or a callback of your own is given again here, and so is a backbone that is not known by name; the weights
+    come from the archive.
+
+    Parameters
+    ----------
+    path : str or path-like
+    module : module class, factory or torch.nn.Module, default=None
+        The ``module`` of nets that had one of yours.
+    backbone : module class, factory, torch.nn.Module or str, default=None
+        The ``backbone`` of estimators that had one of yours, or one from a file.
+    callbacks : list, default=None
+        The ``callbacks`` of nets that had any besides :class:`FreezeLayers`.
+    params : dict, default=None
+        Any other parameters, by their names in ``get_params()``, such as ``{"loss": my_loss}`` or, in a Pipeline,
+        ``{"net__module": Net}``. They take the place of those in the archive.
+
+    Returns
+    -------
+    estimator : estimator
+        As it was saved: parameters, fitted attributes, and predictions to the bit on the same kind of device. A net
+        that was on a device which is not there is loaded to the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is none of :func:`save`, truncated, altered, or of another version; if something has to be given, or
+        does not fit the weights.
+    ImportError
+        If a member needs skops, which is not installed.
+
+    Notes
+    -----
+    A net also keeps its history, the memory of its optimizer and what is frozen, so that ``partial_fit`` and
+    ``warm_start`` go on as they would have. What callbacks of your own have recorded is not kept, nor are members of a
+    search such as ``GridSearchCV``: save its ``best_estimator_``.
+
+    An archive is a safetensors file, of which any tool for such files shows the weights. Its checksum tells damage, not
+    forgery: a forged archive can predict nonsense, and no more than that. Members that skops saved are as safe as the
+    types that it trusts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sktricks import NetRegressor, load, save
+    >>> X, y = np.eye(8, dtype=np.float32), np.arange(8.0)
+    >>> class Wide(nn.Linear):
+    ...     def __init__(self, n_features, n_outputs):
+    ...         super().__init__(n_features, n_outputs)
+    >>> net = NetRegressor(Wide, max_epochs=5, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(net, Path(folder) / "net.safetensors")
+    ...     again = load(Path(folder) / "net.safetensors", module=Wide)
+    >>> bool((again.predict(X) == net.predict(X)).all())
+    True
+    """
+    manifest, arrays = read_archive(path)
+    roles = {"module": module, "backbone": backbone, "callbacks": callbacks}
+    given = Given(params or {}, {name: value for name, value in roles.items() if value is not None})
+    given.check_missing(manifest["estimator"])
+    estimator = Reader(CODECS, arrays, given).read(manifest["estimator"])
+    given.check_unused()
+    return estimator

@@ -1,0 +1,765 @@
+"""save and load: what survives, what the caller gives, and what a file cannot do."""
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier, VotingClassifier, VotingRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skorch.callbacks import Callback
+from torch import nn
+
+import sktricks
+from sktricks import (
+    ColorJitter,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    FreezeLayers,
+    MixUp,
+    NetClassifier,
+    NetRegressor,
+    NoPretrainedBackboneWarning,
+    PretrainedFeatures,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    freeze_layers,
+    load,
+    make_augmentation_pipeline,
+    save,
+)
+from sktricks._persist._archive import write_archive
+from sktricks._persist._codec import Reader, Writer
+from sktricks._persist._save_load import CODECS
+from sktricks.augment import BaseAugmenter
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(40) % 2
+NAMES = np.array(["dark", "light"])[LABELS]
+TABLE = RNG.random((40, 5)) + LABELS[:, None]
+GREY = (RNG.random((40, 8, 8)) * 100 + np.where(LABELS == 1, 130, 25)[:, None, None]).astype(np.uint8)
+VALUES = np.c_[TABLE.sum(1) * 1000, TABLE[:, 0]]
+
+
+class Conv(nn.Module):
+    """A backbone, and with an argument a whole net, that has all that can fail to stay frozen."""
+
+    def __init__(self, n_outputs=6, channels=4):
+        super().__init__()
+        self.first = nn.Conv2d(1, channels, 3)
+        self.norm = nn.BatchNorm2d(channels)
+        self.drop = nn.Dropout(0.5)
+        self.second = nn.Conv2d(channels, n_outputs, 3)
+
+    def forward(self, x):
+        return self.second(self.drop(self.norm(self.first(x)).relu())).mean((2, 3))
+
+
+class Wide(Conv):
+    def __init__(self, n_outputs=6):
+        super().__init__(n_outputs, channels=5)
+
+
+def net(**params):
+    return NetClassifier(**{"max_epochs": 3, "random_state": 0, **params})
+
+
+def tuner(**params):
+    return FineTuneClassifier(**{"backbone": Conv, "max_epochs": 3, "random_state": 0, **params})
+
+
+def save_and_load(estimator, tmp_path, **given):
+    save(estimator, tmp_path / "archive")
+    return load(tmp_path / "archive", **given)
+
+
+def outputs(estimator, X):
+    method = next(name for name in ("predict_proba", "transform", "predict") if hasattr(estimator, name))
+    return getattr(estimator, method)(X)
+
+
+def assert_same(value, other):
+    """Equal and of the same types, all the way down."""
+    assert type(value) is type(other)
+    if isinstance(value, np.ndarray):
+        assert value.dtype == other.dtype and value.shape == other.shape
+        np.testing.assert_array_equal(value, other)
+    elif isinstance(value, dict):
+        assert list(value) == list(other)
+        for key in value:
+            assert_same(value[key], other[key])
+    elif isinstance(value, list | tuple):
+        assert len(value) == len(other)
+        for item, its in zip(value, other, strict=True):
+            assert_same(item, its)
+    elif hasattr(value, "get_params"):
+        assert_same(plain_attributes(value), plain_attributes(other))
+    else:
+        assert value == other or value != value
+
+
+def plain_attributes(estimator):
+    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name not in ("net_", "backbone_")}
+
+
+def manifest_of(path):
+    with safe_open(path, "np") as file:
+        return json.loads(file.metadata()["manifest"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+# -- what survives -----------------------------------------------------------------------------------------------------
+
+FITTED = {
+    "labels": (net(), TABLE, NAMES, {}),
+    "float32": (net(), TABLE.astype(np.float32), LABELS, {}),
+    "several labels": (net(), TABLE, np.c_[LABELS, 1 - LABELS, LABELS], {}),
+    "probabilities": (net(), TABLE, np.c_[0.1 + 0.8 * LABELS, 0.9 - 0.8 * LABELS], {}),
+    "values": (NetRegressor(max_epochs=3, random_state=0), TABLE, VALUES, {}),
+    "images": (net(module=Conv), GREY, NAMES, {"module": Conv}),
+    "rows as images": (net(module=Conv, image_shape=(8, 8)), GREY.reshape(40, 64), NAMES, {"module": Conv}),
+    "linear probe": (tuner(strategy="linear-probe"), GREY, NAMES, {"backbone": Conv}),
+    "fine-tune": (tuner(strategy="fine-tune", freeze_until=1), GREY, NAMES, {"backbone": Conv}),
+    "bundled": (FineTuneClassifier(max_epochs=2, random_state=0), GREY, NAMES, {}),
+    "bundled, values": (
+        FineTuneRegressor("tiny32", stages=["stage1", "stage3"], strategy="fine-tune", max_epochs=1),
+        *(GREY[:20], VALUES[:20], {}),
+    ),
+    "augmented": (
+        tuner(strategy="fine-tune", augmenter=make_augmentation_pipeline(RandomCrop(6), MixUp())),
+        *(GREY, NAMES, {"backbone": Conv}),
+    ),
+    "features": (PretrainedFeatures(), GREY, None, {}),
+    "own features": (PretrainedFeatures(Conv), GREY.astype(float), None, {"backbone": Conv}),
+}
+
+
+@pytest.mark.parametrize("kind", FITTED)
+def test_a_fitted_net_comes_back(kind, tmp_path):
+    estimator, X, y, given = FITTED[kind]
+    fitted = clone(estimator).fit(X, y)
+    loaded = save_and_load(fitted, tmp_path, **given)
+    np.testing.assert_array_equal(outputs(loaded, X), outputs(fitted, X))
+    assert outputs(loaded, X).dtype == outputs(fitted, X).dtype
+    assert_same(loaded, fitted)
+    assert repr(clone(loaded)) == repr(estimator)
+    again = pickle.loads(pickle.dumps(loaded))
+    np.testing.assert_array_equal(outputs(again, X[:3]), outputs(fitted, X[:3]))
+    if "random_state" in estimator.get_params() and estimator.random_state == 0:
+        again = clone(loaded).fit(X, y)
+        np.testing.assert_array_equal(outputs(again, X), outputs(fitted, X))
+
+
+@pytest.mark.filterwarnings("ignore::sktricks.NoPretrainedBackboneWarning")
+@pytest.mark.parametrize("estimator", [FineTuneClassifier(max_epochs=2), PretrainedFeatures()])
+def test_a_table_without_a_backbone(estimator, tmp_path):
+    fitted = clone(estimator).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    np.testing.assert_array_equal(outputs(loaded, TABLE), outputs(fitted, TABLE))
+    assert loaded.backbone_ is None
+    with pytest.warns(NoPretrainedBackboneWarning):
+        clone(loaded).fit(TABLE, NAMES)
+
+
+AUGMENTERS = [
+    RandomFlip(p=0.3, random_state=0),
+    RandomCrop((6, 5), padding=1, random_state=0),
+    RandomRotation(20, value_range=(0, 300.5), random_state=0),
+    ColorJitter(n_jobs=2, random_state=0),
+    MixUp(0.4, random_state=0),
+    make_augmentation_pipeline(RandomFlip(), MixUp(), random_state=0),
+]
+
+
+@pytest.mark.parametrize("augmenter", AUGMENTERS, ids=lambda augmenter: type(augmenter).__name__)
+def test_an_augmenter_comes_back(augmenter, tmp_path):
+    fitted = clone(augmenter).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    assert_same(loaded, fitted)
+    for mine, theirs in zip(loaded.augment(GREY, NAMES), fitted.augment(GREY, NAMES), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(loaded.transform(GREY), fitted.transform(GREY))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        NAMES.astype(object),
+        LABELS.astype(bool),
+        LABELS.astype(np.int8) - 5,
+        np.array(["é", "雪"])[LABELS],
+        np.array([1.0, 2.0])[LABELS],
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_any_type(labels, tmp_path):
+    fitted = net().fit(TABLE, labels)
+    loaded = save_and_load(fitted, tmp_path)
+    assert_same(loaded.classes_, fitted.classes_)
+    assert_same(loaded.predict(TABLE), fitted.predict(TABLE))
+
+
+def test_the_names_of_columns(tmp_path):
+    frame = pd.DataFrame(TABLE, columns=list("abcde"))
+    loaded = save_and_load(net().fit(frame, NAMES), tmp_path)
+    np.testing.assert_array_equal(loaded.feature_names_in_, list("abcde"))
+    with pytest.raises(ValueError, match="feature names"):
+        loaded.predict(frame.rename(columns={"a": "z"}))
+
+
+def test_parameters_of_every_type(tmp_path):
+    params = {
+        "image_shape": (8, np.int64(8)),
+        "value_range": np.array([0.0, 255.0]),
+        "class_weight": {"dark": np.float32(0.5), "light": 2},
+        "lr": np.float64(1e-3),
+        "net_params": {"optimizer__betas": (0.8, 0.99), "criterion__weight": torch.tensor([1.0, 3.0])},
+        "random_state": np.random.RandomState(3),  # noqa: NPY002
+        "device": torch.device("cpu"),
+        "stages": ["stage1"],
+        "strategy": "fine-tune",
+    }
+    fitted = FineTuneClassifier("tiny32", max_epochs=1, **params).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    for name, value in params.items():
+        if name not in ("random_state", "net_params"):
+            assert_same(getattr(loaded, name), value)
+    assert loaded.net_params["optimizer__betas"] == (0.8, 0.99)
+    assert torch.equal(loaded.net_params["criterion__weight"], torch.tensor([1.0, 3.0]))
+    assert loaded.random_state.randint(10**9) == fitted.random_state.randint(10**9)
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: "a", "b": (2.5, None), "$": True},
+        {"$": "own", "class": "NetClassifier"},
+        [float("nan"), float("inf"), -0.0, 1e-320, 2**80],
+        np.zeros((0, 3), np.uint16),
+        np.array(5.5),
+        np.float16(0.1),
+        np.array(["2024-01-01", "NaT"], "datetime64[D]"),
+        np.array([1 + 2j]),
+        np.array([(1, "a"), None, 2.5], object),
+        np.arange(6.0).reshape(2, 3).T,
+        np.array([1.5, 2.5], ">f8"),
+        np.array([1.25], np.longdouble),
+        np.str_("text"),
+        np.array([b"a", b"bc"]),
+        Path("some") / "where",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values(value):
+    writer = Writer(CODECS)
+    node = json.loads(json.dumps(writer.write(value, "value"), allow_nan=False))
+    assert_same(Reader(CODECS, writer.arrays, None).read(node), value)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.bool, torch.complex64]
+)
+@pytest.mark.parametrize("shape", [(), (0, 2), (3, 2)])
+def test_tensors(dtype, shape):
+    tensor = torch.ones(shape, dtype=dtype)
+    writer = Writer(CODECS)
+    node = json.loads(json.dumps(writer.write([tensor, dtype], "value")))
+    again, its = Reader(CODECS, writer.arrays, None).read(node)
+    assert its is dtype and again.dtype == dtype and torch.equal(again, tensor)
+
+
+def test_history_and_output_survive(tmp_path):
+    fitted = net(early_stopping=True).fit(TABLE, NAMES)
+    assert_same(list(save_and_load(fitted, tmp_path).net_.history), list(fitted.net_.history))
+    features = PretrainedFeatures("tiny32").set_output(transform="pandas").fit(GREY)
+    assert isinstance(save_and_load(features, tmp_path).transform(GREY), pd.DataFrame)
+
+
+def test_the_metadata_that_is_asked_for(tmp_path):
+    import sklearn
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        fitted = net().set_fit_request(sample_weight=True).fit(TABLE, NAMES)
+        loaded = save_and_load(fitted, tmp_path)
+        assert loaded.get_metadata_routing().fit.requests["sample_weight"] is True
+        assert clone(loaded).get_metadata_routing().fit.requests["sample_weight"] is True
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+GOING_ON = {
+    "table": (net(), TABLE, {}),
+    "momentum": (net(optimizer="sgd"), TABLE, {}),
+    "groups": (net(net_params={"optimizer__param_groups": [("embed*", {"lr": 0.1})]}), TABLE, {}),
+    "values": (NetRegressor(max_epochs=3, random_state=0), TABLE, {}),
+    "augmented": (net(module=Conv, augmenter=RandomRotation(5)), GREY, {"module": Conv}),
+    "linear probe": (tuner(strategy="linear-probe"), GREY, {"backbone": Conv}),
+    "fine-tune": (tuner(strategy="fine-tune"), GREY, {"backbone": Conv}),
+    "frozen": (tuner(strategy="fine-tune", freeze_until=2), GREY, {"backbone": Conv}),
+    "two phases": (tuner(strategy="lp-ft", max_epochs=2), GREY, {"backbone": Conv}),
+    "half thawed": (tuner(strategy="gradual", max_epochs=3, batch_size=9), GREY, {"backbone": Conv}),
+    "rates by stage": (tuner(strategy="fine-tune", layer_decay=0.5), GREY, {"backbone": Conv}),
+    "bundled": (FineTuneClassifier(strategy="fine-tune", max_epochs=1, random_state=0), GREY[:8], {}),
+    "thawing": (
+        net(module=Conv, callbacks=[FreezeLayers("second", unfreeze_at={4: 1, 5: 0})]),
+        *(GREY, {"module": Conv}),
+    ),
+}
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+@pytest.mark.parametrize("kind", GOING_ON)
+def test_training_goes_on_as_if_it_had_not_been_saved(kind, used, tmp_path):
+    estimator, X, given = GOING_ON[kind]
+    y = VALUES[:, 0] if isinstance(estimator, NetRegressor) else NAMES[: len(X)]
+    fitted = clone(estimator).fit(X, y)
+    if used:
+        fitted.predict(X)  # which leaves the net in evaluation mode
+    loaded = save_and_load(fitted, tmp_path, **given)
+    for _ in range(2):
+        fitted.partial_fit(X, y)
+        loaded.partial_fit(X, y)
+    np.testing.assert_array_equal(outputs(loaded, X), outputs(fitted, X))
+    assert loaded.n_iter_ == fitted.n_iter_ and len(loaded.net_.history) == len(fitted.net_.history)
+    fitted.set_params(warm_start=True).fit(X, y)
+    loaded.set_params(warm_start=True).fit(X, y)
+    np.testing.assert_array_equal(outputs(loaded, X), outputs(fitted, X))
+
+
+def test_what_is_frozen_stays_frozen(tmp_path):
+    fitted = tuner(strategy="fine-tune", freeze_until=2).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path, backbone=Conv)
+    before = {name: tensor.clone() for name, tensor in loaded.backbone_.state_dict().items()}
+    loaded.partial_fit(GREY, NAMES)
+    moved = {name for name, tensor in loaded.backbone_.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {"model.second.weight", "model.second.bias"}
+    assert loaded.n_trainable_parameters_ == fitted.n_trainable_parameters_
+
+
+def test_a_callback_thaws_after_loading(tmp_path):
+    fitted = net(module=Conv, callbacks=[FreezeLayers("second", unfreeze_at=5)]).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path, module=Conv)
+    first = loaded.net_.module_.first
+    before = first.weight.clone()
+    assert not first.weight.requires_grad
+    loaded.partial_fit(GREY, NAMES)
+    assert torch.equal(first.weight, before)
+    loaded.partial_fit(GREY, NAMES)
+    assert not torch.equal(first.weight, before) and first.weight.requires_grad
+
+
+def test_a_module_that_came_frozen_stays_frozen(tmp_path):
+    module = Conv()
+    freeze_layers(module, "second")
+    fitted = net(module=module).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path, module=Conv())
+    fitted.partial_fit(GREY, NAMES)
+    loaded.partial_fit(GREY, NAMES)
+    for name in ("weight", "running_mean"):
+        assert torch.equal(getattr(loaded.net_.module_.norm, name), getattr(module.norm, name))
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
+
+
+def test_switches_of_the_users_own_survive(tmp_path):
+    fitted = net().fit(TABLE, NAMES)
+    fitted.net_.module_.embed.weight.requires_grad_(False)
+    loaded = save_and_load(fitted, tmp_path)
+    assert not loaded.net_.module_.embed.weight.requires_grad and loaded.net_.module_.embed.bias.requires_grad
+
+
+# -- around our estimators ---------------------------------------------------------------------------------------------
+
+
+def test_pipelines_and_votes_need_no_skops(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops", None)
+    shared = net(max_epochs=2)
+    models = [
+        (Pipeline([("features", PretrainedFeatures("tiny32")), ("net", net())]), GREY),
+        (make_pipeline("passthrough", RandomFlip(image_shape=(8, 8)), net()), GREY.reshape(40, 64)),
+        (VotingClassifier([("a", shared), ("b", make_pipeline(shared)), ("c", "drop")], voting="soft"), TABLE),
+        (VotingClassifier([("a", FrozenEstimator(net().fit(TABLE, NAMES))), ("b", net())], voting="soft"), TABLE),
+        (VotingRegressor([("a", NetRegressor(max_epochs=2))]), TABLE),
+        (StackingClassifier([("a", net())], final_estimator=net(), cv=2), TABLE),
+        (FeatureUnion([("a", PretrainedFeatures("tiny32")), ("b", PretrainedFeatures("tiny32"))]), GREY),
+    ]
+    for model, X in models:
+        fitted = clone(model).fit(X, LABELS if isinstance(model, VotingRegressor) else NAMES)
+        loaded = save_and_load(fitted, tmp_path)
+        np.testing.assert_array_equal(outputs_of(loaded, X), outputs_of(fitted, X))
+        assert repr(clone(loaded)) == repr(clone(fitted))
+
+
+def outputs_of(model, X):
+    return model.predict(X) if hasattr(model, "predict") else model.transform(X)
+
+
+def test_a_member_that_stands_twice_is_stored_once(tmp_path):
+    fitted = VotingClassifier([("a", net())]).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    assert loaded.named_estimators_["a"] is loaded.estimators_[0]
+    assert loaded.named_estimators_.a is loaded.estimators_[0]
+    weights = [name for name in manifest_of(tmp_path / "archive")[1] if name.endswith("module.embed.weight")]
+    assert len(weights) == 1
+
+
+def test_other_members_through_skops(tmp_path):
+    pytest.importorskip("skops.io")
+    vote = VotingClassifier([("net", net()), ("linear", LogisticRegression())], voting="soft")
+    fitted = make_pipeline(StandardScaler(), vote).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(TABLE), fitted.predict_proba(TABLE))
+    assert loaded[-1].named_estimators_.linear is loaded[-1].estimators_[1]
+
+
+def test_members_that_skops_does_not_trust(tmp_path):
+    pytest.importorskip("skops.io")
+    steps = [("own", FunctionTransformer(double)), ("net", net())]
+    fitted = Pipeline(steps).fit(TABLE, NAMES)
+    with pytest.raises(TypeError, match=r"the member 'own' \(FunctionTransformer\)"):
+        save(fitted, tmp_path / "archive")
+    search = GridSearchCV(net(), {"lr": [0.1]}, cv=2).fit(TABLE, NAMES)
+    with pytest.raises(TypeError, match="GridSearchCV"):
+        save(search, tmp_path / "archive")
+    assert list(tmp_path.iterdir()) == []
+    save(search.best_estimator_, tmp_path / "archive")
+
+
+def double(X):
+    return 2 * X
+
+
+def test_an_archive_cannot_make_skops_run_code(tmp_path):
+    skops = pytest.importorskip("skops.io")
+    content = np.frombuffer(skops.dumps(FunctionTransformer(double)), np.uint8)
+    node = {"$": "skops", "name": "own", "class": "FunctionTransformer", "key": "own", "id": 0}
+    write_archive(tmp_path / "archive", {"estimator": node}, {"own": content})
+    with pytest.raises(ValueError, match="the member 'own' of the archive has types that are not trusted"):
+        load(tmp_path / "archive")
+
+
+def test_skops_missing_names_the_member(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    fitted = Pipeline([("scale", StandardScaler()), ("net", net())]).fit(TABLE, NAMES)
+    with pytest.raises(ImportError, match=r"'scale' \(StandardScaler\).*skops.*sktricks\[persist\]"):
+        save(fitted, tmp_path / "archive")
+
+
+# -- what the caller gives ---------------------------------------------------------------------------------------------
+
+
+class Record(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("seen", 1)
+
+
+def my_loss(y_pred, y_true, reduction="mean"):
+    return nn.functional.cross_entropy(y_pred, y_true, reduction=reduction, label_smoothing=0.3)
+
+
+class MyAdam(torch.optim.Adam):
+    pass
+
+
+class Negative(BaseAugmenter):
+    def _apply(self, images, params, value_range):
+        return sum(value_range) - images
+
+
+def test_what_has_to_be_given_is_asked_for(tmp_path):
+    fitted = net(module=Conv, callbacks=[Record()], loss=my_loss, optimizer=MyAdam, augmenter=Negative())
+    fitted = make_pipeline(fitted.fit(GREY, NAMES))
+    save(fitted, tmp_path / "archive")
+    with pytest.raises(ValueError) as error:
+        load(tmp_path / "archive", module=Conv)
+    message = str(error.value)
+    assert "netclassifier__callbacks ([an instance of test_persist.Record])" in message.replace("tests.", "")
+    assert "callbacks=..., params={'netclassifier__augmenter': ..., " in message
+    assert "my_loss" in message and "MyAdam" in message and "module" not in message
+    params = {"augmenter": Negative(), "loss": my_loss, "optimizer": MyAdam}
+    given = {"params": {f"netclassifier__{name}": value for name, value in params.items()}}
+    loaded = load(tmp_path / "archive", module=Conv, callbacks=[Record()], **given)
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
+    loaded[-1].partial_fit(GREY, NAMES)
+    fitted[-1].partial_fit(GREY, NAMES)
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
+    assert loaded[-1].net_.history[:, "seen"] == [1] * 4
+
+
+def test_torchs_own_classes_need_not_be_given(tmp_path):
+    params = {"net_params": {"optimizer__eps": 1e-6}, "loss": nn.MultiMarginLoss, "optimizer": torch.optim.NAdam}
+    loaded = save_and_load(net(**params).fit(TABLE, NAMES), tmp_path)
+    assert loaded.loss is nn.MultiMarginLoss and loaded.optimizer is torch.optim.NAdam
+
+
+def test_an_instance_is_given_as_an_instance(tmp_path):
+    fitted = tuner(backbone=Conv(), strategy="linear-probe").fit(GREY, NAMES)
+    other = Conv()
+    before = copy.deepcopy(other.state_dict())
+    loaded = save_and_load(fitted, tmp_path, backbone=other)
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
+    assert loaded.backbone is other and all(torch.equal(before[name], t) for name, t in other.state_dict().items())
+
+
+def test_entries_of_net_params_and_splitters_are_given_by_name(tmp_path):
+    class Activated(nn.Sequential):
+        def __init__(self, n_features, n_outputs, activation):
+            super().__init__(nn.Linear(n_features, n_outputs), activation())
+
+    params = {"net_params": {"module__activation": lambda: nn.Tanh()}, "validation_fraction": KFold(3)}
+    fitted = net(module=Activated, early_stopping=True, **params).fit(TABLE, NAMES)
+    given = {"module__activation": nn.Tanh, "validation_fraction": KFold(4)}
+    loaded = save_and_load(fitted, tmp_path, module=Activated, params=given)
+    np.testing.assert_array_equal(loaded.predict_proba(TABLE), fitted.predict_proba(TABLE))
+    assert loaded.get_params()["module__activation"] is nn.Tanh and loaded.validation_fraction.n_splits == 4
+
+
+def test_members_of_a_vote_with_modules_of_their_own(tmp_path):
+    members = [("a", net(module=Conv, loss=my_loss)), ("b", net(module=Wide))]
+    fitted = VotingClassifier(members, voting="soft").fit(GREY.astype(float), NAMES)
+    params = {"a__module": Conv, "a__loss": my_loss, "b__module": Wide}
+    loaded = save_and_load(fitted, tmp_path, params=params)
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
+
+
+def test_params_replace_what_is_in_the_archive(tmp_path):
+    loaded = save_and_load(net().fit(TABLE, NAMES), tmp_path, params={"max_epochs": 9})
+    assert loaded.max_epochs == 9
+
+
+def test_what_nothing_asks_for_is_an_error(tmp_path):
+    save(net().fit(TABLE, NAMES), tmp_path / "archive")
+    for given in ({"module": Conv}, {"backbone": Conv}, {"params": {"net__module": Conv}}):
+        with pytest.raises(ValueError, match="nothing in the archive asks for"):
+            load(tmp_path / "archive", **given)
+
+
+@pytest.mark.parametrize("fitted", [net(module=Conv), tuner(strategy="linear-probe"), PretrainedFeatures(Conv)])
+def test_another_architecture(fitted, tmp_path):
+    save(clone(fitted).fit(GREY, NAMES), tmp_path / "archive")
+    role = "module" if isinstance(fitted, NetClassifier) else "backbone"
+    with pytest.raises(
+        ValueError, match=rf"do not fit {role}=the class \S+Wide: 7 of \d+ tensors differ, first \S*first"
+    ):
+        load(tmp_path / "archive", **{role: Wide})
+
+
+def test_a_backbone_that_is_code_is_not_imported(tmp_path):
+    fitted = PretrainedFeatures(Conv).fit(GREY)
+    for spec in ("antigravity:fly", "file:/tmp/x.pt"):
+        fitted.backbone = spec
+        save(fitted, tmp_path / "archive")
+        with pytest.raises(ValueError, match=r"give what backbone \('.*'\) was: load\(path, backbone=\.\.\.\)"):
+            load(tmp_path / "archive")
+        assert load(tmp_path / "archive", backbone=Conv).backbone is Conv
+        manifest, arrays = manifest_of(tmp_path / "archive")
+        manifest["estimator"]["params"]["backbone"] = spec
+        write_archive(tmp_path / "archive", manifest, arrays)
+        with pytest.raises(ValueError, match="never imported"):
+            load(tmp_path / "archive")
+    assert "antigravity" not in sys.modules
+
+
+def test_the_weights_of_a_named_backbone_are_the_archives(tmp_path):
+    fitted = PretrainedFeatures("tiny32").fit(GREY)
+    fitted.backbone_.preprocess = replace(fitted.backbone_.preprocess, size=(16, 16), std=(0.5,) * 3)
+    with torch.no_grad():
+        fitted.backbone_.model.stem[0].weight.mul_(2)
+    for spec in ("tiny32", "untrained:tiny32", "file:gone.safetensors::tiny32"):
+        fitted.backbone = spec
+        loaded = save_and_load(fitted, tmp_path)
+        assert loaded.backbone == spec
+        np.testing.assert_array_equal(loaded.transform(GREY), fitted.transform(GREY))
+
+
+# -- what cannot be saved ----------------------------------------------------------------------------------------------
+
+
+def test_not_fitted(tmp_path):
+    for estimator in (net(), RandomFlip(), make_pipeline(net())):
+        with pytest.raises(NotFittedError):
+            save(estimator, tmp_path / "archive")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_estimator(tmp_path):
+    with pytest.raises(TypeError, match="save takes an estimator"):
+        save(Conv(), tmp_path / "archive")
+
+
+def test_a_subclass_is_the_users_code(tmp_path):
+    class Mine(NetClassifier):
+        pass
+
+    with pytest.raises(TypeError, match=r"cannot store the estimator: an instance of .*Mine"):
+        save(Mine(max_epochs=1).fit(TABLE, NAMES), tmp_path / "archive")
+    with pytest.raises(TypeError, match=r"cannot store mine: an instance of .*Mine"):
+        save(Pipeline([("mine", Mine(max_epochs=1))]).fit(TABLE, NAMES), tmp_path / "archive")
+
+
+def test_an_attribute_that_cannot_be_stored(tmp_path):
+    fitted = net().fit(TABLE, NAMES)
+    fitted.extra_ = object()
+    with pytest.raises(TypeError, match=r"cannot store extra_: an instance of builtins\.object"):
+        save(fitted, tmp_path / "archive")
+
+
+def test_others_may_read_the_file_as_any_other(tmp_path):
+    save(RandomFlip().fit(GREY), tmp_path / "archive")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "archive").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "archive"
+    save(RandomFlip(p=0.25).fit(GREY), path)
+
+    def full(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        save(RandomFlip().fit(GREY), path)
+    assert [file.name for file in tmp_path.iterdir()] == ["archive"] and load(path).p == 0.25
+    with pytest.raises(FileNotFoundError):
+        save(RandomFlip().fit(GREY), tmp_path / "nowhere" / "archive")
+
+
+# -- files that are not right ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archive(tmp_path):
+    save(net().fit(TABLE, NAMES), tmp_path / "archive")
+    return tmp_path / "archive"
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing_here"):
+        load(tmp_path / "nothing_here")
+
+
+@pytest.mark.parametrize("place", [0.5, 0.9, 0.999])
+def test_one_altered_bit(archive, place):
+    content = bytearray(archive.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match="was altered or damaged"):
+        load(archive)
+
+
+def test_an_altered_manifest(archive):
+    content = archive.read_bytes()
+    assert content.count(b'\\"max_epochs\\": 3') == 1
+    archive.write_bytes(content.replace(b'\\"max_epochs\\": 3', b'\\"max_epochs\\": 4'))
+    with pytest.raises(ValueError, match="was altered or damaged"):
+        load(archive)
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.999])
+def test_truncated(archive, share):
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match=r"path=.*is not an archive that sktricks.save wrote, or it is truncated"):
+        load(archive)
+
+
+def test_another_version(archive, monkeypatch):
+    monkeypatch.setattr("sktricks._persist._archive.VERSION", 2)
+    save(RandomFlip().fit(GREY), archive)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="an archive of format 2, this version of sktricks reads format 1"):
+        load(archive)
+
+
+class Bomb:
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+def test_a_pickle_is_not_opened(tmp_path, capsys):
+    (tmp_path / "archive").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match="looks like a pickle"):
+        load(tmp_path / "archive")
+    torch.save({"weights": Bomb()}, tmp_path / "archive")
+    with pytest.raises(ValueError, match="is not an archive"):
+        load(tmp_path / "archive")
+    assert "it ran" not in capsys.readouterr().out
+
+
+def test_foreign_files(tmp_path):
+    save_file({"weight": np.ones(3)}, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match="holds tensors, but is not an archive"):
+        load(tmp_path / "weights.safetensors")
+    (tmp_path / "text").write_text("a,b,c\n" * 100)
+    with pytest.raises(ValueError, match="is not an archive"):
+        load(tmp_path / "text")
+    with pytest.raises(OSError):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"$": "own", "class": "system"}, "unknown class 'system'"),
+        ({"$": "own", "class": "Backbone"}, "unknown class 'Backbone'"),
+        ({"$": "own", "class": "load"}, "unknown class 'load'"),
+        ({"$": "sklearn", "class": "os.system"}, r"unknown class 'sklearn os\.system'"),
+        ({"$": "call", "function": "os.system"}, "unknown kind 'call'"),
+        ({"$": "own", "class": "RandomFlip", "name": "", "params": {"q": 1}}, r"parameters \['q'\]"),
+        ({"$": "array", "key": "x", "dtype": "O", "shape": [1]}, "an array of the type object"),
+        ({"$": "array", "key": "x", "dtype": "i4,O", "shape": [1]}, "an array of the type"),
+        ({"$": "random_state", "state": ["MT19937", [0] * 624, 10**6, 0, 0.0]}, "a random state"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_forged_manifest(node, message, tmp_path):
+    write_archive(tmp_path / "archive", {"estimator": node}, {"x": np.zeros(16, np.uint8)})
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "archive")
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    fitted = tuner(strategy="linear-probe").fit(GREY, NAMES)
+    expected = fitted.predict_proba(GREY)
+    fitted._device = torch.device("cuda:63")
+    loaded = save_and_load(fitted, tmp_path, backbone=Conv)
+    assert loaded._device == torch.device("cpu")
+    np.testing.assert_array_equal(loaded.predict_proba(GREY), expected)
+
+
+def test_loading_moves_no_generator(archive):
+    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    load(archive)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_before)
+
+
+def test_augmenters_come_and_go_without_torch(tmp_path):
+    code = f"""
+import sys
+import numpy as np
+from sktricks import RandomFlip, load, save
+save(RandomFlip().fit(np.zeros((2, 4, 4))), {str(tmp_path / "archive")!r})
+load({str(tmp_path / "archive")!r})
+assert not {{"torch", "skorch"}} & set(sys.modules)
+"""
+    root = Path(sktricks.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
