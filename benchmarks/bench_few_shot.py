@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 
-from sktricks import FineTuneClassifier, SlowFitWarning
+from sktricks import FineTuneClassifier, NetClassifier, SlowFitWarning
 from sktricks.transfer.backbones import Tiny32
 
 LABELS = (5, 10, 50, 100, 500)
@@ -46,23 +46,26 @@ def boosting(shape, n_rows, seed):
     return HistGradientBoostingClassifier(random_state=seed)
 
 
-class Enlarged(nn.Module):
-    """Tiny32 without what it learned; images are brought to 32 x 32, as the pretrained one does with them."""
+class Scratch(nn.Module):
+    """Tiny32 without what it learned, on images brought to 32 x 32, as the pretrained one has them."""
 
-    def __init__(self):
+    def __init__(self, n_outputs):
         super().__init__()
-        self.enlarge, self.net = nn.Upsample(size=(32, 32), mode="bilinear"), Tiny32()
+        self.enlarge, self.net, self.head = (
+            nn.Upsample(size=(32, 32), mode="bilinear"),
+            Tiny32(),
+            nn.Linear(256, n_outputs),
+        )
 
     def forward(self, x):
-        return self.net(self.enlarge(x))
+        x = self.enlarge(x if x.shape[1] == 3 else x.expand(-1, 3, -1, -1))
+        return self.head(self.net(2 * x - 1))
 
 
 def scratch(shape, n_rows, seed):
-    """30 epochs as in fine-tuning, and more where rows are few, so that it makes at least 300 updates."""
+    """30 epochs, and more where rows are few, so that it makes at least 300 updates."""
     epochs = max(30, round(300 / -(-n_rows // 64)))
-    return FineTuneClassifier(
-        Enlarged, image_shape=shape, strategy="fine-tune", batch_size=64, max_epochs=epochs, random_state=seed
-    )
+    return NetClassifier(Scratch, image_shape=shape, batch_size=64, max_epochs=epochs, random_state=seed)
 
 
 def pretrained(shape, n_rows, seed):

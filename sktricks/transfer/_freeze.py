@@ -6,6 +6,7 @@ right before each of its forward passes, and its parameters leave the optimizer.
 """
 
 from bisect import bisect_right
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -162,6 +163,19 @@ def choose_statistics(module, n_rows):
     if n_rows < ROWS_FOR_STATISTICS:
         for norm in trainable_norms(module):
             hold_in_evaluation(norm, keep_statistics)
+
+
+@contextmanager
+def batch_statistics(norms):
+    """Let BatchNorms in evaluation mode normalise by the batch inside, as they will in training; nothing is learned."""
+    kept = [(norm, norm.running_mean, norm.running_var) for norm in norms]
+    for norm in norms:
+        norm.running_mean = norm.running_var = None
+    try:
+        yield
+    finally:
+        for norm, mean, variance in kept:
+            norm.running_mean, norm.running_var = mean, variance
 
 
 def statistics_of(module):
