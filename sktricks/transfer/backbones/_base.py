@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._layers import call_order, evaluating, layers_of
+from .._layers import call_order, layers_of
 from ._stages import find_channel_axes, find_stages, main_tensor, watching
 
 QUARTERS_UP_TO = 256  # channels of a stage up to which the quarters of an image are looked at one by one

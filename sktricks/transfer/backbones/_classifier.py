@@ -3,7 +3,7 @@
 from torch import nn
 
 from .._layers import call_order, layers_of
-from ._stages import main_tensor, watching
+from ._stages import watching
 
 PARTS = ("fc", "classifier", "head", "heads", "last_linear")  # where nets keep it, by name
 

@@ -10,7 +10,7 @@ from .._layers import own_tensors
 
 MOST = 16  # stages; a net of more parts is thinned out
 FEWEST = 4
-NEARLY_ALL = 0.8  # of the layers: a part that holds so many is opened, being but a wrapper of the real parts
+NEARLY_ALL = 0.75  # of the layers: a part that holds so many is opened, being but a wrapper of the real parts
 
 
 @contextmanager
@@ -50,8 +50,8 @@ def find_stages(model, order, shapes):
     """The names of the stages of a net, in execution order.
 
     The direct parts of the net that have layers and give something for each image. In the place of a part that only
-    wraps the others, or that is never called itself, as a list of blocks is not, come its own parts. Where there are too
-    many, as blocks of one resolution may be, only some count.
+    wraps the others, or that is never called itself, as a list of blocks is not, come its own parts. Where there are
+    too many, as blocks of one resolution may be, only some count.
 
     Parameters
     ----------
@@ -98,9 +98,14 @@ def find_channel_axes(layers, shapes):
     axes = {}
     for name, shape in shapes.items():
         inside = [layer.module for layer in layers if not name or f"{layer.name}.".startswith(name + ".")]
-        widths = [module.weight.shape[0] for module in inside if getattr(module, "weight", None) is not None]
+        widths = [module.weight.shape[0] for module in inside if ends_in_channels(module)]
         axes[name] = channel_axis(shape, widths[-1] if widths else None)
     return axes
+
+
+def ends_in_channels(module):
+    """Whether a layer has as many outputs as its weight has rows; an embedding of positions has not."""
+    return isinstance(getattr(module, "weight", None), torch.Tensor) and not isinstance(module, torch.nn.Embedding)
 
 
 def channel_axis(shape, width):
