@@ -123,23 +123,26 @@ class Backbone(nn.Module):
         unknown = [stage for stage in stages if stage not in self.stages]
         if unknown or not stages:
             raise ValueError(f"a stage must be one of {self.stages}, got {unknown or stages}")
-        seen = self._outputs(x, stages)
-        return torch.cat([pool(seen[name], True, self._channel_axes[name]) for name in stages], 1)
+        pooled = self._watch(x, set(stages))
+        return torch.cat([pooled[name] for name in stages], 1)
 
     forward = features
 
-    def _outputs(self, x, names):
-        """The outputs of some modules, by their names, and nothing after them computed."""
-        seen = {}
+    def _watch(self, x, names):
+        """The pooled outputs of some stages, by their names, and nothing after them computed."""
+        pooled = {}
 
-        def keep(name, output):
-            seen.setdefault(name, main_tensor(output))
-            if len(seen) == len(set(names)):
+        def note(name, output):
+            is_last = len(pooled.keys() | {name}) == len(names)
+            # what comes after may overwrite the output in place, as a ReLU does
+            output = main_tensor(output) if is_last else main_tensor(output).clone()
+            pooled.setdefault(name, pool(output, True, self._channel_axes[name]))
+            if is_last:
                 raise _Enough
 
         hooks = [
             self.model.get_submodule(name).register_forward_hook(
-                lambda module, inputs, output, name=name: keep(name, output)
+                lambda module, inputs, output, name=name: note(name, output)
             )
             for name in names
         ]
@@ -150,7 +153,7 @@ class Backbone(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        return seen
+        return pooled
 
     def fingerprint(self) -> str:
         """A hash of structure, weights, buffers and preprocessing: equal exactly if the features are."""

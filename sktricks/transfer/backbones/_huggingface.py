@@ -12,7 +12,7 @@ from ..._optional import import_optional
 from ._assemble import Net
 from ._base import Preprocess
 from ._hubs import check_hub, hub_cache
-from ._weights import misfit
+from ._weights import asked_for, misfit
 
 EXTRA = "hf"
 SMOOTH = (1, 3)  # Pillow's numbers of Lanczos and bicubic interpolation
@@ -36,29 +36,31 @@ def load_huggingface(name, pretrained):
     """A net by its repository on the hub or its local folder; untrained, a type such as ``"vit"`` will do."""
     transformers = import_optional("transformers", EXTRA)
     with quiet(transformers):
+        config = find_config(transformers, name, pretrained)
         if pretrained:
-            config = find(name, transformers.AutoConfig.from_pretrained)
-            config = getattr(config, "vision_config", None) or config
             model = load_model(transformers, name, config)
-            settings = find(name, transformers.ImageProcessingMixin.get_image_processor_dict, PROCESSOR)[0]
         else:
-            config, settings = find_config(transformers, name), {}
             model = transformers.AutoModel.from_config(config, trust_remote_code=False)
-    if model.main_input_name != "pixel_values":
-        raise ValueError(f"backbone='hf:{name}' is no encoder of images: it takes {model.main_input_name}")
+        if model.main_input_name != "pixel_values":
+            raise ValueError(f"backbone='hf:{name}' is no encoder of images: it takes {model.main_input_name}")
+        load_settings = transformers.ImageProcessingMixin.get_image_processor_dict
+        settings = find(name, load_settings, PROCESSOR)[0] if pretrained else {}
     pooler = getattr(model, "pooler", None)
     if pooler is not None and any(isinstance(part, nn.Linear) for part in pooler.modules()):
         model.pooler = FirstToken()
-    return Net(model, preprocess_of(settings, config), f"hf:{name}", resize=pretrained)
+    return Net(model.float(), preprocess_of(settings, config), f"hf:{name}", resize=pretrained)
 
 
-def find_config(transformers, name):
-    """The configuration of an untrained net: of a type of nets, or of a repository or folder."""
-    if name in transformers.CONFIG_MAPPING and not Path(name).is_dir():
+def find_config(transformers, name, pretrained):
+    """The configuration of a repository or folder, or of an untrained net's type, for the part that sees images."""
+    if not pretrained and name in transformers.CONFIG_MAPPING and not Path(name).is_dir():
         config = transformers.AutoConfig.for_model(name)
     else:
         config = find(name, transformers.AutoConfig.from_pretrained)
-    return getattr(config, "vision_config", None) or config
+    config = getattr(config, "vision_config", None) or config
+    if getattr(config, "mask_ratio", None):
+        config.mask_ratio = 0.0  # a masked autoencoder sees the whole image
+    return config
 
 
 def load_model(transformers, name, config):
@@ -78,12 +80,12 @@ def find(name, load, file="config.json", **settings):
     try:
         return load(name, local_files_only=True, **settings)
     except pickle.UnpicklingError as error:
-        raise refused(name, error) from error
+        raise refused(name, asked_for(error)) from error
     except (OSError, ValueError) as error:
         if "trust_remote_code" in str(error):
-            raise refused(name, error) from error
+            raise refused(name, " (its configuration names Python files)") from error
         if Path(name).is_dir():
-            raise ValueError(f"{name} is not a folder of transformers with {file}: {first_line(error)}") from error
+            raise ValueError(f"{name} is not a folder of transformers with {file}: {first_sentence(error)}") from error
     check_hub(name, file, EXTRA)
     try:
         return load(name, **settings)
@@ -93,14 +95,14 @@ def find(name, load, file="config.json", **settings):
         raise ValueError(f"backbone='hf:{name}' names no folder or repository with {file}.{hint}") from error
 
 
-def refused(name, error):
+def refused(name, what):
     """The error about files that hold code."""
-    return ValueError(f"backbone='hf:{name}' is refused: loading it would run code of its own ({first_line(error)})")
+    return ValueError(f"backbone='hf:{name}' is refused: loading it would run code of its own{what}")
 
 
-def first_line(error):
+def first_sentence(error):
     """The beginning of a long message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
 
 
 @contextmanager

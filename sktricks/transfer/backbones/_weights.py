@@ -1,6 +1,7 @@
 """Files of weights: read without running anything in them, and compared with the net that they are for."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,12 +30,18 @@ def read_weights(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} is refused: it holds more than weights, and loading it could run code. Save the state_dict alone, "
-            f"best with safetensors ({str(error).splitlines()[0]})"
+            f"{path} is refused: it holds more than weights{asked_for(error)}, and loading it could run code. "
+            f"Save the state_dict alone, best with safetensors"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged or holds no weights: {str(error).splitlines()[0]}") from error
     return find_tensors(content, path)
+
+
+def asked_for(error):
+    """What a refused pickle would have imported, as far as torch says it."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f" ({found[1]})" if found else ""
 
 
 def find_tensors(content, path):
