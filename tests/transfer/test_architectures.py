@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _hubs import write_for_timm
 from sklearn.base import clone
 
 from sktricks import FineTuneClassifier, load_backbone
@@ -21,8 +22,11 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "i
 
 def saved_by_timm(name, folder, size, **settings):
     """A net of timm as it lies in a repository, for images of ``size``: the spec."""
-    model = timm.create_model(name, num_classes=3, pretrained_cfg_overlay={"input_size": (3, size, size)}, **settings)
-    timm.models.save_for_hf(model, folder, model_args=settings, safe_serialization=True)
+    model = timm.create_model(name, num_classes=3, **settings)
+    cfg = {**model.pretrained_cfg, "input_size": (3, size, size)}
+    write_for_timm(
+        folder, model, {"architecture": name, "num_classes": 3, "model_args": settings, "pretrained_cfg": cfg}
+    )
     return f"timm:{folder}"
 
 

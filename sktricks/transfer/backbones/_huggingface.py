@@ -67,7 +67,7 @@ def load_model(transformers, name, config):
     """The net with its weights, all of which the files must have but for a pooler's."""
     settings = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True}
     model, info = find(name, transformers.AutoModel.from_pretrained, "model.safetensors", **settings)
-    missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
+    missing = [key for key in info["missing_keys"] if "pooler" not in key.split(".")]
     differing = sorted({*missing, *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])})
     if differing:
         raise misfit(name, f"a {config.model_type}", differing)
@@ -79,9 +79,9 @@ def find(name, load, file="config.json", **settings):
     settings["trust_remote_code"] = False
     try:
         return load(name, local_files_only=True, **settings)
-    except pickle.UnpicklingError as error:
-        raise refused(name, asked_for(error)) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
+        if any(isinstance(cause, pickle.UnpicklingError) for cause in causes(error)):
+            raise refused(name, "".join(map(asked_for, causes(error)))) from error
         if "trust_remote_code" in str(error):
             raise refused(name, " (its configuration names Python files)") from error
         if Path(name).is_dir():
@@ -98,6 +98,13 @@ def find(name, load, file="config.json", **settings):
 def refused(name, what):
     """The error about files that hold code."""
     return ValueError(f"backbone='hf:{name}' is refused: loading it would run code of its own{what}")
+
+
+def causes(error):
+    """An error and those that it was raised from or while handling."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def first_sentence(error):

@@ -58,9 +58,7 @@ def from_repository(timm, name, pretrained):
         config = json.loads(path.read_text(encoding="utf-8"))
         architecture = config["architecture"]
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} is not the configuration of a net of timm ({type(error).__name__}: {error})"
-        ) from error
+        raise ValueError(f"{path} is no configuration of a net of timm ({type(error).__name__}: {error})") from error
     cfg = {**config.get("pretrained_cfg", config), "num_classes": config.get("num_classes", 1000)}
     cfg = {field.name: cfg[field.name] for field in fields(timm.models.PretrainedCfg) if field.name in cfg}
     settings = {**config.get("model_args", {}), "pretrained_cfg": {**cfg, "source": None}}
