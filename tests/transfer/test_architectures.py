@@ -131,3 +131,5 @@ def test_grey_images_and_those_of_another_size(spec):
     grey = IMAGES[:, :12, :10, 0]
     assert net.fit(grey, LABELS).predict(grey).shape == (12,)
     assert net.n_trainable_parameters_ == 2 * (net.backbone_.num_features + 1)
+    stages = net.backbone_.stages[1:3]
+    assert net.set_params(stages=stages, strategy="fine-tune").fit(grey, LABELS).predict(grey).shape == (12,)

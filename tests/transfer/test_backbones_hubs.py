@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import ssl
 import threading
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pytest
@@ -86,6 +88,10 @@ def test_timm_from_the_cache_of_its_hub(hub):
         ready = backbone.preprocess
         assert (ready.size, ready.channels, ready.interpolation) == ((176, 176), 3, "bicubic")
         assert ready.mean == (0.485, 0.456, 0.406) and ready.std == (0.229, 0.224, 0.225)
+    x = backbone.preprocess(torch.rand(2, 1, 16, 16))
+    with torch.no_grad():
+        expected = model.eval().forward_head(model.forward_features(x), pre_logits=True)
+        torch.testing.assert_close(backbone.features(x), expected)
     n_bytes = sum(4 * tensor.numel() for tensor in backbone.model.state_dict().values())
     assert len(pickle.dumps(backbone)) < 1.1 * n_bytes  # timm's own copy of the weights is not in it
     assert load_backbone("timm:resnet10t").fingerprint() == backbone.fingerprint()
@@ -154,6 +160,9 @@ def test_torchvision_from_the_cache_of_its_hub(checkpoints):
         assert (backbone.preprocess.size, backbone.preprocess.interpolation) == ((224, 224), "bilinear")
         torch.testing.assert_close(backbone.model.features[0].weight, model.features[0].weight)
         assert isinstance(backbone.model.classifier[1], nn.Identity)  # a convolution
+        x = backbone.preprocess(torch.rand(2, 3, 16, 16))
+        with torch.no_grad():
+            torch.testing.assert_close(backbone.features(x), model.eval().features(x).mean((2, 3)))
 
 
 def test_torchvision_weights_of_another_architecture(checkpoints):
@@ -311,6 +320,55 @@ def test_a_hub_that_is_never_heard_of(hub, monkeypatch):
 def test_a_hub_that_the_user_has_switched_off(hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in raised_by("timm:resnet18", ConnectionError)
+
+
+@pytest.mark.parametrize(
+    ("error", "answers"),
+    [
+        (HTTPError("https://host", 403, "forbidden", None, None), True),
+        (URLError(ssl.SSLCertVerificationError("unknown issuer")), True),  # the hub's own library may know it
+        (URLError(ConnectionRefusedError()), False),
+        (TimeoutError(), False),
+        (ConnectionResetError(), False),
+    ],
+)
+def test_what_counts_as_an_answer(error, answers, monkeypatch):
+    def urlopen(request, timeout):
+        assert request.get_method() == "HEAD" and 0 < timeout < 5
+        raise error
+
+    monkeypatch.setattr(_hubs, "urlopen", urlopen)
+    assert _hubs.is_answering("https://host") is answers
+
+
+def test_a_download_from_torchs_hub(checkpoints, tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    path = _hubs.fetch_url((tmp_path / "net.pth").as_uri())
+    assert path == checkpoints / "net.pth" and path.read_bytes() == b"weights"
+    (tmp_path / "net.pth").unlink()
+    assert _hubs.fetch_url((tmp_path / "net.pth").as_uri()) == path  # from the cache
+
+
+def test_a_download_from_hugging_faces_hub(hub, monkeypatch):
+    errors = huggingface_hub.errors
+    answers = {"a.bin": errors.EntryNotFoundError("404"), "b.bin": "/there/b.bin"}
+    answers["c.bin"] = errors.LocalEntryNotFoundError("it broke off")
+
+    def download(repository, name):
+        if isinstance(answers[name], Exception):
+            raise answers[name]
+        return answers[name]
+
+    monkeypatch.setattr(_hubs, "is_answering", lambda url: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert str(_hubs.fetch_hub("someone/net", ["a.bin", "b.bin"], "hf")) == "/there/b.bin"
+    with pytest.raises(ValueError, match="^the repository someone/net has no file a.bin"):
+        _hubs.fetch_hub("someone/net", ["a.bin"], "hf")
+    with pytest.raises(ConnectionError, match="^c.bin is not on this machine"):
+        _hubs.fetch_hub("someone/net", ["c.bin"], "hf")
+    answers["d.bin"] = errors.RepositoryNotFoundError.__new__(errors.RepositoryNotFoundError)  # init needs a response
+    with pytest.raises(ValueError, match="^there is no repository someone/net on https://"):
+        _hubs.fetch_hub("someone/net", ["d.bin"], "hf")
 
 
 def test_a_download_that_breaks_off(checkpoints, monkeypatch):
