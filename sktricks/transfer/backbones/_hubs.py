@@ -39,15 +39,14 @@ def fetch_hub(repository, names, extra):
         if isinstance(path, str):
             return Path(path)
     check_hub(repository, " or ".join(names), extra)
-    errors = import_optional("huggingface_hub.errors", extra)
     for name in names:
         try:
             return Path(hub.hf_hub_download(repository, name))
-        except errors.LocalEntryNotFoundError as error:
+        except hub.utils.LocalEntryNotFoundError as error:
             raise unreachable(hub.constants.ENDPOINT, name, hub_folder(repository, extra)) from error
-        except errors.EntryNotFoundError:
+        except hub.utils.EntryNotFoundError:
             continue
-        except errors.RepositoryNotFoundError as error:
+        except hub.utils.RepositoryNotFoundError as error:
             raise ValueError(f"there is no repository {repository} on {hub.constants.ENDPOINT}") from error
     raise ValueError(f"the repository {repository} has no file {' or '.join(names)}")
 
