@@ -90,10 +90,10 @@ def load_backbone(
     -----
     Images go in as they are, scaled to 0..1. Whole images are resized, without cropping, to the size at which the
     weights were trained, for at another size a net sees worse: 32 x 32 pixels become 224 x 224 for most nets of the
-    hubs, with the weights of a file too. An untrained net, or one of your own, gets them as they are; where it cannot take them, twice, four times, ...
-    as large, or at the size that it is made for. Grey images are repeated for a net of three channels; for a net of one
-    channel colours are averaged. Channels are normalised by the mean and standard deviation of the net's own
-    configuration.
+    hubs, with weights from a file too. An untrained net, or one of your own, gets them as they are; where it cannot
+    take them, twice, four times, ... as large, or at the size that it is made for. Grey images are repeated for a net
+    of three channels; for a net of one channel colours are averaged. Channels are normalised by the mean and standard
+    deviation of the net's own configuration.
 
     The hubs' own caches are used: what is there is loaded without a network.
 
