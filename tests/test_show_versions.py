@@ -33,7 +33,7 @@ def test_versions_are_those_of_the_metadata(capsys):
 
 def test_every_declared_dependency_is_reported():
     assert declared(None) <= set(_show_versions.REQUIRED)
-    assert declared("vision") | declared("plot") <= set(_show_versions.OPTIONAL)
+    assert declared("vision") | declared("hf") | declared("plot") <= set(_show_versions.OPTIONAL)
 
 
 def test_lower_bounds_are_the_versions_of_the_oldest_environment():

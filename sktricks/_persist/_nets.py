@@ -90,7 +90,8 @@ def untrained_backbone(estimator, preprocess):
     if isinstance(spec, str):
         known = REBUILT.fullmatch(spec)  # None for one that the caller gave
         spec = "tiny32" if spec == "auto" else known["net"] if known else spec
-    backbone = load_backbone(spec, image_shape=(height, width, channels))
+    own = not isinstance(spec, str)  # one's own module is not for us to make untrained
+    backbone = load_backbone(spec, image_shape=(height, width, channels), pretrained=own)
     if preprocess is not None:
         backbone.preprocess = type(backbone.preprocess)(**preprocess)
     return backbone

@@ -21,7 +21,7 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     Parameters
     ----------
     backbone : str, module class, factory or torch.nn.Module, default="tiny32"
-        As in :class:`FineTuneClassifier`.
+        As in :func:`load_backbone`.
     stages : "auto" or list of str, default="auto"
         The stages of the backbone that give features.
     image_shape : tuple, default=None

@@ -215,8 +215,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     Parameters
     ----------
     backbone : str, module class, factory or torch.nn.Module, default="auto"
-        ``"auto"`` is ``"tiny32"``, the bundled net for images of about 32 x 32 pixels. A module class or factory is
-        called without arguments, an instance is copied, never changed; the linear layer that it ends with is taken off.
+        As in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or a module of your own, whose instance is
+        copied, never changed. ``"auto"`` is ``"tiny32"``, the bundled net for images of about 32 x 32 pixels.
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
         nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a warning says so.

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -174,10 +175,44 @@ def test_a_missing_file_and_a_folder(weights, tmp_path, monkeypatch):
 # -- what is not a backbone --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tiny64", "resnet18", "auto", ""])
+@pytest.mark.parametrize("name", ["tiny64", "resnet18", "auto", "", "timm:", "nothing.here:net", "json.nothing:net"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match=rf"backbone='{name}' is unknown.*\['tiny32'\]"):
+    with pytest.raises(ValueError, match=rf"^backbone='{name}' is unknown.*\['tiny32'\], or say where it comes from"):
         load_backbone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("tiny23", "tiny32"), ("tim:resnet18", "timm:resnet18"), ("torchvison:vgg11", "torchvision:vgg11")],
+)
+def test_an_unknown_name_like_a_known_one(name, meant):
+    with pytest.raises(ValueError, match=rf"\(did you mean '{meant}'\?\)"):
+        load_backbone(name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "missing", "extra"),
+    [
+        ("timm:resnet18", "timm", "vision"),
+        ("untrained:torchvision:resnet18", "torchvision", "vision"),
+        ("hf:someone/net", "transformers", "hf"),
+    ],
+)
+def test_a_missing_extra(spec, missing, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=rf'^{missing} is needed .* pip install "sktricks\[{extra}\]"$'):
+        load_backbone(spec)
+    assert load_backbone("tiny32").num_features == 256
+
+
+def test_lists_of_hubs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="^timm is needed here"):
+        list_backbones("timm:*")
+    with pytest.raises(
+        ValueError, match=r"pattern must begin with one of \['timm:', 'torchvision:', 'hf:'\], got 'res"
+    ):
+        list_backbones("resnet*")
 
 
 @pytest.mark.parametrize("wrong", [3, None, ["tiny32"]])

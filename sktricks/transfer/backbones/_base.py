@@ -1,13 +1,15 @@
 """What every backbone has, wherever it comes from: stages, a preprocessing, features."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._layers import call_order, evaluating, layers_of, own_tensors
+from .._layers import call_order, layers_of
+from ._stages import find_channel_axes, find_stages, main_tensor, watching
 
 QUARTERS_UP_TO = 256  # channels of a stage up to which the quarters of an image are looked at one by one
 
@@ -19,17 +21,20 @@ class Preprocess:
     Parameters
     ----------
     size : tuple of int or None
-        (height, width) to resize to, bilinearly; None keeps the size.
+        (height, width) to resize the whole image to; None keeps the size.
     channels : int or None
         1 or 3: grey images become three equal channels, colour images their mean. None keeps them.
     mean, std : tuple of float or None
         Subtracted and divided by, per channel.
+    interpolation : {"bilinear", "bicubic"}, default="bilinear"
+        How to resize.
     """
 
     size: tuple | None = None
     channels: int | None = None
     mean: tuple | None = None
     std: tuple | None = None
+    interpolation: str = "bilinear"
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Resize, match the channels, normalise."""
@@ -41,11 +46,16 @@ class Preprocess:
             raise ValueError(f"the backbone needs images of {self.channels} channels, X has {x.shape[1]}")
         if self.size is not None and x.shape[2:] != self.size:
             smaller = x.shape[2] > self.size[0] or x.shape[3] > self.size[1]
-            x = F.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=smaller)
+            x = F.interpolate(x, self.size, mode=self.interpolation, align_corners=False, antialias=smaller)
+            x = x.clamp(0, 1) if self.interpolation == "bicubic" else x  # which overshoots at edges
         if self.mean is not None:
             mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
             x = (x - mean) / std
         return x
+
+
+class _Enough(Exception):
+    """Ends a forward pass when all that is wanted of it has been computed."""
 
 
 class Backbone(nn.Module):
@@ -54,7 +64,7 @@ class Backbone(nn.Module):
     Parameters
     ----------
     model : torch.nn.Module
-        Its stages are its direct parts that have parameters.
+        It returns a tensor, or a tuple, mapping or object of tensors, of which the first, or the pooled one, counts.
     preprocess : Preprocess
     example : torch.Tensor of shape (1, channels, height, width)
         A preprocessed image; a forward pass of it shows the order of the layers and the sizes of the features.
@@ -65,7 +75,8 @@ class Backbone(nn.Module):
     Attributes
     ----------
     stages : list of str
-        The names of the stages, in execution order.
+        The names of the stages, in execution order: the parts of the model that have parameters. A part that only wraps
+        the others, or that is a list of blocks, is replaced by its own parts; of more than 16 some count.
     layer_order : list of str
         The names of all modules of ``model``, in execution order.
     num_features : int
@@ -75,18 +86,20 @@ class Backbone(nn.Module):
     def __init__(self, model, preprocess, example, name, default_stages=None):
         super().__init__()
         self.model, self.preprocess, self.name, self.default_stages = model, preprocess, name, default_stages
-        self.layer_order = call_order(model, lambda: model(example))
-        direct = dict(model.named_children())
-        self.stages = [n for n in self.layer_order if n in direct and any(map(own_tensors, direct[n].modules()))]
-        with evaluating(model):
-            self.num_features = self.features(example).shape[1]
+        with watching(model) as shapes:
+            self.layer_order = call_order(model, lambda: model(example))
+        if len(shapes.get("", ())) < 2:
+            raise ValueError(f"backbone {name} must give a tensor with a row for each image, got {shapes.get('')}")
+        self.stages = find_stages(model, self.layer_order, shapes)
+        self._channel_axes = find_channel_axes(self.layers, {name: shapes[name] for name in (*self.stages, "")})
+        self.num_features = pool(torch.empty(shapes[""]), channel_axis=self._channel_axes[""]).shape[1]
 
     @property
     def layers(self):
         """The layers of the model, in execution order."""
         return layers_of(self.model, self.layer_order)
 
-    def features(self, x: torch.Tensor, stages: list[str] | None = None) -> torch.Tensor:
+    def features(self, x: torch.Tensor, stages: list[str] | None = None, *, upto: str | None = None) -> torch.Tensor:
         """One row of numbers per preprocessed image.
 
         Parameters
@@ -94,46 +107,73 @@ class Backbone(nn.Module):
         x : Tensor of shape (n, channels, height, width)
         stages : list of str, default=None
             Of each of them the mean over the image and, where it has no more than 256 channels, the means of the four
-            quarters. None: the model's own output.
+            quarters. None: the model's own output. What comes after the last of them is not computed.
+        upto : str, default=None
+            The name of one stage, short for ``stages=[upto]``.
 
         Returns
         -------
         features : Tensor of shape (n, features)
         """
+        if upto is not None and stages is not None:
+            raise ValueError(f"stages and upto exclude each other, got stages={stages!r} and upto={upto!r}")
+        stages = stages if upto is None else [upto]
         if stages is None:
-            return pool(self.model(x))
-        seen = {}
-        hooks = [
-            self.model.get_submodule(name).register_forward_hook(
-                lambda module, inputs, output, name=name: seen.__setitem__(name, output)
-            )
-            for name in stages
-        ]
-        try:
-            self.model(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return torch.cat([pool(seen[name], quarters=True) for name in stages], 1)
+            return pool(main_tensor(self.model(x)), channel_axis=self._channel_axes[""])
+        unknown = [stage for stage in stages if stage not in self.stages]
+        if unknown or not stages:
+            raise ValueError(f"a stage must be one of {self.stages}, got {unknown or stages}")
+        pooled = self._watch(x, set(stages))
+        return torch.cat([pooled[name] for name in stages], 1)
 
     forward = features
 
+    def _watch(self, x, names):
+        """The pooled outputs of some stages, by their names, and nothing after them computed."""
+        pooled = {}
+
+        def note(name, output):
+            is_last = len(pooled.keys() | {name}) == len(names)
+            # what comes after may overwrite the output in place, as a ReLU does
+            output = main_tensor(output) if is_last else main_tensor(output).clone()
+            pooled.setdefault(name, pool(output, True, self._channel_axes[name]))
+            if is_last:
+                raise _Enough
+
+        hooks = [
+            self.model.get_submodule(name).register_forward_hook(
+                lambda module, inputs, output, name=name: note(name, output)
+            )
+            for name in names
+        ]
+        try:
+            self.model(x)
+        except _Enough:
+            pass
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return pooled
+
     def fingerprint(self) -> str:
-        """A hash of weights, buffers and preprocessing: equal exactly if the features are."""
-        digest = hashlib.blake2b(repr(self.preprocess).encode(), digest_size=16)
-        for name, tensor in self.model.state_dict().items():
+        """A hash of structure, weights, buffers and preprocessing: equal exactly if the features are."""
+        structure = re.sub(r" at 0x[0-9a-f]+", "", repr(self.model))  # such as kernel sizes, which no weight tells
+        digest = hashlib.blake2b(f"{self.preprocess} {structure}".encode(), digest_size=16)
+        for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
 
-def pool(x, quarters=False):
-    """The mean over the positions of (n, channels, height, width) or (n, tokens, channels), and of the quarters."""
-    if x.ndim == 3:
-        return x.mean(1)
+def pool(x, quarters=False, channel_axis=None):
+    """The mean over all positions, and over those of the quarters, as (n, channels) or (n, 5 * channels).
+
+    ``channel_axis`` is that of the channels; by default the second, and of tokens, (n, tokens, channels), the third.
+    """
     if x.ndim == 2:
         return x
-    whole = x.mean((2, 3))
-    if not quarters or x.shape[1] > QUARTERS_UP_TO or min(x.shape[2:]) < 2:
+    x = x.movedim((2 if x.ndim == 3 else 1) if channel_axis is None else channel_axis, 1)
+    whole = x.mean(tuple(range(2, x.ndim)))
+    if not quarters or x.ndim != 4 or x.shape[1] > QUARTERS_UP_TO or min(x.shape[2:]) < 2:
         return whole
     return torch.cat([whole, F.adaptive_avg_pool2d(x, 2).flatten(1)], 1)

@@ -4,11 +4,11 @@ import hashlib
 import os
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from ._base import Backbone, Preprocess
+from ._assemble import Net
+from ._base import Preprocess
 from ._tiny32 import Tiny32
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny32.safetensors"
@@ -16,14 +16,14 @@ SHA256 = "7959d5381a4872d2c57d17303de20dd8027511d2821c744c5c836dccbb996b3a"
 VARIABLE = "SKTRICKS_TINY32"
 
 
-def load_tiny32():
+def load_tiny32(pretrained=True):
     """tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
-    path = Path(os.environ.get(VARIABLE) or WEIGHTS)
-    with torch.random.fork_rng(devices=[]):  # drawing weights that the file replaces must not move the global generator
-        model = Tiny32()
-    model.load_state_dict(read_weights(path, model), strict=False)
+    model = Tiny32()
+    if pretrained:
+        path = Path(os.environ.get(VARIABLE) or WEIGHTS)
+        model.load_state_dict(read_weights(path, model), strict=False)
     preprocess = Preprocess(size=(32, 32), channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
-    return Backbone(model.eval(), preprocess, torch.zeros(1, 3, 32, 32), "tiny32", ["stage2", "stage3"])
+    return Net(model, preprocess, "tiny32", resize=pretrained, default_stages=["stage2", "stage3"])
 
 
 def read_weights(path, model):

@@ -1,17 +1,34 @@
 """From what a user writes to a backbone."""
 
+from difflib import get_close_matches
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._base import Backbone
 
+BUNDLED = ["tiny32"]
+UNTRAINED = "untrained:"
+HUBS = {  # the word before the colon: the file, what loads from it and what lists it
+    "timm": ("_timm", "load_timm", "list_timm"),
+    "torchvision": ("_torchvision", "load_torchvision", "list_torchvision"),
+    "hf": ("_huggingface", "load_huggingface", "list_huggingface"),
+}
 
-def list_backbones() -> list[str]:
+
+def list_backbones(pattern: str | None = None) -> list[str]:
     """The backbones that can be loaded by name.
+
+    Parameters
+    ----------
+    pattern : str, default=None
+        Those of a hub, such as ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"``, which gives the repositories in
+        the cache on this machine. None: those that come with the package, for which nothing else need be installed.
 
     Returns
     -------
     names : list of str
+        Each as :func:`load_backbone` takes it.
 
     Examples
     --------
@@ -19,19 +36,40 @@ def list_backbones() -> list[str]:
     >>> list_backbones()
     ['tiny32']
     """
-    return ["tiny32"]
+    if pattern is None:
+        return list(BUNDLED)
+    hub, colon, names = pattern.partition(":")
+    if hub not in HUBS or not colon:
+        raise ValueError(f"pattern must begin with one of {[f'{name}:' for name in HUBS]}, got {pattern!r}")
+    return [f"{hub}:{name}" for name in of_hub(hub, 2)(names)]
 
 
-def load_backbone(spec="tiny32", *, image_shape: tuple[int, int, int] = (32, 32, 3)) -> "Backbone":
+def load_backbone(
+    spec="tiny32", *, image_shape: tuple[int, int, int] = (32, 32, 3), pretrained: bool = True
+) -> "Backbone":
     """Load a net without its classifier.
 
     Parameters
     ----------
     spec : str, module class, factory or torch.nn.Module, default="tiny32"
-        A name that :func:`list_backbones` gives, a class or factory that makes a module without arguments, or an
-        instance, which is copied.
+        One of
+
+        - ``"tiny32"``, the net that comes with the package;
+        - ``"timm:resnet18"``, ``"timm:resnet18.a1_in1k"``: a net of timm, with the weights named behind the dot or the
+          default ones; ``"timm:user/repository"`` and ``"timm:./folder"``: one saved in timm's format;
+        - ``"torchvision:resnet18"``, ``"torchvision:resnet50.IMAGENET1K_V1"``: a net of torchvision for classification;
+        - ``"hf:user/repository"``, ``"hf:./folder"``: an image encoder of transformers;
+        - ``"file:weights.safetensors::timm:resnet18"``: the weights in a file, safetensors or a checkpoint of torch,
+          in the net that any other spec names. The file's classifier does not count;
+        - ``"package.module:factory"``: a class or factory that makes a module without arguments;
+        - such a class or factory itself, or an instance, which is copied.
+
+        ``"untrained:"`` before a name does what ``pretrained=False`` does.
     image_shape : tuple, default=(32, 32, 3)
-        (height, width, channels) of the images, for a module of your own.
+        (height, width, channels) of the images.
+    pretrained : bool, default=True
+        If False, the same net with the initial weights that its library gives it. For those types of nets that
+        transformers knows their name is enough: ``"untrained:hf:vit"``.
 
     Returns
     -------
@@ -41,7 +79,23 @@ def load_backbone(spec="tiny32", *, image_shape: tuple[int, int, int] = (32, 32,
     Raises
     ------
     ValueError
-        If the name is unknown or the file of weights is damaged.
+        If the spec names nothing, if the file of weights is damaged, does not fit the net or would run code when
+        loaded, or if the net cannot take the images.
+    ImportError
+        If timm, torchvision or transformers is needed and is missing or broken.
+    ConnectionError
+        If the weights are not in the hub's cache on this machine and cannot be downloaded.
+
+    Notes
+    -----
+    Images go in as they are, scaled to 0..1. Whole images are resized, without cropping, to the size at which the
+    weights were trained, for at another size a net sees worse: 32 x 32 pixels become 224 x 224 for most nets of the
+    hubs, with weights from a file too. An untrained net, or one of your own, gets them as they are; where it cannot
+    take them, twice, four times, ... as large, or at the size that it is made for. Grey images are repeated for a net
+    of three channels; for a net of one channel colours are averaged. Channels are normalised by the mean and standard
+    deviation of the net's own configuration.
+
+    The hubs' own caches are used: what is there is loaded without a network.
 
     Examples
     --------
@@ -54,14 +108,79 @@ def load_backbone(spec="tiny32", *, image_shape: tuple[int, int, int] = (32, 32,
     >>> backbone.features(backbone.preprocess(images)).shape
     torch.Size([5, 256])
     """
-    if spec == "tiny32":
-        from ._bundled import load_tiny32
+    from ._assemble import assemble
 
-        return load_tiny32()
-    if isinstance(spec, str):
-        raise ValueError(f"backbone={spec!r} is unknown; by name there are {list_backbones()}, or pass a torch module")
-    if not callable(spec):
+    return assemble(make_net(spec, image_shape, pretrained), image_shape)
+
+
+def make_net(spec, image_shape, pretrained=True):
+    """The net that a spec stands for, with its classifier."""
+    from ._own import module_exists
+
+    if not isinstance(spec, str):
+        return make_own(spec, pretrained)
+    if spec.startswith(UNTRAINED):
+        return make_net(spec.removeprefix(UNTRAINED), image_shape, False)
+    source, colon, name = spec.partition(":")
+    if is_ready(spec):
+        return make_ready(source, name, pretrained)
+    if source == "file":
+        return make_filed(name, image_shape, pretrained)
+    if name and module_exists(source):
+        return make_own(spec, pretrained)
+    close = get_close_matches(source, [*BUNDLED, *HUBS, "file"], n=1)
+    hint = f" (did you mean {close[0] + colon + name!r}?)" if close else ""
+    raise ValueError(
+        f"backbone={spec!r} is unknown{hint}; by name there are {BUNDLED}, or say where it comes from, as in "
+        f"'timm:{name or spec}' or 'package.module:factory', or pass a torch module"
+    )
+
+
+def is_ready(spec):
+    """Whether a spec names a net of the package or of a hub."""
+    source, _, name = spec.partition(":")
+    return spec in BUNDLED or (source in HUBS and name != "")
+
+
+def make_ready(source, name, pretrained):
+    """A net of the package or of a hub."""
+    from ._bundled import load_tiny32
+
+    with keeping_the_generator(pretrained):
+        return load_tiny32(pretrained) if source in BUNDLED else of_hub(source, 1)(name, pretrained)
+
+
+def make_filed(text, image_shape, pretrained):
+    """A net with the weights in a file."""
+    from ._files import load_weights, split_file
+
+    path, spec = split_file(text)
+    with keeping_the_generator(pretrained):
+        net = make_net(spec, image_shape, not is_ready(spec))
+    if pretrained:
+        load_weights(net, path, image_shape)
+        net.resize = is_ready(spec)
+    return net
+
+
+def keeping_the_generator(pretrained):
+    """Inside, drawing initial weights that others will replace does not move torch's global generator."""
+    import torch
+
+    return torch.random.fork_rng(devices=[], enabled=pretrained)
+
+
+def make_own(spec, pretrained):
+    """A net of the user's own, passed or named."""
+    from ._own import load_named, load_own
+
+    if not isinstance(spec, str) and not callable(spec):
         raise TypeError(f"backbone must be a name, a module class, a factory or an instance, got {spec!r}")
-    from ._own import load_own
+    if not pretrained:
+        raise ValueError(f"pretrained=False is for nets by name; {spec!r} has the weights that you give it")
+    return load_named(spec) if isinstance(spec, str) else load_own(spec)
 
-    return load_own(spec, image_shape)
+
+def of_hub(hub, which):
+    """The function that loads (1) or lists (2) the nets of a hub."""
+    return getattr(import_module(f".{HUBS[hub][0]}", __package__), HUBS[hub][which])

@@ -1,53 +1,57 @@
-"""Backbones of the user's own: a module class, a factory or an instance."""
+"""Backbones of the user's own: a module class, a factory or an instance, passed or named."""
 
+import importlib
+import inspect
 from copy import deepcopy
+from difflib import get_close_matches
+from importlib.util import find_spec
 
-import torch
 from torch import nn
 
-from .._layers import call_order, evaluating, layers_of
-from ._base import Backbone, Preprocess
+from ._assemble import Net
+from ._base import Preprocess
 
 
-def load_own(spec, image_shape):
-    """A backbone from a module class or factory (called without arguments) or from an instance (copied).
+def load_own(spec):
+    """A net from a module class or factory (called without arguments) or from an instance (copied).
 
-    A linear layer that ends the net is its classifier and is taken off. Images come as they are, scaled to 0..1; grey
-    images for a net of three input channels are repeated, and the reverse.
+    Images come as they are, scaled to 0..1; grey images for a net of three input channels are repeated, and the
+    reverse. A net of timm brings its own mean and standard deviation.
     """
     model = deepcopy(spec) if isinstance(spec, nn.Module) else spec()
     if not isinstance(model, nn.Module):
         raise TypeError(f"backbone must give a torch module, {spec!r} gave {type(model).__name__}")
-    preprocess = Preprocess(channels=input_channels(model, image_shape))
-    example = preprocess(torch.zeros(1, image_shape[2], *image_shape[:2]))
     name = type(model).__name__
-    return Backbone(without_classifier(model, example), preprocess, example, name)
+    if isinstance(getattr(model, "pretrained_cfg", None), dict):
+        from ._timm import preprocess_of
+
+        return Net(model, preprocess_of(model.pretrained_cfg), name, resize=False)
+    return Net(model, Preprocess(native_size(model)), name, resize=False)
 
 
-def input_channels(model, image_shape):
-    """The channels of the images if the model takes them, else 3 or 1, tried in this order."""
-    height, width, given = image_shape
-    errors = []
-    for channels in dict.fromkeys((given, 3, 1)):
-        try:
-            with evaluating(model):
-                model(torch.zeros(1, channels, height, width))
-            return channels
-        except RuntimeError as error:
-            errors.append(error)
-    raise ValueError(f"backbone cannot take images of shape {image_shape}: {errors[0]}") from errors[0]
+def native_size(model):
+    """The (height, width) that a net of transformers or a transformer of torchvision is made for; None if unknown."""
+    size = getattr(getattr(model, "config", model), "image_size", None)
+    if isinstance(size, int):
+        return size, size
+    return tuple(size) if isinstance(size, list | tuple) and len(size) == 2 else None
 
 
-def without_classifier(model, example):
-    """The model with the linear layer that it ends with replaced by the identity."""
-    layers = layers_of(model, call_order(model, lambda: model(example)))
-    last = layers[-1] if layers else None
-    if last is None or not isinstance(last.module, nn.Linear) or not last.name:
-        return model
-    with evaluating(model):
-        n_outputs = model(example).shape[-1]
-    if n_outputs != last.module.out_features:
-        return model  # a linear layer inside, such as a gate's, not the one that the output comes from
-    parent, _, child = last.name.rpartition(".")
-    setattr(model.get_submodule(parent), child, nn.Identity())
-    return model
+def module_exists(name):
+    """Whether there is a module of this name; it is not imported, but the packages around it are."""
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # a package around it is missing, or it is no name of a module
+        return False
+
+
+def load_named(spec):
+    """A net from ``"package.module:factory"``."""
+    module_name, _, name = spec.partition(":")
+    module = importlib.import_module(module_name)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        close = get_close_matches(name, [found for found, _ in inspect.getmembers(module, callable)])
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"backbone={spec!r}: {module_name} has no class or factory {name!r}{hint}")
+    return load_own(factory)

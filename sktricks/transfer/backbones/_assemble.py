@@ -1,0 +1,79 @@
+"""From a net, wherever it comes from, to a backbone."""
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from .._layers import evaluating
+from ._base import Backbone, Preprocess
+from ._classifier import remove_classifier
+
+
+@dataclass
+class Net:
+    """What a source gives: a net with its classifier still on.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    preprocess : Preprocess
+        With the size and the channels of the images that the net is made for, each None if it is not known.
+    name : str
+    resize : bool, default=True
+        Whether images are resized to that size whatever theirs is, as for weights that were trained at it. If not, they
+        are resized only where the net cannot take them.
+    default_stages : list of str or None
+    """
+
+    model: nn.Module
+    preprocess: Preprocess
+    name: str
+    resize: bool = True
+    default_stages: list | None = None
+
+
+def assemble(net, image_shape):
+    """The backbone for images of ``image_shape``, (height, width, channels): the classifier off, in evaluation mode."""
+    net = fit_images(net, image_shape)
+    example = make_example(net.preprocess, image_shape)
+    model = remove_classifier(net.model, example).eval()
+    return Backbone(model, net.preprocess, example, net.name, net.default_stages)
+
+
+def make_example(preprocess, image_shape):
+    """One black image, preprocessed."""
+    height, width, channels = image_shape
+    return preprocess(torch.zeros(1, channels, height, width))
+
+
+def fit_images(net, image_shape):
+    """The net with a preprocessing that makes what it can take of images of this shape."""
+    if net.resize and net.preprocess.size is not None and net.preprocess.channels is not None:
+        return net
+    errors = []
+    for size in sizes_to_try(net, image_shape):
+        for channels in dict.fromkeys((image_shape[2], 3, 1)) if net.preprocess.channels is None else [None]:
+            preprocess = replace(net.preprocess, size=size, channels=channels or net.preprocess.channels)
+            model = deepcopy(net.model)  # a Swin transformer adapts its windows to the first image, and keeps them
+            try:
+                with evaluating(model):
+                    model(make_example(preprocess, image_shape))
+                return replace(net, model=model, preprocess=preprocess)
+            except (RuntimeError, AssertionError, ValueError) as error:
+                errors.append(error)
+    raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {errors[0]}") from errors[0]
+
+
+def sizes_to_try(net, image_shape):
+    """The size that the net is made for, if images must have it; else theirs, twice, four times, ..., and then that."""
+    native = net.preprocess.size
+    if net.resize or native is None:
+        return [native]
+    height, width = image_shape[:2]
+    sizes = [None]
+    while 2 * height < native[0] and 2 * width < native[1]:
+        height, width = 2 * height, 2 * width
+        sizes.append((height, width))
+    return [*sizes, native]

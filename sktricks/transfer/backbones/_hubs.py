@@ -1,0 +1,101 @@
+"""Files of model hubs: from the hub's cache on this machine, else downloaded, else an error that says where to look."""
+
+import os
+import ssl
+from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+import torch
+
+from ..._optional import import_optional
+
+PATIENCE = 4.0  # seconds to wait for a hub
+
+
+def fetch_url(url):
+    """The path of a file of torch's hub, downloaded if need be."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / os.path.basename(urlparse(url).path)
+    if path.exists():
+        return path
+    check_reachable(url, path.name, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = torch.hub.HASH_REGEX.search(path.name)
+    try:
+        torch.hub.download_url_to_file(url, str(path), part[1] if part else None, progress=False)
+    except OSError as error:
+        raise unreachable(url, path.name, folder) from error
+    return path
+
+
+def fetch_hub(repository, names, extra):
+    """The path of the first of some files that a repository of Hugging Face's hub has, downloaded if need be."""
+    hub = import_optional("huggingface_hub", extra)
+    for name in names:
+        path = hub.try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return Path(path)
+    check_hub(repository, " or ".join(names), extra)
+    for name in names:
+        try:
+            return Path(hub.hf_hub_download(repository, name))
+        except hub.utils.LocalEntryNotFoundError as error:
+            raise unreachable(hub.constants.ENDPOINT, name, hub_folder(repository, extra)) from error
+        except hub.utils.EntryNotFoundError:
+            continue
+        except hub.utils.RepositoryNotFoundError as error:
+            raise ValueError(f"there is no repository {repository} on {hub.constants.ENDPOINT}") from error
+    raise ValueError(f"the repository {repository} has no file {' or '.join(names)}")
+
+
+def check_hub(repository, files, extra):
+    """An error if Hugging Face's hub cannot be asked for these files."""
+    constants = import_optional("huggingface_hub", extra).constants
+    folder = hub_folder(repository, extra)
+    if constants.HF_HUB_OFFLINE:
+        raise unreachable(constants.ENDPOINT, files, folder, "HF_HUB_OFFLINE is set")
+    check_reachable(constants.ENDPOINT, f"{files} of {repository}", folder)
+
+
+def hub_folder(repository, extra):
+    """Where the files of a repository of Hugging Face's hub are kept."""
+    return hub_cache(extra) / f"models--{repository.replace('/', '--')}"
+
+
+def hub_cache(extra):
+    """Where Hugging Face's hub keeps what it downloads."""
+    return Path(import_optional("huggingface_hub", extra).constants.HF_HUB_CACHE)
+
+
+def check_reachable(url, files, folder):
+    """An error, within seconds, if a host cannot be reached."""
+    answers = []
+    asking = Thread(target=lambda: answers.append(is_answering(url)), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)  # looking up a name has no time limit of its own
+    if answers != [True]:
+        raise unreachable(url, files, folder)
+
+
+def is_answering(url):
+    """Whether anything comes back from a host; a refusal is an answer too."""
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=PATIENCE - 1).close()
+    except HTTPError:
+        return True
+    except URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # the library that downloads may trust other certificates
+    except OSError:
+        return False
+    return True
+
+
+def unreachable(url, files, folder, why="it does not answer"):
+    """The error about a file that is not on this machine and cannot be downloaded."""
+    return ConnectionError(
+        f"{files} is not on this machine and cannot be downloaded from {urlparse(url).hostname}: {why}. "
+        f"It would be found in {folder}"
+    )

@@ -1,0 +1,23 @@
+"""Nets as model hubs lay them out on disk."""
+
+import json
+
+COMMIT = "a" * 40
+
+
+def hub_repository(cache, name):
+    """A new repository in a cache of Hugging Face's hub: the folder of its files."""
+    folder = cache / f"models--{name.replace('/', '--')}"
+    files = folder / "snapshots" / COMMIT
+    files.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT)
+    return files
+
+
+def write_for_timm(folder, model, config):
+    """What timm saves of a net."""
+    from safetensors.torch import save_file
+
+    save_file(model.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

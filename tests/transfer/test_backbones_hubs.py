@@ -1,0 +1,428 @@
+"""timm, torchvision and transformers: files in the format of each hub, no network, and all that can be wrong."""
+
+import json
+import pickle
+import ssl
+import threading
+from urllib.error import HTTPError, URLError
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from _hubs import hub_repository, write_for_timm
+from torch import nn
+
+from sktricks import FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
+from sktricks.transfer.backbones import Backbone, _hubs
+from sktricks.transfer.backbones._base import Preprocess
+from sktricks.transfer.backbones._classifier import find_classifiers, remove_classifier
+from sktricks.transfer.backbones._huggingface import preprocess_of
+from sktricks.transfer.backbones._torchvision import build
+
+timm = pytest.importorskip("timm", exc_type=ImportError)
+torchvision = pytest.importorskip("torchvision", exc_type=ImportError)
+transformers = pytest.importorskip("transformers", exc_type=ImportError)
+huggingface_hub = pytest.importorskip("huggingface_hub")
+
+pytestmark = pytest.mark.usefixtures("no_network")
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
+VIT = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
+VIT |= {"image_size": 32, "patch_size": 8}
+
+
+class RunsCode:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code ran')",)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of Hugging Face's hub."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def checkpoints(tmp_path, monkeypatch):
+    """An empty folder of checkpoints of torch's hub."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture
+def vit_folder(tmp_path):
+    """A classifier of transformers, saved, with its processor."""
+    folder = tmp_path / "vit"
+    transformers.ViTForImageClassification(transformers.ViTConfig(**VIT)).save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    transformers.ViTImageProcessor(size=size, image_mean=[0.1, 0.2, 0.3], resample=3).save_pretrained(folder)
+    return folder
+
+
+def edit(path, **changes):
+    """Change a file of JSON."""
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+
+def raised_by(spec, kind=ValueError):
+    with pytest.raises(kind) as caught:
+        load_backbone(spec)
+    return str(caught.value)
+
+
+# -- timm --------------------------------------------------------------------------------------------------------------
+
+
+def test_timm_from_the_cache_of_its_hub(hub):
+    model = timm.create_model("resnet10t")
+    safetensors.torch.save_file(model.state_dict(), hub_repository(hub, "timm/resnet10t.c3_in1k") / "model.safetensors")
+    for name in ("resnet10t", "resnet10t.c3_in1k"):
+        backbone = load_backbone(f"timm:{name}", image_shape=(16, 16, 1))
+        assert backbone.stages == ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
+        assert backbone.num_features == 512 and backbone.name == f"timm:{name}"
+        torch.testing.assert_close(backbone.model.layer4[0].conv1.weight, model.layer4[0].conv1.weight)
+        ready = backbone.preprocess
+        assert (ready.size, ready.channels, ready.interpolation) == ((176, 176), 3, "bicubic")
+        assert ready.mean == (0.485, 0.456, 0.406) and ready.std == (0.229, 0.224, 0.225)
+    x = backbone.preprocess(torch.rand(2, 1, 16, 16))
+    with torch.no_grad():
+        expected = model.eval().forward_head(model.forward_features(x), pre_logits=True)
+        torch.testing.assert_close(backbone.features(x), expected)
+    n_bytes = sum(4 * tensor.numel() for tensor in backbone.model.state_dict().values())
+    assert len(pickle.dumps(backbone)) < 1.1 * n_bytes  # timm's own copy of the weights is not in it
+    assert load_backbone("timm:resnet10t").fingerprint() == backbone.fingerprint()
+
+
+def test_timm_from_a_repository_of_a_user(hub):
+    model = timm.create_model("convnext_atto", num_classes=7, depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    config = {"architecture": "convnext_atto", "num_classes": 7, "model_args": {}, "pretrained_cfg": {}}
+    config["model_args"] = {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}
+    config["pretrained_cfg"] = {"input_size": [3, 48, 48], "mean": [0.1, 0.2, 0.3], "something_new": 1}
+    write_for_timm(hub_repository(hub, "someone/birds"), model, config)
+    backbone = load_backbone("timm:someone/birds")
+    assert backbone.num_features == 8 and backbone.preprocess.size == (48, 48)
+    assert backbone.preprocess.mean == (0.1, 0.2, 0.3)
+    torch.testing.assert_close(backbone.model.head.norm.weight, model.head.norm.weight)
+    torch.testing.assert_close(backbone.model.stem[0].weight, model.stem[0].weight)
+    assert list_backbones("hf:*") == ["hf:someone/birds"]
+
+
+def test_timm_weights_of_another_architecture(hub):
+    path = hub_repository(hub, "timm/resnet10t.c3_in1k") / "model.safetensors"
+    safetensors.torch.save_file({"conv1.0.weight": torch.zeros(24, 3, 3, 3), "other": torch.zeros(1)}, path)
+    message = raised_by("timm:resnet10t")
+    assert f"the weights in {path} do not fit timm:resnet10t: " in message
+    assert " keys differ (bn1.bias, bn1.running_mean, bn1.running_var, ...)" in message
+
+
+def test_timm_names():
+    assert "close are ['timm:resnet18'" in raised_by("timm:resnet19")
+    assert "'resnet18.a1_in1k'" in raised_by("timm:resnet18.a1")
+    assert {"timm:resnet18", "timm:resnet18d"} <= set(list_backbones("timm:resnet18*"))
+
+
+def test_timm_folders_that_are_none(tmp_path):
+    assert "is no configuration of a net of timm (FileNotFoundError" in raised_by(f"timm:{tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    assert "is no configuration of a net of timm (KeyError: 'architecture')" in raised_by(f"timm:{tmp_path}")
+    (tmp_path / "config.json").write_text('{"architecture": "resnet10t"}')
+    assert "neither model.safetensors nor pytorch_model.bin" in raised_by(f"timm:{tmp_path}")
+
+
+def test_a_net_of_timm_passed_as_it_is():
+    model = timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    backbone = load_backbone(model, image_shape=(64, 64, 1))
+    assert backbone.num_features == 8 and backbone.preprocess.size is None and backbone.preprocess.channels == 3
+    assert backbone.preprocess.mean == model.pretrained_cfg["mean"]
+    assert isinstance(model.head.fc, nn.Linear)
+
+
+# -- torchvision -------------------------------------------------------------------------------------------------------
+
+
+def save_squeezenet(checkpoints, content):
+    url = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url
+    path = checkpoints / url.rpartition("/")[2]
+    torch.save(content, path)
+    return path
+
+
+def test_torchvision_from_the_cache_of_its_hub(checkpoints):
+    model = torchvision.models.squeezenet1_1()
+    save_squeezenet(checkpoints, model.state_dict())
+    for name in ("squeezenet1_1", "squeezenet1_1.IMAGENET1K_V1"):
+        backbone = load_backbone(f"torchvision:{name}", image_shape=(16, 16, 3))
+        assert backbone.num_features == 512 and backbone.stages[-1] == "features.12"
+        assert (backbone.preprocess.size, backbone.preprocess.interpolation) == ((224, 224), "bilinear")
+        torch.testing.assert_close(backbone.model.features[0].weight, model.features[0].weight)
+        assert isinstance(backbone.model.classifier[1], nn.Identity)  # a convolution
+        x = backbone.preprocess(torch.rand(2, 3, 16, 16))
+        with torch.no_grad():
+            torch.testing.assert_close(backbone.features(x), model.eval().features(x).mean((2, 3)))
+
+
+def test_torchvision_weights_of_another_architecture(checkpoints):
+    path = save_squeezenet(checkpoints, torchvision.models.squeezenet1_0().state_dict())
+    message = raised_by("torchvision:squeezenet1_1")
+    assert f"the weights in {path} do not fit torchvision:squeezenet1_1: 34 keys differ (features.0.bias, " in message
+
+
+def test_torchvision_file_that_would_run_code(checkpoints):
+    path = save_squeezenet(checkpoints, {"features.0.weight": RunsCode()})
+    message = raised_by("torchvision:squeezenet1_1")
+    assert f"{path} is refused: it holds more than weights" in message and "exec" in message
+
+
+def test_torchvision_names():
+    assert "close are ['torchvision:resnet18'" in raised_by("torchvision:resnet17")
+    assert "['DEFAULT', 'IMAGENET1K_V1', 'IMAGENET1K_V2']" in raised_by("torchvision:resnet50.V3")
+    assert list_backbones("torchvision:resnet1*") == [f"torchvision:resnet{n}" for n in (101, 152, 18)]
+
+
+# -- transformers ------------------------------------------------------------------------------------------------------
+
+
+def test_transformers_from_a_folder(vit_folder):
+    backbone = load_backbone(f"hf:{vit_folder}", image_shape=(16, 16, 1))
+    assert backbone.num_features == 16 and len(backbone.stages) == 6 and backbone.stages[0] == "embeddings"
+    ready = backbone.preprocess
+    assert ready.size == (32, 32) and ready.channels == 3 and ready.interpolation == "bicubic"
+    np.testing.assert_allclose(ready.mean, (0.1, 0.2, 0.3))
+    x = ready(torch.rand(2, 1, 16, 16))
+    with torch.no_grad():
+        tokens = backbone.model(x).last_hidden_state
+        torch.testing.assert_close(backbone.features(x), tokens[:, 0])  # no pooler that the file has no weights for
+        torch.testing.assert_close(backbone.features(x, upto=backbone.stages[-1]), tokens.mean(1))
+    saved = safetensors.torch.load_file(vit_folder / "model.safetensors")
+    assert torch.equal(backbone.model.embeddings.cls_token, saved["vit.embeddings.cls_token"])
+
+
+def test_transformers_from_the_cache_of_its_hub(hub, vit_folder):
+    files = hub_repository(hub, "someone/vit")
+    for path in vit_folder.iterdir():
+        path.rename(files / path.name)
+    net = FineTuneClassifier("hf:someone/vit", strategy="linear-probe", max_epochs=1, random_state=0)
+    assert net.fit(IMAGES, [0, 1] * 3).backbone_.name == "hf:someone/vit"
+    assert PretrainedFeatures("hf:someone/vit").fit_transform(IMAGES).shape == (6, 16)
+    assert "someone/vitt is not on this machine" in raised_by("hf:someone/vitt", ConnectionError)
+
+
+def test_transformers_half_precision_becomes_single(vit_folder):
+    transformers.ViTModel(transformers.ViTConfig(**VIT)).half().save_pretrained(vit_folder)
+    backbone = load_backbone(f"hf:{vit_folder}")
+    assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
+
+
+def test_transformers_takes_the_part_that_sees_images(tmp_path):
+    config = transformers.CLIPConfig(
+        vision_config=VIT, text_config={name: VIT[name] for name in VIT if name not in ("image_size", "patch_size")}
+    )
+    transformers.CLIPModel(config).save_pretrained(tmp_path)
+    size = {"height": 32, "width": 32}
+    transformers.CLIPImageProcessor(size={"shortest_edge": 40}, crop_size=size).save_pretrained(tmp_path)
+    backbone = load_backbone(f"hf:{tmp_path}")
+    assert backbone.num_features == 16 and backbone.preprocess.size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "x", "expected"),
+    [
+        ({"image_mean": [0.5], "image_std": [0.25]}, 1.0, 2.0),
+        ({"image_mean": [0.5], "image_std": [0.25], "do_normalize": False}, 0.75, 0.75),
+        ({"image_mean": [127.5], "image_std": [127.5], "do_rescale": False}, 0.0, -1.0),
+        ({"image_mean": [1.0], "image_std": [1.0], "rescale_factor": 1 / 127.5}, 1.0, 1.0),
+    ],
+)
+def test_transformers_ways_to_normalise(settings, x, expected):
+    config = transformers.ViTConfig(num_channels=1, image_size=4)
+    ready = preprocess_of(settings, config)(torch.full((1, 1, 4, 4), x))
+    torch.testing.assert_close(ready, torch.full((1, 1, 4, 4), expected))
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({}, (32, 32)),
+        ({"size": 48}, (48, 48)),
+        ({"size": {"height": 24, "width": 40}}, (24, 40)),
+        ({"size": {"shortest_edge": 40}, "do_center_crop": True, "crop_size": {"height": 36, "width": 36}}, (36, 36)),
+        ({"size": {"shortest_edge": 40}, "do_center_crop": False, "crop_size": {"height": 36, "width": 36}}, (40, 40)),
+    ],
+)
+def test_transformers_ways_to_say_a_size(settings, size):
+    assert preprocess_of(settings, transformers.ViTConfig(**VIT)).size == size
+
+
+def test_transformers_weights_of_another_architecture(vit_folder):
+    edit(vit_folder / "config.json", num_hidden_layers=6)
+    message = raised_by(f"hf:{vit_folder}")
+    assert "do not fit a vit: 32 keys differ (" in message
+    edit(vit_folder / "config.json", hidden_size=8)
+    assert "do not fit a vit: " in raised_by(f"hf:{vit_folder}")
+
+
+def test_transformers_files_that_would_run_code(vit_folder):
+    (vit_folder / "model.safetensors").unlink()
+    torch.save({"a": RunsCode()}, vit_folder / "pytorch_model.bin")
+    assert "is refused: loading it would run code of its own (" in raised_by(f"hf:{vit_folder}")
+    edit(vit_folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModel": "own.Model"})
+    (vit_folder / "own.py").write_text("raise SystemExit('code ran')")
+    assert "its configuration names Python files" in raised_by(f"hf:{vit_folder}")
+
+
+def test_transformers_folders_that_are_none(vit_folder, tmp_path):
+    (vit_folder / "preprocessor_config.json").unlink()
+    assert "with preprocessor_config.json" in raised_by(f"hf:{vit_folder}")
+    (vit_folder / "model.safetensors").unlink()
+    assert "with model.safetensors" in raised_by(f"hf:{vit_folder}")
+    assert "with config.json" in raised_by(f"hf:{tmp_path}")
+    small = {name: VIT[name] for name in VIT if name not in ("image_size", "patch_size")}
+    transformers.BertModel(transformers.BertConfig(**small)).save_pretrained(tmp_path / "bert")
+    assert "is no encoder of images: it takes input_ids" in raised_by(f"hf:{tmp_path / 'bert'}")
+
+
+def test_transformers_leaves_its_messages_as_they_were(vit_folder):
+    before = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    load_backbone(f"hf:{vit_folder}")
+    assert (transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()) == before
+
+
+# -- without a network -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "file", "host"),
+    [
+        ("timm:resnet18", "model.safetensors or pytorch_model.bin of timm/resnet18.a1_in1k", "huggingface.co"),
+        ("timm:someone/net", "config.json of someone/net", "huggingface.co"),
+        ("torchvision:resnet18", "resnet18-f37072fd.pth", "download.pytorch.org"),
+        ("hf:facebook/dinov2-small", "config.json of facebook/dinov2-small", "huggingface.co"),
+    ],
+)
+def test_a_download_that_cannot_happen(hub, checkpoints, spec, file, host):
+    message = raised_by(spec, ConnectionError)
+    assert f"{file} is not on this machine and cannot be downloaded from {host}: it does not answer" in message
+    assert f"It would be found in {hub}" in message
+
+
+def test_a_hub_that_is_never_heard_of(hub, monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(_hubs, "is_answering", lambda url: never.wait())
+    monkeypatch.setattr(_hubs, "PATIENCE", 0.05)
+    assert "it does not answer" in raised_by("hf:someone/net", ConnectionError)
+    never.set()
+
+
+def test_a_hub_that_the_user_has_switched_off(hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in raised_by("timm:resnet18", ConnectionError)
+
+
+@pytest.mark.parametrize(
+    ("error", "answers"),
+    [
+        (HTTPError("https://host", 403, "forbidden", None, None), True),
+        (URLError(ssl.SSLCertVerificationError("unknown issuer")), True),  # the hub's own library may know it
+        (URLError(ConnectionRefusedError()), False),
+        (TimeoutError(), False),
+        (ConnectionResetError(), False),
+    ],
+)
+def test_what_counts_as_an_answer(error, answers, monkeypatch):
+    def urlopen(request, timeout):
+        assert request.get_method() == "HEAD" and 0 < timeout < 5
+        raise error
+
+    monkeypatch.setattr(_hubs, "urlopen", urlopen)
+    assert _hubs.is_answering("https://host") is answers
+
+
+def test_a_download_from_torchs_hub(checkpoints, tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    path = _hubs.fetch_url((tmp_path / "net.pth").as_uri())
+    assert path == checkpoints / "net.pth" and path.read_bytes() == b"weights"
+    (tmp_path / "net.pth").unlink()
+    assert _hubs.fetch_url((tmp_path / "net.pth").as_uri()) == path  # from the cache
+
+
+def test_a_download_from_hugging_faces_hub(hub, monkeypatch):
+    errors = huggingface_hub.errors
+    answers = {"a.bin": errors.EntryNotFoundError("404"), "b.bin": "/there/b.bin"}
+    answers["c.bin"] = errors.LocalEntryNotFoundError("it broke off")
+
+    def download(repository, name):
+        if isinstance(answers[name], Exception):
+            raise answers[name]
+        return answers[name]
+
+    monkeypatch.setattr(_hubs, "is_answering", lambda url: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert str(_hubs.fetch_hub("someone/net", ["a.bin", "b.bin"], "hf")) == "/there/b.bin"
+    with pytest.raises(ValueError, match="^the repository someone/net has no file a.bin"):
+        _hubs.fetch_hub("someone/net", ["a.bin"], "hf")
+    with pytest.raises(ConnectionError, match="^c.bin is not on this machine"):
+        _hubs.fetch_hub("someone/net", ["c.bin"], "hf")
+    answers["d.bin"] = errors.RepositoryNotFoundError.__new__(errors.RepositoryNotFoundError)  # init needs a response
+    with pytest.raises(ValueError, match="^there is no repository someone/net on https://"):
+        _hubs.fetch_hub("someone/net", ["d.bin"], "hf")
+
+
+def test_a_download_that_breaks_off(checkpoints, monkeypatch):
+    monkeypatch.setattr(_hubs, "is_answering", lambda url: True)
+    message = raised_by("torchvision:resnet18", ConnectionError)
+    assert "resnet18-f37072fd.pth is not on this machine and cannot be downloaded" in message
+    assert not list(checkpoints.iterdir())
+
+
+# -- whole families, as shapes alone: on the device "meta" nothing is computed ----------------------------------------
+
+
+def on_meta(make):
+    with torch.device("meta"):
+        return make().eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("mobilenetv3_small_050", ["conv_stem", "bn1", *[f"blocks.{n}" for n in range(6)], "conv_head"]),
+        ("vit_tiny_patch16_224", ["patch_embed", *[f"blocks.{n}" for n in range(12)], "norm"]),
+        ("convnext_atto", ["stem", *[f"stages.{n}" for n in range(4)], "head"]),
+        ("swin_tiny_patch4_window7_224", ["patch_embed", *[f"layers.{n}" for n in range(4)], "norm"]),
+        ("mixer_s32_224", ["stem", *[f"blocks.{n}" for n in range(8)], "norm"]),
+        ("regnety_002", ["stem", "s1", "s2", "s3", "s4"]),
+    ],
+)
+def test_families_of_timm(name, stages):
+    model, example = on_meta(lambda: timm.create_model(name)), torch.empty(1, 3, 224, 224, device="meta")
+    kept = model.get_classifier()
+    (classifier,) = find_classifiers(model, example)
+    assert model.get_submodule(classifier) is kept
+    backbone = Backbone(remove_classifier(model, example), Preprocess(), example, name)
+    assert backbone.stages == stages
+    assert backbone.num_features == model(example).shape[1] == model.head_hidden_size
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier"),
+    [
+        *[(name, "fc") for name in ("resnet18", "googlenet", "inception_v3", "shufflenet_v2_x0_5")],
+        *[(name, "classifier.1") for name in ("mobilenet_v2", "efficientnet_b0", "mnasnet1_0", "squeezenet1_0")],
+        ("mobilenet_v3_small", "classifier.3"),
+        ("vgg16_bn", "classifier.6"),
+        ("densenet121", "classifier"),
+        ("convnext_large", "classifier.2"),
+        ("vit_l_16", "heads.head"),
+        ("swin_t", "head"),
+    ],
+)
+def test_families_of_torchvision(name, classifier):
+    model, example = on_meta(lambda: build(torchvision.models, name)), torch.empty(1, 3, 224, 224, device="meta")
+    assert find_classifiers(model, example) == [classifier]
+    backbone = Backbone(remove_classifier(model, example), Preprocess(), example, name)
+    assert 4 <= len(backbone.stages) <= 16
+    assert backbone.num_features == model(example).shape[1] != 1000
