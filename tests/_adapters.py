@@ -1,7 +1,7 @@
 """Image estimators for scikit-learn's checks, which come with plain rows: each row is read as a small square image."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, PretrainedFeatures
 from sktricks._validation import Layout
@@ -31,14 +31,5 @@ class RowsFineTuneRegressor(RowsAsImages, FineTuneRegressor):
     pass
 
 
-class RowsPretrainedFeatures(PretrainedFeatures):
-    def fit(self, X, y=None):
-        X = validate_data(self, X)
-        with_images = PretrainedFeatures(**self.get_params()).fit(as_squares(X)[..., 0])
-        vars(self).update({k: v for k, v in vars(with_images).items() if k != "n_features_in_"})
-        return self
-
-    def transform(self, X):
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        return self._encode(as_squares(X)).astype(X.dtype)
+class RowsPretrainedFeatures(RowsAsImages, PretrainedFeatures):
+    pass

@@ -1,5 +1,6 @@
 """FineTuneClassifier and FineTuneRegressor: a pretrained net on your images."""
 
+import os
 import warnings
 from numbers import Real
 
@@ -9,6 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
 from ..training._targets import ClassifierNetMixin, RegressorNetMixin
+from ._cache import FeatureCache, resolve_cache
+from ._cloning import clone_sharing_the_backbone
 from ._strategies import FINE_TUNE, LINEAR_PROBE, SCRATCH, TRAINING, choose_strategy, labels_per_class
 
 
@@ -24,7 +27,11 @@ class BaseFineTune(BaseNet):
         "strategy": [StrOptions({"auto", LINEAR_PROBE, FINE_TUNE})],
         "freeze_until": [Interval(Real, 0, None, closed="left"), str, None],
         "stages": [StrOptions({"auto"}), list, tuple],
+        "cache": [str, os.PathLike, FeatureCache, None],
     }
+
+    def __sklearn_clone__(self):
+        return clone_sharing_the_backbone(self)
 
     @property
     def backbone_(self):
@@ -68,10 +75,10 @@ class BaseFineTune(BaseNet):
         from ._backbone_net import check_stages
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
-        from .backbones import load_backbone
+        from ._templates import take_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        backbone = load_backbone("tiny32" if auto else self.backbone, image_shape=self.image_shape_)
+        backbone = take_backbone("tiny32" if auto else self.backbone, self.image_shape_)
         self._loaded, self._stages = backbone.to(self._device), check_stages(backbone, self.stages)
         n_layers = len(backbone.layers)
         everything = self.strategy_ == LINEAR_PROBE
@@ -87,14 +94,25 @@ class BaseFineTune(BaseNet):
                 stacklevel=2,
             )
 
-    def _read_inputs(self, X, *, fresh=False):
+    def _read_inputs(self, X, *, fresh=False, fit=True):
         x = super()._read_inputs(X, fresh=fresh)
-        return self._encode(x) if self._encoded else x
+        return self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh) if self._encoded else x
 
-    def _encode(self, x):
+    def _encode(self, x, cache=None, **how):
+        """What the head sees; a backbone that will be trained leaves nothing to keep."""
         from ._backbone_net import encode, signed_sqrt
 
-        return signed_sqrt(encode(self.backbone_, x, self.value_range_, self._stages, self._device))
+        features = encode(self.backbone_, x, self.value_range_, self._stages, self._device, cache, **how)
+        return signed_sqrt(features)
+
+    def _train(self, *args, **kwargs):
+        super()._train(*args, **kwargs)
+        cache = resolve_cache(self.cache)
+        if self.verbose and self._encoded and cache is not None:
+            from ._backbone_net import fingerprint_of_features
+
+            print(cache.report(fingerprint_of_features(self.backbone_, self.value_range_, self._stages, self._device)))
+        return self
 
     def _make_preparation(self, seed):
         from ..training._inputs import prepare_images
@@ -168,6 +186,10 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The stages of the backbone whose features the head sees.
     augmenter : augmenter, default=None
         Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+    cache : "auto", None, path or FeatureCache, default="auto"
+        Where the features of a frozen backbone are kept, so that each row is encoded once for all epochs, folds and
+        candidates of a search. ``"auto"`` is one cache of 512 MB for all estimators in the process, a path a folder,
+        which several processes share. None: each ``fit`` encodes anew. See :class:`FeatureCache`.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
@@ -201,7 +223,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     warm_start : bool, default=False
         Go on from the net of the previous ``fit``.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and how many rows were encoded and reused so far.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -235,7 +257,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"fine-tune"`` from there on, unless
     ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, each row is
-    encoded once for all epochs.
+    encoded once for all epochs and fits that share a ``cache``.
 
     Examples
     --------
@@ -267,6 +289,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         freeze_until=None,
         stages="auto",
         augmenter=None,
+        cache="auto",
         loss="auto",
         optimizer=None,
         lr=None,
@@ -294,6 +317,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self.freeze_until = freeze_until
         self.stages = stages
         self.augmenter = augmenter
+        self.cache = cache
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr
@@ -320,7 +344,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     Parameters
     ----------
-    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter
+    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, cache
         As in :class:`FineTuneClassifier`; ``"auto"`` takes a tenth of the rows for the labels a class.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
@@ -369,6 +393,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         freeze_until=None,
         stages="auto",
         augmenter=None,
+        cache="auto",
         loss="auto",
         optimizer=None,
         lr=None,
@@ -394,6 +419,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self.freeze_until = freeze_until
         self.stages = stages
         self.augmenter = augmenter
+        self.cache = cache
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr

@@ -1,12 +1,12 @@
 """What every backbone has, wherever it comes from: stages, a preprocessing, features."""
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .._fingerprint import fingerprint_of
 from .._layers import call_order, evaluating, layers_of, own_tensors
 
 QUARTERS_UP_TO = 256  # channels of a stage up to which the quarters of an image are looked at one by one
@@ -119,12 +119,8 @@ class Backbone(nn.Module):
     forward = features
 
     def fingerprint(self) -> str:
-        """A hash of weights, buffers and preprocessing: equal exactly if the features are."""
-        digest = hashlib.blake2b(repr(self.preprocess).encode(), digest_size=16)
-        for name, tensor in self.model.state_dict().items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """A hash of weights, buffers, code and preprocessing: equal exactly if the features are."""
+        return fingerprint_of(self)
 
 
 def pool(x, quarters=False):
