@@ -6,6 +6,7 @@ from torch import nn
 from ..training._inputs import map_images, prepare_images
 from ..training._modules import Standardize
 from ._fingerprint import fingerprint_of
+from ._templates import is_template, using
 
 
 class Head(nn.Module):
@@ -51,19 +52,20 @@ def encode(backbone, images, value_range, stages, device, cache=None, fill=True,
 
     def encode_rows(images):
         backbone.to(device).eval()
-        with torch.no_grad():
+        with torch.no_grad(), using(backbone):
             return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images)
 
     if cache is None:
         return encode_rows(images)
-    fingerprint = fingerprint_of_features(backbone, value_range, stages, device, fresh)
+    unchanged = fresh or is_template(backbone)
+    fingerprint = fingerprint_of_features(backbone, value_range, stages, device, unchanged)
     return torch.from_numpy(cache.encode(images, fingerprint, encode_rows, fill))
 
 
-def fingerprint_of_features(backbone, value_range, stages, device, fresh=False):
+def fingerprint_of_features(backbone, value_range, stages, device, unchanged=False):
     """All that decides the features of an image; devices and versions of torch differ in the last bits."""
     low, high = value_range
-    return f"{fingerprint_of(backbone, fresh)} {low!r} {high!r} {stages} {device.type} {torch.__version__}"
+    return f"{fingerprint_of(backbone, unchanged)} {low!r} {high!r} {stages} {device.type} {torch.__version__}"
 
 
 def check_stages(backbone, stages):

@@ -94,6 +94,15 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    @property
+    def backbone_(self):
+        """The backbone; one of its own from the first time that somebody asks for it."""
+        from ._templates import own
+
+        if self._backbone is not None:
+            self._backbone = own(self._backbone)
+        return self._backbone
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
         """Load the backbone and learn the shape and range of the images.
@@ -109,7 +118,7 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self : object
         """
         X, layout = self._check_X(X, reset=True)
-        self.backbone_, self._n_features_out = None, layout.n_features
+        self._backbone, self._n_features_out = None, layout.n_features
         if layout.image_shape is None:
             warnings.warn(
                 "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
@@ -127,13 +136,13 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         from ..training._inputs import pick_device
         from ._backbone_net import check_stages
-        from ._templates import count_features, take_backbone
+        from ._templates import count_features, share_backbone
 
         self._device = pick_device(self.device, images=True)
         with torch.random.fork_rng(devices=[]):
-            self.backbone_ = take_backbone(self.backbone, layout.image_shape)
-        self._stages = check_stages(self.backbone_, self.stages)
-        self._n_features_out = count_features(self.backbone_, self._stages, layout.image_shape)
+            self._backbone = share_backbone(self.backbone, layout.image_shape, self._device)
+        self._stages = check_stages(self._backbone, self.stages)
+        self._n_features_out = count_features(self._backbone, self._stages, layout.image_shape)
 
     def _check_X(self, X, *, reset):
         return check_X(self, X, reset=reset, image_shape=self.image_shape)
@@ -171,7 +180,7 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _transform(self, X, fill):
         X, layout = self._check_X(X, reset=False)
-        if self.backbone_ is None:
+        if self._backbone is None:
             return X
         images = layout.to_images(X)
         features = np.empty((len(X), self._n_features_out), np.float64 if X.dtype == np.float64 else np.float32)
@@ -185,4 +194,4 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         from ._backbone_net import encode
 
         settings = self.value_range_, self._stages, self._device, resolve_cache(self.cache)
-        return encode(self.backbone_, images_to_tensor(images), *settings, fill=fill, fresh=fill).numpy()
+        return encode(self._backbone, images_to_tensor(images), *settings, fill=fill, fresh=fill).numpy()

@@ -78,8 +78,8 @@ class BaseFineTune(BaseNet):
         from ._templates import take_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        backbone = take_backbone("tiny32" if auto else self.backbone, self.image_shape_)
-        self._loaded, self._stages = backbone.to(self._device), check_stages(backbone, self.stages)
+        backbone = take_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        self._loaded, self._stages = backbone, check_stages(backbone, self.stages)
         n_layers = len(backbone.layers)
         everything = self.strategy_ == LINEAR_PROBE
         self._n_frozen = n_layers if everything else find_boundary(backbone.layers, self.freeze_until)

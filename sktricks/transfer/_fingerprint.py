@@ -23,13 +23,13 @@ NOT_SETTINGS = {*vars(nn.Module()), "_held_from_training", "_frozen_names"}  # p
 SIMPLE = {bool, int, float, str, type(None)}
 
 
-def fingerprint_of(backbone, fresh=False):
+def fingerprint_of(backbone, unchanged=False):
     """A hash of all that decides the features of a backbone; hashed anew only after a change.
 
-    Of a ``fresh`` copy, which nobody can have changed yet, the fingerprint that it came with is taken.
+    Where nobody can have changed the backbone, ``unchanged``, the fingerprint that it came with is taken.
     """
     known = vars(backbone).get("_known_fingerprint")
-    if fresh and known is not None:
+    if unchanged and known is not None:
         return known[1]
     stamp = stamp_of(backbone.model)
     if known is None or known[0] != stamp:
@@ -47,7 +47,6 @@ def inherit_fingerprint(backbone, original):
     tensors = [tensor for _, tensor in named_tensors(backbone.model)]
     places = [(*place_of(tensor), bits) for tensor, (_, _, bits) in zip(tensors, places, strict=True)]
     backbone._known_fingerprint = (structure, places), fingerprint
-    return backbone
 
 
 def stamp_of(module):

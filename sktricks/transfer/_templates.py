@@ -1,10 +1,12 @@
-"""Backbones that are loaded once and copied, since a search fits the same backbone dozens of times.
+"""Backbones that are loaded once, since a search fits the same backbone dozens of times.
 
-Loading reads weights and sends an image through the net several times; a copy is all that a further fit needs. Nobody
-but this module holds the template, so nothing can change it.
+Loading reads weights and sends an image through the net several times. What comes of it is kept as a template: a frozen
+net may use it as it is, behind the scenes, and whoever could change it gets a copy.
 """
 
 import os
+import threading
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +15,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ._fingerprint import inherit_fingerprint, stamp_of
+from ._fingerprint import inherit_fingerprint, named_tensors, stamp_of
 from ._layers import evaluating
 from .backbones import Backbone, load_backbone
 from .backbones._bundled import VARIABLE, WEIGHTS
 
-OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to dicts from image shapes to templates
+OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to a dict from image shape and device
+IN_USE = threading.RLock()
 
 
 class Template(NamedTuple):
@@ -28,8 +31,13 @@ class Template(NamedTuple):
     backbone: Backbone
 
 
-def take_backbone(spec, image_shape):
-    """What :func:`load_backbone` gives.
+def take_backbone(spec, image_shape, device):
+    """What :func:`load_backbone` gives, on a device, for one's own."""
+    return own(share_backbone(spec, image_shape, device))
+
+
+def share_backbone(spec, image_shape, device):
+    """What :func:`load_backbone` gives, on a device, perhaps a template, which must not be changed or handed out.
 
     Of a module and of the bundled net a template is kept, for as long as the source stays as it is. A class or factory
     may make another net each time, and is asked each time.
@@ -39,19 +47,37 @@ def take_backbone(spec, image_shape):
     elif isinstance(spec, str) and spec == "tiny32":
         templates, source = OF_NAMES.setdefault(spec, {}), file_as_it_is(os.environ.get(VARIABLE) or WEIGHTS)
     else:
-        return load_backbone(spec, image_shape=image_shape)
-    template = templates.get(image_shape)
+        return load_backbone(spec, image_shape=image_shape).to(device)
+    template = templates.get((image_shape, str(device)))
     if template is None or template.source != source:
-        backbone = load_backbone(spec, image_shape=image_shape)
-        backbone.fingerprint(), vars(backbone).update(_widths={})
-        template = templates[image_shape] = Template(source, backbone)
-    return copy_backbone(template.backbone)
+        backbone = load_backbone(spec, image_shape=image_shape).to(device).eval()
+        backbone.fingerprint()
+        vars(backbone).update(_is_template=True, _widths={})
+        template = templates[image_shape, str(device)] = Template(source, backbone)
+    return template.backbone
 
 
-def copy_backbone(backbone):
-    """A copy that knows what is known of the original."""
-    widths = backbone._widths
-    return inherit_fingerprint(deepcopy(backbone, {id(widths): widths}), backbone)
+def is_template(backbone):
+    """Whether others may use this very backbone."""
+    return vars(backbone).get("_is_template", False)
+
+
+@contextmanager
+def using(backbone):
+    """While a net computes: one thread at a time uses a template, whose hooks would hear those of others."""
+    with IN_USE if is_template(backbone) else nullcontext():
+        yield
+
+
+def own(backbone):
+    """A copy of a template, which knows what is known of it; any other backbone is one's own already."""
+    if not is_template(backbone):
+        return backbone
+    with using(backbone):
+        copy = deepcopy(backbone, {id(backbone._widths): backbone._widths})
+    inherit_fingerprint(copy, backbone)
+    copy._is_template = False
+    return copy
 
 
 def file_as_it_is(path):
@@ -65,7 +91,8 @@ def count_features(backbone, stages, image_shape):
     widths, key = vars(backbone).setdefault("_widths", {}), tuple(stages or ())
     if key not in widths:
         height, width, channels = image_shape
-        image = backbone.preprocess(torch.zeros(1, channels, height, width))
-        with evaluating(backbone):
+        device = next((tensor.device for _, tensor in named_tensors(backbone.model)), None)
+        image = backbone.preprocess(torch.zeros(1, channels, height, width, device=device))
+        with using(backbone), evaluating(backbone):
             widths[key] = backbone.features(image, stages).shape[1]
     return widths[key]
