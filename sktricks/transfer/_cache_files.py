@@ -142,7 +142,7 @@ class FeatureFolder:
                 lock = FileLock(self.path / LOCK)
                 lock.acquire(timeout=PATIENCE)
                 remove_parts(self.path)
-            except Timeout:
+            except (Timeout, NotImplementedError):  # a file system without locks
                 lock = None
             except OSError as error:
                 lock = self.give_up(error)

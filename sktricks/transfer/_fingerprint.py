@@ -97,7 +97,7 @@ class Structure:
     def of_part(self, part):
         """A module without those in it."""
         settings = {name: value for name, value in vars(part).items() if name not in NOT_SETTINGS}
-        hooks = [hook for name in HOOKS for hook in vars(part)[name].values() if hook is not keep_evaluating]
+        hooks = [hook for name in HOOKS for hook in getattr(part, name).values() if hook is not keep_evaluating]
         text = repr(settings) if all(map(is_simple, settings.values())) else self.of(settings)
         return f"{self.of_class(type(part))} {text} {self.of(hooks) if hooks else ''}"
 

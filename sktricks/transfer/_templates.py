@@ -22,6 +22,7 @@ from .backbones._bundled import VARIABLE, WEIGHTS
 
 OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to a dict from image shape and device
 IN_USE = threading.RLock()
+TEMPLATE = object()  # what marks a template, and no copy or pickle of one
 
 
 class Template(NamedTuple):
@@ -52,14 +53,14 @@ def share_backbone(spec, image_shape, device):
     if template is None or template.source != source:
         backbone = load_backbone(spec, image_shape=image_shape).to(device).eval()
         backbone.fingerprint()
-        vars(backbone).update(_is_template=True, _widths={})
+        vars(backbone).update(_template=TEMPLATE, _widths={})
         template = templates[image_shape, str(device)] = Template(source, backbone)
     return template.backbone
 
 
 def is_template(backbone):
     """Whether others may use this very backbone."""
-    return vars(backbone).get("_is_template", False)
+    return vars(backbone).get("_template") is TEMPLATE
 
 
 @contextmanager
@@ -76,7 +77,6 @@ def own(backbone):
     with using(backbone):
         copy = deepcopy(backbone, {id(backbone._widths): backbone._widths})
     inherit_fingerprint(copy, backbone)
-    copy._is_template = False
     return copy
 
 

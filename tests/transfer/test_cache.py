@@ -572,12 +572,14 @@ def test_a_module_that_changes_between_fits():
 def test_a_fitted_backbone_that_is_changed_by_hand(backbone):
     cache = FeatureCache()
     one, other = (PretrainedFeatures(backbone, cache=cache).fit(GREY) for _ in range(2))
+    copies = [copy.deepcopy(other), pickle.loads(pickle.dumps(other))]
     probe = net(cache, backbone=backbone).fit(GREY, LABELS)
     before, proba = one.transform(GREY), probe.predict_proba(GREY)
-    for backbone_ in (one.backbone_, probe.backbone_):
+    for backbone_ in (one.backbone_, probe.backbone_, copies[0].backbone_, copies[1]._backbone):
         for parameter in backbone_.model.parameters():
             parameter.data.mul_(1.5)
-    assert not np.array_equal(one.transform(GREY), before)
+    for changed in (one, *copies):
+        assert not np.array_equal(changed.transform(GREY), before)
     assert not np.array_equal(probe.predict_proba(GREY), proba)
     np.testing.assert_array_equal(other.transform(GREY), before)  # others have their own
     np.testing.assert_array_equal(clone(one).fit_transform(GREY), before)
