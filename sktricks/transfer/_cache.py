@@ -220,7 +220,8 @@ class FeatureCache:
 
     def _encode_block(self, space, wanted, block, images, encode_rows, fill):
         """Encode those of some rows that nobody has encoded meanwhile."""
-        with nullcontext() if space.files is None else space.files.locked():
+        alone = space.files is not None and (fill or space.allowance > 0)  # others will find what is kept
+        with space.files.locked() if alone else nullcontext():
             wanted.take(self._find(space, wanted, block))
             missing = [digest for digest in block if digest in wanted.missing]
             if not missing:
