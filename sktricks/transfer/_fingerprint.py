@@ -49,6 +49,15 @@ def inherit_fingerprint(backbone, original):
     backbone._known_fingerprint = (structure, places), fingerprint
 
 
+def same_content(one, other):
+    """Whether two modules have the same code, settings, weights and buffers."""
+    tensors, others = dict(named_tensors(one)), dict(named_tensors(other))
+    if Structure().of_module(one) != Structure().of_module(other) or tensors.keys() != others.keys():
+        return False
+    pairs = [(tensor, others[name]) for name, tensor in tensors.items()]
+    return all((a.dtype, a.device) == (b.dtype, b.device) and torch.equal(a, b) for a, b in pairs)
+
+
 def stamp_of(module):
     """What a module is and where its tensors lie, equal only if nothing has changed; far quicker than hashing them.
 

@@ -4,6 +4,7 @@ Loading reads weights and sends an image through the net several times. What com
 net may use it as it is, behind the scenes, and whoever could change it gets a copy.
 """
 
+import multiprocessing
 import os
 import threading
 from contextlib import contextmanager, nullcontext
@@ -15,12 +16,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ._fingerprint import inherit_fingerprint, named_tensors, stamp_of
+from ._fingerprint import inherit_fingerprint, named_tensors, same_content, stamp_of
 from ._layers import evaluating
 from .backbones import Backbone, load_backbone
 from .backbones._bundled import VARIABLE, WEIGHTS
 
 OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to a dict from image shape and device
+LAST_TASK = []  # of a worker process: the module that came last, and its templates
 IN_USE = threading.RLock()
 TEMPLATE = object()  # what marks a template, and no copy or pickle of one
 
@@ -44,7 +46,8 @@ def share_backbone(spec, image_shape, device):
     may make another net each time, and is asked each time.
     """
     if isinstance(spec, nn.Module):
-        templates, source = OF_MODULES.setdefault(spec, {}), stamp_of(spec)
+        source = stamp_of(spec)
+        templates = templates_of(spec, source)
     elif isinstance(spec, str) and spec == "tiny32":
         templates, source = OF_NAMES.setdefault(spec, {}), file_as_it_is(os.environ.get(VARIABLE) or WEIGHTS)
     else:
@@ -56,6 +59,18 @@ def share_backbone(spec, image_shape, device):
         vars(backbone).update(_template=TEMPLATE, _widths={})
         template = templates[image_shape, str(device)] = Template(source, backbone)
     return template.backbone
+
+
+def templates_of(module, source):
+    """The templates of a module; to a worker process each task brings a new copy, which is known by its content."""
+    if module not in OF_MODULES:
+        OF_MODULES[module] = {}
+        if multiprocessing.parent_process() is not None:
+            for last, templates in LAST_TASK:
+                if same_content(module, last):
+                    OF_MODULES[module] = {key: Template(source, known.backbone) for key, known in templates.items()}
+            LAST_TASK[:] = [(module, OF_MODULES[module])]
+    return OF_MODULES[module]
 
 
 def is_template(backbone):

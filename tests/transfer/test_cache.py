@@ -29,7 +29,7 @@ from sktricks import (
     clear_cache,
     load_backbone,
 )
-from sktricks.transfer import _cache, _cache_files
+from sktricks.transfer import _cache, _cache_files, _templates
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -498,6 +498,21 @@ def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monk
         encoded(FeatureCache(), GREY)
         encoded(FeatureCache(), GREY)
     assert len(caught) == 1
+
+
+def test_a_worker_loads_a_module_once_for_all_tasks(monkeypatch):
+    monkeypatch.setattr(_templates.multiprocessing, "parent_process", lambda: threading)
+    content, loaded = pickle.dumps(Conv()), []
+    original = _templates.load_backbone
+    monkeypatch.setattr(_templates, "load_backbone", lambda *args, **how: loaded.append(1) or original(*args, **how))
+    expected = PretrainedFeatures(Conv(), cache=None).fit_transform(GREY)
+    for _ in range(3):
+        features = PretrainedFeatures(pickle.loads(content), cache=None).fit_transform(GREY)
+        np.testing.assert_array_equal(features, expected)
+    assert len(loaded) == 1
+    other = pickle.loads(content)
+    other.second.bias.data[-1] += 1
+    assert not np.array_equal(PretrainedFeatures(other, cache=None).fit_transform(GREY), expected) and len(loaded) == 2
 
 
 # -- what the features depend on ---------------------------------------------------------------------------------------
