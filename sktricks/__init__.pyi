@@ -22,10 +22,16 @@ from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
 from .transfer import Backbone as Backbone
+from .transfer import CacheInfo as CacheInfo
+from .transfer import FeatureCache as FeatureCache
+from .transfer import FeatureCacheWarning as FeatureCacheWarning
+from .transfer import FeaturesNotSharedWarning as FeaturesNotSharedWarning
 from .transfer import FineTuneClassifier as FineTuneClassifier
 from .transfer import FineTuneRegressor as FineTuneRegressor
 from .transfer import FreezeLayers as FreezeLayers
 from .transfer import PretrainedFeatures as PretrainedFeatures
+from .transfer import cache_info as cache_info
+from .transfer import clear_cache as clear_cache
 from .transfer import freeze_layers as freeze_layers
 from .transfer import layer_table as layer_table
 from .transfer import list_backbones as list_backbones

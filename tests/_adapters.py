@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, ImageLoader, PretrainedFeatures
 from sktricks._validation import Layout
@@ -33,17 +33,8 @@ class RowsFineTuneRegressor(RowsAsImages, FineTuneRegressor):
     pass
 
 
-class RowsPretrainedFeatures(PretrainedFeatures):
-    def fit(self, X, y=None):
-        X = validate_data(self, X)
-        with_images = PretrainedFeatures(**self.get_params()).fit(as_squares(X)[..., 0])
-        vars(self).update({k: v for k, v in vars(with_images).items() if k != "n_features_in_"})
-        return self
-
-    def transform(self, X):
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        return self._encode(as_squares(X)).astype(X.dtype)
+class RowsPretrainedFeatures(RowsAsImages, PretrainedFeatures):
+    pass
 
 
 class RowsImageLoader(ImageLoader):

@@ -28,6 +28,7 @@ from torch import nn
 import sktricks
 from sktricks import (
     ColorJitter,
+    FeatureCache,
     FineTuneClassifier,
     FineTuneRegressor,
     FreezeLayers,
@@ -115,7 +116,7 @@ def assert_same(value, other):
 
 
 def plain_attributes(estimator):
-    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name not in ("net_", "backbone_")}
+    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name not in ("net_", "_backbone")}
 
 
 def manifest_of(path):
@@ -558,6 +559,14 @@ def test_another_architecture(fitted, tmp_path):
         ValueError, match=rf"do not fit {role}=the class \S+Wide: 7 of \d+ tensors differ, first \S*first"
     ):
         load(tmp_path / "archive", **{role: Wide})
+
+
+def test_a_cache_of_features_comes_back_empty(tmp_path):
+    cache = FeatureCache(tmp_path / "features", max_bytes=2**20, dtype="float16")
+    fitted = tuner(strategy="linear-probe", cache=cache).fit(GREY, NAMES)
+    loaded = save_and_load(fitted, tmp_path, backbone=Conv)
+    assert repr(loaded.cache) == repr(cache) and loaded.cache.info().rows == 0
+    np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
 
 
 def test_a_backbone_that_is_code_is_not_imported(tmp_path):

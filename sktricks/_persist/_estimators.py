@@ -7,9 +7,11 @@ from functools import cache
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ..transfer._cache import FeatureCache
 from ._codec import Codec, NotStorable, describe, join
 
-TORCH_PARTS = ("net_", "backbone_")
+TORCH_PARTS = ("net_", "_backbone")
+CACHE_SETTINGS = ("folder", "max_bytes", "dtype")
 # Backbones that a library rebuilds from their name; a file of weights is not needed again. Any other name is one of
 # code or of a folder, which the caller has to give.
 REBUILT = re.compile(r"(untrained:|file:.+::)*(?P<net>[\w.-]+|(timm|torchvision):[\w.-]+|hf:.+)")
@@ -246,6 +248,13 @@ ESTIMATORS = [
             value, name, writer, lambda value, name, writer: writer.write(value, name)
         ),
         lambda record, reader: read_estimator(record, reader, container_class),
+        shared=True,
+    ),
+    Codec(
+        "cache",  # its settings; what it keeps it can find again
+        lambda value: isinstance(value, FeatureCache),
+        lambda value, name, writer: {key: getattr(value, key) for key in CACHE_SETTINGS},
+        lambda record, reader: FeatureCache(**{key: record[key] for key in CACHE_SETTINGS}),
         shared=True,
     ),
     Codec("skops", is_foreign, write_foreign, read_foreign, shared=True),

@@ -20,7 +20,7 @@ def trained_state(estimator):
     state = {"preprocess": None if backbone is None else preprocess_state(backbone.preprocess)}
     if isinstance(estimator, BaseNet):
         return {**state, "net_": net_state(estimator.net_)}
-    return {**state, "backbone_": dict(backbone.state_dict())}
+    return {**state, "backbone": dict(backbone.state_dict())}
 
 
 def preprocess_state(preprocess):
@@ -73,8 +73,8 @@ def restore_trained(estimator, state):
         restore_net(estimator.net_, state["net_"], what)
         estimator.net_.prepare_valid_ = estimator._make_preparation(0)[1]
     else:
-        fill(backbone, state["backbone_"], what)
-        estimator.backbone_ = backbone.to(estimator._device).eval()
+        fill(backbone, state["backbone"], what)
+        estimator._backbone = backbone.to(estimator._device).eval()
 
 
 def untrained_backbone(estimator, preprocess):

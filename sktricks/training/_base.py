@@ -4,6 +4,7 @@ A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and 
 skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
 """
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -171,7 +172,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         y = as_tensor(self._scale_targets(y), None if y.dtype == np.int64 else self._dtype)
         return ArrayDataset(x, y, None if weight is None else as_tensor(weight, self._dtype))
 
-    def _read_inputs(self, X, *, fresh=False):
+    def _read_inputs(self, X, *, fresh=False, fit=True):
         """The tensor from which batches are taken: a table, or canonical images."""
         from ._inputs import as_tensor, images_to_tensor
 
@@ -231,5 +232,4 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
         check_is_fitted(self)
         X, _ = self._check_X(X, reset=False)
-        x = self._read_inputs(X)
-        return predict_rows(self.net_, x, images=x.ndim == 4)
+        return predict_rows(self.net_, X, partial(self._read_inputs, fit=False))

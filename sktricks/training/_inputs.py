@@ -103,11 +103,22 @@ def map_images(function, images):
     Every batch has the same size, the last is filled up with zeros: kernels are chosen by the size of a batch, so the
     last bits of a row's result would otherwise depend on how many rows come with it.
     """
-    parts = []
+    outputs, place = None, 0
     for part in images.split(IMAGES_AT_ONCE):
         filled = torch.cat([part, part.new_zeros(IMAGES_AT_ONCE - len(part), *part.shape[1:])])
-        parts.append(function(filled)[: len(part)].cpu())
-    return torch.cat(parts)
+        output = function(filled)[: len(part)]
+        if outputs is None:
+            outputs = torch.empty(len(images), *output.shape[1:], dtype=output.dtype)
+        outputs[place : place + len(part)] = output
+        place += len(part)
+    return outputs
+
+
+def some_rows(n_rows, at_most=1024):
+    """The number of different rows, and their numbers, evenly spread and repeated as far as the last batch needs."""
+    n_some = min(n_rows, at_most)
+    places = np.arange(-(-n_some // IMAGES_AT_ONCE) * IMAGES_AT_ONCE) % n_some
+    return n_some, places * n_rows // n_some
 
 
 def prepare_images(value_range, augmenter=None, rng=None, finish=None):

@@ -32,7 +32,7 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
 }
 SLOW = 120  # seconds
-PREDICT_ROWS = 1024  # of a table at once, so that memory is bounded
+PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
 
 
 class InnerNet(skorch.NeuralNet):
@@ -188,15 +188,16 @@ def run_epochs(net, train, valid, epochs):
 
 
 @torch.inference_mode()
-def predict_rows(net, x, images):
-    """The module's outputs for the rows of ``x``, batch by batch."""
+def predict_rows(net, X, read_inputs):
+    """The module's outputs for the rows of ``X``, read part by part by a function to a tensor: memory is bounded."""
     net.module_.eval()
 
     def outputs(part):
         part = part if net.prepare_valid_ is None else net.prepare_valid_(part, None)[0]
         return net.infer({"x": part.to(net.device)})
 
-    return map_images(outputs, x) if images else torch.cat([outputs(part).cpu() for part in x.split(PREDICT_ROWS)])
+    parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
+    return torch.cat([map_images(outputs, x) if x.ndim == 4 else outputs(x).cpu() for x in parts])
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 import torch
 from torch import nn
 
-from ..training._inputs import map_images, prepare_images
+from .._image_files import ImageFiles
+from ..training._inputs import LazyImages, map_images, prepare_images
 from ..training._modules import Standardize
+from ._fingerprint import fingerprint_of
+from ._templates import is_template, using
 
 
 class Head(nn.Module):
@@ -40,12 +43,32 @@ class BackboneNet(nn.Module):
         return self.head(x if x.ndim == 2 else signed_sqrt(self.backbone.features(x, self.stages)))
 
 
-def encode(backbone, images, value_range, stages, device):
-    """The features of canonical images, (n, features) float32 on the CPU, in evaluation mode."""
-    backbone.to(device).eval()
+def encode(backbone, images, value_range, stages, device, cache=None, fill=True, fresh=False):
+    """The features of canonical images, (n, features) float32 on the CPU, in evaluation mode.
+
+    With a cache only those are computed that it does not know. It keeps all of them, without ``fill`` only few. A
+    ``fresh`` backbone was loaded just now, and nobody can have changed it since.
+    """
     prepare = prepare_images(value_range, finish=backbone.preprocess)
-    with torch.no_grad():
-        return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images)
+
+    def encode_rows(images):
+        images = LazyImages(images) if isinstance(images, ImageFiles) else images
+        backbone.to(device).eval()
+        with torch.no_grad(), using(backbone):
+            return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images)
+
+    if cache is None:
+        return encode_rows(images)
+    unchanged = fresh or is_template(backbone)
+    fingerprint = fingerprint_of_features(backbone, value_range, stages, device, unchanged)
+    rows = images.files if isinstance(images, LazyImages) else images  # those that are known need not be read
+    return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill))
+
+
+def fingerprint_of_features(backbone, value_range, stages, device, unchanged=False):
+    """All that decides the features of an image; devices and versions of torch differ in the last bits."""
+    low, high = value_range
+    return f"{fingerprint_of(backbone, unchanged)} {low!r} {high!r} {stages} {device.type} {torch.__version__}"
 
 
 def check_stages(backbone, stages):

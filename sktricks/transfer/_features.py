@@ -1,5 +1,6 @@
 """PretrainedFeatures: what a pretrained net sees in an image, as columns for any estimator."""
 
+import os
 import warnings
 from typing import Self
 
@@ -10,7 +11,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import NoPretrainedBackboneWarning, check_value_range
+from ._cache import FeatureCache, resolve_cache
+from ._cloning import clone_sharing_the_backbone
 from ._files import check_inputs
+
+ROWS = 1024  # to transform at once, so that memory is bounded
 
 
 class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -31,6 +36,11 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.
+    cache : "auto", None, path or FeatureCache, default="auto"
+        Where features are kept, so that each image is encoded once for all folds and candidates of a search.
+        ``fit_transform`` keeps all that it encodes, ``transform`` only while it is little. ``"auto"`` is one cache of
+        512 MB for all estimators in the process, a path a folder, which several processes share. See
+        :class:`FeatureCache`.
     device : str or torch.device, default="auto"
         ``"auto"`` is CUDA, then MPS, where there is one.
 
@@ -67,21 +77,37 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         "stages": [StrOptions({"auto"}), list, tuple],
         "image_shape": ["array-like", None],
         "value_range": ["array-like", None],
+        "cache": [str, os.PathLike, FeatureCache, None],
         "device": "no_validation",  # torch knows its devices best
     }
 
-    def __init__(self, backbone="tiny32", *, stages="auto", image_shape=None, value_range=None, device="auto"):
+    def __init__(
+        self, backbone="tiny32", *, stages="auto", image_shape=None, value_range=None, cache="auto", device="auto"
+    ):
         self.backbone = backbone
         self.stages = stages
         self.image_shape = image_shape
         self.value_range = value_range
+        self.cache = cache
         self.device = device
+
+    def __sklearn_clone__(self):
+        return clone_sharing_the_backbone(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    @property
+    def backbone_(self):
+        """The backbone; one of its own from the first time that somebody asks for it."""
+        from ._templates import own
+
+        if self._backbone is not None:
+            self._backbone = own(self._backbone)
+        return self._backbone
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
@@ -97,8 +123,8 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         -------
         self : object
         """
-        X, layout = check_inputs(self, X, reset=True)
-        self.backbone_, self._n_features_out = None, layout.n_features
+        X, layout = self._check_X(X, reset=True)
+        self._backbone, self._n_features_out = None, layout.n_features
         if layout.image_shape is None:
             warnings.warn(
                 "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
@@ -116,19 +142,32 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         from ..training._inputs import pick_device
         from ._backbone_net import check_stages
-        from .backbones import load_backbone
+        from ._templates import count_features, share_backbone
 
         self._device = pick_device(self.device, images=True)
         with torch.random.fork_rng(devices=[]):
-            self.backbone_ = load_backbone(self.backbone, image_shape=layout.image_shape)
-        self._stages = check_stages(self.backbone_, self.stages)
-        self._n_features_out = self._encode(np.zeros((1, *layout.image_shape), np.float32)).shape[1]
+            self._backbone = share_backbone(self.backbone, layout.image_shape, self._device)
+        self._stages = check_stages(self._backbone, self.stages)
+        self._n_features_out = count_features(self._backbone, self._stages, layout.image_shape)
 
-    def _encode(self, images):
-        from ..training._inputs import images_to_tensor
-        from ._backbone_net import encode
+    def _check_X(self, X, *, reset):
+        return check_inputs(self, X, reset=reset)
 
-        return encode(self.backbone_, images_to_tensor(images), self.value_range_, self._stages, self._device).numpy()
+    def fit_transform(self, X: ArrayLike, y: None = None) -> np.ndarray:
+        """Fit, and encode the images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_features_out)
+            float64 if X is float64, else float32.
+        """
+        return self.fit(X, y)._transform(X, fill=True)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Encode images.
@@ -143,7 +182,21 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             float64 if X is float64, else float32.
         """
         check_is_fitted(self)
-        X, _ = check_inputs(self, X, reset=False)
-        if self.backbone_ is None:
+        return self._transform(X, fill=False)
+
+    def _transform(self, X, fill):
+        X, _ = self._check_X(X, reset=False)
+        if self._backbone is None:
             return X
-        return self._encode(X).astype(np.float64 if X.dtype == np.float64 else np.float32, copy=False)
+        features = np.empty((len(X), self._n_features_out), np.float64 if X.dtype == np.float64 else np.float32)
+        step = len(X) if fill else ROWS
+        for start in range(0, len(X), step):
+            features[start : start + step] = self._encode(X[start : start + step], fill)
+        return features
+
+    def _encode(self, images, fill):
+        from ..training._inputs import images_to_tensor
+        from ._backbone_net import encode
+
+        settings = self.value_range_, self._stages, self._device, resolve_cache(self.cache)
+        return encode(self._backbone, images_to_tensor(images), *settings, fill=fill, fresh=fill).numpy()

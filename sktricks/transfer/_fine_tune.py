@@ -1,5 +1,6 @@
 """FineTuneClassifier and FineTuneRegressor: a pretrained net on your images."""
 
+import os
 import warnings
 from numbers import Real
 
@@ -9,8 +10,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
 from ..training._targets import ClassifierNetMixin, RegressorNetMixin
+from ._cache import FeatureCache, resolve_cache
+from ._cloning import clone_sharing_the_backbone
 from ._files import check_inputs
 from ._strategies import (
+    FINE_TUNE,
     GRADUAL,
     LINEAR_PROBE,
     LP_FT,
@@ -38,7 +42,11 @@ class BaseFineTune(BaseNet):
         "stages": [StrOptions({"auto"}), list, tuple],
         "backbone_lr_scale": [Interval(Real, 0, None, closed="neither")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "cache": [str, os.PathLike, FeatureCache, None],
     }
+
+    def __sklearn_clone__(self):
+        return clone_sharing_the_backbone(self)
 
     @property
     def backbone_(self):
@@ -93,11 +101,11 @@ class BaseFineTune(BaseNet):
         from ._backbone_net import check_stages
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
-        from .backbones import load_backbone
+        from ._templates import take_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        backbone = load_backbone("tiny32" if auto else self.backbone, image_shape=self.image_shape_)
-        self._loaded, self._stages = backbone.to(self._device), check_stages(backbone, self.stages)
+        backbone = take_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        self._loaded, self._stages = backbone, check_stages(backbone, self.stages)
         n_layers = len(backbone.layers)
         everything = self.strategy_ == LINEAR_PROBE
         self._n_frozen = n_layers if everything else find_boundary(backbone.layers, self.freeze_until)
@@ -112,14 +120,25 @@ class BaseFineTune(BaseNet):
                 stacklevel=2,
             )
 
-    def _read_inputs(self, X, *, fresh=False):
+    def _read_inputs(self, X, *, fresh=False, fit=True):
         x = super()._read_inputs(X, fresh=fresh)
-        return self._encode(x) if self._encoded else x
+        return self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh) if self._encoded else x
 
-    def _encode(self, x):
+    def _encode(self, x, cache=None, **how):
+        """What the head sees, of a backbone as it was loaded: one that is trained has nothing to keep."""
         from ._backbone_net import encode, signed_sqrt
 
-        return signed_sqrt(encode(self.backbone_, x, self.value_range_, self._stages, self._device))
+        features = encode(self.backbone_, x, self.value_range_, self._stages, self._device, cache, **how)
+        return signed_sqrt(features)
+
+    def _train(self, *args, **kwargs):
+        super()._train(*args, **kwargs)
+        cache = resolve_cache(self.cache)
+        if self.verbose and self._encoded and cache is not None:
+            from ._backbone_net import fingerprint_of_features
+
+            print(cache.report(fingerprint_of_features(self.backbone_, self.value_range_, self._stages, self._device)))
+        return self
 
     def _make_preparation(self, seed):
         from ..training._inputs import prepare_images
@@ -138,11 +157,26 @@ class BaseFineTune(BaseNet):
 
         if self._loaded is None:
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
-        features = dataset.x if dataset.x.ndim == 2 else self._encode(dataset.x)
+        features, weight = self._features_to_learn_from(dataset)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
-        head.standardize.learn(features, dataset.weight)
+        head.standardize.learn(features, weight)
         self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
         return BackboneNet(self._loaded, head, self._stages)
+
+    def _features_to_learn_from(self, dataset):
+        """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
+        from ..training._inputs import some_rows
+        from ._freeze import ROWS_FOR_STATISTICS, batch_statistics, trainable_norms
+
+        if dataset.x.ndim == 2:
+            return dataset.x, dataset.weight
+        if self.strategy_ != FINE_TUNE or min(len(dataset), self._settings()["batch_size"]) < ROWS_FOR_STATISTICS:
+            return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
+        n_rows, some = some_rows(len(dataset))
+        frozen = {layer.module for layer in self._loaded.layers[: self._n_frozen]}
+        with batch_statistics([norm for norm in trainable_norms(self._loaded.model) if norm not in frozen]):
+            features = self._encode(dataset.x[some])[:n_rows]
+        return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
 
     def _own_callbacks(self):
         from ._freeze import FreezeLayers
@@ -169,9 +203,10 @@ class BaseFineTune(BaseNet):
 
         net, backbone = super()._make_net(dataset), self._loaded
         if backbone is not None:
-            depths = stage_depths(backbone.layers, backbone.stages)
-            set_factors(backbone.layers, depths, self.backbone_lr_scale, self.layer_decay)
-            group_parameters(net.optimizer_, net.module_)
+            if (self.backbone_lr_scale, self.layer_decay) != (1, 1):
+                depths = stage_depths(backbone.layers, backbone.stages)
+                set_factors(backbone.layers, depths, self.backbone_lr_scale, self.layer_decay)
+                group_parameters(net.optimizer_, net.module_)
             set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
             choose_statistics(backbone.model, min(len(dataset), net.batch_size))
         del self._loaded
@@ -184,14 +219,11 @@ class BaseFineTune(BaseNet):
     def _blank_row(self):
         import torch
 
-        from ._layers import evaluating
+        from ._templates import count_features
 
         if self._loaded is None:
             return super()._blank_row()
-        height, width, channels = self.image_shape_
-        image = self._loaded.preprocess(torch.zeros(1, channels, height, width, device=self._device))
-        with evaluating(self._loaded):
-            return self._loaded.features(image, self._stages).cpu()
+        return torch.zeros(1, count_features(self._loaded, self._stages, self.image_shape_))
 
 
 def flat(callbacks):
@@ -239,6 +271,10 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The learning rate of the backbone as a multiple of the head's.
     layer_decay : float, default=1.0
         What multiplies the learning rate from each stage to the one before it, in (0, 1]; the last stage has it once.
+    cache : "auto", None, path or FeatureCache, default="auto"
+        Where the features of a frozen backbone are kept, so that each row is encoded once for all epochs, folds and
+        candidates of a search. ``"auto"`` is one cache of 512 MB for all estimators in the process, a path a folder,
+        which several processes share. None: each ``fit`` encodes anew. See :class:`FeatureCache`.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
@@ -272,7 +308,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     warm_start : bool, default=False
         Go on from the net of the previous ``fit``.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and how many rows were encoded and reused so far.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -320,7 +356,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"fine-tune"`` from there on, unless
     ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, each row is
-    encoded once for all epochs.
+    encoded once for all epochs and fits that share a ``cache``.
 
     Examples
     --------
@@ -354,6 +390,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         augmenter=None,
         backbone_lr_scale=1.0,
         layer_decay=1.0,
+        cache="auto",
         loss="auto",
         optimizer=None,
         lr=None,
@@ -383,6 +420,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self.augmenter = augmenter
         self.backbone_lr_scale = backbone_lr_scale
         self.layer_decay = layer_decay
+        self.cache = cache
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr
@@ -409,7 +447,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     Parameters
     ----------
-    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, backbone_lr_scale, layer_decay
+    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, backbone_lr_scale, layer_decay, cache
         As in :class:`FineTuneClassifier`; ``"auto"`` takes a tenth of the rows for the labels a class.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
@@ -462,6 +500,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         augmenter=None,
         backbone_lr_scale=1.0,
         layer_decay=1.0,
+        cache="auto",
         loss="auto",
         optimizer=None,
         lr=None,
@@ -489,6 +528,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self.augmenter = augmenter
         self.backbone_lr_scale = backbone_lr_scale
         self.layer_decay = layer_decay
+        self.cache = cache
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr

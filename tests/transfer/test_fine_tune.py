@@ -316,20 +316,20 @@ def rows_seen(function):
 
 @pytest.mark.parametrize("freeze_until", [None, "head", 1.0])
 def test_a_frozen_backbone_encodes_each_row_once_a_fit(freeze_until):
-    fitted = net(freeze_until=freeze_until, max_epochs=20)
+    fitted = net(freeze_until=freeze_until, max_epochs=20, cache=None)
     assert rows_seen(lambda: fitted.fit(GREY, LABELS)) == 40
     assert rows_seen(lambda: fitted.predict(GREY[:7])) == 7
     assert rows_seen(lambda: fitted.partial_fit(GREY[:10], LABELS[:10])) == 10
 
 
 def test_validation_rows_are_encoded_once_too():
-    assert rows_seen(lambda: net(early_stopping=True, max_epochs=20).fit(GREY, LABELS)) == 40
-    assert rows_seen(lambda: net(max_epochs=20).fit(GREY, LABELS, X_val=GREY[:5], y_val=LABELS[:5])) == 45
+    assert rows_seen(lambda: net(early_stopping=True, max_epochs=20, cache=None).fit(GREY, LABELS)) == 40
+    assert rows_seen(lambda: net(max_epochs=20, cache=None).fit(GREY, LABELS, X_val=GREY[:5], y_val=LABELS[:5])) == 45
 
 
 def test_a_trained_backbone_sees_each_row_in_each_epoch():
     seen = rows_seen(lambda: net(strategy="fine-tune", max_epochs=6).fit(GREY, LABELS))
-    assert 6 * 40 <= seen <= 7 * 40  # once more for the standardisation of the head
+    assert 6 * 40 <= seen <= 6 * 40 + 64  # a full batch more, for the standardisation of the head
 
 
 def test_encoded_once_or_in_every_epoch_is_the_same_net():

@@ -274,7 +274,7 @@ def test_a_second_fit_starts_from_the_users_module_again():
 
 
 def fine_tune(freeze_until, optimizer="sgd", backbone=None, **params):
-    settings = {"lr": 0.01, "weight_decay": 0.1, "max_epochs": 3, "batch_size": 10, "random_state": 0}
+    settings = {"lr": 0.01, "weight_decay": 0.1, "max_epochs": 3, "batch_size": 20, "random_state": 0}
     backbone = backbone or Conv()
     return FineTuneClassifier(backbone, freeze_until=freeze_until, optimizer=optimizer, **{**settings, **params})
 

@@ -1,13 +1,12 @@
 """What every backbone has, wherever it comes from: stages, a preprocessing, features."""
 
-import hashlib
-import re
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .._fingerprint import fingerprint_of
 from .._layers import call_order, layers_of
 from ._stages import find_channel_axes, find_stages, main_tensor, watching
 
@@ -156,13 +155,8 @@ class Backbone(nn.Module):
         return pooled
 
     def fingerprint(self) -> str:
-        """A hash of structure, weights, buffers and preprocessing: equal exactly if the features are."""
-        structure = re.sub(r" at 0x[0-9a-f]+", "", repr(self.model))  # such as kernel sizes, which no weight tells
-        digest = hashlib.blake2b(f"{self.preprocess} {structure}".encode(), digest_size=16)
-        for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """A hash of weights, buffers, code and preprocessing: equal exactly if the features are."""
+        return fingerprint_of(self)
 
 
 def pool(x, quarters=False, channel_axis=None):

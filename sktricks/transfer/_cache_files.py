@@ -1,0 +1,256 @@
+"""Features in a folder: segments that are written whole or not at all.
+
+What one fingerprint gives lies in a folder of its own, as any number of segments. A segment holds the rows of one block
+of encodings and never changes:
+
+    head     what it is, its version, the kind and number of its columns, the number of its rows
+    table    the digest of each row's image and the checksum of its features
+    checksum of head and table
+    rows     one after the other
+
+A process reads heads and tables, which are small, and of the rows those that it needs. A segment comes into being under
+a temporary name and gets its own by one move, so that neither a kill nor another writer can leave half of one.
+"""
+
+import hashlib
+import os
+import struct
+import tempfile
+import time
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from ._cache_memory import DIGEST
+
+VERSION = 1
+MAGIC = b"sktricks features\n"
+HEAD = struct.Struct("<18sHHIQ")  # magic, version, bytes a number, columns, rows
+CHECKSUM = 8  # bytes
+KINDS = {2: np.float16, 4: np.float32}
+SUFFIX, TEMPORARY, LOCK = ".features", ".part", "lock"
+PATIENCE = 600  # seconds to wait for another process, which lets go after each block of rows
+
+
+class FeatureCacheWarning(UserWarning):
+    """A folder of features cannot be used in full: damaged, of another version, unwritable or full."""
+
+
+class Segment(NamedTuple):
+    """Where the rows of a file are."""
+
+    path: Path
+    digests: list
+    checksums: list
+    dtype: type
+    n_columns: int
+    start: int
+
+
+class FeatureFolder:
+    """The features of one fingerprint, on disk.
+
+    Parameters
+    ----------
+    path : Path
+        Made when something is first written.
+    """
+
+    def __init__(self, path):
+        self.path, self.writable = path, True
+        self._seen, self._where = set(), {}
+
+    def __len__(self):
+        return len(self._where)
+
+    def refresh(self):
+        """Learn of the segments that have come since the last look."""
+        with suppress(OSError):
+            # by name, which begins with the time: what was encoded again, since it was damaged, counts
+            for name in sorted(set(os.listdir(self.path)) - self._seen):
+                self._seen.add(name)
+                if name.endswith(SUFFIX):
+                    self._learn(self.path / name)
+
+    def _learn(self, path):
+        try:
+            segment = read_table(path)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            warnings.warn(f"features in {path} are ignored: {error}", FeatureCacheWarning, stacklevel=2)
+            return
+        self._where.update({digest: (segment, place) for place, digest in enumerate(segment.digests)})
+
+    def read(self, digests):
+        """Those of the wanted rows that are here, as a dict; a damaged row is not, and a warning says so."""
+        wanted = {}
+        for digest in digests:
+            if digest in self._where:
+                segment, place = self._where[digest]
+                wanted.setdefault(segment.path, (segment, []))[1].append(place)
+        found = {}
+        for segment, places in wanted.values():
+            found.update(read_rows(segment, places))
+            self._forget(segment, [place for place in places if segment.digests[place] not in found])
+        return found
+
+    def _forget(self, segment, places):
+        for place in places:
+            del self._where[segment.digests[place]]
+        if places and segment.path.exists():  # else another process has emptied the folder
+            warnings.warn(
+                f"{len(places)} of {len(segment.digests)} rows in {segment.path} are damaged and encoded again",
+                FeatureCacheWarning,
+                stacklevel=2,
+            )
+
+    def write(self, rows):
+        """Keep a dict of rows, or warn once and write no more."""
+        try:
+            for dtype in KINDS.values():  # a few rows may not fit float16
+                same = {digest: row for digest, row in rows.items() if row.dtype == dtype}
+                if same and self.writable:
+                    path = write_segment(self.path, same)
+                    self._seen.add(path.name)
+                    self._learn(path)
+        except OSError as error:
+            self.give_up(error)
+
+    def give_up(self, error):
+        """Say, once, that nothing is kept here."""
+        if self.writable:
+            warnings.warn(
+                f"features are not kept in {self.path.parent}, which cannot be written to ({error}): they are kept in "
+                "memory, and other processes encode anew",
+                FeatureCacheWarning,
+                stacklevel=2,
+            )
+        self.writable = False
+
+    @contextmanager
+    def locked(self):
+        """One process at a time, so that no row is encoded twice; where that cannot be, all at once."""
+        lock = None
+        if self.writable:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(self.path / LOCK)
+                lock.acquire(timeout=PATIENCE)
+                remove_parts(self.path)
+            except (Timeout, NotImplementedError):  # a file system without locks
+                lock = None
+            except OSError as error:
+                lock = self.give_up(error)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
+
+
+# -- segments ----------------------------------------------------------------------------------------------------------
+
+
+def checksum(content, size=CHECKSUM):
+    """A few bytes that change with any of the content."""
+    return hashlib.blake2b(content, digest_size=size).digest()
+
+
+def write_segment(folder, rows):
+    """Write a dict of rows of one dtype and length; returns the path."""
+    first = next(iter(rows.values()))
+    head = HEAD.pack(MAGIC, VERSION, first.itemsize, len(first), len(rows))
+    table = head + b"".join(digest + checksum(row) for digest, row in rows.items())
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(TEMPORARY, dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(table + checksum(table, DIGEST))
+            for row in rows.values():
+                file.write(row)
+        path = folder / f"{time.time_ns():020d}-{Path(part).stem}{SUFFIX}"
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            os.remove(part)
+        raise
+    return path
+
+
+def remove_parts(folder):
+    """Remove what killed processes began to write; to be called by the one that holds the lock."""
+    for name in os.listdir(folder):
+        if name.endswith(TEMPORARY):
+            with suppress(OSError):
+                os.remove(folder / name)
+
+
+def read_table(path):
+    """The :class:`Segment` of a file, or a ValueError that says what is wrong with it."""
+    with open(path, "rb") as file:
+        head = file.read(HEAD.size)
+        if len(head) < HEAD.size or not head.startswith(MAGIC):
+            raise ValueError("the file is damaged, or was not written by sktricks")
+        _, version, itemsize, n_columns, n_rows = HEAD.unpack(head)
+        if version != VERSION:
+            raise ValueError(f"they have version {version}, this sktricks reads version {VERSION}")
+        size = n_rows * (DIGEST + CHECKSUM)
+        start = HEAD.size + size + DIGEST
+        fits = start + n_rows * n_columns * itemsize == os.fstat(file.fileno()).st_size
+        table = file.read(size) if fits else b""
+        if not fits or checksum(head + table, DIGEST) != file.read(DIGEST):
+            raise ValueError("the file is damaged")
+    entries = [table[at : at + DIGEST + CHECKSUM] for at in range(0, size, DIGEST + CHECKSUM)]
+    digests, checksums = [e[:DIGEST] for e in entries], [e[DIGEST:] for e in entries]
+    return Segment(path, digests, checksums, KINDS[itemsize], n_columns, start)
+
+
+def read_rows(segment, places):
+    """The rows at some places of a segment, by their digests, without those that are damaged."""
+    found, size = {}, segment.n_columns * np.dtype(segment.dtype).itemsize
+    with suppress(OSError), open(segment.path, "rb") as file:
+        for place in places:
+            file.seek(segment.start + place * size)
+            content = file.read(size)
+            if checksum(content) == segment.checksums[place]:
+                found[segment.digests[place]] = np.frombuffer(content, segment.dtype)
+    return found
+
+
+# -- the whole folder --------------------------------------------------------------------------------------------------
+
+
+def folder_of(root, fingerprint):
+    """The folder for one fingerprint."""
+    return Path(root) / f"features-{checksum(fingerprint.encode(), DIGEST).hex()}"
+
+
+def segments_in(root):
+    """The files of all fingerprints."""
+    return Path(root).glob(f"features-*/*{SUFFIX}")
+
+
+def size_on_disk(root):
+    """The number of rows that are written, one as often as it is written, and of bytes."""
+    n_rows = n_bytes = 0
+    for path in segments_in(root):
+        with suppress(OSError, ValueError):
+            n_rows += len(read_table(path).digests)
+            n_bytes += path.stat().st_size
+    return n_rows, n_bytes
+
+
+def remove_features(root):
+    """Remove all that was kept in a folder, and leave whatever else lies there."""
+    for folder in {path.parent for path in segments_in(root)}:
+        for path in folder.iterdir():
+            if path.suffix in (SUFFIX, TEMPORARY):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+            folder.rmdir()

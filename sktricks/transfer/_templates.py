@@ -1,0 +1,113 @@
+"""Backbones that are loaded once, since a search fits the same backbone dozens of times.
+
+Loading reads weights and sends an image through the net several times. What comes of it is kept as a template: a frozen
+net may use it as it is, behind the scenes, and whoever could change it gets a copy.
+"""
+
+import multiprocessing
+import os
+import threading
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from ._fingerprint import inherit_fingerprint, named_tensors, same_content, stamp_of
+from ._layers import evaluating
+from .backbones import Backbone, load_backbone
+from .backbones._bundled import VARIABLE, WEIGHTS
+
+OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to a dict from image shape and device
+LAST_TASK = []  # of a worker process: the module that came last, and its templates
+IN_USE = threading.RLock()
+TEMPLATE = object()  # what marks a template, and no copy or pickle of one
+
+
+class Template(NamedTuple):
+    """A backbone, and how its source looked when it was loaded."""
+
+    source: tuple
+    backbone: Backbone
+
+
+def take_backbone(spec, image_shape, device):
+    """What :func:`load_backbone` gives, on a device, for one's own."""
+    return own(share_backbone(spec, image_shape, device))
+
+
+def share_backbone(spec, image_shape, device):
+    """What :func:`load_backbone` gives, on a device, perhaps a template, which must not be changed or handed out.
+
+    Of a module and of the bundled net a template is kept, for as long as the source stays as it is. A class or factory
+    may make another net each time, and is asked each time.
+    """
+    if isinstance(spec, nn.Module):
+        source = stamp_of(spec)
+        templates = templates_of(spec, source)
+    elif isinstance(spec, str) and spec == "tiny32":
+        templates, source = OF_NAMES.setdefault(spec, {}), file_as_it_is(os.environ.get(VARIABLE) or WEIGHTS)
+    else:
+        return load_backbone(spec, image_shape=image_shape).to(device)
+    template = templates.get((image_shape, str(device)))
+    if template is None or template.source != source:
+        backbone = load_backbone(spec, image_shape=image_shape).to(device).eval()
+        backbone.fingerprint()
+        vars(backbone).update(_template=TEMPLATE, _widths={})
+        template = templates[image_shape, str(device)] = Template(source, backbone)
+    return template.backbone
+
+
+def templates_of(module, source):
+    """The templates of a module; to a worker process each task brings a new copy, which is known by its content."""
+    if module not in OF_MODULES:
+        OF_MODULES[module] = {}
+        if multiprocessing.parent_process() is not None:
+            for last, templates in LAST_TASK:
+                if same_content(module, last):
+                    OF_MODULES[module] = {key: Template(source, known.backbone) for key, known in templates.items()}
+            LAST_TASK[:] = [(module, OF_MODULES[module])]
+    return OF_MODULES[module]
+
+
+def is_template(backbone):
+    """Whether others may use this very backbone."""
+    return vars(backbone).get("_template") is TEMPLATE
+
+
+@contextmanager
+def using(backbone):
+    """While a net computes: one thread at a time uses a template, whose hooks would hear those of others."""
+    with IN_USE if is_template(backbone) else nullcontext():
+        yield
+
+
+def own(backbone):
+    """A copy of a template, which knows what is known of it; any other backbone is one's own already."""
+    if not is_template(backbone):
+        return backbone
+    with using(backbone):
+        copy = deepcopy(backbone, {id(backbone._widths): backbone._widths})
+    inherit_fingerprint(copy, backbone)
+    return copy
+
+
+def file_as_it_is(path):
+    """What changes with a file; None where there is none."""
+    path = Path(path)
+    return (path, path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
+
+
+def count_features(backbone, stages, image_shape):
+    """How many features an image has; one is sent through the net, unless the answer is known."""
+    widths, key = vars(backbone).setdefault("_widths", {}), tuple(stages or ())
+    if key not in widths:
+        height, width, channels = image_shape
+        device = next((tensor.device for _, tensor in named_tensors(backbone.model)), None)
+        image = backbone.preprocess(torch.zeros(1, channels, height, width, device=device))
+        with using(backbone), evaluating(backbone):
+            widths[key] = backbone.features(image, stages).shape[1]
+    return widths[key]

@@ -1,0 +1,633 @@
+import copy
+import errno
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from sktricks import (
+    FeatureCache,
+    FeatureCacheWarning,
+    FeaturesNotSharedWarning,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    PretrainedFeatures,
+    cache_info,
+    clear_cache,
+    load_backbone,
+)
+from sktricks.transfer import _cache, _cache_files, _templates
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
+LABELS = np.arange(40) % 2
+COST = 5 * 4 + 250  # bytes of a row of five features in memory
+
+
+class Conv(nn.Module):
+    """The same weights at every call; counts the rows that it sees and that hold anything."""
+
+    seen = []
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first, self.norm, self.second = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3)
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
+
+    def forward(self, x):
+        Conv.seen.append(int((x.flatten(1) != 0).any(1).sum()))
+        return self.second(self.norm(self.first(x)).relu()).mean((2, 3)) * self.scale
+
+
+def net(cache, **params):
+    settings = {"backbone": Conv, "strategy": "linear-probe", "max_epochs": 3, "random_state": 0, **params}
+    return FineTuneClassifier(cache=cache, **settings)
+
+
+def rows_seen(function):
+    Conv.seen.clear()
+    function()
+    return sum(Conv.seen)
+
+
+def encoder(calls):
+    """Five features a row, and a note of how many rows there were."""
+
+    def encode_rows(images):
+        calls.append(len(images))
+        return np.asarray(images, dtype=np.float32).reshape(len(images), -1)[:, :5] / 3
+
+    return encode_rows
+
+
+def encoded(cache, images, fingerprint="net", fill=True):
+    """The features of images and the number of rows that were encoded for them."""
+    calls = []
+    features = cache.encode(images, fingerprint, encoder(calls), fill)
+    return features, sum(calls)
+
+
+def plain(images):
+    return images.reshape(len(images), -1)[:, :5].astype(np.float32) / 3
+
+
+# -- each row once -----------------------------------------------------------------------------------------------------
+
+
+def test_features_come_back_in_their_places():
+    cache, images = FeatureCache(), np.concatenate([GREY[:7], GREY[3:10], GREY[:2]])
+    features, n_encoded = encoded(cache, images)
+    np.testing.assert_array_equal(features, plain(images))
+    assert n_encoded == 10 and features.dtype == np.float32
+    features, n_encoded = encoded(cache, torch.from_numpy(GREY[::-1].copy()))
+    np.testing.assert_array_equal(features, plain(GREY[::-1]))
+    assert n_encoded == 30
+    assert (cache.info().rows, cache.info().encoded, cache.info().reused) == (40, 40, 16)
+
+
+def test_content_dtype_shape_and_net_make_the_difference():
+    cache = FeatureCache()
+    assert encoded(cache, GREY)[1] == 40
+    for other in (GREY.astype(np.float32), GREY.reshape(40, 64), GREY ^ 1):
+        assert encoded(cache, other)[1] == 40
+    assert encoded(cache, GREY, fingerprint="another")[1] == 40
+    assert encoded(cache, GREY.copy())[1] == 0
+
+
+def test_images_that_know_their_digests():
+    class Lazy:
+        def __init__(self, images):
+            self.images = images
+
+        def __len__(self):
+            return len(self.images)
+
+        def __getitem__(self, rows):
+            return Lazy(self.images[rows])
+
+        def __array__(self, dtype=None, copy=None):
+            return self.images.astype(dtype)
+
+        def digests(self):
+            return [image.tobytes()[:16] for image in self.images]
+
+    features, n_encoded = encoded(FeatureCache(), Lazy(GREY[[0, 1, 0]]))
+    np.testing.assert_array_equal(features, plain(GREY[[0, 1, 0]]))
+    assert n_encoded == 2
+
+
+@pytest.mark.parametrize("backbone", [Conv, Conv()], ids=["class", "instance"])
+def test_a_search_encodes_each_row_once_and_scores_alike(backbone):
+    cache, grid = FeatureCache(), {"lr": [0.001, 0.01, 0.1]}
+    with_cache = GridSearchCV(net(cache, backbone=backbone), grid, cv=4)
+    assert rows_seen(lambda: with_cache.fit(GREY, LABELS)) == 40
+    assert (cache.info().encoded, cache.info().reused) == (40, 12 * 40 + 40 - 40)
+    assert rows_seen(lambda: clone(with_cache).fit(GREY, LABELS)) == 0
+    without = GridSearchCV(net(None, backbone=backbone), grid, cv=4)
+    assert rows_seen(lambda: without.fit(GREY, LABELS)) == 13 * 40
+    for split in range(4):
+        name = f"split{split}_test_score"
+        np.testing.assert_array_equal(with_cache.cv_results_[name], without.cv_results_[name])
+    np.testing.assert_array_equal(with_cache.predict_proba(GREY), without.predict_proba(GREY))
+
+
+def test_all_estimators_share_by_default():
+    clear_cache()
+    features = PretrainedFeatures(Conv)
+    assert rows_seen(lambda: features.fit_transform(GREY[:30])) == 30
+    assert rows_seen(lambda: FineTuneClassifier(Conv, max_epochs=2).fit(GREY, LABELS)) == 10
+    assert rows_seen(lambda: FineTuneRegressor(Conv, max_epochs=2).fit(GREY, LABELS).predict(GREY)) == 0
+    model = make_pipeline(PretrainedFeatures(Conv), LogisticRegression())
+    assert rows_seen(lambda: cross_val_score(model, GREY, LABELS, cv=2)) == 0
+    assert cache_info().rows == 40 and cache_info().max_bytes == 512 * 2**20
+    clear_cache()
+    assert cache_info()[:2] == (0, 0) and cache_info().encoded == 0
+    assert rows_seen(lambda: features.fit_transform(GREY)) == 40
+
+
+def test_without_a_cache_nothing_is_kept():
+    clear_cache()
+    for _ in range(2):
+        assert rows_seen(lambda: net(None).fit(GREY, LABELS)) == 40
+        assert rows_seen(lambda: PretrainedFeatures(Conv, cache=None).fit_transform(GREY)) == 40
+    assert cache_info().rows == 0
+
+
+def test_a_trained_backbone_is_not_served_from_the_cache():
+    cache = FeatureCache()
+    tuned = net(cache, strategy="fine-tune").fit(GREY, LABELS)
+    assert rows_seen(lambda: tuned.predict(GREY)) == 40 and cache.info().encoded == 0
+
+
+def test_partial_fit_and_warm_start():
+    cache = FeatureCache()
+    fitted = net(cache, warm_start=True).partial_fit(GREY, LABELS)
+    assert rows_seen(lambda: fitted.partial_fit(GREY, LABELS).fit(GREY, LABELS)) == 0
+
+
+def test_threads_encode_each_row_once():
+    cache, calls = FeatureCache(), []
+
+    def slow(images):
+        time.sleep(0.01)
+        return encoder(calls)(images)
+
+    def work(seed):
+        rows = np.random.default_rng(seed).permutation(40)[:30]
+        np.testing.assert_array_equal(cache.encode(GREY[rows], "net", slow), plain(GREY[rows]))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(24)))
+    info = cache.info()
+    assert sum(calls) == info.encoded == info.rows == 40 and info.reused == 24 * 30 - 40
+
+
+def test_estimators_in_threads():
+    module = Conv()
+    expected = PretrainedFeatures(module, cache=None, stages=["first"]).fit_transform(GREY)
+
+    def work(stages):
+        return PretrainedFeatures(module, cache=FeatureCache(), stages=stages).fit_transform(GREY)
+
+    with ThreadPoolExecutor(4) as pool:
+        for stages, features in zip(
+            [["first"], ["second"]] * 4, pool.map(work, [["first"], ["second"]] * 4), strict=True
+        ):
+            if stages == ["first"]:
+                np.testing.assert_array_equal(features, expected)
+
+
+def test_an_error_while_encoding_leaves_the_cache_usable():
+    cache = FeatureCache()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        cache.encode(GREY, "net", lambda images: (_ for _ in ()).throw(RuntimeError("out of memory")))
+    np.testing.assert_array_equal(encoded(cache, GREY)[0], plain(GREY))
+
+
+def test_verbose_says_what_was_reused(capsys):
+    GridSearchCV(net(FeatureCache(), verbose=1), {"lr": [0.01, 0.1]}, cv=4).fit(GREY, LABELS)
+    assert capsys.readouterr().out.splitlines()[-1] == "40 rows encoded once, reused 320 times"
+    net(FeatureCache()).fit(GREY, LABELS)
+    net(None, verbose=1).fit(GREY, LABELS)
+    assert capsys.readouterr().out == ""
+    net(FeatureCache(max_bytes=0), verbose=1).fit(GREY, LABELS)
+    assert capsys.readouterr().out == "40 rows encoded, reused 0 times; 40 no longer kept\n"
+
+
+# -- how much memory ---------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first():
+    cache = FeatureCache(max_bytes=25 * COST)
+    encoded(cache, GREY[:20])
+    encoded(cache, GREY[:5])  # used again
+    encoded(cache, GREY[20:30])
+    info = cache.info()
+    assert info.rows == 25 and info.n_bytes <= info.max_bytes and info.dropped == 5
+    assert encoded(cache, GREY[20:30])[1] == 0 and encoded(cache, GREY[:5])[1] == 0
+    assert encoded(cache, GREY[5:10])[1] == 5
+
+
+def test_more_rows_than_there_is_room_for_are_there_in_part():
+    cache = FeatureCache(max_bytes=30 * COST)
+    assert [encoded(cache, GREY)[1] for _ in range(3)] == [40, 10, 10]
+    np.testing.assert_array_equal(encoded(cache, GREY)[0], plain(GREY))
+    assert cache.info().n_bytes <= 30 * COST
+
+
+def test_another_net_drives_out_what_is_not_used():
+    cache = FeatureCache(max_bytes=40 * COST)
+    encoded(cache, GREY)
+    encoded(cache, GREY, fingerprint="another")
+    assert cache.info().rows == 40 and cache.info().dropped == 40
+    assert "no longer kept" in cache.report("net") and "once" in cache.report("another")
+
+
+def test_predictions_keep_little():
+    cache = FeatureCache(max_bytes=8 * 10 * COST)
+    encoded(cache, GREY[:1])
+    assert encoded(cache, GREY[:8], fill=False)[1] == 7
+    assert encoded(cache, GREY[:8], fill=False)[1] == 0  # a fold is found again
+    assert encoded(cache, GREY, fill=False)[1] == 32
+    assert cache.info().rows == 11 and encoded(cache, GREY, fill=False)[1] == 29  # a stream passes by
+    encoded(cache, GREY[:1])
+    assert encoded(cache, GREY, fill=False)[1] == 29 and cache.info().rows == 21
+    other = FeatureCache()
+    assert encoded(other, GREY, fill=False)[1] == 40 and other.info().rows == 0  # nothing was fitted
+
+
+@pytest.mark.parametrize("kind", ["predict", "transform"])
+def test_predicting_needs_no_more_memory_for_more_rows(kind):
+    def wide():
+        return nn.Sequential(nn.Flatten(), nn.Linear(4, 500), nn.ReLU())
+
+    torch.manual_seed(0)
+    X = RNG.integers(0, 256, (100_000, 2, 2)).astype(np.uint8)
+    if kind == "predict":
+        run = net(FeatureCache(max_bytes=2**20), backbone=wide).fit(X[:40], LABELS).predict
+    else:
+        run = PretrainedFeatures(wide, cache=FeatureCache(max_bytes=2**20)).fit(X[:40]).transform
+    run(X[:5000])
+    tracemalloc.start()
+    result = run(X)
+    peak = tracemalloc.get_traced_memory()[1] - result.nbytes
+    tracemalloc.stop()
+    assert peak < 16 * 2**20  # the features of all rows are 200 MB
+
+
+def test_half_precision():
+    cache, images = FeatureCache(dtype="float16"), RNG.normal(size=(40, 5)).astype(np.float32)
+    images[0, 2] = 1e6  # beyond float16
+    cold, warm = encoded(cache, images)[0], encoded(cache, images)[0]
+    np.testing.assert_array_equal(cold, warm)
+    np.testing.assert_array_equal(cold[0], plain(images)[0])
+    np.testing.assert_allclose(cold, plain(images), rtol=5e-4)
+    assert not np.array_equal(cold, plain(images)) and cold.dtype == np.float32
+    assert cache.info().n_bytes == 39 * (COST - 10) + COST
+
+
+# -- a folder ----------------------------------------------------------------------------------------------------------
+
+
+def segments(folder):
+    return sorted(folder.glob("*/*.features"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_folder_outlives_the_process(tmp_path, dtype):
+    images = np.concatenate([GREY.astype(np.float32), np.full((1, 8, 8), 1e6, np.float32)])
+    first = FeatureCache(tmp_path / "new" / "folder", dtype=dtype)
+    features, n_encoded = encoded(first, images)
+    assert n_encoded == 41
+    second = FeatureCache(str(tmp_path / "new" / "folder"), dtype=dtype)
+    again, n_encoded = encoded(second, images)
+    np.testing.assert_array_equal(again, features)
+    assert n_encoded == 0 and second.info().rows_in_folder == 41
+    assert second.info().bytes_in_folder == sum(path.stat().st_size for path in segments(tmp_path / "new" / "folder"))
+    assert (
+        encoded(
+            FeatureCache(tmp_path / "new" / "folder", dtype="float16" if dtype == "float32" else "float32"), images
+        )[1]
+        == 41
+    )
+
+
+def test_what_others_write_is_seen(tmp_path):
+    one, other = FeatureCache(tmp_path), FeatureCache(tmp_path)
+    assert encoded(one, GREY[:10])[1] == 10
+    assert encoded(other, GREY[:20])[1] == 10
+    assert encoded(one, GREY[:30])[1] == 10
+    assert encoded(other, GREY, fingerprint="another")[1] == 40
+    assert encoded(one, GREY, fingerprint="another")[1] == 0
+    assert one.info().rows_in_folder == 70
+
+
+def test_memory_may_be_smaller_than_the_folder(tmp_path):
+    cache = FeatureCache(tmp_path, max_bytes=10 * COST)
+    encoded(cache, GREY)
+    features, n_encoded = encoded(cache, GREY)
+    np.testing.assert_array_equal(features, plain(GREY))
+    assert n_encoded == 0 and cache.info().rows == 10 and cache.info().dropped == 0
+
+
+def test_a_path_is_one_cache_in_a_process(tmp_path):
+    assert rows_seen(lambda: net(tmp_path).fit(GREY, LABELS)) == 40
+    assert rows_seen(lambda: PretrainedFeatures(Conv, cache=str(tmp_path)).fit_transform(GREY)) == 0
+    assert _cache.resolve_cache(tmp_path) is _cache.resolve_cache(str(tmp_path))
+    assert os.listdir(tmp_path) == [segments(tmp_path)[0].parent.name]
+
+
+def test_clear_leaves_what_is_not_ours(tmp_path):
+    cache = FeatureCache(tmp_path)
+    encoded(cache, GREY)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.features").write_text("mine")
+    other = FeatureCache(tmp_path)
+    encoded(other, GREY[:5])
+    cache.clear()
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "other"] and os.listdir(tmp_path / "other") == ["a.features"]
+    assert cache.info()[:2] == (0, 0) and cache.info().rows_in_folder == 0
+    assert encoded(cache, GREY)[1] == 40
+    np.testing.assert_array_equal(encoded(other, GREY)[0], plain(GREY))
+
+
+@pytest.mark.parametrize("what", ["row", "digest", "checksum", "end", "head", "empty"])
+def test_a_damaged_entry_is_encoded_again(tmp_path, what):
+    encoded(FeatureCache(tmp_path), GREY)
+    (path,) = segments(tmp_path)
+    content = bytearray(path.read_bytes())
+    place = {"row": -3, "digest": 60, "checksum": -40 * 20 - 5, "end": -1, "head": 20, "empty": 0}[what]
+    content[place] ^= 255
+    path.write_bytes({"end": content[:-1], "empty": b""}.get(what, content))
+    with pytest.warns(FeatureCacheWarning, match=r"1 of 40 rows in .* damaged" if what == "row" else "ignored: "):
+        features, n_encoded = encoded(FeatureCache(tmp_path), GREY)
+    np.testing.assert_array_equal(features, plain(GREY))
+    assert n_encoded == (1 if what == "row" else 40)
+    if what == "row":
+        assert encoded(FeatureCache(tmp_path), GREY)[1] == 0  # the new row counts, without a warning
+
+
+def test_a_folder_of_another_version_is_ignored_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache_files, "VERSION", 9)
+    encoded(FeatureCache(tmp_path), GREY)
+    monkeypatch.undo()
+    with pytest.warns(FeatureCacheWarning, match="have version 9, this sktricks reads version 1"):
+        features, n_encoded = encoded(FeatureCache(tmp_path), GREY)
+    assert n_encoded == 40 and len(segments(tmp_path)) == 2
+    np.testing.assert_array_equal(features, plain(GREY))
+
+
+def test_an_unwritable_folder_is_done_without(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    cache = FeatureCache(tmp_path / "file" / "features")
+    with pytest.warns(FeatureCacheWarning, match=r"not kept in .*features, which cannot be written to") as caught:
+        assert encoded(cache, GREY)[1] == 40
+        assert encoded(cache, GREY)[1] == 0  # memory serves
+        assert encoded(cache, GREY ^ 1)[1] == 40
+    assert len(caught) == 1
+    with pytest.warns(FeatureCacheWarning):
+        fitted = net(tmp_path / "file").fit(GREY, LABELS)
+    np.testing.assert_array_equal(fitted.predict_proba(GREY), net(None).fit(GREY, LABELS).predict_proba(GREY))
+
+
+def test_a_full_folder_is_done_without(tmp_path, monkeypatch):
+    encoded(FeatureCache(tmp_path), GREY[:10])
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    cache = FeatureCache(tmp_path)
+    with pytest.warns(FeatureCacheWarning, match="No space left on device"):
+        features, n_encoded = encoded(cache, GREY)
+    np.testing.assert_array_equal(features, plain(GREY))
+    assert n_encoded == 30 and encoded(cache, GREY)[1] == 0
+    assert not list(tmp_path.glob("*/*.part"))
+
+
+WRITER = """
+import itertools, pathlib, sys
+import numpy as np
+from sktricks.transfer._cache_files import FeatureFolder
+
+folder, start = FeatureFolder(pathlib.Path(sys.argv[1])), int(sys.argv[2]) * 10**6
+print("ready", flush=True)
+for number in itertools.count(start):
+    with folder.locked():
+        folder.write({b"%016d" % (30 * number + k): np.full(10_000, number % 1000, np.float32) for k in range(30)})
+"""
+
+
+def test_a_folder_survives_twenty_kills_of_two_writers(tmp_path):
+    rng = np.random.default_rng(0)
+    for kill in range(10):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, str(2 * kill + k)], stdout=subprocess.PIPE)
+            for k in range(2)
+        ]
+        for writer in writers:
+            assert writer.stdout.readline() == b"ready\n"
+        time.sleep(rng.uniform(0.01, 0.05))
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    folder = _cache_files.FeatureFolder(tmp_path)
+    folder.refresh()  # a damaged file would warn, which is an error here
+    assert len(folder) > 0
+    for digest, row in folder.read(list(folder._where)).items():
+        assert (row == int(digest) // 30 % 1000).all()
+    with folder.locked():  # nobody holds the lock, and what was left is removed
+        assert not list(tmp_path.glob("*.part"))
+
+
+# -- copies and processes ----------------------------------------------------------------------------------------------
+
+
+def test_clones_and_copies_share_the_cache(tmp_path):
+    for cache in (FeatureCache(), FeatureCache(tmp_path, max_bytes=10**6, dtype="float16")):
+        estimator = net(cache)
+        assert clone(estimator).cache is cache and copy.deepcopy(estimator).cache is cache and copy.copy(cache) is cache
+        estimator.fit(GREY, LABELS)
+        assert len(pickle.dumps(cache)) < 1000 and len(pickle.dumps(clone(estimator))) < 5000
+        assert pickle.loads(pickle.dumps(cache)) is cache
+        assert repr(cache).startswith("FeatureCache(")
+    assert repr(cache) == f"FeatureCache({str(tmp_path)!r}, max_bytes=1000000, dtype='float16')"
+
+
+def test_a_pickle_in_another_process(monkeypatch, tmp_path):
+    for cache in (FeatureCache(max_bytes=1000), FeatureCache(tmp_path, max_bytes=1000, dtype="float16")):
+        content = pickle.dumps(cache)
+        monkeypatch.setattr(_cache, "KNOWN", {})
+        monkeypatch.setattr(_cache, "IN_USE", {})
+        there = pickle.loads(content)
+        assert there is not cache and there is pickle.loads(content)  # all jobs of a process share one
+        assert (there.folder, there.max_bytes, there.dtype) == (cache.folder, cache.max_bytes, cache.dtype)
+
+
+def test_processes_share_a_folder(tmp_path):
+    model = make_pipeline(PretrainedFeatures("tiny32", cache=tmp_path), LogisticRegression(max_iter=200))
+    search = GridSearchCV(model, {"logisticregression__C": [0.01, 0.1]}, cv=4, n_jobs=2).fit(GREY, LABELS)
+    assert FeatureCache(tmp_path).info().rows_in_folder == 40  # each as often as it was encoded, in whatever process
+    alone = GridSearchCV(model.set_params(pretrainedfeatures__cache=None), search.param_grid, cv=4).fit(GREY, LABELS)
+    np.testing.assert_array_equal(alone.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"])
+
+
+def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache.multiprocessing, "parent_process", lambda: threading)
+    monkeypatch.setattr(_cache, "warned_of_processes", False)
+    encoded(FeatureCache(tmp_path), GREY)
+    encoded(FeatureCache(), GREY, fill=False)
+    with pytest.warns(FeaturesNotSharedWarning, match="give cache= a folder") as caught:
+        encoded(FeatureCache(), GREY)
+        encoded(FeatureCache(), GREY)
+    assert len(caught) == 1
+
+
+def test_a_worker_loads_a_module_once_for_all_tasks(monkeypatch):
+    monkeypatch.setattr(_templates.multiprocessing, "parent_process", lambda: threading)
+    content, loaded = pickle.dumps(Conv()), []
+    original = _templates.load_backbone
+    monkeypatch.setattr(_templates, "load_backbone", lambda *args, **how: loaded.append(1) or original(*args, **how))
+    expected = PretrainedFeatures(Conv(), cache=None).fit_transform(GREY)
+    for _ in range(3):
+        features = PretrainedFeatures(pickle.loads(content), cache=None).fit_transform(GREY)
+        np.testing.assert_array_equal(features, expected)
+    assert len(loaded) == 1
+    other = pickle.loads(content)
+    other.second.bias.data[-1] += 1
+    assert not np.array_equal(PretrainedFeatures(other, cache=None).fit_transform(GREY), expected) and len(loaded) == 2
+
+
+# -- what the features depend on ---------------------------------------------------------------------------------------
+
+
+def fingerprint(module):
+    return load_backbone(module, image_shape=(8, 8, 1)).fingerprint()
+
+
+def test_the_fingerprint_changes_with_any_weight_and_buffer():
+    module = Conv()
+    names = [*dict(module.named_parameters()), *dict(module.named_buffers())]
+    assert "norm.running_mean" in names and "scale" in names
+    found = {fingerprint(module)}
+    backbone = load_backbone(module, image_shape=(8, 8, 1))
+    known = {backbone.fingerprint()}
+    for name in names:
+        for model in (module, backbone.model):
+            tensor = model.get_parameter(name) if name in dict(model.named_parameters()) else model.get_buffer(name)
+            tensor.data.view(-1)[-1:].add_(1)  # of which torch takes no note
+        found.add(fingerprint(module))
+        known.add(backbone.fingerprint())
+    assert len(found) == len(known) == len(names) + 1 and found == known
+
+
+def test_the_fingerprint_changes_with_code_and_settings():
+    class Power(nn.Module):
+        def __init__(self, power=2, function=torch.relu):
+            super().__init__()
+            self.power, self.function = power, function
+
+        def forward(self, x):
+            return self.function(x.flatten(1)) ** self.power
+
+    class Other(Power):
+        def forward(self, x):
+            return self.function(x.flatten(1)) ** (self.power + 1)
+
+    nets = [Power(), Power(3), Power(function=torch.tanh), Power(function=nn.Tanh()), Other()]
+    nets += [nn.Sequential(nn.Flatten()), nn.Sequential(nn.AvgPool2d(2), nn.Flatten())]
+    nets += [nn.Sequential(nn.AvgPool2d(2, stride=1), nn.Flatten()), nn.Sequential(nn.AvgPool2d(4), nn.Flatten())]
+    assert len({fingerprint(net) for net in nets}) == len(nets)
+    Other.__qualname__, first = "Power", fingerprint(Other())
+    Other.forward = lambda self, x: helper(x.flatten(1))  # as if the cell of a notebook had run again
+    second = fingerprint(Other())
+    globals()["helper"], former = (lambda x: x - 1), helper
+    third = fingerprint(Other())
+    globals()["helper"] = former
+    assert len({first, second, third}) == 3
+
+
+def helper(x):
+    return x + 1
+
+
+def test_a_module_that_changes_between_fits():
+    module, cache = Conv(), FeatureCache()
+    features = PretrainedFeatures(module, cache=cache)
+    first = features.fit_transform(GREY)
+    with torch.no_grad():
+        module.second.weight.mul_(2)
+    second = features.fit_transform(GREY)
+    assert not np.array_equal(first, second)
+    module.second.bias.data += 1
+    third = features.fit_transform(GREY)
+    np.testing.assert_allclose(third, second + 1, rtol=1e-5)
+    module.norm.eps = 1.0
+    assert np.abs(features.fit_transform(GREY) - third).max() > 0.01
+
+
+@pytest.mark.parametrize("backbone", [Conv(), "tiny32"], ids=["instance", "tiny32"])
+def test_a_fitted_backbone_that_is_changed_by_hand(backbone):
+    cache = FeatureCache()
+    one, other = (PretrainedFeatures(backbone, cache=cache).fit(GREY) for _ in range(2))
+    copies = [copy.deepcopy(other), pickle.loads(pickle.dumps(other))]
+    probe = net(cache, backbone=backbone).fit(GREY, LABELS)
+    before, proba = one.transform(GREY), probe.predict_proba(GREY)
+    for backbone_ in (one.backbone_, probe.backbone_, copies[0].backbone_, copies[1]._backbone):
+        for parameter in backbone_.model.parameters():
+            parameter.data.mul_(1.5)
+    for changed in (one, *copies):
+        assert not np.array_equal(changed.transform(GREY), before)
+    assert not np.array_equal(probe.predict_proba(GREY), proba)
+    np.testing.assert_array_equal(other.transform(GREY), before)  # others have their own
+    np.testing.assert_array_equal(clone(one).fit_transform(GREY), before)
+    np.testing.assert_array_equal(net(cache, backbone=backbone).fit(GREY, LABELS).predict_proba(GREY), proba)
+
+
+def test_a_clone_has_the_users_module_itself():
+    module = Conv()
+    for estimator in (net("auto", backbone=module), PretrainedFeatures(module)):
+        again = clone(estimator)
+        assert again.backbone is module and again.get_params() == estimator.get_params()
+        assert again is not estimator and not hasattr(clone(estimator.fit(GREY, LABELS)), "image_shape_")
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"folder": 3}, TypeError, "folder must be a path or None, got 3"),
+        ({"max_bytes": -1}, ValueError, "max_bytes must be an int of at least 0, got -1"),
+        ({"max_bytes": 0.5}, ValueError, "max_bytes must be an int of at least 0, got 0.5"),
+        ({"dtype": "int8"}, ValueError, "dtype must be 'float32' or 'float16', got 'int8'"),
+    ],
+)
+def test_bad_parameters(params, error, message):
+    with pytest.raises(error, match=message):
+        FeatureCache(**params)
+
+
+@pytest.mark.parametrize("cache", [3, True, [], FeatureCache])
+def test_a_cache_that_is_none(cache):
+    for estimator in (net(cache), PretrainedFeatures(Conv, cache=cache)):
+        with pytest.raises(ValueError, match="'cache' parameter of .* must be"):
+            estimator.fit(GREY, LABELS)
