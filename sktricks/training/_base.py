@@ -110,7 +110,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         )
 
     def _train(self, X, y, weight, valid, *, fresh, schedule, epochs=None):
-        from ._skorch import own_randomness, run_epochs, set_up_training
+        from ._skorch import own_randomness, release_memory, run_epochs, set_up_training
 
         if weight is not None:
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
@@ -142,6 +142,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             )
             self.n_iter_ += run_epochs(self.net_, dataset, valid, epochs)
             self.net_.prepare_train_ = None
+        release_memory(self._device)
         return self
 
     def _settings(self):

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 
@@ -66,7 +66,9 @@ class InnerNet(skorch.NeuralNet):
             super()._set_training(training)
 
     def infer(self, x, **fit_params):
-        y = self.module_(x["x"], **fit_params)
+        with half_precision(x["x"], self.device):
+            y = self.module_(x["x"], **fit_params)
+        y = y.float() if y.dtype == torch.bfloat16 else y
         return y.unsqueeze(1) if y.ndim == 1 else y
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
@@ -198,6 +200,23 @@ def predict_rows(net, X, read_inputs):
 
     parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
     return torch.cat([map_images(outputs, x) if x.ndim == 4 else outputs(x).cpu() for x in parts])
+
+
+def half_precision(x, device):
+    """bfloat16 where it is worth it; weights, loss and all that is summed stay as they are."""
+    device = torch.device(device)
+    return torch.autocast(device.type, torch.bfloat16) if is_worth_halving(x, device) else nullcontext()
+
+
+def is_worth_halving(x, device):
+    """Whether images go through a net on a GPU that is made for bfloat16."""
+    return x.ndim == 4 and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def release_memory(device):
+    """Give a GPU's unused memory back, so that the next fit, in this process or another, finds it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextmanager
