@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _kernels
-from ._tone import NEUTRAL, change_tones
-from ._values import to_float
-from ._warp import IDENTITY, compose, move, warp
+from ._tone import NEUTRAL
+from ._warp import IDENTITY, compose
 
 
 @dataclass(frozen=True)
@@ -34,21 +33,12 @@ class Pass:
     exact: bool = True
 
     def run(self, images, params, value_range, out=None):
-        """The images after this pass: ``out`` if the kernel wrote there, else floats, or of the same dtype if exact."""
+        """The images after this pass: ``out``, if they could be written there, or floats, or of the dtype they had."""
         maps, tones = params.get("map"), params.get("tones")
         border, fill = self.border or ("edge", 0.0)
-        if _kernels.takes(images, out, maps, tones, self.exact):
-            return _kernels.run(images, maps, tones, self.size, border, fill, self.exact, value_range, out)
-        if maps is not None and self.exact:
-            images = move(images, maps, self.size, border, fill)
-        elif maps is not None:
-            images = warp(to_float(images), maps, self.size, border, fill)
-        if tones is None:
-            return images
-        images = to_float(images if maps is not None else images.copy())
-        for stage in range(tones.shape[1]):
-            images = change_tones(images, tones[:, stage], value_range)
-        return images
+        if self.exact and tones is None:
+            return _kernels.move(images, maps, self.size, border, fill, out)
+        return _kernels.transform(images, maps, tones, self.size, border, fill, self.exact, value_range, out)
 
 
 def fuse(plan, shape, value_range):

@@ -18,7 +18,7 @@ from ._fuse import Pass, fuse
 from ._values import from_float, to_float
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
-CHUNK_COMPILED = 1_048_576  # the kernel goes image by image, so that only the number of calls matters
+CHUNK_COMPILED = 4_194_304  # the kernel goes image by image, so that only the number of calls matters
 
 
 def run_plan(plan, images, rows, value_range, out=None):
@@ -63,7 +63,7 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None):
     images = np.ascontiguousarray(images)
     out = np.empty((len(images), *shape), dtype=images.dtype)
     plan = fuse(plan, images.shape[1:], value_range)
-    compiled = _kernels.takes(images, out) and all(isinstance(step, Pass) for step, _ in plan)
+    compiled = _kernels.is_fast(images) and all(isinstance(step, Pass) for step, _ in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS
     size = max(1, floats // max(1, *(int(np.prod(s)) for s in (shape, images.shape[1:]))))
 
