@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseAugmenter, check_interval
 from ._counter import draw_keys, expand
-from ._values import black
+from ._values import black, from_float
 
 
 def draw_boxes(rng, shape, share, slimness):
@@ -111,18 +111,22 @@ class RandomErasing(BaseAugmenter):
         boxes = draw_boxes(rng, shape, share, slimness)
         return {"chosen": rng.random(n) < self.p, "box": boxes, "key": draw_keys(rng, n)}
 
-    def _apply(self, images, params, value_range):
-        erased = inside(params["box"], images.shape[1:])
-        np.copyto(images, self._filling(images, params["key"], value_range), where=erased, casting="unsafe")
-        return images
+    @property
+    def _needs_float(self):
+        return isinstance(self.fill, str)
 
-    def _filling(self, images, keys, value_range):
-        if self.fill == "mean":
-            return np.stack([image.mean(axis=(0, 1), keepdims=True) for image in images])
+    def _apply(self, images, params, value_range):
         if self.fill == "noise":
             low, high = value_range
-            return low + (high - low) * expand(keys, images[0].size).reshape(images.shape)
-        return black(value_range) if self.fill is None else self.fill
+            noise = low + (high - low) * expand(params["key"], images[0].size).reshape(images.shape)
+            np.copyto(images, noise, where=inside(params["box"], images.shape[1:]), casting="same_kind")
+            return images
+        value = black(value_range) if self.fill in (None, "mean") else self.fill
+        value = from_float(np.array(float(value)), images.dtype)
+        for image, (top, left, height, width) in zip(images, params["box"], strict=True):
+            filling = image.mean(axis=(0, 1)) if self.fill == "mean" else value
+            image[top : top + height, left : left + width] = filling
+        return images
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -1,7 +1,8 @@
 // One pass over the pixels of each image: an affine map, then changes of colour, then one rounding.
 //
 // The same as move() and transform_with_numpy() in _kernels.py, which say what the arguments mean; here for uint8 and
-// float32. Plain loops that a compiler can vectorise four wide: an image of three channels gets a fourth in the scratch.
+// float32. Plain loops that a compiler can vectorise four wide: of an image of three channels four values are read at a
+// time, the fourth being the next pixel's and of no use.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -30,6 +31,8 @@ struct Task {
 };
 
 // -- places -----------------------------------------------------------------------------------------------------------
+
+inline Py_ssize_t nearest(double place) { return Py_ssize_t(std::floor(place + 0.5)); }
 
 // A whole place brought to where the border says that it is read; -1 is the fill.
 inline Py_ssize_t hold(Py_ssize_t place, Py_ssize_t side, int border) {
@@ -83,7 +86,14 @@ void fold_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int32
     }
 }
 
-// First and last index that split_places can return for the places between these two.
+void find_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *index, float *weight) {
+    if (border == REFLECT)
+        fold_places(start, step, n, side, index, weight);
+    else
+        split_places(start, step, n, side, border, index, weight);
+}
+
+// First and last index that find_places can return for the places between these two.
 void find_reach(double low, double high, Py_ssize_t side, int border, Py_ssize_t *first, Py_ssize_t *last) {
     if (border == REFLECT) {
         *first = 0, *last = side - 1;
@@ -166,8 +176,8 @@ struct Scratch {
     int32_t *x, *y;
     void *all;
 
-    Scratch(const Task &task, int channels, int padded) {
-        const size_t ringed = size_t(task.height + 2) * size_t(task.width + 2) * padded + 8;
+    Scratch(const Task &task, int channels) {
+        const size_t ringed = size_t(task.height + 2) * size_t(task.width + 2) * channels + 8;
         const size_t result = size_t(task.out_height) * size_t(task.out_width) * channels + 8;
         const size_t row = size_t(task.out_width) + 8;
         all = std::malloc((ringed + result + 4 * row) * 4);
@@ -182,131 +192,162 @@ struct Scratch {
 };
 
 // Some rows and columns of an image into the middle of its ring.
-template <int C, int P, class In>
+template <int C, class In>
 void load(const In *RESTRICT from, const Task &task, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left,
           Py_ssize_t right, float *RESTRICT image) {
+    const Py_ssize_t n = (right - left + 1) * C;
     for (Py_ssize_t row = top; row <= bottom; ++row) {
         const In *RESTRICT in = from + (row * task.width + left) * C;
-        float *RESTRICT to = image + ((row + 1) * (task.width + 2) + left + 1) * P;
-        Py_ssize_t n = right - left + 1;
-        if (C == P) {
-            for (Py_ssize_t i = 0; i < n * C; ++i) to[i] = float(in[i]);
-            continue;
-        }
-        for (Py_ssize_t x = 0; x < n - 1; ++x)
-            for (int k = 0; k < P; ++k) to[x * P + k] = float(in[x * C + k]);  // the fourth is the next pixel's first
-        for (int k = 0; k < C; ++k) to[(n - 1) * P + k] = float(in[(n - 1) * C + k]);
+        float *RESTRICT to = image + ((row + 1) * (task.width + 2) + left + 1) * C;
+        for (Py_ssize_t i = 0; i < n; ++i) to[i] = float(in[i]);
     }
 }
 
-// One row of the output, bilinearly; writes P - C values past its end.
+// One row of the output, bilinearly, and the sum of its values; P values are read at a time and written over C.
 template <int C, int P>
-void read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
+double read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
+    const int32_t *RESTRICT xs = s.x, *RESTRICT ys = s.y;
+    const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
+    float totals[P] = {};
     for (Py_ssize_t x = 0; x < n; ++x) {
-        const float *RESTRICT above = image + (s.y[x] * stride + s.x[x]) * P;
-        const float *RESTRICT below = above + stride * P;
-        const float wx = s.weight_x[x], wy = s.weight_y[x];
+        const float *RESTRICT above = image + (ys[x] * stride + xs[x]) * C;
+        const float *RESTRICT below = above + stride * C;
+        const float wx = weights_x[x], wy = weights_y[x];
         float value[P];
         for (int k = 0; k < P; ++k) {
-            const float first = above[k] + (above[P + k] - above[k]) * wx;
-            const float second = below[k] + (below[P + k] - below[k]) * wx;
+            const float first = above[k] + (above[C + k] - above[k]) * wx;
+            const float second = below[k] + (below[C + k] - below[k]) * wx;
             value[k] = first + (second - first) * wy;
         }
+        for (int k = 0; k < P; ++k) totals[k] += value[k];
         std::memcpy(out + x * C, value, sizeof value);
     }
+    double total = 0;
+    for (int k = 0; k < C; ++k) total += double(totals[k]);
+    return total;
 }
 
-// The output in float32; returns the sum of its values.
+// The rows of the output in float32, one after the other; each with the sum of its values.
 template <int C, int P, class In>
-double warp(const In *from, const double *map, const Task &task, Scratch &s) {
-    const Py_ssize_t stride = task.width + 2;
-    double least[2], most[2];
-    for (int axis = 0; axis < 2; ++axis) {
-        const double *m = map + 3 * axis;
-        const double down = m[0] * double(task.out_height - 1), right = m[1] * double(task.out_width - 1);
-        least[axis] = m[2] + (down < 0 ? down : 0) + (right < 0 ? right : 0);
-        most[axis] = m[2] + (down > 0 ? down : 0) + (right > 0 ? right : 0);
-    }
-    Py_ssize_t top, bottom, left, right;
-    find_reach(least[0] - 1e-6, most[0] + 1e-6, task.height, task.border, &top, &bottom);
-    find_reach(least[1] - 1e-6, most[1] + 1e-6, task.width, task.border, &left, &right);
-    load<C, P>(from, task, top, bottom, left, right, s.image);
-    double total = 0;
-    for (Py_ssize_t y = 0; y < task.out_height; ++y) {
-        const double down = map[0] * double(y) + map[2], right = map[3] * double(y) + map[5];
-        if (task.border == REFLECT) {
-            fold_places(down, map[1], task.out_width, task.height, s.y, s.weight_y);
-            fold_places(right, map[4], task.out_width, task.width, s.x, s.weight_x);
-        } else {
-            split_places(down, map[1], task.out_width, task.height, task.border, s.y, s.weight_y);
-            split_places(right, map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
-        }
-        float *out = s.output + y * task.out_width * C;
-        read_row<C, P>(s.image, stride, s, task.out_width, out);
-        total += sum(out, task.out_width * C);
-    }
-    return total;
-}
+struct Reader {
+    const Task &task;
+    Scratch &s;
+    const In *from = nullptr;
+    const double *map = nullptr;
+    Py_ssize_t top = 0, down = 1;
 
-// The same for flips and shifts by whole pixels.
-template <int C, class In>
-double shift(const In *from, const double *map, const Task &task, Scratch &s) {
-    const Py_ssize_t top = Py_ssize_t(std::floor(map[2] + 0.5)), left = Py_ssize_t(std::floor(map[5] + 0.5));
-    const Py_ssize_t down = map[0] < 0 ? -1 : 1, right = map[4] < 0 ? -1 : 1;
-    for (Py_ssize_t x = 0; x < task.out_width; ++x) s.x[x] = int32_t(hold(left + right * x, task.width, task.border));
-    double total = 0;
-    for (Py_ssize_t y = 0; y < task.out_height; ++y) {
-        const Py_ssize_t row = hold(top + down * y, task.height, task.border);
-        float *RESTRICT out = s.output + y * task.out_width * C;
+    void begin(const In *image, const double *its_map) {
+        from = image, map = its_map;
+        if (!map) return;
+        if (!task.exact) return begin_warp();
+        top = nearest(map[2]), down = map[0] < 0 ? -1 : 1;
+        const Py_ssize_t left = nearest(map[5]), right = map[4] < 0 ? -1 : 1;
         for (Py_ssize_t x = 0; x < task.out_width; ++x)
-            for (int k = 0; k < C; ++k)
-                out[x * C + k] = row < 0 || s.x[x] < 0 ? float(task.fill) : float(from[(row * task.width + s.x[x]) * C + k]);
-        total += sum(out, task.out_width * C);
+            s.x[x] = int32_t(hold(left + right * x, task.width, task.border));
     }
-    return total;
-}
 
-template <int C, class In>
-double copy(const In *from, const Task &task, Scratch &s) {
-    const Py_ssize_t row = task.out_width * C;
-    double total = 0;
-    for (Py_ssize_t y = 0; y < task.out_height; ++y) {
-        float *RESTRICT out = s.output + y * row;
-        for (Py_ssize_t i = 0; i < row; ++i) out[i] = float(from[y * row + i]);
-        total += sum(out, row);
+    // The part of the image that the map reaches, into the ring.
+    void begin_warp() {
+        Py_ssize_t first[2], last[2];
+        const Py_ssize_t sides[2] = {task.height, task.width};
+        for (int axis = 0; axis < 2; ++axis) {
+            const double *m = map + 3 * axis;
+            const double along_y = m[0] * double(task.out_height - 1), along_x = m[1] * double(task.out_width - 1);
+            const double least = m[2] + (along_y < 0 ? along_y : 0) + (along_x < 0 ? along_x : 0);
+            const double most = m[2] + (along_y > 0 ? along_y : 0) + (along_x > 0 ? along_x : 0);
+            find_reach(least - 1e-6, most + 1e-6, sides[axis], task.border, first + axis, last + axis);
+        }
+        load<C>(from, task, first[0], last[0], first[1], last[1], s.image);
     }
-    return total;
-}
+
+    double row(Py_ssize_t y, float *RESTRICT out) {
+        if (map && !task.exact) return warp_row(y, out);
+        const Py_ssize_t n = task.out_width * C;
+        const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
+        const In *RESTRICT in = from + place * task.width * C;
+        if (!map)
+            for (Py_ssize_t i = 0; i < n; ++i) out[i] = float(in[i]);
+        else
+            for (Py_ssize_t x = 0; x < task.out_width; ++x)
+                for (int k = 0; k < C; ++k)
+                    out[x * C + k] = place < 0 || s.x[x] < 0 ? float(task.fill) : float(in[s.x[x] * C + k]);
+        return sum(out, n);
+    }
+
+    double warp_row(Py_ssize_t y, float *out) {
+        if (y == 0 || map[0] != 0 || map[1] != 0)
+            find_places(map[0] * double(y) + map[2], map[1], task.out_width, task.height, task.border, s.y, s.weight_y);
+        if (y == 0 || map[3] != 0)
+            find_places(map[3] * double(y) + map[5], map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
+        return read_row<C, P>(s.image, task.width + 2, s, task.out_width, out);
+    }
+};
 
 // -- colour -----------------------------------------------------------------------------------------------------------
 
-void saturate(float *pixel, float factor) {
-    const float grey = 0.299f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2];
-    for (int k = 0; k < 3; ++k) pixel[k] = grey + (pixel[k] - grey) * factor;
-}
+// Some pixels of three channels, each channel by itself so that the loops are as wide as can be.
+struct Block {
+    enum { SIZE = 64 };
+    float red[SIZE], green[SIZE], blue[SIZE];
+};
 
-void turn_hue(float *pixel, float turn) {
-    const float red = pixel[0], green = pixel[1], blue = pixel[2];
-    float low = red < green ? red : green, high = red > green ? red : green;
-    low = low < blue ? low : blue, high = high > blue ? high : blue;
-    const float chroma = high - low;
-    if (!(chroma > 0)) return;
-    float hue = high == red     ? (green - blue) / chroma
-                : high == green ? (blue - red) / chroma + 2
-                                : (red - green) / chroma + 4;
-    hue += 6 * turn;
-    hue -= 6 * std::floor(hue / 6);
-    static const float peak[3] = {3, 2, 4}, sign[3] = {1, -1, -1};
-    for (int k = 0; k < 3; ++k) {
-        float ramp = (std::fabs(hue - peak[k]) - 1.5f) * sign[k] + 0.5f;
-        ramp = ramp < 0 ? 0 : (ramp > 1 ? 1 : ramp);
-        pixel[k] = low + chroma * ramp;
+void saturate(Block &b, float factor) {
+    for (int i = 0; i < Block::SIZE; ++i) {
+        const float grey = 0.299f * b.red[i] + 0.587f * b.green[i] + 0.114f * b.blue[i];
+        b.red[i] = grey + (b.red[i] - grey) * factor;
+        b.green[i] = grey + (b.green[i] - grey) * factor;
+        b.blue[i] = grey + (b.blue[i] - grey) * factor;
     }
 }
 
-// All changes of colour of one image, the last of them together with the rounding.
+inline float hold_in_unit(float value) {
+    value = value < 0.0f ? 0.0f : value;
+    return value > 1.0f ? 1.0f : value;
+}
+
+void turn_hue(Block &b, float turn) {
+    for (int i = 0; i < Block::SIZE; ++i) {
+        const float red = b.red[i], green = b.green[i], blue = b.blue[i];
+        float low = red < green ? red : green, high = red > green ? red : green;
+        low = low < blue ? low : blue, high = high > blue ? high : blue;
+        const float chroma = high - low, safe = chroma > 0.0f ? chroma : 1.0f;
+        const float in_red = (green - blue) / safe, in_green = (blue - red) / safe + 2.0f;
+        const float in_blue = (red - green) / safe + 4.0f;
+        float hue = high == green ? in_green : in_blue;
+        hue = (high == red ? in_red : hue) + 6.0f * turn + 6.0f;  // 2 to 14
+        hue = hue >= 12.0f ? hue - 12.0f : hue;
+        hue = hue >= 6.0f ? hue - 6.0f : hue;
+        b.red[i] = low + chroma * hold_in_unit(std::fabs(hue - 3.0f) - 1.0f);
+        b.green[i] = low + chroma * hold_in_unit(2.0f - std::fabs(hue - 2.0f));
+        b.blue[i] = low + chroma * hold_in_unit(2.0f - std::fabs(hue - 4.0f));
+    }
+}
+
+// gain * value + shift, saturation and hue of n values, in place.
+void change_pixels(float *values, Py_ssize_t n, float gain, float shift, float saturation, float hue) {
+    Block b;
+    for (Py_ssize_t start = 0; start < n; start += 3 * Block::SIZE) {
+        const int count = int((n - start < 3 * Block::SIZE ? n - start : 3 * Block::SIZE) / 3);
+        float *pixels = values + start;
+        for (int i = 0; i < Block::SIZE; ++i) {
+            const int k = i < count ? i : 0;
+            b.red[i] = gain * pixels[3 * k] + shift;
+            b.green[i] = gain * pixels[3 * k + 1] + shift;
+            b.blue[i] = gain * pixels[3 * k + 2] + shift;
+        }
+        if (saturation != 1) saturate(b, saturation);
+        if (hue != 0) turn_hue(b, hue);
+        for (int i = 0; i < count; ++i) {
+            pixels[3 * i] = b.red[i];
+            pixels[3 * i + 1] = b.green[i];
+            pixels[3 * i + 2] = b.blue[i];
+        }
+    }
+}
+
+// All changes of colour, the last of them together with the rounding; ``mean`` is that of the image as it comes.
 template <int C, class Out>
-void change_tones(float *values, Py_ssize_t n, double total, const double *tones, const Task &task, Out *to) {
+void change_tones(float *values, Py_ssize_t n, double mean, const double *tones, const Task &task, Out *to) {
     const float infinite = HUGE_VALF;
     const float low = task.clip ? float(task.low) : -infinite, high = task.clip ? float(task.high) : infinite;
     for (int stage = 0; stage < task.stages; ++stage, tones += 4) {
@@ -315,24 +356,20 @@ void change_tones(float *values, Py_ssize_t n, double total, const double *tones
         const double black = task.clip ? task.low : 0.0;
         double shift = black * (1 - brightness);
         if (contrast != 1) {
-            const double mean = brightness * (stage ? sum(values, n) : total) / double(n) + shift;
-            shift = contrast * shift + (1 - contrast) * mean;
+            if (stage) mean = sum(values, n) / double(n);
+            shift = contrast * shift + (1 - contrast) * (brightness * mean + shift);
         }
         const float gain = float(brightness * contrast), offset = float(shift);
-        if (saturation == 1 && hue == 0) {
-            if (stage == task.stages - 1) {
-                scale<Out>(values, n, gain, offset, low, high, to);
-                return;
-            }
-            scale_in_place(values, n, gain, offset, low, high);
-            continue;
+        float factor = gain, addend = offset;
+        if (C == 3 && (saturation != 1 || hue != 0)) {
+            change_pixels(values, n, gain, offset, float(saturation), float(hue));
+            factor = 1, addend = 0;  // what is left is to hold the values in their range
         }
-        scale_in_place(values, n, gain, offset, -infinite, infinite);
-        for (Py_ssize_t i = 0; C == 3 && i < n; i += 3) {
-            if (saturation != 1) saturate(values + i, float(saturation));
-            if (hue != 0) turn_hue(values + i, float(hue));
+        if (stage == task.stages - 1) {
+            scale<Out>(values, n, factor, addend, low, high, to);
+            return;
         }
-        scale_in_place(values, n, 1.0f, 0.0f, low, high);
+        scale_in_place(values, n, factor, addend, low, high);
     }
     store(values, n, to);
 }
@@ -341,17 +378,26 @@ void change_tones(float *values, Py_ssize_t n, double total, const double *tones
 
 template <int C, int P, class In, class Out>
 bool transform(const void *source, void *target, const Task &task) {
-    Scratch s(task, C, P);
+    Scratch s(task, C);
     if (!s.image) return false;
-    const Py_ssize_t size = task.out_height * task.out_width * C;
+    Reader<C, P, In> reader{task, s};
+    const Py_ssize_t row = task.out_width * C, size = task.out_height * row;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
-        const In *from = static_cast<const In *>(source) + i * task.height * task.width * C;
+        const double *tones = task.tones + i * task.stages * 4;
         Out *to = static_cast<Out *>(target) + i * size;
-        const double *map = task.maps + i * 6;
-        const double total = !task.maps    ? copy<C>(from, task, s)
-                             : task.exact ? shift<C>(from, map, task, s)
-                                          : warp<C, P>(from, map, task, s);
-        change_tones<C>(s.output, size, total, task.tones + i * task.stages * 4, task, to);
+        reader.begin(static_cast<const In *>(source) + i * task.height * task.width * C,
+                     task.maps ? task.maps + i * 6 : nullptr);
+        bool whole = false;  // a contrast needs the mean of the whole image first
+        for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
+        double total = 0;
+        for (Py_ssize_t y = 0; whole && y < task.out_height; ++y) total += reader.row(y, s.output + y * row);
+        if (whole)
+            change_tones<C>(s.output, size, total / double(size), tones, task, to);
+        else
+            for (Py_ssize_t y = 0; y < task.out_height; ++y) {
+                reader.row(y, s.output);
+                change_tones<C>(s.output, row, total / double(size), tones, task, to + y * row);
+            }
     }
     return true;
 }
@@ -388,7 +434,7 @@ bool move_pixels(const char *source, char *target, const Task &task, const char 
     if (!columns) return false;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *map = task.maps + i * 6;
-        const Py_ssize_t top = Py_ssize_t(std::floor(map[2] + 0.5)), left = Py_ssize_t(std::floor(map[5] + 0.5));
+        const Py_ssize_t top = nearest(map[2]), left = nearest(map[5]);
         const Py_ssize_t down = map[0] < 0 ? -1 : 1, right = map[4] < 0 ? -1 : 1;
         const bool whole = right == 1 && left >= 0 && left + task.out_width <= task.width;
         for (Py_ssize_t x = 0; x < task.out_width; ++x) columns[x] = int32_t(hold(left + right * x, task.width, task.border));
