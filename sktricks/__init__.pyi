@@ -4,6 +4,7 @@ from ._validation import ImageShapeWarning as ImageShapeWarning
 from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._validation import SlowFitWarning as SlowFitWarning
 from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
+from .augment import AugmentationDisplay as AugmentationDisplay
 from .augment import AugmentationPipeline as AugmentationPipeline
 from .augment import BaseAugmenter as BaseAugmenter
 from .augment import ColorJitter as ColorJitter

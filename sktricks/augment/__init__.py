@@ -6,6 +6,7 @@ from ._apply import RandomApply
 from ._base import BaseAugmenter
 from ._blur import GaussianBlur
 from ._color import ColorJitter, RandomGrayscale
+from ._display import AugmentationDisplay
 from ._erase import RandomErasing
 from ._geometry import RandomCrop, RandomFlip, RandomRotation
 from ._mix import CutMix, MixUp
@@ -14,6 +15,7 @@ from ._policy import TrivialAugment
 from ._table import FeatureDropout, GaussianNoise, SwapNoise
 
 __all__ = [
+    "AugmentationDisplay",
     "AugmentationPipeline",
     "BaseAugmenter",
     "ColorJitter",
