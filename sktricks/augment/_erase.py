@@ -75,8 +75,8 @@ class RandomErasing(BaseAugmenter):
     >>> import numpy as np
     >>> from sktricks.augment import RandomErasing
     >>> X = np.ones((1, 4, 4), dtype=np.uint8)
-    >>> RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1), random_state=0).fit_transform(X).sum()
-    np.uint64(12)
+    >>> print(RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1), random_state=0).fit_transform(X).sum())
+    12
     """
 
     _parameter_constraints: dict = {

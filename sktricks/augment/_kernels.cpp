@@ -420,12 +420,24 @@ bool transform_any(const void *source, void *target, const Task &task, int chann
     }
 }
 
-template <int SIZE>
 void copy_pixels(const char *RESTRICT from, const int32_t *columns, Py_ssize_t n, Py_ssize_t size,
                  const char *fill, char *RESTRICT to) {
-    const Py_ssize_t bytes = SIZE ? SIZE : size;
     for (Py_ssize_t x = 0; x < n; ++x)
-        std::memcpy(to + x * bytes, columns[x] < 0 ? fill : from + columns[x] * bytes, SIZE ? SIZE : size_t(size));
+        std::memcpy(to + x * size, columns[x] < 0 ? fill : from + columns[x] * size, size_t(size));
+}
+
+// A row from its last pixel to its first, all of it inside the image. Pixels of three bytes go four at a time, the
+// fourth being written over by the next pixel.
+template <int SIZE>
+void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, Py_ssize_t size, char *RESTRICT to) {
+    if (SIZE == 3 && n > 1) {
+        std::memcpy(to, from + (n - 1) * 3, 3);
+        for (Py_ssize_t x = 1; x < n - 1; ++x) std::memcpy(to + x * 3, from + (n - 1 - x) * 3, 4);
+        std::memcpy(to + (n - 1) * 3, from, 3);
+        return;
+    }
+    const Py_ssize_t bytes = SIZE ? SIZE : size;
+    for (Py_ssize_t x = 0; x < n; ++x) std::memcpy(to + x * bytes, from + (n - 1 - x) * bytes, SIZE ? SIZE : size_t(size));
 }
 
 // Pixels of any kind, moved as they are.
@@ -436,7 +448,9 @@ bool move_pixels(const char *source, char *target, const Task &task, const char 
         const double *map = task.maps + i * 6;
         const Py_ssize_t top = nearest(map[2]), left = nearest(map[5]);
         const Py_ssize_t down = map[0] < 0 ? -1 : 1, right = map[4] < 0 ? -1 : 1;
-        const bool whole = right == 1 && left >= 0 && left + task.out_width <= task.width;
+        const Py_ssize_t first = right == 1 ? left : left - task.out_width + 1;
+        const bool inside = first >= 0 && first + task.out_width <= task.width;
+        const bool whole = inside && right == 1, mirrored = inside && right == -1;
         for (Py_ssize_t x = 0; x < task.out_width; ++x) columns[x] = int32_t(hold(left + right * x, task.width, task.border));
         for (Py_ssize_t y = 0; y < task.out_height; ++y, target += task.out_width * size) {
             const Py_ssize_t row = hold(top + down * y, task.height, task.border);
@@ -445,16 +459,18 @@ bool move_pixels(const char *source, char *target, const Task &task, const char 
                 for (Py_ssize_t x = 0; x < task.out_width; ++x) std::memcpy(target + x * size, fill, size_t(size));
             else if (whole)
                 std::memcpy(target, from + left * size, size_t(task.out_width * size));
-            else if (size == 1)
-                copy_pixels<1>(from, columns, task.out_width, size, fill, target);
-            else if (size == 3)
-                copy_pixels<3>(from, columns, task.out_width, size, fill, target);
-            else if (size == 4)
-                copy_pixels<4>(from, columns, task.out_width, size, fill, target);
-            else if (size == 12)
-                copy_pixels<12>(from, columns, task.out_width, size, fill, target);
+            else if (mirrored && size == 1)
+                reverse_pixels<1>(from + first * size, task.out_width, size, target);
+            else if (mirrored && size == 3)
+                reverse_pixels<3>(from + first * size, task.out_width, size, target);
+            else if (mirrored && size == 4)
+                reverse_pixels<4>(from + first * size, task.out_width, size, target);
+            else if (mirrored && size == 12)
+                reverse_pixels<12>(from + first * size, task.out_width, size, target);
+            else if (mirrored)
+                reverse_pixels<0>(from + first * size, task.out_width, size, target);
             else
-                copy_pixels<0>(from, columns, task.out_width, size, fill, target);
+                copy_pixels(from, columns, task.out_width, size, fill, target);
         }
     }
     std::free(columns);

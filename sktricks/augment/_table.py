@@ -33,8 +33,8 @@ class GaussianNoise(BaseAugmenter):
     >>> import numpy as np
     >>> from sktricks.augment import GaussianNoise
     >>> X = np.zeros((500, 4))
-    >>> GaussianNoise(std=0.1, random_state=0).fit_transform(X).std().round(2)
-    np.float64(0.1)
+    >>> print(GaussianNoise(std=0.1, random_state=0).fit_transform(X).std().round(2))
+    0.1
     """
 
     _parameter_constraints: dict = {
