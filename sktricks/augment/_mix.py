@@ -68,6 +68,16 @@ def draw_partners(rng, n, groups=None):
     return partner
 
 
+def draw_shares(rng, alpha, n):
+    """What each row keeps of itself: from Beta(alpha, alpha), or all of it if alpha is 0."""
+    if alpha == 0:
+        return np.ones(n)
+    alpha = max(
+        alpha, 1e-6
+    )  # no share is told from 0 or 1 any more, and for still less numpy 1.25 never comes to an end
+    return rng.beta(alpha, alpha, n)
+
+
 class TargetMixing:
     """What augmenters that mix targets do with y; for a pipeline only if one of its steps mixes.
 
@@ -187,7 +197,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         self.target = target
 
     def _draw(self, rng, n, shape, y=None):
-        share = rng.beta(self.alpha, self.alpha, n) if self.alpha > 0 else np.ones(n)
+        share = draw_shares(rng, self.alpha, n)
         return {"share": share, "partner": draw_partners(rng, n, y)}
 
     def _mix(self, images, partners, params):
@@ -263,7 +273,7 @@ class CutMix(TargetMixing, BaseAugmenter):
         self.target = target
 
     def _draw(self, rng, n, shape, y=None):
-        share = rng.beta(self.alpha, self.alpha, n) if self.alpha > 0 else np.ones(n)
+        share = draw_shares(rng, self.alpha, n)
         boxes = draw_boxes(rng, shape, 1 - share, np.full(n, shape[1] / shape[0]))
         boxes[share == 1] = 0
         partner = draw_partners(rng, n, y)
