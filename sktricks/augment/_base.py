@@ -42,7 +42,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     - ``fit(X, y=None)`` learns the shape of the images and their value range.
     - ``fit_transform(X, y=None)`` is what happens in training: one augmented copy, with a random draw for each row.
     - ``transform(X)`` is what happens at prediction: the deterministic counterpart. It is the identity (of the array
-      that came in, no copy is made), but a crop takes the centre.
+      that came in, no copy is made), but a crop takes the centre, and a resized crop brings the image to its size.
     - ``augment(X, y=None, random_state=...)`` makes an augmented copy whenever it is asked to, and fits first if need
       be. With y it returns the pair (X, y).
 
@@ -181,7 +181,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         Returns
         -------
         X_new : ndarray of the layout and dtype of X
-            X itself, or the centre of each image for a crop.
+            X itself; the centre of each image for a crop, the whole of it, resized, for a resized crop.
         """
         array, layout = self._check_again(X)
         images = self._center_images(layout.to_images(array), self.value_range_)

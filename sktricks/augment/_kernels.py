@@ -1,8 +1,9 @@
 """The two loops over pixels, :func:`move` and :func:`transform`: compiled where they can be, else in numpy.
 
-The extension ``_compiled`` (``_kernels.cpp``) is built with the package if there is a C++ compiler, and lets other
-threads run. It gives the same as numpy within rounding. Set the environment variable ``SKTRICKS_KERNEL=numpy`` before
-the first use of an augmenter to do without it; :func:`sktricks.show_versions` says which is in use.
+The extension ``_compiled`` (``_kernels.cpp``, ``_loops.hpp``) is built with the package if there is a C++ compiler, and
+lets other threads run. It gives the same as numpy within rounding. Set the environment variable
+``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says which
+is in use.
 """
 
 import os
@@ -99,7 +100,7 @@ def transform(images, maps, tones, size, border, fill, exact, value_range, out=N
     compiled.transform(
         *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if tones is None else tones),
         (n, height, width, channels, stages, *size),
-        (BORDERS.index(border) + 256 * exact, fill, value_range is not None, *(value_range or (0.0, 1.0))),
+        (BORDERS.index(border), int(exact), fill, int(value_range is not None), *(value_range or (0.0, 1.0))),
         tuple(int(array.dtype == np.float32) for array in (images, out)),
     )
     return out
