@@ -2,8 +2,8 @@
 
 The extension ``_compiled`` (``_kernels.cpp``, ``_loops.hpp``) is built with the package if there is a C++ compiler, and
 lets other threads run. It gives the same as numpy within rounding. Set the environment variable
-``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says which
-is in use.
+``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says
+which is in use.
 """
 
 import os
