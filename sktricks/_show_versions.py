@@ -1,4 +1,4 @@
-"""What a bug report needs: the system, the versions, and what torch finds to compute on."""
+"""What a bug report needs: the system, the versions, and what there is to compute with."""
 
 import platform
 import sys
@@ -9,10 +9,10 @@ OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transforme
 
 
 def show_versions() -> None:
-    """Print the system, the versions of all that sktricks can use, and the devices that torch finds.
+    """Print the system, the versions of all that sktricks can use, and what it computes with.
 
-    The versions are read from the packages' metadata, so nothing but torch is imported, and a package that is installed
-    but broken still shows its version.
+    The versions are read from the packages' metadata, so that next to nothing but torch is imported, and a package that
+    is installed but broken still shows its version.
 
     Examples
     --------
@@ -31,6 +31,7 @@ def show_versions() -> None:
         "System": system(),
         "Python dependencies": {name: installed(name) for name in ("sktricks", *REQUIRED)},
         "Optional dependencies": {name: installed(name) for name in OPTIONAL},
+        "Augmentation": {"kernel": kernel()},
         "Devices": devices(),
     }
     for title, lines in sections.items():
@@ -54,6 +55,13 @@ def installed(name):
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def kernel():
+    """What augmenters compute with: ``"compiled"``, or ``"numpy"`` and why."""
+    from .augment import _kernels
+
+    return _kernels.describe()
 
 
 def devices():

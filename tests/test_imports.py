@@ -111,6 +111,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
 samples = {{"estimator": LogisticRegression(), "estimators": [("a", LogisticRegression())], "steps": []}}
+samples["augmenter"] = sktricks.RandomFlip()
 constructed = []
 for name in sktricks.__all__:
     if name in {WORK_ON_MODULES!r}:

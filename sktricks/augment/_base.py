@@ -1,24 +1,16 @@
-"""What all augmenters share: draw small parameters, a set a row, then apply them chunk by chunk.
+"""What all augmenters share: draw small parameters, a set a row, then apply them."""
 
-A *plan* is a list of pairs (augmenter, parameters); the parameters are a dict of arrays with one entry a row. All
-randomness is in the plan. Applying it (:func:`apply_plan`) computes each row on its own, so neither the chunks nor the
-threads change a bit, and memory beyond the result stays at a few chunks. Between the steps of a plan integer images are
-floats; they are rounded once, at the end.
-"""
-
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._set_output import _wrap_data_with_container
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_image_shape, check_value_range, check_X
-
-CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
+from ._plan import apply_plan, mix_targets
 
 
 def make_rng(random_state):
@@ -30,77 +22,16 @@ def make_rng(random_state):
     return np.random.default_rng(check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32))
 
 
-def to_float(images):
-    """Images as floats wide enough to hold them: float32 for up to 16 bits, float64 for wider integers."""
-    if np.issubdtype(images.dtype, np.floating) and images.dtype.itemsize >= 4:
-        return images
-    return images.astype(np.float64 if images.dtype.itemsize > 2 else np.float32)
-
-
-def from_float(images, dtype):
-    """Images in ``dtype``: rounded and held within its limits if it is an integer one."""
-    dtype = np.dtype(dtype)
-    if images.dtype == dtype:
-        return images
-    if dtype.kind == "b":
-        return images >= 0.5
-    if dtype.kind in "iu":
-        low, high = (float(limit) for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
-        if dtype.itemsize == 8:
-            high = np.nextafter(high, 0)  # 2**63 - 1 is no float64, and 2**63 would overflow
-        images = np.clip(np.rint(images), low, high)
-    return images.astype(dtype)
-
-
-def black(value_range):
-    """What lies outside an image: the low end of its range; 0 for a signal, which has none."""
-    return 0.0 if value_range is None else value_range[0]
-
-
-def run_plan(plan, images, rows, value_range):
-    """The images of these rows after the whole plan.
-
-    A step that mixes asks for the rows it mixes in as they are just before it; so no step ever needs the whole batch.
-    """
-    if not plan:
-        return np.take(images, rows, axis=0)  # a copy, which the steps may overwrite
-    *before, (step, params) = plan
-    params = {name: values[rows] for name, values in params.items()}
-    here = run_plan(before, images, rows, value_range)
-    if step._needs_float:
-        here = to_float(here)
-    if "partner" not in params:
-        return step._apply(here, params, value_range)
-    partners = to_float(run_plan(before, images, params["partner"], value_range))
-    return step._mix(here, partners, params)
-
-
-def apply_plan(plan, images, value_range, shape, n_jobs=None):
-    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk."""
-    images = np.ascontiguousarray(images)
-    out = np.empty((len(images), *shape), dtype=images.dtype)
-    size = max(1, CHUNK_FLOATS // max(1, *(int(np.prod(s)) for s in (shape, images.shape[1:]))))
-
-    def fill(start):
-        rows = np.arange(start, min(start + size, len(images)))
-        out[start : start + size] = from_float(run_plan(plan, images, rows, value_range), images.dtype)
-
-    starts = range(0, len(images), size)
-    if len(starts) < 2:
-        for start in starts:
-            fill(start)
-    else:
-        Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(fill)(start) for start in starts)
-    return out
-
-
-def mix_targets(plan, targets):
-    """Targets after the mixing steps of a plan: ``share`` of a row's own and the rest of its partner's."""
-    for _, params in plan:
-        if "partner" in params:
-            share = params["share"].astype(targets.dtype).reshape(-1, *(1,) * (targets.ndim - 1))
-            targets = share * targets + (1 - share) * targets[params["partner"]]
-    return targets
+def check_interval(name, pair, above, most):
+    """An error unless ``pair`` is two numbers in order, above the one bound and up to the other."""
+    try:
+        low, high = pair
+        valid = isinstance(low, Real) and isinstance(high, Real) and above < low <= high <= most
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        up_to = f" and up to {most}" if np.isfinite(most) else ""
+        raise ValueError(f"{name} must be a pair (low, high) with low <= high, above {above}{up_to}, got {pair!r}")
 
 
 class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -111,7 +42,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     - ``fit(X, y=None)`` learns the shape of the images and their value range.
     - ``fit_transform(X, y=None)`` is what happens in training: one augmented copy, with a random draw for each row.
     - ``transform(X)`` is what happens at prediction: the deterministic counterpart. It is the identity (of the array
-      that came in, no copy is made), but a crop takes the centre.
+      that came in, no copy is made), but a crop takes the centre, and a resized crop brings the image to its size.
     - ``augment(X, y=None, random_state=...)`` makes an augmented copy whenever it is asked to, and fits first if need
       be. With y it returns the pair (X, y).
 
@@ -187,6 +118,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         "random_state": ["random_state"],
     }
     _needs_float = True
+    _kind = None  # "geometry" and "colour" can be joined with their neighbours, see _fuse.py
+    _takes_others = False
 
     def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
         self.image_shape = image_shape
@@ -248,7 +181,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         Returns
         -------
         X_new : ndarray of the layout and dtype of X
-            X itself, or the centre of each image for a crop.
+            X itself; the centre of each image for a crop, the whole of it, resized, for a resized crop.
         """
         array, layout = self._check_again(X)
         images = self._center_images(layout.to_images(array), self.value_range_)

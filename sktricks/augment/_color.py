@@ -1,69 +1,25 @@
-"""Brightness, contrast, saturation and hue.
-
-The four are functions of float images ``(n, height, width, channels)``, which they change in place, and one number an
-image. None of them clips, so that one clip at the end is all that is ever lost.
-"""
+"""Brightness, contrast, saturation and hue, and their loss."""
 
 from numbers import Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import BaseAugmenter, black
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of red, green and blue in a grey value
-
-
-def _each(values, images):
-    """One number an image, to be multiplied with images."""
-    return values.astype(images.dtype)[:, None, None, None]
+from ._base import BaseAugmenter
+from ._tone import NEUTRAL
 
 
-def _scale_about(images, factors, center):
-    """``center + (x - center) * factor``."""
-    images -= center
-    images *= _each(factors, images)
-    images += center
-    return images
+class ColourAugmenter(BaseAugmenter):
+    """Base of those that change the colours of each image by four factors, and whose changes can thus be joined."""
+
+    _kind = "colour"
+
+    def _tones(self, params, shape):
+        """(n, 4): the factors of brightness, contrast and saturation, and the turn of the hue."""
+        raise NotImplementedError
 
 
-def scale_brightness(images, factors, low=0.0):
-    """``low + (x - low) * factor``: black, the low end, stays black."""
-    return _scale_about(images, factors, low) if low else np.multiply(images, _each(factors, images), out=images)
-
-
-def scale_contrast(images, factors):
-    """``mean + (x - mean) * factor``, about the mean of the image's own values."""
-    # Image by image: the order of a sum over a whole chunk, and so its last bits, could depend on the chunk.
-    means = np.array([image.mean(dtype=np.float64) for image in images])
-    return _scale_about(images, factors, _each(means, images))
-
-
-def scale_saturation(images, factors):
-    """``grey + (x - grey) * factor``, about the grey value (luma) of each pixel."""
-    red, green, blue = (images[..., i : i + 1] * images.dtype.type(weight) for i, weight in enumerate(LUMA))
-    return _scale_about(images, factors, red + green + blue)
-
-
-def turn_hue(images, turns):
-    """Turn the hue by a share of a full circle, and keep the largest and the smallest channel of each pixel (HSV)."""
-    red, green, blue = (images[..., i] for i in range(3))
-    low, high = images.min(axis=-1), images.max(axis=-1)
-    chroma = high - low
-    safe = np.where(chroma > 0, chroma, 1)
-    hue = np.where(
-        high == red,
-        (green - blue) / safe,
-        np.where(high == green, (blue - red) / safe + 2, (red - green) / safe + 4),
-    )
-    hue = (hue + 6 * turns.astype(images.dtype)[:, None, None]) % 6
-    for channel, (peak, sign) in enumerate([(3, 1), (2, -1), (4, -1)]):
-        ramp = (np.abs(hue - peak) - 1.5) * sign + 0.5
-        images[..., channel] = low + chroma * np.clip(ramp, 0, 1)
-    return images
-
-
-class ColorJitter(BaseAugmenter):
+class ColorJitter(ColourAugmenter):
     """Change the brightness, contrast, saturation and hue of each image at random, in this order.
 
     Each factor is uniform in ``1 ± strength`` (never below 0). The brightness factor scales the distance to black, the
@@ -139,18 +95,8 @@ class ColorJitter(BaseAugmenter):
         }
         return {**draws, "hue": rng.uniform(-self.hue, self.hue, n)}
 
-    def _apply(self, images, params, value_range):
-        if self.brightness:
-            images = scale_brightness(images, params["brightness"], black(value_range))
-        if self.contrast:
-            images = scale_contrast(images, params["contrast"])
-        if self.saturation:
-            images = scale_saturation(images, params["saturation"])
-        if self.hue:
-            images = turn_hue(images, params["hue"])
-        if value_range is None or not (self.brightness or self.contrast or self.saturation or self.hue):
-            return images
-        return np.clip(images, *value_range, out=images)
+    def _tones(self, params, shape):
+        return np.stack([params[name] for name in ("brightness", "contrast", "saturation", "hue")], axis=1)
 
     def _output_shape(self, shape):
         for name in ("saturation", "hue"):
@@ -159,4 +105,63 @@ class ColorJitter(BaseAugmenter):
                 raise ValueError(
                     f"{name}={strength} needs images of 3 channels (red, green, blue), X has {shape[2]}; set {name}=0"
                 )
+        return tuple(shape)
+
+
+class RandomGrayscale(ColourAugmenter):
+    """Take the colour from each image with probability ``p``.
+
+    Red, green and blue become the grey value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
+    are grey already and stay as they are. ``transform`` leaves X as it is.
+
+    Parameters
+    ----------
+    p : float, default=0.1
+        Probability, from 0 to 1.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import RandomGrayscale
+    >>> X = np.full((1, 2, 2, 3), [200, 100, 0], dtype=np.uint8)
+    >>> RandomGrayscale(p=1).fit_transform(X)[0, 0, 0].tolist()
+    [118, 118, 118]
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "p": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        p: float = 0.1,
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.p = p
+
+    def _draw(self, rng, n, shape, y=None):
+        return {"grey": rng.random(n) < self.p}
+
+    def _tones(self, params, shape):
+        tones = np.tile(NEUTRAL, (len(params["grey"]), 1))
+        if shape[2] == 3:
+            tones[params["grey"], 2] = 0
+        return tones
+
+    def _output_shape(self, shape):
+        if shape[2] not in (1, 3):
+            raise ValueError(f"RandomGrayscale needs images of 1 or 3 channels (red, green, blue), X has {shape[2]}")
         return tuple(shape)

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._validation import UnmixedRowsWarning
 from ._base import BaseAugmenter
+from ._erase import draw_boxes, inside
 
 
 def read_target(y, n, target="auto"):
@@ -65,6 +66,16 @@ def draw_partners(rng, n, groups=None):
     # Sorted by group, the rows in their order and the rows in a random order meet group by group.
     partner[np.argsort(groups, kind="stable")] = np.lexsort((rng.random(n), groups))
     return partner
+
+
+def draw_shares(rng, alpha, n):
+    """What each row keeps of itself: from Beta(alpha, alpha), or all of it if alpha is 0."""
+    if alpha == 0:
+        return np.ones(n)
+    alpha = max(
+        alpha, 1e-6
+    )  # no share is told from 0 or 1 any more, and for still less numpy 1.25 never comes to an end
+    return rng.beta(alpha, alpha, n)
 
 
 class TargetMixing:
@@ -186,7 +197,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         self.target = target
 
     def _draw(self, rng, n, shape, y=None):
-        share = rng.beta(self.alpha, self.alpha, n) if self.alpha > 0 else np.ones(n)
+        share = draw_shares(rng, self.alpha, n)
         return {"share": share, "partner": draw_partners(rng, n, y)}
 
     def _mix(self, images, partners, params):
@@ -194,6 +205,83 @@ class MixUp(TargetMixing, BaseAugmenter):
         partners -= images
         partners *= (1 - params["share"]).astype(images.dtype)[:, None, None, None]
         images += partners
+        return images
+
+    def _mixing_target(self):
+        return self.target
+
+
+class CutMix(TargetMixing, BaseAugmenter):
+    """Paste a rectangle of another row into each row, and mix their targets by its share [1]_.
+
+    The share that a row keeps is drawn from a Beta(alpha, alpha) distribution, and then taken anew from the whole
+    pixels of the rectangle: it has the proportions of the image and lies anywhere inside. The partner comes from a
+    random permutation. Rows without ``image_shape`` are signals, into which a stretch of another one is pasted.
+
+    ``augment(X, y)`` returns targets ``share * own + (1 - share) * partner``, as :class:`MixUp` does. ``fit_transform``
+    cannot change y: it mixes rows of the same class only; without classes the rows pass unmixed, with an
+    :class:`UnmixedRowsWarning`. ``transform`` leaves X as it is.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Parameter of the Beta distribution, at least 0. 1 is uniform; with 0 no row is mixed.
+    target : {"auto", "classes", "values"}, default="auto"
+        What y holds. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (classes,)
+        The sorted classes, if y of ``fit`` held classes.
+    target_ : {"classes", "values"} or None
+        What y of ``fit`` held.
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    References
+    ----------
+    .. [1] S. Yun, D. Han, S. J. Oh, S. Chun, J. Choe, Y. Yoo, "CutMix: Regularization strategy to train strong
+       classifiers with localizable features", ICCV 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import CutMix
+    >>> X = np.stack([np.zeros((8, 8)), np.ones((8, 8))])
+    >>> X_new, probabilities = CutMix(random_state=3).augment(X, ["zero", "one"])
+    >>> np.allclose(X_new.mean(axis=(1, 2)), probabilities[:, 0])
+    True
+    """
+
+    _parameter_constraints: dict = MixUp._parameter_constraints
+    _needs_float = False
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        target: str = "auto",
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.alpha = alpha
+        self.target = target
+
+    def _draw(self, rng, n, shape, y=None):
+        share = draw_shares(rng, self.alpha, n)
+        boxes = draw_boxes(rng, shape, 1 - share, np.full(n, shape[1] / shape[0]))
+        boxes[share == 1] = 0
+        partner = draw_partners(rng, n, y)
+        pasted = boxes[:, 2] * boxes[:, 3] / (shape[0] * shape[1])
+        return {"share": 1 - pasted, "partner": partner, "box": boxes}
+
+    def _mix(self, images, partners, params):
+        np.copyto(images, partners, where=inside(params["box"], images.shape[1:]))
         return images
 
     def _mixing_target(self):

@@ -1,7 +1,8 @@
 """Several augmenters as one.
 
 A pipeline joins the plans of its steps, and the joint plan is applied in one go: a chunk of rows goes through all steps
-before the next one starts, and integer images are rounded once, after the last step.
+before the next one starts, adjacent steps of a kind become one pass over the pixels (:mod:`._fuse`), and integer images
+are rounded once, after the last step.
 """
 
 import numpy as np
@@ -20,6 +21,13 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
     fitted or changed. They get the images and the value range of the pipeline; an ``image_shape`` or ``value_range`` of
     their own must be None or agree. Draws come from the random state of the pipeline, except for steps that have their
     own.
+
+    Flips, crops, rotations and the like that follow one another become one affine map, and changes of colour right
+    after them one pass: each pixel is read once, bilinearly, and rounded once, however many steps there are. So what a
+    crop cuts off is still there for a rotation after it, whose corners come from the image around the crop where there
+    is one, and from the border where the image ends. Steps that name different borders (``border``, ``fill``) stay
+    apart. A flip, a crop without padding and a resized crop never look outside and go with any; a resized crop that
+    goes with none reads the nearest pixel there.
 
     ``transform`` is the deterministic counterpart of all steps. With a step that mixes targets, ``augment``,
     ``fit_transform``, ``classes_`` and ``target_`` are as in :class:`MixUp`.

@@ -5,7 +5,7 @@ from scipy import ndimage, stats
 
 from sktricks._validation import ImageShapeWarning
 from sktricks.augment import RandomCrop, RandomFlip, RandomRotation
-from sktricks.augment._geometry import rotation_maps, warp
+from sktricks.augment._warp import rotation_maps, warp
 
 X = np.random.default_rng(0).random((40, 7, 10, 3))
 
@@ -63,7 +63,7 @@ def test_padded_crop_offsets_are_uniform_and_reach_both_ends():
 def test_crop_equals_slicing_the_padded_image(value_range):
     crop = RandomCrop((6, 4), padding=3, value_range=value_range, random_state=0).fit(X)
     params = crop._draw(crop._make_rng(), len(X), X.shape[1:])
-    padded = np.pad(X, ((0, 0), (3, 3), (3, 3), (0, 0)))
+    padded = np.pad(X, ((0, 0), (3, 3), (3, 3), (0, 0)), constant_values=-1 if value_range else 0)
     for image, row, top, left in zip(crop.augment(X), padded, params["top"], params["left"], strict=True):
         assert_array_equal(image, row[top : top + 6, left : left + 4])
 
@@ -139,7 +139,7 @@ def test_rotation_equals_the_reference(dtype, max_angle):
     angles = np.random.default_rng(5).uniform(-max_angle, max_angle, len(X))
     new = RandomRotation(max_angle).fit(images).augment(images, random_state=np.random.default_rng(5))
     expected = np.stack([turned(image, angle) for image, angle in zip(images, angles, strict=True)])
-    assert_allclose(new, expected, rtol=0, atol={np.uint8: 0.5 + 1e-4, np.float32: 1e-4, np.float64: 1e-10}[dtype])
+    assert_allclose(new, expected, rtol=0, atol={np.uint8: 0.501, np.float32: 1e-3, np.float64: 1e-10}[dtype])
 
 
 def test_rotation_fills_with_the_low_end_of_the_range():
@@ -152,7 +152,7 @@ def test_quarter_turns_are_exact_to_rounding():
     square = X[:, :7, :7]
     for turns in (-1, 1, 2):
         maps = rotation_maps(np.full(len(X), 90 * turns), square.shape[1:])
-        assert_allclose(warp(square, maps, 0.0), np.rot90(square, turns, axes=(1, 2)), atol=1e-12)
+        assert_allclose(warp(square, maps, square.shape[1:3]), np.rot90(square, turns, axes=(1, 2)), atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from sktricks.augment import MixUp, UnmixedRowsWarning
-from sktricks.augment._mix import draw_partners, read_target
+from sktricks.augment._mix import draw_partners, draw_shares, read_target
 
 n = 60
 X = np.random.default_rng(0).random((n, 4, 5))
@@ -73,6 +73,13 @@ def test_shares_are_beta_and_partners_a_permutation():
     assert stats.kstest(params["share"], stats.beta(0.4, 0.4).cdf).pvalue > 0.01
     assert_array_equal(np.sort(params["partner"]), np.arange(5000))
     assert abs(np.corrcoef(params["share"][1:], params["share"][:-1])[0, 1]) < 0.03
+
+
+def test_the_least_alpha_keeps_all_or_nothing():
+    for alpha in (1e-6, 1e-300, 5e-324):
+        shares = draw_shares(np.random.default_rng(0), alpha, 1000)
+        assert np.isin(np.round(shares, 6), [0, 1]).mean() > 0.99
+        assert stats.binomtest(int((shares > 0.5).sum()), 1000).pvalue > 0.01
 
 
 def test_partners_within_groups_are_uniform():

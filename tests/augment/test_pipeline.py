@@ -9,6 +9,8 @@ from sktricks._validation import ImageShapeWarning
 from sktricks.augment import (
     AugmentationPipeline,
     ColorJitter,
+    CutMix,
+    GaussianNoise,
     MixUp,
     RandomCrop,
     RandomFlip,
@@ -28,13 +30,14 @@ def test_one_step_is_the_step():
 
 
 def test_steps_follow_one_another():
-    steps = [RandomFlip(), RandomRotation(), RandomCrop(6), RandomRotation(), RandomCrop(5), ColorJitter()]
+    steps = [RandomFlip(), RandomCrop(6), ColorJitter(), GaussianNoise(), RandomRotation(border="edge"), CutMix()]
     pipeline = make_augmentation_pipeline(*steps, random_state=0)
     expected, rng = X, pipeline._make_rng()[0]
+    pipeline.fit(X, y)
     for step in clone(pipeline, safe=False).named_steps.values():
-        expected = step.set_params(value_range=(0, 1)).augment(expected, random_state=rng)
-    assert_array_equal(pipeline.fit_transform(X), expected)
-    assert_array_equal(pipeline.transform(X), X[:, 1:6, 1:6])
+        expected, _ = step.set_params(value_range=(0, 1)).augment(expected, y, random_state=rng)
+    assert_array_equal(pipeline.augment(X, y)[0], expected)
+    assert_array_equal(pipeline.transform(X), X[:, 1:7, 1:7])
 
 
 def test_integers_are_rounded_once():

@@ -1,0 +1,419 @@
+"""Images a second: sktricks against albumentations, kornia, torchvision, an OpenCV loop and a numpy/scipy loop.
+
+The chain is flip, crop, rotation by up to 15 degrees, brightness and contrast, with a draw for each image; draws,
+checks and conversions to and from the layout that a library wants are counted. Five workloads, one thread, all in one
+run. Then single operations, peak memory, and two threads. A peer that is not installed is left out::
+
+    pip install torch torchvision albumentations kornia opencv-python-headless
+    python benchmarks/bench_augment.py
+
+One thread is measured in processor time, which other work on the machine disturbs little; two threads by the clock.
+"""
+
+import os
+import time
+import warnings
+from functools import partial
+from importlib.util import find_spec
+
+import numpy as np
+from _common import make_parser, print_table, start
+from scipy import ndimage
+
+from sktricks.augment import (
+    ColorJitter,
+    GaussianBlur,
+    GaussianNoise,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomGrayscale,
+    RandomResizedCrop,
+    RandomRotation,
+    make_augmentation_pipeline,
+)
+from sktricks.augment import _kernels as kernels
+
+rng = np.random.default_rng(0)
+
+
+def draw(n, side, channels, dtype):
+    images = rng.random((n, side, side, channels), dtype=np.float32)
+    return (images * 255).astype(np.uint8) if dtype == "uint8" else images
+
+
+WORKLOADS = {  # the images and the side of the crop
+    "32 x 32 x 3 uint8 to 28": (partial(draw, 2000, 32, 3, "uint8"), 28),
+    "224 x 224 x 3 uint8 to 196": (partial(draw, 200, 224, 3, "uint8"), 196),
+    "32 x 32 x 3 float32 to 28": (partial(draw, 2000, 32, 3, "float32"), 28),
+    "224 x 224 x 3 float32 to 196": (partial(draw, 200, 224, 3, "float32"), 196),
+    "28 x 28 grey float32 to 24": (partial(draw, 2000, 28, 1, "float32"), 24),
+}
+LIBRARIES = ("albumentations", "kornia", "torchvision")
+
+
+def white(X):
+    return 255 if X.dtype == np.uint8 else 1
+
+
+# -- the chain ---------------------------------------------------------------------------------------------------------
+
+
+def sktricks_chain(X, side, **params):
+    steps = RandomFlip(), RandomCrop(side), RandomRotation(15), ColorJitter(0.2, 0.2)
+    pipeline = make_augmentation_pipeline(*steps, value_range=(0, white(X)), **params).fit(X)
+    return pipeline.augment
+
+
+def albumentations_chain(X, side):
+    import albumentations as A
+
+    return albumentations_loop(
+        A.HorizontalFlip(p=0.5),
+        A.RandomCrop(side, side),
+        A.Rotate(15, p=1, border_mode=0),
+        A.RandomBrightnessContrast(0.2, 0.2, brightness_by_max=True, p=1),
+    )
+
+
+def albumentations_loop(*steps):
+    import albumentations as A
+
+    transform = A.Compose(steps)
+    return lambda X: np.stack([transform(image=image)["image"] for image in X])
+
+
+def torchvision_chain(X, side):
+    from torchvision.transforms import InterpolationMode, v2
+
+    return torchvision_loop(
+        v2.RandomHorizontalFlip(),
+        v2.RandomCrop(side),
+        v2.RandomRotation(15, interpolation=InterpolationMode.BILINEAR),
+        v2.ColorJitter(0.2, 0.2),
+    )
+
+
+def torchvision_loop(*steps):
+    """A draw an image needs a call an image."""
+    import torch
+    from torchvision.transforms import v2
+
+    transform = v2.Compose(steps)
+
+    def run(X):
+        images = torch.from_numpy(X).permute(0, 3, 1, 2)
+        return torch.stack([transform(image) for image in images]).permute(0, 2, 3, 1).contiguous().numpy()
+
+    return run
+
+
+def kornia_chain(X, side):
+    import kornia.augmentation as K
+
+    return kornia_batch(
+        K.RandomHorizontalFlip(p=0.5),
+        K.RandomCrop((side, side)),
+        K.RandomRotation(15.0, p=1.0),
+        K.RandomBrightness((0.8, 1.2), p=1.0),
+        K.RandomContrast((0.8, 1.2), p=1.0),
+    )
+
+
+def kornia_batch(*steps):
+    import torch
+    from kornia.augmentation import AugmentationSequential
+
+    transform = AugmentationSequential(*steps, data_keys=["input"])
+
+    def run(X):
+        images = torch.from_numpy(X).permute(0, 3, 1, 2).to(torch.float32) / white(X)
+        with torch.inference_mode():
+            images = transform(images).clamp_(0, 1)
+        if X.dtype == np.uint8:
+            images = (images * 255).round_().to(torch.uint8)
+        return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+    return run
+
+
+def random_maps(n, height, side):
+    """Flip, crop and rotation of each image as one map from output to input, in x and y."""
+    angle = np.deg2rad(rng.uniform(-15, 15, n))
+    left, top = rng.integers(0, height - side + 1, (2, n))
+    sign = np.where(rng.random(n) < 0.5, -1.0, 1.0)
+    c, cos, sin = (side - 1) / 2, np.cos(angle), np.sin(angle)
+    maps = np.empty((n, 2, 3))
+    maps[:, 0], maps[:, 1] = (
+        np.stack([cos, -sin, c - c * cos + c * sin + left], 1),
+        np.stack([sin, cos, c - c * sin - c * cos + top], 1),
+    )
+    maps[:, 0] *= sign[:, None]
+    maps[:, 0, 2] += np.where(sign < 0, height - 1, 0)
+    return maps
+
+
+def recolour(image, brightness, contrast, high):
+    image = image.astype(np.float32) * brightness
+    mean = image.mean()
+    return np.clip(mean + (image - mean) * contrast, 0, high)
+
+
+def opencv_chain(X, side):
+    import cv2
+
+    flags, high = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, white(X)
+
+    def run(X):
+        out = np.empty((len(X), side, side, X.shape[3]), X.dtype)
+        factors = rng.uniform(0.8, 1.2, (len(X), 2)).astype(np.float32)
+        for image, new, m, (brightness, contrast) in zip(
+            X, out, random_maps(len(X), X.shape[1], side), factors, strict=True
+        ):
+            warped = cv2.warpAffine(image, m, (side, side), flags=flags).reshape(new.shape)
+            changed = recolour(warped, brightness, contrast, high)
+            new[:] = np.rint(changed) if high == 255 else changed
+        return out
+
+    return run
+
+
+def scipy_chain(X, side):
+    high = white(X)
+
+    def run(X):
+        out = np.empty((len(X), side, side, X.shape[3]), X.dtype)
+        factors = rng.uniform(0.8, 1.2, (len(X), 2)).astype(np.float32)
+        for image, new, m, (brightness, contrast) in zip(
+            X, out, random_maps(len(X), X.shape[1], side), factors, strict=True
+        ):
+            warped = np.empty(new.shape, np.float32)
+            for k in range(X.shape[3]):
+                channel = image[..., k].astype(np.float32)
+                ndimage.affine_transform(channel, m[::-1, [1, 0]], m[::-1, 2], (side, side), warped[..., k], order=1)
+            changed = recolour(warped, brightness, contrast, high)
+            new[:] = np.rint(changed) if high == 255 else changed
+        return out
+
+    return run
+
+
+def copy_chain(X, side):
+    return lambda X: X[:, 2 : 2 + side, 2 : 2 + side].copy()
+
+
+CHAINS = {
+    "memory copy of the crop": (copy_chain, None),
+    "sktricks": (sktricks_chain, "compiled"),
+    "sktricks, numpy kernel": (sktricks_chain, "numpy"),
+    "albumentations": (albumentations_chain, None),
+    "kornia": (kornia_chain, None),
+    "torchvision v2": (torchvision_chain, None),
+    "OpenCV loop": (opencv_chain, None),
+    "numpy/scipy loop": (scipy_chain, None),
+}
+
+
+# -- single operations -------------------------------------------------------------------------------------------------
+
+
+def single_operations():
+    """Name: ours, and the peers' ways to make theirs."""
+    one = {
+        "copy": (None, {}),
+        "flip": (RandomFlip(), {}),
+        "crop": (RandomCrop(196), {}),
+        "rotation": (RandomRotation(15), {}),
+        "resized crop": (RandomResizedCrop(196), {}),
+        "brightness, contrast": (ColorJitter(0.2, 0.2), {}),
+        "all of the colour": (ColorJitter(0.2, 0.2, 0.2, 0.1), {}),
+        "grey": (RandomGrayscale(1.0), {}),
+        "erasing": (RandomErasing(1.0), {}),
+        "noise": (GaussianNoise(0.05), {}),
+        "blur": (GaussianBlur((0.1, 2.0)), {}),
+    }
+    if installed("albumentations"):
+        import albumentations as A
+
+        for name, step in {
+            "flip": A.HorizontalFlip(p=0.5),
+            "crop": A.RandomCrop(196, 196),
+            "rotation": A.Rotate(15, p=1, border_mode=0),
+            "resized crop": A.RandomResizedCrop((196, 196)),
+            "brightness, contrast": A.RandomBrightnessContrast(0.2, 0.2, p=1),
+            "all of the colour": A.ColorJitter((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), p=1),
+            "grey": A.ToGray(p=1),
+            "erasing": A.Erasing(p=1),
+            "noise": A.GaussNoise((0.05, 0.05), p=1),
+            "blur": A.GaussianBlur(blur_limit=(13, 13), sigma_limit=(0.1, 2.0), p=1),
+        }.items():
+            one[name][1]["albumentations"] = albumentations_loop(step)
+    if installed("torchvision"):
+        from torchvision.transforms import InterpolationMode, v2
+
+        for name, step in {
+            "flip": v2.RandomHorizontalFlip(),
+            "crop": v2.RandomCrop(196),
+            "rotation": v2.RandomRotation(15, interpolation=InterpolationMode.BILINEAR),
+            "resized crop": v2.RandomResizedCrop(196, antialias=False),
+            "brightness, contrast": v2.ColorJitter(0.2, 0.2),
+            "all of the colour": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
+            "grey": v2.Grayscale(3),
+            "erasing": v2.RandomErasing(1.0),
+            "noise": v2.GaussianNoise(sigma=0.05),
+            "blur": v2.GaussianBlur(13, (0.1, 2.0)),
+        }.items():
+            one[name][1]["torchvision"] = torchvision_loop(step)
+    if installed("kornia"):
+        import kornia.augmentation as K
+
+        for name, step in {
+            "flip": K.RandomHorizontalFlip(p=0.5),
+            "crop": K.RandomCrop((196, 196)),
+            "rotation": K.RandomRotation(15.0, p=1.0),
+            "resized crop": K.RandomResizedCrop((196, 196)),
+            "brightness, contrast": K.ColorJiggle(0.2, 0.2, p=1.0),
+            "all of the colour": K.ColorJiggle(0.2, 0.2, 0.2, 0.1, p=1.0),
+            "grey": K.RandomGrayscale(p=1.0),
+            "erasing": K.RandomErasing(p=1.0),
+            "noise": K.RandomGaussianNoise(std=0.05, p=1.0),
+            "blur": K.RandomGaussianBlur((13, 13), (0.1, 2.0), p=1.0),
+        }.items():
+            one[name][1]["kornia"] = kornia_batch(step)
+    return one
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def installed(name):
+    return find_spec({"torchvision v2": "torchvision", "OpenCV loop": "cv2"}.get(name, name)) is not None
+
+
+def available():
+    needs = ("albumentations", "kornia", "torchvision v2", "OpenCV loop")
+    return [name for name in CHAINS if name not in needs or installed(name)]
+
+
+def choose_kernel(name, extension=kernels.compiled):
+    kernels.compiled = None if name == "numpy" else extension
+
+
+def rate(run, X, clock, seconds=1.5):
+    """Images a second, the best of some runs; on fewer images where all would take long."""
+    begin = clock()
+    run(X[:20])
+    each = max((clock() - begin) / 20, 1e-7)
+    some = X[: max(20, min(len(X), int(seconds / 3 / each)))]
+    best, spent = np.inf, 0
+    while spent < seconds:
+        begin = clock()
+        run(some)
+        taken = max(clock() - begin, 1e-7)
+        best, spent = min(best, taken), spent + taken
+    return len(some) / best
+
+
+def peak(run, X):
+    """MB that a run takes beyond what was there; in a child process, and where Linux tells it."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak starts anew
+        before = memory("VmRSS")
+        run(X)
+        os.write(write, str((memory("VmHWM") - before) / 1024).encode())
+        os._exit(0)
+    os.close(write)
+    taken = float(os.read(read, 100) or "nan")
+    os.wait()
+    return taken
+
+
+def memory(name):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(name))
+
+
+def times(number):
+    return f"{number:.1f}" if number < 10 else f"{number:.0f}"
+
+
+def measure_chain(seconds):
+    names = available()
+    rates, peaks = {name: [] for name in names}, {name: [] for name in names}
+    for make_images, side in WORKLOADS.values():
+        X = make_images()
+        for name in names:
+            make, kernel = CHAINS[name]
+            choose_kernel(kernel)
+            run = make(X, side)
+            rates[name].append(rate(run, X, time.process_time, seconds))
+            peaks[name].append(peak(run, X) if os.path.exists("/proc/self/clear_refs") else np.nan)
+    choose_kernel("compiled")
+    header = ["images a second, one thread", *WORKLOADS]
+    print_table(header, [[name, *(f"{value:,.0f}" for value in values)] for name, values in rates.items()])
+    others = [name for name in names if name.split()[0] in LIBRARIES]
+    best = [max((rates[name][k] for name in others), default=np.nan) for k in range(len(WORKLOADS))]
+    rows = [["the best library"] + [times(a / b) for a, b in zip(rates["sktricks"], best, strict=True)]]
+    for other in [name for name in names if not name.startswith(("sktricks", "memory"))]:
+        rows.append([other] + [times(a / b) for a, b in zip(rates["sktricks"], rates[other], strict=True)])
+    rows.append(
+        ["numpy kernel over kornia"]
+        + [
+            times(a / b)
+            for a, b in zip(rates["sktricks, numpy kernel"], rates.get("kornia", [np.nan] * 5), strict=True)
+        ]
+    )
+    print_table(["sktricks, times as fast as", *WORKLOADS], rows)
+    print_table(
+        ["peak memory, MB", *WORKLOADS], [[name, *(f"{v:.0f}" for v in values)] for name, values in peaks.items()]
+    )
+
+
+def measure_threads(seconds):
+    rows = []
+    for name, (make_images, side) in WORKLOADS.items():
+        if "224" in name:
+            X = make_images()
+            one, two = (rate(sktricks_chain(X, side, n_jobs=n), X, time.perf_counter, seconds) for n in (1, 2))
+            rows.append([name, f"{one:,.0f}", f"{two:,.0f}", f"{two / one:.2f}"])
+    print_table(["by the clock", "one thread", "two threads", "ratio"], rows)
+
+
+def measure_single(seconds):
+    X = draw(200, 224, 3, "uint8")
+    rows = []
+    copying = rate(lambda X: X.copy(), X, time.process_time, seconds)
+    for name, (step, peers) in single_operations().items():
+        if step is None:
+            rows.append(["memory copy", f"{copying:,.0f}", "", "", ""])
+            continue
+        step.set_params(value_range=(0, 255), random_state=0).fit(X)
+        ours = rate(step.augment, X, time.process_time, seconds)
+        theirs = {peer: rate(run, X, time.process_time, seconds) for peer, run in peers.items()}
+        best = max(theirs, key=theirs.get) if theirs else ""
+        ratio = times(ours / theirs[best]) if theirs else ""
+        rows.append([name, f"{ours:,.0f}", f"{theirs.get(best, np.nan):,.0f}", best, ratio])
+    print_table(["224 x 224 x 3 uint8, images a second", "sktricks", "best peer", "", "times as fast"], rows)
+
+
+def main():
+    parser = make_parser(__doc__)
+    parser.add_argument("--seconds", type=float, default=1.5, help="for each figure (default: 1.5)")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    start("Augmentation", args.threads)
+    print(f"kernel: {kernels.describe()}")
+    if installed("OpenCV loop"):
+        import cv2
+
+        cv2.setNumThreads(args.threads)
+        cv2.ocl.setUseOpenCL(False)
+    measure_chain(args.seconds)
+    measure_single(args.seconds)
+    measure_threads(args.seconds)
+
+
+if __name__ == "__main__":
+    main()

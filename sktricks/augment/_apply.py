@@ -1,0 +1,107 @@
+"""Any augmenter, for some of the rows."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from ._base import BaseAugmenter
+from ._mix import TargetMixing
+
+
+class RandomApply(TargetMixing, BaseAugmenter):
+    """Another augmenter, for each row with probability ``p``; the other rows stay exactly as they are.
+
+    The augmenter is read, never fitted or changed, and draws from the random state of this one unless it has its own.
+    It must keep the shape of the images. ``transform`` is that of the augmenter. If the augmenter mixes targets, those
+    of the other rows stay as they are, too.
+
+    Parameters
+    ----------
+    augmenter : augmenter
+        What is applied; an :class:`AugmentationPipeline` is applied as a whole or not at all.
+    p : float, default=0.5
+        Probability, from 0 to 1.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import GaussianBlur, RandomApply
+    >>> X = np.random.default_rng(0).random((6, 8, 8))
+    >>> X_new = RandomApply(GaussianBlur(sigma=1), p=0.5, random_state=0).fit_transform(X)
+    >>> (X_new == X).all(axis=(1, 2)).tolist()
+    [False, True, False, True, True, False]
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "augmenter": [BaseAugmenter],
+        "p": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        augmenter: BaseAugmenter,
+        p: float = 0.5,
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.augmenter = augmenter
+        self.p = p
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self.augmenter._check_parameters()
+
+    def _check_images(self, shape, value_range=None):
+        super()._check_images(shape, value_range)
+        output = self.augmenter._check_images(shape, value_range)
+        if output != tuple(shape):
+            raise ValueError(
+                f"augmenter of RandomApply must keep the shape of the images, which is {tuple(shape)}; "
+                f"{type(self.augmenter).__name__} makes it {output}"
+            )
+        return output
+
+    def _output_shape(self, shape):
+        return self.augmenter._output_shape(shape)
+
+    def _center_images(self, images, value_range=None):
+        return self.augmenter._center_images(images, value_range)
+
+    def _wants_images(self):
+        return self.augmenter._wants_images()
+
+    def _mixing_target(self):
+        return self.augmenter._mixing_target()
+
+    def _spread_rng(self, rng):
+        return [rng, self.augmenter._make_rng(rng)]
+
+    def _plan(self, rng, n, shape, groups=None):
+        own, inner = rng if isinstance(rng, list) else self._spread_rng(rng)
+        chosen = own.random(n) < self.p
+        return [(step, _for_rows(chosen, params)) for step, params in self.augmenter._plan(inner, n, shape, groups)]
+
+
+def _for_rows(chosen, params):
+    """Parameters of a step that is for the chosen rows only; the others mix with themselves, which changes nothing."""
+    if "partner" in params:
+        rows = np.arange(len(chosen))
+        return {
+            **params,
+            "partner": np.where(chosen, params["partner"], rows),
+            "share": np.where(chosen, params["share"], 1.0),
+        }
+    return {**params, "chosen": chosen & params.get("chosen", True)}

@@ -1,0 +1,104 @@
+"""Blur."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from ._base import BaseAugmenter, check_interval
+from ._warp import pad
+
+REACH = 3.0  # standard deviations after which the bell is cut off
+
+
+def bell_weights(sigmas, radius):
+    """(n, 2 * radius + 1) weights of a normal bell with these standard deviations in pixels; each row sums to 1."""
+    places = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (places / sigmas[:, None]) ** 2)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def blur(images, weights):
+    """The weighted mean of each pixel and its neighbours, along rows and then columns; mirrored at the border.
+
+    ``weights`` is (n, 2 * radius + 1), an odd number for each image.
+    """
+    radius = weights.shape[1] // 2
+    weights = weights.astype(images.dtype).T[..., None, None, None]
+    for axis in (1, 2):
+        side = images.shape[axis]
+        if side == 1:
+            continue  # a signal has neighbours in one direction
+        reach = [radius if a == axis else 0 for a in (1, 2)]
+        padded = pad(images, reach, reach, "reflect")
+        total = images * weights[radius]
+        for k in range(radius):
+            first, second = (_window(padded, axis, start, side) for start in (k, 2 * radius - k))
+            total += (first + second) * weights[k]
+        images = total
+    return images
+
+
+def _window(images, axis, start, side):
+    return images[:, start : start + side] if axis == 1 else images[:, :, start : start + side]
+
+
+class GaussianBlur(BaseAugmenter):
+    """Blur each image with a normal bell of random width.
+
+    The standard deviation is uniform between those of ``sigma``; the bell is cut off at three times the largest.
+    Outside the image lies its mirror image. Rows without ``image_shape`` are signals, blurred in their one direction.
+    ``transform`` leaves X as it is.
+
+    Parameters
+    ----------
+    sigma : float or pair of float, default=(0.1, 2.0)
+        Smallest and largest standard deviation in pixels, above 0; one number is both.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import GaussianBlur
+    >>> X = np.zeros((1, 5, 5))
+    >>> X[0, 2, 2] = 1
+    >>> GaussianBlur(sigma=0.5).fit_transform(X)[0, 2].round(2)
+    array([0.  , 0.08, 0.62, 0.08, 0.  ])
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "sigma": [Interval(Real, 0, None, closed="neither"), "array-like"],
+    }
+
+    def __init__(
+        self,
+        sigma: float | tuple = (0.1, 2.0),
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.sigma = sigma
+
+    def _draw(self, rng, n, shape, y=None):
+        low, high = self._sigmas()
+        return {"weights": bell_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
+
+    def _apply(self, images, params, value_range):
+        return blur(images, params["weights"])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_interval("sigma", self._sigmas(), 0, np.inf)
+
+    def _sigmas(self):
+        return (self.sigma, self.sigma) if isinstance(self.sigma, Real) else tuple(self.sigma)

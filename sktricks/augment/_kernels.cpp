@@ -1,0 +1,85 @@
+// What Python sees of the loops: two functions on contiguous memory, which let other threads run meanwhile.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "_loops.hpp"
+
+namespace {
+
+struct Buffers {
+    Py_buffer source{}, target{}, maps{}, tones{};
+    ~Buffers() {
+        Py_buffer *all[] = {&source, &target, &maps, &tones};
+        for (Py_buffer *buffer : all)
+            if (buffer->obj) PyBuffer_Release(buffer);
+    }
+};
+
+PyObject *finish(bool done) {
+    if (!done) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+bool fits(Py_ssize_t wanted, const Py_buffer &buffer, const char *name) {
+    if (buffer.len == wanted) return true;
+    PyErr_Format(PyExc_ValueError, "%s must have %zd bytes, got %zd", name, wanted, buffer.len);
+    return false;
+}
+
+PyObject *py_transform(PyObject *, PyObject *args) {
+    Buffers b;
+    Task task{};
+    int channels, from_float, to_float;
+    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(iididd)(ii)", &b.source, &b.target, &b.maps, &b.tones, &task.n,
+                          &task.height, &task.width, &channels, &task.stages, &task.out_height, &task.out_width,
+                          &task.border, &task.exact, &task.fill, &task.clip, &task.low, &task.high, &from_float,
+                          &to_float))
+        return nullptr;
+    task.maps = b.maps.len ? static_cast<const double *>(b.maps.buf) : nullptr;
+    task.tones = static_cast<const double *>(b.tones.buf);
+    const Py_ssize_t in = task.n * task.height * task.width * channels;
+    const Py_ssize_t out = task.n * task.out_height * task.out_width * channels;
+    if (channels < 1 || channels > 4) return PyErr_Format(PyExc_ValueError, "1 to 4 channels, got %d", channels);
+    if (!fits(in * (from_float ? 4 : 1), b.source, "source") || !fits(out * (to_float ? 4 : 1), b.target, "target") ||
+        !fits(task.maps ? task.n * 48 : 0, b.maps, "maps") || !fits(task.n * task.stages * 32, b.tones, "tones") ||
+        (!task.maps && !fits(out * (from_float ? 4 : 1), b.source, "source, without maps,")))
+        return nullptr;
+    bool done;
+    Py_BEGIN_ALLOW_THREADS;
+    done = transform_any(b.source.buf, b.target.buf, task, channels, from_float, to_float);
+    Py_END_ALLOW_THREADS;
+    return finish(done);
+}
+
+PyObject *py_move(PyObject *, PyObject *args) {
+    Buffers b;
+    Task task{};
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnnnnn)i", &b.source, &b.target, &b.maps, &b.tones, &task.n, &task.height,
+                          &task.width, &size, &task.out_height, &task.out_width, &task.border))
+        return nullptr;
+    if (!fits(task.n * task.height * task.width * size, b.source, "source") ||
+        !fits(task.n * task.out_height * task.out_width * size, b.target, "target") ||
+        !fits(task.n * 48, b.maps, "maps") || !fits(size, b.tones, "fill"))
+        return nullptr;
+    task.maps = static_cast<const double *>(b.maps.buf);
+    bool done;
+    Py_BEGIN_ALLOW_THREADS;
+    done = move_pixels(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
+                       static_cast<const char *>(b.tones.buf), size);
+    Py_END_ALLOW_THREADS;
+    return finish(done);
+}
+
+PyMethodDef methods[] = {
+    {"transform", py_transform, METH_VARARGS, "Affine map, changes of colour, one rounding."},
+    {"move", py_move, METH_VARARGS, "Flips and shifts by whole pixels."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_compiled", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__compiled() { return PyModule_Create(&module); }

@@ -1,0 +1,125 @@
+"""The two loops over pixels, :func:`move` and :func:`transform`: compiled where they can be, else in numpy.
+
+The extension ``_compiled`` (``_kernels.cpp``, ``_loops.hpp``) is built with the package if there is a C++ compiler, and
+lets other threads run. It gives the same as numpy within rounding. Set the environment variable
+``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says
+which is in use.
+"""
+
+import os
+
+import numpy as np
+
+from ._tone import change_tones
+from ._values import to_float
+from ._warp import BORDERS, warp
+from ._warp import move as move_with_numpy
+
+FAST = (np.dtype(np.uint8), np.dtype(np.float32))
+
+
+def load_compiled():
+    """The compiled extension and None; or None and why there is none."""
+    choice = os.environ.get("SKTRICKS_KERNEL", "")
+    if choice not in ("", "numpy", "compiled"):
+        raise ValueError(f"the environment variable SKTRICKS_KERNEL must be numpy or compiled, got {choice!r}")
+    if choice == "numpy":
+        return None, "by SKTRICKS_KERNEL"
+    try:
+        from . import _compiled
+    except ImportError as error:
+        if choice == "compiled":
+            raise
+        return None, f"not compiled: {error}"
+    return _compiled, None
+
+
+compiled, reason = load_compiled()
+
+
+def describe():
+    """Which loops are in use: ``"compiled"``, or ``"numpy"`` and why."""
+    return "compiled" if compiled else f"numpy ({reason})"
+
+
+def is_fast(images):
+    """Whether images of this dtype and number of channels go through the compiled loops."""
+    return compiled is not None and images.dtype in FAST and images.shape[3] <= 4
+
+
+def move(images, maps, size, border, fill, out=None):
+    """Read each image where its map, a flip and a shift by whole pixels, sends the pixels of the output.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels), of any dtype
+    maps : float64 ndarray of shape (n, 2, 3)
+    size : (height, width) of the output
+    border : {"constant", "edge", "reflect"}
+    fill : float
+    out : ndarray or None
+        Where the result may go; it has gone there if ``out`` is what is returned.
+    """
+    if compiled is None:
+        return move_with_numpy(images, maps, size, border, fill)
+    n, height, width, channels = images.shape
+    if out is None or out.dtype != images.dtype:
+        out = np.empty((n, *size, channels), dtype=images.dtype)
+    pixel = np.full(channels, np.array(fill).astype(images.dtype))
+    shapes = (n, height, width, pixel.nbytes, *size)
+    compiled.move(*_bytes(images, out, maps, pixel), shapes, BORDERS.index(border))
+    return out
+
+
+def transform(images, maps, tones, size, border, fill, exact, value_range, out=None):
+    """Read each image where its map sends the pixels of the output, bilinearly, and change its colours.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+    maps : float64 ndarray of shape (n, 2, 3), or None for the pixels as they are
+    tones : float64 ndarray of shape (n, stages, 4), or None
+        See :func:`._tone.change_tones`.
+    size, border, fill, out
+        See :func:`move`.
+    exact : bool
+        Whether the maps are flips and shifts by whole pixels.
+    value_range : tuple of float or None
+
+    Returns
+    -------
+    images : ndarray
+        ``out``, or floats.
+    """
+    if not is_fast(images):
+        return transform_with_numpy(images, maps, tones, size, border, fill, exact, value_range)
+    n, height, width, channels = images.shape
+    if out is None or out.dtype not in FAST:
+        out = np.empty((n, *size, channels), dtype=np.float32)
+    stages = 0 if tones is None else tones.shape[1]
+    compiled.transform(
+        *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if tones is None else tones),
+        (n, height, width, channels, stages, *size),
+        (BORDERS.index(border), int(exact), fill, int(value_range is not None), *(value_range or (0.0, 1.0))),
+        tuple(int(array.dtype == np.float32) for array in (images, out)),
+    )
+    return out
+
+
+def transform_with_numpy(images, maps, tones, size, border, fill, exact, value_range):
+    """:func:`transform` for any dtype and number of channels; floats."""
+    if maps is None:
+        images = to_float(images.copy())
+    elif exact:
+        images = to_float(move_with_numpy(images, maps, size, border, fill))
+    else:
+        images = warp(to_float(images), maps, size, border, fill)
+    for stage in range(0 if tones is None else tones.shape[1]):
+        images = change_tones(images, tones[:, stage], value_range)
+    return images
+
+
+def _bytes(images, out, *others):
+    """Contiguous memory of all, of which ``out`` is to be written to."""
+    read = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (images, *others)]
+    return read[0], out.reshape(-1).view(np.uint8), *read[1:]

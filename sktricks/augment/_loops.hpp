@@ -1,0 +1,479 @@
+// One pass over the pixels of each image: an affine map, then changes of colour, then one rounding.
+//
+// The same as move() and transform_with_numpy() in _kernels.py, which say what the arguments mean; here for uint8 and
+// float32. Plain loops that a compiler can vectorise four wide: of an image of three channels four values are read at a
+// time, the fourth being the next pixel's and of no use.
+
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#if defined(_MSC_VER)
+#define RESTRICT __restrict
+#else
+#define RESTRICT __restrict__
+#endif
+
+namespace {
+
+enum Border { CONSTANT, EDGE, REFLECT };
+
+struct Task {
+    Py_ssize_t n, height, width, out_height, out_width;
+    int border, exact, stages, clip;
+    double fill, low, high;
+    const double *maps;   // (n, 2, 3), or null for the pixels as they are
+    const double *tones;  // (n, stages, 4)
+};
+
+// -- places -----------------------------------------------------------------------------------------------------------
+
+inline Py_ssize_t nearest(double place) { return Py_ssize_t(std::floor(place + 0.5)); }
+
+// A whole place brought to where the border says that it is read; -1 is the fill.
+inline Py_ssize_t hold(Py_ssize_t place, Py_ssize_t side, int border) {
+    if (place >= 0 && place < side) return place;
+    if (border == CONSTANT) return -1;
+    if (border == EDGE || side == 1) return place < 0 ? 0 : side - 1;
+    const Py_ssize_t period = 2 * (side - 1);
+    place = ((place % period) + period) % period;
+    return place < side ? place : period - place;
+}
+
+// Coordinates along a row of the output, ``start + step * x``: indices into the image with its ring, and the weights of
+// the pixels after them. Counted from the least of a few at a time, so that floats are wide enough for them.
+void split_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *RESTRICT index,
+                  float *RESTRICT weight) {
+    const double low = border == CONSTANT ? -1.0 : 0.0, high = double(border == CONSTANT ? side : side - 1);
+    const int32_t last = int32_t(side);
+    for (Py_ssize_t first = 0; first < n; first += 32) {
+        const int count = int(n - first < 32 ? n - first : 32);
+        const double from = start + step * double(first), to = start + step * double(first + count - 1);
+        double least = from < to ? from : to;
+        least = least < low ? low : (least > high ? high : least);
+        const int32_t origin = int32_t(least + 1.0);  // of the ring; nothing is negative, so that to truncate is to floor
+        least = double(origin) - 1.0;
+        const float offset = float(from - least), slope = float(step);
+        const float least_place = float(low - least), most_place = float(high - least);
+        for (int x = 0; x < count; ++x) {
+            float place = offset + slope * float(x);
+            place = place < least_place ? least_place : place;
+            place = place > most_place ? most_place : place;
+            int32_t held = int32_t(place) + origin;
+            held = held < last ? held : last;
+            index[first + x] = held;
+            weight[first + x] = place - float(held - origin);
+        }
+    }
+}
+
+// The same where the image is mirrored at its outermost pixels.
+void fold_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int32_t *RESTRICT index,
+                 float *RESTRICT weight) {
+    const double period = side > 1 ? 2.0 * double(side - 1) : 2.0;
+    const int32_t last = int32_t(side);
+    for (Py_ssize_t x = 0; x < n; ++x) {
+        double place = start + step * double(x);
+        place -= period * std::floor(place / period);
+        place = place < period - place ? place : period - place;
+        const int32_t whole = int32_t(place) + 1;
+        index[x] = whole < last ? whole : last;
+        weight[x] = float(place - double(index[x] - 1));
+    }
+}
+
+void find_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *index, float *weight) {
+    if (border == REFLECT)
+        fold_places(start, step, n, side, index, weight);
+    else
+        split_places(start, step, n, side, border, index, weight);
+}
+
+// First and last index that find_places can return for the places between these two.
+void find_reach(double low, double high, Py_ssize_t side, int border, Py_ssize_t *first, Py_ssize_t *last) {
+    if (border == REFLECT) {
+        *first = 0, *last = side - 1;
+        return;
+    }
+    const double most = double(side - 1);
+    low = low < 0 ? 0 : (low > most ? most : low);
+    high = high < 0 ? 0 : (high > most ? most : high);
+    *first = Py_ssize_t(low);
+    *last = Py_ssize_t(high) + 1 < side ? Py_ssize_t(high) + 1 : side - 1;
+}
+
+// -- values -----------------------------------------------------------------------------------------------------------
+
+// A value between 0 and 255, rounded half to even, as numpy does: added to this, a float has no room for its fraction.
+inline uint8_t as_byte(float value) {
+    const float big = value + 8388608.0f;
+    int32_t bits;
+    std::memcpy(&bits, &big, sizeof bits);
+    return uint8_t(bits);
+}
+
+// gain * value + shift, held between low and high.
+template <class Out>
+void scale(const float *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high, Out *RESTRICT to);
+
+template <>
+void scale(const float *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high,
+           float *RESTRICT to) {
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        float value = gain * from[i] + shift;
+        value = value < low ? low : value;
+        to[i] = value > high ? high : value;
+    }
+}
+
+template <>
+void scale(const float *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high,
+           uint8_t *RESTRICT to) {
+    low = low < 0.0f ? 0.0f : (low > 255.0f ? 255.0f : low);
+    high = high > 255.0f ? 255.0f : (high < 0.0f ? 0.0f : high);
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        float value = gain * from[i] + shift;
+        value = value < low ? low : value;
+        to[i] = as_byte(value > high ? high : value);
+    }
+}
+
+inline void store(const float *from, Py_ssize_t n, float *to) { std::memcpy(to, from, size_t(n) * sizeof *to); }
+
+inline void store(const float *from, Py_ssize_t n, uint8_t *to) { scale<uint8_t>(from, n, 1.0f, 0.0f, 0.0f, 255.0f, to); }
+
+void scale_in_place(float *values, Py_ssize_t n, float gain, float shift, float low, float high) {
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        float value = gain * values[i] + shift;
+        value = value < low ? low : value;
+        values[i] = value > high ? high : value;
+    }
+}
+
+double sum(const float *values, Py_ssize_t n) {
+    double total = 0;
+    for (Py_ssize_t start = 0; start < n; start += 256) {
+        float some[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        const Py_ssize_t end = start + 256 < n ? start + 256 : n;
+        Py_ssize_t i = start;
+        for (; i + 8 <= end; i += 8)
+            for (int k = 0; k < 8; ++k) some[k] += values[i + k];
+        for (; i < end; ++i) some[0] += values[i];
+        for (int k = 0; k < 8; ++k) total += double(some[k]);
+    }
+    return total;
+}
+
+// -- reading ----------------------------------------------------------------------------------------------------------
+
+// Room for one image in float32 with its ring, for the output in float32, and for one row of places.
+struct Scratch {
+    float *image, *output, *weight_x, *weight_y;
+    int32_t *x, *y;
+    void *all;
+
+    Scratch(const Task &task, int channels) {
+        const size_t ringed = size_t(task.height + 2) * size_t(task.width + 2) * channels + 8;
+        const size_t result = size_t(task.out_height) * size_t(task.out_width) * channels + 8;
+        const size_t row = size_t(task.out_width) + 8;
+        all = std::malloc((ringed + result + 4 * row) * 4);
+        image = static_cast<float *>(all);
+        if (!image) return;
+        output = image + ringed;
+        weight_x = output + result, weight_y = weight_x + row;
+        x = reinterpret_cast<int32_t *>(weight_y + row), y = x + row;
+        for (size_t i = 0; i < ringed; ++i) image[i] = float(task.fill);
+    }
+    ~Scratch() { std::free(all); }
+};
+
+// Some rows and columns of an image into the middle of its ring.
+template <int C, class In>
+void load(const In *RESTRICT from, const Task &task, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left,
+          Py_ssize_t right, float *RESTRICT image) {
+    const Py_ssize_t n = (right - left + 1) * C;
+    for (Py_ssize_t row = top; row <= bottom; ++row) {
+        const In *RESTRICT in = from + (row * task.width + left) * C;
+        float *RESTRICT to = image + ((row + 1) * (task.width + 2) + left + 1) * C;
+        for (Py_ssize_t i = 0; i < n; ++i) to[i] = float(in[i]);
+    }
+}
+
+// One row of the output, bilinearly, and the sum of its values; P values are read at a time and written over C.
+template <int C, int P>
+double read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
+    const int32_t *RESTRICT xs = s.x, *RESTRICT ys = s.y;
+    const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
+    float totals[P] = {};
+    for (Py_ssize_t x = 0; x < n; ++x) {
+        const float *RESTRICT above = image + (ys[x] * stride + xs[x]) * C;
+        const float *RESTRICT below = above + stride * C;
+        const float wx = weights_x[x], wy = weights_y[x];
+        float value[P];
+        for (int k = 0; k < P; ++k) {
+            const float first = above[k] + (above[C + k] - above[k]) * wx;
+            const float second = below[k] + (below[C + k] - below[k]) * wx;
+            value[k] = first + (second - first) * wy;
+        }
+        for (int k = 0; k < P; ++k) totals[k] += value[k];
+        std::memcpy(out + x * C, value, sizeof value);
+    }
+    double total = 0;
+    for (int k = 0; k < C; ++k) total += double(totals[k]);
+    return total;
+}
+
+// The rows of the output in float32, one after the other; each with the sum of its values.
+template <int C, int P, class In>
+struct Reader {
+    const Task &task;
+    Scratch &s;
+    const In *from = nullptr;
+    const double *map = nullptr;
+    Py_ssize_t top = 0, down = 1;
+
+    void begin(const In *image, const double *its_map) {
+        from = image, map = its_map;
+        if (!map) return;
+        if (!task.exact) return begin_warp();
+        top = nearest(map[2]), down = map[0] < 0 ? -1 : 1;
+        const Py_ssize_t left = nearest(map[5]), right = map[4] < 0 ? -1 : 1;
+        for (Py_ssize_t x = 0; x < task.out_width; ++x)
+            s.x[x] = int32_t(hold(left + right * x, task.width, task.border));
+    }
+
+    // The part of the image that the map reaches, into the ring.
+    void begin_warp() {
+        Py_ssize_t first[2], last[2];
+        const Py_ssize_t sides[2] = {task.height, task.width};
+        for (int axis = 0; axis < 2; ++axis) {
+            const double *m = map + 3 * axis;
+            const double along_y = m[0] * double(task.out_height - 1), along_x = m[1] * double(task.out_width - 1);
+            const double least = m[2] + (along_y < 0 ? along_y : 0) + (along_x < 0 ? along_x : 0);
+            const double most = m[2] + (along_y > 0 ? along_y : 0) + (along_x > 0 ? along_x : 0);
+            find_reach(least - 1e-6, most + 1e-6, sides[axis], task.border, first + axis, last + axis);
+        }
+        load<C>(from, task, first[0], last[0], first[1], last[1], s.image);
+    }
+
+    double row(Py_ssize_t y, float *RESTRICT out) {
+        if (map && !task.exact) return warp_row(y, out);
+        const Py_ssize_t n = task.out_width * C;
+        const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
+        const In *RESTRICT in = from + place * task.width * C;
+        if (!map)
+            for (Py_ssize_t i = 0; i < n; ++i) out[i] = float(in[i]);
+        else
+            for (Py_ssize_t x = 0; x < task.out_width; ++x)
+                for (int k = 0; k < C; ++k)
+                    out[x * C + k] = place < 0 || s.x[x] < 0 ? float(task.fill) : float(in[s.x[x] * C + k]);
+        return sum(out, n);
+    }
+
+    double warp_row(Py_ssize_t y, float *out) {
+        if (y == 0 || map[0] != 0 || map[1] != 0)
+            find_places(map[0] * double(y) + map[2], map[1], task.out_width, task.height, task.border, s.y, s.weight_y);
+        if (y == 0 || map[3] != 0)
+            find_places(map[3] * double(y) + map[5], map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
+        return read_row<C, P>(s.image, task.width + 2, s, task.out_width, out);
+    }
+};
+
+// -- colour -----------------------------------------------------------------------------------------------------------
+
+// Some pixels of three channels, each channel by itself so that the loops are as wide as can be.
+struct Block {
+    enum { SIZE = 64 };
+    float red[SIZE], green[SIZE], blue[SIZE];
+};
+
+void saturate(Block &b, float factor) {
+    for (int i = 0; i < Block::SIZE; ++i) {
+        const float grey = 0.299f * b.red[i] + 0.587f * b.green[i] + 0.114f * b.blue[i];
+        b.red[i] = grey + (b.red[i] - grey) * factor;
+        b.green[i] = grey + (b.green[i] - grey) * factor;
+        b.blue[i] = grey + (b.blue[i] - grey) * factor;
+    }
+}
+
+inline float hold_in_unit(float value) {
+    value = value < 0.0f ? 0.0f : value;
+    return value > 1.0f ? 1.0f : value;
+}
+
+void turn_hue(Block &b, float turn) {
+    for (int i = 0; i < Block::SIZE; ++i) {
+        const float red = b.red[i], green = b.green[i], blue = b.blue[i];
+        float low = red < green ? red : green, high = red > green ? red : green;
+        low = low < blue ? low : blue, high = high > blue ? high : blue;
+        const float chroma = high - low, safe = chroma > 0.0f ? chroma : 1.0f;
+        const float in_red = (green - blue) / safe, in_green = (blue - red) / safe + 2.0f;
+        const float in_blue = (red - green) / safe + 4.0f;
+        float hue = high == green ? in_green : in_blue;
+        hue = (high == red ? in_red : hue) + 6.0f * turn + 6.0f;  // 2 to 14
+        hue = hue >= 12.0f ? hue - 12.0f : hue;
+        hue = hue >= 6.0f ? hue - 6.0f : hue;
+        b.red[i] = low + chroma * hold_in_unit(std::fabs(hue - 3.0f) - 1.0f);
+        b.green[i] = low + chroma * hold_in_unit(2.0f - std::fabs(hue - 2.0f));
+        b.blue[i] = low + chroma * hold_in_unit(2.0f - std::fabs(hue - 4.0f));
+    }
+}
+
+// gain * value + shift, saturation and hue of n values, in place.
+void change_pixels(float *values, Py_ssize_t n, float gain, float shift, float saturation, float hue) {
+    Block b;
+    for (Py_ssize_t start = 0; start < n; start += 3 * Block::SIZE) {
+        const int count = int((n - start < 3 * Block::SIZE ? n - start : 3 * Block::SIZE) / 3);
+        float *pixels = values + start;
+        for (int i = 0; i < Block::SIZE; ++i) {
+            const int k = i < count ? i : 0;
+            b.red[i] = gain * pixels[3 * k] + shift;
+            b.green[i] = gain * pixels[3 * k + 1] + shift;
+            b.blue[i] = gain * pixels[3 * k + 2] + shift;
+        }
+        if (saturation != 1) saturate(b, saturation);
+        if (hue != 0) turn_hue(b, hue);
+        for (int i = 0; i < count; ++i) {
+            pixels[3 * i] = b.red[i];
+            pixels[3 * i + 1] = b.green[i];
+            pixels[3 * i + 2] = b.blue[i];
+        }
+    }
+}
+
+// All changes of colour, the last of them together with the rounding; ``mean`` is that of the image as it comes.
+template <int C, class Out>
+void change_tones(float *values, Py_ssize_t n, double mean, const double *tones, const Task &task, Out *to) {
+    const float infinite = HUGE_VALF;
+    const float low = task.clip ? float(task.low) : -infinite, high = task.clip ? float(task.high) : infinite;
+    for (int stage = 0; stage < task.stages; ++stage, tones += 4) {
+        const double brightness = tones[0], contrast = tones[1], saturation = tones[2], hue = tones[3];
+        if (brightness == 1 && contrast == 1 && saturation == 1 && hue == 0) continue;
+        const double black = task.clip ? task.low : 0.0;
+        double shift = black * (1 - brightness);
+        if (contrast != 1) {
+            if (stage) mean = sum(values, n) / double(n);
+            shift = contrast * shift + (1 - contrast) * (brightness * mean + shift);
+        }
+        const float gain = float(brightness * contrast), offset = float(shift);
+        float factor = gain, addend = offset;
+        if (C == 3 && (saturation != 1 || hue != 0)) {
+            change_pixels(values, n, gain, offset, float(saturation), float(hue));
+            factor = 1, addend = 0;  // what is left is to hold the values in their range
+        }
+        if (stage == task.stages - 1) {
+            scale<Out>(values, n, factor, addend, low, high, to);
+            return;
+        }
+        scale_in_place(values, n, factor, addend, low, high);
+    }
+    store(values, n, to);
+}
+
+// -- the loop over the images -----------------------------------------------------------------------------------------
+
+template <int C, int P, class In, class Out>
+bool transform(const void *source, void *target, const Task &task) {
+    Scratch s(task, C);
+    if (!s.image) return false;
+    Reader<C, P, In> reader{task, s};
+    const Py_ssize_t row = task.out_width * C, size = task.out_height * row;
+    for (Py_ssize_t i = 0; i < task.n; ++i) {
+        const double *tones = task.tones + i * task.stages * 4;
+        Out *to = static_cast<Out *>(target) + i * size;
+        reader.begin(static_cast<const In *>(source) + i * task.height * task.width * C,
+                     task.maps ? task.maps + i * 6 : nullptr);
+        bool whole = false;  // a contrast needs the mean of the whole image first
+        for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
+        double total = 0;
+        for (Py_ssize_t y = 0; whole && y < task.out_height; ++y) total += reader.row(y, s.output + y * row);
+        if (whole)
+            change_tones<C>(s.output, size, total / double(size), tones, task, to);
+        else
+            for (Py_ssize_t y = 0; y < task.out_height; ++y) {
+                reader.row(y, s.output);
+                change_tones<C>(s.output, row, total / double(size), tones, task, to + y * row);
+            }
+    }
+    return true;
+}
+
+template <int C, int P>
+bool transform_types(const void *source, void *target, const Task &task, int from_float, int to_float) {
+    if (from_float)
+        return to_float ? transform<C, P, float, float>(source, target, task)
+                        : transform<C, P, float, uint8_t>(source, target, task);
+    return to_float ? transform<C, P, uint8_t, float>(source, target, task)
+                    : transform<C, P, uint8_t, uint8_t>(source, target, task);
+}
+
+bool transform_any(const void *source, void *target, const Task &task, int channels, int from_float, int to_float) {
+    switch (channels) {
+        case 1: return transform_types<1, 1>(source, target, task, from_float, to_float);
+        case 2: return transform_types<2, 2>(source, target, task, from_float, to_float);
+        case 3: return transform_types<3, 4>(source, target, task, from_float, to_float);
+        default: return transform_types<4, 4>(source, target, task, from_float, to_float);
+    }
+}
+
+void copy_pixels(const char *RESTRICT from, const int32_t *columns, Py_ssize_t n, Py_ssize_t size,
+                 const char *fill, char *RESTRICT to) {
+    for (Py_ssize_t x = 0; x < n; ++x)
+        std::memcpy(to + x * size, columns[x] < 0 ? fill : from + columns[x] * size, size_t(size));
+}
+
+// A row from its last pixel to its first, all of it inside the image. Pixels of three bytes go four at a time, the
+// fourth being written over by the next pixel.
+template <int SIZE>
+void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, Py_ssize_t size, char *RESTRICT to) {
+    if (SIZE == 3 && n > 1) {
+        std::memcpy(to, from + (n - 1) * 3, 3);
+        for (Py_ssize_t x = 1; x < n - 1; ++x) std::memcpy(to + x * 3, from + (n - 1 - x) * 3, 4);
+        std::memcpy(to + (n - 1) * 3, from, 3);
+        return;
+    }
+    const Py_ssize_t bytes = SIZE ? SIZE : size;
+    for (Py_ssize_t x = 0; x < n; ++x) std::memcpy(to + x * bytes, from + (n - 1 - x) * bytes, SIZE ? SIZE : size_t(size));
+}
+
+// Pixels of any kind, moved as they are.
+bool move_pixels(const char *source, char *target, const Task &task, const char *fill, Py_ssize_t size) {
+    int32_t *columns = static_cast<int32_t *>(std::malloc(size_t(task.out_width + 1) * sizeof(int32_t)));
+    if (!columns) return false;
+    for (Py_ssize_t i = 0; i < task.n; ++i) {
+        const double *map = task.maps + i * 6;
+        const Py_ssize_t top = nearest(map[2]), left = nearest(map[5]);
+        const Py_ssize_t down = map[0] < 0 ? -1 : 1, right = map[4] < 0 ? -1 : 1;
+        const Py_ssize_t first = right == 1 ? left : left - task.out_width + 1;
+        const bool inside = first >= 0 && first + task.out_width <= task.width;
+        const bool whole = inside && right == 1, mirrored = inside && right == -1;
+        for (Py_ssize_t x = 0; x < task.out_width; ++x) columns[x] = int32_t(hold(left + right * x, task.width, task.border));
+        for (Py_ssize_t y = 0; y < task.out_height; ++y, target += task.out_width * size) {
+            const Py_ssize_t row = hold(top + down * y, task.height, task.border);
+            const char *from = source + (i * task.height + (row < 0 ? 0 : row)) * task.width * size;
+            if (row < 0)
+                for (Py_ssize_t x = 0; x < task.out_width; ++x) std::memcpy(target + x * size, fill, size_t(size));
+            else if (whole)
+                std::memcpy(target, from + left * size, size_t(task.out_width * size));
+            else if (mirrored && size == 1)
+                reverse_pixels<1>(from + first * size, task.out_width, size, target);
+            else if (mirrored && size == 3)
+                reverse_pixels<3>(from + first * size, task.out_width, size, target);
+            else if (mirrored && size == 4)
+                reverse_pixels<4>(from + first * size, task.out_width, size, target);
+            else if (mirrored && size == 12)
+                reverse_pixels<12>(from + first * size, task.out_width, size, target);
+            else if (mirrored)
+                reverse_pixels<0>(from + first * size, task.out_width, size, target);
+            else
+                copy_pixels(from, columns, task.out_width, size, fill, target);
+        }
+    }
+    std::free(columns);
+    return true;
+}
+
+}  // namespace

@@ -1,0 +1,92 @@
+"""Plans: what is to be done to each row, and how it is done chunk by chunk.
+
+A *plan* is a list of pairs (step, parameters); the parameters are a dict of arrays with one entry a row. All randomness
+is in the plan. Applying it (:func:`apply_plan`) computes each row on its own, so neither the chunks nor the threads
+change a bit, and memory beyond the result stays at a few chunks. Between the steps of a plan integer images are floats;
+they are rounded once, at the end.
+
+Two names among the parameters mean the same in every step: ``chosen``, the rows that the step is for (all, if there is
+none), and ``partner``, the row that each row is mixed with.
+"""
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
+
+from . import _kernels
+from ._fuse import Pass, fuse
+from ._values import from_float, to_float
+
+CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
+CHUNK_COMPILED = 4_194_304  # the kernel goes image by image, so that only the number of calls matters
+
+
+def run_plan(plan, images, rows, value_range, out=None):
+    """The images of these rows after the whole plan; a pass over the pixels at its end may write them to ``out``.
+
+    A step that mixes asks for the rows it mixes in as they are just before it; so no step ever needs the whole batch.
+    """
+    if not plan:
+        return images[rows]
+    *before, (step, params) = plan
+    params = {name: values[rows] for name, values in params.items()}
+    here = run_plan(before, images, rows, value_range)
+    if isinstance(step, Pass):
+        return step.run(here, params, value_range, out)
+    if step._needs_float:
+        here = to_float(here)
+    if np.may_share_memory(here, images):
+        here = here.copy()  # the step may overwrite it
+
+    def read(others):
+        return run_plan(before, images, others, value_range)
+
+    if "partner" in params:
+        partners = read(params["partner"])
+        return step._mix(here, to_float(partners) if step._needs_float else partners, params)
+    return _apply(step, here, params, value_range, read)
+
+
+def _apply(step, images, params, value_range, read):
+    """One step, for the rows that it is for; ``read`` gets other rows as they are before it."""
+    chosen = params.pop("chosen", None)
+    if chosen is not None and not chosen.all():
+        if chosen.any():
+            params = {name: values[chosen] for name, values in params.items()}
+            images[chosen] = _apply(step, images[chosen], params, value_range, read)
+        return images
+    return step._swap(images, params, read) if step._takes_others else step._apply(images, params, value_range)
+
+
+def apply_plan(plan, images, value_range, shape, n_jobs=None):
+    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk."""
+    images = np.ascontiguousarray(images)
+    out = np.empty((len(images), *shape), dtype=images.dtype)
+    plan = fuse(plan, images.shape[1:], value_range)
+    compiled = _kernels.is_fast(images) and all(isinstance(step, Pass) for step, _ in plan)
+    floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS
+    size = max(1, floats // max(1, *(int(np.prod(s)) for s in (shape, images.shape[1:]))))
+
+    def fill(start):
+        rows = slice(start, min(start + size, len(images)))
+        target = out[rows]
+        new = run_plan(plan, images, rows, value_range, target)
+        if new is not target:
+            target[:] = from_float(new, images.dtype)
+
+    starts = range(0, len(images), size)
+    if len(starts) < 2 or effective_n_jobs(n_jobs) == 1:
+        for start in starts:
+            fill(start)
+    else:
+        Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(fill)(start) for start in starts)
+    return out
+
+
+def mix_targets(plan, targets):
+    """Targets after the mixing steps of a plan: ``share`` of a row's own and the rest of its partner's."""
+    for _, params in plan:
+        if "partner" in params:
+            share = params["share"].astype(targets.dtype).reshape(-1, *(1,) * (targets.ndim - 1))
+            targets = share * targets + (1 - share) * targets[params["partner"]]
+    return targets

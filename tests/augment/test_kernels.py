@@ -1,0 +1,200 @@
+"""The compiled loops against those in numpy; which of them is in use."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sktricks import show_versions
+from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
+from sktricks.augment import _kernels as kernels
+from sktricks.augment._warp import BORDERS, flip_maps, linear_maps, rotations, shift_maps
+
+compiled = pytest.mark.skipif(kernels.compiled is None, reason=f"the kernel in use is {kernels.describe()}")
+rng = np.random.default_rng(0)
+n = 9
+
+
+def draw_images(dtype, channels, shape=(14, 11)):
+    images = rng.random((n, *shape, channels)) * 255
+    return images.round().astype(np.uint8) if dtype == np.uint8 else images.astype(dtype)
+
+
+def affine_maps(shape, angle=180):
+    linear = rotations(rng.uniform(-angle, angle, n)) * rng.uniform(0.3, 3, (n, 1, 1))
+    return linear_maps(linear, shape, rng.uniform(-8, 8, (2, n)))
+
+
+def whole_maps(shape):
+    maps = flip_maps(rng.random(n) < 0.5, 1, shape)
+    return maps + np.pad(rng.integers(-30, 30, (n, 2, 1)), ((0, 0), (0, 0), (2, 0)))
+
+
+def draw_tones(channels, stages):
+    tones = np.stack([*rng.uniform(0, 2, (3, n, stages)), rng.uniform(-0.5, 0.5, (n, stages))], axis=-1)
+    tones[::4] = [1, 1, 1, 0]
+    tones[1::4, :, 2:] = [1, 0]
+    if channels != 3:
+        tones[:, :, 2:] = [1, 0]
+    return tones
+
+
+def both(images, maps, tones, size, border, exact, value_range, out=None):
+    args = (maps, tones, size, border, 7.0, exact, value_range)
+    fast = kernels.transform(images, *args, out)
+    return fast, kernels.transform_with_numpy(images, *args)
+
+
+@compiled
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_compiled_equals_numpy(dtype, channels, border):
+    images = draw_images(dtype, channels)
+    for maps, size, exact in (
+        (affine_maps((14, 11)), (14, 11), False),
+        (affine_maps((9, 200), 10), (9, 200), False),
+        (whole_maps((14, 11)), (6, 17), True),
+        (None, (14, 11), True),
+    ):
+        for stages, value_range in ((0, None), (1, (0.0, 255.0)), (2, (0.0, 255.0)), (2, None), (1, (-20.0, 200.0))):
+            tones = draw_tones(channels, stages) if stages else None
+            fast, slow = both(images, maps, tones, size, border, exact, value_range)
+            assert fast.dtype == np.float32 and fast.shape == (n, *size, channels)
+            turned = tones is not None and (tones[..., 3] != 0).any()
+            error = 0.05 if turned else 0.015  # the gain is up to 4; near grey, a hue is a quotient of nothings
+            assert_allclose(fast, slow, rtol=0, atol=error)
+            out = np.empty(fast.shape, np.uint8)
+            assert kernels.transform(images, maps, tones, size, border, 7.0, exact, value_range, out) is out
+            assert_allclose(out, np.clip(slow, 0, 255), rtol=0, atol=0.5 + error)
+
+
+@compiled
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64, np.int64, np.bool_])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_moved_pixels_are_the_same_bits(dtype, channels, border):
+    images = (rng.random((n, 5, 7, channels)) * 300).astype(dtype)
+    for maps in (whole_maps((5, 7)), shift_maps(rng.integers(-40, 40, n), rng.integers(-40, 40, n))):
+        for size in ((5, 7), (3, 20)):
+            fast = kernels.move(images, maps, size, border, 3)
+            assert_array_equal(fast, kernels.move_with_numpy(images, maps, size, border, 3))
+            assert fast.dtype == images.dtype
+
+
+@compiled
+def test_far_away_is_all_border():
+    images = draw_images(np.float32, 3)
+    maps = affine_maps((14, 11))
+    maps[:, :, 2] += 1e12
+    for border in ("constant", "edge"):
+        fast, slow = both(images, maps, None, (5, 5), border, False, None)
+        assert_allclose(fast, slow, atol=1e-3)
+
+
+@compiled
+def test_read_only_and_strided_images():
+    images = draw_images(np.uint8, 3)
+    maps = affine_maps((14, 11))
+    expected = kernels.transform(images, maps, None, (14, 11), "edge", 0.0, False, None)
+    images.setflags(write=False)
+    assert_array_equal(kernels.transform(images, maps, None, (14, 11), "edge", 0.0, False, None), expected)
+    assert_array_equal(
+        kernels.transform(np.asfortranarray(images), maps, None, (14, 11), "edge", 0.0, False, None), expected
+    )
+
+
+@compiled
+def test_wrong_sizes_are_errors_and_not_crashes():
+    images, maps = draw_images(np.uint8, 3), affine_maps((14, 11))
+    out = np.empty((n, 3, 3, 3), np.uint8)
+    with pytest.raises(ValueError, match="target must have 4158 bytes, got 243"):
+        kernels.transform(images, maps, None, (14, 11), "edge", 0.0, False, None, out)
+    with pytest.raises(ValueError, match="maps must have"):
+        kernels.transform(images, maps[:2], None, (14, 11), "edge", 0.0, False, None)
+    with pytest.raises(ValueError, match="maps must have"):
+        kernels.move(images, maps[:2], (14, 11), "edge", 0.0)
+
+
+@compiled
+def test_other_threads_run_meanwhile():
+    images = np.zeros((60, 256, 256, 3), np.uint8)
+    maps = shift_maps(np.full(60, 0.5), np.full(60, 0.5))
+    span, ticks = [], []
+
+    def work():
+        span.append(time.perf_counter())
+        kernels.transform(images, maps, None, (256, 256), "edge", 0.0, False, None)
+        span.append(time.perf_counter())
+
+    interval = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(60)  # no thread has to hand over, it must let go by itself
+        thread = threading.Thread(target=work)
+        thread.start()
+        while thread.is_alive():
+            ticks.append(time.perf_counter())
+            time.sleep(0)
+    finally:
+        sys.setswitchinterval(interval)
+    assert any(span[0] < tick < span[1] for tick in ticks)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_pipelines_give_the_same_with_either(monkeypatch, dtype):
+    images = draw_images(dtype, 3, (32, 40))
+    steps = [RandomFlip(), RandomCrop(28), RandomRotation(15), ColorJitter(0.3, 0.3, 0.3, 0.1)]
+    pipeline = make_augmentation_pipeline(*steps, random_state=0)
+    fast = pipeline.fit_transform(images)
+    monkeypatch.setattr(kernels, "compiled", None)
+    slow = pipeline.fit_transform(images)
+    assert fast.dtype == slow.dtype == dtype
+    difference = np.abs(fast.astype(float) - slow)
+    assert difference.max() <= (1 if dtype == np.uint8 else 0.01)
+    assert (difference > 0.01).mean() < 0.001
+
+
+# which one is in use
+
+
+def described(**environment):
+    code = "from sktricks.augment import _kernels; print(_kernels.describe())"
+    environment = {**{k: v for k, v in os.environ.items() if k != "SKTRICKS_KERNEL"}, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+def test_the_environment_forces_numpy():
+    assert described(SKTRICKS_KERNEL="numpy").stdout == "numpy (by SKTRICKS_KERNEL)\n"
+    wrong = described(SKTRICKS_KERNEL="fast")
+    assert "SKTRICKS_KERNEL must be numpy or compiled, got 'fast'" in wrong.stderr
+
+
+@compiled
+def test_the_environment_insists_on_the_compiled_one():
+    assert described(SKTRICKS_KERNEL="compiled").stdout == "compiled\n"
+
+
+def test_without_the_extension_numpy_serves(monkeypatch):
+    monkeypatch.delenv("SKTRICKS_KERNEL", raising=False)
+    monkeypatch.setitem(sys.modules, "sktricks.augment._compiled", None)
+    monkeypatch.delattr("sktricks.augment._compiled", raising=False)
+    found, reason = kernels.load_compiled()
+    assert found is None and reason.startswith("not compiled: ")
+    monkeypatch.setenv("SKTRICKS_KERNEL", "compiled")
+    with pytest.raises(ImportError):
+        kernels.load_compiled()
+
+
+def test_show_versions_says_which(capsys, monkeypatch):
+    show_versions()
+    assert f"kernel: {kernels.describe()}" in capsys.readouterr().out
+    monkeypatch.setattr(kernels, "compiled", None)
+    monkeypatch.setattr(kernels, "reason", "none here")
+    show_versions()
+    assert "kernel: numpy (none here)" in capsys.readouterr().out
