@@ -4,7 +4,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-REQUIRED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "safetensors", "tqdm", "lazy_loader")
+REQUIRED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "safetensors", "tqdm", "filelock", "lazy_loader")
 OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transformers", "skops")
 
 
