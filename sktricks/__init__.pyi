@@ -13,6 +13,11 @@ from .augment import RandomFlip as RandomFlip
 from .augment import RandomRotation as RandomRotation
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
+from .ensemble import MissingClassesWarning as MissingClassesWarning
+from .ensemble import RowsWithoutPredictionWarning as RowsWithoutPredictionWarning
+from .ensemble import SampleWeightIgnoredWarning as SampleWeightIgnoredWarning
+from .ensemble import VotingClassifier as VotingClassifier
+from .ensemble import VotingRegressor as VotingRegressor
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
 from .transfer import Backbone as Backbone

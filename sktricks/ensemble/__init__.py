@@ -1,0 +1,13 @@
+"""Votes, stacks and cascades of any estimators; numpy and scikit-learn are all they need."""
+
+from ._averaging import VotingRegressor
+from ._voting import VotingClassifier
+from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, SampleWeightIgnoredWarning
+
+__all__ = [
+    "MissingClassesWarning",
+    "RowsWithoutPredictionWarning",
+    "SampleWeightIgnoredWarning",
+    "VotingClassifier",
+    "VotingRegressor",
+]
