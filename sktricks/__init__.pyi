@@ -16,6 +16,8 @@ from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from .ensemble import MissingClassesWarning as MissingClassesWarning
 from .ensemble import RowsWithoutPredictionWarning as RowsWithoutPredictionWarning
 from .ensemble import SampleWeightIgnoredWarning as SampleWeightIgnoredWarning
+from .ensemble import StackingClassifier as StackingClassifier
+from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
 from .training import NetClassifier as NetClassifier

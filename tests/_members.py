@@ -49,6 +49,18 @@ class Centroid(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
+class Plain(ClassifierMixin, BaseEstimator):
+    """A classifier that only predicts."""
+
+    def fit(self, X, y):
+        self.model_ = Centroid().fit(X, y)
+        self.classes_, self.n_features_in_ = self.model_.classes_, self.model_.n_features_in_
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
 class Mean(RegressorMixin, BaseEstimator):
     """A regressor that predicts the mean and remembers its weights."""
 

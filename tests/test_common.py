@@ -25,6 +25,8 @@ from sktricks import (
     RandomCrop,
     RandomFlip,
     RandomRotation,
+    StackingClassifier,
+    StackingRegressor,
     VotingClassifier,
     VotingRegressor,
     make_augmentation_pipeline,
@@ -51,6 +53,9 @@ ENSEMBLES = [
     VotingClassifier(CLASSIFIERS),
     VotingClassifier(CLASSIFIERS, voting="soft", weights="greedy", calibration="temperature", cv=2),
     VotingRegressor(REGRESSORS, weights="simplex", cv=2),
+    StackingClassifier(CLASSIFIERS, cv=2),
+    StackingClassifier(CLASSIFIERS, DecisionTreeClassifier(max_depth=5, random_state=0), cv=2, refit=False),
+    StackingRegressor(REGRESSORS, cv=2, passthrough=True),
 ]
 ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *ENSEMBLES]
 

@@ -1,6 +1,7 @@
 """Votes, stacks and cascades of any estimators; numpy and scikit-learn are all they need."""
 
 from ._averaging import VotingRegressor
+from ._stacking import StackingClassifier, StackingRegressor
 from ._voting import VotingClassifier
 from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, SampleWeightIgnoredWarning
 
@@ -8,6 +9,8 @@ __all__ = [
     "MissingClassesWarning",
     "RowsWithoutPredictionWarning",
     "SampleWeightIgnoredWarning",
+    "StackingClassifier",
+    "StackingRegressor",
     "VotingClassifier",
     "VotingRegressor",
 ]

@@ -1,7 +1,5 @@
 """What votes and stacks share: which members there are, what their fits get, and how they differ."""
 
-import warnings
-
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import Bunch
@@ -12,9 +10,9 @@ from .._validation import check_weights
 from ._align import Target, join_classes, read_classes
 from ._diversity import correlation, disagreement, distance, uncertainty, weighted_std
 from ._members import Member, check_frozen, is_frozen, member_target, weight_keyword
-from ._warnings import SampleWeightIgnoredWarning
+from ._warnings import SampleWeightIgnoredWarning, warn
 
-STALE = ("oof_predictions_", "contributions_", "temperatures_", "feature_names_in_")  # not set by every fit
+STALE = ("oof_predictions_", "contributions_", "weights_", "temperatures_", "feature_names_in_")  # not set by every fit
 
 
 class BaseEnsemble:
@@ -49,10 +47,10 @@ class BaseEnsemble:
 
     def _make_members(self, y, target, params, *, prefit, methods):
         """The members with all that their fits need; ``methods(name, estimator)`` says how each is asked."""
-        members = []
+        members, verbose = [], getattr(self, "verbose", False)
         for position, (name, estimator) in enumerate(active := self._validate_estimators()):
             own_y, own_target = member_target(estimator, y, target)
-            message = f"({position + 1} of {len(active)}) Processing {name}" if self.verbose else None
+            message = f"({position + 1} of {len(active)}) Processing {name}" if verbose else None
             frozen = prefit or is_frozen(estimator)
             method = methods(name, estimator)
             members.append(Member(name, estimator, own_target, method, own_y, params[name], frozen, message))
@@ -93,14 +91,13 @@ class BaseEnsemble:
         if sample_weight is None:
             return {name: {} for name, _ in active}
         keywords = {name: weight_keyword(estimator) for name, estimator in active}
-        deaf = [name for name, estimator in active if keywords[name] is None and not is_frozen(estimator)]
+        deaf = [f"member {name!r}" for name, estimator in active if not (keywords[name] or is_frozen(estimator))]
         if deaf:
-            warnings.warn(
-                f"members {deaf} take no sample_weight and are fitted without it",
-                SampleWeightIgnoredWarning,
-                stacklevel=6,
-            )
+            self._warn_of_weights(deaf)
         return {name: {keyword: sample_weight} if keyword else {} for name, keyword in keywords.items()}
+
+    def _warn_of_weights(self, deaf):
+        warn(f"fitted without sample_weight, which they do not take: {', '.join(deaf)}", SampleWeightIgnoredWarning)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """How metadata reach the members and the splitter.
@@ -147,10 +144,10 @@ class BaseEnsemble:
         Returns
         -------
         uncertainty : Bunch
-            For classifiers ``entropy``, of the members' weighted mean, and ``mutual_information``, the part of it that
-            comes from members that contradict each other, in nats; (n,) each, or (n, labels) where rows have several
-            labels. Members that only vote count as certain. For regressors ``std``, the weighted standard deviation of
-            the members, (n,), in the units of y.
+            For classifiers ``entropy``, of the members' mean (weighted in a vote), and ``mutual_information``, the part
+            of it that comes from members that contradict each other, in nats; (n,) each, or (n, labels) where rows have
+            several labels. Members that only vote count as certain. For regressors ``std``, the standard deviation of
+            the members (weighted in a vote), (n,), in the units of y.
 
         Notes
         -----
@@ -159,8 +156,8 @@ class BaseEnsemble:
         check_is_fitted(self)
         said = self._ask_members(X)
         if not is_classifier(self):
-            return Bunch(std=weighted_std(said, self.weights_))
-        whole, between = uncertainty(said, self.weights_)
+            return Bunch(std=weighted_std(said, self._mean_weights()))
+        whole, between = uncertainty(said, self._mean_weights())
         shape = (-1,) if self._target.kind == "classes" else (-1, self._target.width)
         return Bunch(entropy=whole.reshape(shape), mutual_information=between.reshape(shape))
 

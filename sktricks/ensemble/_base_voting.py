@@ -69,6 +69,9 @@ class BaseVoting(BaseEnsemble):
             return [(rows[:0], rows)]
         return make_splits(self.cv, X, y, target, params)
 
+    def _mean_weights(self):
+        return self.weights_
+
     def _learns(self):
         return isinstance(self.weights, str)
 

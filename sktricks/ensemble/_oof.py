@@ -4,15 +4,13 @@ Any splitter will do. Rows that it predicts more than once get the mean; rows th
 whatever is learned, with a warning.
 """
 
-import warnings
-
 import numpy as np
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 
 from ._votes import one_hot
-from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning
+from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
 
 
 def make_splits(cv, X, y, target, params):
@@ -40,11 +38,10 @@ def _warn_of_missing_classes(splits, y, classes):
     for number, (train, _) in enumerate(splits):
         missing = np.setdiff1d(known, _safe_indexing(y, train))
         if len(missing):
-            warnings.warn(
+            warn(
                 f"fold {number + 1} of {len(splits)} trains without the classes {missing.tolist()[:10]} of "
                 f"{len(classes)}: its models cannot predict them",
                 MissingClassesWarning,
-                stacklevel=7,
             )
 
 
@@ -56,11 +53,10 @@ def find_covered(splits, n):
     if not covered.any():
         raise ValueError("cv predicts no row at all")
     if not covered.all():
-        warnings.warn(
+        warn(
             f"cv leaves {n - covered.sum()} of {n} rows without an out-of-fold prediction: "
             "nothing is learned from them",
             RowsWithoutPredictionWarning,
-            stacklevel=5,
         )
     return covered
 
