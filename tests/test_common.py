@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import sktricks
 from sktricks import (
     AugmentationPipeline,
+    CascadeClassifier,
     ColorJitter,
     FineTuneClassifier,
     FineTuneRegressor,
@@ -56,6 +57,7 @@ ENSEMBLES = [
     StackingClassifier(CLASSIFIERS, cv=2),
     StackingClassifier(CLASSIFIERS, DecisionTreeClassifier(max_depth=5, random_state=0), cv=2, refit=False),
     StackingRegressor(REGRESSORS, cv=2, passthrough=True),
+    CascadeClassifier(CLASSIFIERS, cv=2),
 ]
 ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *ENSEMBLES]
 
