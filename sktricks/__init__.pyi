@@ -14,6 +14,7 @@ from .augment import RandomRotation as RandomRotation
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from .ensemble import CascadeClassifier as CascadeClassifier
+from .ensemble import EnsembleDisplay as EnsembleDisplay
 from .ensemble import MissingClassesWarning as MissingClassesWarning
 from .ensemble import RowsWithoutPredictionWarning as RowsWithoutPredictionWarning
 from .ensemble import SampleWeightIgnoredWarning as SampleWeightIgnoredWarning
