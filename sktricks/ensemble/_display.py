@@ -110,7 +110,7 @@ class EnsembleDisplay:
         -------
         self : object
         """
-        bars = {"weights": self.weights, "loss without the member": self.contributions}
+        bars = {"weights": self.weights, "added loss without it": self.contributions}
         bars = {title: values for title, values in bars.items() if values is not None}
         if figure is None:
             size = (3.2 * len(bars) + 4.2, 1.2 + 0.5 * max(4, len(self.names)))
@@ -140,6 +140,6 @@ class EnsembleDisplay:
         for row in positions:
             for column in positions:
                 color = "black" if bright[row, column] else "white"
-                ax.text(column, row, f"{matrix[row, column]:.3g}", ha="center", va="center", color=color)
+                ax.text(column, row, f"{matrix[row, column]:.2g}", ha="center", va="center", color=color)
         ax.set_title("disagreement")
         figure.colorbar(image, ax=ax, label=self.unit)
