@@ -1,5 +1,7 @@
 """Members for the tests of ensembles: cheap, and each peculiar in one way."""
 
+import os
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
@@ -72,6 +74,13 @@ class Mean(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         return np.full(len(X), self.mean_)
+
+
+class Dies(Mean):
+    """A regressor whose process ends in the middle of its fit."""
+
+    def fit(self, X, y):
+        os._exit(1)
 
 
 class Fails(Mean):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
@@ -34,6 +35,8 @@ class Target:
 
 def read_classes(y):
     """y and its :class:`Target` for a classifier."""
+    if getattr(getattr(y, "dtype", None), "kind", None) == "f" and not issparse(y):
+        assert_all_finite(y, input_name="y")  # else numpy warns while scikit-learn tries to make integers of them
     kind = type_of_target(y, input_name="y")
     check_classification_targets(y)
     if kind == "multiclass-multioutput":

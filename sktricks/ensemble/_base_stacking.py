@@ -59,6 +59,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         results |= {
             "_target": target,
             "_n_feature_outs": [block.shape[1] for block in blocks],
+            "_n_passed": 0 if passed is None else passed.shape[1],
             "stack_method_": [member.method for member in members],
             "oof_predictions_": np.hstack(blocks),
         }
@@ -188,8 +189,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         plain = self.passthrough is False
         of_X = _check_feature_names_in(self, input_features, generate_names=not plain)
         if not plain:
-            n_passed = getattr(self.final_estimator_, "n_features_in_", 0) - len(names)
-            names += passed_names(self.passthrough, of_X, n_passed)
+            names += passed_names(self.passthrough, of_X, self._n_passed)
         return np.array(names, dtype=object)
 
     @available_if(final_has("predict"))

@@ -8,7 +8,7 @@ counts, and sum to 1.
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar, nnls
 
-from ._votes import TINY, average, normalize_logs, weighted_median
+from ._votes import TINY, normalize_logs, weighted_median
 
 ROUNDS, PATIENCE = 100, 20  # of the greedy selection
 TEMPERATURES = 0.05, 20.0
@@ -75,7 +75,7 @@ class ErrorRate:
         self.votes, self.codes, self.row_weights = votes, codes, row_weights
 
     def __call__(self, weights):
-        return float(self.row_weights @ (average(self.votes, weights).argmax(axis=1) != self.codes))
+        return float(self.row_weights @ (np.tensordot(weights, self.votes, axes=1).argmax(axis=1) != self.codes))
 
 
 class MedianSquaredError:

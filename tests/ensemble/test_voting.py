@@ -3,8 +3,9 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
-from _members import Centroid, Fails, Mean, Says, SaysProba
+from _members import Centroid, Dies, Fails, Mean, Says, SaysProba
 from joblib import parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import ensemble
 from sklearn.base import clone
@@ -22,6 +23,7 @@ from sklearn.model_selection import (
     ShuffleSplit,
     cross_val_predict,
 )
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -111,6 +113,16 @@ def test_several_labels_are_a_vote_each(voting, weights):
     assert ours.predict(Xm).shape == ours.predict_proba(Xm).shape == Ym.shape
     assert ours.transform(Xm).shape == (150, 12) == (150, len(ours.get_feature_names_out()))
     assert ours.predict_uncertainty(Xm).entropy.shape == Ym.shape
+
+
+@pytest.mark.parametrize("voting", ["hard", "soft"])
+def test_several_labels_are_scikit_learns_vote_for_each_label(voting):
+    trees = [(name, tree.set_params(random_state=0)) for name, tree in TREES]
+    members = [(name, MultiOutputClassifier(tree)) for name, tree in trees]
+    ours = VotingClassifier(members, voting=voting, weights=[1, 1, 2]).fit(Xm, Ym)
+    for label, y in enumerate(Ym.T):
+        theirs = ensemble.VotingClassifier(trees, voting=voting, weights=[1, 1, 2]).fit(Xm, y)
+        assert_array_equal(ours.predict(Xm)[:, label], theirs.predict(Xm))
 
 
 # -- right where scikit-learn is not -----------------------------------------------------------------------------------
@@ -634,6 +646,15 @@ def test_an_interrupted_fit_changes_nothing():
         fresh.fit(X, codes)
     with pytest.raises(NotFittedError):
         fresh.predict(X)
+
+
+def test_a_worker_that_dies_is_an_error_and_leaves_nothing_behind():
+    vote = VotingRegressor([("mean", Mean()), ("dies", Dies())], n_jobs=2)
+    with pytest.raises(TerminatedWorkerError, match="unexpectedly terminated"):
+        vote.fit(Xr, yr)
+    with pytest.raises(NotFittedError):
+        vote.predict(Xr)
+    assert vote.set_params(dies="drop").fit(Xr, yr).predict(Xr[:1]) == pytest.approx(yr.mean())
 
 
 def test_a_kernel_matrix_is_cut_both_ways():
