@@ -186,10 +186,13 @@ class BaseEnsemble:
         return Bunch(names=list(self._names), disagreement=pairs, correlation=correlation(said))
 
 
-def row_shares(sample_weight, n):
-    """How much each row counts in what is learned, (n,), of sum 1."""
-    weight = check_weights(sample_weight, n)
-    return np.full(n, 1 / n) if weight is None else weight / weight.sum()
+def row_shares(sample_weight, covered):
+    """How much each of the rows that are predicted out of fold counts in what is learned, of sum 1."""
+    weight = check_weights(sample_weight, len(covered))
+    shares = np.ones(covered.sum()) if weight is None else weight[covered]
+    if not shares.any():
+        raise ValueError("sample_weight must have a positive value among the rows that cv predicts, got zeros only")
+    return shares / shares.sum()
 
 
 def is_dropped(estimator):

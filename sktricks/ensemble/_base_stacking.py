@@ -9,7 +9,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
     _check_method_params,
-    _num_samples,
     check_consistent_length,
     check_is_fitted,
 )
@@ -17,7 +16,7 @@ from sklearn.utils.validation import (
 from ._base import BaseEnsemble, row_shares
 from ._final import lean_on_members, leave_members_out
 from ._members import answers, fit_members, is_frozen, naming, weight_keyword
-from ._oof import find_covered, join_folds, join_votes, make_splits
+from ._oof import find_covered, join_folds, join_votes, make_splits, whole
 from ._passthrough import join_columns, pass_through, passed_names
 from ._votes import as_questions, one_hot
 
@@ -48,11 +47,9 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         params = self._route(fit_params)
         final = self._make_final(target)
         members = self._make_members(y, target, params, prefit=self._is_prefit(), methods=self._method)
-        splits = [(np.arange(0), np.arange(_num_samples(X)))]
-        if not self._is_prefit():
-            (X,) = indexable(X)
-            splits = make_splits(self.cv, X, y, target, params["cv"])
-        covered = np.flatnonzero(find_covered(splits, len(y)))
+        (X,) = indexable(X)
+        splits = whole(X) if self._is_prefit() else make_splits(self.cv, X, y, target, params["cv"])
+        covered = find_covered(splits, len(y))
         passed = pass_through(X, self.passthrough)
         fitted, said = fit_members(members, X, splits, refit=self.refit, n_jobs=self.n_jobs)
         blocks = [join_answers(member, one, splits, len(y)) for member, one in zip(members, said, strict=True)]
@@ -64,9 +61,9 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
             "oof_predictions_": np.hstack(blocks),
         }
         features = _safe_indexing(join_columns(results["oof_predictions_"], passed), covered)
-        shares = row_shares(fit_params.get("sample_weight"), len(y))[covered]
-        final_params = _check_method_params(X, params["final_estimator_"], indices=covered)
-        context = (results["_n_feature_outs"], y[covered], target, shares / shares.sum(), final_params)
+        final_params = _check_method_params(X, params["final_estimator_"], indices=np.flatnonzero(covered))
+        shares = row_shares(fit_params.get("sample_weight"), covered)
+        context = (results["_n_feature_outs"], y[covered], target, shares, final_params)
         self._keep(members, fitted, results | fit_final(final, features, *context))
         return self
 

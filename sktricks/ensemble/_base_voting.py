@@ -4,11 +4,11 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_array, indexable
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _num_samples, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
 from ._base import BaseEnsemble, is_dropped, row_shares
 from ._members import fit_members
-from ._oof import find_covered, make_splits
+from ._oof import find_covered, make_splits, whole
 from ._weights import greedy, non_negative, simplex
 
 LEARNED = {"greedy", "simplex", "nnls"}
@@ -50,24 +50,18 @@ class BaseVoting(BaseEnsemble):
         splits = []
         if self._learns():
             (X,) = indexable(X)
-            splits = self._make_splits(members, X, y, target, params["cv"])
+            all_fitted = all(member.frozen for member in members)
+            splits = whole(X) if all_fitted else make_splits(self.cv, X, y, target, params["cv"])
             covered = find_covered(splits, len(y))
         fitted, predictions = fit_members(members, X, splits, n_jobs=self.n_jobs)
         results |= {"weights_": weights, "_target": target}
         if splits:
-            shares = row_shares(fit_params.get("sample_weight"), len(y))[covered]
+            shares = row_shares(fit_params.get("sample_weight"), covered)
             oof = np.stack([self._join(said, splits, len(y), target) for said in predictions])
-            results |= self._learn(oof[:, covered], y[covered], shares / shares.sum(), target, weights)
+            results |= self._learn(oof[:, covered], y[covered], shares, target, weights)
             results["oof_predictions_"] = oof
         self._keep(members, fitted, results)
         return self
-
-    def _make_splits(self, members, X, y, target, params):
-        """Folds; where all members are fitted already, the given rows are those that they have not seen."""
-        if all(member.frozen for member in members):
-            rows = np.arange(_num_samples(X))
-            return [(rows[:0], rows)]
-        return make_splits(self.cv, X, y, target, params)
 
     def _mean_weights(self):
         return self.weights_
@@ -82,7 +76,7 @@ class BaseVoting(BaseEnsemble):
         return simplex(convex, len(members)) if self.weights == "simplex" else non_negative(members, truth, shares)
 
     def _check_scoring(self):
-        if self.scoring is not None and self.weights != "greedy":
+        if self.scoring is not None and not (isinstance(self.weights, str) and self.weights == "greedy"):
             raise ValueError(f"scoring is what weights='greedy' looks at, got weights={self.weights!r}")
 
     def _oof_members(self):

@@ -9,12 +9,12 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._align import encode_labels
 from ._base import BaseEnsemble, row_shares
 from ._members import answer, answers, fit_members, naming
-from ._oof import find_covered, join_folds, make_splits
+from ._oof import find_covered, join_folds, make_splits, whole
 from ._weights import MixtureLogLoss, leave_one_out, uniform
 
 ROUNDING = 1e-12
@@ -175,15 +175,14 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         check_consistent_length(X, y)
         params = self._route(fit_params)
         members = self._make_members(y, target, params, prefit=False, methods=self._method)
-        splits = [(np.arange(0), np.arange(_num_samples(X)))]
-        if not all(member.frozen for member in members):
-            (X,) = indexable(X)
-            splits = make_splits(self.cv, X, y, target, params["cv"])
+        (X,) = indexable(X)
+        all_fitted = all(member.frozen for member in members)
+        splits = whole(X) if all_fitted else make_splits(self.cv, X, y, target, params["cv"])
         covered = find_covered(splits, len(y))
         fitted, said = fit_members(members, X, splits, n_jobs=self.n_jobs)
         oof = np.stack([join_folds(one, splits, len(y)) for one in said])
-        shares = row_shares(fit_params.get("sample_weight"), len(y))[covered]
-        learned = self._learn(oof[:, covered], encode_labels(y[covered], target.classes), shares / shares.sum())
+        shares = row_shares(fit_params.get("sample_weight"), covered)
+        learned = self._learn(oof[:, covered], encode_labels(y[covered], target.classes), shares)
         self._keep(members, fitted, {"classes_": target.classes, "_target": target, "oof_predictions_": oof, **learned})
         return self
 

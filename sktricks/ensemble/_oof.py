@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from ._votes import one_hot
 from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
@@ -31,6 +32,12 @@ def make_splits(cv, X, y, target, params):
     if target.kind == "classes":
         _warn_of_missing_classes(splits, y, target.classes)
     return splits
+
+
+def whole(X):
+    """The given rows as the one split of members that are fitted already, and have not seen them."""
+    rows = np.arange(_num_samples(X))
+    return [(rows[:0], rows)]
 
 
 def _warn_of_missing_classes(splits, y, classes):

@@ -391,6 +391,17 @@ def test_splitters_that_are_no_partition():
         VotingClassifier(CLASSIFIERS, weights="nnls", cv=[(np.arange(240), np.array([], dtype=int))]).fit(X, codes)
 
 
+def test_rows_that_count_nothing_teach_nothing():
+    rows = np.arange(240)
+    members = [("bayes", GaussianNB()), ("tree", CLASSIFIERS[1][1])]
+    vote = VotingClassifier(members, voting="soft", weights="nnls", cv=[(rows[:120], rows[120:])])
+    with (
+        pytest.warns(RowsWithoutPredictionWarning),
+        pytest.raises(ValueError, match="among the rows that cv predicts, got zeros only"),
+    ):
+        vote.fit(X, codes, sample_weight=rows < 120)
+
+
 def test_a_fold_without_a_class_says_so():
     order = np.argsort(codes, kind="stable")
     vote = VotingClassifier(CLASSIFIERS, voting="soft", weights="greedy", cv=KFold(3))
@@ -568,6 +579,8 @@ def test_learned_weights_beat_equal_ones_and_the_best_member_on_digits():
         ({"calibration": "temperature"}, ValueError, "voting='soft' or 'geometric', got 'hard'"),
         ({"tie_break": "probability", "voting": "soft"}, ValueError, "is for voting='hard'"),
         ({"scoring": "accuracy"}, ValueError, "weights='greedy' looks at, got weights=None"),
+        ({"scoring": "accuracy", "weights": np.ones(4)}, ValueError, "weights='greedy' looks at, got weights=array"),
+        ({"weights": "greedy", "scoring": "beauty"}, ValueError, "scoring"),
         ({"weights": "greedy", "cv": GroupKFold(2)}, ValueError, r"needs groups, one a row: fit\(X, y, groups=...\)"),
         ({"prefit": True}, NotFittedError, "member 'bayes' is used as it is and is not fitted.*FrozenEstimator"),
     ],
