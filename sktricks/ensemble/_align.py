@@ -125,9 +125,8 @@ def _one_dtype(a, b):
 
 def _is_dense(labels, classes):
     """Whether a table over all integers between the first class and the last one is small."""
-    if labels.dtype.kind not in "bi" or classes.dtype.kind not in "bi":
-        return False
-    return int(classes[-1]) - int(classes[0]) < 1024 + len(classes)
+    integers = np.can_cast(labels.dtype, np.int64) and np.can_cast(classes.dtype, np.int64)
+    return integers and int(classes[-1]) - int(classes[0]) < 1024 + len(classes)
 
 
 def _look_up(labels, classes):

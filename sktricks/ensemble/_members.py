@@ -113,9 +113,9 @@ def _read_predictions(output, target):
     output = output.toarray() if issparse(output) else np.asarray(output)
     if target.kind == "classes":
         return encode_labels(output, target.classes)
-    if target.kind == "values" and output.ndim == 2 and output.shape[1] == 1:
-        return output[:, 0]
-    return output
+    if target.kind == "multilabel":
+        return (output > 0.5).astype(np.intp)  # some give floats, some booleans
+    return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
 
 
 def answers(estimators, names, X, methods, targets):

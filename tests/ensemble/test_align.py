@@ -18,6 +18,7 @@ CLASSES = {
     "signed": [-1, 0, 1],
     "wide": [-(10**9), 5, 10**9],
     "unsigned": np.array([3, 200], dtype=np.uint8),
+    "large": np.array([3, 2**64 - 1], dtype=np.uint64),
     "booleans": [False, True],
     "floats": [0.5, 2.0],
     "strings": ["cat", "elephant", "owl"],

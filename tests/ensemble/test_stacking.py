@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import log_loss
@@ -394,6 +394,12 @@ def test_what_a_final_estimator_does_not_tell_is_not_there():
     stack.set_params(final_estimator=RidgeClassifier()).fit(X, codes)
     assert np.isfinite(stack.contributions_).all()
     assert not hasattr(stack, "predict_proba")
+
+
+def test_what_is_learned_besides_repeats_no_warnings():
+    with pytest.warns(ConvergenceWarning) as caught:
+        StackingClassifier(PROBABLE, LogisticRegression(max_iter=1), cv=3).fit(X, codes)
+    assert len(caught) == 1
 
 
 def test_members_with_probabilities_and_without():

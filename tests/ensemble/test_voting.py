@@ -7,6 +7,7 @@ from _members import Centroid, Dies, Fails, Mean, Says, SaysProba
 from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 from sklearn import ensemble
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification, make_regression
@@ -23,7 +24,8 @@ from sklearn.model_selection import (
     ShuffleSplit,
     cross_val_predict,
 )
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -123,6 +125,17 @@ def test_several_labels_are_scikit_learns_vote_for_each_label(voting):
     for label, y in enumerate(Ym.T):
         theirs = ensemble.VotingClassifier(trees, voting=voting, weights=[1, 1, 2]).fit(Xm, y)
         assert_array_equal(ours.predict(Xm)[:, label], theirs.predict(Xm))
+
+
+def test_several_labels_as_members_give_them():
+    """Floats from a chain, sparse rows from a model that was fitted on such, a list of matrices from a tree."""
+    sparse_rest = OneVsRestClassifier(GaussianNB()).fit(Xm, csr_matrix(Ym))
+    members = [("chain", ClassifierChain(GaussianNB())), ("rest", FrozenEstimator(sparse_rest)), TREES[2]]
+    hard, soft = (VotingClassifier(members, voting=voting).fit(Xm, Ym) for voting in ("hard", "soft"))
+    assert_array_equal(hard.predict_members(Xm)[0], hard.estimators_[0].predict(Xm))
+    assert_array_equal(hard.predict_members(Xm)[1], sparse_rest.predict(Xm).toarray())
+    assert_array_equal(hard.predict(Xm), hard.predict_members(Xm).sum(axis=0) >= 2)
+    assert_allclose(soft.predict_members(Xm)[1], sparse_rest.predict_proba(Xm))
 
 
 # -- right where scikit-learn is not -----------------------------------------------------------------------------------
