@@ -4,7 +4,6 @@ All fits of an ensemble, those on all rows and those on folds, are jobs of one p
 slowest member.
 """
 
-import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,7 +12,6 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils._user_interface import _print_elapsed_time
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
@@ -64,24 +62,6 @@ def check_frozen(members):
 def is_frozen(estimator):
     """Whether a fit leaves the estimator as it is."""
     return isinstance(estimator, FrozenEstimator)
-
-
-def weight_keyword(estimator):
-    """The keyword by which ``fit`` takes sample weights, or None if it takes none."""
-    if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
-        keyword = None if isinstance(last, str) else weight_keyword(last)
-        return keyword and f"{name}__{keyword}"
-    fit = getattr(estimator, "fit", None)
-    if fit is None:
-        return None
-    parameters = inspect.signature(fit).parameters
-    if "sample_weight" in parameters:
-        return "sample_weight"
-    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    inner = getattr(estimator, "estimator", None)  # a search hands on what it gets, an ensemble takes the name itself
-    return weight_keyword(inner) if inner is not None else "sample_weight" if hasattr(estimator, "estimators") else None
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn import ensemble
 from sklearn.base import _fit_context, is_regressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -160,7 +160,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         return self._fit(X, y, target, fit_params, classes_=target.classes)
 
     def _default_final(self, target):
-        return OneVsRestClassifier(LogisticRegression()) if target.kind == "multilabel" else LogisticRegression()
+        return MultiOutputClassifier(LogisticRegression()) if target.kind == "multilabel" else LogisticRegression()
 
     def _method(self, name, estimator):
         return "predict" if is_regressor(estimator) else self._choose_method(name, estimator, self.stack_method)

@@ -142,7 +142,7 @@ def test_members_that_give_a_matrix_of_two_labels():
     with pytest.warns(UserWarning, match="iterations"):
         stack = StackingClassifier(members, cv=2).fit(Xm, Ym[:, :2])
     assert stack.transform(Xm).shape == (150, 4)
-    assert stack.predict_proba(Xm).shape == stack.decision_function(Xm).shape == (150, 2)
+    assert stack.predict_proba(Xm).shape == (150, 2)
     assert stack.predict_members(Xm).shape == (2, 150, 2)
     assert stack.contributions_.shape == (2,) and stack.diversity().disagreement.shape == (2, 2)
 
@@ -203,6 +203,18 @@ def test_members_and_final_estimators_with_and_without_sample_weight():
     assert caught[0].filename == __file__
     expected = GaussianNB().fit(X, codes, sample_weight=weight).predict_proba(X)
     assert_allclose(stack.predict_members(X)[0], expected)
+
+
+def test_weights_of_several_labels_reach_all_parts():
+    weight = np.arange(150) % 3 + 0.0
+    stack = StackingClassifier(TREES, cv=3).fit(Xm, Ym, sample_weight=weight)
+    assert_array_equal(stack.predict_members(Xm)[1], as_matrix(clone(TREES[1][1]).fit(Xm, Ym, sample_weight=weight)))
+    line = LogisticRegression().fit(stack.oof_predictions_, Ym[:, 0], sample_weight=weight)
+    assert_allclose(stack.predict_proba(Xm)[:, 0], line.predict_proba(stack.transform(Xm))[:, 1])
+
+
+def as_matrix(tree):
+    return np.column_stack([likely[:, 1] for likely in tree.predict_proba(Xm)])
 
 
 def test_groups_reach_the_splitter():

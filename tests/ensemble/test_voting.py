@@ -9,7 +9,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from sklearn import ensemble
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification, make_regression
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import NotFittedError
@@ -27,6 +28,7 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -39,6 +41,7 @@ from sktricks.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
+from sktricks.ensemble._sample_weight import weight_keyword
 
 X, codes = make_classification(240, n_classes=3, n_informative=5, flip_y=0.2, random_state=0)
 X_easy, y_easy = make_classification(240, n_classes=3, n_informative=5, class_sep=3, flip_y=0, random_state=0)
@@ -204,6 +207,45 @@ def test_searches_and_nested_votes_hand_sample_weight_on():
     vote = VotingRegressor(members).fit(Xr, yr, sample_weight=weight)
     alone = Ridge().fit(Xr, yr, sample_weight=weight).predict(Xr)
     assert_allclose(vote.predict_members(Xr), [alone, alone])
+
+
+class Wrapper(RegressorMixin, BaseEstimator):
+    """A meta-estimator of somebody else's."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y, **fit_params):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("estimator", "keyword"),
+    [
+        (Ridge(), "sample_weight"),
+        (KNeighborsClassifier(), None),
+        (make_pipeline(StandardScaler(), Ridge()), "ridge__sample_weight"),
+        (make_pipeline(StandardScaler(), KNeighborsClassifier()), None),
+        (make_pipeline(StandardScaler(), "passthrough"), None),
+        (GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {}), "ridge__sample_weight"),
+        (GridSearchCV(KNeighborsClassifier(), {}), None),
+        (TransformedTargetRegressor(Ridge()), "sample_weight"),
+        (TransformedTargetRegressor(), "sample_weight"),
+        (OneVsRestClassifier(GaussianNB()), None),
+        (MultiOutputClassifier(GaussianNB()), "sample_weight"),
+        (VotingClassifier(CLASSIFIERS), "sample_weight"),
+        (ensemble.VotingClassifier(CLASSIFIERS), "sample_weight"),
+        (Wrapper(Ridge()), "sample_weight"),
+        (Wrapper(KNeighborsClassifier()), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_how_estimators_take_weights(estimator, keyword):
+    assert weight_keyword(estimator) == keyword
+    if keyword and not isinstance(estimator, Wrapper):
+        classifier = is_classifier(estimator)
+        y = Ym if isinstance(estimator, MultiOutputClassifier) else Ym[:, 0] if classifier else yr
+        estimator.fit(Xm if classifier else Xr, y, **{keyword: np.ones(150)})
 
 
 def test_groups_reach_the_splitter():
