@@ -31,6 +31,15 @@ from .augment import SwapNoise as SwapNoise
 from .augment import TrivialAugment as TrivialAugment
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
+from .ensemble import CascadeClassifier as CascadeClassifier
+from .ensemble import EnsembleDisplay as EnsembleDisplay
+from .ensemble import MissingClassesWarning as MissingClassesWarning
+from .ensemble import RowsWithoutPredictionWarning as RowsWithoutPredictionWarning
+from .ensemble import SampleWeightIgnoredWarning as SampleWeightIgnoredWarning
+from .ensemble import StackingClassifier as StackingClassifier
+from .ensemble import StackingRegressor as StackingRegressor
+from .ensemble import VotingClassifier as VotingClassifier
+from .ensemble import VotingRegressor as VotingRegressor
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
 from .transfer import Backbone as Backbone

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsImageLoader, RowsPretrainedFeatures
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
 import sktricks
 from sktricks import (
     AugmentationPipeline,
+    CascadeClassifier,
     ColorJitter,
     CutMix,
     FeatureDropout,
@@ -33,8 +36,12 @@ from sktricks import (
     RandomGrayscale,
     RandomResizedCrop,
     RandomRotation,
+    StackingClassifier,
+    StackingRegressor,
     SwapNoise,
     TrivialAugment,
+    VotingClassifier,
+    VotingRegressor,
     make_augmentation_pipeline,
 )
 
@@ -65,7 +72,18 @@ TUNED_ON_IMAGES = [
     RowsFineTuneRegressor(strategy="linear-probe", max_epochs=50),
 ]
 LOADERS = [ImageLoader(), RowsImageLoader(mode="L")]  # of the first, which takes files alone, little can be checked
-ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS]
+CLASSIFIERS = [(f"tree{depth}", DecisionTreeClassifier(max_depth=depth, random_state=0)) for depth in (5, 9)]
+REGRESSORS = [("tree", DecisionTreeRegressor(random_state=0)), ("line", Ridge())]
+ENSEMBLES = [
+    VotingClassifier(CLASSIFIERS),
+    VotingClassifier(CLASSIFIERS, voting="soft", weights="greedy", calibration="temperature", cv=2),
+    VotingRegressor(REGRESSORS, weights="simplex", cv=2),
+    StackingClassifier(CLASSIFIERS, cv=2),
+    StackingClassifier(CLASSIFIERS, DecisionTreeClassifier(max_depth=5, random_state=0), cv=2, refit=False),
+    StackingRegressor(REGRESSORS, cv=2, passthrough=True),
+    CascadeClassifier(CLASSIFIERS, cv=2),
+]
+ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
@@ -86,14 +104,14 @@ def test_scikit_learns_checks(estimator):
     skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
     if hasattr(estimator, "augment"):
         assert skipped == RANDOM_SKIPS
-    elif hasattr(estimator, "predict_proba"):
+    elif hasattr(estimator, "predict_proba") and estimator not in ENSEMBLES:
         assert skipped == NO_DECISION_FUNCTION
     else:
         assert skipped == set()
     assert not any(result["expected_to_fail"] for result in results)
 
 
-@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, ImageLoader()], ids=name_of)
+@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES], ids=name_of)
 def test_every_parameter_is_validated(estimator):
     estimator_checks.check_param_validation(name_of(estimator), estimator)
 

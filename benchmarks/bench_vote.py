@@ -1,0 +1,89 @@
+"""A hard vote: VotingClassifier of sktricks and of scikit-learn.
+
+100,000 rows, 10 classes, members that return stored labels and so cost nothing: what is left is the vote itself. Both
+are measured from `predict` to the labels, and once more without the members: scikit-learn's way of counting, a
+`bincount` a row, against one flat `bincount`. Both give the same labels, or the script stops. With
+labels that are strings, scikit-learn's members return codes and ours the strings, which then have to be looked up.
+
+Figures are the best of several rounds in which the two take turns.
+"""
+
+import time
+
+import numpy as np
+from _common import make_parser, print_table, start
+from sklearn import ensemble
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from sktricks.ensemble import VotingClassifier
+from sktricks.ensemble._votes import hard_vote
+
+N_CLASSES = 10
+
+
+class Stored(ClassifierMixin, BaseEstimator):
+    """A classifier that returns the labels that it was made with."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return self.labels
+
+
+def count_row_by_row(labels, weights):
+    """What scikit-learn's `predict` does with the members' labels."""
+    return np.apply_along_axis(lambda row: np.argmax(np.bincount(row, weights=weights)), axis=1, arr=labels.T)
+
+
+def best_times(rounds, *calls):
+    """Milliseconds of each call, the best of the rounds."""
+    times = np.full((rounds, len(calls)), np.inf)
+    for turn in times:
+        for k, call in enumerate(calls):
+            started = time.perf_counter()
+            call()
+            turn[k] = 1000 * (time.perf_counter() - started)
+    return times.min(axis=0)
+
+
+def measure(n_rows, n_members, kind, rounds):
+    rng = np.random.default_rng(0)
+    names = np.array([f"class {k}" for k in range(N_CLASSES)]) if kind == "strings" else np.arange(N_CLASSES)
+    X, y = np.zeros((n_rows, 1)), names[np.arange(n_rows) % N_CLASSES]
+    codes = rng.integers(0, N_CLASSES, (n_members, n_rows))
+    weights = rng.random(n_members) if kind == "weighted" else None
+    theirs = ensemble.VotingClassifier([(f"m{k}", Stored(one)) for k, one in enumerate(codes)], weights=weights)
+    ours = VotingClassifier([(f"m{k}", Stored(names[one])) for k, one in enumerate(codes)], weights=weights)
+    theirs.fit(X, y)
+    ours.fit(X, y)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_array_equal(hard_vote(codes, N_CLASSES, weights), count_row_by_row(codes, weights))
+    whole = best_times(rounds, lambda: theirs.predict(X), lambda: ours.predict(X))
+    count = best_times(rounds, lambda: count_row_by_row(codes, weights), lambda: hard_vote(codes, N_CLASSES, weights))
+    cells = [f"{n_members} members, {kind}"]
+    for slow, fast in (whole, count):
+        cells += [f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.0f}"]
+    return cells
+
+
+def main():
+    parser = make_parser(__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="rows to vote on (default: 100,000)")
+    parser.add_argument("--members", type=int, nargs="+", default=[5, 20], help="members (default: 5 and 20)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which the two take turns (default: 5)")
+    args = parser.parse_args()
+    start("A hard vote", args.threads)
+    both = ["scikit-learn, ms", "sktricks, ms", "times faster"]
+    titles = [f"{what}: {title}" for what in ("predict", "counting") for title in both]
+    kinds = ("equal weights", "weighted", "strings")
+    rows = [measure(args.rows, members, kind, args.rounds) for members in args.members for kind in kinds]
+    print_table([f"{args.rows:,} x {N_CLASSES}", *titles], rows)
+
+
+if __name__ == "__main__":
+    main()

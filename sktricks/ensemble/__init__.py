@@ -1,0 +1,20 @@
+"""Votes, stacks and cascades of any estimators; numpy and scikit-learn are all they need."""
+
+from ._averaging import VotingRegressor
+from ._cascade import CascadeClassifier
+from ._display import EnsembleDisplay
+from ._stacking import StackingClassifier, StackingRegressor
+from ._voting import VotingClassifier
+from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, SampleWeightIgnoredWarning
+
+__all__ = [
+    "CascadeClassifier",
+    "EnsembleDisplay",
+    "MissingClassesWarning",
+    "RowsWithoutPredictionWarning",
+    "SampleWeightIgnoredWarning",
+    "StackingClassifier",
+    "StackingRegressor",
+    "VotingClassifier",
+    "VotingRegressor",
+]

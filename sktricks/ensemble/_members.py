@@ -1,0 +1,233 @@
+"""Members: what each is fitted with, what it answers, and whose fault an error is.
+
+All fits of an ensemble, those on all rows and those on folds, are jobs of one pool, so that no core waits for the
+slowest member.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, clone, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._user_interface import _print_elapsed_time
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params, check_is_fitted
+
+from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
+from ._votes import hard_vote
+
+
+@dataclass
+class Member:
+    """A member and all that its fits need."""
+
+    name: str
+    estimator: object
+    target: Target
+    method: str = "predict"
+    y: object = None
+    params: dict = field(default_factory=dict)
+    frozen: bool = False
+    message: str | None = None
+
+
+@contextmanager
+def naming(who):
+    """Errors keep their type and text, and say in a note whose they are."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"This happened in {who}.")
+        raise
+
+
+def check_frozen(members):
+    """Refuse members that are to be used as they are and are not fitted."""
+    for member in members:
+        if member.frozen:
+            try:
+                check_is_fitted(member.estimator)
+            except NotFittedError as error:
+                raise NotFittedError(
+                    f"estimators: member {member.name!r} is used as it is and is not fitted. Where the ensemble is "
+                    "cloned, as in a search or a cross-validation, plain members lose their fit: wrap them in "
+                    "sklearn.frozen.FrozenEstimator"
+                ) from error
+
+
+def is_frozen(estimator):
+    """Whether a fit leaves the estimator as it is."""
+    return isinstance(estimator, FrozenEstimator)
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+def answer(estimator, X, method, target):
+    """What a fitted member answers, in the terms of the ensemble.
+
+    Returns
+    -------
+    answer : ndarray
+        (n,) values or codes of classes from ``predict``, (n, labels) of several labels; (n, classes) or (n, labels)
+        from ``predict_proba``; (n, columns) from ``decision_function``.
+    """
+    output = getattr(estimator, method)(X)
+    own = getattr(estimator, "classes_", None)
+    if method == "predict":
+        return _read_predictions(output, target)
+    if target.kind == "multilabel":
+        return positive_probabilities(output, own) if method == "predict_proba" else np.asarray(output)
+    if target.kind == "values":
+        return np.asarray(output)
+    if method == "predict_proba":
+        return align_columns(np.asarray(output), own, target.classes)
+    return decision_columns(np.asarray(output), own, target.classes)
+
+
+def _read_predictions(output, target):
+    output = output.toarray() if issparse(output) else np.asarray(output)
+    if target.kind == "classes":
+        return encode_labels(output, target.classes)
+    if target.kind == "multilabel":
+        return (output > 0.5).astype(np.intp)  # some give floats, some booleans
+    return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
+
+
+def answers(estimators, names, X, methods, targets):
+    """The answers of all members, a list; an error says whose it is."""
+    found = []
+    for estimator, name, method, target in zip(estimators, names, methods, targets, strict=True):
+        with naming(f"member {name!r}"):
+            found.append(answer(estimator, X, method, target))
+    return found
+
+
+class FoldModels(BaseEstimator):
+    """The models of a member, one a fold, as one that averages them; classes are voted for.
+
+    Parameters
+    ----------
+    estimators : list of estimators
+        Fitted.
+    target : Target
+        What they predict.
+
+    Attributes
+    ----------
+    classes_ : ndarray or list
+        Those of the ensemble.
+    """
+
+    def __init__(self, estimators, target):
+        self.estimators = estimators
+        self.target = target
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __getattr__(self, name):
+        if name in ("n_features_in_", "feature_names_in_"):
+            return getattr(self.estimators[0], name)
+        if name == "classes_" and self.target.kind != "values":
+            return self.target.classes
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def _ask(self, X, method):
+        return np.stack([answer(one, X, method, self.target) for one in self.estimators])
+
+    def predict(self, X):
+        """The class that most models vote for, or the mean of their values."""
+        said = self._ask(X, "predict")
+        if self.target.kind == "values":
+            return said.mean(axis=0)
+        if self.target.kind == "multilabel":
+            return (said.mean(axis=0) > 0.5).astype(np.intp)
+        return self.target.decode(hard_vote(said, self.target.width))
+
+    def predict_proba(self, X):
+        """The mean probabilities."""
+        return self._ask(X, "predict_proba").mean(axis=0)
+
+    def decision_function(self, X):
+        """The mean decision values; (n,) of two classes."""
+        values = self._ask(X, "decision_function").mean(axis=0)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+
+# -- fits --------------------------------------------------------------------------------------------------------------
+
+
+def fit_members(members, X, splits, *, refit=True, n_jobs=None):
+    """Fit the members on all rows and on folds.
+
+    Parameters
+    ----------
+    members : list of Member
+    X : array-like
+    splits : list of (ndarray, ndarray)
+        Rows to fit on and rows to predict; an empty list where nothing is wanted out of fold.
+    refit : bool
+        Whether a member is fitted on all rows, or is the average of its fold models.
+    n_jobs : int or None
+
+    Returns
+    -------
+    fitted : list of estimators
+    predictions : list of list of ndarray
+        For each member its answers to the rows that each split holds out.
+    """
+    wanted = [None, *range(len(splits))] if refit else list(range(len(splits)))
+    jobs = [(member, number) for member in members if not member.frozen for number in wanted]
+    keep = not refit
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_one)(member, X, None if number is None else splits[number], _place(number, splits), keep)
+        for member, number in jobs
+    )
+    by_member = {member.name: [] for member in members}
+    for (member, _), result in zip(jobs, done, strict=True):
+        by_member[member.name].append(result)
+    return zip(*[_gather(member, by_member[member.name], X, splits, refit) for member in members], strict=True)
+
+
+def _gather(member, results, X, splits, refit):
+    """The fitted member and its predictions out of fold."""
+    if member.frozen:
+        said = None
+        if splits:
+            with naming(f"member {member.name!r}"):
+                said = answer(member.estimator, X, member.method, member.target)
+        return member.estimator, [said[test] for _, test in splits]
+    if refit:
+        return results[0][0], [said for _, said in results[1:]]
+    return FoldModels([model for model, _ in results], member.target), [said for _, said in results]
+
+
+def _place(number, splits):
+    return "" if number is None else f", fold {number + 1} of {len(splits)}"
+
+
+def _fit_one(member, X, split, place, keep):
+    """Fit a clone, on a split also predict; the model comes back if it is wanted."""
+    model = clone(member.estimator)
+    with naming(f"member {member.name!r}{place}"):
+        if split is None:
+            with _print_elapsed_time("Ensemble", member.message):
+                model.fit(X, member.y, **member.params)
+            return model, None
+        train, test = split
+        X_train, y_train = _safe_split(model, X, member.y, train)
+        X_test, _ = _safe_split(model, X, member.y, test, train)
+        model.fit(X_train, y_train, **_check_method_params(X, member.params, indices=train))
+        return model if keep else None, answer(model, X_test, member.method, member.target)
+
+
+def member_target(estimator, y, target):
+    """y and target as a member sees them: regressors among classifiers get the codes of the classes, as values."""
+    if target.kind != "classes" or not is_regressor(estimator):
+        return y, target
+    return encode_labels(y, target.classes), Target("values")

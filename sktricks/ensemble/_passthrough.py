@@ -1,0 +1,74 @@
+"""What of X a stack hands to its final estimator besides the predictions."""
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+
+def pass_through(X, passthrough):
+    """The columns of X that ``passthrough`` means, (n, columns), dense or sparse; None for False.
+
+    Parameters
+    ----------
+    X : array-like
+    passthrough : bool, columns or callable
+        True takes all columns of a table; names, positions, a slice or a mask some; a callable makes them of X, be it
+        a table or images.
+    """
+    if passthrough is False:
+        return None
+    if callable(passthrough):
+        return _check_rows(passthrough(X), X)
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(
+            f"passthrough={passthrough!r} needs rows, X has shape {tuple(X.shape)}: a callable can make rows of it, "
+            "such as lambda X: X.reshape(len(X), -1)"
+        )
+    if passthrough is True:
+        return X
+    try:
+        return _safe_indexing(X, as_key(passthrough), axis=1)
+    except (IndexError, KeyError, ValueError) as error:
+        raise ValueError(f"passthrough={passthrough!r} does not fit X of {X.shape[1]} columns: {error}") from error
+
+
+def as_key(columns):
+    """Columns as an index of an axis that stays: a single one is a list of one."""
+    return (
+        [columns] if isinstance(columns, str | Integral) else list(columns) if isinstance(columns, tuple) else columns
+    )
+
+
+def passed_names(passthrough, names, n_columns):
+    """Names of what is passed, where ``names`` are those of X."""
+    if callable(passthrough):
+        return [f"passthrough{column}" for column in range(n_columns)]
+    if passthrough is True:
+        return list(names)
+    key = as_key(passthrough)
+    if not isinstance(key, slice) and all(isinstance(column, str) for column in key):
+        return list(key)
+    return list(np.asarray(names, dtype=object)[key])
+
+
+def join_columns(columns, passed):
+    """Predictions and what is passed side by side, sparse where the latter is sparse."""
+    if passed is None:
+        return columns
+    if sparse.issparse(passed):
+        return sparse.hstack([columns, passed], format=passed.format)
+    return np.hstack([columns, passed])
+
+
+def _check_rows(passed, X):
+    passed = passed if hasattr(passed, "shape") else np.asarray(passed)
+    if len(passed.shape) != 2 or passed.shape[0] != _num_samples(X):
+        raise ValueError(
+            f"passthrough must return ({_num_samples(X)}, columns), a row for each of X, "
+            f"got an array of shape {tuple(passed.shape)}"
+        )
+    return passed

@@ -1,0 +1,92 @@
+"""Votes and averages, as pure functions.
+
+The shapes are everywhere the same: ``codes`` (members, rows) are the classes that members vote for, as integers;
+``probabilities`` (members, rows, classes) what they hold likely; ``weights`` (members,) at least 0, of which only the
+proportions matter. Several labels a row are as many binary questions, one after the other (:func:`as_questions`).
+"""
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+CHUNK = 1 << 18  # votes that are counted at once: their counters stay in the cache
+TINY = 1e-12  # a probability of 0 would make every product 0, whatever the others say
+TIED = 1e-9  # sums of weights in another order differ by less
+
+
+def count_votes(codes, n_classes, weights=None):
+    """The weight of the votes for each class, (rows, classes), by one flat count."""
+    n = codes.shape[1]
+    flat = (codes + np.arange(0, n * n_classes, n_classes)).ravel()
+    if weights is not None:
+        weights = np.repeat(weights, n)
+    return np.bincount(flat, weights=weights, minlength=n * n_classes).reshape(n, n_classes)
+
+
+def hard_vote(codes, n_classes, weights=None):
+    """The class with most votes, of tied ones the first; (rows,) intp."""
+    if weights is not None and np.ptp(weights) == 0:
+        weights = None  # integers count faster
+    winners = np.empty(codes.shape[1], dtype=np.intp)
+    for rows in gen_batches(codes.shape[1], max(1, CHUNK // max(n_classes, len(codes)))):
+        winners[rows] = count_votes(codes[:, rows], n_classes, weights).argmax(axis=1)
+    return winners
+
+
+def find_ties(counts):
+    """Which classes share the most votes, (rows, classes) bool."""
+    return counts >= counts.max(axis=1, keepdims=True) * (1 - TIED)
+
+
+def break_ties(tied, likely):
+    """Of the tied classes the most likely one, (rows,) intp."""
+    return np.where(tied, likely, -1.0).argmax(axis=1)
+
+
+def one_hot(codes, n_classes):
+    """Votes as probabilities of 0 and 1, (..., classes) float64."""
+    return np.eye(n_classes)[codes]
+
+
+def average(probabilities, weights=None):
+    """The weighted mean of the members, (rows, classes)."""
+    return np.average(probabilities, axis=0, weights=weights)
+
+
+def geometric(probabilities, weights=None):
+    """The weighted geometric mean of the members, made to sum to 1; (rows, classes)."""
+    logs = np.average(np.log(np.clip(probabilities, TINY, None)), axis=0, weights=weights)
+    return normalize_logs(logs)
+
+
+def normalize_logs(logs):
+    """Probabilities that are proportional to ``exp(logs)``."""
+    powers = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def temper(probabilities, temperatures):
+    """Each member's probabilities to the power 1 / temperature, made to sum to 1; those at 1 stay as they are."""
+    return np.stack(
+        [
+            one if temperature == 1 else normalize_logs(np.log(np.clip(one, TINY, None)) / temperature)
+            for one, temperature in zip(probabilities, temperatures, strict=True)
+        ]
+    )
+
+
+def weighted_median(values, weights):
+    """The weighted median of the members, (rows,); where it lies between two, the middle of them."""
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    below = np.cumsum(weights[order], axis=0)
+    half = below[-1] / 2
+    lower = (below >= half * (1 - TIED)).argmax(axis=0)
+    upper = (below > half * (1 + TIED)).argmax(axis=0)
+    rows = np.arange(values.shape[1])
+    return (ordered[lower, rows] + ordered[upper, rows]) / 2
+
+
+def as_questions(likely):
+    """The probability of each label, (..., rows, labels), as that of 0 and 1 of a question a row, (..., all, 2)."""
+    flat = likely.reshape(*likely.shape[:-2], -1)
+    return np.stack([1 - flat, flat], axis=-1)

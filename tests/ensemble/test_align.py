@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.sparse import csr_array
+
+from sktricks.ensemble._align import (
+    align_columns,
+    decision_columns,
+    encode_labels,
+    join_classes,
+    positive_probabilities,
+    read_classes,
+)
+
+CLASSES = {
+    "zero to two": [0, 1, 2],
+    "one and two": [1, 2],
+    "signed": [-1, 0, 1],
+    "wide": [-(10**9), 5, 10**9],
+    "unsigned": np.array([3, 200], dtype=np.uint8),
+    "large": np.array([3, 2**64 - 1], dtype=np.uint64),
+    "booleans": [False, True],
+    "floats": [0.5, 2.0],
+    "strings": ["cat", "elephant", "owl"],
+    "objects": np.array(["cat", "owl"], dtype=object),
+}
+
+
+@pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES)
+def test_labels_of_any_kind_become_codes(classes):
+    classes = np.asarray(classes)
+    codes = np.arange(50) % len(classes)
+    assert_array_equal(encode_labels(classes[codes], classes), codes)
+    assert_array_equal(encode_labels(classes[codes][:, None], classes), codes)
+    assert_array_equal(encode_labels(classes[codes].tolist(), classes), codes)
+    assert encode_labels(classes[:0], classes).shape == (0,)
+
+
+def test_labels_of_another_dtype_of_the_same_kind():
+    assert_array_equal(encode_labels(np.array([2.0, 1.0]), np.array([1, 2])), [1, 0])
+    assert_array_equal(encode_labels(np.array([True, False]), np.array([0, 1])), [1, 0])
+    assert_array_equal(encode_labels(np.array([200], dtype=np.uint8), np.array([-1, 200])), [1])
+    assert_array_equal(encode_labels(np.array(["b"], dtype=object), np.array(["a", "b"])), [1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ([0, 3], [0, 1, 2]),
+        ([-1, 0], [0, 1, 2]),
+        ([1], [0, 2]),
+        ([5], [0, 10**9]),
+        (["elephants"], ["cat", "elephant"]),
+        ([1.5], [1, 2]),
+    ],
+)
+def test_an_unknown_label_is_an_error(labels, classes):
+    with pytest.raises(ValueError, match="not among the classes"):
+        encode_labels(labels, np.asarray(classes))
+
+
+def test_labels_of_another_kind_are_an_error():
+    with pytest.raises(ValueError, match=r"labels \['1'\] are not of the kind of the classes \[1, 2\]"):
+        encode_labels(["1"], np.array([1, 2]))
+    with pytest.raises(ValueError, match="cannot be compared"):
+        encode_labels(np.array([1, 2], dtype=object), np.array(["a", "b"], dtype=object))
+    with pytest.raises(ValueError, match=r"shape \(1, 2\)"):
+        encode_labels([[1, 2]], np.array([1, 2]))
+
+
+def test_columns_in_any_order_or_only_some():
+    columns = np.array([[0.9, 0.1], [0.4, 0.6]], dtype=np.float32)
+    aligned = align_columns(columns, np.array(["owl", "cat"]), np.array(["ant", "cat", "owl"]))
+    assert_array_equal(aligned, np.array([[0, 0.1, 0.9], [0, 0.6, 0.4]], dtype=np.float32))
+    assert aligned.dtype == np.float32
+    assert align_columns(columns, np.array([0, 1]), np.array([0, 1])) is columns
+    with pytest.raises(ValueError, match="3 columns, one a class, were expected, got 2"):
+        align_columns(columns, None, np.arange(3))
+
+
+def test_decision_values_of_fewer_classes():
+    one = decision_columns(np.array([1.0, -2.0]), np.array([0, 2]), np.arange(3))
+    assert_array_equal(one, [[-1, -1, 1], [2, -2, -2]])
+    assert decision_columns(np.array([1.0, -2.0]), np.array([0, 1]), np.arange(2)).shape == (2, 1)
+
+
+def test_both_forms_of_several_labels():
+    forms = [np.array([[0.2, 0.8]]), np.array([[1.0]]), np.array([[1.0]])]
+    assert_array_equal(
+        positive_probabilities(forms, [np.array([0, 1]), np.array([0]), np.array([1])]), [[0.8, 0.0, 1.0]]
+    )
+    assert_array_equal(positive_probabilities(np.array([[0.8, 0.1]]), None), [[0.8, 0.1]])
+
+
+def test_the_union_with_a_fitted_members_classes():
+    assert_array_equal(join_classes(np.array([2, 5]), [1, 2], "a"), [1, 2, 5])
+    assert_array_equal(join_classes(np.array(["b"]), np.array(["longer", "b"], dtype=object), "a"), ["b", "longer"])
+    with pytest.raises(ValueError, match=r"member 'a' knows the classes \[0, 1\], which are not of the kind"):
+        join_classes(np.array(["b", "c"]), [0, 1], "a")
+
+
+def test_what_y_holds():
+    y, target = read_classes(["b", "a"])
+    assert target.kind == "classes" and target.width == 2
+    assert_array_equal(target.decode(np.array([1, 0])), y)
+    for several in ([[0, 1, 1], [1, 0, 0]], csr_array([[0, 1, 1], [1, 0, 0]]), np.array([[0.0, 1, 1], [1, 0, 0]])):
+        y, target = read_classes(several)
+        assert target.kind == "multilabel" and target.width == 3 and y.dtype.kind == "i"
+        assert_array_equal(y, [[0, 1, 1], [1, 0, 0]])
+    with pytest.raises(ValueError, match="0 and 1 only"):
+        read_classes([[1, 2], [2, 1]])
+    with pytest.raises(ValueError, match="one class a row"):
+        read_classes([[1, 2], [2, 3]])
+    with pytest.raises(ValueError, match="Unknown label type"):
+        read_classes([0.5, 1.5])

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import approx_fprime, nnls
+
+from sktricks.ensemble._votes import one_hot, temper
+from sktricks.ensemble._weights import (
+    ErrorRate,
+    GeometricLogLoss,
+    MedianSquaredError,
+    MixtureLogLoss,
+    SquaredError,
+    fit_temperature,
+    greedy,
+    leave_one_out,
+    non_negative,
+    simplex,
+)
+
+rng = np.random.default_rng(0)
+n = 200
+codes = rng.integers(0, 3, n)
+shares = rng.random(n)
+shares /= shares.sum()
+
+
+def member(skill):
+    """Probabilities of a member that knows ``skill`` of the truth."""
+    noise = rng.dirichlet(np.ones(3), n)
+    return skill * one_hot(codes, 3) + (1 - skill) * noise
+
+
+members = np.stack([member(0.5), member(0.3), member(0.0)])
+y = rng.normal(size=n)
+values = np.stack([y + rng.normal(scale=scale, size=n) for scale in (0.5, 1.0, 5.0)])
+LOSSES = {
+    "mixture": MixtureLogLoss(members, codes, shares),
+    "geometric": GeometricLogLoss(members, codes, shares),
+    "squared": SquaredError(values, y, shares),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_gradients(loss):
+    weights = np.array([0.7, 0.2, 0.4])
+    assert_allclose(loss.gradient(weights), approx_fprime(weights, loss, 1e-7), atol=1e-5)
+    assert loss(weights) == pytest.approx(loss(3 * weights))
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_simplex_finds_the_minimum_and_greedy_comes_close(loss):
+    grid = [np.array([a, b, 20 - a - b]) / 20 for a in range(21) for b in range(21 - a)]
+    found = simplex(loss, 3)
+    assert found.sum() == pytest.approx(1) and found.min() >= 0
+    best = min(loss(weights) for weights in grid)
+    assert loss(found) <= best
+    assert loss(greedy(loss, 3)) <= best * 1.001
+    assert found[0] > found[2]
+
+
+def test_losses_are_what_they_say():
+    weights = np.array([1.0, 2.0, 0.0])
+    mixed = np.average(members, axis=0, weights=weights)
+    assert LOSSES["mixture"](weights) == pytest.approx(-shares @ np.log(mixed[np.arange(n), codes]))
+    product = np.prod(members ** (weights / 3)[:, None, None], axis=0)
+    product /= product.sum(axis=1, keepdims=True)
+    assert LOSSES["geometric"](weights) == pytest.approx(-shares @ np.log(product[np.arange(n), codes]))
+    assert LOSSES["squared"](weights) == pytest.approx(shares @ (np.average(values, axis=0, weights=weights) - y) ** 2)
+    assert ErrorRate(members, codes, shares)(weights) == pytest.approx(shares @ (mixed.argmax(axis=1) != codes))
+    assert MedianSquaredError(values, y, shares)(np.ones(3)) == pytest.approx(
+        shares @ (np.median(values, axis=0) - y) ** 2
+    )
+
+
+def test_least_squares_are_scipys():
+    truth = one_hot(codes, 3)
+    scale = np.sqrt(shares)[:, None]
+    found, _ = nnls(np.stack([(one * scale).ravel() for one in members], axis=1), (truth * scale).ravel())
+    assert_allclose(non_negative(members, truth, shares), found / found.sum(), atol=1e-8)
+    assert_allclose(non_negative(-np.abs(values), np.abs(y), shares), np.full(3, 1 / 3))
+
+
+def test_rows_count_as_often_as_they_are_repeated():
+    times = rng.integers(0, 4, n)
+    once, often = (np.repeat(array, times, axis=axis) for array, axis in ((codes, 0), (members, 1)))
+    equal = np.full(len(once), 1 / len(once))
+    for learn in (simplex, greedy):
+        weighted = learn(MixtureLogLoss(members, codes, times / times.sum()), 3)
+        assert_allclose(weighted, learn(MixtureLogLoss(often, once, equal), 3), atol=1e-4)
+
+
+def test_identical_and_single_members():
+    same = SquaredError(np.stack([values[0]] * 3), y, shares)
+    assert_allclose(simplex(same, 3), 1 / 3, atol=1e-6)
+    for learn in (simplex, greedy):
+        assert_array_equal(learn(SquaredError(values[:1], y, shares), 1), [1.0])
+
+
+def test_learned_weights_are_never_worse_than_equal_ones_on_their_rows():
+    # Each member errs on its own third of the rows: together they are perfect.
+    votes = one_hot(np.stack([np.where(np.arange(n) % 3 == k, (codes + 1) % 3, codes) for k in range(3)]), 3)
+    loss = ErrorRate(votes, codes, shares)
+    assert loss(greedy(loss, 3)) == loss(np.ones(3)) == 0
+
+
+def test_a_contribution_is_the_loss_without_the_member():
+    loss, weights = LOSSES["squared"], np.array([0.6, 0.3, 0.1])
+    expected = [loss(np.array([0, 0.75, 0.25])), loss(np.array([6, 0, 1]) / 7), loss(np.array([2, 1, 0]) / 3)]
+    assert_allclose(leave_one_out(loss, weights), np.array(expected) - loss(weights))
+    alone = leave_one_out(loss, np.array([1.0, 0.0, 0.0]))
+    assert alone[0] == pytest.approx(loss(np.array([0, 0.5, 0.5])) - loss(np.array([1.0, 0, 0])))
+    assert_allclose(alone[1:], 0)
+    assert np.isnan(leave_one_out(loss, np.ones(1)))
+
+
+def draws(temperature, rows=4000):
+    """Probabilities of a member that is too sure by ``temperature``, and classes drawn as they should be."""
+    honest = np.random.default_rng(1).dirichlet(np.full(3, 0.5), rows)
+    drawn = (honest.cumsum(axis=1) < np.random.default_rng(2).random((rows, 1))).sum(axis=1)
+    return temper(honest[None], [1 / temperature])[0], drawn
+
+
+def test_a_temperature_undoes_overconfidence():
+    probabilities, drawn = draws(2.5)
+    found = fit_temperature(probabilities, drawn, np.full(4000, 1 / 4000), np.arange(4000) % 5)
+    assert found == pytest.approx(2.5, rel=0.1)
+
+
+def test_a_temperature_that_helps_only_the_rows_it_was_fitted_on_is_not_kept():
+    probabilities, drawn = draws(1.0, rows=60)
+    assert fit_temperature(probabilities, drawn, np.full(60, 1 / 60), np.arange(60) % 5) == 1.0
+    assert fit_temperature(probabilities[:1], drawn[:1], np.ones(1), np.zeros(1, dtype=int)) == 1.0
