@@ -1,4 +1,4 @@
-"""What has to be said before torch is loaded (to the workers of pytest-xdist, before numpy and scipy), and before a test."""
+"""What has to be said before torch is loaded, and in workers before numpy and scipy are; what begins every test."""
 
 import os
 
