@@ -15,7 +15,7 @@ class Head(nn.Module):
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
-        self.standardize = Standardize(n_features, floor=0.01)  # few rows may leave a feature next to constant
+        self.standardize = Standardize(n_features, floor=1.0)  # a feature that hardly varies is not made to count
         self.linear = nn.Linear(n_features, n_outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)

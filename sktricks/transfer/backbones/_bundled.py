@@ -12,7 +12,7 @@ from ._base import Preprocess
 from ._tiny32 import Tiny32
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny32.safetensors"
-SHA256 = "7959d5381a4872d2c57d17303de20dd8027511d2821c744c5c836dccbb996b3a"
+SHA256 = "bf37adae22521d4f55249d06d445133c18f23575c4b4aa888e2f5fa75061a9ad"
 VARIABLE = "SKTRICKS_TINY32"
 
 
