@@ -40,6 +40,7 @@ from sktricks import (
     RandomCrop,
     RandomFlip,
     RandomRotation,
+    ensemble,
     freeze_layers,
     load,
     make_augmentation_pipeline,
@@ -406,6 +407,25 @@ def test_pipelines_and_votes_need_no_skops(tmp_path, monkeypatch):
         assert repr(clone(loaded)) == repr(clone(fitted))
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        ensemble.VotingClassifier([("a", net()), ("b", net(max_epochs=1))], voting="soft", weights="greedy", cv=2),
+        ensemble.StackingClassifier([("a", net())], net(max_epochs=1), cv=2),
+        ensemble.StackingClassifier([("a", net())], net(max_epochs=1), cv=2, refit=False),
+        ensemble.CascadeClassifier([("a", net(max_epochs=1)), ("b", net())], cv=2),
+        ensemble.VotingRegressor([("a", NetRegressor(max_epochs=2)), ("b", NetRegressor(max_epochs=1))]),
+    ],
+    ids=lambda model: f"{type(model).__name__}-{getattr(model, 'refit', '')}",
+)
+def test_our_own_ensembles(model, tmp_path):
+    y = VALUES[:, 0] if isinstance(model, ensemble.VotingRegressor) else NAMES
+    fitted = model.fit(TABLE, y)
+    loaded = save_and_load(fitted, tmp_path)
+    np.testing.assert_array_equal(outputs(loaded, TABLE), outputs(fitted, TABLE))
+    np.testing.assert_array_equal(loaded.predict_members(TABLE), fitted.predict_members(TABLE))
+
+
 def outputs_of(model, X):
     return model.predict(X) if hasattr(model, "predict") else model.transform(X)
 
@@ -729,6 +749,7 @@ def test_foreign_files(tmp_path):
         ({"$": "own", "class": "system"}, "unknown class 'system'"),
         ({"$": "own", "class": "Backbone"}, "unknown class 'Backbone'"),
         ({"$": "own", "class": "load"}, "unknown class 'load'"),
+        ({"$": "settings", "class": "Popen"}, "unknown class 'Popen'"),
         ({"$": "sklearn", "class": "os.system"}, r"unknown class 'sklearn os\.system'"),
         ({"$": "call", "function": "os.system"}, "unknown kind 'call'"),
         ({"$": "own", "class": "RandomFlip", "name": "", "params": {"q": 1}}, r"parameters \['q'\]"),

@@ -7,11 +7,9 @@ from functools import cache
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..transfer._cache import FeatureCache
 from ._codec import Codec, NotStorable, describe, join
 
 TORCH_PARTS = ("net_", "_backbone")
-CACHE_SETTINGS = ("folder", "max_bytes", "dtype")
 # Backbones that a library rebuilds from their name; a file of weights is not needed again. Any other name is one of
 # code or of a folder, which the caller has to give.
 REBUILT = re.compile(r"(untrained:|file:.+::)*(?P<net>[\w.-]+|(timm|torchvision):[\w.-]+|hf:.+)")
@@ -105,10 +103,13 @@ def own_class(name):
 
 @cache
 def containers():
-    """scikit-learn's estimators around ours, and what they keep in their attributes."""
+    """Estimators around others, scikit-learn's and one of ours, and what they keep in their attributes."""
     from sklearn import ensemble, frozen, pipeline, preprocessing
 
+    from ..ensemble._members import FoldModels
+
     classes = [
+        FoldModels,
         *(pipeline.Pipeline, pipeline.FeatureUnion, frozen.FrozenEstimator, preprocessing.LabelEncoder),
         *(ensemble.VotingClassifier, ensemble.VotingRegressor),
         *(ensemble.StackingClassifier, ensemble.StackingRegressor),
@@ -190,6 +191,35 @@ def restore_requests(estimator, requests):
     estimator._metadata_request = fresh
 
 
+# -- what is made of its settings alone --------------------------------------------------------------------------------
+
+
+@cache
+def classes_of_settings():
+    """Classes whose instances are made again from these settings; what a cache keeps it can find again."""
+    from ..ensemble._align import Target
+    from ..transfer import FeatureCache
+
+    return {"FeatureCache": (FeatureCache, ("folder", "max_bytes", "dtype")), "Target": (Target, ("kind", "classes"))}
+
+
+def is_of_settings(value):
+    return classes_of_settings().get(type(value).__name__, (None,))[0] is type(value)
+
+
+def write_settings(value, name, writer):
+    _, settings = classes_of_settings()[type(value).__name__]
+    written = {key: writer.write(getattr(value, key), join(name, key)) for key in settings}
+    return {"class": type(value).__name__, "settings": written}
+
+
+def read_settings(record, reader):
+    if record["class"] not in classes_of_settings():
+        raise ValueError(f"the archive has settings of the unknown class {record['class']!r}")
+    cls, _ = classes_of_settings()[record["class"]]
+    return cls(**{key: reader.read(node) for key, node in record["settings"].items()})
+
+
 # -- all others --------------------------------------------------------------------------------------------------------
 
 
@@ -250,13 +280,7 @@ ESTIMATORS = [
         lambda record, reader: read_estimator(record, reader, container_class),
         shared=True,
     ),
-    Codec(
-        "cache",  # its settings; what it keeps it can find again
-        lambda value: isinstance(value, FeatureCache),
-        lambda value, name, writer: {key: getattr(value, key) for key in CACHE_SETTINGS},
-        lambda record, reader: FeatureCache(**{key: record[key] for key in CACHE_SETTINGS}),
-        shared=True,
-    ),
+    Codec("settings", is_of_settings, write_settings, read_settings, shared=True),
     Codec("skops", is_foreign, write_foreign, read_foreign, shared=True),
     Codec(
         "given",
