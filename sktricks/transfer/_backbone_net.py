@@ -21,7 +21,11 @@ class Head(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features):
-        return self.linear(self.standardize(features.to(self.linear.weight.dtype)))
+        return self.linear(self.prepare(features))
+
+    def prepare(self, features):
+        """Features as the linear layer takes them: in its dtype, standardised."""
+        return self.standardize(features.to(self.linear.weight.dtype))
 
 
 def signed_sqrt(x, softness=1e-3):
@@ -32,7 +36,8 @@ def signed_sqrt(x, softness=1e-3):
 class BackboneNet(nn.Module):
     """A backbone and its head.
 
-    What comes in are preprocessed images (n, channels, height, width), or (n, features) that it gave before.
+    What comes in are preprocessed images (n, channels, height, width); or features (n, features) that were encoded and
+    standardised once for all epochs.
     """
 
     def __init__(self, backbone, head, stages):
@@ -40,7 +45,7 @@ class BackboneNet(nn.Module):
         self.backbone, self.head, self.stages = backbone, head, stages
 
     def forward(self, x):
-        return self.head(x if x.ndim == 2 else signed_sqrt(self.backbone.features(x, self.stages)))
+        return self.head.linear(x) if x.ndim == 2 else self.head(signed_sqrt(self.backbone.features(x, self.stages)))
 
 
 def encode(backbone, images, value_range, stages, device, cache=None, fill=True, fresh=False):

@@ -122,7 +122,17 @@ class BaseFineTune(BaseNet):
 
     def _read_inputs(self, X, *, fresh=False, fit=True):
         x = super()._read_inputs(X, fresh=fresh)
-        return self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh) if self._encoded else x
+        if not self._encoded:
+            return x
+        features = self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh)
+        return features if fresh else self._prepared(self.net_.module_, features)
+
+    def _prepared(self, module, features):
+        """Features as the last layer takes them."""
+        import torch
+
+        with torch.no_grad():
+            return module.head.prepare(features.to(self._device)).cpu()
 
     def _encode(self, x, cache=None, **how):
         """What the head sees, of a backbone as it was loaded: one that is trained has nothing to keep."""
@@ -202,6 +212,8 @@ class BaseFineTune(BaseNet):
         from ._rates import group_parameters, set_factors, stage_depths
 
         net, backbone = super()._make_net(dataset), self._loaded
+        if self._encoded:
+            dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
         if backbone is not None:
             if (self.backbone_lr_scale, self.layer_decay) != (1, 1):
                 depths = stage_depths(backbone.layers, backbone.stages)

@@ -1,5 +1,6 @@
 """The first of the two phases of ``"lp-ft"``: the head learns alone, so that it does not tear at the backbone."""
 
+import torch
 from skorch.callbacks import Callback
 
 from ..training._loader import ArrayDataset
@@ -25,11 +26,13 @@ class ProbeFirst(Callback):
         """Do it, once; the head that is trained is the net's own."""
         if self.features is None:
             return
-        rows = ArrayDataset(self.features, dataset_train.y, dataset_train.weight)
-        self.features = None
+        head = net.module_.head
+        with torch.no_grad():
+            x = head.prepare(self.features.to(net.device)).cpu()
+        rows, self.features = ArrayDataset(x, dataset_train.y, dataset_train.weight), None
         settings = dict(TRAINING[LINEAR_PROBE])
         epochs = settings.pop("max_epochs")
-        probe = make_net(net.module_.head, net.criterion_, **settings, device=net.device, callbacks=[], params={})
+        probe = make_net(head.linear, net.criterion_, **settings, device=net.device, callbacks=[], params={})
         set_up_training(
             probe,
             n_rows=len(rows),
