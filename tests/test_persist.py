@@ -581,6 +581,13 @@ def test_another_architecture(fitted, tmp_path):
         load(tmp_path / "archive", **{role: Wide})
 
 
+def test_what_was_set_after_the_fit_does_not_spoil_the_archive(tmp_path):
+    fitted = tuner(strategy="fine-tune").fit(GREY, NAMES).set_params(layer_decay=0.5)
+    loaded = save_and_load(fitted, tmp_path, backbone=Conv)
+    assert loaded.layer_decay == 0.5
+    np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
+
+
 def test_a_cache_of_features_comes_back_empty(tmp_path):
     cache = FeatureCache(tmp_path / "features", max_bytes=2**20, dtype="float16")
     fitted = tuner(strategy="linear-probe", cache=cache).fit(GREY, NAMES)

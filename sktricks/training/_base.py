@@ -4,6 +4,7 @@ A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and 
 skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
 """
 
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 
@@ -60,7 +61,22 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     # -- fitting -----------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _undone_on_failure(self):
+        """A fit that fails leaves the estimator as it was."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
     def _fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        with self._undone_on_failure():
+            return self._fit_or_fail(X, y, sample_weight, X_val, y_val)
+
+    def _fit_or_fail(self, X, y, sample_weight, X_val, y_val):
         fresh = not (self.warm_start and hasattr(self, "net_"))
         X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, ensure_min_samples=2)
         if (X_val is None) != (y_val is None):
@@ -76,8 +92,9 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _partial_fit(self, X, y, sample_weight=None, classes=None):
         fresh = not hasattr(self, "net_")
-        X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, classes=classes)
-        return self._train(X, y, weight, None, fresh=fresh, epochs=1, schedule="constant")
+        with self._undone_on_failure():
+            X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, classes=classes)
+            return self._train(X, y, weight, None, fresh=fresh, epochs=1, schedule="constant")
 
     def _check_rows(self, X, y, sample_weight, *, fresh, classes=None, ensure_min_samples=1):
         """Canonical X, encoded y and a weight a row (None where all count the same)."""
@@ -129,6 +146,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             if fresh:
                 self.net_ = self._make_net(dataset)
             self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
+            self._before_epochs(len(dataset))
             valid = None if valid is None else self._make_dataset(*valid, None)
             set_up_training(
                 self.net_,
@@ -151,6 +169,9 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _start(self, y):
         """Prepare a first training, before there are tensors."""
+
+    def _before_epochs(self, n_rows):
+        """Adapt the net to the rows of this training."""
 
     def _choose_device(self, X):
         from ._inputs import pick_device, table_dtype

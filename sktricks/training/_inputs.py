@@ -121,6 +121,11 @@ def some_rows(n_rows, at_most=1024):
     return n_some, places * n_rows // n_some
 
 
+def select_images(images, rows):
+    """Some of the images; those in files stay unread."""
+    return LazyImages(images.files[rows]) if isinstance(images, LazyImages) else images[rows]
+
+
 def prepare_images(value_range, augmenter=None, rng=None, finish=None):
     """A function of a batch of canonical images and its targets: augment, scale to 0..1, put the channels first.
 

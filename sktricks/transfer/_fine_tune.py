@@ -58,9 +58,9 @@ class BaseFineTune(BaseNet):
     @property
     def batch_norm_(self):
         """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
-        from ._freeze import statistics_of
+        from ._freeze import batch_norms, statistics_of
 
-        return None if self.backbone_ is None else statistics_of(self.backbone_.model)
+        return None if self.backbone_ is None else statistics_of(batch_norms(self.backbone_.layers[self._n_frozen :]))
 
     @property
     def n_trainable_parameters_(self):
@@ -91,29 +91,37 @@ class BaseFineTune(BaseNet):
             self._loaded, self._encoded, self.strategy_ = None, False, SCRATCH
             warn_of_table(type(self).__name__)
         else:
-            self.strategy_ = choose_strategy(self.strategy, self.freeze_until, labels_per_class(y))
-            check_rates(self.strategy_, self.backbone_lr_scale, self.layer_decay)
-            self._start_backbone()
+            self._load_backbone()
+            self._choose_strategy(labels_per_class(y))
 
-    def _start_backbone(self):
-        """Load the backbone and find what of it freezes."""
-        from ..training._inputs import table_dtype
+    def _load_backbone(self):
         from ._backbone_net import check_stages
-        from ._freeze import FreezeLayers
-        from ._layers import find_boundary
         from ._templates import take_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        backbone = take_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
-        self._loaded, self._stages = backbone, check_stages(backbone, self.stages)
-        n_layers = len(backbone.layers)
-        everything = self.strategy_ == LINEAR_PROBE
-        self._n_frozen = n_layers if everything else find_boundary(backbone.layers, self.freeze_until)
-        thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
-        self._encoded = self._n_frozen == n_layers and self.augmenter is None and not thaws
+        self._loaded = take_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        self._stages = check_stages(self._loaded, self.stages)
+
+    def _choose_strategy(self, n_labels):
+        """Find what freezes, and whether each row need be encoded only once."""
+        from ..training._inputs import table_dtype
+        from ._freeze import FreezeLayers
+        from ._layers import find_boundary
+
+        layers, whole = self._loaded.layers, self.freeze_until == "head"
+        self._n_frozen = len(layers) if whole else find_boundary(layers, self.freeze_until)
+        everything = self._n_frozen == len(layers)
+        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels)
+        self._rates = self.backbone_lr_scale, self.layer_decay
+        check_rates(self.strategy_, *self._rates)
+        if self.strategy_ == LINEAR_PROBE:
+            self._n_frozen = len(layers)
+        frozen = self._n_frozen == len(layers)
+        self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
+        self._encoded = frozen and self.augmenter is None and not self._thaws
         if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
             self._dtype = table_dtype(np.float64, self._device)
-        elif self._n_frozen == n_layers and self.augmenter is not None:
+        elif frozen and self.augmenter is not None:
             warnings.warn(
                 "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch",
                 FrozenPrefixNotCachedWarning,
@@ -175,28 +183,29 @@ class BaseFineTune(BaseNet):
 
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
-        from ..training._inputs import some_rows
-        from ._freeze import ROWS_FOR_STATISTICS, batch_statistics, trainable_norms
+        from ..training._inputs import select_images, some_rows
+        from ._freeze import batch_norms, batch_statistics, enough_for_statistics
 
         if dataset.x.ndim == 2:
             return dataset.x, dataset.weight
-        if self.strategy_ != FINE_TUNE or min(len(dataset), self._settings()["batch_size"]) < ROWS_FOR_STATISTICS:
+        if self.strategy_ == LP_FT:  # which trains on all of them
             return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
         n_rows, some = some_rows(len(dataset))
-        frozen = {layer.module for layer in self._loaded.layers[: self._n_frozen]}
-        with batch_statistics([norm for norm in trainable_norms(self._loaded.model) if norm not in frozen]):
-            features = self._encode(dataset.x[some])[:n_rows]
+        trains_at_once = self.strategy_ == FINE_TUNE and not self._thaws
+        by_batch = trains_at_once and enough_for_statistics(min(len(dataset), self._settings()["batch_size"]))
+        with batch_statistics(batch_norms(self._loaded.layers[self._n_frozen :]) if by_batch else []):
+            features = self._encode(select_images(dataset.x, some))[:n_rows]
         return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
 
     def _own_callbacks(self):
-        from ._freeze import FreezeLayers
+        from ._freeze import ThawBackbone
         from ._probe import ProbeFirst
 
         if self.strategy_ == LP_FT:
             features, self._probed = self._probed, None
             return [("probe_first", ProbeFirst(features, self._seed))]
         if self.strategy_ == GRADUAL:
-            return [("thawing", FreezeLayers(len(self._loaded.layers), self._thawing()))]
+            return [("thawing", ThawBackbone(len(self._loaded.layers), self._thawing()))]
         return []
 
     def _thawing(self):
@@ -208,21 +217,25 @@ class BaseFineTune(BaseNet):
         return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
 
     def _make_net(self, dataset):
-        from ._freeze import choose_statistics, set_frozen
+        from ._freeze import set_frozen
         from ._rates import group_parameters, set_factors, stage_depths
 
         net, backbone = super()._make_net(dataset), self._loaded
         if self._encoded:
             dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
         if backbone is not None:
-            if (self.backbone_lr_scale, self.layer_decay) != (1, 1):
-                depths = stage_depths(backbone.layers, backbone.stages)
-                set_factors(backbone.layers, depths, self.backbone_lr_scale, self.layer_decay)
+            if self._rates != (1, 1):
+                set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
                 group_parameters(net.optimizer_, net.module_)
             set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
-            choose_statistics(backbone.model, min(len(dataset), net.batch_size))
         del self._loaded
         return net
+
+    def _before_epochs(self, n_rows):
+        from ._freeze import batch_norms, choose_statistics
+
+        if self.backbone_ is not None:
+            choose_statistics(batch_norms(self.backbone_.layers[self._n_frozen :]), min(n_rows, self.net_.batch_size))
 
     def _build_again(self, backbone=None):
         self._loaded = None if backbone is None else backbone.to(self._device)

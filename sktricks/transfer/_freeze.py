@@ -98,12 +98,15 @@ class FreezeLayers(Callback):
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Find the layers and freeze."""
         schedule = check_schedule(self.unfreeze_at)
-        self.order_ = call_order(net.module_, lambda: call_with_first_batch(net, X, y))
+        self.order_ = self._find_order(net, X, y)
         layers = layers_of(net.module_, self.order_)
         self.layers_ = [layer.name for layer in layers]
         boundaries = [check_trainable(layers, where) for where in (self.freeze_until, *schedule.values())]
         self.boundaries_ = dict(zip((1, *schedule), boundaries, strict=True))
         self._freeze(net, len(net.history) + 1)
+
+    def _find_order(self, net, X, y):
+        return call_order(net.module_, lambda: call_with_first_batch(net, X, y))
 
     def on_epoch_begin(self, net, **kwargs):
         """Move the boundary if it is time."""
@@ -114,6 +117,17 @@ class FreezeLayers(Callback):
         self.n_frozen_ = self.boundaries_[epochs[max(0, bisect_right(epochs, epoch) - 1)]]
         optimizers = [getattr(net, f"{name}_") for name in getattr(net, "_optimizers", ["optimizer"])]
         set_frozen(net.module_, self.order_, self.n_frozen_, optimizers)
+
+
+class ThawBackbone(FreezeLayers):
+    """The same for the backbone of a fine-tuned net, whose layers are counted as the backbone itself counts them."""
+
+    def _find_order(self, net, X, y):
+        inner = net.module_.backbone.layer_order
+        inner = [f"backbone.model.{name}" if name else "backbone.model" for name in inner]
+        outer = [name for name, _ in net.module_.named_modules() if name not in set(inner)]
+        place = outer.index("backbone") + 1
+        return [*outer[:place], *inner, *outer[place:]]
 
 
 def check_schedule(unfreeze_at):
@@ -151,17 +165,23 @@ def keep_statistics(module, inputs):
     keep_evaluating(module, inputs)
 
 
-def trainable_norms(module):
-    """The BatchNorms of a module that learn, as far as they keep running statistics."""
+def batch_norms(layers):
+    """The BatchNorms among some layers, as far as they keep running statistics."""
     kind = torch.nn.modules.batchnorm._BatchNorm
-    norms = [part for part in module.modules() if isinstance(part, kind) and part.track_running_stats]
-    return [norm for norm in norms if any(parameter.requires_grad for parameter in norm.parameters())]
+    return [part for _, part in layers if isinstance(part, kind) and part.track_running_stats]
 
 
-def choose_statistics(module, n_rows):
-    """Hold trainable BatchNorms to their running statistics if batches of ``n_rows`` are too small."""
-    if n_rows < ROWS_FOR_STATISTICS:
-        for norm in trainable_norms(module):
+def enough_for_statistics(n_rows):
+    """Whether the statistics of so many rows are worth something."""
+    return n_rows >= ROWS_FOR_STATISTICS
+
+
+def choose_statistics(norms, n_rows):
+    """Hold BatchNorms to their running statistics if batches of ``n_rows`` are too small, else let them go."""
+    for norm in norms:
+        if enough_for_statistics(n_rows):
+            take_off(norm, keep_statistics)
+        else:
             hold_in_evaluation(norm, keep_statistics)
 
 
@@ -178,12 +198,12 @@ def batch_statistics(norms):
             norm.running_mean, norm.running_var = mean, variance
 
 
-def statistics_of(module):
-    """What trainable BatchNorms normalise by: ``"batch"``, ``"running"``, or None where there are none."""
-    norms = trainable_norms(module)
-    if not norms:
+def statistics_of(norms):
+    """What BatchNorms normalise by in training: ``"batch"``, ``"running"``, or None where all are frozen."""
+    trained = [norm for norm in norms if not has_hook(norm, keep_evaluating)]
+    if not trained:
         return None
-    return "running" if any(has_hook(norm, keep_statistics) for norm in norms) else "batch"
+    return "running" if any(has_hook(norm, keep_statistics) for norm in trained) else "batch"
 
 
 def set_frozen(module, order, n_frozen, optimizers=()):

@@ -45,3 +45,7 @@ class ProbeFirst(Callback):
         )
         probe.notify("on_train_begin", X=rows, y=None)
         probe.fit_loop(rows, epochs=epochs)  # an interruption ends both phases
+
+    def on_train_end(self, net, **kwargs):
+        """Forget features that an interruption has left unused: they are of this training's rows."""
+        self.features = None

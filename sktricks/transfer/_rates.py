@@ -39,7 +39,7 @@ def group_parameters(optimizer, module):
         options = {name: value for name, value in group.items() if name != "params"}
         parts = {}
         for parameter in group["params"]:
-            parts.setdefault(factors[id(parameter)], []).append(parameter)
+            parts.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)  # a loss may have some too
         group["params"], group["lr_factor"] = parts.pop(1.0, []), 1.0
         for factor, parameters in parts.items():
             options_here = {**options, "lr": options["lr"] * factor, "lr_factor": factor}

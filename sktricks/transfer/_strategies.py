@@ -24,9 +24,11 @@ def auto_strategy(n_labels):
     return FINE_TUNE if n_labels >= ENOUGH else LINEAR_PROBE
 
 
-def choose_strategy(strategy, freeze_until, n_labels):
-    """The strategy, where ``"auto"`` follows ``freeze_until`` if it says something; a conflict is an error."""
-    everything = freeze_until == "head" or (isinstance(freeze_until, float) and freeze_until == 1.0)
+def choose_strategy(strategy, freeze_until, everything, n_labels):
+    """The strategy, where ``"auto"`` follows ``freeze_until`` if it says something; a conflict is an error.
+
+    ``everything`` is whether ``freeze_until`` freezes the whole backbone.
+    """
     if strategy == "auto":
         if freeze_until is None:
             return auto_strategy(n_labels)
@@ -64,5 +66,5 @@ def thawing_schedule(starts, n_layers, epochs):
     """
     schedule, thawed = {}, sorted({start for start in starts if start < n_layers}, reverse=True)
     for place, start in enumerate(thawed, 1):
-        schedule[1 + max(1, round(place * epochs / (2 * len(thawed))))] = start
+        schedule[min(1 + max(1, round(place * epochs / (2 * len(thawed)))), epochs)] = start
     return schedule

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import sktricks
 from sktricks import show_versions
 from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
 from sktricks.augment import _kernels as kernels
@@ -166,7 +168,8 @@ def test_pipelines_give_the_same_with_either(monkeypatch, dtype):
 def described(**environment):
     code = "from sktricks.augment import _kernels; print(_kernels.describe())"
     environment = {**{k: v for k, v in os.environ.items() if k != "SKTRICKS_KERNEL"}, **environment}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    home = Path(sktricks.__file__).parents[1]  # the checkout, where pytest may run, need not be what is tested
+    return subprocess.run([sys.executable, "-c", code], cwd=home, env=environment, capture_output=True, text=True)
 
 
 def test_the_environment_forces_numpy():

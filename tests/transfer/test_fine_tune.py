@@ -664,3 +664,89 @@ def test_stages_change_what_the_head_sees():
     assert both.net_.module_.head.linear.in_features == 4 * 5 + 6 * 5
     backbone = load_backbone(Conv, image_shape=(8, 8, 1))
     assert backbone.num_features == net().fit(GREY, LABELS).net_.module_.head.linear.in_features == 6
+
+
+# -- at the seams ------------------------------------------------------------------------------------------------------
+
+
+class Unordered(nn.Module):
+    """Registered in another order than it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.a, self.b = nn.Conv2d(4, 4, 1), nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x))).mean((2, 3))
+
+
+@pytest.mark.parametrize("stages", ["auto", ["b"]])
+def test_gradual_keeps_frozen_what_runs_first(stages):
+    backbone = Unordered()
+    before = state(backbone)
+    fitted = net(backbone=backbone, strategy="gradual", freeze_until=1, stages=stages, max_epochs=6).fit(GREY, LABELS)
+    moved = {name for name, tensor in state(fitted.backbone_.model).items() if not torch.equal(tensor, before[name])}
+    assert "b.weight" in moved and not {"a.weight", "a.bias"} & moved
+
+
+def test_gradual_without_time_to_thaw_trains_all():
+    fitted = net(strategy="gradual", max_epochs=1).fit(GREY, LABELS)
+    assert all(parameter.requires_grad for parameter in fitted.backbone_.model.parameters())
+
+
+@pytest.mark.parametrize("strategy", ["auto", "linear-probe"])
+def test_the_number_of_all_layers_is_the_whole_backbone(strategy):
+    assert net(strategy=strategy, freeze_until=3).fit(GREY, LABELS).strategy_ == "linear-probe"
+    with pytest.raises(ValueError, match="conflicts with freeze_until=3"):
+        net(strategy="fine-tune", freeze_until=3).fit(GREY, LABELS)
+
+
+def test_statistics_follow_the_rows_of_each_training():
+    fitted = net(strategy="fine-tune").fit(GREY, LABELS)
+    assert fitted.batch_norm_ == "batch"
+    before = fitted.backbone_.model.norm.running_mean.clone()
+    fitted.partial_fit(GREY[:5], LABELS[:5])
+    assert fitted.batch_norm_ == "running" and torch.equal(fitted.backbone_.model.norm.running_mean, before)
+    assert fitted.partial_fit(GREY, LABELS).batch_norm_ == "batch"
+
+
+def test_a_backbone_frozen_by_a_callback_is_standardised_as_it_is():
+    frozen = net(strategy="fine-tune", callbacks=[FreezeLayers("head")]).fit(GREY, LABELS)
+    probe = net(strategy="linear-probe").fit(GREY, LABELS)
+    mean, expected = (fitted.net_.module_.head.standardize.mean for fitted in (frozen, probe))
+    torch.testing.assert_close(mean.float(), expected.float())
+    assert frozen.batch_norm_ is None
+
+
+def test_rates_by_stage_beside_a_loss_with_parameters():
+    class Scaled(nn.CrossEntropyLoss):
+        def __init__(self, reduction="mean"):
+            super().__init__(reduction=reduction)
+            self.factor = nn.Parameter(torch.ones(()))
+
+        def forward(self, y_pred, y_true):
+            return super().forward(y_pred * self.factor, y_true)
+
+    fitted = net(strategy="fine-tune", loss=Scaled, layer_decay=0.5).fit(GREY, LABELS)
+    assert fitted.net_.criterion_.factor != 1
+
+
+def test_a_fit_that_fails_leaves_a_fitted_net_as_it_was():
+    fitted = net().fit(GREY, LABELS)
+    before = fitted.predict_proba(GREY)
+    with pytest.raises(Exception, match="nonsense"):
+        fitted.set_params(strategy="fine-tune", net_params={"nonsense": 1}).fit(GREY[:, :6], 1 - LABELS)
+    np.testing.assert_array_equal(fitted.predict_proba(GREY), before)
+    assert fitted.strategy_ == "linear-probe" and fitted.image_shape_ == (8, 8, 1)
+
+
+def test_an_interruption_before_the_first_phase():
+    class Interrupt(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 1:
+                raise KeyboardInterrupt
+
+    fitted = net(strategy="lp-ft", callbacks=[Interrupt()])
+    with pytest.warns(TrainingInterruptedWarning):
+        fitted.fit(GREY, LABELS)
+    assert fitted.partial_fit(GREY[:20], LABELS[:20]).n_iter_ == 1

@@ -33,7 +33,7 @@ from sktricks.transfer._strategies import (
     ],
 )
 def test_choice(strategy, freeze_until, n_labels, expected):
-    assert choose_strategy(strategy, freeze_until, n_labels) == expected
+    assert choose_strategy(strategy, freeze_until, freeze_until in ("head", 1.0), n_labels) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_choice(strategy, freeze_until, n_labels, expected):
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
-        choose_strategy(strategy, freeze_until, 10)
+        choose_strategy(strategy, freeze_until, freeze_until in ("head", 1.0), 10)
 
 
 def test_labels_per_class():
@@ -70,7 +70,7 @@ def test_rates_need_a_backbone_that_learns(scale, decay, name):
         ([0, 4, 8], 12, {3: 8, 5: 4, 7: 0}),
         ([0, 4, 4, 8], 12, {3: 8, 5: 4, 7: 0}),
         ([4, 4, 8], 12, {4: 8, 7: 4}),  # what freeze_until holds stays
-        ([0, 4, 8], 1, {2: 0}),  # thawed with the first epoch that follows
+        ([0, 4, 8], 1, {1: 0}),  # no time to thaw
         ([0, 4, 8], 3, {2: 4, 3: 0}),
         ([0, 4, 10], 12, {4: 4, 7: 0}),  # a last stage without layers
     ],
