@@ -10,6 +10,7 @@ from ._validation import ImageShapeWarning as ImageShapeWarning
 from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._validation import SlowFitWarning as SlowFitWarning
 from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
+from ._validation import ValueRangeWarning as ValueRangeWarning
 from .augment import AugmentationDisplay as AugmentationDisplay
 from .augment import AugmentationPipeline as AugmentationPipeline
 from .augment import BaseAugmenter as BaseAugmenter

@@ -18,6 +18,10 @@ class ImageShapeWarning(UserWarning):
     """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
 
 
+class ValueRangeWarning(UserWarning):
+    """The pixels at prediction are on another scale than those of ``fit``."""
+
+
 class NoPretrainedBackboneWarning(UserWarning):
     """A fine-tuned net got a table, for which no pretrained backbone exists."""
 
@@ -205,6 +209,20 @@ def guess_value_range(X):
     if low >= 0 and high <= 255 and (integers or high > 16):
         return 0.0, 255.0
     return low, high if high > low else low + 1.0
+
+
+def warn_of_other_scale(estimator, X):
+    """Say that pixels were 0 to 255 in ``fit`` and are 0 to 1 now, or the reverse: predictions are then worthless."""
+    low, high = estimator.value_range_
+    seen = float(X.max(initial=0))
+    shrunk = high >= 16 and 0 < seen <= 1 and X.dtype.kind == "f" and bool((X % 1).any())
+    if shrunk or (high <= 1 and seen >= 16):
+        warnings.warn(
+            f"{type(estimator).__name__} was fitted on pixels from {low:g} to {high:g}, X has at most {seen:.3g}: "
+            "bring X to the same scale, or say value_range=(low, high) if it is",
+            ValueRangeWarning,
+            stacklevel=4,
+        )
 
 
 def check_weights(sample_weight, n_rows):

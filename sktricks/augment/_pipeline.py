@@ -120,7 +120,10 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
             raise ValueError("steps must hold at least one pair (name, augmenter), got an empty list")
         for step in self.steps:
             if not (isinstance(step, tuple | list) and len(step) == 2 and isinstance(step[0], str)):
-                raise TypeError(f"steps must hold pairs (name, augmenter), got {step!r}")
+                raise TypeError(
+                    f"steps must hold pairs (name, augmenter), got {step!r}; "
+                    "make_augmentation_pipeline takes augmenters without names"
+                )
             if not isinstance(step[1], BaseAugmenter):
                 raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
             step[1]._check_parameters()

@@ -15,8 +15,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._validation import check_value_range, check_weights, check_X
-from ._params import NetParamsMixin, copy_callbacks
+from .._validation import check_value_range, check_weights, check_X, warn_of_other_scale
+from ._params import NetParamsMixin, check_augmenter, copy_callbacks
+
+
+def check_held_out(n_rows, share, n_classes):
+    """An error if ``early_stopping`` would hold out fewer rows than there are classes."""
+    if n_rows * share <= n_classes - 1 or n_rows * (1 - share) < n_classes:
+        raise ValueError(
+            f"early_stopping=True holds out validation_fraction={share} of {n_rows} rows, too few or too many for "
+            f"{n_classes} classes: change validation_fraction, or give X_val and y_val"
+        )
+
 
 SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 
@@ -31,7 +41,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "image_shape": ["array-like", None],
         "value_range": ["array-like", None],
-        "augmenter": [HasMethods("augment"), None],
+        "augmenter": "no_validation",  # by check_augmenter, which says more
         "loss": [str, callable],
         "optimizer": [StrOptions({"adamw", "adam", "sgd", "rmsprop"}), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -100,6 +110,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """Canonical X, encoded y and a weight a row (None where all count the same)."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        check_augmenter(self.augmenter)
         X, layout = self._check_X(X, reset=fresh, ensure_min_samples=ensure_min_samples)
         if fresh and layout.image_shape:
             self.value_range_ = check_value_range(self.value_range, X)
@@ -119,6 +130,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """The numbers of the rows to train on and of those to validate on."""
         if hasattr(self.validation_fraction, "split"):
             return next(iter(self.validation_fraction.split(X, y)))
+        if y.dtype == np.int64:
+            check_held_out(len(X), self.validation_fraction, len(np.unique(y)))
         return train_test_split(
             np.arange(len(X)),
             test_size=self.validation_fraction,
@@ -253,5 +266,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         from ._skorch import predict_rows
 
         check_is_fitted(self)
-        X, _ = self._check_X(X, reset=False)
+        X, layout = self._check_X(X, reset=False)
+        if layout.image_shape and self.value_range is None and isinstance(X, np.ndarray):  # files are 0 to 255
+            warn_of_other_scale(self, X)
         return predict_rows(self.net_, X, partial(self._read_inputs, fit=False))

@@ -56,6 +56,20 @@ class NetParamsMixin:
         return module, loss, params
 
 
+def check_augmenter(augmenter):
+    """An error unless it is None or an augmenter whose parameters are valid."""
+    from ..augment import BaseAugmenter
+
+    if augmenter is None:
+        return
+    if not isinstance(augmenter, BaseAugmenter):
+        raise TypeError(
+            "augmenter must be None or an augmenter of sktricks, such as RandomFlip(), or several as "
+            f"make_augmentation_pipeline(RandomFlip(), RandomCrop()); got {augmenter!r}"
+        )
+    augmenter._check_parameters()
+
+
 def copy_callbacks(callbacks):
     """Deep copies of the user's callbacks, since skorch changes those that it is given."""
     from skorch.callbacks import Callback

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import NoPretrainedBackboneWarning, check_value_range
+from .._validation import NoPretrainedBackboneWarning, check_value_range, warn_of_other_scale
 from ._cache import FeatureCache, resolve_cache
 from ._cloning import clone_sharing_the_backbone
 from ._files import check_inputs
@@ -188,6 +188,8 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         X, _ = self._check_X(X, reset=False)
         if self._backbone is None:
             return X
+        if self.value_range is None and isinstance(X, np.ndarray):
+            warn_of_other_scale(self, X)
         features = np.empty((len(X), self._n_features_out), np.float64 if X.dtype == np.float64 else np.float32)
         step = len(X) if fill else ROWS
         for start in range(0, len(X), step):

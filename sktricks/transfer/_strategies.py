@@ -43,7 +43,10 @@ def check_rates(strategy, backbone_lr_scale, layer_decay):
     """An error if learning rates are asked for in a backbone that does not learn."""
     for name, value in {"backbone_lr_scale": backbone_lr_scale, "layer_decay": layer_decay}.items():
         if strategy == LINEAR_PROBE and value != 1:
-            raise ValueError(f"{name}={value} conflicts with the strategy 'linear-probe', which trains the head alone")
+            raise ValueError(
+                f"{name}={value} conflicts with the strategy 'linear-probe', which trains the head alone and is what "
+                "'auto' takes for few labels: say strategy='fine-tune' to train the backbone"
+            )
 
 
 def labels_per_class(y):

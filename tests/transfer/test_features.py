@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sktricks import NoPretrainedBackboneWarning, PretrainedFeatures, load_backbone
+from sktricks import NoPretrainedBackboneWarning, PretrainedFeatures, ValueRangeWarning, load_backbone
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 8, 8)).astype(np.uint8)
@@ -91,9 +91,9 @@ def test_dtypes():
 def test_the_value_range_is_learned_in_fit():
     features = PretrainedFeatures(Conv).fit(IMAGES.astype(float))
     dark = IMAGES.astype(float) / 256  # in 0..1, but the net was told 0..255
-    np.testing.assert_allclose(
-        features.transform(dark), PretrainedFeatures(Conv, value_range=(0, 255)).fit_transform(dark)
-    )
+    with pytest.warns(ValueRangeWarning):
+        found = features.transform(dark)
+    np.testing.assert_allclose(found, PretrainedFeatures(Conv, value_range=(0, 255)).fit_transform(dark))
 
 
 def test_a_row_does_not_depend_on_the_other_rows():

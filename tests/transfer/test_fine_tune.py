@@ -23,9 +23,11 @@ from sktricks import (
     FrozenPrefixNotCachedWarning,
     MixUp,
     NoPretrainedBackboneWarning,
+    PretrainedFeatures,
     RandomCrop,
     RandomRotation,
     TrainingInterruptedWarning,
+    ValueRangeWarning,
     load_backbone,
     make_augmentation_pipeline,
 )
@@ -750,3 +752,32 @@ def test_an_interruption_before_the_first_phase():
     with pytest.warns(TrainingInterruptedWarning):
         fitted.fit(GREY, LABELS)
     assert fitted.partial_fit(GREY[:20], LABELS[:20]).n_iter_ == 1
+
+
+@pytest.mark.parametrize(("fitted_on", "given"), [(GREY, GREY / 255), (GREY / 255, GREY)], ids=["shrunk", "grown"])
+def test_pixels_on_another_scale_warn(fitted_on, given):
+    fitted = net().fit(fitted_on, LABELS)
+    with pytest.warns(ValueRangeWarning, match="FineTuneClassifier was fitted on pixels from 0 to"):
+        fitted.predict(given)
+    dark = np.zeros_like(fitted_on)
+    assert fitted.predict(fitted_on).shape == fitted.predict(dark).shape == (40,)
+    assert fitted.set_params(value_range=fitted.value_range_).predict(given).shape == (40,)  # said to be right
+
+
+def test_features_of_pixels_on_another_scale_warn():
+    features = PretrainedFeatures(Conv).fit(GREY)
+    with pytest.warns(ValueRangeWarning, match="PretrainedFeatures was fitted on pixels from 0 to 255"):
+        features.transform(GREY / 255)
+
+
+@pytest.mark.parametrize(
+    "augmenter", [RandomRotation, [RandomRotation()], "flip", make_pipeline(FunctionTransformer())]
+)
+def test_what_is_no_augmenter(augmenter):
+    with pytest.raises(TypeError, match="augmenter must be None or an augmenter of sktricks, such as RandomFlip"):
+        net(augmenter=augmenter).fit(GREY, LABELS)
+
+
+def test_too_few_rows_to_hold_out():
+    with pytest.raises(ValueError, match="early_stopping=True holds out validation_fraction=0.1 of 40 rows"):
+        net(early_stopping=True).fit(GREY, np.arange(40) % 8)

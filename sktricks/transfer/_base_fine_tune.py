@@ -1,0 +1,265 @@
+"""What a fine-tuned net is made of, whatever it predicts: a backbone, a head, and what of them is trained when."""
+
+import os
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
+from ..training._base import SETTINGS, BaseNet
+from ._cache import FeatureCache, resolve_cache
+from ._cloning import clone_sharing_the_backbone
+from ._files import check_inputs
+from ._strategies import (
+    FINE_TUNE,
+    GRADUAL,
+    LINEAR_PROBE,
+    LP_FT,
+    SCRATCH,
+    STRATEGIES,
+    TRAINING,
+    check_rates,
+    choose_strategy,
+    labels_per_class,
+    thawing_schedule,
+)
+
+
+class BaseFineTune(BaseNet):
+    """A backbone and a head: which layers freeze, and what a frozen backbone saves."""
+
+    _parameter_constraints: dict = {
+        **{
+            name: [*allowed, None] if name in SETTINGS else allowed
+            for name, allowed in BaseNet._parameter_constraints.items()
+        },
+        "backbone": [str, callable],
+        "strategy": [StrOptions({"auto", *STRATEGIES})],
+        "freeze_until": [Interval(Real, 0, None, closed="left"), str, None],
+        "stages": [StrOptions({"auto"}), list, tuple],
+        "backbone_lr_scale": [Interval(Real, 0, None, closed="neither")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "cache": [str, os.PathLike, FeatureCache, None],
+    }
+
+    def __sklearn_clone__(self):
+        return clone_sharing_the_backbone(self)
+
+    @property
+    def backbone_(self):
+        """The backbone, fitted to the rows as far as it is not frozen; None where X is a table."""
+        if "_loaded" in self.__dict__:
+            return self._loaded  # fit has no net yet
+        return getattr(self.net_.module_, "backbone", None)
+
+    @property
+    def batch_norm_(self):
+        """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
+        from ._freeze import batch_norms, statistics_of
+
+        return None if self.backbone_ is None else statistics_of(batch_norms(self.backbone_.layers[self._n_frozen :]))
+
+    @property
+    def n_trainable_parameters_(self):
+        """How many numbers the training changes."""
+        return sum(p.numel() for p in self.net_.module_.parameters() if p.requires_grad)
+
+    def _layers(self):
+        """All layers, in execution order, by the names that ``freeze_until`` takes."""
+        from ._layers import Layer, layers_of
+
+        module = self.net_.module_
+        if self.backbone_ is None:
+            return layers_of(module, [name for name, _ in module.named_modules()])
+        head = [Layer(f"head.{name}", part) for name, part in module.head.named_children()]
+        return [*self.backbone_.layers, *head]
+
+    # -- hooks of BaseNet --------------------------------------------------------------------------------------------
+
+    def _check_X(self, X, *, reset, ensure_min_samples=1):
+        return check_inputs(self, X, reset=reset, ensure_min_samples=ensure_min_samples)
+
+    def _settings(self):
+        defaults = TRAINING[self.strategy_]
+        return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
+
+    def _start(self, y):
+        if self.image_shape_ is None:
+            self._loaded, self._encoded, self.strategy_ = None, False, SCRATCH
+            warn_of_table(type(self).__name__)
+        else:
+            self._load_backbone()
+            self._choose_strategy(labels_per_class(y))
+
+    def _load_backbone(self):
+        from ._backbone_net import check_stages
+        from ._templates import take_backbone
+
+        auto = isinstance(self.backbone, str) and self.backbone == "auto"
+        self._loaded = take_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        self._stages = check_stages(self._loaded, self.stages)
+
+    def _choose_strategy(self, n_labels):
+        """Find what freezes, and whether each row need be encoded only once."""
+        from ..training._inputs import table_dtype
+        from ._freeze import FreezeLayers
+        from ._layers import find_boundary
+
+        layers, whole = self._loaded.layers, self.freeze_until == "head"
+        self._n_frozen = len(layers) if whole else find_boundary(layers, self.freeze_until)
+        everything = self._n_frozen == len(layers)
+        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels)
+        self._rates = self.backbone_lr_scale, self.layer_decay
+        check_rates(self.strategy_, *self._rates)
+        if self.strategy_ == LINEAR_PROBE:
+            self._n_frozen = len(layers)
+        frozen = self._n_frozen == len(layers)
+        self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
+        self._encoded = frozen and self.augmenter is None and not self._thaws
+        if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
+            self._dtype = table_dtype(np.float64, self._device)
+        elif frozen and self.augmenter is not None:
+            warnings.warn(
+                "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch",
+                FrozenPrefixNotCachedWarning,
+                stacklevel=2,
+            )
+
+    def _read_inputs(self, X, *, fresh=False, fit=True):
+        x = super()._read_inputs(X, fresh=fresh)
+        if not self._encoded:
+            return x
+        features = self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh)
+        return features if fresh else self._prepared(self.net_.module_, features)
+
+    def _prepared(self, module, features):
+        """Features as the last layer takes them."""
+        import torch
+
+        with torch.no_grad():
+            return module.head.prepare(features.to(self._device)).cpu()
+
+    def _encode(self, x, cache=None, **how):
+        """What the head sees, of a backbone as it was loaded: one that is trained has nothing to keep."""
+        from ._backbone_net import encode, signed_sqrt
+
+        features = encode(self.backbone_, x, self.value_range_, self._stages, self._device, cache, **how)
+        return signed_sqrt(features)
+
+    def _train(self, *args, **kwargs):
+        super()._train(*args, **kwargs)
+        cache = resolve_cache(self.cache)
+        if self.verbose and self._encoded and cache is not None:
+            from ._backbone_net import fingerprint_of_features
+
+            print(cache.report(fingerprint_of_features(self.backbone_, self.value_range_, self._stages, self._device)))
+        return self
+
+    def _make_preparation(self, seed):
+        from ..training._inputs import prepare_images
+
+        if self.image_shape_ is None:
+            return super()._make_preparation(seed)
+        if self._encoded:
+            return None, None
+        settings = {"value_range": self.value_range_, "augmenter": self.augmenter, "finish": self.backbone_.preprocess}
+        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
+        return prepare_images(**settings, rng=rng), prepare_images(**settings)
+
+    def _make_module(self, dataset, params):
+        from ..training._modules import make_module
+        from ._backbone_net import BackboneNet, Head
+
+        if self._loaded is None:
+            return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
+        features, weight = self._features_to_learn_from(dataset)
+        head = Head(features.shape[1], self._n_outputs).to(self._dtype)
+        head.standardize.learn(features, weight)
+        self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
+        return BackboneNet(self._loaded, head, self._stages)
+
+    def _features_to_learn_from(self, dataset):
+        """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
+        from ..training._inputs import select_images, some_rows
+        from ._freeze import batch_norms, batch_statistics, enough_for_statistics
+
+        if dataset.x.ndim == 2:
+            return dataset.x, dataset.weight
+        if self.strategy_ == LP_FT:  # which trains on all of them
+            return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
+        n_rows, some = some_rows(len(dataset))
+        trains_at_once = self.strategy_ == FINE_TUNE and not self._thaws
+        by_batch = trains_at_once and enough_for_statistics(min(len(dataset), self._settings()["batch_size"]))
+        with batch_statistics(batch_norms(self._loaded.layers[self._n_frozen :]) if by_batch else []):
+            features = self._encode(select_images(dataset.x, some))[:n_rows]
+        return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
+
+    def _own_callbacks(self):
+        from ._freeze import ThawBackbone
+        from ._probe import ProbeFirst
+
+        if self.strategy_ == LP_FT:
+            features, self._probed = self._probed, None
+            return [("probe_first", ProbeFirst(features, self._seed))]
+        if self.strategy_ == GRADUAL:
+            return [("thawing", ThawBackbone(len(self._loaded.layers), self._thawing()))]
+        return []
+
+    def _thawing(self):
+        """When the stages thaw that ``freeze_until`` leaves to be trained."""
+        from ._layers import find_boundary
+
+        layers = self._loaded.layers
+        starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._loaded.stages]
+        return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
+
+    def _make_net(self, dataset):
+        from ._freeze import set_frozen
+        from ._rates import group_parameters, set_factors, stage_depths
+
+        net, backbone = super()._make_net(dataset), self._loaded
+        if self._encoded:
+            dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
+        if backbone is not None:
+            if self._rates != (1, 1):
+                set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
+                group_parameters(net.optimizer_, net.module_)
+            set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
+        del self._loaded
+        return net
+
+    def _before_epochs(self, n_rows):
+        from ._freeze import batch_norms, choose_statistics
+
+        if self.backbone_ is not None:
+            choose_statistics(batch_norms(self.backbone_.layers[self._n_frozen :]), min(n_rows, self.net_.batch_size))
+
+    def _build_again(self, backbone=None):
+        self._loaded = None if backbone is None else backbone.to(self._device)
+        super()._build_again()
+
+    def _blank_row(self):
+        import torch
+
+        from ._templates import count_features
+
+        if self._loaded is None:
+            return super()._blank_row()
+        return torch.zeros(1, count_features(self._loaded, self._stages, self.image_shape_))
+
+
+def flat(callbacks):
+    """Callbacks without their names."""
+    return [item[1] if isinstance(item, tuple) else item for item in callbacks or []]
+
+
+def warn_of_table(name):
+    """Say that nothing pretrained exists for a table."""
+    warnings.warn(
+        f"{name} got rows without image_shape and has nothing pretrained for a table: a plain net is trained from "
+        "scratch. If the rows are images, say image_shape=(height, width)",
+        NoPretrainedBackboneWarning,
+        stacklevel=2,
+    )
