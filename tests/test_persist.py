@@ -588,6 +588,15 @@ def test_what_was_set_after_the_fit_does_not_spoil_the_archive(tmp_path):
     np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
 
 
+def test_of_a_search_the_best_is_saved(tmp_path):
+    search = GridSearchCV(net(), {"lr": [1e-3]}, cv=2).fit(TABLE, NAMES)
+    with pytest.raises(TypeError, match="save cannot store a search, GridSearchCV: save its best_estimator_"):
+        save(search, tmp_path / "archive")
+    np.testing.assert_array_equal(
+        outputs(save_and_load(search.best_estimator_, tmp_path), TABLE), outputs(search, TABLE)
+    )
+
+
 def test_a_cache_of_features_comes_back_empty(tmp_path):
     cache = FeatureCache(tmp_path / "features", max_bytes=2**20, dtype="float16")
     fitted = tuner(strategy="linear-probe", cache=cache).fit(GREY, NAMES)

@@ -242,6 +242,8 @@ def import_skops(name, kind):
 def write_foreign(estimator, name, writer):
     """An estimator as the bytes that skops makes of it, if skops would open them again without being told to."""
     kind = type(estimator).__name__
+    if hasattr(estimator, "best_estimator_"):
+        raise TypeError(f"save cannot store a search, {kind}: save its best_estimator_")
     skops = import_skops(name, kind)
     try:
         content = skops.dumps(estimator)
