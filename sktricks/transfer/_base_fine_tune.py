@@ -122,7 +122,8 @@ class BaseFineTune(BaseNet):
             self._dtype = table_dtype(np.float64, self._device)
         elif frozen and self.augmenter is not None:
             warnings.warn(
-                "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch",
+                "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
+                "augmenter=None lets it encode each row once",
                 FrozenPrefixNotCachedWarning,
                 stacklevel=2,
             )
