@@ -16,8 +16,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ._fingerprint import inherit_fingerprint, named_tensors, same_content, stamp_of
+from ._fingerprint import inherit_fingerprint, same_content, stamp_of
 from ._layers import evaluating
+from ._structure import named_tensors
 from .backbones import Backbone, load_backbone
 from .backbones._bundled import VARIABLE, WEIGHTS
 
