@@ -29,7 +29,7 @@ from sktricks import (
     clear_cache,
     load_backbone,
 )
-from sktricks.transfer import _cache, _cache_files, _templates
+from sktricks.transfer import _backbone_net, _cache, _cache_files, _templates
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -676,6 +676,14 @@ def test_what_is_no_parameter_changes_between_fits(kind):
     second = features.fit_transform(GREY)
     assert np.array_equal(features.fit_transform(GREY), second) and not np.array_equal(first, second)
     assert cache.info().encoded == 80
+
+
+def test_a_folder_does_not_outlive_our_own_code(tmp_path, monkeypatch):
+    for version, encoded_now in (("1", 40), ("1", 0), ("2", 40)):
+        monkeypatch.setattr(_backbone_net, "__version__", version)
+        cache = FeatureCache(tmp_path)
+        PretrainedFeatures(Conv, cache=cache).fit_transform(GREY)
+        assert cache.info().encoded == encoded_now
 
 
 def test_what_code_does_not_name_is_no_part_of_the_fingerprint():

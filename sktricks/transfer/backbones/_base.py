@@ -155,7 +155,11 @@ class Backbone(nn.Module):
         return pooled
 
     def fingerprint(self) -> str:
-        """A hash of weights, buffers, code and preprocessing: equal exactly if the features are."""
+        """A hash of weights, buffers, settings, preprocessing and code, which differs where the features do.
+
+        The code is that of the net's classes, methods and hooks, with the globals that it names; what it takes out of
+        an imported module, as ``settings.SCALE``, is not looked at.
+        """
         return fingerprint_of(self)
 
 
