@@ -208,6 +208,8 @@ def slots_of(kind):
 
 def describe_other(value):
     """A built-in function or any object, without its address."""
+    if package_of(type(value)) in ASIDE:
+        return type(value).__qualname__
     return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{type(value).__qualname__} {value!r}")
 
 
