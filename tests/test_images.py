@@ -632,12 +632,24 @@ def test_strings_that_are_no_column_of_files(estimator):
         NetClassifier(max_epochs=1).fit(np.array(["a", "b"], dtype=object), [0, 1])
 
 
+@STRATEGIES
+def test_pixels_of_another_range_than_those_of_files(strategy, paths):
+    told = r"is told of pixels from 0 to 1, X has .* 0 to 255: value_range must be None or \(0, 255\), got \(0, 1\)"
+    for wrong in (net(strategy=strategy), PretrainedFeatures(Conv, image_shape=(8, 8))):
+        with pytest.raises(ValueError, match=told):
+            wrong.set_params(value_range=(0, 1)).fit(paths, LABELS)
+    for given in (None, (0, 1)):
+        scaled = net(strategy=strategy, image_shape=None, value_range=given).fit(PIXELS / 255, LABELS)
+        features = PretrainedFeatures(Conv, value_range=given).fit(PIXELS / 255)
+        for use_files in (scaled.predict, features.transform, lambda X, net=scaled: net.partial_fit(X, LABELS)):
+            with pytest.raises(ValueError, match=told.replace("is told of", "was fitted on")):
+                use_files(paths)
+    expected = net(strategy=strategy).fit(paths, LABELS).predict_proba(paths)
+    found = net(strategy=strategy, value_range=[0, 255]).fit(paths, LABELS).predict_proba(paths)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_fitted_on_something_else(paths):
-    scaled = net(image_shape=None).fit(PIXELS / 255, LABELS)
-    with pytest.raises(
-        ValueError, match="fitted on pixels from 0 to 1, X has image files, whose pixels are from 0 to 255"
-    ):
-        scaled.predict(paths)
     many = net(image_shape=None, backbone=nn.Conv2d(5, 4, 3)).fit(np.zeros((24, 8, 8, 5), np.uint8), LABELS)
     with pytest.raises(ValueError, match=r"1 channel or 3, .* shape \(8, 8, 5\)"):
         many.predict(paths)
