@@ -1,6 +1,7 @@
 """Columns of image files where arrays of images would be."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -78,12 +79,39 @@ def decoded_shape(backbone, image_shape):
     return (*size, 3)
 
 
-@lru_cache(maxsize=32)  # a search would load each backbone twice
 def own_size(backbone):
     """(height, width) of the images that a backbone was trained on, None for any."""
+    from .backbones._load import UNTRAINED, is_ready
+
+    spec = "tiny32" if backbone == "auto" else backbone
+    name = spec.removeprefix(UNTRAINED)
+    if is_ready(name) or name.startswith("file:"):
+        return kept_size(spec, files_as_they_are(name))
+    return load_size(spec)  # a factory of the user's own may make another net each time
+
+
+@lru_cache(maxsize=32)  # a search would load each backbone twice
+def kept_size(spec, files):
+    """The size of a backbone while the files that it comes from are these."""
+    return load_size(spec)
+
+
+def load_size(spec):
+    """The size of a backbone as it is now."""
     import torch
 
     from .backbones import load_backbone
 
     with torch.random.fork_rng(devices=[]):
-        return load_backbone("tiny32" if backbone == "auto" else backbone).preprocess.size
+        return load_backbone(spec).preprocess.size
+
+
+def files_as_they_are(spec):
+    """What changes with the file, or the files in the folder, that a spec names, if it names any."""
+    from ._templates import file_as_it_is
+
+    name = spec.partition(":")[2].partition("::")[0]
+    path = Path(name).expanduser()
+    if not name or not path.exists():
+        return ()
+    return tuple(map(file_as_it_is, sorted(path.iterdir()) if path.is_dir() else [path]))
