@@ -29,7 +29,7 @@ NOT_SETTINGS = {
     "_lr_factor",
 }  # parts and tensors have their own turn
 SIMPLE = {bool, int, float, str, type(None)}
-DEEPEST = 100  # of nested values; what lies deeper is told by its repr
+DEEPEST = 100  # of nested values; what lies deeper is not told
 
 
 class Structure:
@@ -85,7 +85,10 @@ class Structure:
 
     def of_code(self, value):
         """The name of a class or function, whose code is described elsewhere or told by that name."""
-        return name_of(value) if is_known(value) else f"{name_of(value)} {self.refer_to(value)}"
+        if not is_known(value):
+            return f"{name_of(value)} {self.refer_to(value)}"
+        bases = value.__mro__[1:-1] if isinstance(value, type) else ()  # torch makes subclasses of the user's own
+        return " ".join([name_of(value), *(self.refer_to(base) for base in bases if not is_known(base))])
 
     def describe_class(self, kind):
         """Its methods and constants, and its bases."""

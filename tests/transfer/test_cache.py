@@ -1,5 +1,6 @@
 import copy
 import errno
+import logging
 import os
 import pickle
 import subprocess
@@ -571,6 +572,10 @@ def helper(x):
 CELL = """
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+class Conv(nn.Conv2d):
+    pass
 
 class Config:
     def __init__(self, scale):
@@ -601,7 +606,7 @@ SLOTS.scale = {edited}
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(1, 4, 3)
+        self.conv = Conv(1, 4, 3)
         for parameter in self.conv.parameters():
             nn.init.constant_(parameter, 0.1)
 
@@ -628,6 +633,11 @@ MADE_OF = {  # what is done to the net, an argument of its forward, what forward
     "a global in a lambda": ("", "", "(lambda x: act(x))(self.conv(x))"),
     "a global in a comprehension": ("", "", "[act(row) for row in [self.conv(x)]][0]"),
     "a constant of the class": ("Net.scale = {edited}", "", "self.conv(x) * self.scale"),
+    "a class that torch has made another of": (
+        "weight_norm(net.conv, 'weight'); Conv.scale = {edited}",
+        "",
+        "self.conv(x) * self.conv.scale",
+    ),
     "a plain object": ("net.settings = Config({edited})", "", "self.conv(x) * self.settings.scale"),
     "a method of a plain object": ("net.act = Bound({edited}).act", "", "self.act(self.conv(x))"),
     "a module in a list": ("net.more = [conv()]", "", "self.more[0](x) + self.conv(x).mean()"),
@@ -684,6 +694,17 @@ def test_a_folder_does_not_outlive_our_own_code(tmp_path, monkeypatch):
         cache = FeatureCache(tmp_path)
         PretrainedFeatures(Conv, cache=cache).fit_transform(GREY)
         assert cache.info().encoded == encoded_now
+
+
+def test_locks_loggers_and_notes_are_no_part_of_the_fingerprint():
+    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
+    backbone.model.lock, backbone.model.logger = threading.Lock(), logging.getLogger("sktricks.tests.fingerprint")
+    first = backbone.fingerprint()
+    with backbone.model.lock:
+        Conv.seen.append(0)
+        logging.getLogger("sktricks.tests.fingerprint.child")
+        backbone.model.logger.setLevel("ERROR")
+        assert backbone.fingerprint() == first
 
 
 def test_what_code_does_not_name_is_no_part_of_the_fingerprint():
