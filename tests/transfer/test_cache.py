@@ -592,14 +592,14 @@ class Helper:
 def act(x):
     return x * {edited}
 
-def conv():
+def make_layer():
     layer = nn.Conv2d(1, 1, 1)
     nn.init.constant_(layer.weight, 1)
     nn.init.constant_(layer.bias, {edited})
     return layer
 
 SCALE, TABLE, WEIGHT = {edited}, {{"scale": [{edited}]}}, torch.ones(1) * {edited}
-CONFIG, LAYER = Config({edited}), conv()
+CONFIG, LAYER = Config({edited}), make_layer()
 SLOTS = Slots()
 SLOTS.scale = {edited}
 
@@ -639,9 +639,9 @@ MADE_OF = {  # what is done to the net, an argument of its forward, what forward
         "self.conv(x) * self.conv.scale",
     ),
     "a plain object": ("net.settings = Config({edited})", "", "self.conv(x) * self.settings.scale"),
-    "a method of a plain object": ("net.act = Bound({edited}).act", "", "self.act(self.conv(x))"),
-    "a module in a list": ("net.more = [conv()]", "", "self.more[0](x) + self.conv(x).mean()"),
-    "a module in a dict": ("net.more = dict(a=[conv()])", "", "self.more['a'][0](x) + self.conv(x).mean()"),
+    "a method of a plain object": ("net.scaled = Bound({edited}).times", "", "self.scaled(self.conv(x))"),
+    "a module in a list": ("net.more = [make_layer()]", "", "self.more[0](x) + self.conv(x).mean()"),
+    "a module in a dict": ("net.more = dict(a=[make_layer()])", "", "self.more['a'][0](x) + self.conv(x).mean()"),
     "an array": ("net.factors = np.array([{edited}])", "", "self.conv(x) * self.factors[0]"),
 }
 
@@ -650,7 +650,7 @@ class Bound:
     def __init__(self, scale):
         self.scale = scale
 
-    def act(self, x):
+    def times(self, x):
         return x * self.scale
 
 
@@ -710,7 +710,7 @@ def test_locks_loggers_and_notes_are_no_part_of_the_fingerprint():
 def test_what_code_does_not_name_is_no_part_of_the_fingerprint():
     kind = "a global number"
     one, other = run_cell(kind, 1.5), run_cell(kind, 1.5)
-    other.__globals__.update(TABLE=None, conv=None)  # of which `conv` is an attribute in forward
+    other.__globals__.update(TABLE=None, conv=fingerprint)  # of which `conv` is an attribute in forward
     assert fingerprint(one()) == fingerprint(other())
 
 
