@@ -3,6 +3,7 @@ import os
 import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from torch import nn
 
 import sktricks._image_files
 import sktricks.training._inputs
+import sktricks.transfer.backbones
 from sktricks import (
     FineTuneClassifier,
     FineTuneRegressor,
@@ -29,6 +31,7 @@ from sktricks import (
 from sktricks._decode import decode
 from sktricks._image_files import ImageFiles, as_column
 from sktricks.training._inputs import LazyImages
+from sktricks.transfer._files import own_size
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -632,12 +635,54 @@ def test_strings_that_are_no_column_of_files(estimator):
         NetClassifier(max_epochs=1).fit(np.array(["a", "b"], dtype=object), [0, 1])
 
 
+@STRATEGIES
+def test_pixels_of_another_range_than_those_of_files(strategy, paths):
+    told = r"is told of pixels from 0 to 1, X has .* 0 to 255: value_range must be None or \(0, 255\), got \(0, 1\)"
+    for wrong in (net(strategy=strategy), PretrainedFeatures(Conv, image_shape=(8, 8))):
+        with pytest.raises(ValueError, match=told):
+            wrong.set_params(value_range=(0, 1)).fit(paths, LABELS)
+    for given in (None, (0, 1)):
+        scaled = net(strategy=strategy, image_shape=None, value_range=given).fit(PIXELS / 255, LABELS)
+        features = PretrainedFeatures(Conv, value_range=given).fit(PIXELS / 255)
+        for use_files in (scaled.predict, features.transform, lambda X, net=scaled: net.partial_fit(X, LABELS)):
+            with pytest.raises(ValueError, match=told.replace("is told of", "was fitted on")):
+                use_files(paths)
+    expected = net(strategy=strategy).fit(paths, LABELS).predict_proba(paths)
+    found = net(strategy=strategy, value_range=[0, 255]).fit(paths, LABELS).predict_proba(paths)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The backbones that are loaded for their size; it is that which the file ``weights`` holds, if there is one."""
+    specs = []
+
+    def load_backbone(spec):
+        specs.append(spec)
+        weights = Path(spec.partition(":")[2].partition("::")[0])
+        size = (int(weights.read_text()),) * 2 if weights.is_file() else (7, 7)
+        return SimpleNamespace(preprocess=SimpleNamespace(size=size))
+
+    monkeypatch.setattr(sktricks.transfer.backbones, "load_backbone", load_backbone)
+    return specs
+
+
+def test_a_backbones_size_is_looked_up_once_while_its_files_stay(tmp_path, loaded):
+    file = tmp_path / "weights"
+    for size in (8, 8, 16):
+        file.write_text(str(size))
+        os.utime(file, ns=(size, size))
+        assert own_size(f"file:{file}::timm:resnet18") == (size, size)
+    assert len(loaded) == 2
+    for content in ("{}", "{}", "{ }"):
+        (tmp_path / "config.json").write_text(content)
+        os.utime(tmp_path / "config.json", ns=(1, 1))
+        assert own_size(f"untrained:hf:{tmp_path}") == (7, 7)
+    assert len(loaded) == 4
+    assert own_size("os:factory") == own_size("os:factory") == (7, 7) and len(loaded) == 6
+
+
 def test_fitted_on_something_else(paths):
-    scaled = net(image_shape=None).fit(PIXELS / 255, LABELS)
-    with pytest.raises(
-        ValueError, match="fitted on pixels from 0 to 1, X has image files, whose pixels are from 0 to 255"
-    ):
-        scaled.predict(paths)
     many = net(image_shape=None, backbone=nn.Conv2d(5, 4, 3)).fit(np.zeros((24, 8, 8, 5), np.uint8), LABELS)
     with pytest.raises(ValueError, match=r"1 channel or 3, .* shape \(8, 8, 5\)"):
         many.predict(paths)

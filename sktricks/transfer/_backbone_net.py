@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from .. import __version__
 from .._image_files import ImageFiles
 from ..training._inputs import LazyImages, map_images, prepare_images
 from ..training._modules import Standardize
@@ -71,9 +72,13 @@ def encode(backbone, images, value_range, stages, device, cache=None, fill=True,
 
 
 def fingerprint_of_features(backbone, value_range, stages, device, unchanged=False):
-    """All that decides the features of an image; devices and versions of torch differ in the last bits."""
+    """What decides the features of an image; devices and versions of torch differ in the last bits.
+
+    Our own version stands for the code around the net: a folder outlives it.
+    """
     low, high = value_range
-    return f"{fingerprint_of(backbone, unchanged)} {low!r} {high!r} {stages} {device.type} {torch.__version__}"
+    versions = f"{torch.__version__} {__version__}"
+    return f"{fingerprint_of(backbone, unchanged)} {low!r} {high!r} {stages} {device.type} {versions}"
 
 
 def check_stages(backbone, stages):

@@ -1,6 +1,6 @@
 """The cache of features: what a frozen net makes of an image is computed once.
 
-A row is known by its content, and the net by a fingerprint of all that decides its features. So epochs, folds, the
+A row is known by its content, and the net by a fingerprint of what decides its features. So epochs, folds, the
 candidates of a search, the members of an ensemble and :class:`PretrainedFeatures` share what any of them has encoded,
 and nothing has to be said about who they are.
 """

@@ -1,11 +1,14 @@
 """Columns of image files where arrays of images would be."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from .._image_files import ImageFiles, as_column, check_files_exist
-from .._validation import check_image_shape, check_layout, check_X
+from .._validation import check_image_shape, check_layout, check_value_range, check_X
+
+FILE_RANGE = (0.0, 255.0)
 
 
 def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
@@ -40,11 +43,7 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1):
         raise ValueError(f"X has {len(sources)} sample(s), a minimum of {ensure_min_samples} is required by {name}")
     if not reset and estimator.image_shape_ is None:
         raise ValueError(f"{name} was fitted on a table of {estimator.n_features_in_} columns, X has image files")
-    if not reset and estimator.value_range is None and estimator.value_range_ != (0.0, 255.0):
-        raise ValueError(
-            f"{name} was fitted on pixels from {estimator.value_range_[0]:g} to {estimator.value_range_[1]:g}, "
-            "X has image files, whose pixels are from 0 to 255"
-        )
+    check_pixel_range(name, estimator.value_range if reset else estimator.value_range_, reset=reset)
     shape = decoded_shape(estimator.backbone, estimator.image_shape) if reset else estimator.image_shape_
     if shape[2] not in (1, 3):
         raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
@@ -52,6 +51,18 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1):
     files = ImageFiles(sources, shape)
     rows = np.empty((0, int(np.prod(shape))), files.dtype)  # a column's name is not the name of a feature
     return files, check_layout(estimator, rows, files.shape, reset=reset)
+
+
+def check_pixel_range(name, value_range, *, reset):
+    """An error unless ``value_range``, as given or, after ``fit``, as learned, is that of the pixels in files."""
+    if value_range is None:
+        return
+    low, high = check_value_range(value_range)
+    if (low, high) != FILE_RANGE:
+        raise ValueError(
+            f"{name} {'is told of' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, X has image files, "
+            f"whose pixels are from 0 to 255: value_range must be None or (0, 255), got ({low:g}, {high:g})"
+        )
 
 
 def decoded_shape(backbone, image_shape):
@@ -68,12 +79,39 @@ def decoded_shape(backbone, image_shape):
     return (*size, 3)
 
 
-@lru_cache(maxsize=32)  # a search would load each backbone twice
 def own_size(backbone):
     """(height, width) of the images that a backbone was trained on, None for any."""
+    from .backbones._load import UNTRAINED, is_ready
+
+    spec = "tiny32" if backbone == "auto" else backbone
+    name = spec.removeprefix(UNTRAINED)
+    if is_ready(name) or name.startswith("file:"):
+        return kept_size(spec, files_as_they_are(name))
+    return load_size(spec)  # a factory of the user's own may make another net each time
+
+
+@lru_cache(maxsize=32)  # a search would load each backbone twice
+def kept_size(spec, files):
+    """The size of a backbone while the files that it comes from are these."""
+    return load_size(spec)
+
+
+def load_size(spec):
+    """The size of a backbone as it is now."""
     import torch
 
     from .backbones import load_backbone
 
     with torch.random.fork_rng(devices=[]):
-        return load_backbone("tiny32" if backbone == "auto" else backbone).preprocess.size
+        return load_backbone(spec).preprocess.size
+
+
+def files_as_they_are(spec):
+    """What changes with the file, or the files in the folder, that a spec names, if it names any."""
+    from ._templates import file_as_it_is
+
+    name = spec.partition(":")[2].partition("::")[0]
+    path = Path(name).expanduser()
+    if not name or not path.exists():
+        return ()
+    return tuple(map(file_as_it_is, sorted(path.iterdir()) if path.is_dir() else [path]))

@@ -16,14 +16,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ._fingerprint import inherit_fingerprint, named_tensors, same_content, stamp_of
+from ._fingerprint import inherit_fingerprint, same_content, stamp_of
 from ._layers import evaluating
+from ._structure import named_tensors
 from .backbones import Backbone, load_backbone
 from .backbones._bundled import VARIABLE, WEIGHTS
 
 OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to a dict from image shape and device
 LAST_TASK = []  # of a worker process: the module that came last, and its templates
-IN_USE = threading.RLock()
+ONE_THREAD = threading.RLock()
 TEMPLATE = object()  # what marks a template, and no copy or pickle of one
 
 
@@ -80,8 +81,8 @@ def is_template(backbone):
 
 @contextmanager
 def using(backbone):
-    """While a net computes: one thread at a time uses a template, whose hooks would hear those of others."""
-    with IN_USE if is_template(backbone) else nullcontext():
+    """While a net computes: one thread at a time uses a template, whose hooks of the moment a copy would keep."""
+    with ONE_THREAD if is_template(backbone) else nullcontext():
         yield
 
 

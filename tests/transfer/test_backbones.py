@@ -1,6 +1,8 @@
 import copy
 import pickle
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -75,6 +77,43 @@ def test_features_of_stages(tiny32):
         swapped = tiny32.features(x, ["stage3", "stage1"])
     assert torch.equal(swapped, torch.cat([late, early], 1))
     assert not any(part._forward_hooks for part in tiny32.model.modules())
+
+
+def test_threads_share_a_backbone():
+    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
+    images = torch.rand(4, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    stages = [["early", "late"], ["late", "early"], ["late"], ["early"]]
+    with torch.no_grad():
+        expected = list(map(backbone.features, images, stages))
+    barrier = threading.Barrier(4)
+
+    def wait(module, inputs):
+        barrier.wait(30)
+
+    backbone.model.register_forward_pre_hook(wait)  # until all have begun
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(torch.no_grad()(backbone.features), images, stages))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not any(part._forward_hooks for part in backbone.model.modules())
+
+
+def test_a_fingerprint_while_another_thread_computes():
+    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
+    inside, leave = threading.Event(), threading.Event()
+
+    def wait(module, inputs):
+        inside.set()
+        leave.wait(30)
+
+    backbone.model.register_forward_pre_hook(wait)
+    first = backbone.fingerprint()
+    with ThreadPoolExecutor(1) as pool:
+        features = pool.submit(backbone.features, torch.zeros(1, 1, 8, 8), ["late"])
+        assert inside.wait(30)
+        meanwhile = backbone.fingerprint()
+        leave.set()
+    assert meanwhile == first and features.result().shape == (1, 30)
 
 
 def test_loading_moves_no_generator():

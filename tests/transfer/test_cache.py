@@ -1,5 +1,6 @@
 import copy
 import errno
+import logging
 import os
 import pickle
 import subprocess
@@ -29,7 +30,7 @@ from sktricks import (
     clear_cache,
     load_backbone,
 )
-from sktricks.transfer import _cache, _cache_files, _templates
+from sktricks.transfer import _backbone_net, _cache, _cache_files, _templates
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -566,6 +567,151 @@ def test_the_fingerprint_changes_with_code_and_settings():
 
 def helper(x):
     return x + 1
+
+
+CELL = """
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+class Conv(nn.Conv2d):
+    pass
+
+class Config:
+    def __init__(self, scale):
+        self.scale, self.me = scale, self
+
+class Slots:
+    __slots__ = ("scale",)
+
+class Helper:
+    @staticmethod
+    def apply(x):
+        return x * {edited}
+
+def act(x):
+    return x * {edited}
+
+def make_layer():
+    layer = nn.Conv2d(1, 1, 1)
+    nn.init.constant_(layer.weight, 1)
+    nn.init.constant_(layer.bias, {edited})
+    return layer
+
+SCALE, TABLE, WEIGHT = {edited}, {{"scale": [{edited}]}}, torch.ones(1) * {edited}
+CONFIG, LAYER = Config({edited}), make_layer()
+SLOTS = Slots()
+SLOTS.scale = {edited}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = Conv(1, 4, 3)
+        for parameter in self.conv.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    def forward(self, x{argument}):
+        return {result}
+
+def make():
+    net = Net()
+    {attribute}
+    return net
+"""
+
+MADE_OF = {  # what is done to the net, an argument of its forward, what forward returns
+    "a default": ("", ", scale={edited}", "self.conv(x) * scale"),
+    "a default of a keyword": ("", ", *, scale={edited}", "self.conv(x) * scale"),
+    "a global number": ("", "", "self.conv(x) * SCALE"),
+    "a global dict": ("", "", "self.conv(x) * TABLE['scale'][0]"),
+    "a global tensor": ("", "", "self.conv(x) * WEIGHT"),
+    "a global object": ("", "", "self.conv(x) * CONFIG.scale"),
+    "a global object with slots": ("", "", "self.conv(x) * SLOTS.scale"),
+    "a global module": ("", "", "self.conv(LAYER(x))"),
+    "a global function": ("", "", "act(self.conv(x))"),
+    "a global class": ("", "", "Helper.apply(self.conv(x))"),
+    "a global in a lambda": ("", "", "(lambda x: act(x))(self.conv(x))"),
+    "a global in a comprehension": ("", "", "[act(row) for row in [self.conv(x)]][0]"),
+    "a constant of the class": ("Net.scale = {edited}", "", "self.conv(x) * self.scale"),
+    "a class that torch has made another of": (
+        "weight_norm(net.conv, 'weight'); Conv.scale = {edited}",
+        "",
+        "self.conv(x) * self.conv.scale",
+    ),
+    "a plain object": ("net.settings = Config({edited})", "", "self.conv(x) * self.settings.scale"),
+    "a method of a plain object": ("net.scaled = Bound({edited}).times", "", "self.scaled(self.conv(x))"),
+    "a module in a list": ("net.more = [make_layer()]", "", "self.more[0](x) + self.conv(x).mean()"),
+    "a module in a dict": ("net.more = dict(a=[make_layer()])", "", "self.more['a'][0](x) + self.conv(x).mean()"),
+    "an array": ("net.factors = np.array([{edited}])", "", "self.conv(x) * self.factors[0]"),
+}
+
+
+class Bound:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def times(self, x):
+        return x * self.scale
+
+
+def run_cell(kind, edited):
+    """A factory of nets in a cell of a notebook; of what is edited the net meets only what belongs to ``kind``."""
+    attribute, argument, result = (text.replace("{edited}", "EDITED") for text in MADE_OF[kind])
+    text = CELL.format(edited="EDITED", attribute=attribute, argument=argument, result=result)
+    names = {"__name__": "cell", "Bound": Bound, "np": np}
+    exec(text.replace("EDITED", repr(edited)), names)
+    return names["make"]
+
+
+@pytest.mark.parametrize("kind", MADE_OF)
+def test_features_are_not_those_of_a_net_before_it_was_edited(kind):
+    cache = FeatureCache()
+    nets = [run_cell(kind, edited) for edited in (1.5, 1.5, 3.5)]
+    first, again, edited = (PretrainedFeatures(net, cache=cache).fit_transform(GREY) for net in nets)
+    assert cache.info().encoded == 80  # of the same code nothing anew
+    assert np.array_equal(first, again) and not np.array_equal(first, edited)
+
+
+@pytest.mark.parametrize("kind", ["a module in a list", "a plain object", "an array"])
+def test_what_is_no_parameter_changes_between_fits(kind):
+    module, cache = run_cell(kind, 1.5)(), FeatureCache()
+    features = PretrainedFeatures(module, cache=cache)
+    first = features.fit_transform(GREY)
+    if kind == "a module in a list":
+        module.more[0].bias.data += 1
+    elif kind == "a plain object":
+        module.settings.scale = 2.5
+    else:
+        module.factors += 1
+    second = features.fit_transform(GREY)
+    assert np.array_equal(features.fit_transform(GREY), second) and not np.array_equal(first, second)
+    assert cache.info().encoded == 80
+
+
+def test_a_folder_does_not_outlive_our_own_code(tmp_path, monkeypatch):
+    for version, encoded_now in (("1", 40), ("1", 0), ("2", 40)):
+        monkeypatch.setattr(_backbone_net, "__version__", version)
+        cache = FeatureCache(tmp_path)
+        PretrainedFeatures(Conv, cache=cache).fit_transform(GREY)
+        assert cache.info().encoded == encoded_now
+
+
+def test_locks_loggers_and_notes_are_no_part_of_the_fingerprint():
+    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
+    backbone.model.lock, backbone.model.logger = threading.Lock(), logging.getLogger("sktricks.tests.fingerprint")
+    first = backbone.fingerprint()
+    with backbone.model.lock:
+        Conv.seen.append(0)
+        logging.getLogger("sktricks.tests.fingerprint.child")
+        backbone.model.logger.setLevel("ERROR")
+        assert backbone.fingerprint() == first
+
+
+def test_what_code_does_not_name_is_no_part_of_the_fingerprint():
+    kind = "a global number"
+    one, other = run_cell(kind, 1.5), run_cell(kind, 1.5)
+    other.__globals__.update(TABLE=None, conv=fingerprint)  # of which `conv` is an attribute in forward
+    assert fingerprint(one()) == fingerprint(other())
 
 
 def test_a_module_that_changes_between_fits():

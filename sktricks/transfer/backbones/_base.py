@@ -1,5 +1,6 @@
 """What every backbone has, wherever it comes from: stages, a preprocessing, features."""
 
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -129,9 +130,11 @@ class Backbone(nn.Module):
 
     def _watch(self, x, names):
         """The pooled outputs of some stages, by their names, and nothing after them computed."""
-        pooled = {}
+        pooled, thread = {}, threading.get_ident()
 
         def note(name, output):
+            if threading.get_ident() != thread:  # which has hooks of its own
+                return
             is_last = len(pooled.keys() | {name}) == len(names)
             # what comes after may overwrite the output in place, as a ReLU does
             output = main_tensor(output) if is_last else main_tensor(output).clone()
@@ -155,7 +158,11 @@ class Backbone(nn.Module):
         return pooled
 
     def fingerprint(self) -> str:
-        """A hash of weights, buffers, code and preprocessing: equal exactly if the features are."""
+        """A hash of weights, buffers, settings, preprocessing and code, which differs where the features do.
+
+        The code is that of the net's classes, methods and hooks, with the globals that it names; what it takes out of
+        an imported module, as ``settings.SCALE``, is not looked at.
+        """
         return fingerprint_of(self)
 
 
