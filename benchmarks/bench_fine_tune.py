@@ -145,6 +145,7 @@ def with_transformers(data, strategy, args, seed):
 
 def with_fastai(data, strategy, args, seed):
     from fastai.basics import DataLoaders, Learner, params
+    from fastai.callback import progress, schedule  # noqa: F401, which give Learner its methods
 
     rows = TensorDataset(data["x"], data["labels"])
     loader = DataLoader(rows, batch_size=args.batch, shuffle=True)
