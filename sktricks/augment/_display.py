@@ -52,12 +52,15 @@ class AugmentationDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from sktricks.augment import AugmentationDisplay, RandomRotation
-    >>> X, _ = load_digits(return_X_y=True)
-    >>> display = AugmentationDisplay.from_estimator(RandomRotation(20, image_shape=(8, 8)), X, random_state=0)
-    >>> plt.show()
+    >>> digits = load_digits().images[:4, :, :, None] / 16
+    >>> rotate = RandomRotation(20, random_state=0)
+    >>> display = AugmentationDisplay(originals=digits, draws=[rotate.fit_transform(digits)])
+    >>> display.draws[0].shape
+    (4, 8, 8, 1)
+
+    With matplotlib, ``AugmentationDisplay.from_estimator(rotate, digits)`` draws and plots.
     """
 
     def __init__(self, *, originals: np.ndarray, draws: list):
