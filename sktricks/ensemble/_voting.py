@@ -285,9 +285,6 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         """(n, classes), or of several labels the probability of each, (n, labels)."""
         return blend if target.kind == "classes" else blend[:, 1].reshape(-1, target.width)
 
-    def _rows_of_labels(self, answers):
-        return answers.reshape(-1, self._target.width)
-
     def _ask_members(self, X):
         return one_hot(self._votes(X), self._n_options()) if self.voting == "hard" else self._probabilities(X)
 

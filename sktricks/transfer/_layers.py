@@ -73,7 +73,7 @@ def layers_of(module, order):
 # -- where the boundary is ---------------------------------------------------------------------------------------------
 
 
-def find_boundary(layers, freeze_until, n_head=0):
+def find_boundary(layers, freeze_until):
     """How many of the layers freeze.
 
     Parameters
@@ -81,14 +81,12 @@ def find_boundary(layers, freeze_until, n_head=0):
     layers : list of Layer
         In execution order.
     freeze_until : int, float, str or None
-    n_head : int, default=0
-        How many of the last layers are a head that numbers and shares do not count.
     """
-    n = len(layers) - n_head
+    n = len(layers)
     if freeze_until is None:
         return 0
     if isinstance(freeze_until, str):
-        return find_name(layers, freeze_until, n_head)
+        return find_name(layers, freeze_until)
     if isinstance(freeze_until, bool) or not isinstance(freeze_until, Real):
         raise TypeError(f"freeze_until must be an int, a float, a name or None, got {freeze_until!r}")
     if isinstance(freeze_until, Integral):
@@ -103,7 +101,7 @@ def find_boundary(layers, freeze_until, n_head=0):
     return round(freeze_until * n)
 
 
-def find_name(layers, name, n_head):
+def find_name(layers, name):
     """The place of the first layer in the module of this name."""
     for place, layer in enumerate(layers):
         if layer.name == name or layer.name.startswith(name + "."):

@@ -141,13 +141,6 @@ def test_head_is_the_last_linear_or_convolution_where_nothing_bears_the_name():
     assert find_boundary(layers_as_called(images, torch.ones(1, 1, 8, 8)), "head") == 2
 
 
-def test_a_head_that_is_not_counted():
-    layers = layers_as_called(Backwards(), X)
-    assert find_boundary(layers, 1.0, n_head=1) == 4 and find_boundary(layers, 0.5, n_head=1) == 2
-    with pytest.raises(ValueError, match="there are 4 layers to freeze"):
-        find_boundary(layers, 5, n_head=1)
-
-
 @pytest.mark.parametrize(
     ("freeze_until", "message"),
     [
