@@ -588,6 +588,11 @@ def test_what_was_set_after_the_fit_does_not_spoil_the_archive(tmp_path):
     np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
 
 
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cannot be written: there is no folder '.*nowhere'"):
+        save(RandomRotation().fit(GREY), tmp_path / "nowhere" / "archive")
+
+
 def test_of_a_search_the_best_is_saved(tmp_path):
     search = GridSearchCV(net(), {"lr": [1e-3]}, cv=2).fit(TABLE, NAMES)
     with pytest.raises(TypeError, match="save cannot store a search, GridSearchCV: save its best_estimator_"):

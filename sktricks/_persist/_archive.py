@@ -34,6 +34,8 @@ def write_archive(path, manifest, arrays):
     arrays = arrays or {"nothing": np.zeros(1, np.uint8)}  # safetensors 0.4 cannot read a file without any
     metadata = {MARK: str(VERSION), "manifest": manifest, "sha256": checksum(manifest, arrays)}
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path={str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
     beside = path.with_name(f".{path.name}.{uuid4().hex}.tmp")  # on the same disk, so that the replacement is atomic
     try:
         with open(beside, "xb") as file:  # safetensors' own save_file would hide it from all other users
