@@ -155,13 +155,14 @@ def with_fastai(data, strategy, args, seed):
         loss_func=nn.CrossEntropyLoss(),
         splitter=lambda net: [params(net.backbone), params(net.head)],
     )
-    learner.validate = lambda *a, **k: None
+    learner._do_epoch_validate = lambda *args, **kwargs: None  # nobody else validates
     with learner.no_bar(), learner.no_logging():
         if strategy == "linear-probe":
             learner.freeze()
             learner.fit_one_cycle(args.epochs, LR[strategy])
         else:
-            learner.fine_tune(args.epochs - 1, 2 * LR[strategy], freeze_epochs=1)
+            head_lr = LR["linear-probe"]  # in fine_tune the rate of the head; the backbone has a hundredth
+            learner.fine_tune(args.epochs - 1, 2 * head_lr, freeze_epochs=1)
     return lambda: predict(learner.model, data["x_test"])
 
 
