@@ -63,9 +63,9 @@ class Scratch(nn.Module):
 
 
 def scratch(shape, n_rows, seed):
-    """30 epochs, and more where rows are few, so that it makes at least 300 updates."""
-    epochs = max(30, round(300 / -(-n_rows // 64)))
-    return NetClassifier(Scratch, image_shape=shape, batch_size=64, max_epochs=epochs, random_state=seed)
+    """30 epochs, and more where rows are few, so that it makes at least 200 updates."""
+    epochs = max(30, round(200 / -(-n_rows // 32)))
+    return NetClassifier(Scratch, image_shape=shape, batch_size=32, max_epochs=epochs, random_state=seed)
 
 
 def pretrained(shape, n_rows, seed):
