@@ -8,7 +8,8 @@ import torch
 from .._image_files import ImageFiles
 
 KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
-IMAGES_AT_ONCE = 64  # on the way through a net: few enough for the caches of a CPU, enough for large matrices
+LARGE = 4_000_000  # numbers in a net that take long to read
+STATISTICS_OF = 64  # images at once, where a BatchNorm's statistics are those of a batch
 
 
 def pick_device(device, images):
@@ -97,15 +98,29 @@ class LazyImages:
         return torch.from_numpy(self.files[rows].read(torch.get_num_threads()))
 
 
-def map_images(function, images):
-    """A net's outputs for images, batch by batch, on the CPU.
+def images_at_once(module, prepare, images, device):
+    """How many images to send through a net together, whatever their number.
+
+    On a CPU few enough for its caches, and enough that it pays to read the weights, of large nets above all. A large
+    image is many rows of a matrix by itself, and one photo alone should not cost a hundred.
+    """
+    if device.type != "cpu":
+        return 128
+    most = 128 if sum(p.numel() for p in module.parameters()) > LARGE else 96
+    blank = torch.zeros(1, *images.shape[1:], dtype=images.dtype)
+    height, width = prepare(blank, None)[0].shape[2:]
+    return max(8, min(most, most * 32 * 32 // (height * width)))
+
+
+def map_images(function, images, at_once):
+    """A net's outputs for images, a number of them at once, on the CPU.
 
     Every batch has the same size, the last is filled up with zeros: kernels are chosen by the size of a batch, so the
     last bits of a row's result would otherwise depend on how many rows come with it.
     """
     outputs, place = None, 0
-    for part in images.split(IMAGES_AT_ONCE):
-        filled = torch.cat([part, part.new_zeros(IMAGES_AT_ONCE - len(part), *part.shape[1:])])
+    for part in images.split(at_once):
+        filled = torch.cat([part, part.new_zeros(at_once - len(part), *part.shape[1:])])
         output = function(filled)[: len(part)]
         if outputs is None:
             outputs = torch.empty(len(images), *output.shape[1:], dtype=output.dtype)
@@ -117,7 +132,7 @@ def map_images(function, images):
 def some_rows(n_rows, at_most=1024):
     """The number of different rows, and their numbers, evenly spread and repeated as far as the last batch needs."""
     n_some = min(n_rows, at_most)
-    places = np.arange(-(-n_some // IMAGES_AT_ONCE) * IMAGES_AT_ONCE) % n_some
+    places = np.arange(-(-n_some // STATISTICS_OF) * STATISTICS_OF) % n_some
     return n_some, places * n_rows // n_some
 
 

@@ -13,7 +13,7 @@ from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
-from ._inputs import map_images
+from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
 from ._schedule import make_schedule
@@ -193,13 +193,19 @@ def run_epochs(net, train, valid, epochs):
 def predict_rows(net, X, read_inputs):
     """The module's outputs for the rows of ``X``, read part by part by a function to a tensor: memory is bounded."""
     net.module_.eval()
+    device = torch.device(net.device)
 
     def outputs(part):
         part = part if net.prepare_valid_ is None else net.prepare_valid_(part, None)[0]
-        return net.infer({"x": part.to(net.device)})
+        return net.infer({"x": part.to(device)})
+
+    def outputs_of(x):
+        if x.ndim != 4:
+            return outputs(x).cpu()
+        return map_images(outputs, x, images_at_once(net.module_, net.prepare_valid_, x, device))
 
     parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
-    return torch.cat([map_images(outputs, x) if x.ndim == 4 else outputs(x).cpu() for x in parts])
+    return torch.cat([outputs_of(x) for x in parts])
 
 
 def half_precision(x, device):

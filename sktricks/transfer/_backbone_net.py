@@ -5,7 +5,7 @@ from torch import nn
 
 from .. import __version__
 from .._image_files import ImageFiles
-from ..training._inputs import LazyImages, map_images, prepare_images
+from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
 from ..training._modules import Standardize
 from ._fingerprint import fingerprint_of
 from ._templates import is_template, using
@@ -49,19 +49,20 @@ class BackboneNet(nn.Module):
         return self.head.linear(x) if x.ndim == 2 else self.head(signed_sqrt(self.backbone.features(x, self.stages)))
 
 
-def encode(backbone, images, value_range, stages, device, cache=None, fill=True, fresh=False):
+def encode(backbone, images, value_range, stages, device, cache=None, fill=True, fresh=False, at_once=None):
     """The features of canonical images, (n, features) float32 on the CPU, in evaluation mode.
 
     With a cache only those are computed that it does not know. It keeps all of them, without ``fill`` only few. A
-    ``fresh`` backbone was loaded just now, and nobody can have changed it since.
+    ``fresh`` backbone was loaded just now, and nobody can have changed it since. So many ``at_once`` as are quick.
     """
     prepare = prepare_images(value_range, finish=backbone.preprocess)
 
     def encode_rows(images):
         images = LazyImages(images) if isinstance(images, ImageFiles) else images
         backbone.to(device).eval()
+        size = at_once or images_at_once(backbone, prepare, images, device)
         with torch.no_grad(), using(backbone):
-            return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images)
+            return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images, size)
 
     if cache is None:
         return encode_rows(images)

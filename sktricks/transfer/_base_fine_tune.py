@@ -183,7 +183,7 @@ class BaseFineTune(BaseNet):
 
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
-        from ..training._inputs import select_images, some_rows
+        from ..training._inputs import STATISTICS_OF, select_images, some_rows
         from ._freeze import batch_norms, batch_statistics, enough_for_statistics
 
         if dataset.x.ndim == 2:
@@ -194,7 +194,7 @@ class BaseFineTune(BaseNet):
         trains_at_once = self.strategy_ == FINE_TUNE and not self._thaws
         by_batch = trains_at_once and enough_for_statistics(min(len(dataset), self._settings()["batch_size"]))
         with batch_statistics(batch_norms(self._loaded.layers[self._n_frozen :]) if by_batch else []):
-            features = self._encode(select_images(dataset.x, some))[:n_rows]
+            features = self._encode(select_images(dataset.x, some), at_once=STATISTICS_OF)[:n_rows]
         return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
 
     def _own_callbacks(self):

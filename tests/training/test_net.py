@@ -155,6 +155,38 @@ def test_image_layouts_give_the_same():
     np.testing.assert_array_equal(proba[0], proba[2])
 
 
+def rows_seen(module):
+    """How many images of some sizes go through a module at once, to predict one."""
+    net = with_module(module, max_epochs=1)
+    for side in (6, 64, 224):
+        images = np.zeros((4, side, side, 1), np.uint8)
+        fitted = net.fit(images, [0, 1, 0, 1])
+        fitted.predict(images[:1])
+        yield fitted.net_.module_.seen[-1][1][0]
+
+
+class WideNet(ConvNet):
+    """Five million numbers more."""
+
+    def __init__(self, n_outputs=2):
+        super().__init__(n_outputs)
+        self.unused = nn.Parameter(torch.zeros(5_000_000))
+
+
+def test_one_large_image_is_not_filled_up_to_a_hundred():
+    assert list(rows_seen(ConvNet)) == [96, 24, 8]
+    assert list(rows_seen(WideNet)) == [128, 32, 8]
+
+
+@pytest.mark.parametrize("side", [6, 64])
+def test_a_prediction_is_the_same_to_the_last_bit_whoever_comes_with_it(side):
+    images = np.random.default_rng(0).integers(0, 256, (30, side, side, 1)).astype(np.uint8)
+    net = with_module(ConvNet, max_epochs=1).fit(images, np.arange(30) % 2)
+    proba = net.predict_proba(images)
+    for rows in (slice(0, 1), slice(5, 18), slice(29, None)):
+        np.testing.assert_array_equal(net.predict_proba(images[rows]), proba[rows])
+
+
 # -- what the user passed in stays as it is ----------------------------------------------------------------------------
 
 
