@@ -1,11 +1,12 @@
 """A grid search over the head of a frozen net: with the cache of features, and without.
 
-Six values x five folds on 600 images of 32 x 32 (uint8). The net has ResNet-18's size and random weights. Three
+Six values x five folds on 600 images of 32 x 32 (uint8). The net has ResNet-18's size and random weights. Four
 searches:
 
 head     PretrainedFeatures, a StandardScaler and a LogisticRegression, over C
 tuner    FineTuneClassifier on the same net, over lr; ten epochs of SGD a fit
 default  FineTuneClassifier() on the bundled net as it comes, over lr; nothing else set
+stage    FineTuneClassifier(freeze_until="stage3") on the bundled net, whose last stage is trained for ten epochs
 
 Each runs without a cache, with an empty one and once more with what that has kept. ``head`` also runs with
 scikit-learn's ``Pipeline(memory=...)`` in place of the cache, with a folder, and in two processes that share a folder.
@@ -47,6 +48,11 @@ def tuner(backbone, cache):
 def default(backbone, cache):
     model = FineTuneClassifier(random_state=0)
     return model if cache == "auto" else model.set_params(cache=cache), {"lr": np.logspace(-4, -2, 6)}
+
+
+def stage(backbone, cache):
+    settings = {"freeze_until": "stage3", "max_epochs": EPOCHS, "device": "cpu", "random_state": 0}
+    return FineTuneClassifier(cache=cache, **settings), {"lr": np.logspace(-4, -2, 6)}
 
 
 def search(task, X, y, n_jobs=None):
@@ -95,9 +101,9 @@ def measure_processes(backbone, run):
     return results
 
 
-def measure_tuner(backbone, run):
-    results = {"no cache": (*run(tuner(backbone, None)), "18,600")}
-    for name, result in cold_and_warm(partial(tuner, backbone), FeatureCache(), run).items():
+def measure_training(make, every_row, backbone, run):
+    results = {"no cache": (*run(make(backbone, None)), every_row)}
+    for name, result in cold_and_warm(partial(make, backbone), FeatureCache(), run).items():
         results[f"cache, {name}"] = result
     return results
 
@@ -112,7 +118,13 @@ def measure_default(backbone, run):
     return results
 
 
-PARTS = {"head": measure_head, "processes": measure_processes, "tuner": measure_tuner, "default": measure_default}
+PARTS = {
+    "head": measure_head,
+    "processes": measure_processes,
+    "tuner": partial(measure_training, tuner, "18,600"),
+    "default": measure_default,
+    "stage": partial(measure_training, stage, "150,600"),  # in every epoch
+}
 
 
 def summarize(rounds, timed_by):

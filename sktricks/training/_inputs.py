@@ -157,6 +157,8 @@ def prepare_images(value_range, augmenter=None, rng=None, finish=None):
 
 
 def _prepare_images(x, y, *, value_range, augmenter, rng, finish):
+    if x.ndim != 4:  # the frozen part of a net has seen them already
+        return x, y
     x, y = augment_batch(x, y, augmenter, rng, value_range)
     low, high = value_range
     x = (x.permute(0, 3, 1, 2).float() - low) / (high - low)

@@ -7,6 +7,7 @@ from .. import __version__
 from .._image_files import ImageFiles
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
 from ..training._modules import Standardize
+from ._boundary import Boundary
 from ._fingerprint import fingerprint_of
 from ._templates import is_template, using
 
@@ -37,49 +38,59 @@ def signed_sqrt(x, softness=1e-3):
 class BackboneNet(nn.Module):
     """A backbone and its head.
 
-    What comes in are preprocessed images (n, channels, height, width); or features (n, features) that were encoded and
-    standardised once for all epochs.
+    What comes in are preprocessed images (n, channels, height, width); or rows of what the frozen part has made of them
+    once for all epochs: what crosses the ``boundary``, or without one features that are standardised already.
     """
 
-    def __init__(self, backbone, head, stages):
+    def __init__(self, backbone, head, stages, boundary=None):
         super().__init__()
-        self.backbone, self.head, self.stages = backbone, head, stages
+        self.backbone, self.head, self.stages, self.boundary = backbone, head, stages, boundary
 
     def forward(self, x):
-        return self.head.linear(x) if x.ndim == 2 else self.head(signed_sqrt(self.backbone.features(x, self.stages)))
+        if x.ndim == 4:
+            return self.head(signed_sqrt(self.backbone.features(x, self.stages)))
+        if self.boundary is None:
+            return self.head.linear(x)
+        return self.head(signed_sqrt(self.boundary.go_on(self.backbone, x, self.stages)))
 
 
-def encode(backbone, images, value_range, stages, device, cache=None, fill=True, fresh=False, at_once=None):
+def encode(backbone, images, value_range, what, device, cache=None, fill=True, fresh=False, at_once=None):
     """The features of canonical images, (n, features) float32 on the CPU, in evaluation mode.
+
+    ``what``: the stages that features come from, or a :class:`Boundary`, whose values then are the features.
 
     With a cache only those are computed that it does not know. It keeps all of them, without ``fill`` only few. A
     ``fresh`` backbone was loaded just now, and nobody can have changed it since. So many ``at_once`` as are quick.
     """
     prepare = prepare_images(value_range, finish=backbone.preprocess)
 
+    def compute(part):
+        x = prepare(part.to(device), None)[0]
+        return what.reach(backbone, x) if isinstance(what, Boundary) else backbone.features(x, what)
+
     def encode_rows(images):
         images = LazyImages(images) if isinstance(images, ImageFiles) else images
         backbone.to(device).eval()
         size = at_once or images_at_once(backbone, prepare, images, device)
         with torch.no_grad(), using(backbone):
-            return map_images(lambda part: backbone.features(prepare(part.to(device), None)[0], stages), images, size)
+            return map_images(compute, images, size)
 
     if cache is None:
         return encode_rows(images)
     unchanged = fresh or is_template(backbone)
-    fingerprint = fingerprint_of_features(backbone, value_range, stages, device, unchanged)
+    fingerprint = fingerprint_of_features(backbone, value_range, what, device, unchanged)
     rows = images.files if isinstance(images, LazyImages) else images  # those that are known need not be read
     return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill))
 
 
-def fingerprint_of_features(backbone, value_range, stages, device, unchanged=False):
-    """What decides the features of an image; devices and versions of torch differ in the last bits.
+def fingerprint_of_features(backbone, value_range, what, device, unchanged=False):
+    """What decides the features that :func:`encode` gives; devices and versions of torch differ in the last bits.
 
     Our own version stands for the code around the net: a folder outlives it.
     """
     low, high = value_range
     versions = f"{torch.__version__} {__version__}"
-    return f"{fingerprint_of(backbone, unchanged)} {low!r} {high!r} {stages} {device.type} {versions}"
+    return f"{fingerprint_of(backbone, unchanged)} {low!r} {high!r} {what} {device.type} {versions}"
 
 
 def check_stages(backbone, stages):

@@ -55,6 +55,13 @@ class BaseFineTune(BaseNet):
         return getattr(self.net_.module_, "backbone", None)
 
     @property
+    def _boundary(self):
+        """Where the frozen part of the backbone ends, if what crosses it is computed once; else None."""
+        if "_loaded" in self.__dict__:
+            return self._found
+        return getattr(self.net_.module_, "boundary", None)
+
+    @property
     def batch_norm_(self):
         """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
         from ._freeze import batch_norms, statistics_of
@@ -87,11 +94,12 @@ class BaseFineTune(BaseNet):
 
     def _start(self, y):
         if self.image_shape_ is None:
-            self._loaded, self._encoded, self.strategy_ = None, False, SCRATCH
+            self._loaded, self._found, self._encoded, self.strategy_ = None, None, False, SCRATCH
             warn_of_table(type(self).__name__)
         else:
             self._load_backbone()
             self._choose_strategy(labels_per_class(y))
+            self._find_boundary(len(y))
 
     def _load_backbone(self):
         from ._backbone_net import check_stages
@@ -128,8 +136,21 @@ class BaseFineTune(BaseNet):
                 stacklevel=2,
             )
 
+    def _find_boundary(self, n_rows):
+        """What a frozen part makes of a row is computed once, where the net can be cut there and memory allows."""
+        from ._boundary import find_crossing
+
+        self._found, cache = None, resolve_cache(self.cache)
+        partly = 0 < self._n_frozen < len(self._loaded.layers) and self.strategy_ == FINE_TUNE
+        if partly and cache is not None and self.augmenter is None and not self._thaws:
+            found = find_crossing(self._loaded, self._n_frozen, self._stages, self.image_shape_)
+            if found is not None and 4 * n_rows * found.n_values <= cache.max_bytes // 2:
+                self._found = found
+
     def _read_inputs(self, X, *, fresh=False, fit=True):
         x = super()._read_inputs(X, fresh=fresh)
+        if fit and self._boundary is not None:
+            return self._cross(x, fresh)
         if not self._encoded:
             return x
         features = self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh)
@@ -141,6 +162,13 @@ class BaseFineTune(BaseNet):
 
         with torch.no_grad():
             return module.head.prepare(features.to(self._device)).cpu()
+
+    def _cross(self, x, fresh):
+        """What the frozen part makes of images; what comes behind it is the pretrained net's only while it is fresh."""
+        from ._backbone_net import encode
+
+        cache = resolve_cache(self.cache) if fresh else None
+        return encode(self.backbone_, x, self.value_range_, self._boundary, self._device, cache, fresh=fresh)
 
     def _encode(self, x, cache=None, **how):
         """What the head sees, of a backbone as it was loaded: one that is trained has nothing to keep."""
@@ -179,14 +207,14 @@ class BaseFineTune(BaseNet):
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, weight)
         self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
-        return BackboneNet(self._loaded, head, self._stages)
+        return BackboneNet(self._loaded, head, self._stages, self._found)
 
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
         from ..training._inputs import STATISTICS_OF, select_images, some_rows
         from ._freeze import batch_norms, batch_statistics, enough_for_statistics
 
-        if dataset.x.ndim == 2:
+        if dataset.x.ndim == 2 and self._found is None:
             return dataset.x, dataset.weight
         if self.strategy_ == LP_FT:  # which trains on all of them
             return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
@@ -194,8 +222,16 @@ class BaseFineTune(BaseNet):
         trains_at_once = self.strategy_ == FINE_TUNE and not self._thaws
         by_batch = trains_at_once and enough_for_statistics(min(len(dataset), self._settings()["batch_size"]))
         with batch_statistics(batch_norms(self._loaded.layers[self._n_frozen :]) if by_batch else []):
-            features = self._encode(select_images(dataset.x, some), at_once=STATISTICS_OF)[:n_rows]
+            features = self._features(select_images(dataset.x, some), STATISTICS_OF)[:n_rows]
         return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
+
+    def _features(self, x, at_once):
+        """What the head sees of images, or of rows that have crossed the boundary."""
+        from ._backbone_net import signed_sqrt
+
+        if self._found is None:
+            return self._encode(x, at_once=at_once)
+        return signed_sqrt(self._found.go_on_by_parts(self._loaded, x, self._stages, self._device, at_once))
 
     def _own_callbacks(self):
         from ._freeze import ThawBackbone
@@ -228,7 +264,7 @@ class BaseFineTune(BaseNet):
                 set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
                 group_parameters(net.optimizer_, net.module_)
             set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
-        del self._loaded
+        del self._loaded, self._found
         return net
 
     def _before_epochs(self, n_rows):
@@ -238,7 +274,7 @@ class BaseFineTune(BaseNet):
             choose_statistics(batch_norms(self.backbone_.layers[self._n_frozen :]), min(n_rows, self.net_.batch_size))
 
     def _build_again(self, backbone=None):
-        self._loaded = None if backbone is None else backbone.to(self._device)
+        self._loaded, self._found = None if backbone is None else backbone.to(self._device), None
         super()._build_again()
 
     def _blank_row(self):

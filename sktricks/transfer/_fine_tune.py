@@ -41,7 +41,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     cache : "auto", None, path or FeatureCache, default="auto"
         Where the features of a frozen backbone are kept, so that each row is encoded once for all epochs, folds and
         candidates of a search. ``"auto"`` is one cache of 512 MB for all estimators in the process, a path a folder,
-        which several processes share. None: each ``fit`` encodes anew. See :class:`FeatureCache`.
+        which several processes share. None: each ``fit`` encodes anew. See :class:`FeatureCache`. Where
+        ``freeze_until`` freezes a part of the backbone, what that part makes of a row is computed once as well, if
+        the net can be cut behind it, no augmenter changes the rows and all of it takes half of the cache at most.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
