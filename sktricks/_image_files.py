@@ -33,7 +33,12 @@ def as_column(X):
     ------
     TypeError
         If some values are and others are not.
+    ValueError
+        If a column of paths comes among others.
     """
+    columns = list(getattr(X, "columns", []))
+    if len(columns) > 1 and "path" in columns and isinstance(X["path"].iloc[0] if len(X) else None, SOURCES):
+        raise ValueError(f"X has the columns {columns}: pass that of the image files alone, X[['path']]")
     values = flat_values(X)
     if not any(isinstance(value, SOURCES) for value in values):
         return None

@@ -98,6 +98,11 @@ def find_layout(shape, image_shape=None):
             f"X of shape {tuple(shape)} looks like one colour image. Pass a batch of images, "
             "(n, height, width, channels): X[None] makes a batch of one"
         )
+    if len(shape) == 4 and image_shape != found and shape[1] in (1, 3) and shape[2] == shape[3] > 4:
+        raise ValueError(
+            f"X of shape {tuple(shape)} looks like images whose channels come first. Pass "
+            "(n, height, width, channels): X.transpose(0, 2, 3, 1)"
+        )
     if min(found[:2]) < 2 or found[2] < 1:
         raise ValueError(f"X needs images with a height and a width of at least 2, got {tuple(shape)}")
     if image_shape is not None and image_shape != found:
@@ -128,14 +133,20 @@ def check_X(estimator, X, *, reset, image_shape=None, dtype="numeric", warn=Fals
     X : ndarray
     layout : Layout
     """
-    array = check_array(
-        X,
-        dtype=dtype,
-        allow_nd=True,
-        ensure_min_samples=ensure_min_samples,
-        estimator=estimator,
-        input_name="X",
-    )
+    try:
+        array = check_array(
+            X,
+            dtype=dtype,
+            allow_nd=True,
+            ensure_min_samples=ensure_min_samples,
+            estimator=estimator,
+            input_name="X",
+        )
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        shapes = ", ".join(map(str, sorted({np.shape(row) for row in X})[:3]))
+        raise ValueError(f"X must hold rows or images of one shape, got {shapes}: bring them to one size") from error
     rows = X if array.ndim == 2 else array.reshape(len(array), -1)  # of a DataFrame the names are wanted
     layout = check_layout(estimator, rows, array.shape, reset=reset, image_shape=image_shape)
     if reset and warn and layout.image_shape is None:
@@ -148,7 +159,7 @@ def check_layout(estimator, rows, shape, *, reset, image_shape=None):
 
     ``rows`` are X flattened to rows, or any number of rows like them; they have the names of the columns.
     """
-    if not reset:
+    if not reset and len(shape) == 2:
         validate_data(estimator, rows, reset=False, skip_check_array=True)
     layout = find_layout(shape, image_shape)
     if reset:

@@ -551,7 +551,7 @@ def test_files_are_read_batch_by_batch(paths, reads, monkeypatch):
     features = PretrainedFeatures(Conv, image_shape=(8, 8), cache=None).fit(many)
     assert reads == []
     features.transform(many)
-    assert sum(reads) == 240 and max(reads) == 64
+    assert sum(reads) == 240 and max(reads) == 96
     reads.clear()
     fitted = net(strategy="fine-tune", batch_size=50, max_epochs=3).fit(many, np.tile(LABELS, 10))
     assert sum(reads) == 256 + 240 and max(reads) == 64  # full batches for the head's first look, once for all epochs
@@ -690,6 +690,14 @@ def test_fitted_on_something_else(paths):
         table = net(image_shape=None).fit(PIXELS.reshape(24, -1), LABELS)
     with pytest.raises(ValueError, match="fitted on a table of 192 columns, X has image files"):
         table.predict(paths)
+
+
+def test_a_table_of_files_must_be_told_which_column(paths):
+    frame = pd.DataFrame({"path": paths, "label": LABELS})
+    with pytest.raises(
+        ValueError, match=r"columns \['path', 'label'\]: pass that of the image files alone, X\[\['path'\]\]"
+    ):
+        net().fit(frame, LABELS)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def test_layout(shape, image_shape, expected):
         ((5, 64), (8, 8, 3), r"image_shape=\(8, 8, 3\) needs 192 columns, X has 64"),
         ((224, 224, 3), None, r"\(224, 224, 3\) looks like one colour image.*X\[None\]"),
         ((32, 32, 4), None, r"X\[None\]"),
+        ((5, 3, 16, 16), None, r"channels come first.*X.transpose\(0, 2, 3, 1\)"),
+        ((5, 1, 28, 28), None, "channels come first"),
         ((5, 8, 8), (8, 8, 3), r"image_shape=\(8, 8, 3\) does not fit X, whose images are \(8, 8, 1\)"),
         ((5, 8, 8, 3), (8, 8), "does not fit X"),
         ((5, 1, 8), None, r"at least 2, got \(5, 1, 8\)"),
@@ -114,7 +116,7 @@ def test_check_X_learns_and_compares():
         check_X(estimator, np.zeros((5, 6, 4, 3)), reset=False)
     with pytest.raises(ValueError, match="rows of 72 columns"):
         check_X(estimator, np.zeros((5, 72)), reset=False)
-    with pytest.raises(ValueError, match="expecting 72 features"):
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), X has \(4, 4, 3\)"):
         check_X(estimator, np.zeros((5, 4, 4, 3)), reset=False)
     _, layout = check_X(estimator, np.zeros((5, 72)), reset=False, image_shape=(4, 6, 3))
     assert layout == Layout(2, (4, 6, 3), 72)

@@ -15,12 +15,24 @@ STATISTICS_OF = 64  # images at once, where a BatchNorm's statistics are those o
 def pick_device(device, images):
     """The torch device: ``"auto"`` is the CPU for tables, and for images CUDA, then MPS, where there is one."""
     if device != "auto":
-        return torch.device(device)
+        return check_device(device)
     if images and torch.cuda.is_available():
         return torch.device("cuda")
     if images and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def check_device(device):
+    """A torch device that can be used here, or an error."""
+    try:
+        return torch.zeros(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device must be 'auto' or a torch device of this machine, such as 'cpu' or 'cuda:0', got {device!r}: "
+            f"{reason}"
+        ) from error
 
 
 def supports_float64(device):

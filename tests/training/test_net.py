@@ -755,7 +755,7 @@ def test_a_real_device_without_float64_is_noticed(monkeypatch):
 
 
 def test_an_unknown_device_is_an_error():
-    with pytest.raises(RuntimeError, match="abacus"):
+    with pytest.raises(ValueError, match="device must be 'auto' or a torch device of this machine.*got 'abacus'"):
         classifier(device="abacus").fit(X, Y)
 
 

@@ -202,7 +202,7 @@ def test_folds_and_candidates_share_what_crossed():
         {"cache": None},
         {"cache": FeatureCache(max_bytes=40 * 4 * 6 * 6 * 4)},
         {"augmenter": RandomCrop(padding=1)},
-        {"callbacks": [FreezeLayers("head", unfreeze_at=2)]},
+        {"callbacks": [FreezeLayers("backbone.model.blocks.2", unfreeze_at=2)], "freeze_until": None},
         {"freeze_until": None},
         {"strategy": "gradual"},
         {"strategy": "lp-ft"},

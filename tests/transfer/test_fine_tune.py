@@ -1,6 +1,7 @@
 import copy
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -596,13 +597,27 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (GREY[:4], {"freeze_until": -1}, "freeze_until"),
         (GREY[:4], {"freeze_until": 1.5}, "freeze_until as a share"),
         (GREY[:4], {"freeze_until": [1]}, "freeze_until"),
+        (
+            GREY[:4],
+            {"freeze_until": 1, "callbacks": [FreezeLayers(1)]},
+            "freeze_until=1 and a FreezeLayers .* leave one",
+        ),
         (GREY[:4], {"strategy": "lp"}, "strategy"),
+        (GREY[:4], {"device": "gpu"}, "device must be .* of this machine.*got 'gpu'"),
+        ([GREY[0], GREY[1, 1:]], {}, r"one shape, got \(7, 8\), \(8, 8\)"),
+        (np.zeros((4, 3, 8, 8)), {}, "channels come first"),
         (np.zeros((4, 8, 8, 2)), {"backbone": "tiny32"}, "needs images of 3 channels, X has 2"),
     ],
 )
 def test_bad_input(X, params, message):
     with pytest.raises(ValueError, match=message):
         net(**params).fit(X, np.arange(len(X)) % 2)
+
+
+def test_one_image_is_no_batch():
+    fitted = net(backbone=partial(Conv, 3)).fit(COLOUR, LABELS)
+    with pytest.raises(ValueError, match=r"looks like one colour image.*X\[None\]"):
+        fitted.predict(COLOUR[0])
 
 
 def test_the_layer_table_in_the_message_is_that_of_the_backbone():
@@ -644,7 +659,7 @@ def test_a_failed_fit_leaves_the_net_unfitted():
 def test_other_images_at_prediction():
     fitted = net().fit(GREY, LABELS)
     for X in (np.zeros((4, 9, 9)), COLOUR):
-        with pytest.raises(ValueError, match="expecting 64 features"):
+        with pytest.raises(ValueError, match=r"fitted on images of shape \(8, 8, 1\), X has"):
             fitted.predict(X)
     with pytest.raises(ValueError, match=r"images of shape \(8, 8, 1\), X has \(4, 16, 1\)"):
         fitted.predict(np.zeros((4, 4, 16)))

@@ -132,7 +132,7 @@ def make_net(spec, image_shape, pretrained=True):
     hint = f" (did you mean {close[0] + colon + name!r}?)" if close else ""
     raise ValueError(
         f"backbone={spec!r} is unknown{hint}; by name there are {BUNDLED}, or say where it comes from, as in "
-        f"'timm:{name or spec}' or 'package.module:factory', or pass a torch module"
+        f"'{'hf' if '/' in spec else 'timm'}:{name or spec}' or 'package.module:factory', or pass a torch module"
     )
 
 
