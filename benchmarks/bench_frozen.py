@@ -7,7 +7,7 @@ BatchNorm in training mode, so the backbone moves after all and the accuracy suf
 in evaluation mode by hand, which makes the nets alike.
 
 A second table is about the backbones themselves: the time that an image takes through tiny32 and through ResNet-18,
-from uint8 pixels to features, with ``PretrainedFeatures``.
+from preprocessed pixels to features, in batches of several sizes; the larger net gains more from larger ones.
 """
 
 import statistics
@@ -22,10 +22,11 @@ from _nets import SIZE, make_backbone, make_images
 from skorch.callbacks import Freezer
 from torch import nn
 
-from sktricks import FineTuneClassifier, PretrainedFeatures
+from sktricks import FineTuneClassifier, load_backbone
 
 N_TRAIN, N_TEST, N_CLASSES = 2000, 1000, 10
 EPOCHS, BATCH, LR, MOMENTUM = 10, 128, 1e-2, 0.9
+BATCHES = (64, 128)
 
 
 # -- a head on it, twice -----------------------------------------------------------------------------------------------
@@ -117,23 +118,24 @@ def measure_heads(rounds):
 # -- what an image costs -----------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def measure_backbones(rounds):
-    images = np.random.default_rng(0).integers(0, 256, (512, SIZE, SIZE, 3)).astype(np.uint8)
-    nets = {"tiny32": PretrainedFeatures("tiny32"), "ResNet-18": PretrainedFeatures(make_backbone())}
-    took = {name: [] for name in nets}
-    for net in nets.values():
-        net.set_params(device="cpu", cache=None).fit(images).transform(images)  # warms up
-    for _ in range(rounds):
-        for name, net in nets.items():
+    shape = (SIZE, SIZE, 3)
+    nets = {"tiny32": "tiny32", "ResNet-18": make_backbone()}
+    nets = {name: load_backbone(spec, image_shape=shape).eval() for name, spec in nets.items()}
+    images = {n: torch.rand(n, *shape).permute(0, 3, 1, 2) for n in BATCHES}  # channels last, as pixels come
+    took = {(name, n): [] for n in BATCHES for name in nets}
+    for number in range(rounds + 1):
+        for (name, n), values in took.items():
             started = time.perf_counter()
-            net.transform(images)
-            took[name].append((time.perf_counter() - started) * 1000 / len(images))
+            nets[name].features(images[n], nets[name].default_stages)
+            if number:  # the first warms up
+                values.append((time.perf_counter() - started) * 1000 / n)
     rows = []
     for name, net in nets.items():
-        n_numbers = sum(p.numel() for p in net.backbone_.parameters())
-        n_features = len(net.get_feature_names_out())
-        rows.append([name, f"{n_numbers / 1e6:.2f}", n_features, f"{statistics.median(took[name]):.2f}"])
-    print_table(["backbone", "million parameters", "features", f"ms an image of {SIZE} x {SIZE}"], rows)
+        n_numbers = sum(p.numel() for p in net.parameters())
+        rows.append([name, f"{n_numbers / 1e6:.2f}", *(f"{statistics.median(took[name, n]):.2f}" for n in BATCHES)])
+    print_table(["ms an image", "million parameters", *(f"in batches of {n}" for n in BATCHES)], rows)
 
 
 def main():

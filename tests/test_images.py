@@ -551,7 +551,7 @@ def test_files_are_read_batch_by_batch(paths, reads, monkeypatch):
     features = PretrainedFeatures(Conv, image_shape=(8, 8), cache=None).fit(many)
     assert reads == []
     features.transform(many)
-    assert sum(reads) == 240 and max(reads) == 96
+    assert sum(reads) == 240 and max(reads) == 64
     reads.clear()
     fitted = net(strategy="fine-tune", batch_size=50, max_epochs=3).fit(many, np.tile(LABELS, 10))
     assert sum(reads) == 256 + 240 and max(reads) == 64  # full batches for the head's first look, once for all epochs

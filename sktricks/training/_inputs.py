@@ -114,11 +114,11 @@ def images_at_once(module, prepare, images, device):
     """How many images to send through a net together, whatever their number.
 
     On a CPU few enough for its caches, and enough that it pays to read the weights, of large nets above all. A large
-    image is many rows of a matrix by itself, and one photo alone should not cost a hundred.
+    image is many rows of a matrix by itself, and one photo alone should not cost sixty-four.
     """
     if device.type != "cpu":
         return 128
-    most = 128 if sum(p.numel() for p in module.parameters()) > LARGE else 96
+    most = 128 if sum(p.numel() for p in module.parameters()) > LARGE else 64
     blank = torch.zeros(1, *images.shape[1:], dtype=images.dtype)
     height, width = prepare(blank, None)[0].shape[2:]
     return max(8, min(most, most * 32 * 32 // (height * width)))
