@@ -6,6 +6,7 @@ net may use it as it is, behind the scenes, and whoever could change it gets a c
 
 import multiprocessing
 import os
+import sys
 import threading
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -21,8 +22,10 @@ from ._layers import evaluating
 from ._structure import named_tensors
 from .backbones import Backbone, load_backbone
 from .backbones._bundled import VARIABLE, WEIGHTS
+from .backbones._load import BUNDLED, is_ready
 
-OF_MODULES, OF_NAMES = WeakKeyDictionary(), {}  # from a module, or name, to a dict from image shape and device
+OF_MODULES = WeakKeyDictionary()  # from a module to a dict from image shape and device
+OF_NAMES = {}  # the same from a name: that of the bundled net, and the one of a hub that came last
 LAST_TASK = []  # of a worker process: the module that came last, and its templates
 ONE_THREAD = threading.RLock()
 TEMPLATE = object()  # what marks a template, and no copy or pickle of one
@@ -43,14 +46,14 @@ def take_backbone(spec, image_shape, device):
 def share_backbone(spec, image_shape, device):
     """What :func:`load_backbone` gives, on a device, perhaps a template, which must not be changed or handed out.
 
-    Of a module and of the bundled net a template is kept, for as long as the source stays as it is. A class or factory
-    may make another net each time, and is asked each time.
+    Of a module, of the bundled net and of one from a hub a template is kept, for as long as the source stays as it is.
+    A class or factory may make another net each time, and is asked each time.
     """
     if isinstance(spec, nn.Module):
         source = stamp_of(spec)
         templates = templates_of(spec, source)
-    elif isinstance(spec, str) and spec == "tiny32":
-        templates, source = OF_NAMES.setdefault(spec, {}), file_as_it_is(os.environ.get(VARIABLE) or WEIGHTS)
+    elif isinstance(spec, str) and is_ready(spec):
+        templates, source = templates_of_name(spec), source_of_name(spec)
     else:
         return load_backbone(spec, image_shape=image_shape).to(device)
     template = templates.get((image_shape, str(device)))
@@ -72,6 +75,24 @@ def templates_of(module, source):
                     OF_MODULES[module] = {key: Template(source, known.backbone) for key, known in templates.items()}
             LAST_TASK[:] = [(module, OF_MODULES[module])]
     return OF_MODULES[module]
+
+
+def templates_of_name(spec):
+    """The templates of a net by name; those of an earlier net of a hub are let go, since such nets are large."""
+    if spec not in BUNDLED:
+        for other in set(OF_NAMES) - {spec, *BUNDLED}:
+            del OF_NAMES[other]
+    return OF_NAMES.setdefault(spec, {})
+
+
+def source_of_name(spec):
+    """What changes where a net of this name would be another: its file, or the hub's cache or folder."""
+    if spec in BUNDLED:
+        return file_as_it_is(os.environ.get(VARIABLE) or WEIGHTS)
+    hub = sys.modules.get("huggingface_hub.constants")
+    folder = Path(spec.partition(":")[2])
+    files = sorted(folder.glob("*")) if folder.is_dir() else []
+    return torch.hub.get_dir(), getattr(hub, "HF_HUB_CACHE", None), *map(file_as_it_is, files)
 
 
 def is_template(backbone):

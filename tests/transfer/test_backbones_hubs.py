@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import ssl
 import threading
 from urllib.error import HTTPError, URLError
@@ -14,6 +15,7 @@ from _hubs import hub_repository, write_for_timm
 from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
+from sktricks.transfer import _templates
 from sktricks.transfer.backbones import Backbone, _hubs
 from sktricks.transfer.backbones._base import Preprocess
 from sktricks.transfer.backbones._classifier import find_classifiers, remove_classifier
@@ -376,6 +378,42 @@ def test_a_download_that_breaks_off(checkpoints, monkeypatch):
     message = raised_by("torchvision:resnet18", ConnectionError)
     assert "resnet18-f37072fd.pth is not on this machine and cannot be downloaded" in message
     assert not list(checkpoints.iterdir())
+
+
+# -- loaded once ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The names of the nets that are loaded, and not taken from an earlier time."""
+    names, original = [], _templates.load_backbone
+    monkeypatch.setattr(_templates, "load_backbone", lambda spec, **how: names.append(spec) or original(spec, **how))
+    return names
+
+
+def test_a_net_of_a_hub_is_loaded_once_until_its_folder_changes(vit_folder, loads):
+    images, spec = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8), f"hf:{vit_folder}"
+    features = PretrainedFeatures(spec, cache=None)
+    first = features.fit_transform(images)
+    FineTuneClassifier(spec, strategy="fine-tune", max_epochs=1).fit(images, [0, 1] * 3)
+    np.testing.assert_array_equal(features.fit_transform(images), first)
+    assert loads == [spec]
+    transformers.ViTForImageClassification(transformers.ViTConfig(**VIT)).save_pretrained(vit_folder)
+    assert not np.allclose(features.fit_transform(images), first) and loads == [spec, spec]
+
+
+def test_only_the_last_net_of_a_hub_is_kept(vit_folder, loads, tmp_path):
+    images, specs = np.zeros((2, 32, 32, 3), np.uint8), [f"hf:{vit_folder}", f"hf:{tmp_path / 'copy'}"]
+    shutil.copytree(vit_folder, tmp_path / "copy")
+    for spec in (*specs, specs[0], "tiny32", specs[0]):
+        PretrainedFeatures(spec, cache=None).fit(images)
+    assert [name for name in loads if name != "tiny32"] == [*specs, specs[0]]
+
+
+def test_an_untrained_net_is_another_each_time(loads):
+    for _ in range(2):
+        PretrainedFeatures("untrained:timm:resnet10t", cache=None).fit(np.zeros((2, 32, 32, 3), np.uint8))
+    assert loads == ["untrained:timm:resnet10t"] * 2
 
 
 # -- whole families, as shapes alone: on the device "meta" nothing is computed ----------------------------------------
