@@ -150,6 +150,7 @@ LAYOUTS = {
 ON_IMAGES = [
     FineTuneClassifier(max_epochs=3, random_state=0),
     FineTuneRegressor(max_epochs=3, random_state=0),
+    FineTuneClassifier(augmenter=RandomRotation(), n_views=3, predict_views=2, max_epochs=3, random_state=0),
     PretrainedFeatures(),
     AugmentedClassifier(LogisticRegression(), RandomRotation(), predict_views=2, random_state=0),
     AugmentedRegressor(Ridge(), RandomCrop((6, 6)), predict_views=2, random_state=0),

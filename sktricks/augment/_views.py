@@ -16,7 +16,7 @@ def draw_views(augmenter, rng, n_views, shape):
     Parameters
     ----------
     augmenter : augmenter or None
-        Without one there are no views.
+        Without one, or with one that does nothing but pair rows, there are no views.
     rng : what ``augmenter._make_rng`` returned
     n_views : int
     shape : tuple of int
@@ -25,18 +25,23 @@ def draw_views(augmenter, rng, n_views, shape):
     -------
     views : list of plans
     """
-    if augmenter is None:
+    if augmenter is None or n_views == 0:
         return []
     plan = [(step, params) for step, params in augmenter._plan(rng, n_views, shape) if not pairs_rows(step, params)]
     return [
         [(step, {name: values[view : view + 1] for name, values in params.items()}) for step, params in plan]
-        for view in range(n_views)
+        for view in range(n_views if plan else 0)
     ]
 
 
 def pairs_rows(step, params):
     """Whether a step of a plan makes a row of several."""
     return "partner" in params or step._takes_others
+
+
+def mixes_rows(augmenter, shape):
+    """Whether an augmenter makes rows of several, which no view can do."""
+    return any(pairs_rows(step, params) for step, params in augmenter._plan(augmenter._make_rng(0), 2, shape))
 
 
 def apply_view(view, images, value_range, n_jobs=None):
