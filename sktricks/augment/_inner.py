@@ -11,7 +11,7 @@ def first_reader(estimator):
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return first_reader(steps[0]) if steps else estimator
-    inner = getattr(estimator, "estimator", None)
+    inner = getattr(estimator, "estimator", getattr(estimator, "regressor", None))
     members = getattr(estimator, "estimators", None)
     if inner is None and isinstance(members, list) and members:
         inner = next((pair[1] for pair in members if hasattr(pair[1], "fit")), None)

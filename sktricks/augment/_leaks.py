@@ -8,7 +8,6 @@ the ``groups`` of their row.
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.multioutput import ClassifierChain, RegressorChain
-from sklearn.utils import Bunch
 
 STOPS_EARLY_ABOVE = 10_000  # rows, from where on early_stopping="auto" does
 
@@ -32,36 +31,45 @@ def find_splits(estimator, n_rows, fit_params):
     splits : list of str
         Such as ``"cv=5 of GridSearchCV"``.
     """
-    params = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
-    owners = {"": estimator, **{name: value for name, value in params.items() if hasattr(value, "get_params")}}
+    if not hasattr(estimator, "get_params"):
+        return []
+    owners = {
+        "": estimator,
+        **{name: value for name, value in estimator.get_params(deep=True).items() if is_part(value)},
+    }
     found = []
     for name, owner in owners.items():
-        own = Bunch(**owner.get_params(deep=False))
+        own = owner.get_params(deep=False)
         held_out = not name and "X_val" in fit_params  # early stopping then looks at rows that were given for it
-        for param in ("cv", "early_stopping", "n_iter_no_change", "oob_score", "probability"):
-            if param in own and SPLITS[param](owner, own, n_rows, held_out):
+        for param, splits in SPLITS.items():
+            if param in own and splits(owner, own, n_rows, held_out):
                 found.append(f"{param}={own[param]!r} of {type(owner).__name__}")
     return found
 
 
+def is_part(value):
+    """Whether a parameter is an estimator, and not the class of one."""
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
 def _cv_splits(owner, own, n_rows, held_out):
-    if own.cv is None and isinstance(owner, ClassifierChain | RegressorChain):
+    if own["cv"] is None and isinstance(owner, ClassifierChain | RegressorChain):
         return False  # which learn from the true labels then
     if own.get("prefit") or isinstance(own.get("estimator"), FrozenEstimator):
         return False
     if "weights" in own and not isinstance(own["weights"], str) and own.get("calibration") is None:
         return False  # a vote with nothing to learn out of fold
-    return not (isinstance(own.cv, GroupsConsumerMixin) or (isinstance(own.cv, str) and own.cv == "prefit"))
+    return not (isinstance(own["cv"], GroupsConsumerMixin) or (isinstance(own["cv"], str) and own["cv"] == "prefit"))
 
 
 def _stopping_splits(owner, own, n_rows, held_out):
     if held_out:
         return False
-    return n_rows > STOPS_EARLY_ABOVE if own.early_stopping == "auto" else bool(own.early_stopping)
+    return n_rows > STOPS_EARLY_ABOVE if own["early_stopping"] == "auto" else bool(own["early_stopping"])
 
 
 def _patience_splits(owner, own, n_rows, held_out):
-    return "early_stopping" not in own and "validation_fraction" in own and own.n_iter_no_change is not None
+    return "early_stopping" not in own and "validation_fraction" in own and own["n_iter_no_change"] is not None
 
 
 def _is_asked_for(param):

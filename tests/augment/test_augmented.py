@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits, load_iris, make_multilabel_classification, make_regression
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -41,6 +42,7 @@ from sktricks import (
     ImageShapeWarning,
     MixUp,
     NetClassifier,
+    NetRegressor,
     RandomApply,
     RandomCrop,
     RandomErasing,
@@ -95,6 +97,13 @@ class Brightness(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return self.classes_[self.predict_proba(X).argmax(1)]
+
+
+class Says(Spy):
+    """Has the class of an estimator as a parameter, which is no part of it."""
+
+    def __init__(self, kind):
+        self.kind = kind
 
 
 class SpyRegressor(RegressorMixin, BaseEstimator):
@@ -199,6 +208,13 @@ def test_images_that_a_function_makes_rows_of():
 def test_a_net_inside_gets_images():
     net = NetClassifier(max_epochs=1, random_state=0)
     assert AugmentedClassifier(net, RandomFlip()).fit(IMAGES, SHADES).estimator_.image_shape_ == (6, 6, 1)
+
+
+def test_images_go_through_what_wraps_a_net():
+    values = IMAGES.mean((1, 2, 3))
+    net = TransformedTargetRegressor(NetRegressor(max_epochs=1, random_state=0), transformer=StandardScaler())
+    model = AugmentedRegressor(net, RandomFlip(), predict_views=1).fit(IMAGES, values)
+    assert model.estimator_.regressor_.image_shape_ == (6, 6, 1) and model.predict(IMAGES).shape == (20,)
 
 
 def test_no_more_memory_than_the_rows_and_a_chunk():
@@ -437,6 +453,7 @@ def test_boosting_stops_early_by_itself_above_ten_thousand_rows():
         (HistGradientBoostingClassifier(max_iter=2), {}),
         (RandomForestClassifier(2), {}),
         (SVC(), {}),
+        (Says(LogisticRegressionCV), {}),
     ],
 )
 @pytest.mark.filterwarnings("error::sktricks.CopiesMayLeakWarning")
