@@ -87,6 +87,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     In memory are all training rows, and no copy beyond. ``partial_fit``, where the classifier has one, holds the rows
     it is given and one chunk of 64 MB of a single copy.
 
+    Integers in a table are augmented as floats; images keep their dtype.
+
     A model that weighs its penalty against the sum of the losses, as ``C`` does, sees more rows and is penalised less.
 
     Examples

@@ -165,6 +165,8 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
         """X as images (n, height, width, channels)."""
         warn = self.augmenter is not None and self.augmenter._wants_images()
         array, layout = check_X(self, X, reset=reset, image_shape=self.image_shape, warn=warn)
+        if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
+            array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
         if reset:
             signal = layout.image_shape is None and self.value_range is None
             self.value_range_ = None if signal else check_value_range(self.value_range, array)

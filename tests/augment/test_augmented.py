@@ -349,6 +349,14 @@ def test_a_regressor_with_integers_mixes_them_as_values():
     assert_allclose(model.estimator_.seen_["y"], model.estimator_.seen_["X"][:, 0] / 2)
 
 
+def test_integers_in_a_table_are_not_rounded():
+    rows = np.arange(40).reshape(20, 2)
+    got = seen(GaussianNoise(std=0.1), rows, SHADES)["X"]
+    assert_array_equal(got[:20], rows)
+    assert got.dtype == np.float64 and not (got[20:] == rows).any() and abs(got[20:] - rows).max() < 1
+    assert seen(MixUp(), rows.astype(np.float32), SHADES)["X"].dtype == np.float32
+
+
 # -- weights and metadata ----------------------------------------------------------------------------------------------
 
 
