@@ -13,8 +13,11 @@ from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarnin
 from ._validation import ValueRangeWarning as ValueRangeWarning
 from .augment import AugmentationDisplay as AugmentationDisplay
 from .augment import AugmentationPipeline as AugmentationPipeline
+from .augment import AugmentedClassifier as AugmentedClassifier
+from .augment import AugmentedRegressor as AugmentedRegressor
 from .augment import BaseAugmenter as BaseAugmenter
 from .augment import ColorJitter as ColorJitter
+from .augment import CopiesMayLeakWarning as CopiesMayLeakWarning
 from .augment import CutMix as CutMix
 from .augment import FeatureDropout as FeatureDropout
 from .augment import GaussianBlur as GaussianBlur
@@ -28,6 +31,7 @@ from .augment import RandomFlip as RandomFlip
 from .augment import RandomGrayscale as RandomGrayscale
 from .augment import RandomResizedCrop as RandomResizedCrop
 from .augment import RandomRotation as RandomRotation
+from .augment import SampledLabelsWarning as SampledLabelsWarning
 from .augment import SwapNoise as SwapNoise
 from .augment import TrivialAugment as TrivialAugment
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning

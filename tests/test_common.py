@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsImageLoader, RowsPretrainedFeatures
 from sklearn.base import clone
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
@@ -15,6 +15,8 @@ from sklearn.utils.estimator_checks import check_estimator
 import sktricks
 from sktricks import (
     AugmentationPipeline,
+    AugmentedClassifier,
+    AugmentedRegressor,
     CascadeClassifier,
     ColorJitter,
     CutMix,
@@ -64,6 +66,12 @@ AUGMENTERS = [
     RandomApply(RandomFlip(p=1), p=0.5),
     make_augmentation_pipeline(RandomFlip(), RandomRotation(), ColorJitter()),
 ]
+AUGMENTED = [
+    AugmentedClassifier(LogisticRegression(), MixUp(alpha=0.2), predict_views=2),
+    AugmentedClassifier(SGDClassifier(random_state=0), GaussianNoise(std=0.1), predict_views=2),
+    AugmentedRegressor(Ridge(), GaussianNoise(std=0.1), predict_views=2),
+    AugmentedRegressor(SGDRegressor(random_state=0), MixUp(alpha=0.2), n_copies=2, predict_views=2),
+]
 NETS = [NetClassifier(max_epochs=30), NetRegressor(max_epochs=30)]
 TUNED_ON_TABLES = [FineTuneClassifier(max_epochs=30), FineTuneRegressor(max_epochs=30), PretrainedFeatures()]
 TUNED_ON_IMAGES = [
@@ -83,7 +91,7 @@ ENSEMBLES = [
     StackingRegressor(REGRESSORS, cv=2, passthrough=True),
     CascadeClassifier(CLASSIFIERS, cv=2),
 ]
-ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES]
+ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
@@ -104,14 +112,16 @@ def test_scikit_learns_checks(estimator):
     skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
     if hasattr(estimator, "augment"):
         assert skipped == RANDOM_SKIPS
-    elif hasattr(estimator, "predict_proba") and estimator not in ENSEMBLES:
+    elif hasattr(estimator, "predict_proba") and estimator not in [*AUGMENTED, *ENSEMBLES]:
         assert skipped == NO_DECISION_FUNCTION
     else:
         assert skipped == set()
     assert not any(result["expected_to_fail"] for result in results)
 
 
-@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES], ids=name_of)
+@pytest.mark.parametrize(
+    "estimator", [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES], ids=name_of
+)
 def test_every_parameter_is_validated(estimator):
     estimator_checks.check_param_validation(name_of(estimator), estimator)
 
@@ -140,7 +150,10 @@ LAYOUTS = {
 ON_IMAGES = [
     FineTuneClassifier(max_epochs=3, random_state=0),
     FineTuneRegressor(max_epochs=3, random_state=0),
+    FineTuneClassifier(augmenter=RandomRotation(), n_views=3, predict_views=2, max_epochs=3, random_state=0),
     PretrainedFeatures(),
+    AugmentedClassifier(LogisticRegression(), RandomRotation(), predict_views=2, random_state=0),
+    AugmentedRegressor(Ridge(), RandomCrop((6, 6)), predict_views=2, random_state=0),
     *[clone(augmenter).set_params(random_state=0) for augmenter in AUGMENTERS],
 ]
 

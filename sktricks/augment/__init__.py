@@ -3,12 +3,14 @@
 from .._validation import UnmixedRowsWarning
 from ._affine import RandomAffine, RandomResizedCrop
 from ._apply import RandomApply
+from ._augmented import AugmentedClassifier, AugmentedRegressor, SampledLabelsWarning
 from ._base import BaseAugmenter
 from ._blur import GaussianBlur
 from ._color import ColorJitter, RandomGrayscale
 from ._display import AugmentationDisplay
 from ._erase import RandomErasing
 from ._geometry import RandomCrop, RandomFlip, RandomRotation
+from ._leaks import CopiesMayLeakWarning
 from ._mix import CutMix, MixUp
 from ._pipeline import AugmentationPipeline, make_augmentation_pipeline
 from ._policy import TrivialAugment
@@ -17,8 +19,11 @@ from ._table import FeatureDropout, GaussianNoise, SwapNoise
 __all__ = [
     "AugmentationDisplay",
     "AugmentationPipeline",
+    "AugmentedClassifier",
+    "AugmentedRegressor",
     "BaseAugmenter",
     "ColorJitter",
+    "CopiesMayLeakWarning",
     "CutMix",
     "FeatureDropout",
     "GaussianBlur",
@@ -32,6 +37,7 @@ __all__ = [
     "RandomGrayscale",
     "RandomResizedCrop",
     "RandomRotation",
+    "SampledLabelsWarning",
     "SwapNoise",
     "TrivialAugment",
     "UnmixedRowsWarning",

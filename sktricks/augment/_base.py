@@ -48,7 +48,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     So in a plain scikit-learn ``Pipeline`` the last step is trained on one augmented copy and predicts on clean rows.
     With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. Fresh
-    draws in every epoch need a net that takes an ``augmenter``.
+    draws in every epoch need a net that takes an ``augmenter``, several copies :class:`AugmentedClassifier`.
 
     X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. What
     comes out has the layout and the dtype of what went in. Rows without ``image_shape`` are signals of one channel: an

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
@@ -44,7 +45,9 @@ inline Py_ssize_t hold(Py_ssize_t place, Py_ssize_t side, int border) {
 }
 
 // Coordinates along a row of the output, ``start + step * x``: indices into the image with its ring, and the weights of
-// the pixels after them. Counted from the least of a few at a time, so that floats are wide enough for them.
+// the pixels after them. Counted from the least of a few at a time, so that floats are wide enough for images of bytes;
+// for those of floats places are doubles.
+template <class Place>
 void split_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *RESTRICT index,
                   float *RESTRICT weight) {
     const double low = border == CONSTANT ? -1.0 : 0.0, high = double(border == CONSTANT ? side : side - 1);
@@ -56,16 +59,25 @@ void split_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int 
         least = least < low ? low : (least > high ? high : least);
         const int32_t origin = int32_t(least + 1.0);  // of the ring; nothing is negative, so that to truncate is to floor
         least = double(origin) - 1.0;
-        const float offset = float(from - least), slope = float(step);
-        const float least_place = float(low - least), most_place = float(high - least);
+        const Place offset = Place(from - least), slope = Place(step);
+        if ((from < to ? from : to) > low + 1e-3 && (from > to ? from : to) < high - 1e-3) {  // nothing to hold
+            for (int x = 0; x < count; ++x) {
+                const Place place = offset + slope * Place(x);
+                const int32_t whole = int32_t(place);
+                index[first + x] = whole + origin;
+                weight[first + x] = float(place - Place(whole));
+            }
+            continue;
+        }
+        const Place least_place = Place(low - least), most_place = Place(high - least);
         for (int x = 0; x < count; ++x) {
-            float place = offset + slope * float(x);
+            Place place = offset + slope * Place(x);
             place = place < least_place ? least_place : place;
             place = place > most_place ? most_place : place;
             int32_t held = int32_t(place) + origin;
             held = held < last ? held : last;
             index[first + x] = held;
-            weight[first + x] = place - float(held - origin);
+            weight[first + x] = float(place - Place(held - origin));
         }
     }
 }
@@ -85,11 +97,12 @@ void fold_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int32
     }
 }
 
+template <class Place>
 void find_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *index, float *weight) {
     if (border == REFLECT)
         fold_places(start, step, n, side, index, weight);
     else
-        split_places(start, step, n, side, border, index, weight);
+        split_places<Place>(start, step, n, side, border, index, weight);
 }
 
 // First and last index that find_places can return for the places between these two.
@@ -229,6 +242,7 @@ double read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s
 // The rows of the output in float32, one after the other; each with the sum of its values.
 template <int C, int P, class In>
 struct Reader {
+    using Place = typename std::conditional<std::is_same<In, float>::value, double, float>::type;
     const Task &task;
     Scratch &s;
     const In *from = nullptr;
@@ -274,11 +288,13 @@ struct Reader {
     }
 
     double warp_row(Py_ssize_t y, float *out) {
+        const double start_y = map[0] * double(y) + map[2], start_x = map[3] * double(y) + map[5];
+        const Py_ssize_t n = task.out_width;
         if (y == 0 || map[0] != 0 || map[1] != 0)
-            find_places(map[0] * double(y) + map[2], map[1], task.out_width, task.height, task.border, s.y, s.weight_y);
+            find_places<Place>(start_y, map[1], n, task.height, task.border, s.y, s.weight_y);
         if (y == 0 || map[3] != 0)
-            find_places(map[3] * double(y) + map[5], map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
-        return read_row<C, P>(s.image, task.width + 2, s, task.out_width, out);
+            find_places<Place>(start_x, map[4], n, task.width, task.border, s.x, s.weight_x);
+        return read_row<C, P>(s.image, task.width + 2, s, n, out);
     }
 };
 

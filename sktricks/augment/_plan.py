@@ -58,10 +58,10 @@ def _apply(step, images, params, value_range, read):
     return step._swap(images, params, read) if step._takes_others else step._apply(images, params, value_range)
 
 
-def apply_plan(plan, images, value_range, shape, n_jobs=None):
-    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk."""
+def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
+    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``)."""
     images = np.ascontiguousarray(images)
-    out = np.empty((len(images), *shape), dtype=images.dtype)
+    out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
     plan = fuse(plan, images.shape[1:], value_range)
     compiled = _kernels.is_fast(images) and all(isinstance(step, Pass) for step, _ in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS

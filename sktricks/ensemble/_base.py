@@ -6,11 +6,11 @@ from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from .._sample_weight import weight_keyword
 from .._validation import check_weights
 from ._align import Target, join_classes, read_classes
 from ._diversity import correlation, disagreement, distance, uncertainty, weighted_std
 from ._members import Member, check_frozen, is_frozen, member_target
-from ._sample_weight import weight_keyword
 from ._warnings import SampleWeightIgnoredWarning, warn
 
 STALE = ("oof_predictions_", "contributions_", "weights_", "temperatures_", "feature_names_in_")  # not set by every fit

@@ -13,12 +13,12 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from .._sample_weight import weight_keyword
 from ._base import BaseEnsemble, row_shares
 from ._final import lean_on_members, leave_members_out
 from ._members import answers, fit_members, is_frozen, naming
 from ._oof import find_covered, join_folds, join_votes, make_splits, whole
 from ._passthrough import join_columns, pass_through, passed_names
-from ._sample_weight import weight_keyword
 from ._votes import as_questions, one_hot
 
 METHODS = ["predict_proba", "decision_function", "predict"]  # in the order of what they tell

@@ -35,13 +35,14 @@ class BaseNet(NetParamsMixin, BaseEstimator):
     """The common part of all nets.
 
     A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``,
-    ``_loss_smoothing``) and what is trained (``_read_inputs``, ``_make_module``, ``_make_preparation``).
+    ``_loss_smoothing``) and what is trained (``_read_inputs``, ``_make_module``, ``_preparation``).
     """
 
     _parameter_constraints: dict = {
         "image_shape": ["array-like", None],
         "value_range": ["array-like", None],
         "augmenter": "no_validation",  # by check_augmenter, which says more
+        "predict_views": [Interval(Integral, 0, None, closed="left")],
         "loss": [str, callable],
         "optimizer": [StrOptions({"adamw", "adam", "sgd", "rmsprop"}), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -160,7 +161,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
                 self.net_ = self._make_net(dataset)
             self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
             self._before_epochs(len(dataset))
-            valid = None if valid is None else self._make_dataset(*valid, None)
+            valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
             set_up_training(
                 self.net_,
                 n_rows=len(dataset),
@@ -198,34 +199,57 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             return y
         return np.eye(self._n_outputs)[y]
 
-    def _make_dataset(self, X, y, weight, *, fresh=False):
+    def _make_dataset(self, X, y, weight, **how):
         """Tensors of some rows."""
         from ._inputs import as_tensor
         from ._loader import ArrayDataset
 
-        x = self._read_inputs(X, fresh=fresh)
+        x = self._read_inputs(X, **how)
         y = as_tensor(self._scale_targets(y), None if y.dtype == np.int64 else self._dtype)
         return ArrayDataset(x, y, None if weight is None else as_tensor(weight, self._dtype))
 
-    def _read_inputs(self, X, *, fresh=False, fit=True):
-        """The tensor from which batches are taken: a table, or canonical images."""
-        from ._inputs import as_tensor, images_to_tensor
+    def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None):
+        """The tensor from which batches are taken: a table, or canonical images; as a view has them, if there is one.
 
-        if fresh and self.augmenter is not None:
-            shape = X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1)  # a row is a signal of one channel
-            self.augmenter._check_images(shape, getattr(self, "value_range_", None))
-        return images_to_tensor(X) if X.ndim == 4 else as_tensor(X, self._dtype)
+        A ``fresh`` net learns what its inputs are like. Rows are those of ``fit``, maybe ``held_out``, or to predict.
+        """
+        from ._inputs import as_tensor, images_to_tensor, view_of
+
+        if fresh:
+            self._draw_views(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))  # a row is a signal of one channel
+        x = images_to_tensor(X) if X.ndim == 4 else as_tensor(X, self._dtype)
+        return x if view is None else view_of(x, view, self._pixel_range, self.augmenter)
+
+    def _draw_views(self, shape):
+        """Check the augmenter against images of this shape, and draw the views that predictions are the mean over."""
+        from ..augment._views import draw_views
+
+        if self.augmenter is not None:
+            self.augmenter._check_images(shape, self._pixel_range)
+        rng = np.random.default_rng([self._seed, 1])  # not that of the draws in training
+        rng = None if self.augmenter is None else self.augmenter._make_rng(rng)
+        views = draw_views(self.augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
+        self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
+
+    _n_fit_views = 0  # that are trained on in the place of fresh draws
+
+    @property
+    def _pixel_range(self):
+        """The range of pixels; None for a table."""
+        return getattr(self, "value_range_", None)
 
     def _make_preparation(self, seed):
         """What happens to a batch on its way to the net, in training and at prediction."""
+        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
+        return self._preparation(self.augmenter, rng), self._preparation(self.augmenter)
+
+    def _preparation(self, augmenter=None, rng=None):
+        """A function of a batch and its targets, or None; with ``rng`` the augmenter draws anew, else it does not."""
         from ._inputs import prepare_images, prepare_table
 
-        if self.image_shape_ is None and self.augmenter is None:
-            return None, None
-        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
         if self.image_shape_ is None:
-            return prepare_table(self.augmenter, rng), prepare_table(self.augmenter)
-        return prepare_images(self.value_range_, self.augmenter, rng), prepare_images(self.value_range_, self.augmenter)
+            return None if augmenter is None else prepare_table(augmenter, rng)
+        return prepare_images(self.value_range_, augmenter, rng)
 
     def _make_net(self, dataset):
         """A new skorch net, initialised, for the rows of ``dataset``."""
@@ -261,12 +285,28 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     # -- predicting --------------------------------------------------------------------------------------------------
 
-    def _outputs(self, X):
-        """What the module says to each row: logits or values, (n, outputs) in float."""
+    def _mean_over_views(self, X, finish):
+        """The mean over all views of what a function makes of the module's outputs to rows as they are seen.
+
+        Parameters
+        ----------
+        X : array-like
+        finish : callable
+            Of logits or values, a float tensor (n, outputs).
+
+        Returns
+        -------
+        mean : ndarray of shape (n, outputs)
+        """
         from ._skorch import predict_rows
 
         check_is_fitted(self)
         X, layout = self._check_X(X, reset=False)
         if layout.image_shape and self.value_range is None and isinstance(X, np.ndarray):  # files are 0 to 255
             warn_of_other_scale(self, X)
-        return predict_rows(self.net_, X, partial(self._read_inputs, fit=False))
+        total, views = 0, [None, *self._views]
+        for view in views:
+            prepare = self.net_.prepare_valid_ if view is None else self._preparation()
+            outputs = predict_rows(self.net_, X, partial(self._read_inputs, fit=False, view=view), prepare)
+            total = total + finish(outputs)
+        return (total / len(views)).numpy()

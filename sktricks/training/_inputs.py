@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .._image_files import ImageFiles
+from ..augment._views import apply_view
 
 KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
 LARGE = 4_000_000  # numbers in a net that take long to read
@@ -197,3 +198,25 @@ def augment_batch(x, y, augmenter, rng, value_range):
         return torch.from_numpy(augmenter._augment_images(x.numpy(), rng, value_range)), y
     images, targets = augmenter._augment_images(x.numpy(), rng, value_range, y.numpy())
     return torch.from_numpy(images), torch.from_numpy(targets)
+
+
+def view_of(x, view, value_range, augmenter):
+    """A tensor of images or of a table as a view has it; of no view as it is at prediction. Files are read."""
+    images = x[:].numpy() if x.ndim == 4 else x[:, None, :, None].numpy()
+    if view is None:
+        images = augmenter._center_images(images, value_range)
+    else:
+        images = apply_view(view, images, value_range, augmenter.n_jobs)
+    images = torch.from_numpy(np.ascontiguousarray(images))
+    return images if x.ndim == 4 else images[:, 0, :, 0]
+
+
+def pick_view(x, y, rng):
+    """One of the views of each row, (n, views, features), another each time."""
+    views = torch.from_numpy(rng.integers(x.shape[1], size=len(x)))
+    return x[torch.arange(len(x)), views], y
+
+
+def first_view(x, y):
+    """Each row as it is at prediction: the first of its views, if it has several."""
+    return (x[:, 0] if x.ndim == 3 else x), y

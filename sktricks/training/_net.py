@@ -38,6 +38,10 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         pixels lie in it, else their extremes.
     augmenter : augmenter, default=None
         Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+    predict_views : int, default=0
+        Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
+        ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
+        mix rows or swap values between them have no part in it.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
@@ -111,6 +115,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         image_shape=None,
         value_range=None,
         augmenter=None,
+        predict_views=0,
         loss="auto",
         optimizer="adamw",
         lr=2e-3,
@@ -135,6 +140,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         self.image_shape = image_shape
         self.value_range = value_range
         self.augmenter = augmenter
+        self.predict_views = predict_views
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr
@@ -161,7 +167,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     Parameters
     ----------
-    module, image_shape, value_range, augmenter, optimizer, lr, weight_decay, clip_norm, schedule
+    module, image_shape, value_range, augmenter, predict_views, optimizer, lr, weight_decay, clip_norm, schedule
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
@@ -200,6 +206,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         image_shape=None,
         value_range=None,
         augmenter=None,
+        predict_views=0,
         loss="auto",
         optimizer="adamw",
         lr=2e-3,
@@ -222,6 +229,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         self.image_shape = image_shape
         self.value_range = value_range
         self.augmenter = augmenter
+        self.predict_views = predict_views
         self.loss = loss
         self.optimizer = optimizer
         self.lr = lr

@@ -190,19 +190,22 @@ def run_epochs(net, train, valid, epochs):
 
 
 @torch.inference_mode()
-def predict_rows(net, X, read_inputs):
-    """The module's outputs for the rows of ``X``, read part by part by a function to a tensor: memory is bounded."""
+def predict_rows(net, X, read_inputs, prepare):
+    """The module's outputs for the rows of ``X``, read part by part by a function to a tensor: memory is bounded.
+
+    ``prepare`` is what happens to a batch on its way to the module, or None.
+    """
     net.module_.eval()
     device = torch.device(net.device)
 
     def outputs(part):
-        part = part if net.prepare_valid_ is None else net.prepare_valid_(part, None)[0]
+        part = part if prepare is None else prepare(part, None)[0]
         return net.infer({"x": part.to(device)})
 
     def outputs_of(x):
         if x.ndim != 4:
             return outputs(x).cpu()
-        return map_images(outputs, x, images_at_once(net.module_, net.prepare_valid_, x, device))
+        return map_images(outputs, x, images_at_once(net.module_, prepare, x, device))
 
     parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
     return torch.cat([outputs_of(x) for x in parts])

@@ -85,8 +85,8 @@ class ClassifierNetMixin(ClassifierMixin):
         proba : ndarray of shape (n, n_classes)
             In the order of ``classes_``. Where rows have several labels, the probability of each, (n, labels).
         """
-        logits = self._outputs(X)
-        return (logits.sigmoid() if self._kind == MULTILABEL else logits.softmax(1)).numpy()
+        several = self._kind == MULTILABEL
+        return self._mean_over_views(X, lambda logits: logits.sigmoid() if several else logits.softmax(1))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each row; where rows have several labels, 0 or 1 for each.
@@ -206,7 +206,7 @@ class RegressorNetMixin(RegressorMixin):
         -------
         y : ndarray of shape (n,) or (n, outputs)
         """
-        values = self._outputs(X).numpy() * self._y_scale + self._y_mean
+        values = self._mean_over_views(X, lambda values: values) * self._y_scale + self._y_mean
         return values if self._several else values[:, 0]
 
     def _check_y(self, y, *, fresh, classes=None):

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from numbers import Real
+from functools import partial
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -26,6 +27,8 @@ from ._strategies import (
     thawing_schedule,
 )
 
+BLOCK = 1024  # images whose views are made at once
+
 
 class BaseFineTune(BaseNet):
     """A backbone and a head: which layers freeze, and what a frozen backbone saves."""
@@ -40,6 +43,7 @@ class BaseFineTune(BaseNet):
         "freeze_until": [Interval(Real, 0, None, closed="left"), str, None],
         "stages": [StrOptions({"auto"}), list, tuple],
         "backbone_lr_scale": [Interval(Real, 0, None, closed="neither")],
+        "n_views": [Interval(Integral, 1, None, closed="left")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "cache": [str, os.PathLike, FeatureCache, None],
     }
@@ -94,12 +98,19 @@ class BaseFineTune(BaseNet):
 
     def _start(self, y):
         if self.image_shape_ is None:
-            self._loaded, self._found, self._encoded, self.strategy_ = None, None, False, SCRATCH
+            self._loaded, self._found, self._encoded = None, None, False
+            self._thaws, self.strategy_ = False, SCRATCH
             warn_of_table(type(self).__name__)
         else:
             self._load_backbone()
             self._choose_strategy(labels_per_class(y))
             self._find_boundary(len(y))
+        if self.n_views > 1 and self.augmenter is not None and not self._encoded:
+            raise ValueError(
+                f"n_views={self.n_views} is for a backbone that stays frozen throughout, and conflicts with "
+                f"{'FreezeLayers in callbacks' if self._thaws else f'the strategy {self.strategy_!r}'}, where the "
+                "augmenter draws anew in every epoch: say n_views=1, or strategy='linear-probe'"
+            )
 
     def _load_backbone(self):
         from ._backbone_net import check_stages
@@ -130,13 +141,13 @@ class BaseFineTune(BaseNet):
                 f"freeze_until={self.freeze_until!r} and a FreezeLayers in callbacks both say what freezes: "
                 "leave one out"
             )
-        self._encoded = frozen and self.augmenter is None and not self._thaws
+        self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
         if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
             self._dtype = table_dtype(np.float64, self._device)
-        elif frozen and self.augmenter is not None:
+        elif frozen and self.augmenter is not None and self.n_views == 1:
             warnings.warn(
                 "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
-                "augmenter=None lets it encode each row once",
+                "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
                 FrozenPrefixNotCachedWarning,
                 stacklevel=2,
             )
@@ -152,14 +163,45 @@ class BaseFineTune(BaseNet):
             if found is not None and 4 * n_rows * found.n_values <= cache.max_bytes // 2:
                 self._found = found
 
-    def _read_inputs(self, X, *, fresh=False, fit=True):
-        x = super()._read_inputs(X, fresh=fresh)
-        if fit and self._boundary is not None:
-            return self._cross(x, fresh)
+    def _draw_views(self, shape):
+        from ..augment._views import mixes_rows
+
+        super()._draw_views(shape)
+        if self.augmenter is not None and self._n_fit_views and mixes_rows(self.augmenter, shape):
+            raise ValueError(
+                f"n_views={self.n_views} fixes the views of each row, and {type(self.augmenter).__name__} mixes rows "
+                "with others: leave MixUp, CutMix and SwapNoise out, or say n_views=1"
+            )
+
+    @property
+    def _n_fit_views(self):
+        return self.n_views - 1 if self._encoded else 0  # besides the rows as they are
+
+    def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None):
+        import torch
+
         if not self._encoded:
-            return x
-        features = self._encode(x, resolve_cache(self.cache), fill=fit, fresh=fresh)
+            x = super()._read_inputs(X, fresh=fresh, view=view)
+            return self._cross(x, fresh) if fit and self._boundary is not None else x
+        x, how = super()._read_inputs(X, fresh=fresh), {"fill": fit, "fresh": fresh}
+        features = self._encode_view(x, view, **how)
+        if fit and not held_out and self._fit_views:
+            others = [self._encode_view(x, other, **how) for other in self._fit_views]
+            features = torch.stack([features, *others], dim=1)
         return features if fresh else self._prepared(self.net_.module_, features)
+
+    def _encode_view(self, x, view, **how):
+        """The features of images as a view has them; without an augmenter there is nothing to see to."""
+        import torch
+
+        from ..training._inputs import view_of
+
+        cache = resolve_cache(self.cache)
+        if self.augmenter is None:
+            return self._encode(x, cache, **how)
+        parts = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
+        seen = (view_of(part, view, self.value_range_, self.augmenter) for part in parts)
+        return torch.cat([self._encode(part, cache, **how) for part in seen])
 
     def _prepared(self, module, features):
         """Features as the last layer takes them."""
@@ -192,15 +234,18 @@ class BaseFineTune(BaseNet):
         return self
 
     def _make_preparation(self, seed):
+        from ..training._inputs import first_view, pick_view
+
+        if self._encoded and self._fit_views:
+            return partial(pick_view, rng=np.random.default_rng(seed)), first_view
+        return super()._make_preparation(seed)
+
+    def _preparation(self, augmenter=None, rng=None):
         from ..training._inputs import prepare_images
 
-        if self.image_shape_ is None:
-            return super()._make_preparation(seed)
-        if self._encoded:
-            return None, None
-        settings = {"value_range": self.value_range_, "augmenter": self.augmenter, "finish": self.backbone_.preprocess}
-        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
-        return prepare_images(**settings, rng=rng), prepare_images(**settings)
+        if self._encoded or self.image_shape_ is None:
+            return None if self._encoded else super()._preparation(augmenter, rng)
+        return prepare_images(self.value_range_, augmenter, rng, self.backbone_.preprocess)
 
     def _make_module(self, dataset, params):
         from ..training._modules import make_module
@@ -221,6 +266,9 @@ class BaseFineTune(BaseNet):
 
         if dataset.x.ndim == 2 and self._found is None:
             return dataset.x, dataset.weight
+        if dataset.x.ndim == 3:  # views
+            n_views, weight = dataset.x.shape[1], dataset.weight
+            return dataset.x.flatten(0, 1), None if weight is None else weight.repeat_interleave(n_views)
         if self.strategy_ == LP_FT:  # which trains on all of them
             return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
         n_rows, some = some_rows(len(dataset))

@@ -34,6 +34,15 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The stages of the backbone whose features the head sees.
     augmenter : augmenter, default=None
         Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+    n_views : int, default=1
+        Above 1, and with a wholly frozen backbone, the augmenter does not draw anew, but makes this many views of each
+        row, the row as it is among them, which are encoded once; each epoch takes one of them at random. The draws are
+        made in ``fit`` and the same for all rows: with an int as ``random_state`` all folds and candidates of a search
+        share what is encoded.
+    predict_views : int, default=0
+        Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
+        ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
+        mix rows or swap values between them have no part in it.
     backbone_lr_scale : float, default=1.0
         The learning rate of the backbone as a multiple of the head's.
     layer_decay : float, default=1.0
@@ -124,8 +133,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     missing or damaged is an error that names it. (height, width) of files are in colour, (height, width, 1) is grey.
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"fine-tune"`` from there on, unless
-    ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, each row is
-    encoded once for all epochs and fits that share a ``cache``.
+    ``freeze_until`` says what to freeze. Where the whole backbone is frozen and nothing is augmented, or ``n_views``
+    fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
 
     Examples
     --------
@@ -157,6 +166,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         freeze_until=None,
         stages="auto",
         augmenter=None,
+        n_views=1,
+        predict_views=0,
         backbone_lr_scale=1.0,
         layer_decay=1.0,
         cache="auto",
@@ -187,6 +198,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self.freeze_until = freeze_until
         self.stages = stages
         self.augmenter = augmenter
+        self.n_views = n_views
+        self.predict_views = predict_views
         self.backbone_lr_scale = backbone_lr_scale
         self.layer_decay = layer_decay
         self.cache = cache
@@ -216,7 +229,9 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     Parameters
     ----------
-    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, backbone_lr_scale, layer_decay, cache
+    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, n_views, predict_views
+        As in :class:`FineTuneClassifier`.
+    backbone_lr_scale, layer_decay, cache
         As in :class:`FineTuneClassifier`; ``"auto"`` takes a tenth of the rows for the labels a class.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
@@ -267,6 +282,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         freeze_until=None,
         stages="auto",
         augmenter=None,
+        n_views=1,
+        predict_views=0,
         backbone_lr_scale=1.0,
         layer_decay=1.0,
         cache="auto",
@@ -295,6 +312,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self.freeze_until = freeze_until
         self.stages = stages
         self.augmenter = augmenter
+        self.n_views = n_views
+        self.predict_views = predict_views
         self.backbone_lr_scale = backbone_lr_scale
         self.layer_decay = layer_decay
         self.cache = cache

@@ -139,7 +139,17 @@ def test_rotation_equals_the_reference(dtype, max_angle):
     angles = np.random.default_rng(5).uniform(-max_angle, max_angle, len(X))
     new = RandomRotation(max_angle).fit(images).augment(images, random_state=np.random.default_rng(5))
     expected = np.stack([turned(image, angle) for image, angle in zip(images, angles, strict=True)])
-    assert_allclose(new, expected, rtol=0, atol={np.uint8: 0.501, np.float32: 1e-3, np.float64: 1e-10}[dtype])
+    assert_allclose(new, expected, rtol=0, atol={np.uint8: 0.501, np.float32: 1e-4, np.float64: 1e-10}[dtype])
+
+
+@pytest.mark.parametrize("border", ["constant", "edge", "reflect"])
+def test_rotation_of_large_floats_is_as_exact(border):
+    images = (np.random.default_rng(0).random((4, 150, 200, 3)) * 255).astype(np.float32)
+    rotation = RandomRotation(180, border=border, value_range=(0, 255)).fit(images)
+    new = rotation.augment(images, random_state=1)
+    exact = rotation.augment(images.astype(np.float64), random_state=1)
+    assert new.dtype == np.float32 and exact.dtype == np.float64
+    assert_allclose(new, exact, rtol=0, atol=1e-4)
 
 
 def test_rotation_fills_with_the_low_end_of_the_range():

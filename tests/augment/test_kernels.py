@@ -70,6 +70,8 @@ def test_compiled_equals_numpy(dtype, channels, border):
             assert fast.dtype == np.float32 and fast.shape == (n, *size, channels)
             turned = tones is not None and (tones[..., 3] != 0).any()
             error = 0.05 if turned else 0.015  # the gain is up to 4; near grey, a hue is a quotient of nothings
+            if tones is None and dtype == np.float32:
+                error = 1e-4
             assert_allclose(fast, slow, rtol=0, atol=error)
             out = np.empty(fast.shape, np.uint8)
             assert kernels.transform(images, maps, tones, size, border, 7.0, exact, value_range, out) is out

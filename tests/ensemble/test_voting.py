@@ -34,6 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from sktricks._sample_weight import weight_keyword
 from sktricks.ensemble import (
     MissingClassesWarning,
     RowsWithoutPredictionWarning,
@@ -41,7 +42,6 @@ from sktricks.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sktricks.ensemble._sample_weight import weight_keyword
 
 X, codes = make_classification(240, n_classes=3, n_informative=5, flip_y=0.2, random_state=0)
 X_easy, y_easy = make_classification(240, n_classes=3, n_informative=5, class_sep=3, flip_y=0, random_state=0)

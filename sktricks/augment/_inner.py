@@ -1,0 +1,42 @@
+"""What the estimator inside wants to be given."""
+
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
+from sklearn.utils._set_output import ADAPTERS_MANAGER
+
+
+def first_reader(estimator):
+    """The part of an estimator that X comes to first."""
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return first_reader(steps[0]) if steps else estimator
+    inner = getattr(estimator, "estimator", getattr(estimator, "regressor", None))
+    members = getattr(estimator, "estimators", None)
+    if inner is None and isinstance(members, list) and members:
+        inner = next((pair[1] for pair in members if hasattr(pair[1], "fit")), None)
+    return first_reader(inner) if hasattr(inner, "fit") else estimator
+
+
+def reads_rows(estimator):
+    """Whether images must come as rows: to scikit-learn's estimators, which take nothing else, and know it."""
+    reader = first_reader(estimator)
+    scikit_learns = type(reader).__module__.partition(".")[0] == "sklearn" and hasattr(reader, "__sklearn_tags__")
+    if not scikit_learns or isinstance(reader, FunctionTransformer):
+        return False
+    return not get_tags(reader).input_tags.three_d_array
+
+
+def table_kind(X):
+    """The name of the library whose table X is, among those that scikit-learn makes tables of; None for others."""
+    if not hasattr(X, "columns"):
+        return None
+    return next((name for name, adapter in ADAPTERS_MANAGER.adapters.items() if is_of(adapter, X)), None)
+
+
+def is_of(adapter, X):
+    """Whether X is a table of a library, which may not be installed."""
+    try:
+        return adapter.is_supported_container(X)
+    except ImportError:
+        return False
