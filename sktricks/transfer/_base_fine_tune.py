@@ -197,6 +197,11 @@ class BaseFineTune(BaseNet):
             features = self._encode(select_images(dataset.x, some), at_once=STATISTICS_OF)[:n_rows]
         return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
 
+    def _part_to_stack(self):
+        if self._encoded:
+            return self.net_.module_.head.linear
+        return self.net_.module_ if self.backbone_ is None else None
+
     def _own_callbacks(self):
         from ._freeze import ThawBackbone
         from ._probe import ProbeFirst
