@@ -1,11 +1,11 @@
 """Many nets of one architecture, trained at once.
 
-What surrounds a small net costs more than its products: the loop, the calls, the optimizer. Nets that are alike share it.
-Each keeps its own rows, seed, order and settings, and comes out as ``fit`` would have made it, up to rounding.
+What surrounds a small net costs more than its products: the loop, the calls, the optimizer. Nets that are alike share
+it. Each keeps its own rows, seed, order and settings, and comes out as ``fit`` would have made it, up to rounding.
 
 Not all nets can be trained so. Those that cannot, or would not gain by it, are left as they are, and whoever asked fits
-them one after the other: nets with a BatchNorm, dropout or convolutions, with callbacks, early stopping or a progress bar,
-of a module instance, with a loss or an optimizer of the user's, and those whose products outweigh all else.
+them one after the other: nets with a BatchNorm, dropout or convolutions, with callbacks, early stopping or a progress
+bar, of a module instance, with a loss or an optimizer of the user's, and those whose products outweigh all else.
 """
 
 import torch

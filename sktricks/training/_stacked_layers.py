@@ -1,7 +1,7 @@
 """Layers of many nets at once, as batched matrix products.
 
-``x`` is (nets, rows, ...), and ``state`` holds each parameter and buffer of all nets along a new first axis, by its name
-in the module. Modules that are made of these layers alone run faster so than through ``torch.func.vmap``.
+``x`` is (nets, rows, ...), and ``state`` holds each parameter and buffer of all nets along a new first axis, by its
+name in the module. Modules that are made of these layers alone run faster so than through ``torch.func.vmap``.
 """
 
 import torch
@@ -56,10 +56,8 @@ def standardize(module, name, state, x):
 
 def residual_block(module, name, state, x):
     """As :class:`ResidualBlock` does it."""
-    inner = torch.relu(
-        linear(module.expand, name + "expand.", state, layer_norm(module.norm, name + "norm.", state, x))
-    )
-    return x + linear(module.contract, name + "contract.", state, inner)
+    inner = linear(module.expand, name + "expand.", state, layer_norm(module.norm, name + "norm.", state, x))
+    return x + linear(module.contract, name + "contract.", state, torch.relu(inner))
 
 
 def residual_mlp(module, name, state, x):

@@ -1,7 +1,7 @@
 """One loop of batches for many trainings.
 
-Each training keeps its own rows, order, length and settings; its steps are those that it would take alone. Trainings that
-take more steps come first, so that those which go on are always the first rows of the stack.
+Each training keeps its own rows, order, length and settings; its steps are those that it would take alone. Trainings
+that take more steps come first, so that those which go on are always the first rows of the stack.
 """
 
 import time
