@@ -26,6 +26,8 @@ from sktricks import (
     ImageLoader,
     MixUp,
     NetClassifier,
+    NetEnsembleClassifier,
+    NetEnsembleRegressor,
     NetRegressor,
     PretrainedFeatures,
     RandomAffine,
@@ -83,7 +85,12 @@ ENSEMBLES = [
     StackingRegressor(REGRESSORS, cv=2, passthrough=True),
     CascadeClassifier(CLASSIFIERS, cv=2),
 ]
-ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES]
+NET_ENSEMBLES = [
+    NetEnsembleClassifier(NetClassifier(max_epochs=30), n_members=2),
+    NetEnsembleClassifier(NetClassifier(max_epochs=30), n_members=2, mode="snapshot"),
+    NetEnsembleRegressor(NetRegressor(max_epochs=30), n_members=2),
+]
+ALL = [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
@@ -111,7 +118,9 @@ def test_scikit_learns_checks(estimator):
     assert not any(result["expected_to_fail"] for result in results)
 
 
-@pytest.mark.parametrize("estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES], ids=name_of)
+@pytest.mark.parametrize(
+    "estimator", [*AUGMENTERS, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES, *NET_ENSEMBLES], ids=name_of
+)
 def test_every_parameter_is_validated(estimator):
     estimator_checks.check_param_validation(name_of(estimator), estimator)
 

@@ -163,7 +163,7 @@ class FoldModels(BaseEstimator):
 # -- fits --------------------------------------------------------------------------------------------------------------
 
 
-def fit_members(members, X, splits, *, refit=True, n_jobs=None):
+def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
     """Fit the members on all rows and on folds; those that are nets of one architecture in one go.
 
     Parameters
@@ -175,6 +175,8 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None):
     refit : bool
         Whether a member is fitted on all rows, or is the average of its fold models.
     n_jobs : int or None
+    together : bool
+        Whether members may be fitted in one go.
 
     Returns
     -------
@@ -187,8 +189,10 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None):
     rows = [(None, None) if number is None else splits[number] for _, number in jobs]
     whose = [f"member {member.name!r}{_place(number, splits)}" for member, number in jobs]
     keep = not refit
-    together = [(member, train, who) for (member, _), (train, _), who in zip(jobs, rows, whose, strict=True)]
-    ready = fit_together(together, X, naming)  # the same ones whatever n_jobs
+    ready = {}
+    if together:  # the same ones whatever n_jobs
+        fits = [(member, train, who) for (member, _), (train, _), who in zip(jobs, rows, whose, strict=True)]
+        ready = fit_together(fits, X, naming)
     calls = [delayed(_fit_one)(jobs[k][0], X, rows[k], whose[k], keep) for k in range(len(jobs)) if k not in ready]
     alone = iter(Parallel(n_jobs=n_jobs)(calls))
     by_member = {member.name: [] for member in members}
