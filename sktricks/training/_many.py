@@ -60,8 +60,8 @@ def is_plain(fit):
         type(net).fit in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
         and not (net.callbacks or net.early_stopping or net.verbose)
-        and is_known(net.optimizer, OPTIMIZERS)
-        and (is_known(net.loss, LOSSES) or isinstance(net.loss, str) and net.loss == "auto")
+        and is_known(net.optimizer, {None: None, **OPTIMIZERS})
+        and is_known(net.loss, {"auto": None, **LOSSES})
         and all(name.startswith(PREFIXES) for name in net.net_params or {})
         and not isinstance(getattr(net, "module", None), torch.nn.Module)
     )

@@ -12,7 +12,7 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 class Stack:
-    """Modules whose trained parameters lie in the rows of one matrix.
+    """Modules whose trained parameters lie side by side in memory.
 
     Parameters
     ----------
@@ -21,62 +21,47 @@ class Stack:
 
     Attributes
     ----------
-    flat : Tensor of shape (modules, numbers)
-        All trained parameters, a row a module.
-    rows : list of Tensor
-        The same memory as one tensor a parameter, (modules, ...), which gradients are taken of.
+    parameters : list of Tensor
+        Each trained parameter of all modules, (modules, ...).
+    leaves : list of Tensor
+        The same memory, of the modules that go on, for gradients to be taken of.
     """
 
     def __init__(self, modules):
         self.modules, self.module = modules, modules[0]
         states = [{**dict(module.named_parameters()), **dict(module.named_buffers())} for module in modules]
         self.names = [name for name, p in self.module.named_parameters() if p.requires_grad]
-        self.constants = {
-            name: torch.stack([state[name].detach() for state in states])
-            for name in states[0]
-            if name not in self.names
-        }
-        self.shapes = [states[0][name].shape for name in self.names]
-        self.flat = torch.stack([flatten([state[name] for name in self.names]) for state in states])
-        self.has_rules = has_rules(self.module)
+        stacked = {name: torch.stack([state[name].detach() for state in states]) for name in states[0]}
+        self.parameters = [stacked.pop(name) for name in self.names]
+        self.constants, self.has_rules = stacked, has_rules(self.module)
         self.keep(len(modules))
 
     def keep(self, n):
         """Go on with the first ``n`` modules; the others stay as they are."""
         self.constants = {name: value[:n] for name, value in self.constants.items()}
-        self.rows = [part.detach().requires_grad_() for part in unflatten(self.flat[:n], self.shapes)]
+        self.leaves = [stacked[:n].detach().requires_grad_() for stacked in self.parameters]
 
     def __call__(self, x):
         """The outputs, (modules, rows, outputs), for ``x`` of shape (modules, rows, ...)."""
-        state = {**dict(zip(self.names, self.rows, strict=True)), **self.constants}
+        state = {**dict(zip(self.names, self.leaves, strict=True)), **self.constants}
         outputs = apply(self.module, "", state, x) if self.has_rules else vmap(self._call_one)(state, x)
         return outputs.unsqueeze(2) if outputs.ndim == 2 else outputs
 
     def _call_one(self, state, x):
         return functional_call(self.module, state, (x,))
 
-    def write_gradients(self, total, gradients):
-        """Write the gradients of a sum over all modules to a matrix, (modules, numbers)."""
-        parts = torch.autograd.grad(total, self.rows)
-        torch.cat([part.reshape(len(part), -1) for part in parts], dim=1, out=gradients)
+    def gradients(self, total):
+        """The gradients of a sum over all modules, one a parameter, (modules, ...), None where it plays no part."""
+        for leaf in self.leaves:
+            leaf.grad = None
+        total.backward(inputs=self.leaves)  # which lays a gradient out like its parameter
+        return [leaf.grad for leaf in self.leaves]
 
     def write_back(self):
-        """Give the modules what their rows hold."""
-        for module, row in zip(self.modules, self.flat, strict=True):
-            own = dict(module.named_parameters())
-            for name, value in zip(self.names, unflatten(row[None], self.shapes), strict=True):
-                own[name].data.copy_(value[0])
-
-
-def flatten(tensors):
-    """Tensors one after the other, as one row."""
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-
-
-def unflatten(flat, shapes):
-    """The parts of rows (n, numbers) as tensors (n, ...), which share their memory."""
-    parts = flat.split([shape.numel() for shape in shapes], dim=1)
-    return [part.unflatten(1, shape) if len(shape) else part[:, 0] for part, shape in zip(parts, shapes, strict=True)]
+        """Give the modules what was learned."""
+        for name, stacked in zip(self.names, self.parameters, strict=True):
+            for module, value in zip(self.modules, stacked, strict=True):
+                module.get_parameter(name).data.copy_(value)
 
 
 def can_stack(module):
@@ -100,7 +85,8 @@ def does_the_same(stack, x):
     half = (x.shape[1] + 1) // 2
     try:
         together = stack(x)
-        stack.write_gradients(together.sum(), torch.empty_like(stack.flat))  # an error where a parameter plays no part
+        if any(gradient is None for gradient in stack.gradients(together.sum())):
+            return False
         alone = []
         for module, own in zip(stack.modules, x, strict=True):
             module = copy.deepcopy(module)

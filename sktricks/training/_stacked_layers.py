@@ -32,12 +32,24 @@ def apply(module, name, state, x):
     return RULES[type(module)](module, name, state, x)
 
 
+class BatchedLinear(torch.autograd.Function):
+    """``x W' + b`` of many nets; torch's own derivative would be a transposed one, which costs a copy."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return x @ weight.mT if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        of_x, _, of_bias = ctx.needs_input_grad
+        return gradient @ weight if of_x else None, gradient.mT @ x, gradient.sum(dim=1) if of_bias else None
+
+
 def linear(module, name, state, x):
     """One batched product; the bias is added on the way."""
-    weight = state[name + "weight"].mT
-    if module.bias is None:
-        return x @ weight
-    return torch.baddbmm(state[name + "bias"].unsqueeze(1), x, weight)
+    return BatchedLinear.apply(x, state[name + "weight"], state.get(name + "bias"))
 
 
 def layer_norm(module, name, state, x):

@@ -15,7 +15,6 @@ from .._validation import TrainingInterruptedWarning
 from ._loader import ArrayDataset, BatchLoader, take
 from ._schedule import WarmupCosine
 from ._skorch import warn_if_slow
-from ._stack import unflatten
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)  # that update in one pass over memory
 TINY = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
@@ -111,16 +110,16 @@ def train_together(stack, trainings):
     Ctrl-C ends all of them with usable nets and a warning.
     """
     slices, data = cut(trainings)
-    optimizer, gradients = make_optimizer(stack, slices)
+    optimizer = make_optimizer(stack, slices)
     losses, active, started = [], len(slices), time.perf_counter()
     epochs, n_batches = trainings[0].epochs, len(slices[0].bounds)
     try:
         for step in range(slices[0].n_steps):
             while slices[active - 1].n_steps == step:
                 active -= 1
-                optimizer.param_groups[active]["params"][0].grad = None  # which the optimizer passes over
+                optimizer.param_groups[active]["params"] = []
                 stack.keep(slices[active - 1].stop)
-            losses.append(take_step(stack, slices[:active], data, step, optimizer, gradients))
+            losses.append(take_step(stack, slices[:active], data, step, optimizer))
             if step + 1 == n_batches:
                 warn_if_slow((time.perf_counter() - started) * epochs, epochs)
     except KeyboardInterrupt:
@@ -172,19 +171,18 @@ def row_weights(dataset):
 
 
 def make_optimizer(stack, slices):
-    """The nets' own optimizer, a group of parameters a slice, and the matrix that holds their gradients."""
-    gradients, groups = torch.zeros_like(stack.flat), []
+    """The nets' own optimizer, with a group a slice, over the memory of the stack."""
+    groups = []
     for part in slices:
-        rows = torch.nn.Parameter(stack.flat[part.start : part.stop])
-        rows.grad = gradients[part.start : part.stop]
-        groups.append({**dict(part.trainings[0].options), "params": [rows]})
+        part.parameters = [torch.nn.Parameter(stacked[part.start : part.stop]) for stacked in stack.parameters]
+        groups.append({**dict(part.trainings[0].options), "params": part.parameters})
     cls = type(slices[0].trainings[0].net.optimizer_)
     if cls not in FUSED:
-        return cls(groups), gradients
-    return cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True), gradients
+        return cls(groups)
+    return cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True)
 
 
-def take_step(stack, slices, data, step, optimizer, gradients):
+def take_step(stack, slices, data, step, optimizer):
     """An update of each active net; returns their losses, (nets,)."""
     net, clip_norm = slices[0].trainings[0].net, slices[0].trainings[0].clip_norm
     sizes = [part.size(step) for part in slices]
@@ -197,10 +195,12 @@ def take_step(stack, slices, data, step, optimizer, gradients):
     if min(sizes) < max(sizes):  # what fills up counts nothing
         losses = losses * (torch.arange(max(sizes)) < counts.unsqueeze(1)).to(net.device)
     means = losses.sum(dim=1) / counts.to(net.device)
-    stack.write_gradients(means.sum(), gradients[: len(counts)])
+    gradients = stack.gradients(means.sum())
     if clip_norm is not None:
-        clip_rows(gradients[: len(counts)], clip_norm)
+        clip_rows(gradients, clip_norm)
     for part, group in zip(slices, optimizer.param_groups, strict=False):
+        for p, gradient in zip(group["params"], gradients, strict=True):
+            p.grad = gradient[part.start : part.stop]
         group["lr"] = part.rate(group.setdefault("initial_lr", group["lr"]), step)
     optimizer.step()
     return means.detach()
@@ -225,9 +225,11 @@ def row_losses(criterion, outputs, y):
 
 
 def clip_rows(gradients, clip_norm):
-    """Scale the gradient of each net down to the norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
-    norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-    gradients.mul_((clip_norm / (norms + TINY)).clamp(max=1.0))
+    """Scale the gradients of each net down to the norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
+    norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    factors = (clip_norm / (norms + TINY)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.reshape(-1, *[1] * (gradient.ndim - 1)))
 
 
 # -- afterwards --------------------------------------------------------------------------------------------------------
@@ -238,7 +240,6 @@ def hand_out(stack, slices, optimizer, losses):
     n_epochs = []
     for part, group in zip(slices, optimizer.param_groups, strict=True):
         n_steps = min(len(losses), part.n_steps)
-        state = optimizer.state[group["params"][0]] if n_steps else {}
         for row, training in enumerate(part.trainings):
             own = [losses[step][part.start + row] for step in range(n_steps)]
             epochs = epochs_of(part, own, group)
@@ -247,8 +248,9 @@ def hand_out(stack, slices, optimizer, losses):
                 (epoch["train_loss"] for epoch in epochs), default=np.inf
             )
             own_group = training.net.optimizer_.param_groups[0]
-            for p, own_state in zip(own_group["params"], state_of(state, stack.shapes, row), strict=True):
-                training.net.optimizer_.state[p] = own_state
+            for p, rows in zip(own_group["params"], part.parameters, strict=True):
+                state = optimizer.state[rows].items()
+                training.net.optimizer_.state[p] = {name: state_of(value, row) for name, value in state}
             if part.factor is not None:
                 own_group |= {"initial_lr": group["initial_lr"], "lr": part.rate(group["initial_lr"], n_steps)}
             n_epochs.append(n_steps // len(part.bounds))
@@ -272,13 +274,8 @@ def epochs_of(part, losses, group):
     return epochs
 
 
-def state_of(state, shapes, row):
-    """The state of one net's optimizer, a dict a parameter, from that of a slice: matrices, and numbers of steps."""
-    own = [{} for _ in shapes]
-    for name, value in state.items():
-        is_matrix = isinstance(value, torch.Tensor) and value.ndim == 2
-        parts = unflatten(value[row : row + 1], shapes) if is_matrix else [value] * len(shapes)
-        for mine, part in zip(own, parts, strict=True):
-            part = part[0] if is_matrix else part
-            mine[name] = part.clone() if isinstance(part, torch.Tensor) else part
-    return own
+def state_of(value, row):
+    """What is one net's in the state of a parameter: its row; of the number of steps, which is all nets', a copy."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.clone() if value.ndim == 0 else value[row].clone()
