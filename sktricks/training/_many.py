@@ -14,15 +14,19 @@ from ._loader import BatchLoader
 from ._skorch import LOSSES, OPTIMIZERS, own_randomness, release_memory
 from ._stack import Stack, can_stack, does_the_same
 from ._targets import ClassifierNetMixin, RegressorNetMixin
-from ._together import Training, memory_of, train_together
+from ._together import Training, train_together
 
 OWN_FITS = ClassifierNetMixin.fit, RegressorNetMixin.fit
 OWN_CALLBACKS = {"train_loss", "valid_loss", "own_progress", "own_schedule", "own_clipping"}
 PREFIXES = ("module__", "criterion__", "optimizer__")  # of net_params that leave the loop as it is
 # What nets that train together may differ in.
 OWN_PARAMS = {"lr", "weight_decay", "max_epochs", "schedule", "class_weight", "random_state", "augmenter", "cache"}
-MAX_WORK = 6e7  # products a batch of one net: with more, all else is little beside them
-MAX_BYTES = 2**29  # of rows that are in memory at the same time
+# With more, what surrounds the products of a net is little beside them.
+MAX_WORK = 4e7  # products of a batch of one net
+MAX_BATCH = 2**19  # bytes of a batch of one net
+# With more, nets would drive each other out of a processor's cache, and rows fill the memory.
+MAX_CACHE = 2**25  # bytes that a step of all nets touches
+MAX_ROWS = 2**29  # bytes of the rows of all nets
 
 
 def fit_many(fits):
@@ -42,11 +46,16 @@ def fit_many(fits):
     """
     done = [NotImplemented] * len(fits)
     for group in group_alike([number for number, fit in enumerate(fits) if is_plain(fit)], fits):
-        todo = iter(group)
-        while ready := prepare_some(todo, fits):
+        first = prepare(fits[group[0]])
+        if first is None:  # the others are like it
+            continue
+        ready = {group[0]: first}
+        for some in portions(group, at_once(first)):
+            ready |= {number: prepare(fits[number]) for number in some if number not in ready}
             for alike in by_architecture(ready):
-                for number in train_some(alike):
+                for number in train_some(alike, fits):
                     done[number] = fits[number].estimator
+            ready = {}
     return done
 
 
@@ -103,21 +112,22 @@ def is_same(a, b):
 # -- how ---------------------------------------------------------------------------------------------------------------
 
 
-def prepare_some(numbers, fits):
-    """The next nets, made ready for their first epoch as long as their rows have room; a dict by number.
+def portions(numbers, at_most):
+    """The numbers in lists of about the same length."""
+    n_lists = -(-len(numbers) // at_most)
+    return [numbers[start::n_lists] for start in range(n_lists)]
 
-    It is empty at the end, and as soon as one cannot be stacked, since the others are like it.
-    """
-    ready, memory = {}, {}
-    for number in numbers:
-        training = prepare(fits[number])
-        if training is None:
-            return {}
-        ready[number] = fits[number].estimator, training
-        memory[memory_of(training.dataset.x)] = training.dataset.x.nbytes
-        if sum(memory.values()) > MAX_BYTES:
-            break
-    return ready
+
+def at_once(training):
+    """How many nets like this one to train at the same time, at least two."""
+    weights = sum(p.nbytes for p in training.module.parameters() if p.requires_grad)
+    touched = 4 * weights + 2 * bytes_of_batch(training)  # a gradient and two moments for each weight
+    return max(2, min(MAX_CACHE // touched, MAX_ROWS // training.dataset.x.nbytes))
+
+
+def bytes_of_batch(training):
+    """What a batch of rows takes."""
+    return training.dataset.x[0].nbytes * min(training.net.batch_size, len(training.dataset))
 
 
 def prepare(fit):
@@ -152,14 +162,16 @@ def gains(training):
         and not list(net.criterion_.parameters())
         and (dataset.x.ndim == 2 or str(net.device) == "cpu")  # a GPU halves the precision of images
         and sum(p.numel() for p in trained) * min(net.batch_size, len(dataset)) <= MAX_WORK
+        and bytes_of_batch(training) <= MAX_BATCH
     )
 
 
 def by_architecture(ready):
-    """Dicts of those whose tensors have the same shapes: folds may lack a class."""
+    """Dicts of the trainings whose tensors have the same shapes: folds may lack a class."""
     groups = {}
-    for number, (net, training) in ready.items():
-        groups.setdefault(shapes_of(training), {})[number] = net, training
+    for number, training in ready.items():
+        if training is not None:
+            groups.setdefault(shapes_of(training), {})[number] = training
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -173,19 +185,19 @@ def shapes_of(training):
     )
 
 
-def train_some(alike):
+def train_some(alike, fits):
     """Train nets of one architecture; the numbers of those that are fitted now."""
-    numbers = sorted(alike, key=lambda number: alike[number][1].order())
-    nets, trainings = zip(*[alike[number] for number in numbers], strict=True)
+    numbers = sorted(alike, key=lambda number: alike[number].order())
+    trainings = [alike[number] for number in numbers]
     for training in trainings:
         training.net.module_.train()
         training.net.criterion_.reduction = "none"
     stack = Stack([training.module for training in trainings])
     if not does_the_same(stack, first_rows(trainings)):
         return []
-    for net, n_epochs in zip(nets, train_together(stack, trainings), strict=True):
-        net._complete(n_epochs)
-    release_memory(nets[0]._device)
+    for number, n_epochs in zip(numbers, train_together(stack, trainings), strict=True):
+        fits[number].estimator._complete(n_epochs)
+    release_memory(fits[numbers[0]].estimator._device)
     return numbers
 
 
