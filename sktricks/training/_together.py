@@ -191,10 +191,7 @@ def take_step(stack, slices, data, step, optimizer):
     losses = row_losses(net.criterion_, stack(x.to(net.device)), y.to(net.device))
     if weight is not None:
         losses = losses * weight.to(net.device)
-    counts = torch.tensor([size for part, size in zip(slices, sizes, strict=True) for _ in part.trainings])
-    if min(sizes) < max(sizes):  # what fills up counts nothing
-        losses = losses * (torch.arange(max(sizes)) < counts.unsqueeze(1)).to(net.device)
-    means = losses.sum(dim=1) / counts.to(net.device)
+    means = mean_losses(losses, [size for part, size in zip(slices, sizes, strict=True) for _ in part.trainings])
     gradients = stack.gradients(means.sum())
     if clip_norm is not None:
         clip_rows(gradients, clip_norm)
@@ -221,7 +218,16 @@ def concatenate(tensors):
 def row_losses(criterion, outputs, y):
     """The loss of each row, (nets, rows), of outputs (nets, rows, outputs)."""
     losses = criterion(outputs.flatten(0, 1), y.flatten(0, 1))
-    return losses.reshape(*outputs.shape[:2], -1).mean(dim=2)
+    return (losses if losses.ndim == 1 else losses.mean(dim=1)).unflatten(0, outputs.shape[:2])
+
+
+def mean_losses(losses, sizes):
+    """The mean loss of each net, of as many of its rows as are its own and do not fill up."""
+    if min(sizes) == max(sizes):
+        return losses.mean(dim=1)
+    counts = torch.tensor(sizes, device=losses.device)
+    own = torch.arange(losses.shape[1], device=losses.device) < counts.unsqueeze(1)
+    return (losses * own).sum(dim=1) / counts
 
 
 def clip_rows(gradients, clip_norm):
