@@ -67,7 +67,7 @@ class Slice:
     trainings : list of Training
     start : int
         The place of the first one in the stack.
-    places : ndarray-like of int
+    x_places, y_places : list of int
         Where the rows of each begin in ``x``, and in ``y`` and ``weight``.
     """
 
@@ -167,7 +167,7 @@ def memory_of(tensor):
 
 def row_weights(dataset):
     """The weight of each row, ones where none are given."""
-    return torch.ones(len(dataset), dtype=dataset.x.dtype) if dataset.weight is None else dataset.weight
+    return torch.ones(len(dataset)) if dataset.weight is None else dataset.weight
 
 
 def make_optimizer(stack, slices):
@@ -177,7 +177,7 @@ def make_optimizer(stack, slices):
         part.parameters = [torch.nn.Parameter(stacked[part.start : part.stop]) for stacked in stack.parameters]
         groups.append({**dict(part.trainings[0].options), "params": part.parameters})
     cls = type(slices[0].trainings[0].net.optimizer_)
-    if cls not in FUSED:
+    if cls not in FUSED or any(group.get("differentiable") for group in groups):
         return cls(groups)
     return cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True)
 
