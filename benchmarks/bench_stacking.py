@@ -93,7 +93,8 @@ class HeadOnBackbone(nn.Module):
 
     def __init__(self, backbone, n_outputs=10):
         super().__init__()
-        self.backbone, self.norm, self.linear = backbone, nn.BatchNorm1d(512, affine=False), nn.Linear(512, n_outputs)
+        self.backbone, self.linear = backbone, nn.Linear(512, n_outputs)
+        self.norm = nn.BatchNorm1d(512, affine=False, momentum=None)  # the mean over all batches: there are few
         self.backbone.requires_grad_(False)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
