@@ -110,9 +110,9 @@ def head_nets(kind, seed, epochs):
     backbone = make_backbone()
     seeds = [seed * N_MEMBERS + number for number in range(N_MEMBERS)]
     if kind == "skorch":
-        settings = {"epochs": epochs, "batch": 64, "lr": 2e-3, "module__backbone": backbone}
+        settings = {"epochs": epochs, "batch": 64, "lr": 1e-2, "module__backbone": backbone}
         return [skorch_net(HeadOnBackbone, one, **settings) for one in seeds]
-    own = {"max_epochs": epochs, "batch_size": 64, "lr": 2e-3, "weight_decay": 1e-2, "schedule": "constant"}
+    own = {"max_epochs": epochs, "batch_size": 64, "lr": 1e-2, "weight_decay": 1e-2, "schedule": "constant"}
     frozen = {"strategy": "linear-probe", "device": "cpu"}
     return [FineTuneClassifier(backbone, random_state=one, **frozen, **own) for one in seeds]
 
