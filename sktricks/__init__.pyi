@@ -39,6 +39,8 @@ from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from .ensemble import CascadeClassifier as CascadeClassifier
 from .ensemble import EnsembleDisplay as EnsembleDisplay
 from .ensemble import MissingClassesWarning as MissingClassesWarning
+from .ensemble import NetEnsembleClassifier as NetEnsembleClassifier
+from .ensemble import NetEnsembleRegressor as NetEnsembleRegressor
 from .ensemble import RowsWithoutPredictionWarning as RowsWithoutPredictionWarning
 from .ensemble import SampleWeightIgnoredWarning as SampleWeightIgnoredWarning
 from .ensemble import StackingClassifier as StackingClassifier

@@ -28,6 +28,8 @@ from sktricks import (
     ImageLoader,
     MixUp,
     NetClassifier,
+    NetEnsembleClassifier,
+    NetEnsembleRegressor,
     NetRegressor,
     PretrainedFeatures,
     RandomAffine,
@@ -91,7 +93,12 @@ ENSEMBLES = [
     StackingRegressor(REGRESSORS, cv=2, passthrough=True),
     CascadeClassifier(CLASSIFIERS, cv=2),
 ]
-ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES]
+NET_ENSEMBLES = [
+    NetEnsembleClassifier(NetClassifier(max_epochs=30), n_members=2),
+    NetEnsembleClassifier(NetClassifier(max_epochs=30), n_members=2, mode="snapshot"),
+    NetEnsembleRegressor(NetRegressor(max_epochs=30), n_members=2),
+]
+ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
@@ -120,7 +127,9 @@ def test_scikit_learns_checks(estimator):
 
 
 @pytest.mark.parametrize(
-    "estimator", [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES], ids=name_of
+    "estimator",
+    [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES, *NET_ENSEMBLES],
+    ids=name_of,
 )
 def test_every_parameter_is_validated(estimator):
     estimator_checks.check_param_validation(name_of(estimator), estimator)

@@ -3,6 +3,7 @@
 from ._averaging import VotingRegressor
 from ._cascade import CascadeClassifier
 from ._display import EnsembleDisplay
+from ._net_ensemble import NetEnsembleClassifier, NetEnsembleRegressor
 from ._stacking import StackingClassifier, StackingRegressor
 from ._voting import VotingClassifier
 from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, SampleWeightIgnoredWarning
@@ -11,6 +12,8 @@ __all__ = [
     "CascadeClassifier",
     "EnsembleDisplay",
     "MissingClassesWarning",
+    "NetEnsembleClassifier",
+    "NetEnsembleRegressor",
     "RowsWithoutPredictionWarning",
     "SampleWeightIgnoredWarning",
     "StackingClassifier",

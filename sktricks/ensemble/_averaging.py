@@ -33,7 +33,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
     weights : array-like of shape (members,), {"greedy", "simplex", "nnls"} or None, default=None
         As in :class:`VotingClassifier`; what is learned lowers the squared error.
     n_jobs : int, default=None
-        Processes that fit members and folds.
+        Processes that fit members and folds; nets of one architecture are trained together in this one.
     verbose : bool, default=False
         Whether to print the time that each member took.
     average : {"mean", "median"}, default="mean"

@@ -94,7 +94,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
     cv : int, splitter, iterable or None, default=None
         How out-of-fold predictions are made; None: five folds, stratified. As in :class:`VotingClassifier`.
     n_jobs : int, default=None
-        Processes that fit members and folds.
+        Processes that fit members and folds; nets of one architecture are trained together in this one.
 
     Attributes
     ----------

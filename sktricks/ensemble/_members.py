@@ -18,6 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
+from ._fit_together import fit_together
 from ._votes import hard_vote
 
 
@@ -162,8 +163,8 @@ class FoldModels(BaseEstimator):
 # -- fits --------------------------------------------------------------------------------------------------------------
 
 
-def fit_members(members, X, splits, *, refit=True, n_jobs=None):
-    """Fit the members on all rows and on folds.
+def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
+    """Fit the members on all rows and on folds; those that are nets of one architecture in one go.
 
     Parameters
     ----------
@@ -174,6 +175,8 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None):
     refit : bool
         Whether a member is fitted on all rows, or is the average of its fold models.
     n_jobs : int or None
+    together : bool
+        Whether members may be fitted in one go.
 
     Returns
     -------
@@ -183,13 +186,18 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None):
     """
     wanted = [None, *range(len(splits))] if refit else list(range(len(splits)))
     jobs = [(member, number) for member in members if not member.frozen for number in wanted]
+    rows = [(None, None) if number is None else splits[number] for _, number in jobs]
+    whose = [f"member {member.name!r}{_place(number, splits)}" for member, number in jobs]
     keep = not refit
-    done = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_one)(member, X, None if number is None else splits[number], _place(number, splits), keep)
-        for member, number in jobs
-    )
+    ready = {}
+    if together:  # the same ones whatever n_jobs
+        fits = [(member, train, who) for (member, _), (train, _), who in zip(jobs, rows, whose, strict=True)]
+        ready = fit_together(fits, X, naming)
+    calls = [delayed(_fit_one)(jobs[k][0], X, rows[k], whose[k], keep) for k in range(len(jobs)) if k not in ready]
+    alone = iter(Parallel(n_jobs=n_jobs)(calls))
     by_member = {member.name: [] for member in members}
-    for (member, _), result in zip(jobs, done, strict=True):
+    for k, (member, _) in enumerate(jobs):
+        result = _result(ready[k], member, X, rows[k], whose[k], keep) if k in ready else next(alone)
         by_member[member.name].append(result)
     return zip(*[_gather(member, by_member[member.name], X, splits, refit) for member in members], strict=True)
 
@@ -211,18 +219,26 @@ def _place(number, splits):
     return "" if number is None else f", fold {number + 1} of {len(splits)}"
 
 
-def _fit_one(member, X, split, place, keep):
-    """Fit a clone, on a split also predict; the model comes back if it is wanted."""
-    model = clone(member.estimator)
-    with naming(f"member {member.name!r}{place}"):
-        if split is None:
+def _fit_one(member, X, rows, who, keep):
+    """Fit a clone on all rows or, of a split, on some, and see what comes of it."""
+    model, (train, _) = clone(member.estimator), rows
+    with naming(who):
+        if train is None:
             with _print_elapsed_time("Ensemble", member.message):
                 model.fit(X, member.y, **member.params)
-            return model, None
-        train, test = split
-        X_train, y_train = _safe_split(model, X, member.y, train)
+        else:
+            X_train, y_train = _safe_split(model, X, member.y, train)
+            model.fit(X_train, y_train, **_check_method_params(X, member.params, indices=train))
+    return _result(model, member, X, rows, who, keep)
+
+
+def _result(model, member, X, rows, who, keep):
+    """The model, if it is wanted, and its answers to the rows of a split that it was not fitted on."""
+    train, test = rows
+    if train is None:
+        return model, None
+    with naming(who):
         X_test, _ = _safe_split(model, X, member.y, test, train)
-        model.fit(X_train, y_train, **_check_method_params(X, member.params, indices=train))
         return model if keep else None, answer(model, X_test, member.method, member.target)
 
 

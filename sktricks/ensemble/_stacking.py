@@ -45,7 +45,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
         What members are asked for; ``"auto"``: the first of these that a member has.
     n_jobs : int, default=None
-        Processes that fit members and folds.
+        Processes that fit members and folds; nets of one architecture are trained together in this one.
     passthrough : bool, columns or callable, default=False
         What of X the final estimator sees too: all columns, or some by names, positions, a slice or a mask; or a
         callable that makes (n, columns) of X, images included.

@@ -68,7 +68,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
         The first two fall back to equal weights where those have the smaller loss.
     n_jobs : int, default=None
-        Processes that fit members and folds.
+        Processes that fit members and folds; nets of one architecture are trained together in this one.
     flatten_transform : bool, default=True
         Whether ``transform`` of probabilities is (n, members * classes), or (members, n, classes).
     verbose : bool, default=False

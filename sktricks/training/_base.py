@@ -141,8 +141,17 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         )
 
     def _train(self, X, y, weight, valid, *, fresh, schedule, epochs=None):
-        from ._skorch import own_randomness, release_memory, run_epochs, set_up_training
+        from ._skorch import own_randomness, release_memory, run_epochs
 
+        X, y, weight, seed = self._learn_from(X, y, weight, fresh=fresh)
+        with own_randomness(seed, self._device):
+            training = self._set_up(X, y, weight, valid, seed, fresh=fresh, schedule=schedule, epochs=epochs)
+            self._complete(run_epochs(self.net_, *training))
+        release_memory(self._device)
+        return self
+
+    def _learn_from(self, X, y, weight, *, fresh):
+        """The rows that count, their weights of mean 1, and the seed of this training."""
         if weight is not None:
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
             weight = weight / weight.mean()
@@ -151,31 +160,48 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             self.n_iter_ = 0
             self._seed = check_random_state(self.random_state).randint(2**31 - 1)
             self._choose_device(X)
-        seed = (self._seed + self.n_iter_) % 2**31
-        with own_randomness(seed, self._device):
-            if fresh:
-                self._start(y)
-            epochs = epochs or self._settings()["max_epochs"]
-            dataset = self._make_dataset(X, self._mixable_targets(y), weight, fresh=fresh)
-            if fresh:
-                self.net_ = self._make_net(dataset)
-            self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
-            self._before_epochs(len(dataset))
-            valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
-            set_up_training(
-                self.net_,
-                n_rows=len(dataset),
-                epochs=epochs,
-                seed=seed,
-                schedule=schedule,
-                clip_norm=self.clip_norm,
-                patience=self.n_iter_no_change if valid is not None and self.early_stopping else None,
-                verbose=self.verbose,
-            )
-            self.n_iter_ += run_epochs(self.net_, dataset, valid, epochs)
-            self.net_.prepare_train_ = None
-        release_memory(self._device)
-        return self
+        return X, y, weight, (self._seed + self.n_iter_) % 2**31
+
+    def _set_up(self, X, y, weight, valid, seed, *, fresh, schedule, epochs=None):
+        """All that comes before the first epoch; the rows to train and to validate on, and the number of epochs."""
+        from ._skorch import set_up_training
+
+        if fresh:
+            self._start(y)
+        epochs = epochs or self._settings()["max_epochs"]
+        dataset = self._make_dataset(X, self._mixable_targets(y), weight, fresh=fresh)
+        if fresh:
+            self.net_ = self._make_net(dataset)
+        self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
+        self._before_epochs(len(dataset))
+        valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
+        set_up_training(
+            self.net_,
+            n_rows=len(dataset),
+            epochs=epochs,
+            seed=seed,
+            schedule=schedule,
+            clip_norm=self.clip_norm,
+            patience=self.n_iter_no_change if valid is not None and self.early_stopping else None,
+            verbose=self.verbose,
+        )
+        return dataset, valid, epochs
+
+    def _complete(self, n_epochs):
+        """All that comes after the last epoch."""
+        self.n_iter_ += n_epochs
+        self.net_.prepare_train_ = None
+
+    @staticmethod
+    def _fit_many(fits):
+        """Fit many nets together, as far as that is faster; see :func:`sktricks.training._many.fit_many`."""
+        from ._many import fit_many
+
+        return fit_many(fits)
+
+    def _part_to_stack(self):
+        """The module whose parameters are all that is trained, called with what the dataset holds; None if none is."""
+        return self.net_.module_
 
     def _settings(self):
         """The parameters of the training; a subclass may fill in those that are None."""

@@ -61,9 +61,13 @@ class BatchLoader:
         return len(self.bounds)
 
     def __iter__(self):
-        order = torch.randperm(len(self.dataset), generator=self.generator) if self.shuffle else None
+        order = self.draw_order() if self.shuffle else None
         for start, stop in self.bounds:
             yield self.dataset[slice(start, stop) if order is None else order[start:stop]]
+
+    def draw_order(self):
+        """The rows in the order of the next pass."""
+        return torch.randperm(len(self.dataset), generator=self.generator)
 
 
 def batch_bounds(n_rows, batch_size):

@@ -286,6 +286,11 @@ class BaseFineTune(BaseNet):
             return self._encode(x, at_once=at_once)
         return signed_sqrt(self._found.go_on_by_parts(self._loaded, x, self._stages, self._device, at_once))
 
+    def _part_to_stack(self):
+        if self._encoded:
+            return self.net_.module_.head.linear
+        return self.net_.module_ if self.backbone_ is None else None
+
     def _own_callbacks(self):
         from ._freeze import ThawBackbone
         from ._probe import ProbeFirst

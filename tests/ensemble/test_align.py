@@ -36,6 +36,29 @@ def test_labels_of_any_kind_become_codes(classes):
     assert encode_labels(classes[:0], classes).shape == (0,)
 
 
+WORDS = {
+    "one letter differs": [f"class {number}" for number in range(10)],
+    "several letters differ": ["aa", "ab", "ba", "bb"],
+    "prefixes": ["", "a", "ab", "abc"],
+    "one": ["only"],
+    "other alphabets": ["кот", "кит", "猫", "犬", "cat"],
+    "many": [f"{number * 7919 % 1000:03}" for number in range(200)],
+    "too many for letters": [f"{number:04}" for number in range(1500)],
+}
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_many_strings_become_codes(words):
+    classes = np.unique(words)
+    codes = np.random.default_rng(0).integers(0, len(classes), 3000)
+    assert_array_equal(encode_labels(classes[codes], classes), codes)
+    assert_array_equal(encode_labels(classes[codes].astype("U30"), classes), codes)
+    assert_array_equal(encode_labels(np.repeat(classes[:1], 2000), classes), np.zeros(2000))
+    for unknown in ["unknown", "猫猫", "clasz 3", "ac", "\U0010ffff"]:
+        with pytest.raises(ValueError, match="not among the classes"):
+            encode_labels(np.append(classes[codes].astype("U30"), unknown), classes)
+
+
 def test_labels_of_another_dtype_of_the_same_kind():
     assert_array_equal(encode_labels(np.array([2.0, 1.0]), np.array([1, 2])), [1, 0])
     assert_array_equal(encode_labels(np.array([True, False]), np.array([0, 1])), [1, 0])

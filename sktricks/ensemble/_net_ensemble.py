@@ -1,0 +1,374 @@
+"""NetEnsembleClassifier and NetEnsembleRegressor: one net several times over, at a fraction of the cost."""
+
+from copy import deepcopy
+from numbers import Integral
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    _fit_context,
+    clone,
+    is_classifier,
+    is_regressor,
+)
+from sklearn.ensemble._base import _set_random_states
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.validation import check_is_fitted
+
+from ._align import Target, read_classes
+from ._base import BaseEnsemble
+from ._members import Member, answers, fit_members, naming
+from ._votes import as_questions
+
+LEARNED = ("n_features_in_", "feature_names_in_", "image_shape_")  # which the members learn, as far as they do
+
+
+class BaseNetEnsemble(BaseEnsemble):
+    """Nets that differ by their random state alone; a class says what they predict."""
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "mode": [StrOptions({"batched", "snapshot", "loop"})],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, estimator, n_members=8, *, mode="batched", n_jobs=None, random_state=None):
+        self.estimator = estimator
+        self.n_members = n_members
+        self.mode = mode
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        for name in ("input_tags", "target_tags", "classifier_tags", "regressor_tags"):
+            if getattr(inner, name) is not None:
+                setattr(tags, name, getattr(inner, name))
+        return tags
+
+    # -- fitting -------------------------------------------------------------------------------------------------------
+
+    def _fit(self, X, y, target, fit_params, **results):
+        self._check_kind_of_estimator()
+        params = self._route_params(fit_params)
+        rng = check_random_state(self.random_state)
+        fit = self._fit_snapshots if self.mode == "snapshot" else self._fit_apart
+        fitted = fit(X, y, target, params, rng)
+        for name in LEARNED:
+            vars(self).pop(name, None)
+        vars(self).update(results, _target=target, estimators_=fitted)
+        vars(self).update({name: getattr(fitted[0], name) for name in LEARNED if hasattr(fitted[0], name)})
+        self._names, self._targets = names_of(self.n_members), [target] * self.n_members
+        return self
+
+    def _check_kind_of_estimator(self):
+        wanted, fits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
+        if not fits(self.estimator):
+            raise ValueError(f"estimator must be a {wanted}, got {self.estimator!r}")
+        if is_classifier(self) and not hasattr(self.estimator, "predict_proba"):
+            raise ValueError(f"estimator must have predict_proba, got {self.estimator!r}")
+        names = self.estimator.get_params()
+        if not any(name.rpartition("__")[2] == "random_state" for name in names):
+            raise ValueError(
+                f"estimator must have a parameter random_state, by which members differ, got {self.estimator!r}"
+            )
+
+    def _fit_apart(self, X, y, target, params, rng):
+        """Members that have nothing in common but the rows."""
+        members = []
+        for name in names_of(self.n_members):
+            model = clone(self.estimator)
+            _set_random_states(model, rng)
+            members.append(Member(name, model, target, y=y, params=params))
+        fitted, _ = fit_members(members, X, [], n_jobs=self.n_jobs, together=self.mode == "batched")
+        return list(fitted)
+
+    def _fit_snapshots(self, X, y, target, params, rng):
+        """One net that is trained in as many cycles as there are members, each of which leaves a copy behind."""
+        model = clone(self.estimator)
+        _set_random_states(model, rng)
+        epochs = self._cycle(model)
+        before = {name: getattr(model, name) for name in ("max_epochs", "warm_start")}
+        model.set_params(max_epochs=epochs, warm_start=True)
+        fitted = []
+        for number in range(self.n_members):
+            with naming(f"cycle {number + 1} of {self.n_members}"):
+                model.fit(X, y, **params)
+            fitted.append(deepcopy(model).set_params(**before))
+        return fitted
+
+    def _cycle(self, model):
+        """Epochs of a cycle."""
+        params = model.get_params(deep=False)
+        if not {"max_epochs", "warm_start"} <= params.keys():
+            raise ValueError(
+                "mode='snapshot' needs an estimator with the parameters max_epochs and warm_start, such as "
+                f"NetClassifier, got {model!r}"
+            )
+        epochs = params["max_epochs"]
+        if not isinstance(epochs, Integral) or epochs < self.n_members:
+            raise ValueError(
+                f"mode='snapshot' divides the estimator's max_epochs among n_members={self.n_members} cycles, which "
+                f"takes a number at least as large, got max_epochs={epochs!r}"
+            )
+        return epochs // self.n_members
+
+    # -- metadata ------------------------------------------------------------------------------------------------------
+
+    def _route_params(self, fit_params):
+        return process_routing(self, "fit", **fit_params)["estimator"].fit if _routing_enabled() else fit_params
+
+    def get_metadata_routing(self):
+        """How metadata reach the members.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Of ``fit``: what the estimator's ``fit`` asks for.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+    # -- prediction ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, X, method):
+        check_is_fitted(self)
+        n = len(self.estimators_)
+        return np.stack(answers(self.estimators_, self._names, X, [method] * n, self._targets))
+
+    def _mean_weights(self):
+        return None
+
+    def _oof_members(self):
+        return None
+
+
+def names_of(n_members):
+    """What members are called in errors and in ``diversity()``."""
+    return [f"net{number}" for number in range(n_members)]
+
+
+class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """The mean of nets that start and shuffle differently, trained together (deep ensembles [1]_).
+
+    What several nets agree on is more often right than what one says, and where they disagree is worth knowing. Trained
+    in one loop, small nets cost little more than one.
+
+    Parameters
+    ----------
+    estimator : classifier
+        A :class:`~sktricks.NetClassifier` or :class:`~sktricks.FineTuneClassifier`; or any classifier with
+        probabilities and a ``random_state``. It is cloned for each member, with a random state of its own. A net of a
+        ``module`` instance starts from the same weights in all of them: give the module's class.
+    n_members : int, default=8
+    mode : {"batched", "snapshot", "loop"}, default="batched"
+        - ``"batched"`` trains all members at once, their matrix products side by side: for tables, and for heads on a
+          frozen backbone, which encodes each image once for all. Members that cannot be trained so, or would not gain
+          by it, are fitted one after the other: large nets, and those with convolutions, BatchNorm, dropout,
+          ``callbacks``, ``early_stopping`` or ``verbose``. The members are the same but for rounding.
+        - ``"loop"`` always fits them one after the other, in ``n_jobs`` processes.
+        - ``"snapshot"`` trains a single net for the estimator's ``max_epochs``, in ``n_members`` cycles at whose end
+          the learning rate is near zero, and keeps what it is then [2]_. It costs one net, whatever its kind, and its
+          members differ less. Cycles should not be shorter than some ten epochs.
+    n_jobs : int, default=None
+        Processes that fit the members that are not trained together.
+    random_state : int, RandomState instance or None, default=None
+        Where the members' random states are drawn from.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (classes,)
+        The sorted labels. Of several labels a row, a list of a pair (0, 1) for each.
+    estimators_ : list of classifiers
+        The members, each fitted like any other.
+    n_features_in_, feature_names_in_, image_shape_
+        Those of the members.
+
+    Raises
+    ------
+    ValueError
+        For an estimator that is no classifier, has no probabilities or no ``random_state``; in ``"snapshot"`` for one
+        without ``max_epochs`` and ``warm_start``, or with fewer epochs than members.
+
+    See Also
+    --------
+    VotingClassifier : Averages members of several kinds, and learns their weights.
+
+    References
+    ----------
+    .. [1] B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and scalable predictive uncertainty estimation using
+       deep ensembles", NeurIPS 2017.
+    .. [2] G. Huang, Y. Li, G. Pleiss, Z. Liu, J. E. Hopcroft, K. Q. Weinberger, "Snapshot ensembles: train 1, get M for
+       free", ICLR 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier, NetEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> nets = NetEnsembleClassifier(NetClassifier(max_epochs=20), n_members=4, random_state=0).fit(X, y)
+    >>> nets.predict_proba(X[:5]).shape
+    (5, 3)
+    >>> nets.predict_members(X[:5]).shape
+    (4, 5, 3)
+    >>> bool(nets.score(X, y) > 0.9)
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
+        """Fit the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Whatever the estimator takes, images included.
+        y : array-like of shape (n,) or (n, labels)
+            Labels of any kind; or 0 and 1 for each of several labels.
+        **fit_params : dict
+            What the ``fit`` of each member gets besides, such as ``sample_weight``; with metadata routing, what it asks
+            for.
+
+        Returns
+        -------
+        self : object
+        """
+        y, target = read_classes(y)
+        return self._fit(X, y, target, fit_params, classes_=target.classes)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The most probable class of each row; where rows have several labels, 0 or 1 for each.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, labels)
+        """
+        likely = self.predict_proba(X)
+        if self._target.kind == "multilabel":
+            return (likely > 0.5).astype(int)
+        return self._target.decode(likely.argmax(axis=1))
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """The mean of the members' probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        proba : ndarray of shape (n, classes) or (n, labels)
+            In the order of ``classes_``; of several labels, the probability of each.
+        """
+        return self.predict_members(X).mean(axis=0)
+
+    def predict_members(self, X: ArrayLike) -> np.ndarray:
+        """The probabilities of each member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        proba : ndarray of shape (members, n, classes) or (members, n, labels)
+        """
+        return self._ask(X, "predict_proba")
+
+    def _ask_members(self, X):
+        said = self.predict_members(X)
+        return as_questions(said) if self._target.kind == "multilabel" else said
+
+
+class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, BaseEstimator):
+    """The mean of nets that start and shuffle differently, trained together.
+
+    Parameters
+    ----------
+    estimator : regressor
+        A :class:`~sktricks.NetRegressor` or :class:`~sktricks.FineTuneRegressor`, or any regressor with a
+        ``random_state``.
+    n_members, mode, n_jobs, random_state
+        As in :class:`NetEnsembleClassifier`.
+
+    Attributes
+    ----------
+    estimators_ : list of regressors
+        The members, each fitted like any other.
+    n_features_in_, feature_names_in_, image_shape_
+        Those of the members.
+
+    Raises
+    ------
+    ValueError
+        As :class:`NetEnsembleClassifier`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sktricks import NetEnsembleRegressor, NetRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> nets = NetEnsembleRegressor(NetRegressor(max_epochs=20), n_members=4, random_state=0).fit(X, y)
+    >>> nets.predict(X[:5]).shape, nets.predict_uncertainty(X[:5]).std.shape
+    ((5,), (5,))
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
+        """Fit the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+        y : array-like of shape (n,) or (n, outputs)
+        **fit_params : dict
+            As in :class:`NetEnsembleClassifier`.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, Target("values"), fit_params)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The mean of the members' values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, outputs)
+        """
+        return self.predict_members(X).mean(axis=0)
+
+    def predict_members(self, X: ArrayLike) -> np.ndarray:
+        """The values of each member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        values : ndarray of shape (members, n) or (members, n, outputs)
+        """
+        return self._ask(X, "predict")
+
+    def _ask_members(self, X):
+        return self.predict_members(X)

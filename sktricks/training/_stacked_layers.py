@@ -1,0 +1,109 @@
+"""Layers of many nets at once, as batched matrix products.
+
+``x`` is (nets, rows, ...), and ``state`` holds each parameter and buffer of all nets along a new first axis, by its
+name in the module. Modules that are made of these layers alone run faster so than through ``torch.func.vmap``.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ._modules import ResidualBlock, ResidualMLP, Standardize
+
+# What works on each number alone.
+POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity)
+
+
+def has_rules(module):
+    """Whether :func:`apply` knows what a module does: by its exact type, since a subclass may do anything."""
+    if type(module) is nn.LayerNorm and len(module.normalized_shape) > 1:
+        return False
+    return type(module) in RULES and not has_hooks(module) and all(has_rules(child) for child in module.children())
+
+
+def has_hooks(module):
+    """Whether something else happens at a call than the module's ``forward``."""
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks) or hasattr(module, "parametrizations")
+
+
+def apply(module, name, state, x):
+    """What the nets make of ``x``; ``name`` begins the names of the module's parameters, "" or ending with a dot."""
+    return RULES[type(module)](module, name, state, x)
+
+
+class BatchedLinear(torch.autograd.Function):
+    """``x W' + b`` of many nets; torch's own derivative would be a transposed one, which costs a copy."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return x @ weight.mT if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        of_x, _, of_bias = ctx.needs_input_grad
+        return gradient @ weight if of_x else None, gradient.mT @ x, gradient.sum(dim=1) if of_bias else None
+
+
+def linear(module, name, state, x):
+    """One batched product; the bias is added on the way."""
+    return BatchedLinear.apply(x, state[name + "weight"], state.get(name + "bias"))
+
+
+def layer_norm(module, name, state, x):
+    """Over the last axis, which is the same for all nets; only scale and shift are a net's own."""
+    x = F.layer_norm(x, module.normalized_shape, eps=module.eps)
+    if not module.elementwise_affine:
+        return x
+    weight = state[name + "weight"].unsqueeze(1)
+    return x * weight if module.bias is None else torch.addcmul(state[name + "bias"].unsqueeze(1), x, weight)
+
+
+def standardize(module, name, state, x):
+    """By the moments of each net's own rows."""
+    return (x - state[name + "mean"].unsqueeze(1)) / state[name + "scale"].unsqueeze(1)
+
+
+def residual_block(module, name, state, x):
+    """As :class:`ResidualBlock` does it."""
+    inner = linear(module.expand, name + "expand.", state, layer_norm(module.norm, name + "norm.", state, x))
+    return x + linear(module.contract, name + "contract.", state, torch.relu(inner))
+
+
+def residual_mlp(module, name, state, x):
+    """As :class:`ResidualMLP` does it."""
+    x = linear(module.embed, name + "embed.", state, standardize(module, name + "standardize.", state, x.flatten(2)))
+    x = layer_norm(module.norm, name + "norm.", state, sequential(module.blocks, name + "blocks.", state, x))
+    return linear(module.head, name + "head.", state, torch.relu(x))
+
+
+def sequential(module, name, state, x):
+    """One after the other."""
+    for own, child in module.named_children():
+        x = apply(child, f"{name}{own}.", state, x)
+    return x
+
+
+def flatten(module, name, state, x):
+    """The axes of a row, which stand one further back here."""
+    start, end = (axis + 1 if axis >= 0 else axis for axis in (module.start_dim, module.end_dim))
+    return x.flatten(start, end)
+
+
+def pointwise(module, name, state, x):
+    """The module itself."""
+    return module(x)
+
+
+RULES = {
+    nn.Linear: linear,
+    nn.LayerNorm: layer_norm,
+    nn.Sequential: sequential,
+    nn.Flatten: flatten,
+    Standardize: standardize,
+    ResidualBlock: residual_block,
+    ResidualMLP: residual_mlp,
+    **dict.fromkeys(POINTWISE, pointwise),
+}

@@ -1,0 +1,287 @@
+"""One loop of batches for many trainings.
+
+Each training keeps its own rows, order, length and settings; its steps are those that it would take alone. Trainings
+that take more steps come first, so that those which go on are always the first rows of the stack.
+"""
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .._validation import TrainingInterruptedWarning
+from ._loader import ArrayDataset, BatchLoader, take
+from ._schedule import WarmupCosine
+from ._skorch import warn_if_slow
+
+FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)  # that update in one pass over memory
+TINY = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
+
+
+@dataclass
+class Training:
+    """A net that is ready for its first epoch.
+
+    Parameters
+    ----------
+    net : InnerNet
+    module : torch.nn.Module
+        The part of it that is trained.
+    dataset : ArrayDataset
+    loader : BatchLoader
+    epochs : int
+    schedule : str
+    clip_norm : float or None
+    """
+
+    net: object
+    module: torch.nn.Module
+    dataset: ArrayDataset
+    loader: BatchLoader
+    epochs: int
+    schedule: str
+    clip_norm: float | None
+
+    @property
+    def n_steps(self):
+        """Batches of the whole training."""
+        return self.epochs * len(self.loader)
+
+    @property
+    def options(self):
+        """What the optimizer does with the parameters, as pairs."""
+        return [(name, value) for name, value in self.net.optimizer_.param_groups[0].items() if name != "params"]
+
+    def order(self):
+        """Trainings that compare equal can share a slice of the stack; longer ones come first."""
+        return -self.n_steps, len(self.dataset), self.schedule, repr(self.options)
+
+
+class Slice:
+    """Neighbours in the stack that take the same steps, with the same settings.
+
+    Parameters
+    ----------
+    trainings : list of Training
+    start : int
+        The place of the first one in the stack.
+    x_places, y_places : list of int
+        Where the rows of each begin in ``x``, and in ``y`` and ``weight``.
+    """
+
+    def __init__(self, trainings, start, x_places, y_places):
+        self.trainings, first = trainings, trainings[0]
+        self.start, self.stop, self.n_steps = start, start + len(trainings), first.n_steps
+        self.bounds = first.loader.bounds
+        self.x_places, self.y_places = torch.tensor(x_places).unsqueeze(1), torch.tensor(y_places).unsqueeze(1)
+        self.factor = WarmupCosine(self.n_steps) if first.schedule == "warmup-cosine" else None
+
+    def size(self, step):
+        """Rows of a batch."""
+        start, stop = self.bounds[step % len(self.bounds)]
+        return stop - start
+
+    def batch(self, step, data):
+        """x (trainings, rows, ...), y and weight (trainings, rows) or None, of a step."""
+        number = step % len(self.bounds)
+        if number == 0:
+            self.orders = torch.stack([training.loader.draw_order() for training in self.trainings])
+        rows = self.orders[:, slice(*self.bounds[number])]
+        x, y, weight = (
+            None if tensor is None else take(tensor, (rows + places).flatten()).unflatten(0, rows.shape)
+            for tensor, places in zip(data, (self.x_places, self.y_places, self.y_places), strict=True)
+        )
+        if self.trainings[0].net.prepare_train_ is not None:
+            pairs = zip(self.trainings, x, y, strict=True)
+            x, y = zip(*[training.net.prepare_train_(*own) for training, *own in pairs], strict=True)
+            x, y = torch.stack(x), torch.stack(y)
+        return x, y, weight
+
+    def rate(self, base, step):
+        """The learning rate of a step."""
+        return base if self.factor is None else base * self.factor(step)
+
+
+def train_together(stack, trainings):
+    """Train all nets of a stack, whose order is that of the trainings; returns the whole epochs of each.
+
+    Ctrl-C ends all of them with usable nets and a warning.
+    """
+    slices, data = cut(trainings)
+    optimizer = make_optimizer(stack, slices)
+    losses, active, started = [], len(slices), time.perf_counter()
+    epochs, n_batches = trainings[0].epochs, len(slices[0].bounds)
+    try:
+        for step in range(slices[0].n_steps):
+            while slices[active - 1].n_steps == step:
+                active -= 1
+                optimizer.param_groups[active]["params"] = []
+                stack.keep(slices[active - 1].stop)
+            losses.append(take_step(stack, slices[:active], data, step, optimizer))
+            if step + 1 == n_batches:
+                warn_if_slow((time.perf_counter() - started) * epochs, epochs)
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"fit of {len(trainings)} nets was interrupted after {len(losses) // n_batches} of {epochs} epochs; the "
+            "nets keep what they had learned",
+            TrainingInterruptedWarning,
+            stacklevel=2,
+        )
+    stack.write_back()
+    return hand_out(stack, slices, optimizer, [step.tolist() for step in losses])
+
+
+def cut(trainings):
+    """The slices, and x, y and weight of all trainings one after the other."""
+    x, x_places = join([training.dataset.x for training in trainings], shared=True)
+    y, y_places = join([training.dataset.y for training in trainings])
+    weight = None
+    if any(training.dataset.weight is not None for training in trainings):
+        weight, _ = join([row_weights(training.dataset) for training in trainings])
+    slices, start = [], 0
+    for stop in range(1, len(trainings) + 1):
+        if stop == len(trainings) or trainings[stop].order() != trainings[start].order():
+            slices.append(Slice(trainings[start:stop], start, x_places[start:stop], y_places[start:stop]))
+            start = stop
+    return slices, (x, y, weight)
+
+
+def join(tensors, shared=False):
+    """Tensors one after the other, and where each begins; if ``shared``, those of the same memory only once."""
+    known, parts, places, end = {}, [], [], 0
+    for number, tensor in enumerate(tensors):
+        key = memory_of(tensor) if shared else number
+        if key not in known:
+            known[key], end = end, end + len(tensor)
+            parts.append(tensor)
+        places.append(known[key])
+    return parts[0] if len(parts) == 1 else torch.cat(parts), places
+
+
+def memory_of(tensor):
+    """Equal exactly if two tensors that are both in use show the same numbers in the same memory."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def row_weights(dataset):
+    """The weight of each row, ones where none are given."""
+    return torch.ones(len(dataset)) if dataset.weight is None else dataset.weight
+
+
+def make_optimizer(stack, slices):
+    """The nets' own optimizer, with a group a slice, over the memory of the stack."""
+    groups = []
+    for part in slices:
+        part.parameters = [torch.nn.Parameter(stacked[part.start : part.stop]) for stacked in stack.parameters]
+        groups.append({**dict(part.trainings[0].options), "params": part.parameters})
+    cls = type(slices[0].trainings[0].net.optimizer_)
+    if cls not in FUSED or any(group.get("differentiable") for group in groups):
+        return cls(groups)
+    return cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True)
+
+
+def take_step(stack, slices, data, step, optimizer):
+    """An update of each active net; returns their losses, (nets,)."""
+    net, clip_norm = slices[0].trainings[0].net, slices[0].trainings[0].clip_norm
+    sizes = [part.size(step) for part in slices]
+    batches = [[pad(own, max(sizes)) for own in part.batch(step, data)] for part in slices]
+    x, y, weight = batches[0] if len(batches) == 1 else map(concatenate, zip(*batches, strict=True))
+    losses = row_losses(net.criterion_, stack(x.to(net.device)), y.to(net.device))
+    if weight is not None:
+        losses = losses * weight.to(net.device)
+    means = mean_losses(losses, [size for part, size in zip(slices, sizes, strict=True) for _ in part.trainings])
+    gradients = stack.gradients(means.sum())
+    if clip_norm is not None:
+        clip_rows(gradients, clip_norm)
+    for part, group in zip(slices, optimizer.param_groups, strict=False):
+        for p, gradient in zip(group["params"], gradients, strict=True):
+            p.grad = gradient[part.start : part.stop]
+        group["lr"] = part.rate(group.setdefault("initial_lr", group["lr"]), step)
+    optimizer.step()
+    return means.detach()
+
+
+def pad(tensor, size):
+    """Batches (nets, rows, ...) filled up to ``size`` rows with their first one."""
+    if tensor is None or tensor.shape[1] == size:
+        return tensor
+    return torch.cat([tensor, tensor[:, :1].expand(-1, size - tensor.shape[1], *tensor.shape[2:])], dim=1)
+
+
+def concatenate(tensors):
+    """The batches of all slices; None where there are none."""
+    return None if tensors[0] is None else torch.cat(tensors)
+
+
+def row_losses(criterion, outputs, y):
+    """The loss of each row, (nets, rows), of outputs (nets, rows, outputs)."""
+    losses = criterion(outputs.flatten(0, 1), y.flatten(0, 1))
+    return (losses if losses.ndim == 1 else losses.mean(dim=1)).unflatten(0, outputs.shape[:2])
+
+
+def mean_losses(losses, sizes):
+    """The mean loss of each net, of as many of its rows as are its own and do not fill up."""
+    if min(sizes) == max(sizes):
+        return losses.mean(dim=1)
+    counts = torch.tensor(sizes, device=losses.device)
+    own = torch.arange(losses.shape[1], device=losses.device) < counts.unsqueeze(1)
+    return (losses * own).sum(dim=1) / counts
+
+
+def clip_rows(gradients, clip_norm):
+    """Scale the gradients of each net down to the norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
+    norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    factors = (clip_norm / (norms + TINY)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.reshape(-1, *[1] * (gradient.ndim - 1)))
+
+
+# -- afterwards --------------------------------------------------------------------------------------------------------
+
+
+def hand_out(stack, slices, optimizer, losses):
+    """Give each net the history and the state of the optimizer that it would have alone; returns whole epochs."""
+    n_epochs = []
+    for part, group in zip(slices, optimizer.param_groups, strict=True):
+        n_steps = min(len(losses), part.n_steps)
+        for row, training in enumerate(part.trainings):
+            own = [losses[step][part.start + row] for step in range(n_steps)]
+            epochs = epochs_of(part, own, group)
+            training.net.history.extend(epochs)
+            dict(training.net.callbacks_)["train_loss"].best_score_ = min(
+                (epoch["train_loss"] for epoch in epochs), default=np.inf
+            )
+            own_group = training.net.optimizer_.param_groups[0]
+            for p, rows in zip(own_group["params"], part.parameters, strict=True):
+                state = optimizer.state[rows].items()
+                training.net.optimizer_.state[p] = {name: state_of(value, row) for name, value in state}
+            if part.factor is not None:
+                own_group |= {"initial_lr": group["initial_lr"], "lr": part.rate(group["initial_lr"], n_steps)}
+            n_epochs.append(n_steps // len(part.bounds))
+    return n_epochs
+
+
+def epochs_of(part, losses, group):
+    """What skorch's history says of the whole epochs of a training with these losses of its batches."""
+    epochs, best = [], np.inf
+    for number in range(len(losses) // len(part.bounds)):
+        steps = range(number * len(part.bounds), (number + 1) * len(part.bounds))
+        batches = [{"train_loss": losses[step], "train_batch_size": part.size(step)} for step in steps]
+        if part.factor is not None:
+            for batch, step in zip(batches, steps, strict=True):
+                batch["event_lr"] = part.rate(group["initial_lr"], step)
+        sizes = [batch["train_batch_size"] for batch in batches]
+        loss = np.average([batch["train_loss"] for batch in batches], weights=sizes)
+        about = {"epoch": number + 1, "train_batch_count": len(batches)}
+        epochs.append({"batches": batches, **about, "train_loss": loss, "train_loss_best": bool(loss < best)})
+        best = min(best, loss)
+    return epochs
+
+
+def state_of(value, row):
+    """What is one net's in the state of a parameter: its row; of the number of steps, which is all nets', a copy."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.clone() if value.ndim == 0 else value[row].clone()
