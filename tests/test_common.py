@@ -94,9 +94,9 @@ ENSEMBLES = [
     CascadeClassifier(CLASSIFIERS, cv=2),
 ]
 NET_ENSEMBLES = [
-    NetEnsembleClassifier(NetClassifier(max_epochs=30), n_members=2),
-    NetEnsembleClassifier(NetClassifier(max_epochs=30), n_members=2, mode="snapshot"),
-    NetEnsembleRegressor(NetRegressor(max_epochs=30), n_members=2),
+    NetEnsembleClassifier(NetClassifier(max_epochs=10, lr=1e-2), n_members=2),
+    NetEnsembleClassifier(NetClassifier(max_epochs=10, lr=1e-2), n_members=2, mode="snapshot"),
+    NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2),
 ]
 ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
 

@@ -8,6 +8,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
 SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
@@ -85,6 +86,7 @@ class ClassifierNetMixin(ClassifierMixin):
         proba : ndarray of shape (n, n_classes)
             In the order of ``classes_``. Where rows have several labels, the probability of each, (n, labels).
         """
+        check_is_fitted(self)
         several = self._kind == MULTILABEL
         return self._mean_over_views(X, lambda logits: logits.sigmoid() if several else logits.softmax(1))
 

@@ -136,11 +136,6 @@ class BaseFineTune(BaseNet):
             self._n_frozen = len(layers)
         frozen = self._n_frozen == len(layers)
         self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
-        if self._thaws and self.freeze_until is not None:
-            raise ValueError(
-                f"freeze_until={self.freeze_until!r} and a FreezeLayers in callbacks both say what freezes: "
-                "leave one out"
-            )
         self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
         if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
             self._dtype = table_dtype(np.float64, self._device)

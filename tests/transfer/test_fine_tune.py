@@ -597,11 +597,6 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (GREY[:4], {"freeze_until": -1}, "freeze_until"),
         (GREY[:4], {"freeze_until": 1.5}, "freeze_until as a share"),
         (GREY[:4], {"freeze_until": [1]}, "freeze_until"),
-        (
-            GREY[:4],
-            {"freeze_until": 1, "callbacks": [FreezeLayers(1)]},
-            "freeze_until=1 and a FreezeLayers .* leave one",
-        ),
         (GREY[:4], {"strategy": "lp"}, "strategy"),
         (GREY[:4], {"device": "gpu"}, "device must be .* of this machine.*got 'gpu'"),
         ([GREY[0], GREY[1, 1:]], {}, r"one shape, got \(7, 8\), \(8, 8\)"),
