@@ -98,7 +98,7 @@ def find_layout(shape, image_shape=None):
             f"X of shape {tuple(shape)} looks like one colour image. Pass a batch of images, "
             "(n, height, width, channels): X[None] makes a batch of one"
         )
-    if len(shape) == 4 and image_shape != found and shape[1] in (1, 3) and shape[2] == shape[3] > 4:
+    if len(shape) == 4 and image_shape != found and shape[1] in (1, 3) and shape[2] == shape[3] >= 8:
         raise ValueError(
             f"X of shape {tuple(shape)} looks like images whose channels come first. Pass "
             "(n, height, width, channels): X.transpose(0, 2, 3, 1)"
