@@ -19,6 +19,7 @@ same splits, stands beside it with its standard error, and is marked where it is
 
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from _common import make_parser, print_table, start
@@ -81,7 +82,7 @@ IMAGE_MODELS = ("LogisticRegression", "SVC", "RandomForest", "NetClassifier", "F
 WAYS = ("without", "in a Pipeline", "copies or fresh draws", f"and {VIEWS} views")
 
 
-def make_images(model, way, name, shape, n_rows, seed, args):
+def make_images(name, shape, args, model, way, n_rows, seed):
     """A model for images, augmented in one of the ways."""
     augmenter = image_augmenter(name, shape, seed)
     inner = (classical(seed) | nets(shape, n_rows, seed))[model]
@@ -104,10 +105,7 @@ def measure_images(name, X, y, shape, args):
             print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images a class would be left to test on")
             continue
         splits = [split(y, labels, args.test_rows, seed) for seed in range(args.splits)]
-
-        def make(model, way, n_rows, seed):
-            return make_images(model, way, name, shape, n_rows, seed, args)  # noqa: B023 - used before the next round
-
+        make = partial(make_images, name, shape, args)
         title = f"{name}, {' x '.join(map(str, shape))}, {labels} labels a class"
         measure(title, make, IMAGE_MODELS, WAYS, X, y, splits, args)
 
