@@ -35,9 +35,9 @@ def weighted_moments(x, weight=None):
     """Mean and standard deviation along the rows, in float64."""
     x = x.double()
     weight = torch.ones(len(x), dtype=x.dtype, device=x.device) if weight is None else weight.double()
-    share = (weight / weight.sum()).unsqueeze(1)
-    mean = (share * x).sum(0)
-    return mean, (share * (x - mean) ** 2).sum(0).sqrt()
+    share = weight / weight.sum()
+    mean = share @ x
+    return mean, (share @ (x - mean).square()).sqrt()
 
 
 class ResidualBlock(nn.Module):

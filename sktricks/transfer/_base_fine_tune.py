@@ -104,6 +104,7 @@ class BaseFineTune(BaseNet):
         else:
             self._load_backbone()
             self._choose_strategy(labels_per_class(y))
+            self._choose_dtype(len(y))
             self._find_boundary(len(y))
         if self.n_views > 1 and self.augmenter is not None and not self._encoded:
             raise ValueError(
@@ -122,7 +123,6 @@ class BaseFineTune(BaseNet):
 
     def _choose_strategy(self, n_labels):
         """Find what freezes, and whether each row need be encoded only once."""
-        from ..training._inputs import table_dtype
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
 
@@ -137,9 +137,7 @@ class BaseFineTune(BaseNet):
         frozen = self._n_frozen == len(layers)
         self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
         self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
-        if self._encoded:  # a head alone costs next to nothing, and in float64 a weight of 2 is a row given twice
-            self._dtype = table_dtype(np.float64, self._device)
-        elif frozen and self.augmenter is not None and self.n_views == 1:
+        if frozen and not self._encoded and self.augmenter is not None and self.n_views == 1:
             warnings.warn(
                 "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
                 "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
@@ -147,14 +145,24 @@ class BaseFineTune(BaseNet):
                 stacklevel=2,
             )
 
+    def _choose_dtype(self, n_rows):
+        """float64 for a head whose rows are one batch: without chance in it a weight of 2 is a row given twice."""
+        from ..training._inputs import table_dtype
+
+        if self._encoded and n_rows <= self._settings()["batch_size"]:
+            self._dtype = table_dtype(np.float64, self._device)
+
     def _find_boundary(self, n_rows):
         """What a frozen part makes of a row is computed once, where the net can be cut there and memory allows."""
         from ._boundary import find_crossing
+        from ._templates import find_out
 
         self._found, cache = None, resolve_cache(self.cache)
         partly = 0 < self._n_frozen < len(self._loaded.layers) and self.strategy_ == FINE_TUNE
         if partly and cache is not None and self.augmenter is None and not self._thaws:
-            found = find_crossing(self._loaded, self._n_frozen, self._stages, self.image_shape_)
+            where = self._loaded, self._n_frozen, self._stages, self.image_shape_
+            question = "crossing", self._n_frozen, *(self._stages or ())
+            found = find_out(self._loaded, question, lambda: find_crossing(*where))
             if found is not None and 4 * n_rows * found.n_values <= cache.max_bytes // 2:
                 self._found = found
 

@@ -60,7 +60,7 @@ def share_backbone(spec, image_shape, device):
     if template is None or template.source != source:
         backbone = load_backbone(spec, image_shape=image_shape).to(device).eval()
         backbone.fingerprint()
-        vars(backbone).update(_template=TEMPLATE, _widths={})
+        vars(backbone).update(_template=TEMPLATE, _found_out={})
         template = templates[image_shape, str(device)] = Template(source, backbone)
     return template.backbone
 
@@ -112,7 +112,7 @@ def own(backbone):
     if not is_template(backbone):
         return backbone
     with using(backbone):
-        copy = deepcopy(backbone, {id(backbone._widths): backbone._widths})
+        copy = deepcopy(backbone, {id(backbone._found_out): backbone._found_out})
     inherit_fingerprint(copy, backbone)
     return copy
 
@@ -123,13 +123,22 @@ def file_as_it_is(path):
     return (path, path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
 
 
+def find_out(backbone, question, answer):
+    """``answer()``, a pure function of a backbone as it was loaded; templates and their copies ask once for all."""
+    known = vars(backbone).setdefault("_found_out", {})
+    if question not in known:
+        known[question] = answer()
+    return known[question]
+
+
 def count_features(backbone, stages, image_shape):
     """How many features an image has; one is sent through the net, unless the answer is known."""
-    widths, key = vars(backbone).setdefault("_widths", {}), tuple(stages or ())
-    if key not in widths:
+
+    def count():
         height, width, channels = image_shape
         device = next((tensor.device for _, tensor in named_tensors(backbone.model)), None)
         image = backbone.preprocess(torch.zeros(1, channels, height, width, device=device))
         with using(backbone), evaluating(backbone):
-            widths[key] = backbone.features(image, stages).shape[1]
-    return widths[key]
+            return backbone.features(image, stages).shape[1]
+
+    return find_out(backbone, ("width", *(stages or ())), count)
