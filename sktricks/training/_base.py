@@ -164,14 +164,17 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _set_up(self, X, y, weight, valid, seed, *, fresh, schedule, epochs=None):
         """All that comes before the first epoch; the rows to train and to validate on, and the number of epochs."""
-        from ._skorch import set_up_training
+        from ._skorch import follow_settings, set_up_training
 
         if fresh:
             self._start(y)
-        epochs = epochs or self._settings()["max_epochs"]
+        settings = self._settings()
+        epochs = epochs or settings["max_epochs"]
         dataset = self._make_dataset(X, self._mixable_targets(y), weight, fresh=fresh)
         if fresh:
             self.net_ = self._make_net(dataset)
+        else:
+            follow_settings(self.net_, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
         self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
         self._before_epochs(len(dataset))
         valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)

@@ -161,6 +161,19 @@ def set_up_training(net, *, n_rows, epochs, seed, schedule, clip_norm, patience,
     net.callbacks_ = users + [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
 
 
+def follow_settings(net, lr, weight_decay, batch_size):
+    """Give an initialised net the settings that its estimator has by now; groups keep the ratio of their rates."""
+    decay = getattr(net, "optimizer__weight_decay", None)
+    for group in net.optimizer_.param_groups:
+        for name in {"lr", "initial_lr"} & group.keys():
+            group[name] *= lr / net.lr
+        if decay is not None and group["weight_decay"] == decay:  # a group of the user's may have another
+            group["weight_decay"] = weight_decay
+    net.lr, net.batch_size = lr, batch_size
+    if decay is not None:
+        net.optimizer__weight_decay = weight_decay
+
+
 def run_epochs(net, train, valid, epochs):
     """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
     before = len(net.history)

@@ -432,6 +432,26 @@ def test_warm_start_goes_on():
     assert cold.fit(X, Y).n_iter_ == 3
 
 
+@pytest.mark.parametrize("again", ["fit", "partial_fit"])
+def test_going_on_follows_the_settings(again):
+    groups = [("head.*", {"lr": 1.0, "weight_decay": 0.5})]
+    net = classifier(
+        warm_start=True, max_epochs=1, lr=0.1, weight_decay=0.2, net_params={"optimizer__param_groups": groups}
+    )
+    net.fit(X, Y).set_params(lr=0.01, weight_decay=0.3, batch_size=7, schedule="constant")
+    getattr(net, again)(X, Y)
+    rates = {(group["lr"], group["weight_decay"]) for group in net.net_.optimizer_.param_groups}
+    assert {(round(rate, 12), decay) for rate, decay in rates} == {(0.01, 0.3), (0.1, 0.5)}
+    assert len(net.net_.history[-1]["batches"]) == -(-len(X) // 7)
+
+
+def test_a_rate_of_nothing_to_speak_of_leaves_a_warm_start_as_it_was():
+    net = classifier(warm_start=True, max_epochs=3, optimizer="sgd", weight_decay=0).fit(X, Y)
+    before = weights_of(net)
+    net.set_params(lr=1e-30).fit(X, Y)
+    assert same_weights(before, weights_of(net))
+
+
 def test_warm_start_with_early_stopping_may_do_no_worse_than_before():
     net = classifier(warm_start=True, early_stopping=True, n_iter_no_change=2, max_epochs=5).fit(X, Y).fit(X, Y)
     assert 5 < net.n_iter_ <= 10
