@@ -1,10 +1,10 @@
 """What ensembles are worth: the accuracy and log loss of six different models, alone, averaged, weighted and stacked.
 
 Six members: logistic regression, a support vector machine, nearest neighbours, a random forest, boosted trees and a
-``NetClassifier``, with the settings that people take. From out-of-fold predictions (five folds) come the learned weights
-of a ``VotingClassifier`` and the final model of a ``StackingClassifier``; beside them stand the net alone and the
-ensembles of eight of a ``NetEnsembleClassifier``. The best single member is the one of the highest out-of-fold accuracy: what
-one would have chosen, not what turned out best.
+``NetClassifier``, with the settings that people take. From out-of-fold predictions (five folds) come the learned
+weights of a ``VotingClassifier`` and the final model of a ``StackingClassifier``; beside them stand the net alone and
+the ensembles of eight of a ``NetEnsembleClassifier``. The best single member is the one of the highest out-of-fold
+accuracy: what one would have chosen, not what turned out best.
 
 Data: scikit-learn's digits, breast cancer and wine, two tables of ``make_classification``, and what tiny32 sees in
 photos of CIFAR-10, if an ``.npz`` file with ``X`` and ``y`` is given. Each seed draws other training and test rows.

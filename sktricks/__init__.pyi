@@ -47,6 +47,7 @@ from .ensemble import StackingClassifier as StackingClassifier
 from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
+from .training import AverageWeights as AverageWeights
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
 from .transfer import Backbone as Backbone

@@ -36,7 +36,13 @@ FORBIDDEN = {
 NO_TORCH = ("augment", "ensemble")  # at import time
 # through _optional alone
 OPTIONAL = {"timm", "torchvision", "transformers", "huggingface_hub", "matplotlib", "PIL", "pandas", "skops"}
-WORK_ON_MODULES = {"Backbone", "FreezeLayers", "freeze_layers", "layer_table"}  # no use without a torch module
+WORK_ON_MODULES = {
+    "AverageWeights",
+    "Backbone",
+    "FreezeLayers",
+    "freeze_layers",
+    "layer_table",
+}  # no use without a torch module
 
 # A finder that refuses some packages stands in for a machine without them, and names the line that asked.
 REFUSE = """

@@ -1,5 +1,11 @@
 """How any net is trained: torch modules as scikit-learn estimators, over skorch."""
 
-from ._net import NetClassifier, NetRegressor
+import lazy_loader
 
-__all__ = ["NetClassifier", "NetRegressor"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_average": ["AverageWeights"],
+        "_net": ["NetClassifier", "NetRegressor"],
+    },
+)

@@ -48,7 +48,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "schedule": [StrOptions({"warmup-cosine", "constant"})],
+        "schedule": [StrOptions({"warmup-cosine", "one-cycle", "plateau", "constant"})],
+        "average": [StrOptions({"ema", "swa"}), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -88,6 +89,11 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             return self._fit_or_fail(X, y, sample_weight, X_val, y_val)
 
     def _fit_or_fail(self, X, y, sample_weight, X_val, y_val):
+        if self.average is not None and self.early_stopping:
+            raise ValueError(
+                f"average={self.average!r} is a mean over epochs and early_stopping=True keeps the weights of one: leave "
+                "one of them out"
+            )
         fresh = not (self.warm_start and hasattr(self, "net_"))
         X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, ensure_min_samples=2)
         if (X_val is None) != (y_val is None):
@@ -99,7 +105,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             train, held_out = self._split(X, y)
             valid = X[held_out], y[held_out]
             X, y, weight = X[train], y[train], None if weight is None else weight[train]
-        return self._train(X, y, weight, valid, fresh=fresh, schedule=self.schedule)
+        return self._train(X, y, weight, valid, fresh=fresh, schedule=self.schedule, average=self.average)
 
     def _partial_fit(self, X, y, sample_weight=None, classes=None):
         fresh = not hasattr(self, "net_")
@@ -140,12 +146,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             random_state=check_random_state(self.random_state),
         )
 
-    def _train(self, X, y, weight, valid, *, fresh, schedule, epochs=None):
+    def _train(self, X, y, weight, valid, *, fresh, **how):
         from ._skorch import own_randomness, release_memory, run_epochs
 
         X, y, weight, seed = self._learn_from(X, y, weight, fresh=fresh)
         with own_randomness(seed, self._device):
-            training = self._set_up(X, y, weight, valid, seed, fresh=fresh, schedule=schedule, epochs=epochs)
+            training = self._set_up(X, y, weight, valid, seed, fresh=fresh, **how)
             self._complete(run_epochs(self.net_, *training))
         release_memory(self._device)
         return self
@@ -162,7 +168,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             self._choose_device(X)
         return X, y, weight, (self._seed + self.n_iter_) % 2**31
 
-    def _set_up(self, X, y, weight, valid, seed, *, fresh, schedule, epochs=None):
+    def _set_up(self, X, y, weight, valid, seed, *, fresh, schedule, average=None, epochs=None):
         """All that comes before the first epoch; the rows to train and to validate on, and the number of epochs."""
         from ._skorch import follow_settings, set_up_training
 
@@ -184,8 +190,11 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             epochs=epochs,
             seed=seed,
             schedule=schedule,
+            average=average,
             clip_norm=self.clip_norm,
-            patience=self.n_iter_no_change if valid is not None and self.early_stopping else None,
+            patience=self.n_iter_no_change,
+            validates=valid is not None,
+            stops=valid is not None and self.early_stopping,
             verbose=self.verbose,
         )
         return dataset, valid, epochs

@@ -18,6 +18,7 @@ from ._together import Training, train_together
 
 OWN_FITS = ClassifierNetMixin.fit, RegressorNetMixin.fit
 OWN_CALLBACKS = {"train_loss", "valid_loss", "own_progress", "own_schedule", "own_clipping"}
+SCHEDULES = {"warmup-cosine", "constant"}
 PREFIXES = ("module__", "criterion__", "optimizer__")  # of net_params that leave the loop as it is
 # What nets that train together may differ in.
 OWN_PARAMS = {"lr", "weight_decay", "max_epochs", "schedule", "class_weight", "random_state", "augmenter", "cache"}
@@ -68,7 +69,8 @@ def is_plain(fit):
     return (
         type(net).fit in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
-        and not (net.callbacks or net.early_stopping or net.verbose)
+        and not (net.callbacks or net.early_stopping or net.average or net.verbose)
+        and net.schedule in SCHEDULES
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
         and is_known(net.loss, {"auto": None, **LOSSES})
         and all(name.startswith(PREFIXES) for name in net.net_params or {})

@@ -51,8 +51,13 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     weight_decay : float, default=1e-2
     clip_norm : float, default=None
         The largest norm of the gradient.
-    schedule : {"warmup-cosine", "constant"}, default="warmup-cosine"
-        Of the learning rate over the updates of one ``fit`` (Loshchilov & Hutter 2017).
+    schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
+        Of the learning rate over the updates of one ``fit``: up in a tenth of them and down along a cosine (Loshchilov
+        & Hutter 2017); up in 30 % and down to next to nothing (Smith & Topin 2018); a tenth as much whenever half of
+        ``n_iter_no_change`` epochs have not lowered the validation loss, or without validation that of training.
+    average : {"ema", "swa"} or None, default=None
+        The mean of the weights on the way takes the place of the last ones: an exponential moving average over the
+        updates, or the plain mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
         The share of the target that is spread over all classes (Szegedy et al. 2016).
     max_epochs : int, default=100
@@ -122,6 +127,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         weight_decay=1e-2,
         clip_norm=None,
         schedule="warmup-cosine",
+        average=None,
         label_smoothing=0.0,
         max_epochs=100,
         batch_size=128,
@@ -147,6 +153,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
         self.schedule = schedule
+        self.average = average
         self.label_smoothing = label_smoothing
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -167,14 +174,14 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     Parameters
     ----------
-    module, image_shape, value_range, augmenter, predict_views, optimizer, lr, weight_decay, clip_norm, schedule
+    module, image_shape, value_range, augmenter, predict_views, optimizer, lr, weight_decay, clip_norm
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
         y as it is.
-    max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device
+    schedule, average, max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change
         As in :class:`NetClassifier`.
-    warm_start, verbose, random_state
+    callbacks, net_params, device, warm_start, verbose, random_state
         As in :class:`NetClassifier`.
 
     Attributes
@@ -213,6 +220,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         weight_decay=1e-2,
         clip_norm=None,
         schedule="warmup-cosine",
+        average=None,
         max_epochs=100,
         batch_size=128,
         early_stopping=False,
@@ -236,6 +244,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
         self.schedule = schedule
+        self.average = average
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping

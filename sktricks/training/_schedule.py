@@ -1,11 +1,9 @@
-"""Learning-rate schedules, as torch's ``LambdaLR`` under skorch's ``LRScheduler``."""
+"""Learning-rate schedules: torch's under skorch's ``LRScheduler``."""
 
 import math
 
 from skorch.callbacks import LRScheduler
-from torch.optim.lr_scheduler import LambdaLR
-
-SCHEDULES = ("warmup-cosine", "constant")
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 
 class WarmupCosine:
@@ -29,9 +27,34 @@ class WarmupCosine:
         return 0.5 + 0.5 * math.cos(math.pi * min(share, 1.0))
 
 
-def make_schedule(name, n_steps):
-    """The skorch callback of a schedule, None for a constant learning rate."""
+def make_schedule(name, n_steps, rates, monitor, patience):
+    """The skorch callback of a schedule, None for a constant learning rate.
+
+    Parameters
+    ----------
+    name : {"warmup-cosine", "one-cycle", "plateau", "constant"}
+    n_steps : int
+        The number of updates.
+    rates : list of float
+        The highest learning rate of each group of parameters.
+    monitor : str
+        The loss in the net's history that ``"plateau"`` watches.
+    patience : int
+        How many epochs without a lower one it waits before it divides the learning rate by ten.
+    """
     if name == "constant":
         return None
+    if name == "plateau":
+        return LRScheduler(policy=ReduceLROnPlateau, monitor=monitor, patience=patience)
     # skorch would start at a step as late as there are epochs in the history of earlier fits
-    return LRScheduler(policy=LambdaLR, lr_lambda=WarmupCosine(n_steps), step_every="batch", last_epoch=-1)
+    each_step = {"step_every": "batch", "last_epoch": -1}
+    if name == "one-cycle":
+        return LRScheduler(policy=OneCycleLR, max_lr=rates, total_steps=n_steps, cycle_momentum=False, **each_step)
+    return LRScheduler(policy=LambdaLR, lr_lambda=WarmupCosine(n_steps), **each_step)
+
+
+def highest_rates(optimizer):
+    """The learning rates that the groups of an optimizer had before an earlier schedule lowered them, set again."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] = group.pop("max_lr", group.get("initial_lr", group["lr"]))
+    return [group["lr"] for group in optimizer.param_groups]

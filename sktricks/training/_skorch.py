@@ -13,10 +13,11 @@ from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
+from ._average import AverageWeights
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
-from ._schedule import make_schedule
+from ._schedule import highest_rates, make_schedule
 
 LOSSES = {
     "cross_entropy": torch.nn.CrossEntropyLoss,
@@ -55,6 +56,10 @@ class InnerNet(skorch.NeuralNet):
 
     def validation_step(self, batch, **fit_params):
         return super().validation_step(self._prepared(batch, self.prepare_valid_), **fit_params)
+
+    def evaluation_step(self, batch, training=False):
+        prepare = self.prepare_train_ if training else self.prepare_valid_
+        return super().evaluation_step(self._prepared(batch, prepare), training)
 
     def _prepared(self, batch, prepare):
         inputs, y = batch
@@ -145,17 +150,35 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
     return net
 
 
-def set_up_training(net, *, n_rows, epochs, seed, schedule, clip_norm, patience, verbose):
-    """Give an initialised net the callbacks and the order of rows of one training; ``patience`` None never stops."""
+def set_up_training(
+    net,
+    *,
+    n_rows,
+    epochs,
+    seed,
+    schedule="warmup-cosine",
+    average=None,
+    clip_norm=None,
+    patience=10,
+    validates=False,
+    stops=False,
+    verbose=0,
+):
+    """Give an initialised net the callbacks and the order of rows of one training.
+
+    A net that ``validates`` is watched by its validation loss; after as many epochs without a lower one as there is
+    ``patience`` the training ends, if it ``stops``.
+    """
     if net.iterator_train is BatchLoader:
         net.iterator_train__seed = seed
-    for group in net.optimizer_.param_groups:  # an earlier schedule left its last, small learning rate
-        group["lr"] = group.get("initial_lr", group["lr"])
+    n_steps, rates = epochs * len(batch_bounds(n_rows, net.batch_size)), highest_rates(net.optimizer_)
+    watched = "valid_loss" if validates else "train_loss"
     own = {
         "own_progress": EpochProgress(epochs, show=bool(verbose)),
-        "own_schedule": make_schedule(schedule, epochs * len(batch_bounds(n_rows, net.batch_size))),
+        "own_schedule": make_schedule(schedule, n_steps, rates, watched, max(1, patience // 2)),
+        "own_average": None if average is None else AverageWeights(average, n_epochs=epochs),
         "own_clipping": None if clip_norm is None else GradientNormClipping(clip_norm),
-        "own_stopping": None if patience is None else EarlyStopping(patience=patience, load_best=True),
+        "own_stopping": EarlyStopping(patience=patience, load_best=True) if stops else None,
     }
     users = [(name, callback) for name, callback in net.callbacks_ if name not in own]
     net.callbacks_ = users + [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
@@ -165,7 +188,7 @@ def follow_settings(net, lr, weight_decay, batch_size):
     """Give an initialised net the settings that its estimator has by now; groups keep the ratio of their rates."""
     decay = getattr(net, "optimizer__weight_decay", None)
     for group in net.optimizer_.param_groups:
-        for name in {"lr", "initial_lr"} & group.keys():
+        for name in {"lr", "initial_lr", "max_lr"} & group.keys():
             group[name] *= lr / net.lr
         if decay is not None and group["weight_decay"] == decay:  # a group of the user's may have another
             group["weight_decay"] = weight_decay

@@ -265,7 +265,7 @@ class BaseFineTune(BaseNet):
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
         from ..training._inputs import STATISTICS_OF, select_images, some_rows
-        from ._freeze import batch_norms, batch_statistics, enough_for_statistics
+        from ._freeze import batch_norms, batch_statistics, learns_statistics
 
         if dataset.x.ndim == 2 and self._found is None:
             return dataset.x, dataset.weight
@@ -275,9 +275,10 @@ class BaseFineTune(BaseNet):
         if self.strategy_ == LP_FT:  # which trains on all of them
             return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
         n_rows, some = some_rows(len(dataset))
-        trains_at_once = self.strategy_ == FINE_TUNE and not self._thaws
-        by_batch = trains_at_once and enough_for_statistics(min(len(dataset), self._settings()["batch_size"]))
-        with batch_statistics(batch_norms(self._loaded.layers[self._n_frozen :]) if by_batch else []):
+        trained_at_once = self.strategy_ == FINE_TUNE and not self._thaws
+        norms = batch_norms(self._loaded.layers[self._n_frozen :]) if trained_at_once else []
+        batch_size = min(len(dataset), self._settings()["batch_size"])
+        with batch_statistics([norm for norm in norms if learns_statistics(norm, batch_size)]):
             features = self._features(select_images(dataset.x, some), STATISTICS_OF)[:n_rows]
         return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
 

@@ -62,8 +62,10 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     weight_decay : float, default=None
     clip_norm : float, default=None
         The largest norm of the gradient.
-    schedule : {"warmup-cosine", "constant"}, default="warmup-cosine"
-        Of the learning rate over the updates of one ``fit``.
+    schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
+        Of the learning rate over the updates of one ``fit``; see :class:`NetClassifier`.
+    average : {"ema", "swa"} or None, default=None
+        The mean of the weights on the way takes the place of the last ones; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
         The share of the target that is spread over all classes.
     max_epochs : int, default=None
@@ -95,8 +97,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The strategy that was used; ``"from-scratch"`` for a table.
     backbone_ : Backbone
     batch_norm_ : {"batch", "running"} or None
-        What BatchNorm normalises by where it is trained: the batch, or its running statistics if a batch has fewer than
-        16 rows. None where none is trained.
+        What BatchNorm normalises by where it is trained: the running statistics that it brought, which stay as they
+        are, or those of the batch if that has 128 rows or more; in an untrained net 16 or more. None where none is
+        trained.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     n_trainable_parameters_ : int
@@ -177,6 +180,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         weight_decay=None,
         clip_norm=None,
         schedule="warmup-cosine",
+        average=None,
         label_smoothing=0.0,
         max_epochs=None,
         batch_size=None,
@@ -209,6 +213,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
         self.schedule = schedule
+        self.average = average
         self.label_smoothing = label_smoothing
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -236,7 +241,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
         y as it is.
-    optimizer, lr, weight_decay, clip_norm, schedule, max_epochs, batch_size
+    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
         As in :class:`FineTuneClassifier`.
     early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device
         As in :class:`FineTuneClassifier`.
@@ -293,6 +298,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         weight_decay=None,
         clip_norm=None,
         schedule="warmup-cosine",
+        average=None,
         max_epochs=None,
         batch_size=None,
         early_stopping=False,
@@ -323,6 +329,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
         self.schedule = schedule
+        self.average = average
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping

@@ -19,7 +19,8 @@ from skorch.utils import to_tensor
 from ._layers import call_order, check_trainable, find_boundary, layers_of
 from ._rates import home_group
 
-ROWS_FOR_STATISTICS = 16  # in a batch, from which its mean and variance are worth something
+# Rows in a batch from which its mean and variance are worth something, and are worth more than what pretraining left.
+SOME_ROWS, MANY_ROWS = 16, 128
 
 
 def freeze_layers(
@@ -171,15 +172,22 @@ def batch_norms(layers):
     return [part for _, part in layers if isinstance(part, kind) and part.track_running_stats]
 
 
-def enough_for_statistics(n_rows):
-    """Whether the statistics of so many rows are worth something."""
-    return n_rows >= ROWS_FOR_STATISTICS
+def learns_statistics(norm, n_rows):
+    """Whether a trainable BatchNorm normalises by batches of ``n_rows``, as one that came untrained must sooner."""
+    return n_rows >= (SOME_ROWS if came_blank(norm) else MANY_ROWS)
+
+
+def came_blank(norm):
+    """Whether a BatchNorm had seen nothing before it was trained here; a note is made at the first question."""
+    if not hasattr(norm, "_came_blank"):
+        norm._came_blank = not norm.running_mean.any() and bool((norm.running_var == 1).all())
+    return norm._came_blank
 
 
 def choose_statistics(norms, n_rows):
     """Hold BatchNorms to their running statistics if batches of ``n_rows`` are too small, else let them go."""
     for norm in norms:
-        if enough_for_statistics(n_rows):
+        if learns_statistics(norm, n_rows):
             take_off(norm, keep_statistics)
         else:
             hold_in_evaluation(norm, keep_statistics)
@@ -291,6 +299,7 @@ def frozen_state(module):
         "held": [name for name, part in parts.items() if has_hook(part, keep_evaluating)],
         "held_to_statistics": [name for name, part in parts.items() if has_hook(part, keep_statistics)],
         "held_from_training": [name for name, part in parts.items() if hasattr(part, "_held_from_training")],
+        "came_blank": {name: part._came_blank for name, part in parts.items() if hasattr(part, "_came_blank")},
         "frozen": {name: sorted(part._frozen_names) for name, part in parts.items() if hasattr(part, "_frozen_names")},
         "training": [name for name, part in parts.items() if part.training],
         "trainable": [name for name, parameter in parameters.items() if parameter.requires_grad],
@@ -311,6 +320,8 @@ def restore_frozen(module, state):
         hold_in_evaluation(module.get_submodule(name), keep_statistics)
     for name in state["held_from_training"]:
         module.get_submodule(name)._held_from_training = True
+    for name, blank in state["came_blank"].items():
+        module.get_submodule(name)._came_blank = blank
     for name, names in state["frozen"].items():
         module.get_submodule(name)._frozen_names = set(names)
     for name, parameter in module.named_parameters():

@@ -33,16 +33,7 @@ class ProbeFirst(Callback):
         settings = dict(TRAINING[LINEAR_PROBE])
         epochs = settings.pop("max_epochs")
         probe = make_net(head.linear, net.criterion_, **settings, device=net.device, callbacks=[], params={})
-        set_up_training(
-            probe,
-            n_rows=len(rows),
-            epochs=epochs,
-            seed=self.seed,
-            schedule="warmup-cosine",
-            clip_norm=None,
-            patience=None,
-            verbose=0,
-        )
+        set_up_training(probe, n_rows=len(rows), epochs=epochs, seed=self.seed)
         probe.notify("on_train_begin", X=rows, y=None)
         probe.fit_loop(rows, epochs=epochs)  # an interruption ends both phases
 

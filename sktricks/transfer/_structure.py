@@ -25,6 +25,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 NOT_SETTINGS = {
     *vars(nn.Module()),
     "_held_from_training",
+    "_came_blank",
     "_frozen_names",
     "_lr_factor",
 }  # parts and tensors have their own turn

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from skorch.callbacks import Callback
+from torch import nn
 
 from sktricks import NetClassifier
 from sktricks.training._schedule import WarmupCosine, make_schedule
@@ -37,7 +38,7 @@ def test_share_of_the_warm_up():
 
 
 def test_constant_needs_no_callback():
-    assert make_schedule("constant", 10) is None
+    assert make_schedule("constant", 10, [0.1], "train_loss", 5) is None
 
 
 class NoteRates(Callback):
@@ -63,17 +64,57 @@ def test_a_fit_follows_it_update_by_update():
     np.testing.assert_allclose(rates_of(make("warmup-cosine").fit(X, Y)), 0.2 * factors(20))
 
 
+def test_one_cycle_goes_up_and_further_down():
+    rates = rates_of(make("one-cycle").fit(X, Y))
+    assert rates.argmax() == 5 and rates.max() == pytest.approx(0.2)
+    assert rates[0] == pytest.approx(0.2 / 25) and rates[-1] < 1e-4 * rates[0]
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2, 3])
+def test_one_cycle_of_a_few_updates(max_epochs):
+    rates = rates_of(make("one-cycle", batch_size=40, max_epochs=max_epochs).fit(X, Y))
+    assert len(rates) == max_epochs and (rates > 0).all() and rates.max() <= 0.2
+
+
+def test_a_plateau_divides_the_rate_by_ten():
+    net = make("plateau", max_epochs=12, n_iter_no_change=4, batch_size=40, loss=Flat).fit(X, Y)
+    np.testing.assert_allclose(rates_of(net), 0.2 * np.repeat([1, 0.1, 0.01, 0.001], [4, 3, 3, 2]))
+
+
+def test_a_plateau_watches_the_validation_loss_where_there_is_one():
+    learns = make("plateau", max_epochs=12, n_iter_no_change=4, batch_size=40, lr=0.01)
+    easy = np.where(Y == 0, -1, 1)[:, None] * np.ones(3)
+    assert (rates_of(learns.fit(easy, Y)) == 0.01).all()
+    assert rates_of(learns.fit(easy, Y, X_val=easy, y_val=1 - Y)).min() < 0.01
+
+
+class Flat(nn.Module):
+    """A loss that never falls."""
+
+    def forward(self, y_pred, y_true):
+        return 0 * y_pred.sum(1) + 1
+
+
 def test_a_constant_rate_is_constant():
     np.testing.assert_allclose(rates_of(make("constant").fit(X, Y)), np.full(20, 0.2))
 
 
-def test_a_warm_start_begins_a_new_schedule():
-    net = make("warmup-cosine", warm_start=True).fit(X, Y).fit(X, Y)
-    np.testing.assert_allclose(rates_of(net), 0.2 * np.tile(factors(20), 2))
+@pytest.mark.parametrize("schedule", ["warmup-cosine", "one-cycle"])
+def test_a_warm_start_begins_a_new_schedule(schedule):
+    net = make(schedule, warm_start=True).fit(X, Y).fit(X, Y)
+    first, second = np.split(rates_of(net), 2)
+    np.testing.assert_allclose(first, second)
 
 
-def test_partial_fit_trains_at_the_full_rate_even_after_a_schedule_ended():
-    net = make("warmup-cosine").fit(X, Y).partial_fit(X, Y)
+def test_schedules_may_follow_each_other():
+    net = make("one-cycle", warm_start=True).fit(X, Y)
+    rates = rates_of(net.set_params(schedule="warmup-cosine").fit(X, Y).set_params(lr=0.1).fit(X, Y))
+    np.testing.assert_allclose(rates[20:], [*0.2 * factors(20), *0.1 * factors(20)])
+
+
+@pytest.mark.parametrize("schedule", ["warmup-cosine", "one-cycle", "plateau"])
+def test_partial_fit_trains_at_the_full_rate_even_after_a_schedule_ended(schedule):
+    net = make(schedule).fit(X, Y).partial_fit(X, Y)
     np.testing.assert_allclose(rates_of(net)[-4:], np.full(4, 0.2))
 
 

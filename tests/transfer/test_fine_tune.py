@@ -29,8 +29,10 @@ from sktricks import (
     RandomRotation,
     TrainingInterruptedWarning,
     ValueRangeWarning,
+    load,
     load_backbone,
     make_augmentation_pipeline,
+    save,
 )
 
 RNG = np.random.default_rng(0)
@@ -306,6 +308,28 @@ def test_batch_norm_trains_on_batches_that_are_large_enough(params, expected):
     assert fitted.batch_norm_ == expected
     assert torch.equal(norm.running_mean, before.running_mean) == (expected != "batch")
     assert torch.equal(norm.weight, before.weight) == (expected is None)
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(127, "running"), (128, "batch")])
+def test_batch_norm_keeps_what_it_brought_unless_batches_are_large(batch_size, expected):
+    pretrained = Conv()
+    pretrained.norm.running_mean += 0.5
+    images, labels = np.repeat(GREY, 4, axis=0), np.repeat(LABELS, 4)
+    fitted = net(backbone=pretrained, strategy="fine-tune", batch_size=batch_size).fit(images, labels)
+    norm = fitted.backbone_.model.norm
+    assert fitted.batch_norm_ == expected
+    assert torch.equal(norm.running_mean, pretrained.norm.running_mean) == (expected == "running")
+    assert not torch.equal(norm.weight, pretrained.norm.weight)
+
+
+def test_an_untrained_batch_norm_goes_on_by_batches_when_it_has_seen_some(tmp_path):
+    fitted = net(strategy="fine-tune", batch_size=16).fit(GREY, LABELS)
+    save(fitted, tmp_path / "net")
+    loaded = load(tmp_path / "net", backbone=Conv)
+    before = fitted.backbone_.model.norm.running_mean.clone()
+    for one in (fitted, loaded):
+        assert one.partial_fit(GREY, LABELS).batch_norm_ == "batch"
+        assert not torch.equal(one.backbone_.model.norm.running_mean, before)
 
 
 # -- what a frozen backbone saves --------------------------------------------------------------------------------------

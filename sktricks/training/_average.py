@@ -1,0 +1,112 @@
+"""EMA and SWA: the mean of the weights on the way of a training often predicts better than the last ones."""
+
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
+
+
+class AverageWeights(Callback):
+    """Give a net the mean of its weights when its training ends; a skorch callback, for any ``skorch.NeuralNet``.
+
+    The statistics of the BatchNorms that were trained are renewed for it by one more pass over the training rows. What
+    is frozen stays as it is.
+
+    Parameters
+    ----------
+    kind : {"ema", "swa"}, default="ema"
+        ``"ema"``, an exponential moving average over all updates (Polyak & Juditsky 1992); ``"swa"``, stochastic weight
+        averaging, the plain mean over the ends of the last epochs (Izmailov et al. 2018).
+    decay : float, default=0.99
+        Of ``"ema"``: what is kept of the mean at each update. Early on less is kept, (1 + t) / (10 + t) at update t, so
+        that the first weights are soon forgotten.
+    start : float, default=0.75
+        Of ``"swa"``: the share of the epochs after which averaging begins, in [0, 1).
+    n_epochs : int, default=None
+        Of the whole training. None: ``max_epochs`` of the net.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skorch import NeuralNetClassifier
+    >>> from sktricks import AverageWeights
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NeuralNetClassifier(
+    ...     torch.nn.Linear(4, 3), criterion=torch.nn.CrossEntropyLoss, train_split=None, verbose=0,
+    ...     callbacks=[AverageWeights("swa")],
+    ... )
+    >>> net = net.fit(X.astype("float32"), y)
+    """
+
+    def __init__(self, kind="ema", decay=0.99, start=0.75, n_epochs=None):
+        self.kind = kind
+        self.decay = decay
+        self.start = start
+        self.n_epochs = n_epochs
+
+    def initialize(self):
+        if self.kind not in ("ema", "swa"):
+            raise ValueError(f"kind must be 'ema' or 'swa', got {self.kind!r}")
+        for name, value in {"decay": self.decay, "start": self.start}.items():
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be at least 0 and less than 1, got {value!r}")
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.weights_ = nn.ParameterList(net.module_.parameters())
+        mean = get_swa_multi_avg_fn() if self.kind == "swa" else self._move
+        self.average_ = AveragedModel(self.weights_, multi_avg_fn=mean)
+        self.batches_seen_ = [norm.num_batches_tracked.clone() for norm in batch_norms(net.module_)]
+        self.epoch_ = 0
+
+    @torch.no_grad()
+    def _move(self, averages, weights, n_averaged):
+        share = 1 - min(self.decay, float((1 + n_averaged) / (10 + n_averaged)))
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, share)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and self.kind == "ema":
+            self.average_.update_parameters(self.weights_)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epoch_ += 1
+        if self.kind == "swa" and self.epoch_ > self.start * (self.n_epochs or net.max_epochs):
+            self.average_.update_parameters(self.weights_)
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        if self.average_.n_averaged > 0:
+            with torch.no_grad():
+                for weight, average in zip(self.weights_, self.average_.module, strict=True):
+                    weight.copy_(average)
+            trained = [
+                norm
+                for norm, before in zip(batch_norms(net.module_), self.batches_seen_, strict=True)
+                if norm.num_batches_tracked != before
+            ]
+            renew_statistics(net, trained, net.get_split_datasets(X, y)[0])
+        del self.weights_, self.average_, self.batches_seen_
+
+
+def batch_norms(module):
+    """The BatchNorms of a module that keep statistics."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return [part for part in module.modules() if isinstance(part, kind) and part.num_batches_tracked is not None]
+
+
+def renew_statistics(net, norms, dataset):
+    """Mean and variance of BatchNorms anew, over all batches of a net's training rows.
+
+    torch's ``update_bn`` would begin with those of all parts, of frozen ones too.
+    """
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # each batch counts the same
+    for batch in net.get_iterator(dataset, training=True):
+        net.evaluation_step(batch, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
