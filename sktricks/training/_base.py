@@ -91,8 +91,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
     def _fit_or_fail(self, X, y, sample_weight, X_val, y_val):
         if self.average is not None and self.early_stopping:
             raise ValueError(
-                f"average={self.average!r} is a mean over epochs and early_stopping=True keeps the weights of one: leave "
-                "one of them out"
+                f"average={self.average!r} is a mean over epochs, early_stopping=True keeps the weights of one: "
+                "leave one of them out"
             )
         fresh = not (self.warm_start and hasattr(self, "net_"))
         X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, ensure_min_samples=2)

@@ -115,18 +115,21 @@ def fit_both(make, X=X, y=y, weights=None, folds=FOLDS):
 
 
 def assert_alike(one, other, X=X):
-    for a, b in zip(one.net_.module_.state_dict().values(), other.net_.module_.state_dict().values(), strict=True):
-        assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-9)
+    trained = [list(net.net_.module_.state_dict().values()) for net in (one, other)]
+    exact = any(tensor.dtype == torch.float64 for tensor in trained[0])
+    close = {"rtol": 1e-7, "atol": 1e-9} if exact else {"rtol": 1e-5, "atol": 1e-5}
+    for a, b in zip(*trained, strict=True):
+        assert_allclose(a.numpy(), b.numpy(), **close)
     said = "predict_proba" if hasattr(one, "predict_proba") else "predict"
-    assert_allclose(getattr(one, said)(X), getattr(other, said)(X), atol=1e-9)
+    assert_allclose(getattr(one, said)(X), getattr(other, said)(X), **close)
     assert one.n_iter_ == other.n_iter_
     assert len(one.net_.history) == len(other.net_.history)
     for a, b in zip(one.net_.history, other.net_.history, strict=True):
         assert a.keys() == b.keys()
-        assert_allclose(a["train_loss"], b["train_loss"])
+        assert_allclose(a["train_loss"], b["train_loss"], **close)
         assert a["train_loss_best"] == b["train_loss_best"]
         for mine, its in zip(a["batches"], b["batches"], strict=True):
-            assert mine == pytest.approx(its)
+            assert mine == pytest.approx(its, rel=10 * close["rtol"])
 
 
 SETTINGS = {
