@@ -98,7 +98,8 @@ def main():
             for labels in args.labels:
                 results = measure(X, y, shape, labels, args)
                 best = max(mean for mean, _ in results.values())
-                cells = [f"{'**' * (m == best)}{m:.1f} ± {e:.1f}{'**' * (m == best)}" for m, e in results.values()]
+                marks = ["**" if mean == best else "" for mean, _ in results.values()]
+                cells = [f"{mark}{m:.1f} ± {e:.1f}{mark}" for mark, (m, e) in zip(marks, results.values(), strict=True)]
                 rows.append([name, net, labels, *cells, f"{regret(results, labels):.1f}"])
     print(f"\nAccuracy in %, mean ± standard error of {args.splits} splits; the last column is what auto loses.")
     print_table(["task", "net", "labels a class", *STRATEGIES, "auto loses"], rows)

@@ -4,6 +4,7 @@ All fits of an ensemble, those on all rows and those on folds, are jobs of one p
 slowest member.
 """
 
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
 from ._fit_together import fit_together
 from ._votes import hard_vote
+
+TRIES = 5  # of a cluster whose workers die
 
 
 @dataclass
@@ -194,12 +197,25 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
         fits = [(member, train, who) for (member, _), (train, _), who in zip(jobs, rows, whose, strict=True)]
         ready = fit_together(fits, X, naming)
     calls = [delayed(_fit_one)(jobs[k][0], X, rows[k], whose[k], keep) for k in range(len(jobs)) if k not in ready]
-    alone = iter(Parallel(n_jobs=n_jobs)(calls))
+    alone = iter(_fit_elsewhere(calls, n_jobs))
     by_member = {member.name: [] for member in members}
     for k, (member, _) in enumerate(jobs):
         result = _result(ready[k], member, X, rows[k], whose[k], keep) if k in ready else next(alone)
         by_member[member.name].append(result)
     return zip(*[_gather(member, by_member[member.name], X, splits, refit) for member in members], strict=True)
+
+
+def _fit_elsewhere(calls, n_jobs):
+    """The results of calls that joblib spreads over threads, processes or machines.
+
+    A cluster of Dask's repeats the calls of a worker that died, but cannot where X was lost with it: it is sent again.
+    """
+    for _ in range(TRIES):
+        try:
+            return Parallel(n_jobs=n_jobs)(calls)
+        except CancelledError as error:
+            lost = error
+    raise RuntimeError(f"workers of the cluster died in {TRIES} tries to fit the members, and X with them") from lost
 
 
 def _gather(member, results, X, splits, refit):

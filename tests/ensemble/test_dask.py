@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -24,9 +25,15 @@ LABELS = np.array(["setosa", "versicolor", "virginica"])[y]
 
 
 @pytest.fixture(scope="module")
-def client():
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
+def cluster():
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(2)  # with one, joblib would do the work here
         yield client
 
 
@@ -51,6 +58,21 @@ class DiesOnce(LogisticRegression):
         except FileExistsError:
             return super().fit(X, y)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Lost(GaussianNB):
+    """A member whose rows are lost, as many times as there are lines to come in a note."""
+
+    def __init__(self, note=None):
+        super().__init__()
+        self.note = note
+
+    def fit(self, X, y):
+        first, _, rest = self.note.read_text().partition("\n")
+        self.note.write_text(rest)
+        if first:
+            raise CancelledError("already forgotten")
+        return super().fit(X, y)
 
 
 def members(*more):
@@ -96,3 +118,12 @@ def test_a_worker_that_dies_loses_nothing(kind, client, tmp_path):
     assert mortal.exists() and set(client.run(os.getpid).values()) != before
     alone = kind(members(("mortal", DiesOnce(str(immortal)))), **params).fit(X, LABELS)
     np.testing.assert_allclose(spread.predict_proba(X), alone.predict_proba(X), rtol=1e-4, atol=1e-6)
+
+
+def test_rows_that_died_with_a_worker_are_sent_again(tmp_path):
+    note = tmp_path / "note"
+    note.write_text("lost\nlost\n")
+    assert VotingClassifier([("lost", Lost(note))]).fit(X, y).score(X, y) > 0.9
+    note.write_text("lost\n" * 5)
+    with pytest.raises(RuntimeError, match="workers of the cluster died in 5 tries"):
+        VotingClassifier([("lost", Lost(note))]).fit(X, y)
