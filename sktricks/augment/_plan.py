@@ -19,6 +19,7 @@ from ._values import from_float, to_float
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
 CHUNK_COMPILED = 4_194_304  # the kernel goes image by image, so that only the number of calls matters
+BLOCK_ROWS = 65_536  # a map is larger than what was drawn for it; of so many rows it takes little
 
 
 def run_plan(plan, images, rows, value_range, out=None):
@@ -62,6 +63,12 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
     """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``)."""
     images = np.ascontiguousarray(images)
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
+    if len(images) > BLOCK_ROWS and not any("partner" in params or step._takes_others for step, params in plan):
+        for start in range(0, len(images), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            part = [(step, {name: values[rows] for name, values in params.items()}) for step, params in plan]
+            apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows])
+        return out
     plan = fuse(plan, images.shape[1:], value_range)
     compiled = _kernels.is_fast(images) and all(isinstance(step, Pass) for step, _ in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS

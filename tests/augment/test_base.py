@@ -261,6 +261,16 @@ def test_memory_is_bounded():
     assert peak < X.nbytes + 8e6  # the whole batch in float32 alone would be 16 MB
 
 
+def test_memory_is_bounded_for_many_small_images():
+    images = np.zeros((200_000, 6, 6), dtype=np.uint8)
+    chain = make_augmentation_pipeline(RandomFlip(), RandomCrop(padding=1), RandomRotation(15), ColorJitter()).fit(images)
+    tracemalloc.start()
+    out = chain.augment(images, random_state=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < out.nbytes + 40 * 2**20
+
+
 # the estimator
 
 
