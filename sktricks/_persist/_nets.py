@@ -144,11 +144,16 @@ def restore_optimizer(net, groups, memory):
         )
     order = [name for group in groups for name in group["params"]]
     places = {name: place for place, name in enumerate(order)}
+    # how to go about it is for the device that there is now
+    how = [{name: group[name] for name in ("fused", "foreach") if name in group} for group in optimizer.param_groups]
     for group, saved in zip(optimizer.param_groups, groups, strict=True):
         group["params"] = [parameters[name] for name in saved["params"]]
     optimizer.load_state_dict(
         {
             "state": {places[name]: kept for name, kept in memory.items()},
-            "param_groups": [{**group, "params": [places[name] for name in group["params"]]} for group in groups],
+            "param_groups": [
+                {**group, **ways, "params": [places[name] for name in group["params"]]}
+                for group, ways in zip(groups, how, strict=True)
+            ],
         }
     )

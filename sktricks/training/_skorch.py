@@ -32,6 +32,8 @@ OPTIMIZERS = {
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
 }
+# That can update all weights in one pass over memory; torch's SGD can too, but not where some thawed later than others.
+FUSED = (torch.optim.Adam, torch.optim.AdamW)
 SLOW = 120  # seconds
 PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
 
@@ -133,6 +135,8 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
         settings["optimizer__momentum"] = 0.9  # without it SGD is of little use
     optimizer = OPTIMIZERS.get(optimizer, optimizer)
     settings |= {f"optimizer__{name}": value for name, value in accepted(optimizer, weight_decay=weight_decay).items()}
+    if can_fuse(optimizer, device, params):
+        settings["optimizer__fused"] = True
     net = InnerNet(
         module,
         criterion=loss,
@@ -182,6 +186,12 @@ def set_up_training(
     }
     users = [(name, callback) for name, callback in net.callbacks_ if name not in own]
     net.callbacks_ = users + [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
+
+
+def can_fuse(optimizer, device, params):
+    """Whether an optimizer has a fused form on a device, and the user's parameters leave the choice."""
+    ways = {"optimizer__fused", "optimizer__foreach", "optimizer__differentiable"}
+    return optimizer in FUSED and torch.device(device).type in ("cpu", "cuda") and not ways & params.keys()
 
 
 def follow_settings(net, lr, weight_decay, batch_size):

@@ -14,9 +14,8 @@ import torch
 from .._validation import TrainingInterruptedWarning
 from ._loader import ArrayDataset, BatchLoader, take
 from ._schedule import WarmupCosine
-from ._skorch import warn_if_slow
+from ._skorch import FUSED, warn_if_slow
 
-FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)  # that update in one pass over memory
 TINY = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
 
 
@@ -177,7 +176,7 @@ def make_optimizer(stack, slices):
         part.parameters = [torch.nn.Parameter(stacked[part.start : part.stop]) for stacked in stack.parameters]
         groups.append({**dict(part.trainings[0].options), "params": part.parameters})
     cls = type(slices[0].trainings[0].net.optimizer_)
-    if cls not in FUSED or any(group.get("differentiable") for group in groups):
+    if cls not in (*FUSED, torch.optim.SGD) or any(group.get("differentiable") for group in groups):
         return cls(groups)
     return cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True)
 
