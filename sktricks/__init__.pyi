@@ -48,8 +48,10 @@ from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
 from .training import AverageWeights as AverageWeights
+from .training import GradientNorms as GradientNorms
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
+from .training import TrainingDisplay as TrainingDisplay
 from .transfer import Backbone as Backbone
 from .transfer import CacheInfo as CacheInfo
 from .transfer import FeatureCache as FeatureCache

@@ -40,6 +40,7 @@ WORK_ON_MODULES = {
     "AverageWeights",
     "Backbone",
     "FreezeLayers",
+    "GradientNorms",
     "freeze_layers",
     "layer_table",
 }  # no use without a torch module

@@ -6,6 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_average": ["AverageWeights"],
+        "_curves": ["GradientNorms"],
+        "_display": ["TrainingDisplay"],
         "_net": ["NetClassifier", "NetRegressor"],
     },
 )

@@ -193,7 +193,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             average=average,
             clip_norm=self.clip_norm,
             patience=self.n_iter_no_change,
-            validates=valid is not None,
+            score=None if valid is None else self._scoring(),
             stops=valid is not None and self.early_stopping,
             verbose=self.verbose,
         )
@@ -320,6 +320,35 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         images = self.image_shape_ is not None
         shape = self.image_shape_ if images else (self.n_features_in_,)
         return self._read_inputs(np.zeros((1, *shape), np.uint8 if images else np.float64))
+
+    # -- curves ------------------------------------------------------------------------------------------------------
+
+    @property
+    def loss_curve_(self):
+        """The training loss of each epoch, a list of floats."""
+        return self._curve("train_loss")
+
+    @property
+    def validation_loss_curve_(self):
+        """The validation loss of each epoch that had validation rows, a list of floats."""
+        return self._curve("valid_loss")
+
+    @property
+    def validation_scores_(self):
+        """What ``score`` says of the validation rows at the end of each epoch that had some, a list of floats."""
+        return self._curve("valid_score")
+
+    @property
+    def lr_curve_(self):
+        """The learning rate of each epoch, its mean over the updates, a list of floats."""
+        from ._curves import rates
+
+        return rates(self.net_.history)
+
+    def _curve(self, name):
+        from ._curves import curve
+
+        return curve(self.net_.history, name)
 
     # -- predicting --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
 from ._average import AverageWeights
+from ._curves import ValidationScore
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
@@ -164,20 +165,21 @@ def set_up_training(
     average=None,
     clip_norm=None,
     patience=10,
-    validates=False,
+    score=None,
     stops=False,
     verbose=0,
 ):
     """Give an initialised net the callbacks and the order of rows of one training.
 
-    A net that ``validates`` is watched by its validation loss; after as many epochs without a lower one as there is
-    ``patience`` the training ends, if it ``stops``.
+    If validation rows are there, they get a ``score`` in each epoch and their loss is what is watched; after as many
+    epochs without a lower one as there is ``patience`` the training ends, if it ``stops``.
     """
     if net.iterator_train is BatchLoader:
         net.iterator_train__seed = seed
     n_steps, rates = epochs * len(batch_bounds(n_rows, net.batch_size)), highest_rates(net.optimizer_)
-    watched = "valid_loss" if validates else "train_loss"
+    watched = "train_loss" if score is None else "valid_loss"
     own = {
+        "own_score": None if score is None else ValidationScore(score),
         "own_progress": EpochProgress(epochs, show=bool(verbose)),
         "own_schedule": make_schedule(schedule, n_steps, rates, watched, max(1, patience // 2)),
         "own_average": None if average is None else AverageWeights(average, n_epochs=epochs),
@@ -283,7 +285,7 @@ def own_randomness(seed, device):
 
 
 class EpochProgress(Callback):
-    """A bar over the epochs, with the losses beside it; or one warning if a silent training will take long."""
+    """Note the learning rate, and show a bar over the epochs with the losses; or warn once if it will take long."""
 
     def __init__(self, max_epochs, show):
         self.max_epochs, self.show = max_epochs, show
@@ -293,6 +295,7 @@ class EpochProgress(Callback):
         self.bar_ = tqdm(total=self.max_epochs, unit="epoch") if self.show else None
 
     def on_epoch_begin(self, net, **kwargs):
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
         if self.n_epochs_ == 0:
             self.started_ = time.perf_counter()
 

@@ -129,6 +129,11 @@ class ClassifierNetMixin(ClassifierMixin):
     def _scale_targets(self, y):
         return y
 
+    def _scoring(self):
+        from ._curves import accuracy, subset_accuracy
+
+        return subset_accuracy if self._kind == MULTILABEL else accuracy
+
     def _default_loss(self):
         return "bce" if self._kind == MULTILABEL else "cross_entropy"
 
@@ -231,6 +236,11 @@ class RegressorNetMixin(RegressorMixin):
 
     def _scale_targets(self, y):
         return (y - self._y_mean) / self._y_scale
+
+    def _scoring(self):
+        from ._curves import r2
+
+        return r2
 
     def _default_loss(self):
         return "squared_error"

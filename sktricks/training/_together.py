@@ -273,7 +273,8 @@ def epochs_of(part, losses, group):
                 batch["event_lr"] = part.rate(group["initial_lr"], step)
         sizes = [batch["train_batch_size"] for batch in batches]
         loss = np.average([batch["train_loss"] for batch in batches], weights=sizes)
-        about = {"epoch": number + 1, "train_batch_count": len(batches)}
+        rate = part.rate(group.get("initial_lr", group["lr"]), steps[0])
+        about = {"epoch": number + 1, "lr": rate, "train_batch_count": len(batches)}
         epochs.append({"batches": batches, **about, "train_loss": loss, "train_loss_best": bool(loss < best)})
         best = min(best, loss)
     return epochs

@@ -112,6 +112,7 @@ class FreezeLayers(Callback):
     def on_epoch_begin(self, net, **kwargs):
         """Move the boundary if it is time."""
         self._freeze(net, len(net.history))
+        net.history.record("event_frozen", self.n_frozen_)
 
     def _freeze(self, net, epoch):
         epochs = list(self.boundaries_)

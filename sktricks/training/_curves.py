@@ -1,0 +1,92 @@
+"""What a training leaves in a net's history besides its losses: validation scores, learning rates, gradient norms."""
+
+import torch
+from skorch.callbacks import Callback
+
+
+class ValidationScore(Callback):
+    """Record as ``valid_score`` what an estimator's ``score`` would say of the validation rows in each epoch.
+
+    Parameters
+    ----------
+    score : callable
+        From outputs (n, outputs) and targets to a float.
+    """
+
+    def __init__(self, score):
+        self.score = score
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.seen_ = []
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        if not training:
+            self.seen_.append((y_pred.detach().cpu(), batch[1]))
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.seen_:
+            outputs, targets = (torch.cat(parts) for parts in zip(*self.seen_, strict=True))
+            net.history.record("valid_score", float(self.score(outputs, targets)))
+        self.seen_ = []
+
+
+def accuracy(outputs, y):
+    """The share of rows whose class is right; y are codes, or probabilities of which the largest counts."""
+    return (outputs.argmax(1) == (y.argmax(1) if y.ndim == 2 else y)).double().mean()
+
+
+def subset_accuracy(outputs, y):
+    """The share of rows all of whose labels are right; of a row with several labels outputs above 0 say yes."""
+    return ((outputs > 0) == (y > 0.5)).all(1).double().mean()
+
+
+def r2(outputs, y):
+    """The coefficient of determination, the mean over the columns; of a constant column 1 if it is met, else 0."""
+    outputs, y = outputs.double(), y.double()
+    error, spread = (y - outputs).square().sum(0), (y - y.mean(0)).square().sum(0)
+    share = torch.where(spread > 0, error / spread, (error > 0).double())
+    return (1 - share).mean()
+
+
+class GradientNorms(Callback):
+    """Record the norm of the gradient, its mean over the updates of an epoch, as ``gradient_norm`` in a net's history.
+
+    A skorch callback, for any ``skorch.NeuralNet``; :class:`TrainingDisplay` draws it. It is the norm before any
+    clipping by ``clip_norm``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import GradientNorms, NetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(max_epochs=5, callbacks=[GradientNorms()], random_state=0).fit(X, y)
+    >>> len(net.net_.history[:, "gradient_norm"])
+    5
+    """
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.norms_ = []
+
+    def on_grad_computed(self, net, named_parameters=None, training=False, **kwargs):
+        gradients = [p.grad for _, p in net.get_all_learnable_params() if p.grad is not None]
+        if gradients:
+            self.norms_.append(torch.stack([gradient.norm() for gradient in gradients]).norm())
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.norms_:
+            net.history.record("gradient_norm", float(torch.stack(self.norms_).mean()))
+        self.norms_ = []
+
+
+def curve(history, name):
+    """A value of each epoch that has it, a list of floats."""
+    return [float(epoch[name]) for epoch in history if name in epoch]
+
+
+def rates(history):
+    """The learning rate of each epoch, its mean over the updates."""
+    means = []
+    for epoch in history:
+        each = [batch["event_lr"] for batch in epoch["batches"] if "event_lr" in batch]
+        means.append(sum(each) / len(each) if each else float(epoch["lr"]))
+    return means
