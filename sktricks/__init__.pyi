@@ -47,6 +47,7 @@ from .ensemble import StackingClassifier as StackingClassifier
 from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
+from .inspection import PredictionsDisplay as PredictionsDisplay
 from .training import AverageWeights as AverageWeights
 from .training import GradientNorms as GradientNorms
 from .training import NetClassifier as NetClassifier

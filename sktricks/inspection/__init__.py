@@ -1,0 +1,5 @@
+"""Looking at a training from outside."""
+
+from ._predictions import PredictionsDisplay
+
+__all__ = ["PredictionsDisplay"]
