@@ -182,7 +182,8 @@ def read_numbers(X, places, estimator):
     if len(places) == 0:
         return np.empty((len(X), 0), np.float32)
     how = {"dtype": "numeric", "ensure_all_finite": "allow-nan", "ensure_min_samples": 0}
-    return check_array(_safe_indexing(X, places, axis=1), estimator=estimator, input_name="X", **how)
+    numbers = check_array(_safe_indexing(X, places, axis=1), estimator=estimator, input_name="X", **how)
+    return numbers.astype(np.float64) if numbers.dtype == object else numbers  # as polars has booleans with gaps
 
 
 # -- what must not be in them ------------------------------------------------------------------------------------------

@@ -137,16 +137,18 @@ def check_X(
     X : ndarray
     layout : Layout
     """
+    how = {
+        "dtype": dtype,
+        "allow_nd": True,
+        "ensure_all_finite": "allow-nan" if allow_nan and image_shape is None else True,
+        "ensure_min_samples": ensure_min_samples,
+        "estimator": estimator,
+        "input_name": "X",
+    }
     try:
-        array = check_array(
-            X,
-            dtype=dtype,
-            allow_nd=True,
-            ensure_all_finite="allow-nan" if allow_nan and image_shape is None else True,
-            ensure_min_samples=ensure_min_samples,
-            estimator=estimator,
-            input_name="X",
-        )
+        array = check_array(X, **how)
+        if dtype == "numeric" and array.dtype == object:  # which scikit-learn lets pass where polars has it
+            array = check_array(array, **how)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
