@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._frames import check_table
 from ._base import BaseNet
-from ._table import check_keeps_values, learn_columns
+from ._table import learn_columns
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 
 
@@ -29,6 +29,8 @@ class TableOrImageNet(BaseNet):
         return (layout.to_images(X) if layout.image_shape else X), layout
 
     def _learn_from(self, X, y, weight, *, fresh):
+        from ..augment._views import check_keeps_values
+
         X, y, weight, seed = super()._learn_from(X, y, weight, fresh=fresh)
         if fresh:
             one_hot = not isinstance(self.module, str)  # which has the embeddings

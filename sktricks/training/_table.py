@@ -87,17 +87,3 @@ def encode(codes, places, one_hot):
     known = np.where(codes < len(places), codes, 0)  # an augmenter may leave a gap, which is NaN and so not less
     found = places[known.astype(np.intp)]
     return found[:, None] == np.arange(1, places.max() + 1) if one_hot else found[:, None]
-
-
-def check_keeps_values(augmenter, n_features):
-    """An error if an augmenter would make other numbers of those that stand for categories."""
-    if augmenter is None:
-        return
-    plan = augmenter._plan(augmenter._make_rng(0), 2, (1, n_features, 1))
-    others = sorted({type(step).__name__ for step, _ in plan if not step._keeps_values})
-    if others:
-        raise ValueError(
-            f"augmenter has {', '.join(others)}, which makes new numbers, and X has categories, that would become "
-            "others: SwapNoise, CutMix and FeatureDropout(fill=0) leave them whole; or encode the categories before "
-            "the net, by scikit-learn's OneHotEncoder"
-        )
