@@ -12,6 +12,7 @@ from numbers import Number
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import validate_data
 
 from ._validation import check_layout, check_X
 
@@ -40,12 +41,14 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1):
         estimator.is_categorical_ = find_categorical(X, estimator.categorical_features, estimator.image_shape)
     mask = estimator.is_categorical_
     if mask is None or issparse(X):  # which check_X refuses
-        refuse_other_values(X, None, estimator, reset)
+        if not reset and is_frame(X):  # columns of other names are to be told first
+            validate_data(estimator, X, reset=False, skip_check_array=True)
+        X = read_objects(X, None, estimator, reset)
         shape, how = estimator.image_shape, {"reset": reset, "ensure_min_samples": ensure_min_samples}
         return check_X(estimator, X, image_shape=shape, allow_nan=True, **how)
     X = X if hasattr(X, "shape") else as_objects(X)
     layout = check_layout(estimator, X, tuple(X.shape), reset=reset)
-    refuse_other_values(X, mask, estimator, reset)
+    X = read_objects(X, mask, estimator, reset)
     columns = [values_of(X, place) for place in np.flatnonzero(mask)]
     if reset:
         estimator._categories = [find_categories(values) for values in columns]
@@ -186,33 +189,38 @@ def read_numbers(X, places, estimator):
     return numbers.astype(np.float64) if numbers.dtype == object else numbers  # as polars has booleans with gaps
 
 
-# -- what must not be in them ------------------------------------------------------------------------------------------
+# -- other values than numbers -----------------------------------------------------------------------------------------
 
 
-def refuse_other_values(X, mask, estimator, reset):
-    """An error that names the columns which are not categorical and hold something else than numbers."""
+def read_objects(X, mask, estimator, reset):
+    """X with its columns of objects as floats, where it is a frame of pandas.
+
+    Columns that are not categorical and hold something else than numbers are an error that names them.
+    """
     frame = is_frame(X)
     if not frame and (getattr(getattr(X, "dtype", None), "kind", None) not in ("O", "U") or X.ndim != 2):
-        return
+        return X
     numeric = [frame and is_numeric(dtype) for dtype in (X.dtypes if frame else range(X.shape[1]))]
-    odd = {}
-    for place in np.flatnonzero(~np.array(numeric, bool) & (True if mask is None else ~mask)):
-        value = find_odd(values_of(X, place), str if not frame else object)
-        if value is not None:
-            odd[place] = value
+    places = np.flatnonzero(~np.array(numeric, bool) & (True if mask is None else ~mask))
+    columns = {int(place): values_of(X, place) for place in places}
+    odd = {place: find_odd(values, object if frame else str) for place, values in columns.items()}
+    odd = {place: value for place, value in odd.items() if value is not None}
     if odd:
         names = list(X.columns) if frame else list(range(X.shape[1]))
         what = ", ".join(f"{names[place]!r} ({value!r})" for place, value in odd.items())
         ours = [names[place] for place in odd]
         declared = [] if mask is None else [names[place] for place in np.flatnonzero(mask)]
-        raise ValueError(
-            f"X holds other values than numbers in the column{'s' * (len(odd) > 1)} {what}"
-            + (
-                f". If these are categories, say so: {cures(X, estimator, ours, declared)}"
-                if reset
-                else "; fit had numbers"
-            )
+        cure = (
+            f". If these are categories, say so: {cures(X, estimator, ours, declared)}"
+            if reset
+            else "; fit had numbers"
         )
+        raise ValueError(f"X holds other values than numbers in the column{'s' * (len(odd) > 1)} {what}{cure}")
+    if columns and hasattr(X, "iloc"):
+        X = X.copy(deep=False)
+        for place, values in columns.items():
+            X.isetitem(place, np.array([np.nan if is_missing(value) else value for value in values], float))
+    return X
 
 
 def is_numeric(dtype):

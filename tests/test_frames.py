@@ -136,11 +136,13 @@ def test_the_gaps_of_pandas(categorical):
             "a": pd.array([1, None, 2], dtype="Int64"),
             "b": pd.array([True, None, False], dtype="boolean"),
             "c": [1, None, 2.5],
-            "d": pd.Series([1, None, 2.5], dtype=object),
+            "d": pd.Series([1, pd.NA, 2.5], dtype=object),
         }
     )
-    array, _ = read(X.assign(e=pd.Categorical(["x", "y", "x"])) if categorical else X)
+    X, before = X.assign(e=pd.Categorical(["x", "y", "x"])) if categorical else X, X.copy()
+    array, _ = read(X)
     assert_array_equal(array[:, :4], [[1, 1, 1, 1], [nan] * 4, [2, 0, 2.5, 2.5]])
+    pd.testing.assert_frame_equal(X.iloc[:, :4], before)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -225,6 +227,7 @@ def test_strings_where_fit_had_numbers():
         check_table(estimator, MIXED.assign(age="old"), reset=False)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_columns_in_another_order_or_missing():
     _, estimator = read(MIXED)
     with pytest.raises(ValueError, match="same order"):
@@ -233,6 +236,9 @@ def test_columns_in_another_order_or_missing():
         check_table(estimator, MIXED[["city", "age"]], reset=False)
     with pytest.raises(ValueError, match="X has 2 features"):
         check_table(estimator, MIXED.to_numpy()[:, :2], reset=False)
+    _, estimator = read(MIXED[["age", "kids"]])
+    with pytest.raises(ValueError, match="unseen at fit time"):
+        check_table(estimator, STRINGS, reset=False)
 
 
 def test_polars_as_pandas():
