@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import validate_data
 
 
@@ -110,7 +110,9 @@ def find_layout(shape, image_shape=None):
     return Layout(len(shape), found, int(np.prod(found)))
 
 
-def check_X(estimator, X, *, reset, image_shape=None, dtype="numeric", warn=False, ensure_min_samples=1):
+def check_X(
+    estimator, X, *, reset, image_shape=None, dtype="numeric", warn=False, ensure_min_samples=1, allow_nan=False
+):
     """Validate X as scikit-learn does, images included.
 
     Parameters
@@ -127,26 +129,33 @@ def check_X(estimator, X, *, reset, image_shape=None, dtype="numeric", warn=Fals
     warn : bool
         Warn with :class:`ImageShapeWarning` where rows come without ``image_shape``.
     ensure_min_samples : int
+    allow_nan : bool
+        Whether numbers of a table may be missing; pixels never are.
 
     Returns
     -------
     X : ndarray
     layout : Layout
     """
+    how = {
+        "dtype": dtype,
+        "allow_nd": True,
+        "ensure_all_finite": "allow-nan" if allow_nan and image_shape is None else True,
+        "ensure_min_samples": ensure_min_samples,
+        "estimator": estimator,
+        "input_name": "X",
+    }
     try:
-        array = check_array(
-            X,
-            dtype=dtype,
-            allow_nd=True,
-            ensure_min_samples=ensure_min_samples,
-            estimator=estimator,
-            input_name="X",
-        )
+        array = check_array(X, **how)
+        if dtype == "numeric" and array.dtype == object:  # which scikit-learn lets pass where polars has it
+            array = check_array(array, **how)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
         shapes = ", ".join(map(str, sorted({np.shape(row) for row in X})[:3]))
         raise ValueError(f"X must hold rows or images of one shape, got {shapes}: bring them to one size") from error
+    if allow_nan and array.ndim > 2:
+        assert_all_finite(array, estimator_name=type(estimator).__name__, input_name="X")
     rows = X if array.ndim == 2 else array.reshape(len(array), -1)  # of a DataFrame the names are wanted
     layout = check_layout(estimator, rows, array.shape, reset=reset, image_shape=image_shape)
     if reset and warn and layout.image_shape is None:

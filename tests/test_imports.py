@@ -29,6 +29,7 @@ FORBIDDEN = {
     "sktricks._decode": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._image_files": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._images": {"inspection"},
+    "sktricks._frames": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._persist": {"inspection"},
     "sktricks._validation": {""},  # nothing of ours
     "sktricks._optional": {""},

@@ -198,9 +198,14 @@ def restore_requests(estimator, requests):
 def classes_of_settings():
     """Classes whose instances are made again from these settings; what a cache keeps it can find again."""
     from ..ensemble._align import Target
+    from ..training._table import Columns
     from ..transfer import FeatureCache
 
-    return {"FeatureCache": (FeatureCache, ("folder", "max_bytes", "dtype")), "Target": (Target, ("kind", "classes"))}
+    return {
+        "Columns": (Columns, ("is_categorical", "means", "has_gaps", "places", "one_hot")),
+        "FeatureCache": (FeatureCache, ("folder", "max_bytes", "dtype")),
+        "Target": (Target, ("kind", "classes")),
+    }
 
 
 def is_of_settings(value):

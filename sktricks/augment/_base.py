@@ -120,6 +120,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     _needs_float = True
     _kind = None  # "geometry" and "colour" can be joined with their neighbours, see _fuse.py
     _takes_others = False
+    _keeps_values = False  # whether each value that comes out is one of its column, or 0 or NaN for none
 
     def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
         self.image_shape = image_shape

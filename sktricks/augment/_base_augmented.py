@@ -16,10 +16,11 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 from .._sample_weight import weight_keyword
 from .._validation import Layout, check_value_range, check_weights, check_X
 from ._base import BaseAugmenter, make_rng
+from ._categories import number_categories
 from ._copies import draw_copies, fill_copies
 from ._inner import reads_rows, table_kind
 from ._leaks import CopiesMayLeakWarning, find_splits
-from ._views import apply_view, draw_views
+from ._views import apply_view, check_keeps_values, draw_views
 
 CHUNK_BYTES = 2**26  # of rows, of which partial_fit makes a copy at once
 
@@ -70,6 +71,7 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         inner = get_tags(self.estimator)
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan and self.image_shape is None
         tags.target_tags = inner.target_tags
         tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
         return tags
@@ -91,19 +93,19 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
     # -- fitting -------------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, fit_params):
-        images, y, params, keyword = self._read(X, y, fit_params, "fit", reset=True)
+        images, put_back, y, params, keyword = self._read(X, y, fit_params, "fit", reset=True)
         rng = self._start(images)
         kept = self._drop_weightless(images, y, params, keyword)
         self._check_kept(y, kept[1])
         rows, y, params = self._make_rows(*kept, keyword, rng, self._drawing(rng), self.n_copies, self.keep_original)
         self._warn_of_leaks(len(rows), params)
-        self.estimator_ = clone(self.estimator).fit(self._hand_over(rows), y, **params)
+        self.estimator_ = clone(self.estimator).fit(self._hand_over(rows, put_back), y, **params)
         return self
 
     def _partial_fit(self, X, y, fit_params, **more):
         """A call of the estimator's own for each chunk of each copy."""
         first = not hasattr(self, "estimator_")
-        images, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
+        images, put_back, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
         if first:
             self._start(images)
         estimator = clone(self.estimator) if first else self.estimator_
@@ -113,7 +115,7 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
         for chunk, n_copies in self._chunks(images, rng):
             some = images[chunk], y[chunk], _check_method_params(images, params, indices=chunk)
             rows, targets, some = self._make_rows(*some, keyword, rng, drawing, n_copies, not n_copies)
-            estimator.partial_fit(self._hand_over(rows), targets, **some, **more)
+            estimator.partial_fit(self._hand_over(rows, put_back), targets, **some, **more)
         self.estimator_, self._n_batches = estimator, self._n_batches + 1
         return self
 
@@ -127,11 +129,11 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
                 yield order[start : start + size], n_copies
 
     def _read(self, X, y, fit_params, method, *, reset):
-        """Checked images and targets, what the estimator's ``method`` gets, and its keyword for weights, if any."""
+        """Checked images and what puts categories back, targets, what ``method`` gets, and its keyword for weights."""
         self._check_estimator()
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        images = self._check_X(X, reset=reset)
+        images, put_back = self._check_X(X, reset=reset)
         y = y.toarray() if issparse(y) else np.asarray(y)
         check_consistent_length(images, y)
         if reset:
@@ -150,7 +152,7 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
                 params[keyword] = params.pop("sample_weight")
         if keyword in params:
             params[keyword] = check_weights(params[keyword], len(images))
-        return images, y, params, keyword
+        return images, put_back, y, params, keyword
 
     def _check_estimator(self):
         if isinstance(self.estimator, type):
@@ -162,9 +164,11 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
             raise ValueError("n_copies=0 with keep_original=False leaves nothing to train on")
 
     def _check_X(self, X, *, reset):
-        """X as images (n, height, width, channels)."""
+        """X as images (n, height, width, channels), and what puts the categories of a table back, if it has any."""
         warn = self.augmenter is not None and self.augmenter._wants_images()
-        array, layout = check_X(self, X, reset=reset, image_shape=self.image_shape, warn=warn)
+        numbered, put_back = number_categories(X)
+        how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
+        array, layout = check_X(self, numbered, reset=reset, warn=warn, **how)
         if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
             array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
         if reset:
@@ -172,7 +176,14 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
             self.value_range_ = None if signal else check_value_range(self.value_range, array)
             self._ndim = 2 if reads_rows(self.estimator) else layout.ndim
             self._table = table_kind(X) if hasattr(self, "feature_names_in_") else None
-        return layout.to_images(array)
+        if put_back is not None:
+            check_keeps_values(self.augmenter, layout.n_features)
+            if self._table is None or self._table != table_kind(X):
+                raise ValueError(
+                    "X has categories, which takes a DataFrame whose columns have names, strings, in fit as well as "
+                    f"now; got {type(X).__module__.partition('.')[0]} after {self._table}"
+                )
+        return layout.to_images(array), put_back
 
     def _start(self, images):
         """Set up what all copies have in common, and draw the views; returns what draws the rest."""
@@ -229,20 +240,21 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
-    def _hand_over(self, images):
-        """Images as the estimator takes them: in the layout, and the kind of table, of ``fit``."""
+    def _hand_over(self, images, put_back=None):
+        """Images as the estimator takes them: in the layout, and the kind of table, of ``fit``, with its categories."""
         rows = Layout(self._ndim, self.image_shape_, self.n_features_in_).restore(images)
         if self._table is None or self._ndim != 2 or rows.shape[1] != self.n_features_in_:
             return rows
-        return ADAPTERS_MANAGER.adapters[self._table].create_container(rows, None, columns=self.feature_names_in_)
+        table = ADAPTERS_MANAGER.adapters[self._table].create_container(rows, None, columns=self.feature_names_in_)
+        return table if put_back is None else put_back(table)
 
     def _ask(self, X, method):
         """What the estimator answers to the rows as they are at prediction, and to each view of them: a list."""
         check_is_fitted(self)
-        images = self._check_X(X, reset=False)
+        images, put_back = self._check_X(X, reset=False)
         center = images if self.augmenter_ is None else self.augmenter_._center_images(images, self.value_range_)
-        answers = [getattr(self.estimator_, method)(self._hand_over(center))]
+        answers = [getattr(self.estimator_, method)(self._hand_over(center, put_back))]
         for view in self._views:
             seen = apply_view(view, images, self.value_range_, self.n_jobs)
-            answers.append(getattr(self.estimator_, method)(self._hand_over(seen)))
+            answers.append(getattr(self.estimator_, method)(self._hand_over(seen, put_back)))
         return answers

@@ -257,6 +257,7 @@ class CutMix(TargetMixing, BaseAugmenter):
 
     _parameter_constraints: dict = MixUp._parameter_constraints
     _needs_float = False
+    _keeps_values = True
 
     def __init__(
         self,

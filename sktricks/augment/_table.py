@@ -118,6 +118,10 @@ class FeatureDropout(BaseAugmenter):
         self.p = p
         self.fill = fill
 
+    @property
+    def _keeps_values(self):
+        return self.fill == 0 or np.isnan(self.fill)
+
     def _draw(self, rng, n, shape, y=None):
         return {"key": draw_keys(rng, n)}
 
@@ -164,6 +168,7 @@ class SwapNoise(BaseAugmenter):
     }
     _needs_float = False
     _takes_others = True
+    _keeps_values = True
 
     def __init__(
         self,

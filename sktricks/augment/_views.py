@@ -44,6 +44,20 @@ def mixes_rows(augmenter, shape):
     return any(pairs_rows(step, params) for step, params in augmenter._plan(augmenter._make_rng(0), 2, shape))
 
 
+def check_keeps_values(augmenter, n_features):
+    """An error if an augmenter would make other numbers of those that stand for categories."""
+    if augmenter is None:
+        return
+    plan = augmenter._plan(augmenter._make_rng(0), 2, (1, n_features, 1))
+    others = sorted({type(step).__name__ for step, _ in plan if not step._keeps_values})
+    if others:
+        raise ValueError(
+            f"augmenter has {', '.join(others)}, which makes new numbers, and X has categories, that would become "
+            "others: SwapNoise, CutMix and FeatureDropout(fill=0) leave them whole; or encode the categories before, "
+            "by scikit-learn's OneHotEncoder"
+        )
+
+
 def apply_view(view, images, value_range, n_jobs=None):
     """What a view makes of images, (n, height, width, channels) of the same dtype; they are not written to."""
     n, shape = len(images), images.shape[1:]

@@ -178,14 +178,15 @@ def _prepare_images(x, y, *, value_range, augmenter, rng, finish):
     return (x if finish is None else finish(x)), y
 
 
-def prepare_table(augmenter, rng=None):
-    """A function of a batch of rows and its targets: augment them as signals of one channel."""
-    return partial(_prepare_table, augmenter=augmenter, rng=rng)
+def prepare_table(augmenter, rng=None, columns=None):
+    """A function of a batch of rows and its targets: augment them as signals of one channel, then make the columns."""
+    return partial(_prepare_table, augmenter=augmenter, rng=rng, columns=columns)
 
 
-def _prepare_table(x, y, *, augmenter, rng):
+def _prepare_table(x, y, *, augmenter, rng, columns):
     signals, y = augment_batch(x[:, None, :, None], y, augmenter, rng, None)
-    return signals[:, 0, :, 0], y
+    x = signals[:, 0, :, 0]
+    return (x if columns is None else torch.from_numpy(columns.apply(x.numpy()))), y
 
 
 def augment_batch(x, y, augmenter, rng, value_range):

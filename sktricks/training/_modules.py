@@ -1,10 +1,13 @@
 """The default module for tables, and what turns a module's parameters into a built one."""
 
 import inspect
+import math
+import warnings
 from copy import deepcopy
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 class Standardize(nn.Module):
@@ -40,6 +43,55 @@ def weighted_moments(x, weight=None):
     return mean, (share @ (x - mean).square()).sqrt()
 
 
+class CategoryEmbedding(nn.Module):
+    """The sum of a vector for each category of a row.
+
+    The vectors of a column have mean zero over the training rows, told by :meth:`learn`: a category that was not among
+    them, whose vector is zero, counts as the mean of those that were.
+
+    Parameters
+    ----------
+    n_categories : tuple of int
+        Of each column.
+    width : int
+        Of the vectors.
+    std : float
+        Of their numbers at first.
+    """
+
+    def __init__(self, n_categories, width, std=1.0):
+        super().__init__()
+        sizes = torch.tensor(n_categories)
+        self.vectors = nn.Parameter(torch.randn(int(sizes.sum()), width) * std)
+        self.register_buffer("starts", sizes.cumsum(0) - sizes)
+        self.register_buffer("column", F.one_hot(torch.arange(len(sizes)).repeat_interleave(sizes)).float())
+        self.register_buffer("share", torch.zeros(len(sizes), len(self.vectors)))
+
+    @torch.no_grad()
+    def learn(self, places, weight=None):
+        """Take the share of each category from the places of the training rows, of shape (n, columns)."""
+        weight = torch.ones(len(places)) if weight is None else weight
+        rows = rows_of(places, self.starts)
+        share = torch.zeros(len(self.vectors) + 1, dtype=torch.float64)
+        for own in rows.T:
+            share.index_add_(0, own, weight.double() / weight.double().sum())
+        self.share.copy_(share[1:] * self.column.T)
+
+    def forward(self, places):
+        return F.embedding(rows_of(places, self.starts), centred(self.vectors, self.column, self.share)).sum(-2)
+
+
+def rows_of(places, starts):
+    """Which vectors the categories with these places have, 0 being that of unknown ones."""
+    places = places.long()
+    return torch.where(places > 0, places + starts, 0)
+
+
+def centred(vectors, column, share):
+    """Vectors less the mean of their column, behind one of zeros."""
+    return F.pad(vectors - column @ (share @ vectors), (0, 0, 1, 0))
+
+
 class ResidualBlock(nn.Module):
     """``x + W2 relu(W1 norm(x))``; the second map is zero at first, so the block starts as the identity."""
 
@@ -67,30 +119,53 @@ class ResidualMLP(nn.Module):
         Of the hidden layers.
     depth : int, default=2
         The number of residual blocks.
+    n_categories : tuple of int, default=()
+        Of each of the columns that follow the ``n_features`` numbers: these hold categories, as places from 1 on, each
+        of which has a vector of its own.
 
     Notes
     -----
     Images are flattened. There is no dropout, so that a weight of 2 is the same as a row given twice.
     """
 
-    def __init__(self, n_features: int, n_outputs: int, width: int = 128, depth: int = 2):
+    def __init__(self, n_features: int, n_outputs: int, width: int = 128, depth: int = 2, n_categories: tuple = ()):
         super().__init__()
+        std = 1 / math.sqrt(n_features + len(n_categories))
+        self.n_features = n_features
         self.standardize = Standardize(n_features)
-        self.embed = nn.Linear(n_features, width)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # of a table of categories alone
+            self.embed = nn.Linear(n_features, width)
+        self.categories = CategoryEmbedding(n_categories, width, std) if n_categories else None
         self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_outputs)
-        nn.init.kaiming_normal_(self.embed.weight, nonlinearity="linear")
+        if n_features:
+            nn.init.normal_(self.embed.weight, std=std)
         nn.init.zeros_(self.embed.bias)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
+    def learn(self, x, weight=None):
+        """Take from the training rows what numbers and categories are like."""
+        numbers, places = self.split(x.flatten(1))
+        self.standardize.learn(numbers, weight)
+        if self.categories is not None:
+            self.categories.learn(places, weight)
+
+    def split(self, x):
+        """Numbers and categories."""
+        return x[..., : self.n_features], x[..., self.n_features :]
+
     def forward(self, x):
-        x = self.embed(self.standardize(x.flatten(1)))
+        numbers, places = self.split(x.flatten(1))
+        x = self.embed(self.standardize(numbers))
+        if self.categories is not None:
+            x = x + self.categories(places)
         return self.head(torch.relu(self.norm(self.blocks(x))))
 
 
-def make_module(module, x, weight, n_outputs, params):
+def make_module(module, x, weight, n_outputs, params, n_categories=()):
     """A built module for rows ``x``.
 
     Parameters
@@ -102,6 +177,8 @@ def make_module(module, x, weight, n_outputs, params):
     n_outputs : int
     params : dict
         For the constructor.
+    n_categories : tuple of int
+        Of each of the last columns of ``x``; of none where the module is not the default one.
     """
     if isinstance(module, str) and module != "mlp":
         raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {module!r}")
@@ -111,9 +188,10 @@ def make_module(module, x, weight, n_outputs, params):
             raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
         return deepcopy(module)
     factory = ResidualMLP if isinstance(module, str) else module
-    built = factory(**{**accepted(factory, n_features=x[0].numel(), n_outputs=n_outputs), **params})
+    offered = accepted(factory, n_features=x[0].numel() - len(n_categories), n_outputs=n_outputs)
+    built = factory(**{**offered, **({"n_categories": n_categories} if n_categories else {}), **params})
     if isinstance(built, ResidualMLP):
-        built.standardize.learn(x.flatten(1), weight)
+        built.learn(x, weight)
     return built
 
 

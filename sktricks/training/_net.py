@@ -4,20 +4,61 @@ from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._frames import check_table
 from ._base import BaseNet
+from ._table import learn_columns
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 
 
 class TableOrImageNet(BaseNet):
     """Builds a module of the user's, or the default one, and trains all of it."""
 
-    _parameter_constraints: dict = {**BaseNet._parameter_constraints, "module": [str, callable]}
+    _parameter_constraints: dict = {
+        **BaseNet._parameter_constraints,
+        "module": [str, callable],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.image_shape is None
+        return tags
+
+    def _check_X(self, X, *, reset, ensure_min_samples=1):
+        X, layout = check_table(self, X, reset=reset, ensure_min_samples=ensure_min_samples)
+        return (layout.to_images(X) if layout.image_shape else X), layout
+
+    def _learn_from(self, X, y, weight, *, fresh):
+        from ..augment._views import check_keeps_values
+
+        X, y, weight, seed = super()._learn_from(X, y, weight, fresh=fresh)
+        if fresh:
+            one_hot = not isinstance(self.module, str)  # which has the embeddings
+            table = self.image_shape_ is None
+            self._columns = learn_columns(X, weight, self.is_categorical_, one_hot) if table else None
+        if self.is_categorical_ is not None:
+            check_keeps_values(self.augmenter, X.shape[1])
+        # rows are augmented as they came, so that a value and its being missing stay together
+        self._by_batch = self.augmenter is not None and self._columns is not None and not self._columns.is_plain
+        return X, y, weight, seed
+
+    def _read_inputs(self, X, **how):
+        return super()._read_inputs(X if self._columns is None or self._by_batch else self._columns.apply(X), **how)
+
+    def _preparation(self, augmenter=None, rng=None):
+        from ._inputs import prepare_table
+
+        if self._by_batch:
+            return prepare_table(augmenter, rng, self._columns)
+        return super()._preparation(augmenter, rng)
 
     def _make_module(self, dataset, params):
         from ._modules import make_module
 
-        x = dataset.x if self.image_shape_ is None else self._make_preparation(0)[1](dataset.x, None)[0]
-        return make_module(self.module, x, dataset.weight, self._n_outputs, params).to(self._dtype)
+        prepared = self.image_shape_ is None and not self._by_batch
+        x = dataset.x if prepared else self._make_preparation(0)[1](dataset.x, None)[0]
+        n_categories = () if self._columns is None else self._columns.n_categories
+        return make_module(self.module, x, dataset.weight, self._n_outputs, params, n_categories).to(self._dtype)
 
 
 class NetClassifier(ClassifierNetMixin, TableOrImageNet):
@@ -27,17 +68,23 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     ----------
     module : "mlp", module class, factory or torch.nn.Module, default="mlp"
         ``"mlp"`` is a residual multilayer perceptron with its inputs standardised (Gorishniy et al. 2021), of width 128
-        and depth 2; ``net_params=dict(module__width=256)`` changes that. A class or factory is called with
-        ``n_features`` and ``n_outputs`` where its signature takes them; an instance is copied, never changed.
-        The module gets tables in their own float dtype, images as float32 (n, channels, height, width) in 0..1, and
-        returns logits.
+        and depth 2; ``net_params=dict(module__width=256)`` changes that. Each category has a vector of its own.
+        A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
+        is copied, never changed. The module gets tables in their own float dtype, images as float32
+        (n, channels, height, width) in 0..1, and returns logits. See Notes for what it gets of a table with gaps or
+        categories.
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. None: rows are a table.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.
+    categorical_features : "from_dtype", None, or array-like of bool, int or str, default="from_dtype"
+        Which columns of a table are categories, as in scikit-learn's HistGradientBoosting: those of a DataFrame (pandas
+        or polars) whose dtype says so, none, or a mask, numbers or names of columns. Missing ones are a category of
+        their own; one that is not among the training rows counts as the mean of those that are.
     augmenter : augmenter, default=None
-        Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+        Draws anew for each row in each epoch; its deterministic counterpart applies at prediction. Where X has
+        categories it must leave values whole, as SwapNoise, CutMix and FeatureDropout do.
     predict_views : int, default=0
         Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
         ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
@@ -96,6 +143,21 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         Where X came with names.
     image_shape_ : tuple or None
         (height, width, channels) of the images, None for a table.
+    is_categorical_ : ndarray of shape (n_features_in_,) or None
+        Which columns are categories, None where none are.
+
+    Raises
+    ------
+    ValueError
+        Besides what scikit-learn's estimators raise it for: a column that is not categorical and holds strings.
+
+    Notes
+    -----
+    Numbers of a table may be missing (NaN, None, ``pandas.NA``): the weighted mean of the training rows takes their
+    place, and a column more says where. Of such a table, or one with categories, a module of one's own gets float
+    columns, ``n_features`` of them: the numbers, in their order; a 0/1 column for each of them that is missing in some
+    training row; and a 0/1 column for each category of the training rows, all of them 0 for one that is new. Pixels
+    are never missing. In ``partial_fit`` the first rows say what there is.
 
     Examples
     --------
@@ -119,6 +181,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         *,
         image_shape=None,
         value_range=None,
+        categorical_features="from_dtype",
         augmenter=None,
         predict_views=0,
         loss="auto",
@@ -145,6 +208,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         self.module = module
         self.image_shape = image_shape
         self.value_range = value_range
+        self.categorical_features = categorical_features
         self.augmenter = augmenter
         self.predict_views = predict_views
         self.loss = loss
@@ -174,12 +238,12 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     Parameters
     ----------
-    module, image_shape, value_range, augmenter, predict_views, optimizer, lr, weight_decay, clip_norm
+    module, image_shape, value_range, categorical_features, augmenter, predict_views, optimizer, lr, weight_decay
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
         y as it is.
-    schedule, average, max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change
+    clip_norm, schedule, average, max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change
         As in :class:`NetClassifier`.
     callbacks, net_params, device, warm_start, verbose, random_state
         As in :class:`NetClassifier`.
@@ -195,6 +259,8 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         Where X came with names.
     image_shape_ : tuple or None
         (height, width, channels) of the images, None for a table.
+    is_categorical_ : ndarray of shape (n_features_in_,) or None
+        Which columns are categories, None where none are.
 
     Examples
     --------
@@ -212,6 +278,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         *,
         image_shape=None,
         value_range=None,
+        categorical_features="from_dtype",
         augmenter=None,
         predict_views=0,
         loss="auto",
@@ -236,6 +303,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         self.module = module
         self.image_shape = image_shape
         self.value_range = value_range
+        self.categorical_features = categorical_features
         self.augmenter = augmenter
         self.predict_views = predict_views
         self.loss = loss

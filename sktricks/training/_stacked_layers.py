@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._modules import ResidualBlock, ResidualMLP, Standardize
+from ._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, centred, rows_of
 
 # What works on each number alone.
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity)
@@ -66,6 +66,14 @@ def standardize(module, name, state, x):
     return (x - state[name + "mean"].unsqueeze(1)) / state[name + "scale"].unsqueeze(1)
 
 
+def category_embedding(module, name, state, places):
+    """All vectors of all nets one after the other, each net's own behind those of the nets before it."""
+    vectors, column, share, starts = (state[name + part] for part in ("vectors", "column", "share", "starts"))
+    rows, vectors = rows_of(places, starts.unsqueeze(1)), centred(vectors, column, share)
+    rows = rows + vectors.shape[1] * torch.arange(len(rows), device=rows.device).view(-1, 1, 1)
+    return F.embedding(rows, vectors.flatten(0, 1)).sum(-2)
+
+
 def residual_block(module, name, state, x):
     """As :class:`ResidualBlock` does it."""
     inner = linear(module.expand, name + "expand.", state, layer_norm(module.norm, name + "norm.", state, x))
@@ -74,7 +82,10 @@ def residual_block(module, name, state, x):
 
 def residual_mlp(module, name, state, x):
     """As :class:`ResidualMLP` does it."""
-    x = linear(module.embed, name + "embed.", state, standardize(module, name + "standardize.", state, x.flatten(2)))
+    numbers, places = module.split(x.flatten(2))
+    x = linear(module.embed, name + "embed.", state, standardize(module, name + "standardize.", state, numbers))
+    if module.categories is not None:
+        x = x + category_embedding(module.categories, name + "categories.", state, places)
     x = layer_norm(module.norm, name + "norm.", state, sequential(module.blocks, name + "blocks.", state, x))
     return linear(module.head, name + "head.", state, torch.relu(x))
 
@@ -103,6 +114,7 @@ RULES = {
     nn.Sequential: sequential,
     nn.Flatten: flatten,
     Standardize: standardize,
+    CategoryEmbedding: category_embedding,
     ResidualBlock: residual_block,
     ResidualMLP: residual_mlp,
     **dict.fromkeys(POINTWISE, pointwise),
