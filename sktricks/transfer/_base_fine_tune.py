@@ -129,13 +129,13 @@ class BaseFineTune(BaseNet):
         layers, whole = self._loaded.layers, self.freeze_until == "head"
         self._n_frozen = len(layers) if whole else find_boundary(layers, self.freeze_until)
         everything = self._n_frozen == len(layers)
-        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels)
+        self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
+        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, self._thaws)
         self._rates = self.backbone_lr_scale, self.layer_decay
         check_rates(self.strategy_, *self._rates)
         if self.strategy_ == LINEAR_PROBE:
             self._n_frozen = len(layers)
         frozen = self._n_frozen == len(layers)
-        self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
         self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
         if frozen and not self._encoded and self.augmenter is not None and self.n_views == 1:
             warnings.warn(

@@ -21,17 +21,18 @@ TRAINING = {
 
 def auto_strategy(n_labels):
     """What ``strategy="auto"`` is for ``n_labels`` labels a class on average; measured by ``bench_strategies.py``."""
-    return FINE_TUNE if n_labels >= ENOUGH else LINEAR_PROBE
+    return GRADUAL if n_labels >= ENOUGH else LINEAR_PROBE
 
 
-def choose_strategy(strategy, freeze_until, everything, n_labels):
-    """The strategy, where ``"auto"`` follows ``freeze_until`` if it says something; a conflict is an error.
+def choose_strategy(strategy, freeze_until, everything, n_labels, thaws=False):
+    """The strategy, where ``"auto"`` follows what the user says of freezing; a conflict is an error.
 
-    ``everything`` is whether ``freeze_until`` freezes the whole backbone.
+    ``everything`` is whether ``freeze_until`` freezes the whole backbone, ``thaws`` whether a callback has a say.
     """
     if strategy == "auto":
         if freeze_until is None:
-            return auto_strategy(n_labels)
+            found = auto_strategy(n_labels)
+            return FINE_TUNE if thaws and found == GRADUAL else found
         return LINEAR_PROBE if everything else FINE_TUNE
     if freeze_until is not None and everything != (strategy == LINEAR_PROBE):
         trains = "the head alone" if everything else "more than the head"

@@ -168,7 +168,7 @@ def test_a_net_for_colour_takes_grey_and_the_reverse():
     ("n_rows", "freeze_until", "expected"),
     [
         (20, None, "linear-probe"),
-        (400, None, "fine-tune"),
+        (400, None, "gradual"),
         (20, 0, "fine-tune"),
         (20, 0.5, "fine-tune"),
         (20, "second", "fine-tune"),
@@ -191,7 +191,7 @@ def test_auto_of_a_regressor():
     assert regressor(max_epochs=1).fit(GREY, LABELS).strategy_ == "linear-probe"
     large = np.resize(GREY, (2000, 4, 4))
     small = lambda: nn.Sequential(nn.Conv2d(1, 2, 3))  # noqa: E731
-    assert regressor(backbone=small, max_epochs=1).fit(large, np.arange(2000.0)).strategy_ == "fine-tune"
+    assert regressor(backbone=small, max_epochs=1).fit(large, np.arange(2000.0)).strategy_ == "gradual"
 
 
 @pytest.mark.parametrize(

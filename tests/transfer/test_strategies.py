@@ -19,7 +19,7 @@ from sktricks.transfer._strategies import (
     ("strategy", "freeze_until", "n_labels", "expected"),
     [
         ("auto", None, ENOUGH - 1, LINEAR_PROBE),
-        ("auto", None, ENOUGH, FINE_TUNE),
+        ("auto", None, ENOUGH, GRADUAL),
         ("auto", "head", 10_000, LINEAR_PROBE),
         ("auto", 1.0, 10_000, LINEAR_PROBE),
         ("auto", 0, 1, FINE_TUNE),
@@ -34,6 +34,11 @@ from sktricks.transfer._strategies import (
 )
 def test_choice(strategy, freeze_until, n_labels, expected):
     assert choose_strategy(strategy, freeze_until, freeze_until in ("head", 1.0), n_labels) == expected
+
+
+@pytest.mark.parametrize(("n_labels", "expected"), [(1, LINEAR_PROBE), (ENOUGH, FINE_TUNE)])
+def test_a_callback_that_freezes_is_left_to_it(n_labels, expected):
+    assert choose_strategy("auto", None, False, n_labels, thaws=True) == expected
 
 
 @pytest.mark.parametrize(
