@@ -69,6 +69,7 @@ def is_plain(fit):
         type(net).fit in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
         and not (net.callbacks or net.early_stopping or net.verbose)
+        and net.lr != "auto"  # each has a rate of its own to find first
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
         and is_known(net.loss, {"auto": None, **LOSSES})
         and all(name.startswith(PREFIXES) for name in net.net_params or {})

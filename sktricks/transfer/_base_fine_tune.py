@@ -87,6 +87,11 @@ class BaseFineTune(BaseNet):
         head = [Layer(f"head.{name}", part) for name, part in module.head.named_children()]
         return [*self.backbone_.layers, *head]
 
+    @property
+    def _range_test_params(self):
+        """Without phases: the rate is for all that will be trained."""
+        return {"strategy": FINE_TUNE} if self.strategy == GRADUAL else {}
+
     # -- hooks of BaseNet --------------------------------------------------------------------------------------------
 
     def _check_X(self, X, *, reset, ensure_min_samples=1):

@@ -57,8 +57,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
         None is the strategy's, as for other parameters that may be None below. ``"sgd"`` has momentum 0.9.
-    lr : float, default=None
-        The learning rate, the highest of the schedule.
+    lr : float or "auto", default=None
+        The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``, with all that is
+        to be trained thawed; see :func:`find_lr`.
     weight_decay : float, default=None
     clip_norm : float, default=None
         The largest norm of the gradient.
@@ -99,6 +100,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         16 rows. None where none is trained.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    lr_ : float
+        The learning rate in use.
     n_trainable_parameters_ : int
     classes_ : ndarray of shape (n_classes,)
     n_iter_ : int
@@ -252,6 +255,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         As in :class:`FineTuneClassifier`.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    lr_ : float
+        The learning rate in use.
     n_trainable_parameters_ : int
     n_iter_ : int
         Whole epochs trained.
