@@ -48,8 +48,11 @@ from .ensemble import StackingClassifier as StackingClassifier
 from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
+from .inspection import Diagnosis as Diagnosis
+from .inspection import Finding as Finding
 from .inspection import LearningRateCurve as LearningRateCurve
 from .inspection import LearningRateDisplay as LearningRateDisplay
+from .inspection import diagnose as diagnose
 from .inspection import find_lr as find_lr
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor

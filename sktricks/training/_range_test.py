@@ -19,8 +19,44 @@ LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
 TOO_FEW = 20  # rows, of which one batch says little and every other is the same
 
 
-class EndOfRampError(Exception):
-    """The ramp is over, by its length or because the loss diverges: this ends the training."""
+class EndOfWatchError(Exception):
+    """A callback has seen enough: this ends the training of a copy."""
+
+
+def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
+    """Train a copy of an estimator at a constant rate, by its own training, for as long as a callback wants.
+
+    Parameters
+    ----------
+    net : BaseNet
+        It stays as it is.
+    X, y, weight
+        Rows to train on, as ``_check_rows`` gives them.
+    watch : skorch Callback
+        Ends the training by :class:`EndOfWatchError`; it is called after all others.
+    epochs : int
+        The most there are.
+    valid : tuple or None
+        X and y to validate on.
+    **params
+        What the copy has in the place of the estimator's own parameters.
+
+    Returns
+    -------
+    net : BaseNet
+        The copy, trained.
+    """
+    net = copy(net)  # whose attributes are replaced by its training, and never changed
+    vars(net).update({"verbose": 0, **net._range_test_params, **params})
+    X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
+    with own_randomness(seed, net._device):
+        training = net._set_up(X, y, weight, valid, seed, fresh=True, schedule="constant", epochs=epochs)
+        kept = [item for item in net.net_.callbacks_ if item[0] not in ("own_progress", "own_stopping")]
+        net.net_.callbacks_ = [*kept, ("own_watch", watch.initialize())]
+        with suppress(EndOfWatchError):
+            run_epochs(net.net_, *training)
+    release_memory(net._device)
+    return net
 
 
 class RaiseRate(Callback):
@@ -56,7 +92,7 @@ class RaiseRate(Callback):
         if training:
             self.losses_.append(loss.item())
             if len(self.losses_) == len(self.lrs) or has_diverged(self.losses_):
-                raise EndOfRampError
+                raise EndOfWatchError
 
 
 def range_test(net, X, y, weight, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
@@ -75,17 +111,8 @@ def range_test(net, X, y, weight, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEP
     n_rows = len(X) if weight is None else np.count_nonzero(weight)
     if n_rows < TOO_FEW:
         raise ValueError(f"a learning-rate range test needs at least {TOO_FEW} rows that count, X has {n_rows}")
-    net = copy(net)  # whose attributes are replaced by its training, and never changed
-    vars(net).update(lr=1.0, verbose=0, **net._range_test_params)
-    ramp = RaiseRate(np.geomspace(lowest, highest, n_steps)).initialize()
-    X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
-    with own_randomness(seed, net._device):
-        dataset, _, epochs = net._set_up(X, y, weight, None, seed, fresh=True, schedule="constant", epochs=n_steps)
-        kept = [item for item in net.net_.callbacks_ if item[0] != "own_progress"]  # which would time the epochs
-        net.net_.callbacks_ = [*kept, ("own_ramp", ramp)]
-        with suppress(EndOfRampError):
-            run_epochs(net.net_, dataset, None, epochs)
-    release_memory(net._device)
+    ramp = RaiseRate(np.geomspace(lowest, highest, n_steps))
+    train_watched(net, X, y, weight, ramp, lr=1.0, epochs=n_steps)
     return read_curve(ramp.lrs[: len(ramp.losses_)], ramp.losses_)
 
 
