@@ -1,10 +1,11 @@
 """What a learning rate from ``find_lr`` is worth: the final loss at its suggestion, and at the best of nine rates.
 
-Ten tasks: tables of scikit-learn, made-up ones, digits as images with the bundled net. The final loss is the mean loss of
-the last epoch of the training, with the estimator's own settings but for the number of epochs, and as a mean over seeds;
-the nine rates go from 1e-5 to 1e-1. Two columns say how far the suggestion is from the best: as a ratio of the final
-losses, and as what is missing of the fall from the loss before the training to the best. The first is strict where a net
-can fit the rows perfectly: there a loss of 2e-5 is twice one of 1e-5. The loss on rows held out stands beside it.
+Ten tasks: tables of scikit-learn, made-up ones, digits as images with the bundled net. The final loss is the mean loss
+of the last epoch of the training, with the estimator's own settings but for the number of epochs, and as a mean over
+seeds; the nine rates go from 1e-5 to 1e-1. Two columns say how far the suggestion is from the best: as a ratio of the
+final losses, and as what is missing of the fall from the loss before the training to the best. The first is strict
+where a net can fit the rows perfectly: there a loss of 2e-5 is twice one of 1e-5. The loss on rows held out stands
+beside it.
 
 The nets for tables get ``--epochs``; 0 leaves them their default of 100, with which most of these tables are fitted
 perfectly.
@@ -65,8 +66,9 @@ def losses_of(net, parts):
         held_out = log_loss(y_test, net.predict_proba(X_test), labels=net.classes_)
     else:
         at_first = 1.0  # of a standardised target
-        held_out = mean_squared_error(y_test, net.predict(X_test)) / np.var(y)
-    return at_first, net.net_.history[-1]["train_loss"], held_out
+        predicted = net.predict(X_test)
+        held_out = mean_squared_error(y_test, predicted) / np.var(y) if np.isfinite(predicted).all() else np.inf
+    return at_first, np.nan_to_num(net.net_.history[-1]["train_loss"], nan=np.inf), held_out
 
 
 def mean_losses(net, parts, rates):

@@ -87,13 +87,14 @@ def dead_relus(seen):
 
 
 def diverges(seen):
-    """Whether the loss of the short training ends above its start, or is no longer finite."""
+    """Whether the loss of the short training ends above its start, or was far above it and never came below."""
     losses = seen.losses
-    if len(losses) < 2:
+    if len(losses) < 2 or not np.isfinite(losses[0]):
         return False
-    n = max(1, len(losses) // 10)
-    start, end = losses[:n].mean(), losses[-n:].mean()
-    return not np.isfinite(end) or losses[-1] > 10 * abs(losses[0]) + 10 or end > 1.2 * start
+    start, unit, end = losses[0], abs(losses[0]), losses[-max(1, len(losses) // 10) :].mean()
+    if not np.isfinite(end):
+        return True
+    return bool(end > start + 0.5 * unit or (losses.max() > start + 4 * unit and end > start - 0.1 * unit))
 
 
 def rate_too_high(seen):

@@ -17,6 +17,7 @@ from ._rows import as_values, transfer_of
 from ._watch import UntilLearned, Watch, dead_shares, is_norm, share_right
 
 STEPS, FEW_ROWS, FEW_STEPS = 200, 16, 200
+FIRST_STEPS = 5  # in which a layer that starts at zero lets no gradient through to those before it
 SECONDS = 15  # for each of the trainings
 RATES = (1e-2, 1e-3)  # of the training on few rows, besides the suggested one
 
@@ -83,7 +84,8 @@ def note_training(seen, watch, trained):
     seen.lr, seen.losses = float(trained.lr_), np.array(watch.losses_)
     seen.takes_logits = isinstance(inner.criterion_, torch.nn.CrossEntropyLoss)
     seen.smallest_batch = min(inner.batch_size, len(watch.dataset_))
-    medians = {name: np.median(sizes, axis=0) for name, sizes in watch.sizes_.items()}
+    later = {name: sizes[FIRST_STEPS:] for name, sizes in watch.sizes_.items() if len(sizes) > FIRST_STEPS}
+    medians = {name: np.median(sizes, axis=0) for name, sizes in later.items()}
     seen.gradients = {name: (float(gradient), float(weight)) for name, (gradient, weight) in medians.items()}
     seen.frozen_changes = watch.changed(inner.module_)
     seen.valid_losses = seen.valid_losses or [e["valid_loss"] for e in inner.history if "valid_loss" in e]

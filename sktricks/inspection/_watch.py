@@ -44,7 +44,7 @@ class Watch(Callback):
         module, x = net.module_, some_inputs(net, X)
         outputs = []
         order = call_order(module, lambda: outputs.append(net.infer({"x": x})))
-        self.outputs_ = outputs[0].float().cpu().numpy()
+        self.outputs_ = outputs[0].detach().float().cpu().numpy()
         self.first_layer_ = next((part for name in order if own_tensors(part := module.get_submodule(name))), None)
         self.weights_ = {name: (p.min().item(), p.max().item()) for name, p in matrices(module)}
         self.batch_norms_ = [name for name, part in module.named_modules() if normalises_by_batch(part)]
