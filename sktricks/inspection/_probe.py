@@ -18,7 +18,7 @@ from ._watch import UntilLearned, Watch, dead_shares, is_norm, share_right
 
 STEPS, FEW_ROWS, FEW_STEPS = 200, 16, 200
 FIRST_STEPS = 5  # in which a layer that starts at zero lets no gradient through to those before it
-SECONDS = 15  # for each of the trainings
+SECONDS = 12  # for each of the trainings
 RATES = (1e-2, 1e-3)  # of the training on few rows, besides the suggested one
 
 
@@ -48,20 +48,29 @@ def look_at_training(seen, net, X, y, weight, valid):
     valid : tuple or None
         X and y to validate on.
     """
-    auto = net.lr == "auto"
-    rate = {"lr": inspect.signature(type(net)).parameters["lr"].default} if auto else {}
-    watch, started = Watch(STEPS, SECONDS), time.monotonic()
+    watch, rate = Watch(STEPS, SECONDS), {}
+    if net.lr == "auto":
+        find_curve(seen, net, X, y, weight)
+        default = inspect.signature(type(net)).parameters["lr"].default
+        rate = {"lr": getattr(seen.curve, "suggestion", None) or default}
+    started = time.monotonic()
     with failures(seen):
         trained = train_watched(net, X, y, weight, watch, epochs=STEPS, valid=valid, **rate)
         note_training(seen, watch, trained)
     note_start(seen, watch, net)
     seconds = (time.monotonic() - started) / max(1, len(seen.losses))
-    if seen.failure is None and len(X) >= TOO_FEW and seconds * N_STEPS < 2 * SECONDS:
-        with failures(seen):
-            seen.curve = range_test(net, X, y, weight)
+    if seen.failure is None and not rate and seconds * N_STEPS < SECONDS:
+        find_curve(seen, net, X, y, weight)
     if seen.failure is None:
         with failures(seen):
             seen.one_batch = learn_few_rows(net, X, y, getattr(seen.curve, "suggestion", None))
+
+
+def find_curve(seen, net, X, y, weight):
+    """A range test, if there are rows enough."""
+    if len(X) >= TOO_FEW and (weight is None or np.count_nonzero(weight) >= TOO_FEW):
+        with failures(seen):
+            seen.curve = range_test(net, X, y, weight)
 
 
 def note_start(seen, watch, net):

@@ -10,7 +10,8 @@ ENOUGH = 40  # rows, below which nothing is said of how they go with their targe
 def column_moments(X):
     """Mean and standard deviation of each column, in double precision."""
     X = np.asarray(X, np.float64)
-    return X.mean(0), X.std(0)
+    mean = X.mean(0)
+    return mean, np.where(np.ptp(X, axis=0) == 0, 0.0, X.std(0))  # rounding gives a constant column a little
 
 
 def find_duplicates(X, names):

@@ -22,7 +22,7 @@ from sktricks import (
     diagnose,
 )
 from sktricks.inspection import _probe
-from sktricks.inspection._checks import CHECKS
+from sktricks.inspection._checks import CHECKS, augmentation_too_strong
 from sktricks.inspection._evidence import Evidence
 from sktricks.inspection._findings import sort_findings
 
@@ -35,8 +35,8 @@ SMALL = {**FAST, "net_params": {"module__width": 16}}
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch):
-    monkeypatch.setattr(_probe, "STEPS", 60)
-    monkeypatch.setattr(_probe, "FEW_STEPS", 120)
+    monkeypatch.setattr(_probe, "STEPS", 50)
+    monkeypatch.setattr(_probe, "FEW_STEPS", 80)
     monkeypatch.setattr(_probe, "SECONDS", 60)  # of a busy machine
 
 
@@ -290,14 +290,27 @@ def test_a_head_that_was_not_replaced():
 
 
 def test_an_augmentation_too_strong():
-    few = DIGITS[:200], LABELS[:200]
     strong = NetClassifier(image_shape=(8, 8), augmenter=GaussianNoise(5.0), **SMALL)
-    assert finding("augmentation-too-strong", strong, *few).severity == "warning"
-    strong = NetClassifier(augmenter=GaussianNoise(30.0), **SMALL)
-    assert finding("augmentation-too-strong", strong).severity == "warning"
-    for augmenter in (RandomRotation(15), MixUp()):
-        mild = NetClassifier(image_shape=(8, 8), augmenter=augmenter, **SMALL)
-        assert "augmentation-too-strong" not in codes(diagnose(mild, *few))
+    assert finding("augmentation-too-strong", strong, DIGITS[:200], LABELS[:200]).severity == "warning"
+
+
+@pytest.mark.parametrize(
+    ("augmenter", "params", "recognised"),
+    [
+        (RandomRotation(15), {"image_shape": (8, 8)}, True),
+        (MixUp(), {"image_shape": (8, 8)}, True),
+        (GaussianNoise(5.0), {"image_shape": (8, 8)}, False),
+        (GaussianNoise(0.1), {}, True),
+        (GaussianNoise(30.0), {}, False),
+    ],
+)
+def test_what_a_forest_recognises_after_augmentation(augmenter, params, recognised):
+    net = NetClassifier(augmenter=augmenter, **params)
+    rows, targets = (DIGITS[:200], LABELS[:200]) if params else (X, y)
+    plain, augmented = _probe.compare_augmented(net, *net._check_rows(rows, targets, None, fresh=True)[:2])
+    assert (
+        plain > 0.5 and (augmentation_too_strong(Evidence(augmented_signal=(plain, augmented))) is None) == recognised
+    )
 
 
 def test_a_training_that_fails():
