@@ -58,6 +58,9 @@ def diagnose(
 
     Notes
     -----
+    Each training ends after some seconds at the latest; where a step takes long there is no range test, and a learning
+    rate that is too low is not found.
+
     ========================== ======== ====================================================================
     code                       severity what it says
     ========================== ======== ====================================================================
@@ -88,14 +91,16 @@ def diagnose(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_iris
     >>> from sktricks import NetClassifier, diagnose
     >>> X, y = load_iris(return_X_y=True)
-    >>> print(diagnose(NetClassifier(lr=1e-7, random_state=0), X, y))
+    >>> print(diagnose(NetClassifier(random_state=0), np.c_[X, y], y))
     NetClassifier on 150 rows: 1 warning, 1 note
     <BLANKLINE>
-    warning: learning-rate-too-low
-      evidence: ...
+    warning: target-in-column
+      evidence: alone and without error these tell the target: column 4
+      cause: ...
     """
     from ._probe import look_at_training, pin_strategy
 
