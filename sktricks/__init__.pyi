@@ -10,6 +10,7 @@ from ._validation import ImageShapeWarning as ImageShapeWarning
 from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._validation import SlowFitWarning as SlowFitWarning
 from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
+from ._validation import UnclearLearningRateWarning as UnclearLearningRateWarning
 from ._validation import ValueRangeWarning as ValueRangeWarning
 from .augment import AugmentationDisplay as AugmentationDisplay
 from .augment import AugmentationPipeline as AugmentationPipeline
@@ -47,7 +48,13 @@ from .ensemble import StackingClassifier as StackingClassifier
 from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
+from .inspection import Diagnosis as Diagnosis
+from .inspection import Finding as Finding
+from .inspection import LearningRateCurve as LearningRateCurve
+from .inspection import LearningRateDisplay as LearningRateDisplay
 from .inspection import PredictionsDisplay as PredictionsDisplay
+from .inspection import diagnose as diagnose
+from .inspection import find_lr as find_lr
 from .training import AverageWeights as AverageWeights
 from .training import GradientNorms as GradientNorms
 from .training import NetClassifier as NetClassifier

@@ -42,6 +42,10 @@ class TrainingInterruptedWarning(UserWarning):
     """A fit was ended by the user; the net keeps the epochs so far."""
 
 
+class UnclearLearningRateWarning(UserWarning):
+    """A learning-rate range test saw a curve that says nothing."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How X came: ``ndim`` 2, 3 or 4, and ``image_shape`` (height, width, channels), None for a table."""

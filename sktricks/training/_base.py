@@ -45,7 +45,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         "predict_views": [Interval(Integral, 0, None, closed="left")],
         "loss": [str, callable],
         "optimizer": [StrOptions({"adamw", "adam", "sgd", "rmsprop"}), callable],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "schedule": [StrOptions({"warmup-cosine", "one-cycle", "plateau", "constant"})],
@@ -149,12 +149,21 @@ class BaseNet(NetParamsMixin, BaseEstimator):
     def _train(self, X, y, weight, valid, *, fresh, **how):
         from ._skorch import own_randomness, release_memory, run_epochs
 
+        if fresh and self.lr == "auto":
+            self._find_rate(X, y, weight)
         X, y, weight, seed = self._learn_from(X, y, weight, fresh=fresh)
         with own_randomness(seed, self._device):
             training = self._set_up(X, y, weight, valid, seed, fresh=fresh, **how)
             self._complete(run_epochs(self.net_, *training))
         release_memory(self._device)
         return self
+
+    def _find_rate(self, X, y, weight):
+        from ._range_test import find_rate
+
+        self.lr_ = find_rate(self, X, y, weight)
+
+    _range_test_params = {}  # what another training than fit's needs for its rate to be found
 
     def _learn_from(self, X, y, weight, *, fresh):
         """The rows that count, their weights of mean 1, and the seed of this training."""
@@ -175,6 +184,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         if fresh:
             self._start(y)
         settings = self._settings()
+        self.lr_ = settings["lr"]
         epochs = epochs or settings["max_epochs"]
         dataset = self._make_dataset(X, self._mixable_targets(y), weight, fresh=fresh)
         if fresh:
@@ -217,7 +227,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _settings(self):
         """The parameters of the training; a subclass may fill in those that are None."""
-        return {name: getattr(self, name) for name in SETTINGS}
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        return {**settings, "lr": self.lr_} if self.lr == "auto" else settings
 
     def _start(self, y):
         """Prepare a first training, before there are tensors."""

@@ -71,6 +71,7 @@ def is_plain(fit):
         and fit.params.keys() <= {"sample_weight"}
         and not (net.callbacks or net.early_stopping or net.average or net.verbose)
         and net.schedule in SCHEDULES
+        and net.lr != "auto"  # each has a rate of its own to find first
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
         and is_known(net.loss, {"auto": None, **LOSSES})
         and all(name.startswith(PREFIXES) for name in net.net_params or {})

@@ -93,8 +93,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
-    lr : float, default=2e-3
-        The learning rate, the highest of the schedule.
+    lr : float or "auto", default=2e-3
+        The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``; see
+        :func:`find_lr`.
     weight_decay : float, default=1e-2
     clip_norm : float, default=None
         The largest norm of the gradient.
@@ -136,6 +137,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     classes_ : ndarray of shape (n_classes,)
+    lr_ : float
+        The learning rate in use.
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
@@ -252,6 +255,8 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
     ----------
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    lr_ : float
+        The learning rate in use.
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int

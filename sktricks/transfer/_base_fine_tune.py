@@ -87,6 +87,9 @@ class BaseFineTune(BaseNet):
         head = [Layer(f"head.{name}", part) for name, part in module.head.named_children()]
         return [*self.backbone_.layers, *head]
 
+    # What a range test asks for: without phases, since the rate is for all that will be trained.
+    _all_at_once, _range_test_params = False, {"_all_at_once": True}
+
     # -- hooks of BaseNet --------------------------------------------------------------------------------------------
 
     def _check_X(self, X, *, reset, ensure_min_samples=1):
@@ -131,6 +134,8 @@ class BaseFineTune(BaseNet):
         everything = self._n_frozen == len(layers)
         self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
         self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, self._thaws)
+        if self.strategy_ == GRADUAL and self._all_at_once:
+            self.strategy_ = FINE_TUNE
         self._rates = self.backbone_lr_scale, self.layer_decay
         check_rates(self.strategy_, *self._rates)
         if self.strategy_ == LINEAR_PROBE:

@@ -57,8 +57,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
         None is the strategy's, as for other parameters that may be None below. ``"sgd"`` has momentum 0.9.
-    lr : float, default=None
-        The learning rate, the highest of the schedule.
+    lr : float or "auto", default=None
+        The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``, with all that is
+        to be trained thawed; see :func:`find_lr`.
     weight_decay : float, default=None
     clip_norm : float, default=None
         The largest norm of the gradient.
@@ -102,6 +103,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         trained.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    lr_ : float
+        The learning rate in use.
     n_trainable_parameters_ : int
     classes_ : ndarray of shape (n_classes,)
     n_iter_ : int
@@ -136,8 +139,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     missing or damaged is an error that names it. (height, width) of files are in colour, (height, width, 1) is grey.
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"gradual"`` from there on, unless
-    ``freeze_until`` or a :class:`FreezeLayers` says what to freeze. Where the whole backbone is frozen and nothing is augmented, or ``n_views``
-    fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
+    ``freeze_until`` or a :class:`FreezeLayers` says what to freeze. Where the whole backbone is frozen and nothing is
+    augmented, or ``n_views`` fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
 
     Examples
     --------
@@ -257,6 +260,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         As in :class:`FineTuneClassifier`.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+    lr_ : float
+        The learning rate in use.
     n_trainable_parameters_ : int
     n_iter_ : int
         Whole epochs trained.

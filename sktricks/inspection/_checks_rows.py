@@ -1,0 +1,119 @@
+"""Checks of the rows and of what is to be learned from them; see :mod:`sktricks.inspection._checks`."""
+
+import numpy as np
+
+from ._findings import Finding, listed
+
+SCALES_APART = 30  # times the spread of one column that of another may be, or the mean of a column its spread
+CHANCE = 4  # standard errors
+RARE = 0.2  # of the rows of the largest class
+KEPT = 0.3  # of what a forest recognises, where it has learned from augmented rows
+
+
+def inputs_not_scaled(seen):
+    """Columns of very different scales, or far from zero, and a net that takes them as they are."""
+    varies = seen.spreads > 1e-12 * (1 + np.abs(seen.means))
+    if seen.normalises or not varies.any():
+        return None
+    names, spreads = np.array(seen.columns, dtype=object)[varies], seen.spreads[varies]
+    sizes = np.hypot(spreads, seen.means[varies])
+    low, high, far = spreads.argmin(), sizes.argmax(), (sizes / spreads).argmax()
+    if sizes[high] / spreads[low] <= SCALES_APART and sizes[high] <= SCALES_APART:
+        return None
+    apart = f"{names[high]} is of size {sizes[high]:.3g}, and {names[low]} varies by {spreads[low]:.3g}"
+    return Finding(
+        "inputs-not-scaled",
+        "warning",
+        apart if low != high else f"{names[far]} is of size {sizes[far]:.3g} and varies by {spreads[far]:.3g}",
+        "one learning rate and one initialisation have to do for all columns, and the largest drown the others",
+        "put a StandardScaler before the net in a Pipeline, begin the module with a BatchNorm1d, or use module='mlp'",
+    )
+
+
+def constant_columns(seen):
+    """Columns that say nothing."""
+    names = [n for n, s, m in zip(seen.columns, seen.spreads, seen.means, strict=True) if s <= 1e-12 * (1 + abs(m))]
+    if not names:
+        return None
+    return Finding(
+        "constant-column",
+        "note",
+        f"{len(names)} of {len(seen.columns)} columns have one value: {listed(names)}",
+        "the column was empty, or these rows were chosen by it",
+        "leave such columns out, as VarianceThreshold does, or find out where their values went",
+    )
+
+
+def duplicated_columns(seen):
+    """Columns that are there twice."""
+    if not seen.duplicates:
+        return None
+    return Finding(
+        "duplicated-column",
+        "warning",
+        listed([f"{name} has the values of {other}" for name, other in seen.duplicates]),
+        "a table was joined with itself, or a column was copied under another name",
+        "leave one of them out: what is there twice counts twice in distances, penalties and importances",
+    )
+
+
+def target_among_columns(seen):
+    """Columns that are the target in another form."""
+    if not seen.telling:
+        return None
+    return Finding(
+        "target-in-column",
+        "warning",
+        f"alone and without error these tell the target: {listed(seen.telling)}",
+        "the column was computed from the target, or is only known after it",
+        "leave it out, unless it will really be known when there is something to predict",
+    )
+
+
+def labels_shuffled(seen):
+    """Targets that have nothing to do with the rows, as far as a forest can tell."""
+    if seen.signal is None or seen.signal[1] >= CHANCE:
+        return None
+    return Finding(
+        "labels-look-shuffled",
+        "warning",
+        f"a random forest's predictions for rows that it has not seen correlate with the target by {seen.signal[0]:.2f}"
+        f", {seen.signal[1]:.1f} standard errors of chance",
+        "X and y are in different orders, y is the wrong column, or the columns know nothing of the target",
+        "look at some rows beside their targets; sort both by one key before they part",
+    )
+
+
+def imbalance(seen):
+    """A rare class, and accuracy as all that is measured."""
+    counts = seen.class_counts
+    if not counts or seen.weighs_classes or seen.scores_otherwise:
+        return None
+    rare, common = min(counts, key=counts.get), max(counts, key=counts.get)
+    if counts[rare] >= RARE * counts[common]:
+        return None
+    return Finding(
+        "imbalance",
+        "warning",
+        f"class {rare} has {counts[rare]} rows, class {common} has {counts[common]}, and score() is the accuracy",
+        f"who always says {common} is right in {counts[common] / sum(counts.values()):.0%} of the rows",
+        "measure by balanced_accuracy, average_precision or log loss (scoring=... in cross_val_score, or skorch's "
+        "EpochScoring in callbacks); class_weight='balanced' makes rare rows count more",
+    )
+
+
+def augmentation_too_strong(seen):
+    """Augmented rows that teach nothing of the originals."""
+    if seen.augmented_signal is None:
+        return None
+    plain, augmented = seen.augmented_signal
+    if plain < 0.1 or augmented >= KEPT * plain:
+        return None
+    return Finding(
+        "augmentation-too-strong",
+        "warning",
+        f"a random forest that learned from augmented rows recognises originals by a correlation of {augmented:.2f}, "
+        f"one that learned from originals by {plain:.2f}",
+        "the augmenter destroys what tells the targets apart",
+        "weaken it; AugmentationDisplay shows what becomes of the rows",
+    )

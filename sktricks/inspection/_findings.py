@@ -1,0 +1,96 @@
+"""What a diagnosis is made of, and how it reads on a terminal and in a notebook."""
+
+import html
+import textwrap
+from dataclasses import dataclass
+
+SEVERITIES = ("error", "warning", "note")  # the most severe first
+COLORS = {"error": "#c62828", "warning": "#b26a00", "note": "#546e7a"}  # legible on white and on black
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes
+    ----------
+    code : str
+        What it is, in a word or two, always the same: ``"inputs-not-scaled"``.
+    severity : {"error", "warning", "note"}
+        Whether the training cannot work, will be worse than it could be, or is as one should know.
+    evidence : str
+        What was seen, with numbers and names.
+    cause : str
+        Why that is so.
+    remedy : str
+        What to do.
+    """
+
+    code: str
+    severity: str
+    evidence: str
+    cause: str
+    remedy: str
+
+    def __str__(self):
+        lines = [f"{self.severity}: {self.code}"]
+        for title in ("evidence", "cause", "remedy"):
+            first, later = f"  {title + ':':<10}", " " * 12
+            lines += textwrap.wrap(getattr(self, title), WIDTH, initial_indent=first, subsequent_indent=later)
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What :func:`diagnose` found; ``print`` shows it.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        The most severe first.
+    subject : str
+        What was examined.
+    """
+
+    findings: tuple
+    subject: str
+
+    def __str__(self):
+        return "\n\n".join([f"{self.subject}: {self._summary()}", *map(str, self.findings)])
+
+    def __repr__(self):
+        return f"<Diagnosis of {self.subject}: {self._summary()}>"
+
+    def _repr_html_(self):
+        parts = "".join(map(finding_as_html, self.findings))
+        return f"<div><p><b>{html.escape(self.subject)}</b>: {self._summary()}</p>{parts}</div>"
+
+    def _summary(self):
+        counts = {severity: sum(one.severity == severity for one in self.findings) for severity in SEVERITIES}
+        told = [f"{n} {severity}{'s' * (n > 1)}" for severity, n in counts.items() if n]
+        return ", ".join(told) if told else "nothing found"
+
+
+def finding_as_html(finding):
+    """A finding as a block with a coloured edge."""
+    color = COLORS[finding.severity]
+    rows = "".join(
+        f"<tr><td style='padding-right:1em;vertical-align:top;text-align:left'>{title}</td>"
+        f"<td style='text-align:left'>{html.escape(getattr(finding, title))}</td></tr>"
+        for title in ("evidence", "cause", "remedy")
+    )
+    head = f"<b style='color:{color}'>{finding.severity}: {html.escape(finding.code)}</b>"
+    style = f"border-left:4px solid {color};padding-left:0.8em;margin:0.8em 0"
+    return f"<div style='{style}'>{head}<table>{rows}</table></div>"
+
+
+def sort_findings(findings):
+    """The most severe first; those that are alike stay in their order."""
+    return tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))
+
+
+def listed(names, at_most=5):
+    """Some names, and how many more there are."""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(map(str, names[:at_most])) + more

@@ -1,0 +1,100 @@
+"""find_lr: a learning rate from a training whose rate rises."""
+
+import warnings
+from numbers import Integral, Real
+
+from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import Interval, validate_params
+
+from .._validation import UnclearLearningRateWarning
+from ..training._rate_curve import LearningRateCurve
+from ._nets import rows_of_fit, take_net
+
+
+@validate_params(
+    {
+        "lowest": [Interval(Real, 0, None, closed="neither")],
+        "highest": [Interval(Real, 0, None, closed="neither")],
+        "n_steps": [Interval(Integral, 30, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def find_lr(
+    estimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    n_steps: int = 140,
+) -> LearningRateCurve:
+    """Find a learning rate by the range test (Smith 2017).
+
+    A copy of the net is trained, by its own training, while its learning rate rises from batch to batch. At first
+    nothing happens, then the loss falls, at last it rises. The suggestion is the rate at which the loss, smoothed, has
+    done 85 % of its fall.
+
+    Parameters
+    ----------
+    estimator : NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor, or a Pipeline that ends in one
+        It is not changed; its own ``lr`` and ``schedule`` play no part.
+    X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+        A table or images, at least 20 rows.
+    y : array-like of shape (n,) or (n, outputs)
+    sample_weight : array-like of shape (n,), default=None
+        What each row counts.
+    lowest, highest : float, default=1e-6 and 1.0
+        The rates to try. The test ends earlier where the loss diverges.
+    n_steps : int, default=140
+        The number of rates, one a batch, in equal ratios.
+
+    Returns
+    -------
+    curve : LearningRateCurve
+        With ``suggestion``, ``lrs``, ``losses``, ``smoothed`` and ``problem``. :class:`LearningRateDisplay` draws it.
+
+    Raises
+    ------
+    TypeError
+        If ``estimator`` is no net.
+    ValueError
+        If X and y do not fit it, or have fewer than 20 rows.
+
+    Warns
+    -----
+    UnclearLearningRateWarning
+        If the curve is useless; ``suggestion`` then is None, and ``problem`` says why.
+
+    See Also
+    --------
+    NetClassifier : With ``lr="auto"`` it does the same in ``fit``.
+
+    Notes
+    -----
+    With an int as ``random_state`` of the net the suggestion is what ``lr="auto"`` takes. Callbacks take part, as they
+    change what is trained; phases of the strategy ``"gradual"`` do not, so that the rate suits all of the net.
+
+    References
+    ----------
+    L. N. Smith, "Cyclical learning rates for training neural networks", WACV 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier, find_lr
+    >>> X, y = load_iris(return_X_y=True)
+    >>> curve = find_lr(NetClassifier(random_state=0), X, y)
+    >>> 1e-4 < curve.suggestion < 1e-1
+    True
+    >>> net = NetClassifier(lr=curve.suggestion, random_state=0)
+    """
+    from ..training._range_test import range_test
+
+    if lowest >= highest:
+        raise ValueError(f"lowest must be below highest, got lowest={lowest} and highest={highest}")
+    net, X = take_net(estimator, X, y, "find_lr")
+    curve = range_test(net, *rows_of_fit(net, X, y, sample_weight), lowest, highest, n_steps)
+    if curve.problem is not None:
+        warnings.warn(f"find_lr has no suggestion: {curve.problem}", UnclearLearningRateWarning, stacklevel=2)
+    return curve

@@ -1,0 +1,108 @@
+"""What is to be seen of the rows alone: numpy and a forest."""
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+N_TREES, N_COLUMNS = 50, 400
+ENOUGH = 40  # rows, below which nothing is said of how they go with their targets
+
+
+def column_moments(X):
+    """Mean and standard deviation of each column, in double precision."""
+    X = np.asarray(X, np.float64)
+    mean = X.mean(0)
+    return mean, np.where(np.ptp(X, axis=0) == 0, 0.0, X.std(0))  # rounding gives a constant column a little
+
+
+def find_duplicates(X, names):
+    """Pairs of a column and an earlier one with the same values; constant columns are another matter."""
+    first, pairs = {}, []
+    for name, column in zip(names, np.asarray(X).T, strict=True):
+        if (column == column[0]).all():
+            continue
+        key = np.ascontiguousarray(column).tobytes()
+        if key in first:
+            pairs.append((name, first[key]))
+        first.setdefault(key, name)
+    return pairs
+
+
+def find_telling(X, names, y):
+    """Columns that order the rows as the target does, or each of whose stretches has one class."""
+    if len(X) < ENOUGH:
+        return []
+    tells = tells_class if y.dtype == np.int64 else tells_value
+    return [name for name, column in zip(names, np.asarray(X).T, strict=True) if tells(column, y)]
+
+
+def tells_class(column, y):
+    """Whether the classes lie in disjoint stretches of a column."""
+    order = np.lexsort((y, column))
+    values, labels = column[order], y[order]
+    mixed = (values[1:] == values[:-1]) & (labels[1:] != labels[:-1])
+    return not mixed.any() and np.count_nonzero(labels[1:] != labels[:-1]) == len(np.unique(y)) - 1
+
+
+def tells_value(column, y):
+    """Whether a column is, up to a few parts in a thousand, a straight or another monotonous function of the target."""
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim != 1 or np.ptp(column) == 0 or np.ptp(y) == 0 or len(np.unique(column)) < len(np.unique(y)) // 2:
+        return False
+    ranks = [np.unique(values, return_inverse=True)[1] for values in (column, y)]
+    return max(abs(np.corrcoef(column, y)[0, 1]), abs(np.corrcoef(*ranks)[0, 1])) > 0.999
+
+
+def as_rows(X, seed=0):
+    """Rows for a forest: images flattened, and of many columns some."""
+    rows = np.asarray(X).reshape(len(X), -1)
+    if rows.shape[1] <= N_COLUMNS:
+        return rows
+    return rows[:, np.random.default_rng(seed).choice(rows.shape[1], N_COLUMNS, replace=False)]
+
+
+def as_values(y):
+    """Targets as columns of numbers: classes as indicators."""
+    y = np.asarray(y)
+    y = np.eye(y.max() + 1)[y] if y.dtype == np.int64 else y.astype(np.float64)
+    return y if y.ndim == 2 else y[:, None]
+
+
+def signal_of(X, y):
+    """How far a forest predicts targets of rows out of its bags: the best column's correlation, and its z value.
+
+    Returns
+    -------
+    signal : tuple of float or None
+        None for too few rows.
+    """
+    if len(X) < ENOUGH:
+        return None
+    rows = as_rows(X)
+    if y.dtype == np.int64:
+        forest = RandomForestClassifier(N_TREES, oob_score=True, min_samples_leaf=2, random_state=0)
+        predicted = forest.fit(rows, y).oob_decision_function_
+        truth = as_values(y)[:, forest.classes_]
+    else:
+        truth = as_values(y)
+        forest = RandomForestRegressor(N_TREES, oob_score=True, min_samples_leaf=2, max_features="sqrt", random_state=0)
+        predicted = forest.fit(rows, truth if truth.shape[1] > 1 else truth[:, 0]).oob_prediction_
+    best = best_correlation(predicted.reshape(len(rows), -1), truth)
+    return best, best * np.sqrt(len(rows)) - np.sqrt(2 * np.log(truth.shape[1]))  # the largest of several is larger
+
+
+def best_correlation(predicted, truth):
+    """The largest correlation of two columns that belong together; 0 where one is constant."""
+    best = 0.0
+    for one, other in zip(predicted.T, truth.T, strict=True):
+        known = np.isfinite(one)
+        if known.sum() > 2 and np.ptp(one[known]) > 0 and np.ptp(other[known]) > 0:
+            best = max(best, float(np.corrcoef(one[known], other[known])[0, 1]))
+    return best
+
+
+def transfer_of(X, y, X_test, y_test):
+    """How far a forest that learns from some rows predicts others: the mean correlation over columns of the target."""
+    forest = RandomForestRegressor(N_TREES, min_samples_leaf=2, max_features="sqrt", random_state=0)
+    predicted = forest.fit(as_rows(X), y).predict(as_rows(X_test)).reshape(len(y_test), -1)
+    pairs = zip(predicted.T, y_test.T, strict=True)
+    return float(np.mean([best_correlation(one[:, None], other[:, None]) for one, other in pairs]))

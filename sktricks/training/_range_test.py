@@ -1,0 +1,129 @@
+"""The learning-rate range test (Smith 2017): a training whose rate rises until the loss does.
+
+It is the estimator's own training, from its rows to the steps of its optimizer; only the rate is moved from outside.
+"""
+
+import inspect
+import warnings
+from contextlib import suppress
+from copy import copy
+
+import numpy as np
+from skorch.callbacks import Callback
+
+from .._validation import UnclearLearningRateWarning
+from ._rate_curve import has_diverged, read_curve
+from ._skorch import own_randomness, release_memory, run_epochs
+
+LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
+TOO_FEW = 20  # rows, of which one batch says little and every other is the same
+
+
+class EndOfWatchError(Exception):
+    """A callback has seen enough: this ends the training of a copy."""
+
+
+def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
+    """Train a copy of an estimator at a constant rate, by its own training, for as long as a callback wants.
+
+    Parameters
+    ----------
+    net : BaseNet
+        It stays as it is.
+    X, y, weight
+        Rows to train on, as ``_check_rows`` gives them.
+    watch : skorch Callback
+        Ends the training by :class:`EndOfWatchError`; it is called after all others.
+    epochs : int
+        The most there are.
+    valid : tuple or None
+        X and y to validate on.
+    **params
+        What the copy has in the place of the estimator's own parameters.
+
+    Returns
+    -------
+    net : BaseNet
+        The copy, trained.
+    """
+    net = copy(net)  # whose attributes are replaced by its training, and never changed
+    vars(net).update({"verbose": 0, **net._range_test_params, **params})
+    X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
+    with own_randomness(seed, net._device):
+        training = net._set_up(X, y, weight, valid, seed, fresh=True, schedule="constant", epochs=epochs)
+        kept = [item for item in net.net_.callbacks_ if item[0] not in ("own_progress", "own_stopping")]
+        net.net_.callbacks_ = [*kept, ("own_watch", watch.initialize())]
+        with suppress(EndOfWatchError):
+            run_epochs(net.net_, *training)
+    release_memory(net._device)
+    return net
+
+
+class RaiseRate(Callback):
+    """Take a higher rate for each batch, and note its loss; groups of parameters keep the ratio of their rates.
+
+    Parameters
+    ----------
+    lrs : ndarray of shape (n_steps,)
+        What multiplies the rates that the groups have at the start.
+    """
+
+    def __init__(self, lrs):
+        self.lrs = lrs
+
+    def initialize(self):
+        """Nothing is seen yet."""
+        self.losses_ = []
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        """Remember the ratio of the rates."""
+        self.shares_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        """Set the rate; a layer that thawed meanwhile may have brought a group of its own."""
+        if training:
+            groups = net.optimizer_.param_groups
+            for group, share in zip(groups, self.shares_ + [1.0] * (len(groups) - len(self.shares_)), strict=True):
+                group["lr"] = share * self.lrs[len(self.losses_)]
+
+    def on_batch_end(self, net, training=False, loss=None, **kwargs):
+        """Note the loss, which is the one before the step."""
+        if training:
+            self.losses_.append(loss.item())
+            if len(self.losses_) == len(self.lrs) or has_diverged(self.losses_):
+                raise EndOfWatchError
+
+
+def range_test(net, X, y, weight, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
+    """The :class:`LearningRateCurve` of an estimator, which stays as it is.
+
+    Parameters
+    ----------
+    net : BaseNet
+    X, y, weight
+        Rows to train on, as ``_check_rows`` gives them.
+    lowest, highest : float
+        Of the rates.
+    n_steps : int
+        Of the training: its length, unless the loss diverges before.
+    """
+    n_rows = len(X) if weight is None else np.count_nonzero(weight)
+    if n_rows < TOO_FEW:
+        raise ValueError(f"a learning-rate range test needs at least {TOO_FEW} rows that count, X has {n_rows}")
+    ramp = RaiseRate(np.geomspace(lowest, highest, n_steps))
+    train_watched(net, X, y, weight, ramp, lr=1.0, epochs=n_steps)
+    return read_curve(ramp.lrs[: len(ramp.losses_)], ramp.losses_)
+
+
+def find_rate(net, X, y, weight):
+    """What ``lr="auto"`` stands for: the suggestion of a range test, else the estimator's default, and a warning."""
+    curve = range_test(net, X, y, weight)
+    if curve.problem is None:
+        return curve.suggestion
+    warnings.warn(
+        f"lr='auto' found no learning rate and takes the default: {curve.problem}",
+        UnclearLearningRateWarning,
+        stacklevel=2,
+    )
+    return inspect.signature(type(net)).parameters["lr"].default

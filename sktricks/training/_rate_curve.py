@@ -1,0 +1,103 @@
+"""What a learning-rate range test saw, and what it says: pure functions of the rates and the losses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SMOOTHING = 0.9  # what an older loss counts of the next one's weight
+SHARE = 0.85  # of the fall after which the suggestion lies; measured by bench_lr_finder.py
+LEAST_FALL = 0.03  # of the loss at the start, below which a curve says nothing
+N_NOISE = (
+    5  # times the standard deviation that batches alone give the smoothed loss, below which it says nothing either
+)
+BEGINNING = 0.1  # the share of the rates, the lowest ones, at which nothing is learned yet
+
+
+@dataclass(frozen=True, eq=False)
+class LearningRateCurve:
+    """What a range test saw.
+
+    Attributes
+    ----------
+    lrs : ndarray of shape (n_steps,)
+        Learning rates, ascending; those of the head where layers have rates of their own.
+    losses : ndarray of shape (n_steps,)
+        The loss of the batch that was trained on at each rate.
+    smoothed : ndarray of shape (n_steps,)
+        The same as a running mean, in which older losses count less and less.
+    suggestion : float or None
+        The rate at which the smoothed loss has done 85 % of its fall. None where the curve is useless.
+    problem : str or None
+        Why the curve is useless, if it is.
+    """
+
+    lrs: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    suggestion: float | None
+    problem: str | None
+
+    def __repr__(self):
+        tried = f"{len(self.lrs)} rates from {self.lrs[0]:.1e} to {self.lrs[-1]:.1e}"
+        said = f"suggestion={self.suggestion:.2g}" if self.problem is None else f"useless: {self.problem}"
+        return f"<LearningRateCurve {said}, {tried}>"
+
+
+def read_curve(lrs, losses):
+    """The :class:`LearningRateCurve` of rates, ascending, and the loss at each."""
+    lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
+    smoothed = smooth(losses)
+    problem = find_problem(losses, smoothed)
+    return LearningRateCurve(lrs, losses, smoothed, None if problem else suggest(lrs, losses, smoothed), problem)
+
+
+def smooth(losses, share=SMOOTHING):
+    """The mean of the losses so far, in which each older one counts ``share`` of the next; not finite from then on."""
+    total, weight, means = 0.0, 0.0, []
+    for loss in losses:
+        total, weight = share * total + (1 - share) * loss, share * weight + 1 - share
+        means.append(total / weight)
+    return np.array(means)
+
+
+def n_at_start(values):
+    """How many of the lowest rates count as the start."""
+    return min(len(values), max(5, round(BEGINNING * len(values))))
+
+
+def fall_of(losses, smoothed):
+    """The mean loss at the start, and how far the smoothed loss falls below it later."""
+    n = n_at_start(losses)
+    start, later = losses[:n].mean(), smoothed[n:]
+    return start, start - np.nanmin(later, initial=start)
+
+
+def suggest(lrs, losses, smoothed):
+    """The lowest rate at which the loss has done ``SHARE`` of its fall from the start to its minimum."""
+    start, fall = fall_of(losses, smoothed)
+    done = smoothed <= start - SHARE * fall
+    done[: n_at_start(losses)] = False
+    return float(lrs[np.argmax(done)])
+
+
+def has_diverged(losses):
+    """Whether the loss has risen above its start by more than the start and all that it had fallen."""
+    losses = np.asarray(losses)
+    if not np.isfinite(losses[-1]):
+        return True
+    smoothed = smooth(losses)
+    start, fall = fall_of(losses, smoothed)
+    return bool(smoothed[-1] > start + abs(start) + fall)
+
+
+def find_problem(losses, smoothed):
+    """Why a curve is useless, None if it is not."""
+    if not np.isfinite(losses[0]):
+        return f"the loss is {losses[0]} before the first step"
+    if not np.isfinite(losses[: n_at_start(losses)]).all():
+        return "the loss is no longer finite after a few steps at the lowest rates"
+    start, fall = fall_of(losses, smoothed)
+    noise = losses[: n_at_start(losses)].std() * np.sqrt((1 - SMOOTHING) / (1 + SMOOTHING))
+    if fall <= max(LEAST_FALL * abs(start), N_NOISE * noise):
+        return f"the loss starts at {start:.3g} and falls by no more than {fall:.2g} at any rate"
+    return None
