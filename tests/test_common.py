@@ -143,7 +143,8 @@ def test_every_public_estimator_is_checked():
         if isinstance(getattr(sktricks, name), type) and hasattr(getattr(sktricks, name), "get_params")
     }
     tested = {base for estimator in ALL for base in type(estimator).__mro__}
-    callbacks = {sktricks.FreezeLayers}  # skorch's parameters, not scikit-learn's
+    # which have skorch's parameters, not scikit-learn's
+    callbacks = {sktricks.AverageWeights, sktricks.FreezeLayers, sktricks.GradientNorms}
     assert public - callbacks <= tested and checked
 
 

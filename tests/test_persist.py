@@ -50,6 +50,7 @@ from sktricks._persist._archive import write_archive
 from sktricks._persist._codec import Reader, Writer
 from sktricks._persist._save_load import CODECS
 from sktricks.augment import BaseAugmenter
+from sktricks.training._table import Columns
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 2
@@ -110,6 +111,8 @@ def assert_same(value, other):
         assert len(value) == len(other)
         for item, its in zip(value, other, strict=True):
             assert_same(item, its)
+    elif isinstance(value, Columns):
+        assert_same(vars(value), vars(other))
     elif hasattr(value, "get_params"):
         assert_same(plain_attributes(value), plain_attributes(other))
     else:
