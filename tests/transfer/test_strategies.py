@@ -56,7 +56,7 @@ def test_labels_per_class():
 
 
 def test_auto_goes_by_the_labels_of_a_class():
-    assert auto_strategy(ENOUGH - 0.5) == LINEAR_PROBE and auto_strategy(ENOUGH) == FINE_TUNE
+    assert auto_strategy(ENOUGH - 0.5) == LINEAR_PROBE and auto_strategy(ENOUGH) == GRADUAL
 
 
 @pytest.mark.parametrize(
