@@ -8,10 +8,14 @@ ENOUGH = 40  # rows, below which nothing is said of how they go with their targe
 
 
 def column_moments(X):
-    """Mean and standard deviation of each column, in double precision."""
+    """Mean and standard deviation of each column, in double precision, of the values that are there."""
     X = np.asarray(X, np.float64)
-    mean = X.mean(0)
-    return mean, np.where(np.ptp(X, axis=0) == 0, 0.0, X.std(0))  # rounding gives a constant column a little
+    known = ~np.isnan(X)
+    counts = np.maximum(known.sum(0), 1)
+    mean = np.where(known, X, 0).sum(0) / counts
+    spread = np.sqrt((np.where(known, X - mean, 0) ** 2).sum(0) / counts)
+    constant = np.fmax.reduce(X) == np.fmin.reduce(X)
+    return mean, np.where(constant, 0.0, spread)  # rounding gives a constant column a little
 
 
 def find_duplicates(X, names):

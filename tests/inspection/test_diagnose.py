@@ -25,6 +25,7 @@ from sktricks.inspection import _probe
 from sktricks.inspection._checks import CHECKS, augmentation_too_strong
 from sktricks.inspection._evidence import Evidence
 from sktricks.inspection._findings import sort_findings
+from sktricks.inspection._rows import column_moments
 
 X, y = make_classification(240, 6, n_informative=4, n_redundant=0, random_state=0)
 VALUES = X[:, 0] * 2 + X[:, 1] * X[:, 2]
@@ -415,3 +416,20 @@ def test_rows_that_do_not_fit_are_an_error(params, message):
 
 def test_few_rows_are_enough():
     assert isinstance(diagnose(NetClassifier(**SMALL), X[:6], [0, 1, 0, 1, 0, 1]), Diagnosis)
+
+
+def test_moments_are_of_the_values_that_are_there():
+    rows = np.array([[1.0, 5.0, np.nan], [np.nan, 5.0, np.nan], [3.0, np.nan, np.nan]])
+    mean, spread = column_moments(rows)
+    np.testing.assert_array_equal(mean, [2, 5, 0])
+    np.testing.assert_array_equal(spread, [1, 0, 0])
+
+
+def test_a_table_as_it_comes_is_no_fault():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.normal(size=120), "town": pd.Categorical(rng.choice(["a", "b"], 120))})
+    target = ((table["size"] > 0) ^ (table.town == "a")).to_numpy().astype(int)
+    table.loc[::7, "size"] = np.nan
+    table.loc[::11, "town"] = np.nan
+    found = diagnose(NetClassifier(max_epochs=5, random_state=0), table, target)
+    assert all(finding.severity == "note" for finding in found.findings)

@@ -432,6 +432,22 @@ def test_warm_start_goes_on():
     assert cold.fit(X, Y).n_iter_ == 3
 
 
+@pytest.mark.parametrize(
+    ("params", "fused"),
+    [
+        ({}, True),
+        ({"optimizer": "adam"}, True),
+        ({"optimizer": "sgd"}, None),  # whose fused form fails where some weights thaw later than others
+        ({"optimizer": "rmsprop"}, None),
+        ({"net_params": {"optimizer__foreach": True}}, None),
+        ({"net_params": {"optimizer__fused": False}}, False),
+    ],
+)
+def test_adam_updates_all_weights_at_once_unless_told_otherwise(params, fused):
+    group = classifier(**{"net_params": None, "max_epochs": 1, **params}).fit(X, Y).net_.optimizer_.param_groups[0]
+    assert group.get("fused") is fused
+
+
 @pytest.mark.parametrize("again", ["fit", "partial_fit"])
 def test_going_on_follows_the_settings(again):
     groups = [("head.*", {"lr": 1.0, "weight_decay": 0.5})]
