@@ -41,14 +41,15 @@ class PredictionsDisplay:
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> import numpy as np
     >>> from sktricks import PredictionsDisplay
-    >>> X, y = load_digits(return_X_y=True)
-    >>> classifier = LogisticRegression(max_iter=1000).fit(X[:500] / 16, y[:500])
-    >>> display = PredictionsDisplay.from_estimator(classifier, X[500:] / 16, y[500:], image_shape=(8, 8))
-    >>> len(display.axes_)
-    12
+    >>> images = np.random.default_rng(0).random((2, 8, 8, 1))
+    >>> display = PredictionsDisplay(rows=images, truth=[3, 8], predicted=[3, 9], likely=[0.9, 0.6])
+    >>> display.rows.shape
+    (2, 8, 8, 1)
+
+    With matplotlib, ``display.plot()`` draws them, and ``PredictionsDisplay.from_estimator(classifier, X, y)`` chooses
+    rows, predicts and draws.
     """
 
     def __init__(self, *, rows, truth, predicted, likely, names=None):

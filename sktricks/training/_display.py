@@ -44,9 +44,11 @@ class TrainingDisplay:
     >>> from sktricks import NetClassifier, TrainingDisplay
     >>> X, y = load_iris(return_X_y=True)
     >>> net = NetClassifier(max_epochs=20, early_stopping=True, random_state=0).fit(X, y)
-    >>> display = TrainingDisplay.from_estimator(net)
-    >>> [ax.get_ylabel() for ax in display.axes_]
-    ['loss', 'accuracy', 'learning rate']
+    >>> display = TrainingDisplay(losses=net.loss_curve_, scores=net.validation_scores_, rates=net.lr_curve_)
+    >>> len(display.losses), len(display.scores)
+    (20, 20)
+
+    With matplotlib, ``display.plot()`` draws it, and ``TrainingDisplay.from_estimator(net)`` does all of this.
     """
 
     def __init__(

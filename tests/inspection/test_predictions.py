@@ -1,7 +1,5 @@
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -10,6 +8,7 @@ from sklearn.svm import LinearSVC
 from sktricks import FineTuneClassifier, PredictionsDisplay
 from sktricks.inspection._predictions import choose_rows
 
+matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
 pandas = pytest.importorskip("pandas")
 
@@ -106,7 +105,7 @@ def test_missing_values_are_drawn_as_the_mean():
 
 
 def test_a_figure_of_ones_own():
-    figure = Figure()
+    figure = matplotlib.figure.Figure()
     display = PredictionsDisplay(
         rows=np.zeros((5, 4, 4, 1)), truth=np.arange(5), predicted=np.arange(5), likely=np.ones(5)
     )
