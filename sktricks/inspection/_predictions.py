@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from .._optional import import_optional
 from .._validation import find_layout
@@ -104,7 +104,8 @@ class PredictionsDisplay:
         Raises
         ------
         ValueError
-            For an unknown kind, no classifier, labels that it does not know, nothing that is confused.
+            For an unknown kind, no classifier, several labels a row, labels that it does not know, nothing that is
+            confused.
         ImportError
             Without matplotlib.
         """
@@ -115,7 +116,7 @@ class PredictionsDisplay:
         if not is_classifier(estimator) or not hasattr(estimator, "predict_proba"):
             raise ValueError(f"estimator must be a classifier with predict_proba, got {estimator!r}")
         check_is_fitted(estimator)
-        y = np.asarray(y)
+        y = column_or_1d(y)
         classes, proba = np.asarray(estimator.classes_), np.asarray(estimator.predict_proba(X))
         unknown = np.setdiff1d(y, classes)
         if len(unknown):

@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._optional import import_optional
+from ._base import BaseNet
 
 SHADE = "0.5"  # of epochs with frozen layers: to be told apart on white and on black
 
@@ -183,7 +184,7 @@ def inner_net(estimator):
     found = getattr(estimator, "best_estimator_", estimator)
     while isinstance(found, Pipeline):
         found = found.steps[-1][1]
-    if not hasattr(found, "_set_up"):
+    if not isinstance(found, BaseNet):
         raise TypeError(
             "estimator must be a net of sktricks, such as NetClassifier, or a Pipeline or a search around one, "
             f"got {estimator!r}"

@@ -133,3 +133,8 @@ def test_no_probabilities(estimator):
 def test_unknown_labels():
     with pytest.raises(ValueError, match=r"labels that the classifier does not know: \['rose'\]"):
         PredictionsDisplay.from_estimator(fit(IRIS, NAMES), IRIS[:2], ["rose", "setosa"])
+
+
+def test_several_labels_a_row():
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        PredictionsDisplay.from_estimator(fit(IRIS, NAMES), IRIS, np.zeros((150, 2), dtype=int))
