@@ -11,8 +11,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
 from ._cache import FeatureCache, resolve_cache
-from ._cloning import clone_sharing_the_backbone
 from ._files import check_inputs
+from ._sharing import SharesBackbone
 from ._strategies import (
     FINE_TUNE,
     GRADUAL,
@@ -30,7 +30,7 @@ from ._strategies import (
 BLOCK = 1024  # images whose views are made at once
 
 
-class BaseFineTune(BaseNet):
+class BaseFineTune(SharesBackbone, BaseNet):
     """A backbone and a head: which layers freeze, and what a frozen backbone saves."""
 
     _parameter_constraints: dict = {
@@ -47,9 +47,6 @@ class BaseFineTune(BaseNet):
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "cache": [str, os.PathLike, FeatureCache, None],
     }
-
-    def __sklearn_clone__(self):
-        return clone_sharing_the_backbone(self)
 
     @property
     def backbone_(self):

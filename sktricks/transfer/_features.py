@@ -12,13 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import NoPretrainedBackboneWarning, check_value_range, warn_of_other_scale
 from ._cache import FeatureCache, resolve_cache
-from ._cloning import clone_sharing_the_backbone
 from ._files import check_inputs
+from ._sharing import SharesBackbone
 
 ROWS = 1024  # to transform at once, so that memory is bounded
 
 
-class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Turn images into the features that a pretrained net makes of them.
 
     Nothing is learned from X but its shape and range, so nothing leaks across folds.
@@ -90,9 +90,6 @@ class PretrainedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.value_range = value_range
         self.cache = cache
         self.device = device
-
-    def __sklearn_clone__(self):
-        return clone_sharing_the_backbone(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

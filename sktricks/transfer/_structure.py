@@ -77,7 +77,8 @@ class Structure:
 
     def of_part(self, part):
         """A module without those in it; our own hooks only watch it, or hold it in evaluation."""
-        settings = {name: value for name, value in list(vars(part).items()) if name not in NOT_SETTINGS}
+        # in the order of their names, since a copy of an LSTM has them in another
+        settings = {name: value for name, value in sorted(vars(part).items()) if name not in NOT_SETTINGS}
         hooks = [
             hook for name in HOOKS for hook in list(getattr(part, name).values()) if package_of(hook) != "sktricks"
         ]

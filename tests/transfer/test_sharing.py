@@ -1,0 +1,104 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from torch import nn
+
+from sktricks import FineTuneClassifier, PretrainedFeatures
+from sktricks.transfer._fingerprint import same_content
+from sktricks.transfer._parcel import ARRAYS, with_arrays
+
+
+class Odd(nn.Module):
+    """All kinds of tensors that a module may hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.lstm = nn.LSTM(4, 4, batch_first=True)
+        self.tied = nn.Linear(4, 4)
+        self.again = nn.Linear(4, 4)
+        self.again.weight = self.tied.weight
+        self.frozen = nn.Parameter(torch.rand(4), requires_grad=False)
+        self.short = nn.Parameter(torch.rand(4).bfloat16())
+        self.register_buffer("aside", torch.rand(4).double(), persistent=False)
+        self.register_buffer("whole", torch.rand(2, 4))
+        self.register_buffer("part", self.whole[1])
+        self.register_buffer("turned", torch.rand(4, 2).T)
+        self.plain = torch.rand(4)  # neither a parameter nor a buffer
+        self.settings = {"scale": 2.0}
+
+    def forward(self, x):
+        x = self.norm(self.conv(x)).mean((2, 3))
+        return self.again(self.lstm(x[:, None])[0][:, 0]) * self.frozen + self.aside.float() + self.plain
+
+
+class Stubborn(nn.Linear):
+    """May be pickled, and not copied."""
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("no copies")
+
+
+ESTIMATORS = [PretrainedFeatures, FineTuneClassifier]
+
+
+@pytest.mark.parametrize("make", ESTIMATORS)
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_a_module_comes_out_as_it_went_in(make, again):
+    module = Odd()
+    other = again(make(module)).backbone
+    assert other is not module and same_content(module, other)
+    assert {name: p.requires_grad for name, p in module.named_parameters()} == {
+        name: p.requires_grad for name, p in other.named_parameters()
+    }
+    assert [type(value) for value in vars(module).values()] == [type(value) for value in vars(other).values()]
+    assert other.again.weight is other.tied.weight
+    x = torch.rand(3, 1, 8, 8)
+    with torch.no_grad():
+        np.testing.assert_array_equal(module.eval()(x), other.eval()(x))
+        other.conv.weight.zero_()  # memory of its own
+    assert module.conv.weight.abs().sum() > 0
+
+
+@pytest.mark.parametrize("make", ESTIMATORS)
+def test_copies_and_clones_share_the_module(make):
+    estimator = make(Odd())
+    assert copy.copy(estimator).backbone is clone(estimator).backbone is estimator.backbone
+    assert pickle.loads(pickle.dumps(make("tiny32"))).backbone == "tiny32"
+
+
+def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
+    module = Stubborn(2, 2)
+    assert with_arrays(module) is module
+    assert same_content(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone, module)
+
+
+def test_the_same_arrays_stand_for_the_same_weights():
+    module = Odd()
+    with_arrays(module)
+    first = list(ARRAYS[module].values())
+    with_arrays(module)
+    assert all(one is other for one, other in zip(first, ARRAYS[module].values(), strict=True))
+    with torch.no_grad():
+        module.conv.weight.fill_(7.0)  # what has changed is what arrives
+    assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 7).all()
+    module.conv.weight = nn.Parameter(torch.zeros(4, 1, 3, 3))
+    assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 0).all()
+
+
+def test_weights_are_written_once_for_all_tasks(tmp_path):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))  # 2.5 MB
+    tasks = Parallel(2, temp_folder=tmp_path)(delayed(files_in)(tmp_path, PretrainedFeatures(module)) for _ in range(4))
+    assert {n_files for n_files, _ in tasks} == {1}
+    assert {total for _, total in tasks} == {float(module[1].weight.detach().sum())}
+
+
+def files_in(folder, estimator):
+    """The number of arrays that lie in joblib's folder, and what the weights that came are."""
+    return len(list(folder.glob("*/*.pkl"))), float(estimator.backbone[1].weight.detach().sum())
