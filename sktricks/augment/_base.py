@@ -306,7 +306,11 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         without one). An own ``image_shape`` or ``value_range`` must agree with them.
         """
         self._check_parameters()
-        shape = tuple(shape)
+        self._check_agrees(tuple(shape), value_range)
+        return self._output_shape(tuple(shape))
+
+    def _check_agrees(self, shape, value_range):
+        """Check that what is said here of the images is what is said by whoever holds this augmenter."""
         if self.image_shape is not None and check_image_shape(self.image_shape) != shape:
             raise ValueError(
                 f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {shape}, "
@@ -317,7 +321,6 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
                 f"value_range={self.value_range} of {type(self).__name__} does not agree with "
                 f"value_range={value_range} of the images it is given; None always agrees"
             )
-        return self._output_shape(shape)
 
     def _make_rng(self, random_state=None):
         """What :meth:`_augment_images` takes as ``rng``: from the own random state if there is one, else the given.

@@ -6,11 +6,11 @@
 
 #pragma once
 
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <type_traits>
 
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
@@ -44,41 +44,50 @@ inline Py_ssize_t hold(Py_ssize_t place, Py_ssize_t side, int border) {
     return place < side ? place : period - place;
 }
 
+// Places are counted in 2^-32 of a pixel, so that a sum is exact and a shift splits it.
+inline int64_t counted(double place) { return int64_t(place * 4294967296.0 + (place < 0 ? -0.5 : 0.5)); }
+
+// How many steps it takes to go so far, none or all of n if it is more or less.
+inline Py_ssize_t steps_to(double far, double step, Py_ssize_t n) {
+    const double steps = far / step;
+    if (!(steps > 0)) return 0;
+    return steps < double(n) ? Py_ssize_t(steps) + 1 : n;
+}
+
+inline void repeat(Py_ssize_t first, Py_ssize_t end, int32_t at, float part, int32_t *index, float *weight) {
+    for (Py_ssize_t x = first; x < end; ++x) index[x] = at, weight[x] = part;
+}
+
 // Coordinates along a row of the output, ``start + step * x``: indices into the image with its ring, and the weights of
-// the pixels after them. Counted from the least of a few at a time, so that floats are wide enough for images of bytes;
-// for those of floats places are doubles.
-template <class Place>
+// the pixels after them. A row comes in from below or above, goes through the image, and leaves it.
 void split_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *RESTRICT index,
                   float *RESTRICT weight) {
-    const double low = border == CONSTANT ? -1.0 : 0.0, high = double(border == CONSTANT ? side : side - 1);
-    const int32_t last = int32_t(side);
-    for (Py_ssize_t first = 0; first < n; first += 32) {
-        const int count = int(n - first < 32 ? n - first : 32);
-        const double from = start + step * double(first), to = start + step * double(first + count - 1);
-        double least = from < to ? from : to;
-        least = least < low ? low : (least > high ? high : least);
-        const int32_t origin = int32_t(least + 1.0);  // of the ring; nothing is negative, so that to truncate is to floor
-        least = double(origin) - 1.0;
-        const Place offset = Place(from - least), slope = Place(step);
-        if ((from < to ? from : to) > low + 1e-3 && (from > to ? from : to) < high - 1e-3) {  // nothing to hold
-            for (int x = 0; x < count; ++x) {
-                const Place place = offset + slope * Place(x);
-                const int32_t whole = int32_t(place);
-                index[first + x] = whole + origin;
-                weight[first + x] = float(place - Place(whole));
-            }
-            continue;
-        }
-        const Place least_place = Place(low - least), most_place = Place(high - least);
-        for (int x = 0; x < count; ++x) {
-            Place place = offset + slope * Place(x);
-            place = place < least_place ? least_place : place;
-            place = place > most_place ? most_place : place;
-            int32_t held = int32_t(place) + origin;
-            held = held < last ? held : last;
-            index[first + x] = held;
-            weight[first + x] = float(place - Place(held - origin));
-        }
+    const bool ring = border == CONSTANT;  // counts as part of the image, whose pixels have the numbers from 1 on
+    const double low = ring ? 0.0 : 1.0, high = double(ring ? side + 1 : side);
+    start += 1.0;
+    const double last = start + step * double(n - 1);
+    const bool rises = step > 0 || (step == 0 && 2 * start < low + high);
+    Py_ssize_t first = 0, end = n;
+    if ((rises ? start : last) < low + 1e-6 || (rises ? last : start) > high - 1e-6) {
+        first = step == 0 ? n : steps_to((rises ? low : high) - start, step, n);
+        end = step == 0 ? n : steps_to((rises ? high : low) - start, step, n);
+    }
+    int64_t place = 0, by = 0;
+    if (first < end) {
+        const int64_t least = int64_t(low) << 32, most = int64_t(high) << 32;
+        const auto outside = [=](int64_t where) { return where < least || where >= most; };
+        place = counted(start + step * double(first));
+        by = first + 1 < end ? counted(step) : 0;
+        for (; first < end && outside(place); ++first) place += by;  // by what was rounded
+        while (first < end && outside(place + by * (end - 1 - first))) --end;
+    }
+    const int32_t bottom = ring ? 0 : 1, top = int32_t(side);
+    const float all = ring ? 1.0f : 0.0f;  // the way from the last pixel to the ring
+    repeat(0, first, rises ? bottom : top, rises ? 0.0f : all, index, weight);
+    repeat(end, n, rises ? top : bottom, rises ? all : 0.0f, index, weight);
+    for (Py_ssize_t x = first; x < end; ++x, place += by) {
+        index[x] = int32_t(place >> 32);
+        weight[x] = float(int32_t(uint32_t(place) >> 8)) * (1.0f / 16777216.0f);
     }
 }
 
@@ -97,12 +106,11 @@ void fold_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int32
     }
 }
 
-template <class Place>
 void find_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int border, int32_t *index, float *weight) {
     if (border == REFLECT)
         fold_places(start, step, n, side, index, weight);
     else
-        split_places<Place>(start, step, n, side, border, index, weight);
+        split_places(start, step, n, side, border, index, weight);
 }
 
 // First and last index that find_places can return for the places between these two.
@@ -167,15 +175,16 @@ void scale_in_place(float *values, Py_ssize_t n, float gain, float shift, float 
 }
 
 double sum(const float *values, Py_ssize_t n) {
+    enum { LANES = 16, BLOCK = 64 * LANES };
     double total = 0;
-    for (Py_ssize_t start = 0; start < n; start += 256) {
-        float some[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-        const Py_ssize_t end = start + 256 < n ? start + 256 : n;
+    for (Py_ssize_t start = 0; start < n; start += BLOCK) {
+        float some[LANES] = {};
+        const Py_ssize_t end = start + BLOCK < n ? start + BLOCK : n;
         Py_ssize_t i = start;
-        for (; i + 8 <= end; i += 8)
-            for (int k = 0; k < 8; ++k) some[k] += values[i + k];
+        for (; i + LANES <= end; i += LANES)
+            for (int k = 0; k < LANES; ++k) some[k] += values[i + k];
         for (; i < end; ++i) some[0] += values[i];
-        for (int k = 0; k < 8; ++k) total += double(some[k]);
+        for (int k = 0; k < LANES; ++k) total += double(some[k]);
     }
     return total;
 }
@@ -215,12 +224,11 @@ void load(const In *RESTRICT from, const Task &task, Py_ssize_t top, Py_ssize_t 
     }
 }
 
-// One row of the output, bilinearly, and the sum of its values; P values are read at a time and written over C.
+// One row of the output, bilinearly; P values are read at a time and written over C.
 template <int C, int P>
-double read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
+void read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
     const int32_t *RESTRICT xs = s.x, *RESTRICT ys = s.y;
     const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
-    float totals[P] = {};
     for (Py_ssize_t x = 0; x < n; ++x) {
         const float *RESTRICT above = image + (ys[x] * stride + xs[x]) * C;
         const float *RESTRICT below = above + stride * C;
@@ -231,18 +239,13 @@ double read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s
             const float second = below[k] + (below[C + k] - below[k]) * wx;
             value[k] = first + (second - first) * wy;
         }
-        for (int k = 0; k < P; ++k) totals[k] += value[k];
         std::memcpy(out + x * C, value, sizeof value);
     }
-    double total = 0;
-    for (int k = 0; k < C; ++k) total += double(totals[k]);
-    return total;
 }
 
-// The rows of the output in float32, one after the other; each with the sum of its values.
+// The rows of the output in float32, one after the other.
 template <int C, int P, class In>
 struct Reader {
-    using Place = typename std::conditional<std::is_same<In, float>::value, double, float>::type;
     const Task &task;
     Scratch &s;
     const In *from = nullptr;
@@ -273,7 +276,7 @@ struct Reader {
         load<C>(from, task, first[0], last[0], first[1], last[1], s.image);
     }
 
-    double row(Py_ssize_t y, float *RESTRICT out) {
+    void row(Py_ssize_t y, float *RESTRICT out) {
         if (map && !task.exact) return warp_row(y, out);
         const Py_ssize_t n = task.out_width * C;
         const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
@@ -284,17 +287,16 @@ struct Reader {
             for (Py_ssize_t x = 0; x < task.out_width; ++x)
                 for (int k = 0; k < C; ++k)
                     out[x * C + k] = place < 0 || s.x[x] < 0 ? float(task.fill) : float(in[s.x[x] * C + k]);
-        return sum(out, n);
     }
 
-    double warp_row(Py_ssize_t y, float *out) {
+    void warp_row(Py_ssize_t y, float *out) {
         const double start_y = map[0] * double(y) + map[2], start_x = map[3] * double(y) + map[5];
         const Py_ssize_t n = task.out_width;
         if (y == 0 || map[0] != 0 || map[1] != 0)
-            find_places<Place>(start_y, map[1], n, task.height, task.border, s.y, s.weight_y);
+            find_places(start_y, map[1], n, task.height, task.border, s.y, s.weight_y);
         if (y == 0 || map[3] != 0)
-            find_places<Place>(start_x, map[4], n, task.width, task.border, s.x, s.weight_x);
-        return read_row<C, P>(s.image, task.width + 2, s, n, out);
+            find_places(start_x, map[4], n, task.width, task.border, s.x, s.weight_x);
+        read_row<C, P>(s.image, task.width + 2, s, n, out);
     }
 };
 
@@ -360,18 +362,17 @@ void change_pixels(float *values, Py_ssize_t n, float gain, float shift, float s
     }
 }
 
-// All changes of colour, the last of them together with the rounding; ``mean`` is that of the image as it comes.
+// All changes of colour, the last of them together with the rounding.
 template <int C, class Out>
-void change_tones(float *values, Py_ssize_t n, double mean, const double *tones, const Task &task, Out *to) {
-    const float infinite = HUGE_VALF;
-    const float low = task.clip ? float(task.low) : -infinite, high = task.clip ? float(task.high) : infinite;
+void change_tones(float *values, Py_ssize_t n, const double *tones, const Task &task, Out *to) {
+    const float low = task.clip ? float(task.low) : -FLT_MAX, high = task.clip ? float(task.high) : FLT_MAX;
     for (int stage = 0; stage < task.stages; ++stage, tones += 4) {
         const double brightness = tones[0], contrast = tones[1], saturation = tones[2], hue = tones[3];
         if (brightness == 1 && contrast == 1 && saturation == 1 && hue == 0) continue;
         const double black = task.clip ? task.low : 0.0;
         double shift = black * (1 - brightness);
         if (contrast != 1) {
-            if (stage) mean = sum(values, n) / double(n);
+            const double mean = sum(values, n) / double(n);
             shift = contrast * shift + (1 - contrast) * (brightness * mean + shift);
         }
         const float gain = float(brightness * contrast), offset = float(shift);
@@ -404,15 +405,15 @@ bool transform(const void *source, void *target, const Task &task) {
                      task.maps ? task.maps + i * 6 : nullptr);
         bool whole = false;  // a contrast needs the mean of the whole image first
         for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
-        double total = 0;
-        for (Py_ssize_t y = 0; whole && y < task.out_height; ++y) total += reader.row(y, s.output + y * row);
-        if (whole)
-            change_tones<C>(s.output, size, total / double(size), tones, task, to);
-        else
-            for (Py_ssize_t y = 0; y < task.out_height; ++y) {
-                reader.row(y, s.output);
-                change_tones<C>(s.output, row, total / double(size), tones, task, to + y * row);
-            }
+        if (whole) {
+            for (Py_ssize_t y = 0; y < task.out_height; ++y) reader.row(y, s.output + y * row);
+            change_tones<C>(s.output, size, tones, task, to);
+            continue;
+        }
+        for (Py_ssize_t y = 0; y < task.out_height; ++y) {
+            reader.row(y, s.output);
+            change_tones<C>(s.output, row, tones, task, to + y * row);
+        }
     }
     return true;
 }

@@ -115,6 +115,11 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         return [augmenter for _, augmenter in self.steps]
 
     def _check_parameters(self):
+        self._check_steps()
+        for augmenter in self._augmenters():
+            augmenter._check_parameters()
+
+    def _check_steps(self):
         super()._check_parameters()
         if not self.steps:
             raise ValueError("steps must hold at least one pair (name, augmenter), got an empty list")
@@ -126,11 +131,11 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
                 )
             if not isinstance(step[1], BaseAugmenter):
                 raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
-            step[1]._check_parameters()
         self._validate_names([name for name, _ in self.steps])
 
     def _check_images(self, shape, value_range=None):
-        super()._check_images(shape, value_range)
+        self._check_steps()
+        self._check_agrees(tuple(shape), value_range)
         for augmenter in self._augmenters():
             shape = augmenter._check_images(shape, value_range)
         return shape

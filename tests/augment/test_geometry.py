@@ -152,6 +152,13 @@ def test_rotation_of_large_floats_is_as_exact(border):
     assert_allclose(new, exact, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("fill", [np.nan, np.inf])
+def test_what_fills_must_be_a_number(fill):
+    for augmenter in (RandomRotation(10, fill=fill), RandomCrop(padding=1, fill=fill)):
+        with pytest.raises(ValueError, match="The 'fill' parameter of Random"):
+            augmenter.fit(np.zeros((2, 4, 4)))
+
+
 def test_rotation_fills_with_the_low_end_of_the_range():
     new = RandomRotation(45, value_range=(-1, 1)).fit(X).augment(X, random_state=np.random.default_rng(0))
     angles = np.random.default_rng(0).uniform(-45, 45, len(X))
