@@ -12,7 +12,10 @@ from ._base import BaseAugmenter
 from ._values import black
 from ._warp import BORDERS, flip_maps, pad, rotation_maps, shift_maps
 
-BORDER_CONSTRAINTS = {"border": [StrOptions(set(BORDERS))], "fill": [Interval(Real, None, None, closed="neither"), None]}
+BORDER_CONSTRAINTS = {
+    "border": [StrOptions(set(BORDERS))],
+    "fill": [Interval(Real, None, None, closed="neither"), None],
+}
 
 
 def read_size(size, shape):

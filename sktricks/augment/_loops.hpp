@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
@@ -136,35 +137,26 @@ inline uint8_t as_byte(float value) {
     return uint8_t(bits);
 }
 
+inline float rounded(float value, float) { return value; }
+inline uint8_t rounded(float value, uint8_t) { return as_byte(value); }
+
 // gain * value + shift, held between low and high.
-template <class Out>
-void scale(const float *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high, Out *RESTRICT to);
-
-template <>
-void scale(const float *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high,
-           float *RESTRICT to) {
-    for (Py_ssize_t i = 0; i < n; ++i) {
-        float value = gain * from[i] + shift;
-        value = value < low ? low : value;
-        to[i] = value > high ? high : value;
+template <class In, class Out>
+void scale(const In *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high, Out *RESTRICT to) {
+    if (std::is_same<Out, uint8_t>::value) {
+        low = low < 0.0f ? 0.0f : (low > 255.0f ? 255.0f : low);
+        high = high > 255.0f ? 255.0f : (high < 0.0f ? 0.0f : high);
     }
-}
-
-template <>
-void scale(const float *RESTRICT from, Py_ssize_t n, float gain, float shift, float low, float high,
-           uint8_t *RESTRICT to) {
-    low = low < 0.0f ? 0.0f : (low > 255.0f ? 255.0f : low);
-    high = high > 255.0f ? 255.0f : (high < 0.0f ? 0.0f : high);
     for (Py_ssize_t i = 0; i < n; ++i) {
-        float value = gain * from[i] + shift;
+        float value = gain * float(from[i]) + shift;
         value = value < low ? low : value;
-        to[i] = as_byte(value > high ? high : value);
+        to[i] = rounded(value > high ? high : value, Out());
     }
 }
 
 inline void store(const float *from, Py_ssize_t n, float *to) { std::memcpy(to, from, size_t(n) * sizeof *to); }
 
-inline void store(const float *from, Py_ssize_t n, uint8_t *to) { scale<uint8_t>(from, n, 1.0f, 0.0f, 0.0f, 255.0f, to); }
+inline void store(const float *from, Py_ssize_t n, uint8_t *to) { scale(from, n, 1.0f, 0.0f, 0.0f, 255.0f, to); }
 
 void scale_in_place(float *values, Py_ssize_t n, float gain, float shift, float low, float high) {
     for (Py_ssize_t i = 0; i < n; ++i) {
@@ -174,11 +166,13 @@ void scale_in_place(float *values, Py_ssize_t n, float gain, float shift, float 
     }
 }
 
-double sum(const float *values, Py_ssize_t n) {
+template <class In>
+double sum(const In *values, Py_ssize_t n) {
+    using Number = typename std::conditional<std::is_same<In, float>::value, float, uint32_t>::type;
     enum { LANES = 16, BLOCK = 64 * LANES };
     double total = 0;
     for (Py_ssize_t start = 0; start < n; start += BLOCK) {
-        float some[LANES] = {};
+        Number some[LANES] = {};
         const Py_ssize_t end = start + BLOCK < n ? start + BLOCK : n;
         Py_ssize_t i = start;
         for (; i + LANES <= end; i += LANES)
@@ -362,32 +356,54 @@ void change_pixels(float *values, Py_ssize_t n, float gain, float shift, float s
     }
 }
 
+// What a stage does to each value by itself; a contrast is about the mean of all.
+struct Tone {
+    float gain, shift, saturation, hue;
+
+    template <class In>
+    Tone(const double *tone, const In *values, Py_ssize_t n, const Task &task) {
+        const double brightness = tone[0], contrast = tone[1], black = task.clip ? task.low : 0.0;
+        double offset = black * (1 - brightness);
+        if (contrast != 1) offset = contrast * offset + (1 - contrast) * (brightness * sum(values, n) / double(n) + offset);
+        gain = float(brightness * contrast), shift = float(offset);
+        saturation = float(tone[2]), hue = float(tone[3]);
+    }
+    bool changes() const { return gain != 1 || shift != 0 || mixes(); }
+    bool mixes() const { return saturation != 1 || hue != 0; }
+};
+
+struct Range {
+    float low, high;
+    explicit Range(const Task &task)
+        : low(task.clip ? float(task.low) : -FLT_MAX), high(task.clip ? float(task.high) : FLT_MAX) {}
+};
+
 // All changes of colour, the last of them together with the rounding.
 template <int C, class Out>
 void change_tones(float *values, Py_ssize_t n, const double *tones, const Task &task, Out *to) {
-    const float low = task.clip ? float(task.low) : -FLT_MAX, high = task.clip ? float(task.high) : FLT_MAX;
-    for (int stage = 0; stage < task.stages; ++stage, tones += 4) {
-        const double brightness = tones[0], contrast = tones[1], saturation = tones[2], hue = tones[3];
-        if (brightness == 1 && contrast == 1 && saturation == 1 && hue == 0) continue;
-        const double black = task.clip ? task.low : 0.0;
-        double shift = black * (1 - brightness);
-        if (contrast != 1) {
-            const double mean = sum(values, n) / double(n);
-            shift = contrast * shift + (1 - contrast) * (brightness * mean + shift);
+    const Range range(task);
+    for (int stage = 0; stage < task.stages; ++stage) {
+        Tone tone(tones + 4 * stage, values, n, task);
+        if (!tone.changes()) continue;
+        if (C == 3 && tone.mixes()) {
+            change_pixels(values, n, tone.gain, tone.shift, tone.saturation, tone.hue);
+            tone.gain = 1, tone.shift = 0;  // what is left is to hold the values in their range
         }
-        const float gain = float(brightness * contrast), offset = float(shift);
-        float factor = gain, addend = offset;
-        if (C == 3 && (saturation != 1 || hue != 0)) {
-            change_pixels(values, n, gain, offset, float(saturation), float(hue));
-            factor = 1, addend = 0;  // what is left is to hold the values in their range
-        }
-        if (stage == task.stages - 1) {
-            scale<Out>(values, n, factor, addend, low, high, to);
-            return;
-        }
-        scale_in_place(values, n, factor, addend, low, high);
+        if (stage == task.stages - 1) return scale(values, n, tone.gain, tone.shift, range.low, range.high, to);
+        scale_in_place(values, n, tone.gain, tone.shift, range.low, range.high);
     }
     store(values, n, to);
+}
+
+// An image that stays where it is, and of which each value changes by itself: without a detour through floats.
+template <int C, class In, class Out>
+bool change_in_place(const In *from, Py_ssize_t n, const double *tones, const Task &task, Out *to) {
+    if (task.maps || task.stages != 1) return false;
+    const Tone tone(tones, from, n, task);
+    if ((C == 3 && tone.mixes()) || !tone.changes()) return false;
+    const Range range(task);
+    scale(from, n, tone.gain, tone.shift, range.low, range.high, to);
+    return true;
 }
 
 // -- the loop over the images -----------------------------------------------------------------------------------------
@@ -400,9 +416,10 @@ bool transform(const void *source, void *target, const Task &task) {
     const Py_ssize_t row = task.out_width * C, size = task.out_height * row;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *tones = task.tones + i * task.stages * 4;
+        const In *from = static_cast<const In *>(source) + i * task.height * task.width * C;
         Out *to = static_cast<Out *>(target) + i * size;
-        reader.begin(static_cast<const In *>(source) + i * task.height * task.width * C,
-                     task.maps ? task.maps + i * 6 : nullptr);
+        if (change_in_place<C>(from, size, tones, task, to)) continue;
+        reader.begin(from, task.maps ? task.maps + i * 6 : nullptr);
         bool whole = false;  // a contrast needs the mean of the whole image first
         for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
         if (whole) {

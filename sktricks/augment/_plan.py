@@ -9,9 +9,10 @@ Two names among the parameters mean the same in every step: ``chosen``, the rows
 none), and ``partner``, the row that each row is mixed with.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.utils.parallel import Parallel, delayed
 
 from . import _kernels
 from ._fuse import Pass, fuse
@@ -72,7 +73,9 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
     plan = fuse(plan, images.shape[1:], value_range)
     compiled = _kernels.is_fast(images) and all(isinstance(step, Pass) for step, _ in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS
+    n_threads = effective_n_jobs(n_jobs)
     size = max(1, floats // max(1, *(int(np.prod(s)) for s in (shape, images.shape[1:]))))
+    size = max(1, min(size, -(-len(images) // n_threads)))
 
     def fill(start):
         rows = slice(start, min(start + size, len(images)))
@@ -82,11 +85,12 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
             target[:] = from_float(new, images.dtype)
 
     starts = range(0, len(images), size)
-    if len(starts) < 2 or effective_n_jobs(n_jobs) == 1:
+    if min(n_threads, len(starts)) < 2:
         for start in starts:
             fill(start)
     else:
-        Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(fill)(start) for start in starts)
+        with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
+            list(threads.map(fill, starts))  # raises what was raised
     return out
 
 
