@@ -125,12 +125,14 @@ class BaseFineTune(SharesBackbone, BaseNet):
         """Find what freezes, and whether each row need be encoded only once."""
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
+        from .backbones._load import UNTRAINED
 
         layers, whole = self._loaded.layers, self.freeze_until == "head"
         self._n_frozen = len(layers) if whole else find_boundary(layers, self.freeze_until)
         everything = self._n_frozen == len(layers)
         self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
-        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, self._thaws)
+        at_once = self._thaws or (isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED))
+        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, at_once)
         if self.strategy_ == GRADUAL and self._all_at_once:
             self.strategy_ = FINE_TUNE
         self._rates = self.backbone_lr_scale, self.layer_decay

@@ -139,7 +139,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     missing or damaged is an error that names it. (height, width) of files are in colour, (height, width, 1) is grey.
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"gradual"`` from there on, unless
-    ``freeze_until`` or a :class:`FreezeLayers` says what to freeze. Where the whole backbone is frozen and nothing is
+    ``freeze_until`` or a :class:`FreezeLayers` says what to freeze; an ``"untrained:"`` backbone, which has nothing to
+    keep, is trained whole from there on. Where the whole backbone is frozen and nothing is
     augmented, or ``n_views`` fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
 
     Examples

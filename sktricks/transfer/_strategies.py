@@ -24,15 +24,16 @@ def auto_strategy(n_labels):
     return GRADUAL if n_labels >= ENOUGH else LINEAR_PROBE
 
 
-def choose_strategy(strategy, freeze_until, everything, n_labels, thaws=False):
+def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False):
     """The strategy, where ``"auto"`` follows what the user says of freezing; a conflict is an error.
 
-    ``everything`` is whether ``freeze_until`` freezes the whole backbone, ``thaws`` whether a callback has a say.
+    ``everything`` is whether ``freeze_until`` freezes the whole backbone, ``at_once`` whether it is not to thaw by
+    stages: a callback has a say in it, or there is nothing yet to be kept.
     """
     if strategy == "auto":
         if freeze_until is None:
             found = auto_strategy(n_labels)
-            return FINE_TUNE if thaws and found == GRADUAL else found
+            return FINE_TUNE if at_once and found == GRADUAL else found
         return LINEAR_PROBE if everything else FINE_TUNE
     if freeze_until is not None and everything != (strategy == LINEAR_PROBE):
         trains = "the head alone" if everything else "more than the head"

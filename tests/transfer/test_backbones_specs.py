@@ -55,6 +55,12 @@ def test_pretrained_weights_do_not_move_the_generator(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_what_is_untrained_need_not_thaw_by_stages():
+    X, y = np.zeros((200, 8, 8), np.uint8), np.arange(200) % 2
+    for backbone, expected in {"tiny32": "gradual", "untrained:tiny32": "fine-tune"}.items():
+        assert FineTuneClassifier(backbone, max_epochs=1, random_state=0).fit(X, y).strategy_ == expected
+
+
 @pytest.mark.parametrize("spec", [Made, f"untrained:{MADE}"])
 def test_a_module_of_ones_own_is_not_untrained_on_request(spec):
     with pytest.raises(ValueError, match="^pretrained=False is for nets by name"):

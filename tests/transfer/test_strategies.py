@@ -38,7 +38,7 @@ def test_choice(strategy, freeze_until, n_labels, expected):
 
 @pytest.mark.parametrize(("n_labels", "expected"), [(1, LINEAR_PROBE), (ENOUGH, FINE_TUNE)])
 def test_a_callback_that_freezes_is_left_to_it(n_labels, expected):
-    assert choose_strategy("auto", None, False, n_labels, thaws=True) == expected
+    assert choose_strategy("auto", None, False, n_labels, at_once=True) == expected
 
 
 @pytest.mark.parametrize(
