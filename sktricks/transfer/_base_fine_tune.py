@@ -49,7 +49,7 @@ class BaseFineTune(BaseNet):
     }
 
     def __sklearn_clone__(self):
-        return clone_sharing_the_backbone(self)
+        return clone_sharing_the_backbone(self, BaseNet.__sklearn_clone__)
 
     @property
     def backbone_(self):

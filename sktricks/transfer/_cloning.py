@@ -5,13 +5,13 @@ from copy import copy
 from sklearn.base import BaseEstimator
 
 
-def clone_sharing_the_backbone(estimator):
+def clone_sharing_the_backbone(estimator, clone=BaseEstimator.__sklearn_clone__):
     """A clone as scikit-learn makes it, but with the backbone itself, which ``fit`` copies and never changes.
 
     A search clones its estimator for each fit, and copying all weights would take longer than fitting a head.
     """
     without = copy(estimator)
     without.backbone = None
-    clone = BaseEstimator.__sklearn_clone__(without)
-    clone.backbone = estimator.backbone
-    return clone
+    cloned = clone(without)
+    cloned.backbone = estimator.backbone
+    return cloned
