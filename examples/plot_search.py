@@ -110,8 +110,8 @@ else:
 # %%
 # The figure
 # ----------
-# Folds differ more than most candidates do: a search over 200 rows tells which settings are bad, and hardly which of the
-# good ones is the best.
+# Folds differ more than most candidates do: a search over 200 rows tells which settings are bad, and hardly which of
+# the good ones is best.
 
 
 def in_words(params):
