@@ -127,7 +127,7 @@ class EnsembleDisplay:
         ax.barh(positions, values, color=["C0" if value >= 0 else "C3" for value in values])
         ax.set_yticks(positions, self.names if labels else [""] * len(values))
         ax.invert_yaxis()
-        ax.axvline(0, color="black", linewidth=0.8)
+        ax.axvline(0, color="0.5", linewidth=0.8)  # seen on white and on black
         ax.set_title(title)
 
     def _draw_matrix(self, figure, ax):

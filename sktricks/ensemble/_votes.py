@@ -47,6 +47,12 @@ def one_hot(codes, n_classes):
     return np.eye(n_classes)[codes]
 
 
+def stack_probabilities(said):
+    """What members hold likely, as one array; float32 next to float64 is made to sum to 1 as exactly as that does."""
+    exact = np.result_type(*said)
+    return np.stack([one if one.dtype == exact else one / one.sum(axis=-1, keepdims=True, dtype=exact) for one in said])
+
+
 def average(probabilities, weights=None):
     """The weighted mean of the members, (rows, classes)."""
     return np.average(probabilities, axis=0, weights=weights)

@@ -25,6 +25,7 @@ from ._votes import (
     geometric,
     hard_vote,
     one_hot,
+    stack_probabilities,
     temper,
 )
 from ._weights import PARTS, ErrorRate, GeometricLogLoss, MixtureLogLoss, fit_temperature, leave_one_out
@@ -269,7 +270,8 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
     def _probabilities(self, X):
         """The probabilities of the members, (members, n, classes), or of questions, (members, n * labels, 2)."""
-        said = self._as_members(np.stack(self._ask(X, "predict_proba")))
+        said = self._ask(X, "predict_proba")
+        said = self._as_members(stack_probabilities(said) if self._target.kind == "classes" else np.stack(said))
         return temper(said, self.temperatures_) if hasattr(self, "temperatures_") else said
 
     def _as_members(self, said):
@@ -279,7 +281,9 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         return 2 if self._target.kind == "multilabel" else self._target.width
 
     def _blend(self, members, weights):
-        return geometric(members, weights) if self.voting == "geometric" else average(members, weights)
+        if self.voting == "geometric":
+            return geometric(members, weights)
+        return average(members, weights).astype(members.dtype, copy=False)  # float32 is no more exact as float64
 
     def _shape(self, blend, target):
         """(n, classes), or of several labels the probability of each, (n, labels)."""

@@ -1,6 +1,7 @@
 """skorch's own parameters behind one dict, searchable like any other; callbacks, checked and copied."""
 
-from copy import deepcopy
+from copy import copy, deepcopy
+from pickle import PicklingError
 
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
 # What a named knob sets, or what the estimator itself hands to skorch.
@@ -43,6 +44,14 @@ class NetParamsMixin:
             self.net_params = {**(self.net_params or {}), **inner}
         return self
 
+    def __sklearn_clone__(self):
+        """A clone as scikit-learn makes it, with callbacks as :func:`deepcopy_callbacks` makes them."""
+        without = copy(self)
+        without.callbacks = None
+        clone = super(NetParamsMixin, without).__sklearn_clone__()
+        clone.callbacks = deepcopy_callbacks(self.callbacks)
+        return clone
+
     def _split_net_params(self):
         """Copies of those of ``net_params`` that are for the module, for the loss, and for skorch."""
         params = deepcopy(self.net_params or {})
@@ -81,4 +90,22 @@ def copy_callbacks(callbacks):
                 "callbacks must hold skorch callbacks, or pairs of a name and a callback, "
                 f"got {item!r} of type {type(item).__name__}"
             )
-    return deepcopy(list(callbacks or []))
+    return deepcopy_callbacks(list(callbacks or []))
+
+
+def deepcopy_callbacks(callbacks):
+    """Deep copies; what a callback holds that cannot be copied, such as an open log of TensorBoard, they share."""
+    try:
+        return deepcopy(callbacks)
+    except (TypeError, PicklingError):
+        held = [value for item in callbacks for value in vars(item[1] if isinstance(item, tuple) else item).values()]
+        return deepcopy(callbacks, {id(value): value for value in held if not can_be_copied(value)})
+
+
+def can_be_copied(value):
+    """Whether there can be a second one: not of a lock or an open file, nor of what holds one."""
+    try:
+        deepcopy(value)
+    except (TypeError, PicklingError):
+        return False
+    return True

@@ -9,13 +9,25 @@ from contextlib import suppress
 from copy import copy
 
 import numpy as np
-from skorch.callbacks import Callback
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    MlflowLogger,
+    NeptuneLogger,
+    PrintLog,
+    ProgressBar,
+    SacredLogger,
+    TensorBoard,
+    WandbLogger,
+)
 
 from .._validation import UnclearLearningRateWarning
 from ._rate_curve import has_diverged, read_curve
 from ._skorch import own_randomness, release_memory, run_epochs
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
+# Callbacks that tell of a training or keep it. Of a copy, whose training ends halfway, nobody wants to be told.
+REPORTERS = Checkpoint, MlflowLogger, NeptuneLogger, PrintLog, ProgressBar, SacredLogger, TensorBoard, WandbLogger
 TOO_FEW = 20  # rows, of which one batch says little and every other is the same
 
 
@@ -33,7 +45,7 @@ def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
     X, y, weight
         Rows to train on, as ``_check_rows`` gives them.
     watch : skorch Callback
-        Ends the training by :class:`EndOfWatchError`; it is called after all others.
+        Ends the training by :class:`EndOfWatchError`; it is called after all others that take part.
     epochs : int
         The most there are.
     valid : tuple or None
@@ -51,12 +63,17 @@ def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
     X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
     with own_randomness(seed, net._device):
         training = net._set_up(X, y, weight, valid, seed, fresh=True, schedule="constant", epochs=epochs)
-        kept = [item for item in net.net_.callbacks_ if item[0] not in ("own_progress", "own_stopping")]
-        net.net_.callbacks_ = [*kept, ("own_watch", watch.initialize())]
+        net.net_.callbacks_ = [*filter(takes_part, net.net_.callbacks_), ("own_watch", watch.initialize())]
         with suppress(EndOfWatchError):
             run_epochs(net.net_, *training)
     release_memory(net._device)
     return net
+
+
+def takes_part(item):
+    """Whether a callback, with its name, has a part in the training of a copy: it does more than to tell or to stop."""
+    name, callback = item
+    return name not in ("own_progress", "own_stopping") and not isinstance(callback, REPORTERS)
 
 
 class RaiseRate(Callback):

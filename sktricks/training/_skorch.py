@@ -187,7 +187,8 @@ def set_up_training(
         "own_stopping": EarlyStopping(patience=patience, load_best=True) if stops else None,
     }
     users = [(name, callback) for name, callback in net.callbacks_ if name not in own]
-    net.callbacks_ = users + [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
+    own = [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
+    net.callbacks_ = sorted(users + own, key=lambda item: item[0] != "own_score")  # which users' loggers are to find
 
 
 def can_fuse(optimizer, device, params):

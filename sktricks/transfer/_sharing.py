@@ -3,8 +3,6 @@
 import sys
 from copy import copy
 
-from sklearn.base import BaseEstimator
-
 
 class SharesBackbone:
     """Clones have the very backbone, which ``fit`` copies and never changes; pickles have it as a parcel.
@@ -16,7 +14,7 @@ class SharesBackbone:
     def __sklearn_clone__(self):
         without = copy(self)
         without.backbone = None
-        clone = BaseEstimator.__sklearn_clone__(without)
+        clone = super(SharesBackbone, without).__sklearn_clone__()
         clone.backbone = self.backbone
         return clone
 

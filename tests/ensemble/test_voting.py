@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -732,3 +733,17 @@ def test_a_kernel_matrix_is_cut_both_ways():
     assert_array_equal(
         vote.predict(kernel), VotingClassifier(members, weights=vote.weights_).fit(kernel, codes).predict(kernel)
     )
+
+
+@pytest.mark.parametrize("other", [np.float32, np.float64])
+@pytest.mark.parametrize("weights", [None, [0.7, 0.3], "greedy"])
+def test_probabilities_of_float32_members_sum_to_one_as_exactly_as_their_dtype(weights, other):
+    proba = np.random.default_rng(0).dirichlet(np.ones(5), 100).astype(np.float32)
+    rows, labels = np.arange(100).reshape(-1, 1), np.arange(100) % 5
+    members = [("a", SaysProba(labels, proba)), ("b", SaysProba(labels, proba[::-1].astype(other)))]
+    assert abs(proba.sum(axis=1, dtype=float) - 1).max() > 1e-8  # they do not in float64
+    found = VotingClassifier(members, voting="soft", weights=weights).fit(rows, labels).predict_proba(rows)
+    assert found.dtype == other
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_loss(labels, found)  # which warns where they do not

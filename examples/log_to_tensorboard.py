@@ -1,0 +1,91 @@
+"""
+Two trainings side by side, in TensorBoard
+==========================================
+
+skorch's loggers are callbacks, and every net here takes callbacks: each epoch goes into the log with its losses, the
+score of the validation rows, the learning rate, and the norm of the gradient, which ``GradientNorms`` records. Here
+AdamW and SGD learn the same digits. ::
+
+    pip install tensorboard
+    python examples/log_to_tensorboard.py runs
+    tensorboard --logdir runs
+
+It takes some seconds, without network or GPU. With no folder given it writes into a temporary one; without TensorBoard
+it compares the two on the terminal only.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, train_test_split
+from skorch.callbacks import TensorBoard
+
+from sktricks import GradientNorms, NetClassifier
+
+try:
+    from torch.utils.tensorboard import SummaryWriter
+except ImportError:
+    SummaryWriter = None
+
+X, y = load_digits(return_X_y=True)
+X, X_val, y, y_val = train_test_split(X, y, train_size=500, test_size=500, stratify=y, random_state=0)
+
+# %%
+# A folder a run
+# --------------
+# TensorBoard lays the runs of one folder over each other. ``GradientNorms`` stands before the logger, which writes what
+# is known by then.
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="runs_"))
+
+
+def loggers(run):
+    return [] if SummaryWriter is None else [TensorBoard(SummaryWriter(folder / run))]
+
+
+settings = {"adamw": {"lr": 2e-3}, "sgd": {"lr": 0.02}}
+print(f"{'':8}{'loss':>8}{'validation':>12}{'accuracy':>10}{'gradient':>10}")
+for optimizer, params in settings.items():
+    callbacks = [GradientNorms(), *loggers(optimizer)]
+    net = NetClassifier(optimizer=optimizer, max_epochs=40, callbacks=callbacks, random_state=0, **params)
+    net.fit(X, y, X_val=X_val, y_val=y_val)
+    norms = net.net_.history[:, "gradient_norm"]
+    last = net.loss_curve_[-1], net.validation_loss_curve_[-1], net.validation_scores_[-1], np.mean(norms)
+    print("{:8}{:8.4f}{:12.3f}{:10.3f}{:10.2f}".format(optimizer, *last))
+
+# %%
+# A search
+# --------
+# A ``SummaryWriter`` is open from the start, can be neither copied nor sent to another process, and is one run: all
+# fits of a search would write into it. So here each fit opens its own, when its training begins.
+
+
+class OwnRun(TensorBoard):
+    def __init__(self, folder):
+        super().__init__(writer=None)
+        self.folder = folder
+
+    def on_train_begin(self, net, **kwargs):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.writer = SummaryWriter(tempfile.mkdtemp(prefix=f"lr={net.lr:g}_", dir=self.folder))
+
+
+callbacks = [] if SummaryWriter is None else [OwnRun(folder / "search")]
+net = NetClassifier(max_epochs=20, callbacks=callbacks, random_state=0)
+search = GridSearchCV(net, {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2).fit(X, y)
+print(f"\nA search over the learning rate: {search.best_params_}, {search.best_score_:.3f}")
+
+# %%
+# Weights & Biases is the same with another callback. ``save_model=True``, its default, needs validation rows. ::
+#
+#     run = wandb.init(project="digits", mode="offline")
+#     NetClassifier(callbacks=[WandbLogger(run, save_model=False)]).fit(X, y)
+
+if SummaryWriter is None:
+    print("\nTensorBoard is not installed, so no log was written: pip install tensorboard")
+else:
+    runs = sorted({str(path.parent.relative_to(folder)) for path in folder.glob("**/events.out.*")})
+    print(f"\n{len(runs)} runs are in {folder}: {', '.join(runs)}\nLook at them with: tensorboard --logdir {folder}")

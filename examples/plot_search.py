@@ -1,0 +1,146 @@
+"""
+Search
+======
+
+Augmentation, freezing, the head and the ensemble around a net are parameters like any other. ``GridSearchCV`` tries
+them all, ``HalvingRandomSearchCV`` gives up early on what looks poor after few epochs, and Optuna looks where it went
+well before. Two hundred images of digits have labels here. ::
+
+    pip install optuna  # if you want the third
+    python examples/plot_search.py
+
+It takes about half a minute, with Optuna a little more, without network or GPU, and leaves a figure, ``search.png``.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (which makes the next import possible)
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, cross_val_score, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+
+from sktricks import FineTuneClassifier, RandomRotation, VotingClassifier, cache_info
+
+try:
+    import optuna
+except ImportError:
+    optuna = None
+
+X, y = load_digits(return_X_y=True)
+X, X_test, y, y_test = train_test_split(X, y, train_size=200, test_size=500, stratify=y, random_state=0)
+net = FineTuneClassifier(image_shape=(8, 8), freeze_until="head", n_views=4, random_state=0)
+vote = VotingClassifier([("net", net), ("knn", "drop")], voting="soft")
+
+# %%
+# Of 200 rows accuracy is a coarse measure: several candidates get all of them right. The log loss tells those
+# apart, by how sure they are.
+
+common = {"scoring": "neg_log_loss", "cv": 3}
+
+
+def report(name, n_candidates, score, best, params):
+    info, loss = cache_info(), log_loss(y_test, best.predict_proba(X_test))
+    params = {key: float(f"{value:.2g}") if isinstance(value, float) else value for key, value in params.items()}
+    print(f"\n{name}, {3 * n_candidates} fits: log loss {-score:.3f} in the folds, {loss:.3f} on the test,", end=" ")
+    print(f"{100 * best.score(X_test, y_test):.1f} % right\n    {params}")
+    print(f"    {info.encoded:,} rows encoded once so far, reused {info.reused:,} times", flush=True)
+
+
+# %%
+# All of a grid
+# -------------
+# A wholly frozen net encodes each image once, and each of four fixed views of it, whatever the head and the folds are;
+# so eight candidates cost no more than the two that train ``stage3`` as well, with fresh draws in each epoch.
+
+knn = ["drop", KNeighborsClassifier(3)]
+augmenters = [None, RandomRotation(10)]
+grid = [
+    {"net__augmenter": augmenters, "net__stages": [["stage3"], ["stage2", "stage3"]], "knn": knn},
+    {"net__augmenter": augmenters, "net__freeze_until": ["stage3"], "net__n_views": [1], "net__max_epochs": [8]},
+]
+by_grid = GridSearchCV(vote, grid, **common).fit(X, y)
+results = by_grid.cv_results_
+report("GridSearchCV", len(results["params"]), by_grid.best_score_, by_grid.best_estimator_, by_grid.best_params_)
+
+# %%
+# Many at first, few to the end
+# -----------------------------
+# Any number is a resource, here the epochs: a third of the candidates goes on, with three times as many.
+
+space = {
+    "lr": loguniform(1e-4, 1e-1),
+    "label_smoothing": [0, 0.05, 0.1],
+    "augmenter": [RandomRotation(angle) for angle in (5, 10, 20)],
+}
+epochs = {"resource": "max_epochs", "min_resources": 5, "max_resources": 45}
+halving = HalvingRandomSearchCV(net, space, n_candidates=18, random_state=0, **epochs, **common).fit(X, y)
+n_candidates = sum(halving.n_candidates_)
+report("HalvingRandomSearchCV", n_candidates, halving.best_score_, halving.best_estimator_, halving.best_params_)
+
+# %%
+# One after the other
+# -------------------
+# Optuna asks for a function. What there is to choose may depend on what was chosen before, here a number of neighbours
+# on there being any.
+
+
+def candidate(trial):
+    params = {
+        "net__lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+        "net__label_smoothing": trial.suggest_float("label_smoothing", 0, 0.1),
+        "net__augmenter": RandomRotation(trial.suggest_categorical("max_angle", [5, 10, 20])),
+    }
+    if trial.suggest_categorical("knn", [False, True]):
+        params["knn"] = KNeighborsClassifier(trial.suggest_int("n_neighbors", 2, 10))
+    return clone(vote).set_params(**params)
+
+
+if optuna is None:
+    print("\nOptuna is not installed, so its search is left out: pip install optuna")
+else:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    study.optimize(lambda trial: cross_val_score(candidate(trial), X, y, **common).mean(), n_trials=20)
+    best = candidate(study.best_trial).fit(X, y)
+    report("Optuna", len(study.trials), study.best_value, best, study.best_params)
+
+# %%
+# The figure
+# ----------
+# Folds differ more than most candidates do: a search over 200 rows tells which settings are bad, and hardly which of
+# the good ones is best.
+
+
+def in_words(params):
+    trained = "stage3 and head" if "net__freeze_until" in params else f"head on {', '.join(params['net__stages'])}"
+    rotated, voted = params["net__augmenter"] is not None, params.get("knn", "drop") != "drop"
+    return trained + " + rotated" * rotated + " + knn" * voted
+
+
+figure, axes = plt.subplots(1, 2 if optuna is None else 3, figsize=(14, 4.6), layout="constrained")
+order = np.argsort(results["mean_test_score"])
+words = [in_words(results["params"][place]) for place in order]
+axes[0].barh(words, -results["mean_test_score"][order], xerr=results["std_test_score"][order], ecolor="0.5")
+axes[0].set(title="Grid: all candidates", xlabel="log loss, mean and spread of three folds")
+
+seen = halving.cv_results_
+for lr in set(seen["param_lr"]):
+    own = seen["param_lr"] == lr
+    to_the_end = max(seen["iter"][own]) == max(seen["iter"])
+    style = {"color": "C1", "zorder": 3} if to_the_end else {"color": "0.5"}
+    axes[1].plot(seen["n_resources"][own], -seen["mean_test_score"][own], marker="o", **style)
+axes[1].set(xscale="log", yscale="log", xlabel="epochs", ylabel="log loss", title="Halving: candidates by epochs")
+axes[1].set_xticks([5, 15, 45], [5, 15, 45])
+axes[1].minorticks_off()
+
+if optuna is not None:
+    losses = [-trial.value for trial in study.trials]
+    axes[2].plot(losses, "o", color="0.5", label="candidates")
+    axes[2].step(range(len(losses)), np.minimum.accumulate(losses), where="post", color="C1", label="best so far")
+    axes[2].set(title="Optuna: candidates in their order", xlabel="candidate", ylabel="log loss", yscale="log")
+    axes[2].legend()
+figure.savefig("search.png", dpi=120)
+print("\nThe figure is in search.png")
