@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._init import draw_weights
+
 
 class Standardize(nn.Module):
     """Subtract the mean and divide by the standard deviation of the training rows, told by :meth:`learn`.
@@ -165,7 +167,7 @@ class ResidualMLP(nn.Module):
         return self.head(torch.relu(self.norm(self.blocks(x))))
 
 
-def make_module(module, x, weight, n_outputs, params, n_categories=()):
+def make_module(module, x, weight, n_outputs, params, n_categories=(), init="default"):
     """A built module for rows ``x``.
 
     Parameters
@@ -179,6 +181,8 @@ def make_module(module, x, weight, n_outputs, params, n_categories=()):
         For the constructor.
     n_categories : tuple of int
         Of each of the last columns of ``x``; of none where the module is not the default one.
+    init : {"default", "he", "xavier"}
+        What its weights are at first; ``"default"`` leaves them as the module builds itself.
     """
     if isinstance(module, str) and module != "mlp":
         raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {module!r}")
@@ -186,10 +190,17 @@ def make_module(module, x, weight, n_outputs, params, n_categories=()):
         if params:
             names = ", ".join(f"module__{name}" for name in params)
             raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
+        if init != "default":
+            raise ValueError(
+                f"init={init!r} draws weights, but module is an instance, which has its own: pass its class instead, "
+                "or init='default'"
+            )
         return deepcopy(module)
     factory = ResidualMLP if isinstance(module, str) else module
     offered = accepted(factory, n_features=x[0].numel() - len(n_categories), n_outputs=n_outputs)
     built = factory(**{**offered, **({"n_categories": n_categories} if n_categories else {}), **params})
+    if init != "default":
+        draw_weights(built, init)
     if isinstance(built, ResidualMLP):
         built.learn(x, weight)
     return built

@@ -16,6 +16,7 @@ class TableOrImageNet(BaseNet):
     _parameter_constraints: dict = {
         **BaseNet._parameter_constraints,
         "module": [str, callable],
+        "init": [StrOptions({"default", "he", "xavier"})],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }
 
@@ -58,7 +59,8 @@ class TableOrImageNet(BaseNet):
         prepared = self.image_shape_ is None and not self._by_batch
         x = dataset.x if prepared else self._make_preparation(0)[1](dataset.x, None)[0]
         n_categories = () if self._columns is None else self._columns.n_categories
-        return make_module(self.module, x, dataset.weight, self._n_outputs, params, n_categories).to(self._dtype)
+        how = {"n_categories": n_categories, "init": self.init}
+        return make_module(self.module, x, dataset.weight, self._n_outputs, params, **how).to(self._dtype)
 
 
 class NetClassifier(ClassifierNetMixin, TableOrImageNet):
@@ -73,6 +75,11 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         is copied, never changed. The module gets tables in their own float dtype, images as float32
         (n, channels, height, width) in 0..1, and returns logits. See Notes for what it gets of a table with gaps or
         categories.
+    init : {"default", "he", "xavier"}, default="default"
+        The weights of linear maps and convolutions at first. ``"default"`` leaves the module as it builds itself.
+        ``"he"`` draws them normal with variance 2 / inputs (He et al. 2015), ``"xavier"`` uniform with variance
+        2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; maps that the module begins as 0, as the
+        default module does with the last one of each residual block, stay so. An instance has weights of its own.
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. None: rows are a table.
     value_range : tuple of float, default=None
@@ -182,6 +189,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         self,
         module="mlp",
         *,
+        init="default",
         image_shape=None,
         value_range=None,
         categorical_features="from_dtype",
@@ -209,6 +217,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         random_state=None,
     ):
         self.module = module
+        self.init = init
         self.image_shape = image_shape
         self.value_range = value_range
         self.categorical_features = categorical_features
@@ -241,12 +250,14 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     Parameters
     ----------
-    module, image_shape, value_range, categorical_features, augmenter, predict_views, optimizer, lr, weight_decay
+    module, init, image_shape, value_range, categorical_features, augmenter, predict_views
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
         y as it is.
-    clip_norm, schedule, average, max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change
+    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
+        As in :class:`NetClassifier`.
+    early_stopping, validation_fraction, n_iter_no_change
         As in :class:`NetClassifier`.
     callbacks, net_params, device, warm_start, verbose, random_state
         As in :class:`NetClassifier`.
@@ -281,6 +292,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         self,
         module="mlp",
         *,
+        init="default",
         image_shape=None,
         value_range=None,
         categorical_features="from_dtype",
@@ -306,6 +318,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         random_state=None,
     ):
         self.module = module
+        self.init = init
         self.image_shape = image_shape
         self.value_range = value_range
         self.categorical_features = categorical_features
