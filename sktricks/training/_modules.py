@@ -97,10 +97,11 @@ def centred(vectors, column, share):
 class ResidualBlock(nn.Module):
     """``x + W2 relu(W1 norm(x))``; the second map is zero at first, so the block starts as the identity."""
 
-    def __init__(self, width):
+    def __init__(self, width, dropout=0.0):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.contract = nn.Linear(2 * width, width)
         nn.init.kaiming_normal_(self.expand.weight, nonlinearity="relu")
         nn.init.zeros_(self.expand.bias)
@@ -108,7 +109,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.contract.bias)
 
     def forward(self, x):
-        return x + self.contract(torch.relu(self.expand(self.norm(x))))
+        return x + self.contract(self.dropout(torch.relu(self.expand(self.norm(x)))))
 
 
 class ResidualMLP(nn.Module):
@@ -124,13 +125,23 @@ class ResidualMLP(nn.Module):
     n_categories : tuple of int, default=()
         Of each of the columns that follow the ``n_features`` numbers: these hold categories, as places from 1 on, each
         of which has a vector of its own.
+    dropout : float, default=0.0
+        The share of a block's inner activations that is left out in training, drawn anew for each row.
 
     Notes
     -----
-    Images are flattened. There is no dropout, so that a weight of 2 is the same as a row given twice.
+    Images are flattened. Without dropout a weight of 2 is the same as a row given twice.
     """
 
-    def __init__(self, n_features: int, n_outputs: int, width: int = 128, depth: int = 2, n_categories: tuple = ()):
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        width: int = 128,
+        depth: int = 2,
+        n_categories: tuple = (),
+        dropout: float = 0.0,
+    ):
         super().__init__()
         std = 1 / math.sqrt(n_features + len(n_categories))
         self.n_features = n_features
@@ -139,7 +150,7 @@ class ResidualMLP(nn.Module):
             warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # of a table of categories alone
             self.embed = nn.Linear(n_features, width)
         self.categories = CategoryEmbedding(n_categories, width, std) if n_categories else None
-        self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
+        self.blocks = nn.Sequential(*[ResidualBlock(width, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_outputs)
         if n_features:

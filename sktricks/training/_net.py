@@ -70,7 +70,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     ----------
     module : "mlp", module class, factory or torch.nn.Module, default="mlp"
         ``"mlp"`` is a residual multilayer perceptron with its inputs standardised (Gorishniy et al. 2021), of width 128
-        and depth 2; ``net_params=dict(module__width=256)`` changes that. Each category has a vector of its own.
+        and depth 2, without dropout; ``net_params=dict(module__width=256, module__dropout=0.1)`` changes that. Each
+        category has a vector of its own.
         A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
         is copied, never changed. The module gets tables in their own float dtype, images as float32
         (n, channels, height, width) in 0..1, and returns logits. See Notes for what it gets of a table with gaps or

@@ -235,6 +235,7 @@ REFUSED = {
     "BatchNorm": {"module": Normed},
     "statistics of the batch": {"module": NormedByBatch},
     "dropout": {"module": Dropped},
+    "dropout of the default module": {"net_params": {"module__dropout": 0.1}},
     "idle parameter": {"module": Idle},
     "branch on values": {"module": Branching},
     "instance": {"module": nn.Linear(5, 3)},
