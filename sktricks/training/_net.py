@@ -105,6 +105,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``; see
         :func:`find_lr`.
     weight_decay : float, default=1e-2
+        Of the weights of maps and embeddings. Biases, norms and whatever else has fewer than two dimensions do not
+        decay, unless ``net_params`` has ``optimizer__param_groups`` that say so.
     clip_norm : float, default=None
         The largest norm of the gradient.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
@@ -116,7 +118,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         updates, or the plain mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
         The share of the target that is spread over all classes (Szegedy et al. 2016).
-    max_epochs : int, default=100
+    max_epochs : int, default=20
+        Passes over the rows. A few hundred rows with noise in y are soon learned by heart; more passes pay where there
+        is little noise, as in smooth functions and images.
     batch_size : int, default=128
         Rows an update.
     class_weight : dict, "balanced" or None, default=None
@@ -204,7 +208,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         schedule="warmup-cosine",
         average=None,
         label_smoothing=0.0,
-        max_epochs=100,
+        max_epochs=20,
         batch_size=128,
         class_weight=None,
         early_stopping=False,
@@ -306,7 +310,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         clip_norm=None,
         schedule="warmup-cosine",
         average=None,
-        max_epochs=100,
+        max_epochs=20,
         batch_size=128,
         early_stopping=False,
         validation_fraction=0.1,
