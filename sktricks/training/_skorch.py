@@ -209,8 +209,8 @@ def follow_settings(net, lr, weight_decay, batch_size):
     for group in net.optimizer_.param_groups:
         for name in {"lr", "initial_lr", "max_lr"} & group.keys():
             group[name] *= lr / net.lr
-        own = group.get("spared") or group.get("weight_decay") != decay  # a group of the user's may have another
-        if decay is not None and not own:
+        follows = decay is not None and not group.get("spared")
+        if follows and group["weight_decay"] == decay:  # a group of the user's may have another
             group["weight_decay"] = weight_decay
     net.lr, net.batch_size = lr, batch_size
     if decay is not None:
