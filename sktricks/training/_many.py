@@ -154,13 +154,11 @@ def gains(training):
     net, module, dataset = training.net, training.module, training.dataset
     if module is None or not can_stack(module) or not isinstance(dataset.x, torch.Tensor):
         return False
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = net.optimizer_.param_groups
+    trained = training.parameters
     return (
         type(training.loader) is BatchLoader
         and {name for name, _ in net.callbacks_} <= OWN_CALLBACKS
-        and len(groups) == 1
-        and [id(p) for p in groups[0]["params"]] == [id(p) for p in trained]
+        and {id(p) for group in net.optimizer_.param_groups for p in group["params"]} == {id(p) for p in trained}
         and getattr(net.criterion_, "ignore_index", -1) < 0
         and not list(net.criterion_.parameters())
         and (dataset.x.ndim == 2 or str(net.device) == "cpu")  # a GPU halves the precision of images

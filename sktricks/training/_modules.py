@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._init import draw_weights
+
 
 class Standardize(nn.Module):
     """Subtract the mean and divide by the standard deviation of the training rows, told by :meth:`learn`.
@@ -95,10 +97,11 @@ def centred(vectors, column, share):
 class ResidualBlock(nn.Module):
     """``x + W2 relu(W1 norm(x))``; the second map is zero at first, so the block starts as the identity."""
 
-    def __init__(self, width):
+    def __init__(self, width, dropout=0.0):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.contract = nn.Linear(2 * width, width)
         nn.init.kaiming_normal_(self.expand.weight, nonlinearity="relu")
         nn.init.zeros_(self.expand.bias)
@@ -106,7 +109,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.contract.bias)
 
     def forward(self, x):
-        return x + self.contract(torch.relu(self.expand(self.norm(x))))
+        return x + self.contract(self.dropout(torch.relu(self.expand(self.norm(x)))))
 
 
 class ResidualMLP(nn.Module):
@@ -122,13 +125,23 @@ class ResidualMLP(nn.Module):
     n_categories : tuple of int, default=()
         Of each of the columns that follow the ``n_features`` numbers: these hold categories, as places from 1 on, each
         of which has a vector of its own.
+    dropout : float, default=0.0
+        The share of a block's inner activations that is left out in training, drawn anew for each row.
 
     Notes
     -----
-    Images are flattened. There is no dropout, so that a weight of 2 is the same as a row given twice.
+    Images are flattened. Without dropout a weight of 2 is the same as a row given twice.
     """
 
-    def __init__(self, n_features: int, n_outputs: int, width: int = 128, depth: int = 2, n_categories: tuple = ()):
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        width: int = 128,
+        depth: int = 2,
+        n_categories: tuple = (),
+        dropout: float = 0.0,
+    ):
         super().__init__()
         std = 1 / math.sqrt(n_features + len(n_categories))
         self.n_features = n_features
@@ -137,7 +150,7 @@ class ResidualMLP(nn.Module):
             warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # of a table of categories alone
             self.embed = nn.Linear(n_features, width)
         self.categories = CategoryEmbedding(n_categories, width, std) if n_categories else None
-        self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
+        self.blocks = nn.Sequential(*[ResidualBlock(width, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_outputs)
         if n_features:
@@ -165,7 +178,7 @@ class ResidualMLP(nn.Module):
         return self.head(torch.relu(self.norm(self.blocks(x))))
 
 
-def make_module(module, x, weight, n_outputs, params, n_categories=()):
+def make_module(module, x, weight, n_outputs, params, n_categories=(), init="default"):
     """A built module for rows ``x``.
 
     Parameters
@@ -179,6 +192,8 @@ def make_module(module, x, weight, n_outputs, params, n_categories=()):
         For the constructor.
     n_categories : tuple of int
         Of each of the last columns of ``x``; of none where the module is not the default one.
+    init : {"default", "he", "xavier"}
+        What its weights are at first; ``"default"`` leaves them as the module builds itself.
     """
     if isinstance(module, str) and module != "mlp":
         raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {module!r}")
@@ -186,10 +201,17 @@ def make_module(module, x, weight, n_outputs, params, n_categories=()):
         if params:
             names = ", ".join(f"module__{name}" for name in params)
             raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
+        if init != "default":
+            raise ValueError(
+                f"init={init!r} draws weights, but module is an instance, which has its own: pass its class instead, "
+                "or init='default'"
+            )
         return deepcopy(module)
     factory = ResidualMLP if isinstance(module, str) else module
     offered = accepted(factory, n_features=x[0].numel() - len(n_categories), n_outputs=n_outputs)
     built = factory(**{**offered, **({"n_categories": n_categories} if n_categories else {}), **params})
+    if init != "default":
+        draw_weights(built, init)
     if isinstance(built, ResidualMLP):
         built.learn(x, weight)
     return built

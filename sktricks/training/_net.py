@@ -16,6 +16,7 @@ class TableOrImageNet(BaseNet):
     _parameter_constraints: dict = {
         **BaseNet._parameter_constraints,
         "module": [str, callable],
+        "init": [StrOptions({"default", "he", "xavier"})],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }
 
@@ -58,7 +59,8 @@ class TableOrImageNet(BaseNet):
         prepared = self.image_shape_ is None and not self._by_batch
         x = dataset.x if prepared else self._make_preparation(0)[1](dataset.x, None)[0]
         n_categories = () if self._columns is None else self._columns.n_categories
-        return make_module(self.module, x, dataset.weight, self._n_outputs, params, n_categories).to(self._dtype)
+        how = {"n_categories": n_categories, "init": self.init}
+        return make_module(self.module, x, dataset.weight, self._n_outputs, params, **how).to(self._dtype)
 
 
 class NetClassifier(ClassifierNetMixin, TableOrImageNet):
@@ -68,11 +70,17 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     ----------
     module : "mlp", module class, factory or torch.nn.Module, default="mlp"
         ``"mlp"`` is a residual multilayer perceptron with its inputs standardised (Gorishniy et al. 2021), of width 128
-        and depth 2; ``net_params=dict(module__width=256)`` changes that. Each category has a vector of its own.
+        and depth 2, without dropout; ``net_params=dict(module__width=256, module__dropout=0.1)`` changes that. Each
+        category has a vector of its own.
         A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
         is copied, never changed. The module gets tables in their own float dtype, images as float32
         (n, channels, height, width) in 0..1, and returns logits. See Notes for what it gets of a table with gaps or
         categories.
+    init : {"default", "he", "xavier"}, default="default"
+        The weights of linear maps and convolutions at first. ``"default"`` leaves the module as it builds itself.
+        ``"he"`` draws them normal with variance 2 / inputs (He et al. 2015), ``"xavier"`` uniform with variance
+        2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; maps that the module begins as 0, as the
+        default module does with the last one of each residual block, stay so. An instance has weights of its own.
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. None: rows are a table.
     value_range : tuple of float, default=None
@@ -97,6 +105,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``; see
         :func:`find_lr`.
     weight_decay : float, default=1e-2
+        Of the weights of maps and embeddings. Biases, norms and whatever else has fewer than two dimensions do not
+        decay, unless ``net_params`` has ``optimizer__param_groups`` that say so.
     clip_norm : float, default=None
         The largest norm of the gradient.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
@@ -108,7 +118,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         updates, or the plain mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
         The share of the target that is spread over all classes (Szegedy et al. 2016).
-    max_epochs : int, default=100
+    max_epochs : int, default=20
+        Passes over the rows. A few hundred rows with noise in y are soon learned by heart; more passes pay where there
+        is little noise, as in smooth functions and images.
     batch_size : int, default=128
         Rows an update.
     class_weight : dict, "balanced" or None, default=None
@@ -182,6 +194,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         self,
         module="mlp",
         *,
+        init="default",
         image_shape=None,
         value_range=None,
         categorical_features="from_dtype",
@@ -195,7 +208,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         schedule="warmup-cosine",
         average=None,
         label_smoothing=0.0,
-        max_epochs=100,
+        max_epochs=20,
         batch_size=128,
         class_weight=None,
         early_stopping=False,
@@ -209,6 +222,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         random_state=None,
     ):
         self.module = module
+        self.init = init
         self.image_shape = image_shape
         self.value_range = value_range
         self.categorical_features = categorical_features
@@ -241,12 +255,14 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     Parameters
     ----------
-    module, image_shape, value_range, categorical_features, augmenter, predict_views, optimizer, lr, weight_decay
+    module, init, image_shape, value_range, categorical_features, augmenter, predict_views
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
         y as it is.
-    clip_norm, schedule, average, max_epochs, batch_size, early_stopping, validation_fraction, n_iter_no_change
+    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
+        As in :class:`NetClassifier`.
+    early_stopping, validation_fraction, n_iter_no_change
         As in :class:`NetClassifier`.
     callbacks, net_params, device, warm_start, verbose, random_state
         As in :class:`NetClassifier`.
@@ -281,6 +297,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         self,
         module="mlp",
         *,
+        init="default",
         image_shape=None,
         value_range=None,
         categorical_features="from_dtype",
@@ -293,7 +310,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         clip_norm=None,
         schedule="warmup-cosine",
         average=None,
-        max_epochs=100,
+        max_epochs=20,
         batch_size=128,
         early_stopping=False,
         validation_fraction=0.1,
@@ -306,6 +323,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         random_state=None,
     ):
         self.module = module
+        self.init = init
         self.image_shape = image_shape
         self.value_range = value_range
         self.categorical_features = categorical_features

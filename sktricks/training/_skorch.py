@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
 from ._average import AverageWeights
 from ._curves import ValidationScore
+from ._decay import split_by_decay
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
@@ -53,6 +54,12 @@ class InnerNet(skorch.NeuralNet):
             ("train_loss", PassthroughScoring("train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring("valid_loss")),
         ]
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        (groups,), settings = super().get_params_for_optimizer(prefix, named_parameters)
+        if "weight_decay" in settings:
+            groups = [part for group in groups for part in split_by_decay(group)]
+        return (groups,), settings
 
     def train_step(self, batch, **fit_params):
         return super().train_step(self._prepared(batch, self.prepare_train_), **fit_params)
@@ -203,7 +210,8 @@ def follow_settings(net, lr, weight_decay, batch_size):
     for group in net.optimizer_.param_groups:
         for name in {"lr", "initial_lr", "max_lr"} & group.keys():
             group[name] *= lr / net.lr
-        if decay is not None and group["weight_decay"] == decay:  # a group of the user's may have another
+        follows = decay is not None and not group.get("spared")
+        if follows and group["weight_decay"] == decay:  # a group of the user's may have another
             group["weight_decay"] = weight_decay
     net.lr, net.batch_size = lr, batch_size
     if decay is not None:

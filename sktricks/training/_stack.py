@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import nn
 from torch.func import functional_call, vmap
 
 from ._stacked_layers import apply, has_hooks, has_rules
@@ -65,9 +66,21 @@ class Stack:
 
 
 def can_stack(module):
-    """Whether a stack may be of use: convolutions of many nets run slower together than one after the other."""
+    """Whether a stack may be of use and right.
+
+    Convolutions of many nets run slower together than one after the other, and dropout would draw otherwise.
+    """
     trained = [p for p in module.parameters() if p.requires_grad]
-    return bool(trained) and all(p.ndim <= 2 for p in trained) and not any(has_hooks(part) for part in module.modules())
+    return (
+        bool(trained)
+        and all(p.ndim <= 2 for p in trained)
+        and not any(has_hooks(part) or drops(part) for part in module.modules())
+    )
+
+
+def drops(part):
+    """Whether a module is a dropout that leaves something out."""
+    return isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0
 
 
 def does_the_same(stack, x):

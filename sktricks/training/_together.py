@@ -7,6 +7,7 @@ that take more steps come first, so that those which go on are always the first 
 import time
 import warnings
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -49,13 +50,20 @@ class Training:
         return self.epochs * len(self.loader)
 
     @property
-    def options(self):
-        """What the optimizer does with the parameters, as pairs."""
-        return [(name, value) for name, value in self.net.optimizer_.param_groups[0].items() if name != "params"]
+    def parameters(self):
+        """Those that are trained, in the order of the stack."""
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    @property
+    def groups(self):
+        """The optimizer's groups, with the places of the parameters instead of themselves."""
+        places = {id(p): place for place, p in enumerate(self.parameters)}
+        groups = self.net.optimizer_.param_groups
+        return [{**group, "params": [places[id(p)] for p in group["params"]]} for group in groups]
 
     def order(self):
         """Trainings that compare equal can share a slice of the stack; longer ones come first."""
-        return -self.n_steps, len(self.dataset), self.schedule, repr(self.options)
+        return -self.n_steps, len(self.dataset), self.schedule, repr(self.groups)
 
 
 class Slice:
@@ -102,6 +110,13 @@ class Slice:
         """The learning rate of a step."""
         return base if self.factor is None else base * self.factor(step)
 
+    def prepare_step(self, gradients, step):
+        """Hand the optimizer the gradients of these nets, parameter by parameter, and the rates of a step."""
+        for p, gradient in zip(self.parameters, gradients, strict=True):
+            p.grad = gradient[self.start : self.stop]
+        for group in self.groups:
+            group["lr"] = self.rate(group.setdefault("initial_lr", group["lr"]), step)
+
 
 def train_together(stack, trainings):
     """Train all nets of a stack, whose order is that of the trainings; returns the whole epochs of each.
@@ -116,7 +131,8 @@ def train_together(stack, trainings):
         for step in range(slices[0].n_steps):
             while slices[active - 1].n_steps == step:
                 active -= 1
-                optimizer.param_groups[active]["params"] = []
+                for group in slices[active].groups:
+                    group["params"] = []
                 stack.keep(slices[active - 1].stop)
             losses.append(take_step(stack, slices[:active], data, step, optimizer))
             if step + 1 == n_batches:
@@ -170,15 +186,21 @@ def row_weights(dataset):
 
 
 def make_optimizer(stack, slices):
-    """The nets' own optimizer, with a group a slice, over the memory of the stack."""
+    """The nets' own optimizer, with the groups of each slice, over the memory of the stack."""
     groups = []
     for part in slices:
         part.parameters = [torch.nn.Parameter(stacked[part.start : part.stop]) for stacked in stack.parameters]
-        groups.append({**dict(part.trainings[0].options), "params": part.parameters})
+        own = part.trainings[0].groups
+        groups += [{**group, "params": [part.parameters[place] for place in group["params"]]} for group in own]
     cls = type(slices[0].trainings[0].net.optimizer_)
-    if cls not in (*FUSED, torch.optim.SGD) or any(group.get("differentiable") for group in groups):
-        return cls(groups)
-    return cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True)
+    if cls in (*FUSED, torch.optim.SGD) and not any(group.get("differentiable") for group in groups):
+        optimizer = cls([{**group, "fused": True, "foreach": False} for group in groups], fused=True)
+    else:
+        optimizer = cls(groups)
+    rest = iter(optimizer.param_groups)
+    for part in slices:
+        part.groups = list(islice(rest, len(part.trainings[0].groups)))
+    return optimizer
 
 
 def take_step(stack, slices, data, step, optimizer):
@@ -194,10 +216,8 @@ def take_step(stack, slices, data, step, optimizer):
     gradients = stack.gradients(means.sum())
     if clip_norm is not None:
         clip_rows(gradients, clip_norm)
-    for part, group in zip(slices, optimizer.param_groups, strict=False):
-        for p, gradient in zip(group["params"], gradients, strict=True):
-            p.grad = gradient[part.start : part.stop]
-        group["lr"] = part.rate(group.setdefault("initial_lr", group["lr"]), step)
+    for part in slices:
+        part.prepare_step(gradients, step)
     optimizer.step()
     return means.detach()
 
@@ -243,21 +263,21 @@ def clip_rows(gradients, clip_norm):
 def hand_out(stack, slices, optimizer, losses):
     """Give each net the history and the state of the optimizer that it would have alone; returns whole epochs."""
     n_epochs = []
-    for part, group in zip(slices, optimizer.param_groups, strict=True):
+    for part in slices:
         n_steps = min(len(losses), part.n_steps)
         for row, training in enumerate(part.trainings):
             own = [losses[step][part.start + row] for step in range(n_steps)]
-            epochs = epochs_of(part, own, group)
+            epochs = epochs_of(part, own, part.groups[0])
             training.net.history.extend(epochs)
             dict(training.net.callbacks_)["train_loss"].best_score_ = min(
                 (epoch["train_loss"] for epoch in epochs), default=np.inf
             )
-            own_group = training.net.optimizer_.param_groups[0]
-            for p, rows in zip(own_group["params"], part.parameters, strict=True):
+            for p, rows in zip(training.parameters, part.parameters, strict=True):
                 state = optimizer.state[rows].items()
                 training.net.optimizer_.state[p] = {name: state_of(value, row) for name, value in state}
             if part.factor is not None:
-                own_group |= {"initial_lr": group["initial_lr"], "lr": part.rate(group["initial_lr"], n_steps)}
+                for group, its in zip(training.net.optimizer_.param_groups, part.groups, strict=True):
+                    group |= {"initial_lr": its["initial_lr"], "lr": part.rate(its["initial_lr"], n_steps)}
             n_epochs.append(n_steps // len(part.bounds))
     return n_epochs
 

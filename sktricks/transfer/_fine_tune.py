@@ -61,6 +61,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``, with all that is
         to be trained thawed; see :func:`find_lr`.
     weight_decay : float, default=None
+        Of all but biases, norms and whatever else has fewer than two dimensions.
     clip_norm : float, default=None
         The largest norm of the gradient.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"

@@ -286,7 +286,8 @@ def update_optimizer(optimizer, layers, n_frozen):
     present = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for layer in layers[n_frozen:]:
         thawed = [p for p in layer.module.parameters(recurse=False) if p.requires_grad and id(p) not in present]
-        home_group(optimizer, layer.module)["params"].extend(thawed)
+        for parameter in thawed:
+            home_group(optimizer, layer.module, parameter)["params"].append(parameter)
         present |= {id(p) for p in thawed}
 
 

@@ -1,5 +1,6 @@
 """How fast each layer of a backbone learns: smaller steps than the head's, and smaller ones the nearer to the image."""
 
+from ..training._decay import is_spared
 from ._layers import own_tensors
 
 
@@ -51,7 +52,8 @@ def factor_of(module):
     return getattr(module, "_lr_factor", 1.0)
 
 
-def home_group(optimizer, module):
-    """The group of an optimizer that the parameters of a module belong to."""
+def home_group(optimizer, module, parameter):
+    """The group of an optimizer that a parameter of a module belongs to, by its rate and by whether it decays."""
     factor = factor_of(module)
-    return next((g for g in optimizer.param_groups if g.get("lr_factor", 1.0) == factor), optimizer.param_groups[0])
+    groups = [g for g in optimizer.param_groups if g.get("lr_factor", 1.0) == factor] or optimizer.param_groups
+    return next((g for g in groups if g.get("spared", False) == is_spared(parameter)), groups[0])

@@ -15,7 +15,7 @@ TRAINING = {
     FINE_TUNE: WHOLE_NET,
     LP_FT: WHOLE_NET,  # after a linear probe with the settings above
     GRADUAL: WHOLE_NET,
-    SCRATCH: {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.01, "max_epochs": 100, "batch_size": 128},
+    SCRATCH: {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.01, "max_epochs": 20, "batch_size": 128},
 }
 
 

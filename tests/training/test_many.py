@@ -137,6 +137,10 @@ SETTINGS = {
     "sgd, clipped": {"optimizer": "sgd", "clip_norm": 0.1},
     "rmsprop, constant": {"optimizer": "rmsprop", "schedule": "constant"},
     "betas": {"optimizer": torch.optim.Adam, "net_params": {"module__width": 8, "optimizer__betas": (0.5, 0.9)}},
+    "strong decay": {"weight_decay": 30.0, "lr": 1e-2},
+    "groups of one's own": {
+        "net_params": {"module__width": 8, "optimizer__param_groups": [("head*", {"lr": 1e-2, "weight_decay": 1.0})]}
+    },
     "class weights": {"class_weight": "balanced", "label_smoothing": 0.1},
     "augmenter": {"augmenter": RandomFlip(p=0.5), "image_shape": None},
     "layers": {"module": layers, "net_params": None},
@@ -235,6 +239,7 @@ REFUSED = {
     "BatchNorm": {"module": Normed},
     "statistics of the batch": {"module": NormedByBatch},
     "dropout": {"module": Dropped},
+    "dropout of the default module": {"net_params": {"module__dropout": 0.1}},
     "idle parameter": {"module": Idle},
     "branch on values": {"module": Branching},
     "instance": {"module": nn.Linear(5, 3)},

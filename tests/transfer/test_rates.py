@@ -45,9 +45,10 @@ def test_the_parameters_of_each_stage_get_a_rate_of_their_own():
         assert [rates[id(p)] for p in part.parameters()] == pytest.approx([expected] * len(list(part.parameters())))
 
 
-def test_one_rate_for_all_is_one_group():
+def test_one_rate_for_all_is_one_group_of_what_decays_and_one_of_what_does_not():
     fitted = FineTuneClassifier(Net, strategy="fine-tune", max_epochs=1, random_state=0).fit(IMAGES, LABELS)
-    assert len(fitted.net_.optimizer_.param_groups) == 1
+    groups = fitted.net_.optimizer_.param_groups
+    assert [(group["initial_lr"], group["weight_decay"]) for group in groups] == [(1e-3, 0.05), (1e-3, 0.0)]
 
 
 def test_a_slow_backbone_moves_less():
