@@ -16,7 +16,7 @@ from ._members import answers
 from ._oof import join_folds
 from ._scoring import ScorerLoss, StoredRegressor
 from ._votes import average, weighted_median
-from ._weights import MedianSquaredError, SquaredError, leave_one_out
+from ._weights import PARTS, MedianSquaredError, SquaredError, greedy, leave_one_out, normalize
 
 
 class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
@@ -130,9 +130,16 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
 
     def _learn(self, oof, y, shares, target, fixed):
         y = y.astype(np.float64)
-        loss = (SquaredError if self.average == "mean" else MedianSquaredError)(oof, y, shares)
-        judge = loss if self.scoring is None else self._score(oof, y)
-        weights = self._find_weights(judge, loss, oof, y, shares)
+        kind = SquaredError if self.average == "mean" else MedianSquaredError
+
+        def losses_of(rows):
+            return [kind(oof[:, rows], y[rows], normalize(shares[rows]))] * 2
+
+        loss, _ = losses_of(slice(None))
+        if self.scoring is None:
+            weights = self._find_weights(losses_of, oof, y, shares, np.arange(len(y)) % PARTS)
+        else:
+            weights = greedy(self._score(oof, y), len(oof))
         return {"weights_": weights, "contributions_": leave_one_out(loss, weights)}
 
     def _score(self, values, y):

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_consistent_length
 from ._base import BaseEnsemble, is_dropped, row_shares
 from ._members import fit_members
 from ._oof import find_covered, make_splits, whole
-from ._weights import greedy, non_negative, simplex
+from ._weights import greedy, keep_if_better, non_negative, normalize, simplex
 
 LEARNED = {"greedy", "simplex", "nnls"}
 
@@ -69,11 +69,21 @@ class BaseVoting(BaseEnsemble):
     def _learns(self):
         return isinstance(self.weights, str)
 
-    def _find_weights(self, judge, convex, members, truth, shares):
-        """Weights as the parameter says, by either loss or by least squares between members and truth."""
-        if self.weights == "greedy":
-            return greedy(judge, len(members))
-        return simplex(convex, len(members)) if self.weights == "simplex" else non_negative(members, truth, shares)
+    def _find_weights(self, losses_of, members, truth, shares, parts):
+        """Weights as the parameter says, by either loss or by least squares between members and truth.
+
+        ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises.
+        """
+
+        def learn(rows):
+            judge, convex = losses_of(rows)
+            if self.weights == "greedy":
+                return greedy(judge, len(members))
+            if self.weights == "simplex":
+                return simplex(convex, len(members))
+            return non_negative(members[:, rows], truth[rows], normalize(shares[rows]))
+
+        return keep_if_better(learn, losses_of(slice(None))[0], len(members), parts)
 
     def _check_scoring(self):
         if self.scoring is not None and not (isinstance(self.weights, str) and self.weights == "greedy"):

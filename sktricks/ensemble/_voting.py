@@ -28,7 +28,16 @@ from ._votes import (
     stack_probabilities,
     temper,
 )
-from ._weights import PARTS, ErrorRate, GeometricLogLoss, MixtureLogLoss, fit_temperature, leave_one_out
+from ._weights import (
+    PARTS,
+    ErrorRate,
+    GeometricLogLoss,
+    MixtureLogLoss,
+    fit_temperature,
+    greedy,
+    leave_one_out,
+    normalize,
+)
 
 # By which loss members are judged, and which one a convex solver minimises.
 LOSSES = {
@@ -67,7 +76,9 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         - ``"simplex"`` minimises the log loss over all weights of sum 1;
         - ``"nnls"`` minimises the squared error of the probabilities with weights at least 0 [2]_.
 
-        The first two fall back to equal weights where those have the smaller loss.
+        They stay equal where learned ones do not lower the loss, the log loss or in a hard vote the error rate, of
+        out-of-fold predictions that they were not learned from, by more than the standard error. Weights that a
+        scorer selects stay as they are.
     n_jobs : int, default=None
         Processes that fit members and folds; nets of one architecture are trained together in this one.
     flatten_transform : bool, default=True
@@ -245,12 +256,18 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
             found = [fit_temperature(one, codes, shares, parts) for one in members]
             results["temperatures_"] = np.array(found)
             members = temper(members, found)
-        loss, convex = (one(members, codes, shares) for one in LOSSES[self.voting])
-        if isinstance(self.weights, str):
-            judge = loss if self.scoring is None else self._score(members, y, target)
-            weights = self._find_weights(judge, convex, members, one_hot(codes, members.shape[-1]), shares)
-        else:
+
+        def losses_of(rows):
+            own = members[:, rows], codes[rows], normalize(shares[rows])
+            return [one(*own) for one in LOSSES[self.voting]]
+
+        if not isinstance(self.weights, str):
             weights = fixed
+        elif self.scoring is not None:
+            weights = greedy(self._score(members, y, target), len(members))
+        else:
+            weights = self._find_weights(losses_of, members, one_hot(codes, members.shape[-1]), shares, parts)
+        loss, _ = losses_of(slice(None))
         return results | {"weights_": weights, "contributions_": leave_one_out(loss, weights)}
 
     def _score(self, members, y, target):

@@ -1,8 +1,8 @@
 """Weights and temperatures that are learned from out-of-fold predictions, as pure functions.
 
-A loss is a small object that knows the predictions and the truth: called with weights (members,) it gives a float;
-those that can be minimised by their gradient have ``gradient(weights)``. ``row_weights`` (rows,) say how much each row
-counts, and sum to 1.
+A loss is a small object that knows the predictions and the truth: called with weights (members,) it gives a float, and
+``of_rows(weights)`` what each row loses; those that can be minimised by their gradient have ``gradient(weights)``.
+``row_weights`` (rows,) say how much each row counts, and sum to 1.
 """
 
 import numpy as np
@@ -12,24 +12,31 @@ from ._votes import TINY, normalize_logs, weighted_median
 
 ROUNDS, PATIENCE = 100, 20  # of the greedy selection
 TEMPERATURES = 0.05, 20.0
-PARTS = 5  # in which a temperature is fitted on the rest, to see whether it helps
+PARTS = 5  # what is learned from all rows but those of one part is judged on these
 
 
-class MixtureLogLoss:
+class RowLoss:
+    """The mean over rows of what each of them loses."""
+
+    def __call__(self, weights):
+        return float(self.row_weights @ self.of_rows(weights))
+
+
+class MixtureLogLoss(RowLoss):
     """Log loss of the weighted mean of probabilities."""
 
     def __init__(self, probabilities, codes, row_weights):
         self.true = np.clip(probabilities[:, np.arange(len(codes)), codes], TINY, None)
         self.row_weights = row_weights
 
-    def __call__(self, weights):
-        return -float(self.row_weights @ np.log(weights @ self.true / weights.sum()))
+    def of_rows(self, weights):
+        return -np.log(weights @ self.true / weights.sum())
 
     def gradient(self, weights):
         return self.row_weights.sum() / weights.sum() - self.true @ (self.row_weights / (weights @ self.true))
 
 
-class GeometricLogLoss:
+class GeometricLogLoss(RowLoss):
     """Log loss of the weighted geometric mean of probabilities."""
 
     def __init__(self, probabilities, codes, row_weights):
@@ -40,10 +47,10 @@ class GeometricLogLoss:
     def _mixed(self, weights):
         return np.tensordot(weights / weights.sum(), self.logs, axes=1)
 
-    def __call__(self, weights):
+    def of_rows(self, weights):
         mixed, true = self._mixed(weights), weights @ self.true / weights.sum()
         top = mixed.max(axis=1)
-        return -float(self.row_weights @ (true - top - np.log(np.exp(mixed - top[:, None]).sum(axis=1))))
+        return top + np.log(np.exp(mixed - top[:, None]).sum(axis=1)) - true
 
     def gradient(self, weights):
         pooled = normalize_logs(self._mixed(weights))
@@ -52,15 +59,15 @@ class GeometricLogLoss:
         return slopes - slopes @ weights / weights.sum()
 
 
-class SquaredError:
+class SquaredError(RowLoss):
     """Mean squared error of the weighted mean of values."""
 
     def __init__(self, values, y, row_weights):
         self.errors = np.asarray(values, dtype=np.float64) - y
         self.row_weights = row_weights
 
-    def __call__(self, weights):
-        return float(self.row_weights @ (weights @ self.errors / weights.sum()) ** 2)
+    def of_rows(self, weights):
+        return (weights @ self.errors / weights.sum()) ** 2
 
     def gradient(self, weights):
         error = weights @ self.errors / weights.sum()
@@ -68,24 +75,24 @@ class SquaredError:
         return (slopes - slopes @ weights / weights.sum()) / weights.sum()
 
 
-class ErrorRate:
+class ErrorRate(RowLoss):
     """Share of rows whose class gets too few of the weighted votes."""
 
     def __init__(self, votes, codes, row_weights):
         self.votes, self.codes, self.row_weights = votes, codes, row_weights
 
-    def __call__(self, weights):
-        return float(self.row_weights @ (np.tensordot(weights, self.votes, axes=1).argmax(axis=1) != self.codes))
+    def of_rows(self, weights):
+        return (np.tensordot(weights, self.votes, axes=1).argmax(axis=1) != self.codes).astype(np.float64)
 
 
-class MedianSquaredError:
+class MedianSquaredError(RowLoss):
     """Mean squared error of the weighted median of values."""
 
     def __init__(self, values, y, row_weights):
         self.values, self.y, self.row_weights = values, y, row_weights
 
-    def __call__(self, weights):
-        return float(self.row_weights @ (weighted_median(self.values, weights) - self.y) ** 2)
+    def of_rows(self, weights):
+        return (weighted_median(self.values, weights) - self.y) ** 2
 
 
 def greedy(loss, n_members):
@@ -159,6 +166,37 @@ def normalize(weights):
     return weights / weights.sum() if weights.sum() > 0 else uniform(len(weights))
 
 
+def keep_if_better(learn, loss, n_members, parts):
+    """Learned weights, or equal ones where the learned ones would not help on other rows.
+
+    On the rows that they are learned from weights nearly always do better. So they are learned from the rest of each
+    part and judged on the part; they stay only if the loss falls by more than its standard error.
+
+    Parameters
+    ----------
+    learn : callable
+        From a mask of rows to weights that are learned from them.
+    loss : RowLoss
+        Of all rows.
+    n_members : int
+    parts : ndarray of shape (rows,)
+        The part that each row is in, as integers.
+    """
+    gain = loss.of_rows(uniform(n_members))
+    for part in np.unique(parts):
+        rest = parts != part
+        if not loss.row_weights[rest].any():
+            return uniform(n_members)  # nothing to judge by
+        gain[~rest] -= loss.of_rows(learn(rest))[~rest]
+    return learn(np.ones(len(parts), bool)) if helps(gain, loss.row_weights) else uniform(n_members)
+
+
+def helps(gain, row_weights):
+    """Whether what rows gain is on average more than the standard error of that average."""
+    mean = row_weights @ gain
+    return bool(mean > np.sqrt((row_weights**2) @ (gain - mean) ** 2))
+
+
 def leave_one_out(loss, weights):
     """By how much the loss grows without each member, the others keeping their proportions; NaN of a single one."""
     if len(weights) == 1:
@@ -211,6 +249,4 @@ def fit_temperature(probabilities, codes, row_weights, parts):
             gain[held_out] -= losses(fit(parts != part), held_out)
         else:
             gain[:] = 0  # nothing to judge it on
-    mean = row_weights @ gain
-    error = np.sqrt((row_weights**2) @ (gain - mean) ** 2)
-    return fit(rows) if mean > error else 1.0
+    return fit(rows) if helps(gain, row_weights) else 1.0

@@ -324,12 +324,23 @@ def test_a_median_is_not_moved_by_one_member():
     ],
 )
 def test_learned_weights_prefer_good_members(voting, weights):
-    members = [("good", GaussianNB()), ("dummy", DummyClassifier(strategy="uniform", random_state=0))]
+    members = [("good", GaussianNB()), ("dummy", DummyClassifier(strategy="stratified", random_state=0))]
     vote = VotingClassifier(members, voting=voting, weights=weights).fit(X_easy, y_easy)
     assert vote.weights_.sum() == pytest.approx(1)
     assert vote.weights_[0] > 0.6
     assert vote.contributions_[0] > 0
     assert vote.oof_predictions_.shape == (2, 240, 3)
+
+
+@pytest.mark.parametrize("weights", ["greedy", "simplex", "nnls"])
+def test_weights_stay_equal_where_the_members_are_equally_good(weights):
+    trees = [
+        (f"tree{seed}", DecisionTreeClassifier(max_depth=3, splitter="random", random_state=seed)) for seed in range(3)
+    ]
+    vote = VotingClassifier(trees, voting="soft", weights=weights).fit(X[:40], codes[:40])
+    assert_array_equal(vote.weights_, np.full(3, 1 / 3))
+    members = [(f"bag{seed}", ensemble.BaggingRegressor(Ridge(), 3, random_state=seed)) for seed in range(3)]
+    assert_array_equal(VotingRegressor(members, weights=weights).fit(Xr[:30], yr[:30]).weights_, np.full(3, 1 / 3))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from sktricks.ensemble._weights import (
     SquaredError,
     fit_temperature,
     greedy,
+    keep_if_better,
     leave_one_out,
     non_negative,
     simplex,
@@ -101,6 +102,19 @@ def test_learned_weights_are_never_worse_than_equal_ones_on_their_rows():
     votes = one_hot(np.stack([np.where(np.arange(n) % 3 == k, (codes + 1) % 3, codes) for k in range(3)]), 3)
     loss = ErrorRate(votes, codes, shares)
     assert loss(greedy(loss, 3)) == loss(np.ones(3)) == 0
+
+
+def test_weights_are_judged_on_rows_that_they_were_not_learned_from():
+    def favourite(rows):
+        return np.eye(2)[np.bincount(best[rows], minlength=2).argmax()]
+
+    best, y, parts = np.zeros(50, int), np.zeros(50), np.arange(50) % 5
+    better = SquaredError(np.stack([np.full(50, 0.1), np.ones(50)]), y, np.full(50, 0.02))
+    assert_array_equal(keep_if_better(favourite, better, 2, parts), [1, 0])
+    worse = SquaredError(np.stack([np.ones(50), np.full(50, -1.0)]), y, np.full(50, 0.02))  # together they are right
+    assert_array_equal(keep_if_better(favourite, worse, 2, parts), [0.5, 0.5])
+    alone = np.eye(50)[0]  # one row that counts is none to judge by
+    assert_array_equal(keep_if_better(favourite, SquaredError(better.errors, y, alone), 2, parts), [0.5, 0.5])
 
 
 def test_a_contribution_is_the_loss_without_the_member():
