@@ -7,8 +7,8 @@ the ensembles of eight of a ``NetEnsembleClassifier``. The best single member is
 accuracy: what one would have chosen, not what turned out best.
 
 Data: scikit-learn's digits, breast cancer and wine, two tables of ``make_classification``, and what tiny32 sees in
-photos of CIFAR-10, if an ``.npz`` file with ``X`` and ``y`` is given: the 50 first principal components of its features,
-with which boosted trees take seconds. Each seed draws other training and test rows.
+photos of CIFAR-10, if an ``.npz`` file with ``X`` and ``y`` is given: the 50 first principal components of its
+features, with which boosted trees take seconds. Each seed draws other training and test rows.
 """
 
 import time
