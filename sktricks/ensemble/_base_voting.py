@@ -69,10 +69,11 @@ class BaseVoting(BaseEnsemble):
     def _learns(self):
         return isinstance(self.weights, str)
 
-    def _find_weights(self, losses_of, members, truth, shares, parts):
+    def _find_weights(self, losses_of, members, truth, shares, parts, others=()):
         """Weights as the parameter says, by either loss or by least squares between members and truth.
 
-        ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises.
+        ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises;
+        ``others`` are not to rise.
         """
 
         def learn(rows):
@@ -83,7 +84,7 @@ class BaseVoting(BaseEnsemble):
                 return simplex(convex, len(members))
             return non_negative(members[:, rows], truth[rows], normalize(shares[rows]))
 
-        return keep_if_better(learn, losses_of(slice(None))[0], len(members), parts)
+        return keep_if_better(learn, losses_of(slice(None))[0], len(members), parts, others)
 
     def _check_scoring(self):
         if self.scoring is not None and not (isinstance(self.weights, str) and self.weights == "greedy"):

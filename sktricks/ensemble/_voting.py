@@ -17,6 +17,7 @@ from ._members import answers
 from ._oof import join_folds, join_votes
 from ._scoring import ScorerLoss, StoredClassifier
 from ._votes import (
+    TINY,
     as_questions,
     average,
     break_ties,
@@ -76,9 +77,9 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         - ``"simplex"`` minimises the log loss over all weights of sum 1;
         - ``"nnls"`` minimises the squared error of the probabilities with weights at least 0 [2]_.
 
-        They stay equal where learned ones do not lower the loss, the log loss or in a hard vote the error rate, of
-        out-of-fold predictions that they were not learned from, by more than the standard error. Weights that a
-        scorer selects stay as they are.
+        Learned weights stay only if, on out-of-fold predictions that they were not learned from, they lower the log
+        loss by more than its standard error, and do not raise the error rate by more than its own; in a hard vote, if
+        they lower the error rate. Else all are equal. Weights that a scorer selects stay in any case.
     n_jobs : int, default=None
         Processes that fit members and folds; nets of one architecture are trained together in this one.
     flatten_transform : bool, default=True
@@ -266,9 +267,18 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         elif self.scoring is not None:
             weights = greedy(self._score(members, y, target), len(members))
         else:
-            weights = self._find_weights(losses_of, members, one_hot(codes, members.shape[-1]), shares, parts)
+            truth = one_hot(codes, members.shape[-1])
+            weights = self._find_weights(
+                losses_of, members, truth, shares, parts, self._mistakes(members, codes, shares)
+            )
         loss, _ = losses_of(slice(None))
         return results | {"weights_": weights, "contributions_": leave_one_out(loss, weights)}
+
+    def _mistakes(self, members, codes, shares):
+        """The error rate, where it is not the loss already."""
+        if self.voting == "hard":
+            return []
+        return [ErrorRate(members if self.voting == "soft" else np.log(np.clip(members, TINY, None)), codes, shares)]
 
     def _score(self, members, y, target):
         def blend(weights):

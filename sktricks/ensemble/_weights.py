@@ -166,11 +166,12 @@ def normalize(weights):
     return weights / weights.sum() if weights.sum() > 0 else uniform(len(weights))
 
 
-def keep_if_better(learn, loss, n_members, parts):
+def keep_if_better(learn, loss, n_members, parts, others=()):
     """Learned weights, or equal ones where the learned ones would not help on other rows.
 
     On the rows that they are learned from weights nearly always do better. So they are learned from the rest of each
-    part and judged on the part; they stay only if the loss falls by more than its standard error.
+    part and judged on the part. They stay only if the loss falls by more than its standard error, and no other loss
+    rises by more than its own: who is surer of the right classes may still be right less often.
 
     Parameters
     ----------
@@ -181,14 +182,19 @@ def keep_if_better(learn, loss, n_members, parts):
     n_members : int
     parts : ndarray of shape (rows,)
         The part that each row is in, as integers.
+    others : list of RowLoss, default=()
     """
-    gain = loss.of_rows(uniform(n_members))
+    losses, equal = [loss, *others], uniform(n_members)
+    gains = [one.of_rows(equal) for one in losses]
     for part in np.unique(parts):
         rest = parts != part
         if not loss.row_weights[rest].any():
-            return uniform(n_members)  # nothing to judge by
-        gain[~rest] -= loss.of_rows(learn(rest))[~rest]
-    return learn(np.ones(len(parts), bool)) if helps(gain, loss.row_weights) else uniform(n_members)
+            return equal  # nothing to judge by
+        weights = learn(rest)
+        for gain, one in zip(gains, losses, strict=True):
+            gain[~rest] -= one.of_rows(weights)[~rest]
+    harms = any(helps(-gain, loss.row_weights) for gain in gains[1:])
+    return learn(np.ones(len(parts), bool)) if helps(gains[0], loss.row_weights) and not harms else equal
 
 
 def helps(gain, row_weights):

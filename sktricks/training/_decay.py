@@ -5,20 +5,22 @@ them (He et al. 2019): whatever has fewer than two dimensions.
 """
 
 
-def split_by_decay(group):
+def split_by_decay(group, also_of=None):
     """The groups of an optimizer that a group of its parameters becomes: those that decay, and those that do not.
 
     Parameters
     ----------
     group : dict
-        ``params`` and settings. One that says ``weight_decay`` itself stays as it is.
+        ``params`` and settings. One that says ``weight_decay`` itself stays as it is,
+    also_of : float, default=None
+        but for one that says this.
 
     Returns
     -------
     groups : list of dict
         One or two; ``spared`` is True in that of parameters which do not decay.
     """
-    if "weight_decay" in group:
+    if group.get("weight_decay", also_of) != also_of:
         return [group]
     maps, vectors = ([p for p in group["params"] if is_spared(p) is spared] for spared in (False, True))
     groups = {**group, "params": maps}, {**group, "params": vectors, "weight_decay": 0.0, "spared": True}

@@ -57,7 +57,7 @@ class InnerNet(skorch.NeuralNet):
 
     def get_params_for_optimizer(self, prefix, named_parameters):
         (groups,), settings = super().get_params_for_optimizer(prefix, named_parameters)
-        if "weight_decay" in settings:
+        if settings.get("weight_decay"):
             groups = [part for group in groups for part in split_by_decay(group)]
         return (groups,), settings
 
@@ -206,8 +206,10 @@ def can_fuse(optimizer, device, params):
 
 def follow_settings(net, lr, weight_decay, batch_size):
     """Give an initialised net the settings that its estimator has by now; groups keep the ratio of their rates."""
-    decay = getattr(net, "optimizer__weight_decay", None)
-    for group in net.optimizer_.param_groups:
+    decay, groups = getattr(net, "optimizer__weight_decay", None), net.optimizer_.param_groups
+    if decay == 0 and weight_decay:  # so far there was nothing to be spared
+        groups[:] = [part for group in groups for part in split_by_decay(group, also_of=0)]
+    for group in groups:
         for name in {"lr", "initial_lr", "max_lr"} & group.keys():
             group[name] *= lr / net.lr
         follows = decay is not None and not group.get("spared")

@@ -130,3 +130,12 @@ def test_a_plain_skorch_net_has_one_group_for_what_thaws():
         Kinds, callbacks=[FreezeLayers(1, unfreeze_at=2)], max_epochs=2, train_split=None, verbose=0, lr=1e-3
     ).fit(X, Y.astype(np.int64))
     assert [len(group["params"]) for group in net.optimizer_.param_groups] == [7]
+
+
+def test_without_decay_there_is_one_group_until_there_is_some():
+    net = decayed(weight_decay=0.0, warm_start=True)
+    assert len(net.net_.optimizer_.param_groups) == 1
+    net.set_params(weight_decay=0.3).fit(X, Y)
+    vectors = {id(p) for p in net.net_.module_.parameters() if p.ndim < 2}
+    assert spared(net.net_.optimizer_) == vectors
+    assert {group["weight_decay"] for group in net.net_.optimizer_.param_groups} == {0.0, 0.3}
