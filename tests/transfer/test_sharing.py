@@ -94,7 +94,8 @@ def test_the_same_arrays_stand_for_the_same_weights():
 
 def test_weights_are_written_once_for_all_tasks(tmp_path):
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))  # 2.5 MB
-    tasks = Parallel(2, temp_folder=tmp_path)(delayed(files_in)(tmp_path, PretrainedFeatures(module)) for _ in range(4))
+    own = {"temp_folder": tmp_path, "max_nbytes": "900K"}  # other settings than usual, for processes of its own
+    tasks = Parallel(2, **own)(delayed(files_in)(tmp_path, PretrainedFeatures(module)) for _ in range(4))
     assert {n_files for n_files, _ in tasks} == {1}
     assert {total for _, total in tasks} == {float(module[1].weight.detach().sum())}
 
