@@ -34,6 +34,9 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     the target, such as the log loss, that is the mixed target itself. For other classifiers one label is drawn for each
     mixed row, with a :class:`SampledLabelsWarning`.
 
+    Forests have gained most by copies of images, support vector machines where the images are many pixels, and linear
+    models nothing; of tables, forests a little by GaussianNoise and MixUp, the others nothing.
+
     Parameters
     ----------
     estimator : classifier

@@ -47,8 +47,10 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
       be. With y it returns the pair (X, y).
 
     So in a plain scikit-learn ``Pipeline`` the last step is trained on one augmented copy and predicts on clean rows.
-    With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. Fresh
-    draws in every epoch need a net that takes an ``augmenter``, several copies :class:`AugmentedClassifier`.
+    With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. One copy in
+    the place of the rows makes few rows no more and all of them odd: it has cost every model that was tried accuracy.
+    Fresh draws in every epoch need a net that takes an ``augmenter``; the rows and several copies, which is what helps
+    other models, :class:`AugmentedClassifier`.
 
     X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. What
     comes out has the layout and the dtype of what went in. Rows without ``image_shape`` are signals of one channel: an
