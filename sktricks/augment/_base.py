@@ -48,7 +48,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     So in a plain scikit-learn ``Pipeline`` the last step is trained on one augmented copy and predicts on clean rows.
     With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. One copy in
-    the place of the rows makes few rows no more and all of them odd: it has cost every model that was tried accuracy.
+    the place of the rows makes few rows no more and all of them odd: it has cost nearly every model accuracy.
     Fresh draws in every epoch need a net that takes an ``augmenter``; the rows and several copies, which is what helps
     other models, :class:`AugmentedClassifier`.
 
