@@ -93,13 +93,11 @@ def test_the_same_arrays_stand_for_the_same_weights():
 
 
 def test_weights_are_written_once_for_all_tasks(tmp_path):
+    def look(estimator):  # in here, so that other processes need not import this file
+        return len(list(tmp_path.glob("*/*.pkl"))), float(estimator.backbone[1].weight.detach().sum())
+
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))  # 2.5 MB
     own = {"temp_folder": tmp_path, "max_nbytes": "900K"}  # other settings than usual, for processes of its own
-    tasks = Parallel(2, **own)(delayed(files_in)(tmp_path, PretrainedFeatures(module)) for _ in range(4))
-    assert {n_files for n_files, _ in tasks} == {1}
+    tasks = Parallel(2, **own)(delayed(look)(PretrainedFeatures(module)) for _ in range(4))
+    assert {n_files for n_files, _ in tasks} == {1}  # that joblib wrote, whoever reads them
     assert {total for _, total in tasks} == {float(module[1].weight.detach().sum())}
-
-
-def files_in(folder, estimator):
-    """The number of arrays that lie in joblib's folder, and what the weights that came are."""
-    return len(list(folder.glob("*/*.pkl"))), float(estimator.backbone[1].weight.detach().sum())
