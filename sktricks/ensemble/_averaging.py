@@ -137,7 +137,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
 
         loss, _ = losses_of(slice(None))
         if self.scoring is None:
-            weights = self._find_weights(losses_of, oof, y, shares, np.arange(len(y)) % PARTS)
+            weights = self._find_weights(losses_of, [loss], oof, y, shares, np.arange(len(y)) % PARTS)
         else:
             weights = greedy(self._score(oof, y), len(oof))
         return {"weights_": weights, "contributions_": leave_one_out(loss, weights)}

@@ -69,11 +69,11 @@ class BaseVoting(BaseEnsemble):
     def _learns(self):
         return isinstance(self.weights, str)
 
-    def _find_weights(self, losses_of, members, truth, shares, parts, others=()):
+    def _find_weights(self, losses_of, judges, members, truth, shares, parts):
         """Weights as the parameter says, by either loss or by least squares between members and truth.
 
-        ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises;
-        ``others`` are not to rise.
+        ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises. Of
+        the ``judges`` of all rows the first is to fall, the others are not to rise.
         """
 
         def learn(rows):
@@ -84,7 +84,7 @@ class BaseVoting(BaseEnsemble):
                 return simplex(convex, len(members))
             return non_negative(members[:, rows], truth[rows], normalize(shares[rows]))
 
-        return keep_if_better(learn, losses_of(slice(None))[0], len(members), parts, others)
+        return keep_if_better(learn, judges, len(members), parts)
 
     def _check_scoring(self):
         if self.scoring is not None and not (isinstance(self.weights, str) and self.weights == "greedy"):

@@ -262,16 +262,15 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
             own = members[:, rows], codes[rows], normalize(shares[rows])
             return [one(*own) for one in LOSSES[self.voting]]
 
+        loss, _ = losses_of(slice(None))
         if not isinstance(self.weights, str):
             weights = fixed
         elif self.scoring is not None:
             weights = greedy(self._score(members, y, target), len(members))
         else:
+            judges = [loss, *self._mistakes(members, codes, shares)]
             truth = one_hot(codes, members.shape[-1])
-            weights = self._find_weights(
-                losses_of, members, truth, shares, parts, self._mistakes(members, codes, shares)
-            )
-        loss, _ = losses_of(slice(None))
+            weights = self._find_weights(losses_of, judges, members, truth, shares, parts)
         return results | {"weights_": weights, "contributions_": leave_one_out(loss, weights)}
 
     def _mistakes(self, members, codes, shares):

@@ -166,35 +166,34 @@ def normalize(weights):
     return weights / weights.sum() if weights.sum() > 0 else uniform(len(weights))
 
 
-def keep_if_better(learn, loss, n_members, parts, others=()):
+def keep_if_better(learn, losses, n_members, parts):
     """Learned weights, or equal ones where the learned ones would not help on other rows.
 
     On the rows that they are learned from weights nearly always do better. So they are learned from the rest of each
-    part and judged on the part. They stay only if the loss falls by more than its standard error, and no other loss
+    part and judged on the part. They stay only if the first loss falls by more than its standard error, and no other
     rises by more than its own: who is surer of the right classes may still be right less often.
 
     Parameters
     ----------
     learn : callable
         From a mask of rows to weights that are learned from them.
-    loss : RowLoss
-        Of all rows.
+    losses : list of RowLoss
+        Of all rows, of the same weights.
     n_members : int
     parts : ndarray of shape (rows,)
         The part that each row is in, as integers.
-    others : list of RowLoss, default=()
     """
-    losses, equal = [loss, *others], uniform(n_members)
-    gains = [one.of_rows(equal) for one in losses]
+    equal, row_weights = uniform(n_members), losses[0].row_weights
+    gains = [loss.of_rows(equal) for loss in losses]
     for part in np.unique(parts):
         rest = parts != part
-        if not loss.row_weights[rest].any():
+        if not row_weights[rest].any():
             return equal  # nothing to judge by
         weights = learn(rest)
-        for gain, one in zip(gains, losses, strict=True):
-            gain[~rest] -= one.of_rows(weights)[~rest]
-    harms = any(helps(-gain, loss.row_weights) for gain in gains[1:])
-    return learn(np.ones(len(parts), bool)) if helps(gains[0], loss.row_weights) and not harms else equal
+        for gain, loss in zip(gains, losses, strict=True):
+            gain[~rest] -= loss.of_rows(weights)[~rest]
+    harms = any(helps(-gain, row_weights) for gain in gains[1:])
+    return learn(np.ones(len(parts), bool)) if helps(gains[0], row_weights) and not harms else equal
 
 
 def helps(gain, row_weights):

@@ -33,9 +33,6 @@ class Parcel:
     def __reduce__(self):
         return Parcel, (with_arrays(self.module),)
 
-    def __copy__(self):
-        return self
-
     def __deepcopy__(self, memo):
         return Parcel(deepcopy(self.module, memo))
 

@@ -110,17 +110,17 @@ def test_weights_are_judged_on_rows_that_they_were_not_learned_from():
 
     best, y, parts = np.zeros(50, int), np.zeros(50), np.arange(50) % 5
     better = SquaredError(np.stack([np.full(50, 0.1), np.ones(50)]), y, np.full(50, 0.02))
-    assert_array_equal(keep_if_better(favourite, better, 2, parts), [1, 0])
+    assert_array_equal(keep_if_better(favourite, [better], 2, parts), [1, 0])
     worse = SquaredError(np.stack([np.ones(50), np.full(50, -1.0)]), y, np.full(50, 0.02))  # together they are right
-    assert_array_equal(keep_if_better(favourite, worse, 2, parts), [0.5, 0.5])
+    assert_array_equal(keep_if_better(favourite, [worse], 2, parts), [0.5, 0.5])
     right = ErrorRate(one_hot(np.zeros((2, 50), int), 2), np.zeros(50, int), np.full(50, 0.02))
-    assert_array_equal(keep_if_better(favourite, better, 2, parts, [right]), [1, 0])
+    assert_array_equal(keep_if_better(favourite, [better, right], 2, parts), [1, 0])
     wrong = ErrorRate(
         np.stack([np.tile([0.4, 0.6], (50, 1)), np.tile([1.0, 0.0], (50, 1))]), np.zeros(50, int), right.row_weights
     )
-    assert_array_equal(keep_if_better(favourite, better, 2, parts, [wrong]), [0.5, 0.5])
+    assert_array_equal(keep_if_better(favourite, [better, wrong], 2, parts), [0.5, 0.5])
     alone = np.eye(50)[0]  # one row that counts is none to judge by
-    assert_array_equal(keep_if_better(favourite, SquaredError(better.errors, y, alone), 2, parts), [0.5, 0.5])
+    assert_array_equal(keep_if_better(favourite, [SquaredError(better.errors, y, alone)], 2, parts), [0.5, 0.5])
 
 
 def test_a_contribution_is_the_loss_without_the_member():
