@@ -10,6 +10,7 @@ import skorch
 import torch
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, PassthroughScoring
 from skorch.helper import predefined_split
+from skorch.utils import TeeGenerator
 from tqdm.auto import tqdm
 
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
@@ -61,8 +62,33 @@ class InnerNet(skorch.NeuralNet):
             groups = [part for group in groups for part in split_by_decay(group)]
         return (groups,), settings
 
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """What skorch does, which looks the last batch up in the history again for each of its values."""
+        if iterator is None:
+            return
+        batches, before = self.history[-1]["batches"], len(self.history[-1]["batches"])
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            batches[-1] |= {f"{prefix}_loss": step["loss"].item(), f"{prefix}_batch_size": len(batch[1])}
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        self.history.record(f"{prefix}_batch_count", len(batches) - before)
+
     def train_step(self, batch, **fit_params):
-        return super().train_step(self._prepared(batch, self.prepare_train_), **fit_params)
+        batch = self._prepared(batch, self.prepare_train_)
+        if type(self.optimizer_) not in OPTIMIZERS.values():  # one that may want to compute the gradients itself
+            return super().train_step(batch, **fit_params)
+        self._zero_grad_optimizer()
+        step = self.train_step_single(batch, **fit_params)
+        named = TeeGenerator(self.get_all_learnable_params())  # which each callback can go through
+        self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        self.optimizer_.step()
+        return step
+
+    def _zero_grad_optimizer(self, set_to_none=None):
+        for group in self.optimizer_.param_groups:  # whose own method tells the profiler, which takes longer than this
+            for p in group["params"]:
+                p.grad = None
 
     def validation_step(self, batch, **fit_params):
         return super().validation_step(self._prepared(batch, self.prepare_valid_), **fit_params)
