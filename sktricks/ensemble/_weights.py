@@ -170,8 +170,8 @@ def keep_if_better(learn, losses, n_members, parts):
     """Learned weights, or equal ones where the learned ones would not help on other rows.
 
     On the rows that they are learned from weights nearly always do better. So they are learned from the rest of each
-    part and judged on the part. They stay only if the first loss falls by more than its standard error, and no other
-    rises by more than its own: who is surer of the right classes may still be right less often.
+    part and judged on the part. They stay only if the first loss falls by more than twice its standard error, and no
+    other rises by more than its own: who is surer of the right classes may still be right less often.
 
     Parameters
     ----------
@@ -193,13 +193,13 @@ def keep_if_better(learn, losses, n_members, parts):
         for gain, loss in zip(gains, losses, strict=True):
             gain[~rest] -= loss.of_rows(weights)[~rest]
     harms = any(helps(-gain, row_weights) for gain in gains[1:])
-    return learn(np.ones(len(parts), bool)) if helps(gains[0], row_weights) and not harms else equal
+    return learn(np.ones(len(parts), bool)) if helps(gains[0], row_weights, errors=2) and not harms else equal
 
 
-def helps(gain, row_weights):
-    """Whether what rows gain is on average more than the standard error of that average."""
+def helps(gain, row_weights, errors=1):
+    """Whether what rows gain is on average more than so many standard errors of that average."""
     mean = row_weights @ gain
-    return bool(mean > np.sqrt((row_weights**2) @ (gain - mean) ** 2))
+    return bool(mean > errors * np.sqrt((row_weights**2) @ (gain - mean) ** 2))
 
 
 def leave_one_out(loss, weights):
