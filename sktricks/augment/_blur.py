@@ -5,48 +5,15 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from . import _kernels
 from ._base import BaseAugmenter, check_interval
-from ._warp import pad
-
-REACH = 3.0  # standard deviations after which the bell is cut off
-
-
-def bell_weights(sigmas, radius):
-    """(n, 2 * radius + 1) weights of a normal bell with these standard deviations in pixels; each row sums to 1."""
-    places = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (places / sigmas[:, None]) ** 2)
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def blur(images, weights):
-    """The weighted mean of each pixel and its neighbours, along rows and then columns; mirrored at the border.
-
-    ``weights`` is (n, 2 * radius + 1), an odd number for each image.
-    """
-    radius = weights.shape[1] // 2
-    weights = weights.astype(images.dtype).T[..., None, None, None]
-    for axis in (1, 2):
-        side = images.shape[axis]
-        if side == 1:
-            continue  # a signal has neighbours in one direction
-        reach = [radius if a == axis else 0 for a in (1, 2)]
-        padded = pad(images, reach, reach, "reflect")
-        total = images * weights[radius]
-        for k in range(radius):
-            first, second = (_window(padded, axis, start, side) for start in (k, 2 * radius - k))
-            total += (first + second) * weights[k]
-        images = total
-    return images
-
-
-def _window(images, axis, start, side):
-    return images[:, start : start + side] if axis == 1 else images[:, :, start : start + side]
+from ._bell import REACH, bell_weights
 
 
 class GaussianBlur(BaseAugmenter):
     """Blur each image with a normal bell of random width.
 
-    The standard deviation is uniform between those of ``sigma``; the bell is cut off at three times the largest.
+    The standard deviation is uniform between those of ``sigma``; the bell ends three of them from its middle.
     Outside the image lies its mirror image. Rows without ``image_shape`` are signals, blurred in their one direction.
     ``transform`` leaves X as it is.
 
@@ -76,6 +43,7 @@ class GaussianBlur(BaseAugmenter):
         **BaseAugmenter._parameter_constraints,
         "sigma": [Interval(Real, 0, None, closed="neither"), "array-like"],
     }
+    _has_kernel = True
 
     def __init__(
         self,
@@ -93,8 +61,8 @@ class GaussianBlur(BaseAugmenter):
         low, high = self._sigmas()
         return {"weights": bell_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
 
-    def _apply(self, images, params, value_range):
-        return blur(images, params["weights"])
+    def _run(self, images, params, value_range, out=None):
+        return _kernels.blur(images, params["weights"], out)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -8,6 +8,7 @@ Maps are joined as long as their borders agree. A step that never reads outside 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,8 +32,9 @@ class Pass:
     size: tuple
     border: tuple | None = None
     exact: bool = True
+    _has_kernel: ClassVar = True
 
-    def run(self, images, params, value_range, out=None):
+    def _run(self, images, params, value_range, out=None):
         """The images after this pass: ``out``, if they could be written there, or floats, or of the dtype they had."""
         maps, tones = params.get("map"), params.get("tones")
         border, fill = self.border or ("edge", 0.0)

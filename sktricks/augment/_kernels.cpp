@@ -1,9 +1,11 @@
-// What Python sees of the loops: two functions on contiguous memory, which let other threads run meanwhile.
+// What Python sees of the loops: four functions on contiguous memory, which let other threads run meanwhile.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "_blur.hpp"
 #include "_loops.hpp"
+#include "_noise.hpp"
 
 namespace {
 
@@ -72,9 +74,48 @@ PyObject *py_move(PyObject *, PyObject *args) {
     return finish(done);
 }
 
+PyObject *py_blur(PyObject *, PyObject *args) {
+    Buffers b;
+    Py_ssize_t n, height, width, channels, radius;
+    int from_float, to_float;
+    if (!PyArg_ParseTuple(args, "y*w*y*(nnnnn)(ii)", &b.source, &b.target, &b.maps, &n, &height, &width, &channels,
+                          &radius, &from_float, &to_float))
+        return nullptr;
+    const Py_ssize_t values = n * height * width * channels;
+    if (!fits(values * (from_float ? 4 : 1), b.source, "source") ||
+        !fits(values * (to_float ? 4 : 1), b.target, "target") || !fits(n * (radius + 1) * 4, b.maps, "weights"))
+        return nullptr;
+    bool done;
+    Py_BEGIN_ALLOW_THREADS;
+    done = blur_any(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
+                    radius, from_float, to_float);
+    Py_END_ALLOW_THREADS;
+    return finish(done);
+}
+
+PyObject *py_add_noise(PyObject *, PyObject *args) {
+    Buffers b;
+    Py_ssize_t n, size;
+    float std, low, high;
+    int from_float, to_float;
+    if (!PyArg_ParseTuple(args, "y*w*y*(nn)(fff)(ii)", &b.source, &b.target, &b.maps, &n, &size, &std, &low, &high,
+                          &from_float, &to_float))
+        return nullptr;
+    if (!fits(n * size * (from_float ? 4 : 1), b.source, "source") ||
+        !fits(n * size * (to_float ? 4 : 1), b.target, "target") || !fits(n * 8, b.maps, "keys"))
+        return nullptr;
+    Py_BEGIN_ALLOW_THREADS;
+    add_any_noise(b.source.buf, b.target.buf, static_cast<const uint64_t *>(b.maps.buf), n, size, std, low, high,
+                  from_float, to_float);
+    Py_END_ALLOW_THREADS;
+    return finish(true);
+}
+
 PyMethodDef methods[] = {
     {"transform", py_transform, METH_VARARGS, "Affine map, changes of colour, one rounding."},
     {"move", py_move, METH_VARARGS, "Flips and shifts by whole pixels."},
+    {"blur", py_blur, METH_VARARGS, "The mean of each value and its neighbours, weighted by a bell."},
+    {"add_noise", py_add_noise, METH_VARARGS, "Normal noise from a key for each row, and one rounding."},
     {nullptr, nullptr, 0, nullptr},
 };
 

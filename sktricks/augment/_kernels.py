@@ -1,7 +1,7 @@
-"""The two loops over pixels, :func:`move` and :func:`transform`: compiled where they can be, else in numpy.
+"""The loops over pixels, :func:`move`, :func:`transform`, :func:`blur` and :func:`add_noise`: compiled, or in numpy.
 
-The extension ``_compiled`` (``_kernels.cpp``, ``_loops.hpp``) is built with the package if there is a C++ compiler, and
-lets other threads run. It gives the same as numpy within rounding. Set the environment variable
+The extension ``_compiled`` (``_kernels.cpp`` and the headers beside it) is built with the package if there is a C++
+compiler, and lets other threads run. It gives the same as numpy within rounding. Set the environment variable
 ``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says
 which is in use.
 """
@@ -10,12 +10,15 @@ import os
 
 import numpy as np
 
+from ._bell import blur_with_numpy
+from ._counter import expand_normal
 from ._tone import change_tones
 from ._values import to_float
 from ._warp import BORDERS, warp
 from ._warp import move as move_with_numpy
 
 FAST = (np.dtype(np.uint8), np.dtype(np.float32))
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def load_compiled():
@@ -101,7 +104,7 @@ def transform(images, maps, tones, size, border, fill, exact, value_range, out=N
         *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if tones is None else tones),
         (n, height, width, channels, stages, *size),
         (BORDERS.index(border), int(exact), fill, int(value_range is not None), *(value_range or (0.0, 1.0))),
-        tuple(int(array.dtype == np.float32) for array in (images, out)),
+        _are_float(images, out),
     )
     return out
 
@@ -117,6 +120,70 @@ def transform_with_numpy(images, maps, tones, size, border, fill, exact, value_r
     for stage in range(0 if tones is None else tones.shape[1]):
         images = change_tones(images, tones[:, stage], value_range)
     return images
+
+
+def blur(images, weights, out=None):
+    """The weighted mean of each pixel and its neighbours, along rows and then columns; mirrored at the border.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+    weights : float64 ndarray of shape (n, 2 * radius + 1), symmetric
+    out
+        See :func:`move`.
+
+    Returns
+    -------
+    images : ndarray
+        ``out``, or floats.
+    """
+    if compiled is None or images.dtype not in FAST:
+        return blur_with_numpy(to_float(images), weights)
+    radius = weights.shape[1] // 2
+    out = _room(images, out)
+    half = np.ascontiguousarray(weights[:, : radius + 1], dtype=np.float32)
+    compiled.blur(*_bytes(images, out, half), (*images.shape, radius), _are_float(images, out))
+    return out
+
+
+def add_noise(images, keys, std, value_range, out=None):
+    """Images with normal noise of this standard deviation, clipped to the range if there is one.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+    keys : uint64 ndarray of shape (n,)
+        Each row's noise depends on its key alone.
+    std : float
+    value_range : tuple of float or None
+    out
+        See :func:`move`.
+
+    Returns
+    -------
+    images : ndarray
+        ``out``, or floats.
+    """
+    n, *shape = images.shape
+    size = int(np.prod(shape))
+    if compiled is None or images.dtype not in FAST:
+        noise = expand_normal(keys, size).reshape(images.shape)
+        images = to_float(images)
+        images = images + (noise * std).astype(images.dtype)
+        return images if value_range is None else np.clip(images, *value_range, out=images)
+    out = _room(images, out)
+    limits = value_range or (-LARGEST, LARGEST)
+    compiled.add_noise(*_bytes(images, out, keys), (n, size), (std, *limits), _are_float(images, out))
+    return out
+
+
+def _room(images, out):
+    """``out``, if the compiled loops can write to it, or a new array of float32 of the shape of the images."""
+    return np.empty(images.shape, np.float32) if out is None or out.dtype not in FAST else out
+
+
+def _are_float(*arrays):
+    return tuple(int(array.dtype == np.float32) for array in arrays)
 
 
 def _bytes(images, out, *others):

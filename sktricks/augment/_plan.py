@@ -15,7 +15,7 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from . import _kernels
-from ._fuse import Pass, fuse
+from ._fuse import fuse
 from ._values import from_float, to_float
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
@@ -33,8 +33,8 @@ def run_plan(plan, images, rows, value_range, out=None):
     *before, (step, params) = plan
     params = {name: values[rows] for name, values in params.items()}
     here = run_plan(before, images, rows, value_range)
-    if isinstance(step, Pass):
-        return step.run(here, params, value_range, out)
+    if _runs_whole(step, params):
+        return step._run(here, params, value_range, out)
     if step._needs_float:
         here = to_float(here)
     if np.may_share_memory(here, images):
@@ -49,6 +49,11 @@ def run_plan(plan, images, rows, value_range, out=None):
     return _apply(step, here, params, value_range, read)
 
 
+def _runs_whole(step, params):
+    """Whether a step reads all images in whatever dtype they have, and may write them in that of the result."""
+    return step._has_kernel and "chosen" not in params
+
+
 def _apply(step, images, params, value_range, read):
     """One step, for the rows that it is for; ``read`` gets other rows as they are before it."""
     chosen = params.pop("chosen", None)
@@ -57,7 +62,9 @@ def _apply(step, images, params, value_range, read):
             params = {name: values[chosen] for name, values in params.items()}
             images[chosen] = _apply(step, images[chosen], params, value_range, read)
         return images
-    return step._swap(images, params, read) if step._takes_others else step._apply(images, params, value_range)
+    if step._takes_others:
+        return step._swap(images, params, read)
+    return (step._run if step._has_kernel else step._apply)(images, params, value_range)
 
 
 def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
@@ -71,7 +78,7 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
             apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows])
         return out
     plan = fuse(plan, images.shape[1:], value_range)
-    compiled = _kernels.is_fast(images) and all(isinstance(step, Pass) for step, _ in plan)
+    compiled = _kernels.is_fast(images) and all(_runs_whole(step, params) for step, params in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS
     n_threads = effective_n_jobs(n_jobs)
     size = max(1, floats // max(1, *(int(np.prod(s)) for s in (shape, images.shape[1:]))))

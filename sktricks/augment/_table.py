@@ -5,8 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from . import _kernels
 from ._base import BaseAugmenter
-from ._counter import draw_keys, expand, expand_normal
+from ._counter import draw_keys, expand
 
 
 class GaussianNoise(BaseAugmenter):
@@ -41,6 +42,7 @@ class GaussianNoise(BaseAugmenter):
         **BaseAugmenter._parameter_constraints,
         "std": [Interval(Real, 0, None, closed="left")],
     }
+    _has_kernel = True
 
     def __init__(
         self,
@@ -57,13 +59,11 @@ class GaussianNoise(BaseAugmenter):
     def _draw(self, rng, n, shape, y=None):
         return {"key": draw_keys(rng, n)}
 
-    def _apply(self, images, params, value_range):
+    def _run(self, images, params, value_range, out=None):
         if self.std == 0:
             return images
         low, high = value_range or (0.0, 1.0)
-        noise = expand_normal(params["key"], images[0].size).reshape(images.shape)
-        images += (noise * (self.std * (high - low))).astype(images.dtype)
-        return images if value_range is None else np.clip(images, *value_range, out=images)
+        return _kernels.add_noise(images, params["key"], self.std * (high - low), value_range, out)
 
 
 class FeatureDropout(BaseAugmenter):

@@ -15,6 +15,8 @@ import sktricks
 from sktricks import show_versions
 from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
 from sktricks.augment import _kernels as kernels
+from sktricks.augment._bell import bell_weights
+from sktricks.augment._counter import draw_keys
 from sktricks.augment._warp import BORDERS, flip_maps, linear_maps, rotations, shift_maps
 
 compiled = pytest.mark.skipif(kernels.compiled is None, reason=f"the kernel in use is {kernels.describe()}")
@@ -92,6 +94,43 @@ def test_moved_pixels_are_the_same_bits(dtype, channels, border):
 
 
 @compiled
+@pytest.mark.parametrize("value_range", [None, (0.0, 255.0), (20.0, 200.0)])
+def test_bytes_that_turn_grey_and_bytes_that_stay(value_range):
+    images, tones = draw_images(np.uint8, 3), np.tile([1.0, 1.0, 1.0, 0.0], (n, 1, 1))
+    tones[::2, :, 2] = 0
+    out = np.empty(images.shape, np.uint8)
+    fast, slow = both(images, None, tones, (14, 11), "edge", True, value_range, out)
+    assert_allclose(fast[::2], slow[::2], atol=0.51)
+    assert_array_equal(fast[1::2], images[1::2])
+    white = np.full_like(images, 255)
+    assert_array_equal(both(white, None, tones, (14, 11), "edge", True, None, out)[0], white)
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(14, 11, 3), (5, 3, 5), (1, 300, 1), (40, 1, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_blurred_and_noisy_images_equal_those_of_numpy(monkeypatch, dtype, shape):
+    images = draw_images(dtype, shape[2], shape[:2])
+    weights, keys = bell_weights(rng.uniform(0.05, 3, n), 9), draw_keys(rng, n)
+    calls = [
+        lambda out=None: kernels.blur(images, weights, out),
+        lambda out=None: kernels.add_noise(images, keys, 30.0, (0.0, 255.0), out),
+        lambda out=None: kernels.add_noise(images, keys, 30.0, None, out),
+    ]
+    before, fast = images.copy(), [call() for call in calls]
+    whole = [call(np.empty(images.shape, np.uint8)) for call in calls]
+    assert_array_equal(images, before)
+    monkeypatch.setattr(kernels, "compiled", None)
+    for call, floats, integers in zip(calls, fast, whole, strict=True):
+        slow = call()
+        assert floats.dtype == slow.dtype == np.float32
+        assert_allclose(floats, slow, rtol=0, atol=1e-3)
+        assert integers.dtype == np.uint8
+        assert_allclose(integers, np.clip(slow, 0, 255), rtol=0, atol=0.501)
+    assert_array_equal(images, before)
+
+
+@compiled
 def test_far_away_is_all_border():
     images = draw_images(np.float32, 3)
     maps = affine_maps((14, 11))
@@ -123,6 +162,12 @@ def test_wrong_sizes_are_errors_and_not_crashes():
         kernels.transform(images, maps[:2], None, (14, 11), "edge", 0.0, False, None)
     with pytest.raises(ValueError, match="maps must have"):
         kernels.move(images, maps[:2], (14, 11), "edge", 0.0)
+    with pytest.raises(ValueError, match="weights must have 180 bytes, got 40"):
+        kernels.blur(images, bell_weights(np.ones(2), 4))
+    with pytest.raises(ValueError, match="keys must have 72 bytes, got 16"):
+        kernels.add_noise(images, draw_keys(rng, 2), 1.0, None)
+    with pytest.raises(ValueError, match="target must have 4158 bytes, got 243"):
+        kernels.add_noise(images, draw_keys(rng, n), 1.0, None, out)
 
 
 @compiled
