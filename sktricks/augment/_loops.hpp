@@ -185,21 +185,21 @@ double sum(const In *values, Py_ssize_t n) {
 
 // -- reading ----------------------------------------------------------------------------------------------------------
 
-// Room for one image in float32 with its ring, for the output in float32, and for one row of places.
+// Room for one image in float32 with its ring, for the output in float32, and for one row of pixels and of places.
 struct Scratch {
-    float *image, *output, *weight_x, *weight_y;
+    float *image, *output, *line, *weight_x, *weight_y;
     int32_t *x, *y;
     void *all;
 
     Scratch(const Task &task, int channels) {
         const size_t ringed = size_t(task.height + 2) * size_t(task.width + 2) * channels + 8;
         const size_t result = size_t(task.out_height) * size_t(task.out_width) * channels + 8;
-        const size_t row = size_t(task.out_width) + 8;
-        all = std::malloc((ringed + result + 4 * row) * 4);
+        const size_t across = size_t(task.width + 2) * channels + 8, row = size_t(task.out_width) + 8;
+        all = std::malloc((ringed + result + across + 4 * row) * 4);
         image = static_cast<float *>(all);
         if (!image) return;
-        output = image + ringed;
-        weight_x = output + result, weight_y = weight_x + row;
+        output = image + ringed, line = output + result;
+        weight_x = line + across, weight_y = weight_x + row;
         x = reinterpret_cast<int32_t *>(weight_y + row), y = x + row;
         for (size_t i = 0; i < ringed; ++i) image[i] = float(task.fill);
     }
@@ -237,6 +237,21 @@ void read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, 
     }
 }
 
+// The same where the whole row lies between two rows of the image: these become one line first.
+template <int C, int P>
+void read_line(const float *RESTRICT above, const float *RESTRICT below, float weight, Py_ssize_t left, Py_ssize_t right,
+               const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
+    float *RESTRICT line = s.line;
+    for (Py_ssize_t i = left * C; i < right * C; ++i) line[i] = above[i] + (below[i] - above[i]) * weight;
+    for (Py_ssize_t x = 0; x < n; ++x) {
+        const float *RESTRICT first = line + s.x[x] * C;
+        const float part = s.weight_x[x];
+        float value[P];
+        for (int k = 0; k < P; ++k) value[k] = first[k] + (first[C + k] - first[k]) * part;
+        std::memcpy(out + x * C, value, sizeof value);
+    }
+}
+
 // The rows of the output in float32, one after the other.
 template <int C, int P, class In>
 struct Reader {
@@ -245,6 +260,8 @@ struct Reader {
     const In *from = nullptr;
     const double *map = nullptr;
     Py_ssize_t top = 0, down = 1;
+    bool upright = false;  // whether rows come from rows
+    Py_ssize_t left = 0, right = 0;  // the columns, in the ringed image, that they then come from
 
     void begin(const In *image, const double *its_map) {
         from = image, map = its_map;
@@ -268,6 +285,15 @@ struct Reader {
             find_reach(least - 1e-6, most + 1e-6, sides[axis], task.border, first + axis, last + axis);
         }
         load<C>(from, task, first[0], last[0], first[1], last[1], s.image);
+        upright = map[1] == 0 && map[3] == 0;
+        if (!upright) return;
+        find_places(map[5], map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
+        left = right = s.x[0];
+        for (Py_ssize_t x = 1; x < task.out_width; ++x) {
+            left = s.x[x] < left ? s.x[x] : left;
+            right = s.x[x] > right ? s.x[x] : right;
+        }
+        right += 2;
     }
 
     void row(Py_ssize_t y, float *RESTRICT out) {
@@ -285,12 +311,14 @@ struct Reader {
 
     void warp_row(Py_ssize_t y, float *out) {
         const double start_y = map[0] * double(y) + map[2], start_x = map[3] * double(y) + map[5];
-        const Py_ssize_t n = task.out_width;
-        if (y == 0 || map[0] != 0 || map[1] != 0)
-            find_places(start_y, map[1], n, task.height, task.border, s.y, s.weight_y);
-        if (y == 0 || map[3] != 0)
-            find_places(start_x, map[4], n, task.width, task.border, s.x, s.weight_x);
-        read_row<C, P>(s.image, task.width + 2, s, n, out);
+        const Py_ssize_t n = task.out_width, stride = task.width + 2;
+        find_places(start_y, map[1], upright ? 1 : n, task.height, task.border, s.y, s.weight_y);
+        if (upright) {
+            const float *above = s.image + s.y[0] * stride * C;
+            return read_line<C, P>(above, above + stride * C, s.weight_y[0], left, right, s, n, out);
+        }
+        find_places(start_x, map[4], n, task.width, task.border, s.x, s.weight_x);
+        read_row<C, P>(s.image, stride, s, n, out);
     }
 };
 

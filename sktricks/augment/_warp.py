@@ -63,9 +63,10 @@ def rotation_maps(angles, shape):
 
 def compose(first, second):
     """The map of two steps: ``first`` and then ``second``, whose input is the output of the first."""
-    linear = first[:, :, :1] * second[:, :1, :2] + first[:, :, 1:2] * second[:, 1:, :2]
-    offset = first[:, :, 0] * second[:, :1, 2] + first[:, :, 1] * second[:, 1:, 2] + first[:, :, 2]
-    return np.concatenate([linear, offset[:, :, None]], axis=2)
+    first, second = (np.ascontiguousarray(maps.transpose(1, 2, 0)) for maps in (first, second))  # loops over maps
+    joined = first[:, :1] * second[0] + first[:, 1:2] * second[1]
+    joined[:, 2] += first[:, 2]
+    return np.ascontiguousarray(joined.transpose(2, 0, 1))
 
 
 def move(images, maps, size, border, fill):
