@@ -34,6 +34,12 @@ def affine_maps(shape, angle=180):
     return linear_maps(linear, shape, rng.uniform(-8, 8, (2, n)))
 
 
+def upright_maps():
+    maps = shift_maps(*rng.uniform(-8, 8, (2, n)))
+    maps[:, [0, 1], [0, 1]] = rng.uniform(0.3, 3, (n, 2)) * rng.choice([-1, 1], (n, 2))
+    return maps
+
+
 def whole_maps(shape):
     maps = flip_maps(rng.random(n) < 0.5, 1, shape)
     return maps + np.pad(rng.integers(-30, 30, (n, 2, 1)), ((0, 0), (0, 0), (2, 0)))
@@ -63,6 +69,7 @@ def test_compiled_equals_numpy(dtype, channels, border):
     for maps, size, exact in (
         (affine_maps((14, 11)), (14, 11), False),
         (affine_maps((9, 200), 10), (9, 200), False),
+        (upright_maps(), (9, 13), False),
         (whole_maps((14, 11)), (6, 17), True),
         (None, (14, 11), True),
     ):
