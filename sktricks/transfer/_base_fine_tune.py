@@ -190,20 +190,20 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if not self._encoded:
             x = super()._read_inputs(X, fresh=fresh, view=view)
             return self._cross(x, fresh) if fit and self._boundary is not None else x
-        x, how = super()._read_inputs(X, fresh=fresh), {"fill": fit, "fresh": fresh}
+        x = super()._read_inputs(X, fresh=fresh)
+        how = {"cache": resolve_cache(self.cache), "fill": fit, "fresh": fresh}
         features = self._encode_view(x, view, **how)
         if fit and not held_out and self._fit_views:
             others = [self._encode_view(x, other, **how) for other in self._fit_views]
             features = torch.stack([features, *others], dim=1)
         return features if fresh else self._prepared(self.net_.module_, features)
 
-    def _encode_view(self, x, view, **how):
-        """The features of images as a view has them; without an augmenter there is nothing to see to."""
+    def _encode_view(self, x, view=None, cache=None, **how):
+        """The features of images as a view, or prediction, has them; without an augmenter these are as they are."""
         import torch
 
         from ..training._inputs import view_of
 
-        cache = resolve_cache(self.cache)
         if self.augmenter is None:
             return self._encode(x, cache, **how)
         parts = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
@@ -277,7 +277,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             n_views, weight = dataset.x.shape[1], dataset.weight
             return dataset.x.flatten(0, 1), None if weight is None else weight.repeat_interleave(n_views)
         if self.strategy_ == LP_FT:  # which trains on all of them
-            return self._encode(dataset.x, resolve_cache(self.cache), fresh=True), dataset.weight
+            return self._encode_view(dataset.x, cache=resolve_cache(self.cache), fresh=True), dataset.weight
         n_rows, some = some_rows(len(dataset))
         trained_at_once = self.strategy_ == FINE_TUNE and not self._thaws
         norms = batch_norms(self._loaded.layers[self._n_frozen :]) if trained_at_once else []
@@ -291,7 +291,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ._backbone_net import signed_sqrt
 
         if self._found is None:
-            return self._encode(x, at_once=at_once)
+            return self._encode_view(x, at_once=at_once)
         return signed_sqrt(self._found.go_on_by_parts(self._loaded, x, self._stages, self._device, at_once))
 
     def _part_to_stack(self):

@@ -169,6 +169,15 @@ def test_a_crop_is_encoded_at_its_centre():
     assert_allclose(features(cropped, GREY), features(centre, GREY[:, 1:7, 1:7]), atol=1e-6)
 
 
+@pytest.mark.parametrize("strategy", ["lp-ft", "fine-tune", "gradual"])
+def test_a_trained_net_standardises_the_centres_of_its_crops(strategy):
+    settings = {"strategy": strategy, "max_epochs": 2}
+    cropped = net(RandomCrop((6, 6)), **settings).fit(GREY, LABELS).net_.module_.head.standardize
+    centre = net(None, **settings).fit(GREY[:, 1:7, 1:7], LABELS).net_.module_.head.standardize
+    assert_allclose(cropped.mean, centre.mean, rtol=1e-6)
+    assert_allclose(cropped.scale, centre.scale, rtol=1e-6)
+
+
 def test_regressors_warm_starts_and_archives(tmp_path):
     settings = {"backbone": "tiny32", "strategy": "linear-probe", "n_views": 3, "predict_views": 2, "max_epochs": 5}
     fitted = FineTuneRegressor(augmenter=TURN, random_state=0, warm_start=True, **settings)
