@@ -1,12 +1,6 @@
 // The weighted mean of each value and its neighbours, along rows and then columns, mirrored at the border: blur_with_numpy()
 // in _bell.py, for uint8 and float32.
 
-#pragma once
-
-#include <initializer_list>
-
-#include "_loops.hpp"
-
 namespace {
 
 enum { RUN = 16 };  // values whose sums are kept in registers; that many more may be read and written than are asked for

@@ -3,11 +3,77 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "_blur.hpp"
-#include "_loops.hpp"
-#include "_noise.hpp"
+#include <cfloat>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+#include <type_traits>
+
+#if defined(_MSC_VER)
+#define RESTRICT __restrict
+#else
+#define RESTRICT __restrict__
+#endif
 
 namespace {
+
+enum Border { CONSTANT, EDGE, REFLECT };
+
+struct Task {
+    Py_ssize_t n, height, width, out_height, out_width;
+    int border, exact, stages, clip;
+    double fill, low, high;
+    const double *maps;   // (n, 2, 3), or null for the pixels as they are
+    const double *tones;  // (n, stages, 4)
+};
+
+}  // namespace
+
+namespace plain {
+#include "_loops.hpp"
+
+#include "_blur.hpp"
+#include "_noise.hpp"
+}  // namespace plain
+
+// The same loops for processors that compute eight numbers at once, where the compiler can make both.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HAS_WIDE
+#pragma GCC push_options
+#pragma GCC target("avx2")
+namespace wide {
+#include "_loops.hpp"
+
+#include "_blur.hpp"
+#include "_noise.hpp"
+}  // namespace wide
+#pragma GCC pop_options
+#endif
+
+namespace {
+
+struct Loops {
+    decltype(&plain::transform_any) transform;
+    decltype(&plain::move_pixels) move;
+    decltype(&plain::blur_any) blur;
+    decltype(&plain::add_any_noise) add_noise;
+};
+
+Loops loops;
+
+// The wide loops if they are wanted and the processor has what they need; returns whether they are in use.
+bool choose_loops([[maybe_unused]] bool wanted) {
+    loops = {plain::transform_any, plain::move_pixels, plain::blur_any, plain::add_any_noise};
+#ifdef HAS_WIDE
+    if (!wanted || !__builtin_cpu_supports("avx2")) return false;
+    loops = {wide::transform_any, wide::move_pixels, wide::blur_any, wide::add_any_noise};
+    return true;
+#else
+    return false;
+#endif
+}
 
 struct Buffers {
     Py_buffer source{}, target{}, maps{}, tones{};
@@ -49,7 +115,7 @@ PyObject *py_transform(PyObject *, PyObject *args) {
         return nullptr;
     bool done;
     Py_BEGIN_ALLOW_THREADS;
-    done = transform_any(b.source.buf, b.target.buf, task, channels, from_float, to_float);
+    done = loops.transform(b.source.buf, b.target.buf, task, channels, from_float, to_float);
     Py_END_ALLOW_THREADS;
     return finish(done);
 }
@@ -68,7 +134,7 @@ PyObject *py_move(PyObject *, PyObject *args) {
     task.maps = static_cast<const double *>(b.maps.buf);
     bool done;
     Py_BEGIN_ALLOW_THREADS;
-    done = move_pixels(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
+    done = loops.move(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
                        static_cast<const char *>(b.tones.buf), size);
     Py_END_ALLOW_THREADS;
     return finish(done);
@@ -87,7 +153,7 @@ PyObject *py_blur(PyObject *, PyObject *args) {
         return nullptr;
     bool done;
     Py_BEGIN_ALLOW_THREADS;
-    done = blur_any(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
+    done = loops.blur(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
                     radius, from_float, to_float);
     Py_END_ALLOW_THREADS;
     return finish(done);
@@ -105,10 +171,16 @@ PyObject *py_add_noise(PyObject *, PyObject *args) {
         !fits(n * size * (to_float ? 4 : 1), b.target, "target") || !fits(n * 8, b.maps, "keys"))
         return nullptr;
     Py_BEGIN_ALLOW_THREADS;
-    add_any_noise(b.source.buf, b.target.buf, static_cast<const uint64_t *>(b.maps.buf), n, size, std, low, high,
+    loops.add_noise(b.source.buf, b.target.buf, static_cast<const uint64_t *>(b.maps.buf), n, size, std, low, high,
                   from_float, to_float);
     Py_END_ALLOW_THREADS;
     return finish(true);
+}
+
+PyObject *py_choose_loops(PyObject *, PyObject *args) {
+    int wanted;
+    if (!PyArg_ParseTuple(args, "p", &wanted)) return nullptr;
+    return PyBool_FromLong(choose_loops(wanted));
 }
 
 PyMethodDef methods[] = {
@@ -116,6 +188,7 @@ PyMethodDef methods[] = {
     {"move", py_move, METH_VARARGS, "Flips and shifts by whole pixels."},
     {"blur", py_blur, METH_VARARGS, "The mean of each value and its neighbours, weighted by a bell."},
     {"add_noise", py_add_noise, METH_VARARGS, "Normal noise from a key for each row, and one rounding."},
+    {"choose_loops", py_choose_loops, METH_VARARGS, "Whether the wide loops are in use, if they are wanted."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -123,4 +196,7 @@ PyModuleDef module = {PyModuleDef_HEAD_INIT, "_compiled", nullptr, -1, methods, 
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__compiled() { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit__compiled() {
+    choose_loops(true);
+    return PyModule_Create(&module);
+}

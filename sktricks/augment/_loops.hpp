@@ -4,32 +4,7 @@
 // float32. Plain loops that a compiler can vectorise four wide: of an image of three channels four values are read at a
 // time, the fourth being the next pixel's and of no use.
 
-#pragma once
-
-#include <cfloat>
-#include <cmath>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <type_traits>
-
-#if defined(_MSC_VER)
-#define RESTRICT __restrict
-#else
-#define RESTRICT __restrict__
-#endif
-
 namespace {
-
-enum Border { CONSTANT, EDGE, REFLECT };
-
-struct Task {
-    Py_ssize_t n, height, width, out_height, out_width;
-    int border, exact, stages, clip;
-    double fill, low, high;
-    const double *maps;   // (n, 2, 3), or null for the pixels as they are
-    const double *tones;  // (n, stages, 4)
-};
 
 // -- places -----------------------------------------------------------------------------------------------------------
 

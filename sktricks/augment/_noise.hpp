@@ -1,9 +1,5 @@
 // Normal noise from a key and a counter: expand_normal() in _counter.py, for uint8 and float32.
 
-#pragma once
-
-#include "_loops.hpp"
-
 namespace {
 
 // 64 random bits from a state: SplitMix64, see _counter.py.

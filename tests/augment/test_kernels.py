@@ -138,6 +138,26 @@ def test_blurred_and_noisy_images_equal_those_of_numpy(monkeypatch, dtype, shape
 
 
 @compiled
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_wide_and_plain_loops_give_the_same_bits(dtype, channels):
+    images, maps, exact_maps = draw_images(dtype, channels), affine_maps((14, 11)), whole_maps((14, 11))
+    tones, weights, keys = draw_tones(channels, 2), bell_weights(rng.uniform(0.05, 3, n), 9), draw_keys(rng, n)
+
+    def results(wide):
+        kernels.compiled.choose_loops(wide)
+        return [
+            kernels.transform(images, maps, tones, (14, 11), "reflect", 0.0, False, (0.0, 255.0)),
+            kernels.move(images, exact_maps, (14, 11), "edge", 0.0),
+            kernels.blur(images, weights),
+            kernels.add_noise(images, keys, 30.0, None),
+        ]
+
+    for plain, wide in zip(results(False), results(True), strict=True):  # the wide ones, as before
+        assert_array_equal(plain, wide)
+
+
+@compiled
 def test_far_away_is_all_border():
     images = draw_images(np.float32, 3)
     maps = affine_maps((14, 11))
