@@ -1,5 +1,5 @@
-// The weighted mean of each value and its neighbours, along rows and then columns, mirrored at the border: blur_with_numpy()
-// in _bell.py, for uint8 and float32.
+// The weighted mean of each value and its neighbours, along rows and then columns, mirrored at the border:
+// blur_with_numpy() in _bell.py, for uint8 and float32. Goes with _loops.hpp.
 
 namespace {
 

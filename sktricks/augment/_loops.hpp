@@ -1,8 +1,8 @@
 // One pass over the pixels of each image: an affine map, then changes of colour, then one rounding.
 //
 // The same as move() and transform_with_numpy() in _kernels.py, which say what the arguments mean; here for uint8 and
-// float32. Plain loops that a compiler can vectorise four wide: of an image of three channels four values are read at a
-// time, the fourth being the next pixel's and of no use.
+// float32. Plain loops that a compiler can vectorise: of an image of three channels four values are read at a time, the
+// fourth being the next pixel's and of no use. _kernels.cpp includes this, once for each kind of processor.
 
 namespace {
 

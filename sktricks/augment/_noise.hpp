@@ -1,4 +1,4 @@
-// Normal noise from a key and a counter: expand_normal() in _counter.py, for uint8 and float32.
+// Normal noise from a key and a counter: expand_normal() in _counter.py, for uint8 and float32. Goes with _loops.hpp.
 
 namespace {
 
