@@ -78,8 +78,8 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         - ``"nnls"`` minimises the squared error of the probabilities with weights at least 0 [2]_.
 
         Learned weights stay only if, on out-of-fold predictions that they were not learned from, they lower the log
-        loss by more than twice its standard error, and do not raise the error rate by more than its own; in a hard
-        vote, if they lower the error rate so. Else all are equal. Weights that a scorer selects stay in any case.
+        loss by more than twice its standard error and do not raise the error rate; in a hard vote, if they lower the
+        error rate by as much. Else all are equal. Weights that a scorer selects stay in any case.
     n_jobs : int, default=None
         Processes that fit members and folds; nets of one architecture are trained together in this one.
     flatten_transform : bool, default=True

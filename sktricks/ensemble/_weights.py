@@ -171,7 +171,7 @@ def keep_if_better(learn, losses, n_members, parts):
 
     On the rows that they are learned from weights nearly always do better. So they are learned from the rest of each
     part and judged on the part. They stay only if the first loss falls by more than twice its standard error, and no
-    other rises by more than its own: who is surer of the right classes may still be right less often.
+    other rises: who is surer of the right classes may still be right less often.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def keep_if_better(learn, losses, n_members, parts):
         weights = learn(rest)
         for gain, loss in zip(gains, losses, strict=True):
             gain[~rest] -= loss.of_rows(weights)[~rest]
-    harms = any(helps(-gain, row_weights) for gain in gains[1:])
+    harms = any(row_weights @ gain < -TINY for gain in gains[1:])
     return learn(np.ones(len(parts), bool)) if helps(gains[0], row_weights, errors=2) and not harms else equal
 
 
