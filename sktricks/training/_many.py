@@ -28,6 +28,7 @@ MAX_BATCH = 2**19  # bytes of a batch of one net
 # With more, nets would drive each other out of a processor's cache, and rows fill the memory.
 MAX_CACHE = 2**25  # bytes that a step of all nets touches
 MAX_ROWS = 2**29  # bytes of the rows of all nets
+MAX_BETWEEN = 2**21  # bytes that the largest layers of all nets hand on
 
 
 def fit_many(fits):
@@ -125,12 +126,21 @@ def at_once(training):
     """How many nets like this one to train at the same time, at least two."""
     weights = sum(p.nbytes for p in training.module.parameters() if p.requires_grad)
     touched = 4 * weights + 2 * bytes_of_batch(training)  # a gradient and two moments for each weight
-    return max(2, min(MAX_CACHE // touched, MAX_ROWS // training.dataset.x.nbytes))
+    wide = max(
+        (part.out_features for part in training.module.modules() if isinstance(part, torch.nn.Linear)), default=1
+    )
+    between = wide * rows_of_batch(training) * training.dataset.x.element_size()
+    return max(2, min(MAX_CACHE // touched, MAX_ROWS // training.dataset.x.nbytes, MAX_BETWEEN // between))
+
+
+def rows_of_batch(training):
+    """How many rows a batch has."""
+    return min(training.net.batch_size, len(training.dataset))
 
 
 def bytes_of_batch(training):
     """What a batch of rows takes."""
-    return training.dataset.x[0].nbytes * min(training.net.batch_size, len(training.dataset))
+    return training.dataset.x[0].nbytes * rows_of_batch(training)
 
 
 def prepare(fit):
@@ -162,7 +172,7 @@ def gains(training):
         and getattr(net.criterion_, "ignore_index", -1) < 0
         and not list(net.criterion_.parameters())
         and (dataset.x.ndim == 2 or str(net.device) == "cpu")  # a GPU halves the precision of images
-        and sum(p.numel() for p in trained) * min(net.batch_size, len(dataset)) <= MAX_WORK
+        and sum(p.numel() for p in trained) * rows_of_batch(training) <= MAX_WORK
         and bytes_of_batch(training) <= MAX_BATCH
     )
 
