@@ -123,9 +123,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     _needs_float = True
     _kind = None  # "geometry" and "colour" can be joined with their neighbours, see _fuse.py
     _takes_others = False
-    _has_kernel = (
-        False  # whether it has ``_run`` instead of ``_apply``, which changes nothing in place, see _kernels.py
-    )
+    _has_kernel = False  # whether ``_run``, which changes no image in place, stands for ``_apply``; see _plan.py
     _keeps_values = False  # whether each value that comes out is one of its column, or 0 or NaN for none
 
     def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):

@@ -126,10 +126,8 @@ def at_once(training):
     """How many nets like this one to train at the same time, at least two."""
     weights = sum(p.nbytes for p in training.module.parameters() if p.requires_grad)
     touched = 4 * weights + 2 * bytes_of_batch(training)  # a gradient and two moments for each weight
-    wide = max(
-        (part.out_features for part in training.module.modules() if isinstance(part, torch.nn.Linear)), default=1
-    )
-    between = wide * rows_of_batch(training) * training.dataset.x.element_size()
+    widths = [part.out_features for part in training.module.modules() if isinstance(part, torch.nn.Linear)]
+    between = max(widths, default=1) * rows_of_batch(training) * training.dataset.x.element_size()
     return max(2, min(MAX_CACHE // touched, MAX_ROWS // training.dataset.x.nbytes, MAX_BETWEEN // between))
 
 
