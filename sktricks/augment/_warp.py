@@ -89,6 +89,12 @@ def pad(images, before, after, border="constant", fill=0.0):
     """Images with this many more rows and columns at their start and end."""
     if not (np.any(before) or np.any(after)):
         return images
+    if border == "reflect":  # by places, since older versions of numpy mirror wrongly what is far away
+        for axis, (first, last) in enumerate(zip(before, after, strict=True), start=1):
+            side = images.shape[axis]
+            places = _hold(np.arange(-first, side + last), side, border)
+            images = np.take(images, np.minimum(places, side - 1), axis=axis)
+        return images
     values = {"constant_values": np.array(fill).astype(images.dtype)} if border == "constant" else {}
     return np.pad(images, ((0, 0), *zip(before, after, strict=True), (0, 0)), mode=border, **values)
 
