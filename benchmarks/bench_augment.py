@@ -245,7 +245,7 @@ def single_operations():
             "grey": A.ToGray(p=1),
             "erasing": A.Erasing(p=1),
             "noise": A.GaussNoise((0.05, 0.05), p=1),
-            "blur": A.GaussianBlur(blur_limit=(13, 13), sigma_limit=(0.1, 2.0), p=1),
+            "blur": A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=1),  # as wide as each sigma asks for
         }.items():
             one[name][1]["albumentations"] = albumentations_loop(step)
     if installed("torchvision"):

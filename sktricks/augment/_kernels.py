@@ -97,8 +97,7 @@ def transform(images, maps, tones, size, border, fill, exact, value_range, out=N
     if not is_fast(images):
         return transform_with_numpy(images, maps, tones, size, border, fill, exact, value_range)
     n, height, width, channels = images.shape
-    if out is None or out.dtype not in FAST:
-        out = np.empty((n, *size, channels), dtype=np.float32)
+    out = _room((n, *size, channels), out)
     stages = 0 if tones is None else tones.shape[1]
     compiled.transform(
         *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if tones is None else tones),
@@ -130,17 +129,12 @@ def blur(images, weights, out=None):
     images : ndarray of shape (n, height, width, channels)
     weights : float64 ndarray of shape (n, 2 * radius + 1), symmetric
     out
-        See :func:`move`.
-
-    Returns
-    -------
-    images : ndarray
-        ``out``, or floats.
+        As in :func:`transform`, which says what comes back as well.
     """
     if compiled is None or images.dtype not in FAST:
         return blur_with_numpy(to_float(images), weights)
     radius = weights.shape[1] // 2
-    out = _room(images, out)
+    out = _room(images.shape, out)
     half = np.ascontiguousarray(weights[:, : radius + 1], dtype=np.float32)
     compiled.blur(*_bytes(images, out, half), (*images.shape, radius), _are_float(images, out))
     return out
@@ -157,29 +151,23 @@ def add_noise(images, keys, std, value_range, out=None):
     std : float
     value_range : tuple of float or None
     out
-        See :func:`move`.
-
-    Returns
-    -------
-    images : ndarray
-        ``out``, or floats.
+        As in :func:`blur`.
     """
-    n, *shape = images.shape
-    size = int(np.prod(shape))
+    n, size = len(images), images[0].size
     if compiled is None or images.dtype not in FAST:
         noise = expand_normal(keys, size).reshape(images.shape)
         images = to_float(images)
         images = images + (noise * std).astype(images.dtype)
         return images if value_range is None else np.clip(images, *value_range, out=images)
-    out = _room(images, out)
+    out = _room(images.shape, out)
     limits = value_range or (-LARGEST, LARGEST)
     compiled.add_noise(*_bytes(images, out, keys), (n, size), (std, *limits), _are_float(images, out))
     return out
 
 
-def _room(images, out):
-    """``out``, if the compiled loops can write to it, or a new array of float32 of the shape of the images."""
-    return np.empty(images.shape, np.float32) if out is None or out.dtype not in FAST else out
+def _room(shape, out):
+    """``out``, if the compiled loops can write to it, or a new array of float32."""
+    return np.empty(shape, np.float32) if out is None or out.dtype not in FAST else out
 
 
 def _are_float(*arrays):

@@ -17,7 +17,7 @@ from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation
 from sktricks.augment import _kernels as kernels
 from sktricks.augment._bell import bell_weights
 from sktricks.augment._counter import draw_keys
-from sktricks.augment._warp import BORDERS, flip_maps, linear_maps, rotations, shift_maps
+from sktricks.augment._warp import BORDERS, flip_maps, linear_maps, pad, rotations, shift_maps
 
 compiled = pytest.mark.skipif(kernels.compiled is None, reason=f"the kernel in use is {kernels.describe()}")
 rng = np.random.default_rng(0)
@@ -234,6 +234,14 @@ def test_pipelines_give_the_same_with_either(monkeypatch, dtype):
     difference = np.abs(fast.astype(float) - slow)
     assert difference.max() <= (1 if dtype == np.uint8 else 0.01)
     assert (difference > 0.01).mean() < 0.001
+
+
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_far_outside_an_image_is_mirrored_again_and_again(side):
+    row = np.arange(side)
+    there_and_back = [*row, *row[-2:0:-1]]
+    padded = pad(row.reshape(1, 1, side, 1), (0, 23), (0, 17), "reflect").ravel()
+    assert_array_equal(padded, [there_and_back[place % len(there_and_back)] for place in range(-23, side + 17)])
 
 
 # which one is in use
