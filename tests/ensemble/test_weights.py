@@ -123,6 +123,30 @@ def test_weights_are_judged_on_rows_that_they_were_not_learned_from():
     assert_array_equal(keep_if_better(favourite, [SquaredError(better.errors, y, alone)], 2, parts), [0.5, 0.5])
 
 
+@pytest.mark.parametrize("errors, kept", [(1.5, False), (2.5, True)])
+def test_weights_have_to_be_better_by_two_standard_errors(errors, kept):
+    n, equal_loss = 100, 1.0  # of all rows; the first member's is less by a gain that varies
+    gain = errors / np.sqrt(n) + np.where(np.arange(n) % 2, 1.0, -1.0)
+    squares = equal_loss - 0.3 * gain
+    first = np.sqrt(squares)
+    loss = SquaredError(np.stack([first, 2 - first]), np.zeros(n), np.full(n, 1 / n))
+    weights = keep_if_better(lambda rows: np.array([1.0, 0.0]), [loss], 2, np.arange(n) % 5)
+    assert_array_equal(weights, [1, 0] if kept else [0.5, 0.5])
+
+
+def test_weights_must_not_make_a_single_mistake_more_on_balance():
+    n, shares = 100, np.full(100, 0.01)
+    better = SquaredError(np.stack([np.full(n, 0.1), np.ones(n)]), np.zeros(n), shares)
+    votes = np.stack([np.tile([1.0, 0.0], (n, 1)), np.tile([0.4, 0.6], (n, 1))])
+    votes[:, :2] = np.reshape([[0.4, 0.6], [1.0, 0.0]], (2, 1, 2))  # right together, about two rows
+    votes[:, 2] = [[0.6, 0.4], [0.0, 1.0]]  # wrong together, about one
+    mistakes = ErrorRate(votes, np.zeros(n, int), shares)
+    first = np.array([1.0, 0.0])
+    assert mistakes(first) == pytest.approx(0.02) and mistakes(np.full(2, 0.5)) == pytest.approx(0.01)
+    assert_array_equal(keep_if_better(lambda rows: first, [better], 2, np.arange(n) % 5), first)
+    assert_array_equal(keep_if_better(lambda rows: first, [better, mistakes], 2, np.arange(n) % 5), [0.5, 0.5])
+
+
 def test_a_contribution_is_the_loss_without_the_member():
     loss, weights = LOSSES["squared"], np.array([0.6, 0.3, 0.1])
     expected = [loss(np.array([0, 0.75, 0.25])), loss(np.array([6, 0, 1]) / 7), loss(np.array([2, 1, 0]) / 3)]
