@@ -39,15 +39,6 @@ def inherit_fingerprint(backbone, original):
     backbone._known_fingerprint = (structure, places), fingerprint
 
 
-def same_content(one, other):
-    """Whether two modules have the same code, settings, weights and buffers."""
-    one, other = Structure(one), Structure(other)
-    if one.text != other.text or len(one.tensors) != len(other.tensors):
-        return False
-    pairs = zip(one.tensors, other.tensors, strict=True)
-    return all(device_of(a) == device_of(b) and np.array_equal(bytes_of(a), bytes_of(b)) for a, b in pairs)
-
-
 def stamp_of(module):
     """What a module is and where its tensors lie, equal only if nothing has changed; far quicker than hashing them.
 
@@ -66,10 +57,6 @@ def place_of(tensor):
     if isinstance(tensor, np.ndarray):
         return tensor.ctypes.data, 0
     return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
-
-
-def device_of(tensor):
-    return tensor.device if isinstance(tensor, torch.Tensor) else None
 
 
 def bytes_of(tensor):

@@ -1,9 +1,12 @@
-"""A module on its way to another process: its tensors travel as arrays.
+"""A module on its way to another process: its tensors travel as arrays, and it is put together once for all tasks.
 
 joblib writes a large array to memory that all processes see, once for a whole search, however often it is sent. Of a
-tensor it knows nothing, and torch would write its content into each message.
+tensor it knows nothing, and torch would write its content into each message. Where such a message brings the module of
+the last one, the module that was made of that serves again.
 """
 
+import multiprocessing
+import uuid
 from copy import deepcopy
 from weakref import WeakKeyDictionary
 
@@ -11,10 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from ._fingerprint import stamp_of
 from ._structure import named_tensors
 
-ARRAYS = WeakKeyDictionary()  # from a module to the arrays of its tensors, by place: joblib knows an array by its id
+SENT = WeakKeyDictionary()  # from a module to its stamp when it was sent last, and what was sent
+CAME = []  # in a worker process: the name of what came last, the module made of that, and its stamp
 
+SMALL = 2**16  # bytes that a pickle holds more quickly than an array
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 
@@ -31,7 +37,7 @@ class Parcel:
         self.module = module
 
     def __reduce__(self):
-        return Parcel, (with_arrays(self.module),)
+        return opened, packed(self.module)
 
     def __deepcopy__(self, memo):
         return Parcel(deepcopy(self.module, memo))
@@ -42,38 +48,53 @@ def unpacked(value):
     return value.module if isinstance(value, Parcel) else value
 
 
+def packed(module):
+    """A name for a module as it is now, and its parts, the very ones of the last time if it is unchanged.
+
+    A module that cannot be copied, by a method of its own, has no name and no parts.
+    """
+    try:
+        stamp = stamp_of(module)
+        known, sent = SENT.get(module, (None, None))
+        if known != stamp:
+            sent = uuid.uuid4().hex, with_arrays(module)
+            SENT[module] = stamp, sent
+        return sent
+    except Exception:  # whatever that method raises
+        return None, module
+
+
+def opened(name, parts):
+    """A parcel again, in a worker process with the module of the last parcel if this has the same."""
+    if name is None:
+        return Parcel(parts)
+    if multiprocessing.parent_process() is None:
+        return Parcel(deepcopy(parts))
+    if not CAME or CAME[0] != name or stamp_of(CAME[1]) != CAME[2]:
+        module = deepcopy(parts)
+        CAME[:] = name, module, stamp_of(module)
+    return Parcel(CAME[1])
+
+
 class AsArray:
-    """What stands for a tensor in a module that is pickled, and is a tensor again afterwards."""
+    """What stands for a tensor among the parts of a module; a copy of it is a tensor with memory of its own."""
 
-    def __init__(self, array, kind, requires_grad):
-        self.array, self.kind, self.requires_grad = array, kind, requires_grad
+    def __init__(self, tensor):
+        array = tensor.detach().numpy()
+        self.content = array.tobytes() if array.nbytes < SMALL else array
+        self.dtype, self.shape = array.dtype, array.shape
+        self.kind, self.requires_grad = type(tensor), tensor.requires_grad
 
-    def __reduce__(self):
-        return tensor_of, (self.array, self.kind, self.requires_grad)
-
-
-def tensor_of(array, kind, requires_grad):
-    """A tensor or parameter with memory of its own."""
-    tensor = torch.from_numpy(np.array(array))
-    return nn.Parameter(tensor, requires_grad) if kind is nn.Parameter else tensor.requires_grad_(requires_grad)
+    def __deepcopy__(self, memo):
+        tensor = torch.from_numpy(np.frombuffer(self.content, self.dtype).reshape(self.shape).copy())
+        if self.kind is nn.Parameter:
+            return nn.Parameter(tensor, self.requires_grad)
+        return tensor.requires_grad_(self.requires_grad)
 
 
 def with_arrays(module):
-    """A copy of a module with arrays in the place of tensors, fit for nothing but a pickle.
-
-    A module that cannot be copied so, by a method of its own, comes back as it is.
-    """
-    known, arrays, instead = ARRAYS.get(module, {}), {}, {}
-    for tensor in plain_tensors(module):
-        place = tensor.data_ptr(), tensor.dtype, tensor.shape
-        arrays[place] = known[place] if place in known else tensor.detach().numpy()
-        instead[id(tensor)] = AsArray(arrays[place], type(tensor), tensor.requires_grad)
-    try:
-        parts = deepcopy(module, instead)
-    except Exception:  # whatever that method raises
-        return module
-    ARRAYS[module] = arrays
-    return parts
+    """A copy of a module with arrays in the place of tensors; a copy of that is a module again."""
+    return deepcopy(module, {id(tensor): AsArray(tensor) for tensor in plain_tensors(module)})
 
 
 def plain_tensors(module):

@@ -4,7 +4,6 @@ Loading reads weights and sends an image through the net several times. What com
 net may use it as it is, behind the scenes, and whoever could change it gets a copy.
 """
 
-import multiprocessing
 import os
 import sys
 import threading
@@ -17,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ._fingerprint import inherit_fingerprint, same_content, stamp_of
+from ._fingerprint import inherit_fingerprint, stamp_of
 from ._layers import evaluating
 from ._structure import named_tensors
 from .backbones import Backbone, load_backbone
@@ -26,7 +25,6 @@ from .backbones._load import BUNDLED, is_ready
 
 OF_MODULES = WeakKeyDictionary()  # from a module to a dict from image shape and device
 OF_NAMES = {}  # the same from a name: that of the bundled net, and the one of a hub that came last
-LAST_TASK = []  # of a worker process: the module that came last, and its templates
 ONE_THREAD = threading.RLock()
 TEMPLATE = object()  # what marks a template, and no copy or pickle of one
 
@@ -50,8 +48,7 @@ def share_backbone(spec, image_shape, device):
     A class or factory may make another net each time, and is asked each time.
     """
     if isinstance(spec, nn.Module):
-        source = stamp_of(spec)
-        templates = templates_of(spec, source)
+        templates, source = OF_MODULES.setdefault(spec, {}), stamp_of(spec)
     elif isinstance(spec, str) and is_ready(spec):
         templates, source = templates_of_name(spec), source_of_name(spec)
     else:
@@ -63,18 +60,6 @@ def share_backbone(spec, image_shape, device):
         vars(backbone).update(_template=TEMPLATE, _found_out={})
         template = templates[image_shape, str(device)] = Template(source, backbone)
     return template.backbone
-
-
-def templates_of(module, source):
-    """The templates of a module; to a worker process each task brings a new copy, which is known by its content."""
-    if module not in OF_MODULES:
-        OF_MODULES[module] = {}
-        if multiprocessing.parent_process() is not None:
-            for last, templates in LAST_TASK:
-                if same_content(module, last):
-                    OF_MODULES[module] = {key: Template(source, known.backbone) for key, known in templates.items()}
-            LAST_TASK[:] = [(module, OF_MODULES[module])]
-    return OF_MODULES[module]
 
 
 def templates_of_name(spec):

@@ -30,7 +30,7 @@ from sktricks import (
     clear_cache,
     load_backbone,
 )
-from sktricks.transfer import _backbone_net, _cache, _cache_files, _templates
+from sktricks.transfer import _backbone_net, _cache, _cache_files, _parcel, _templates
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -502,18 +502,23 @@ def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monk
 
 
 def test_a_worker_loads_a_module_once_for_all_tasks(monkeypatch):
-    monkeypatch.setattr(_templates.multiprocessing, "parent_process", lambda: threading)
-    content, loaded = pickle.dumps(Conv()), []
+    monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: threading)
+    monkeypatch.setattr(_parcel, "CAME", [])
+    module, loaded = Conv(), []
     original = _templates.load_backbone
     monkeypatch.setattr(_templates, "load_backbone", lambda *args, **how: loaded.append(1) or original(*args, **how))
-    expected = PretrainedFeatures(Conv(), cache=None).fit_transform(GREY)
-    for _ in range(3):
-        features = PretrainedFeatures(pickle.loads(content), cache=None).fit_transform(GREY)
-        np.testing.assert_array_equal(features, expected)
+
+    def task():
+        return pickle.loads(pickle.dumps(PretrainedFeatures(module, cache=None)))
+
+    expected = task().fit_transform(GREY)
+    assert task().backbone is task().backbone is not module
+    np.testing.assert_array_equal(task().fit_transform(GREY), expected)
     assert len(loaded) == 1
-    other = pickle.loads(content)
-    other.second.bias.data[-1] += 1
-    assert not np.array_equal(PretrainedFeatures(other, cache=None).fit_transform(GREY), expected) and len(loaded) == 2
+    task().backbone.second.bias.data[-1] += 1  # by a task, of which torch takes no note: the next has what was sent
+    np.testing.assert_array_equal(task().fit_transform(GREY), expected)
+    module.second.bias.data[-1] += 1  # something else is sent
+    assert not np.array_equal(task().fit_transform(GREY), expected)
 
 
 # -- what the features depend on ---------------------------------------------------------------------------------------

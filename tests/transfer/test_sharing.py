@@ -9,8 +9,8 @@ from sklearn.base import clone
 from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures
-from sktricks.transfer._fingerprint import same_content
-from sktricks.transfer._parcel import ARRAYS, with_arrays
+from sktricks.transfer._fingerprint import stamp_of
+from sktricks.transfer._parcel import packed
 
 
 class Odd(nn.Module):
@@ -45,6 +45,12 @@ class Stubborn(nn.Linear):
         raise RuntimeError("no copies")
 
 
+def content_of(module):
+    """What a module is, and what its tensors hold, wherever they lie."""
+    structure, places = stamp_of(module)
+    return structure, [bits for _, _, bits in places]
+
+
 ESTIMATORS = [PretrainedFeatures, FineTuneClassifier]
 
 
@@ -53,7 +59,7 @@ ESTIMATORS = [PretrainedFeatures, FineTuneClassifier]
 def test_a_module_comes_out_as_it_went_in(make, again):
     module = Odd()
     other = again(make(module)).backbone
-    assert other is not module and same_content(module, other)
+    assert other is not module and content_of(other) == content_of(module)
     assert {name: p.requires_grad for name, p in module.named_parameters()} == {
         name: p.requires_grad for name, p in other.named_parameters()
     }
@@ -75,19 +81,20 @@ def test_copies_and_clones_share_the_module(make):
 
 def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
     module = Stubborn(2, 2)
-    assert with_arrays(module) is module
-    assert same_content(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone, module)
+    assert packed(module)[1] is module
+    assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
 
 
-def test_the_same_arrays_stand_for_the_same_weights():
+def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
     module = Odd()
-    with_arrays(module)
-    first = list(ARRAYS[module].values())
-    with_arrays(module)
-    assert all(one is other for one, other in zip(first, ARRAYS[module].values(), strict=True))
+    name, parts = packed(module)
+    assert packed(module)[1] is parts
     with torch.no_grad():
-        module.conv.weight.fill_(7.0)  # what has changed is what arrives
+        module.conv.weight.fill_(7.0)
+    assert packed(module)[0] != name
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 7).all()
+    module.conv.weight.data.fill_(8.0)  # of which torch takes no note
+    assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 8).all()
     module.conv.weight = nn.Parameter(torch.zeros(4, 1, 3, 3))
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 0).all()
 
