@@ -141,10 +141,11 @@ def check_X(
     X : ndarray
     layout : Layout
     """
+    looked = is_surely_finite(X)
     how = {
         "dtype": dtype,
         "allow_nd": True,
-        "ensure_all_finite": "allow-nan" if allow_nan and image_shape is None else True,
+        "ensure_all_finite": not looked and ("allow-nan" if allow_nan and image_shape is None else True),
         "ensure_min_samples": ensure_min_samples,
         "estimator": estimator,
         "input_name": "X",
@@ -158,13 +159,22 @@ def check_X(
             raise
         shapes = ", ".join(map(str, sorted({np.shape(row) for row in X})[:3]))
         raise ValueError(f"X must hold rows or images of one shape, got {shapes}: bring them to one size") from error
-    if allow_nan and array.ndim > 2:
+    if allow_nan and array.ndim > 2 and not looked:
         assert_all_finite(array, estimator_name=type(estimator).__name__, input_name="X")
     rows = X if array.ndim == 2 else array.reshape(len(array), -1)  # of a DataFrame the names are wanted
     layout = check_layout(estimator, rows, array.shape, reset=reset, image_shape=image_shape)
     if reset and warn and layout.image_shape is None:
         warn_of_rows(estimator, layout.n_features)
     return array, layout
+
+
+def is_surely_finite(X):
+    """Whether an array has a finite sum of squares, which is computed in less time than scikit-learn takes to look."""
+    if type(X) is not np.ndarray or X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
+        return False
+    numbers = X.reshape(-1)
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(numbers @ numbers))
 
 
 def check_layout(estimator, rows, shape, *, reset, image_shape=None):

@@ -1,12 +1,13 @@
 """What all augmenters share: draw small parameters, a set a row, then apply them."""
 
+from functools import lru_cache
 from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import validate_parameter_constraints
+from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +21,20 @@ def make_rng(random_state):
         return random_state
     if random_state is None:
         return np.random.default_rng()
-    return np.random.default_rng(check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32))
+    return np.random.default_rng((first_words if isinstance(random_state, Integral) else next_words)(random_state))
+
+
+def next_words(random_state):
+    return check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
+
+
+first_words = lru_cache(maxsize=64)(next_words)  # of a number: to make a RandomState of it takes long
+
+
+@lru_cache(maxsize=256)
+def constraints_of(kind):
+    """The constraints of a class by parameter, ready to be asked."""
+    return {name: [make_constraint(one) for one in some] for name, some in kind._parameter_constraints.items()}
 
 
 def check_interval(name, pair, above, most):
@@ -367,9 +381,12 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         return rng
 
     def _check_parameters(self):
-        """What ``_validate_params`` does; that looks up the signature each time, which takes longer than the checks."""
-        params = {name: getattr(self, name) for name in self._parameter_constraints}
-        validate_parameter_constraints(self._parameter_constraints, params, caller_name=type(self).__name__)
+        """What ``_validate_params`` does; that reads the signature and makes all constraints anew each time."""
+        for name, constraints in constraints_of(type(self)).items():
+            value = getattr(self, name)
+            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+                some = {name: self._parameter_constraints[name]}
+                validate_parameter_constraints(some, {name: value}, caller_name=type(self).__name__)
 
     # The wiring.
 

@@ -13,8 +13,10 @@
 
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
+#define PREFETCH(address) (void(address))
 #else
 #define RESTRICT __restrict__
+#define PREFETCH(address) __builtin_prefetch(address)
 #endif
 
 namespace {

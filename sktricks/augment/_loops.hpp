@@ -62,7 +62,7 @@ void split_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int 
     repeat(0, first, rises ? bottom : top, rises ? 0.0f : all, index, weight);
     repeat(end, n, rises ? top : bottom, rises ? all : 0.0f, index, weight);
     for (Py_ssize_t x = first; x < end; ++x, place += by) {
-        index[x] = int32_t(place >> 32);
+        index[x] = int32_t(uint64_t(place) >> 32);
         weight[x] = float(int32_t(uint32_t(place) >> 8)) * (1.0f / 16777216.0f);
     }
 }
@@ -87,6 +87,29 @@ void find_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int b
         fold_places(start, step, n, side, index, weight);
     else
         split_places(start, step, n, side, border, index, weight);
+}
+
+// Coordinates along a row of the output, all of them so far inside the image that no border has a say.
+struct Line {
+    double start, step;
+
+    bool is_inside(Py_ssize_t n, Py_ssize_t side, int border) const {
+        const double low = (border == CONSTANT ? -1.0 : 0.0) + 1e-6, last = start + step * double(n - 1);
+        const double high = double(border == CONSTANT ? side : side - 1) - 1e-6;
+        return (start < last ? start : last) > low && (start < last ? last : start) < high;
+    }
+};
+
+// What find_places gives for both of them, in one go; the indices together, into rows of this stride.
+void find_inner_places(Line down, Line right, Py_ssize_t n, int32_t stride, int32_t *RESTRICT index,
+                       float *RESTRICT weight_y, float *RESTRICT weight_x) {
+    uint64_t y = uint64_t(counted(down.start + 1.0)), x = uint64_t(counted(right.start + 1.0));  // not below 0
+    const uint64_t by_y = uint64_t(counted(down.step)), by_x = uint64_t(counted(right.step));
+    for (Py_ssize_t i = 0; i < n; ++i, y += by_y, x += by_x) {
+        index[i] = int32_t(uint32_t(y >> 32)) * stride + int32_t(uint32_t(x >> 32));
+        weight_y[i] = float(int32_t(uint32_t(y) >> 8)) * (1.0f / 16777216.0f);
+        weight_x[i] = float(int32_t(uint32_t(x) >> 8)) * (1.0f / 16777216.0f);
+    }
 }
 
 // First and last index that find_places can return for the places between these two.
@@ -196,10 +219,10 @@ void load(const In *RESTRICT from, const Task &task, Py_ssize_t top, Py_ssize_t 
 // One row of the output, bilinearly; P values are read at a time and written over C.
 template <int C, int P>
 void read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
-    const int32_t *RESTRICT xs = s.x, *RESTRICT ys = s.y;
+    const int32_t *RESTRICT index = s.x;
     const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
     for (Py_ssize_t x = 0; x < n; ++x) {
-        const float *RESTRICT above = image + (ys[x] * stride + xs[x]) * C;
+        const float *RESTRICT above = image + Py_ssize_t(index[x]) * C;
         const float *RESTRICT below = above + stride * C;
         const float wx = weights_x[x], wy = weights_y[x];
         float value[P];
@@ -227,6 +250,19 @@ void read_line(const float *RESTRICT above, const float *RESTRICT below, float w
     }
 }
 
+// The next image on its way from memory while this one is computed, a part of it for each row, if both fit the cache.
+struct Ahead {
+    enum { LINE = 64, MOST = 65536 };
+    const char *at, *end;
+    size_t step;
+
+    Ahead(const void *image, size_t size, Py_ssize_t rows)
+        : at(static_cast<const char *>(image)), end(at + (size > MOST ? 0 : size)), step(size / size_t(rows) + LINE) {}
+    void fetch() {
+        for (const char *stop = at + step; at < stop && at < end; at += LINE) PREFETCH(at);
+    }
+};
+
 // The rows of the output in float32, one after the other.
 template <int C, int P, class In>
 struct Reader {
@@ -236,7 +272,7 @@ struct Reader {
     const double *map = nullptr;
     Py_ssize_t top = 0, down = 1;
     bool upright = false;  // whether rows come from rows
-    Py_ssize_t left = 0, right = 0;  // the columns, in the ringed image, that they then come from
+    Py_ssize_t leftmost = 0, rightmost = 0;  // the columns, in the ringed image, that they then come from
 
     void begin(const In *image, const double *its_map) {
         from = image, map = its_map;
@@ -263,12 +299,12 @@ struct Reader {
         upright = map[1] == 0 && map[3] == 0;
         if (!upright) return;
         find_places(map[5], map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
-        left = right = s.x[0];
+        leftmost = rightmost = s.x[0];
         for (Py_ssize_t x = 1; x < task.out_width; ++x) {
-            left = s.x[x] < left ? s.x[x] : left;
-            right = s.x[x] > right ? s.x[x] : right;
+            leftmost = s.x[x] < leftmost ? s.x[x] : leftmost;
+            rightmost = s.x[x] > rightmost ? s.x[x] : rightmost;
         }
-        right += 2;
+        rightmost += 2;
     }
 
     void row(Py_ssize_t y, float *RESTRICT out) {
@@ -285,14 +321,20 @@ struct Reader {
     }
 
     void warp_row(Py_ssize_t y, float *out) {
-        const double start_y = map[0] * double(y) + map[2], start_x = map[3] * double(y) + map[5];
+        const Line down{map[0] * double(y) + map[2], map[1]}, right{map[3] * double(y) + map[5], map[4]};
         const Py_ssize_t n = task.out_width, stride = task.width + 2;
-        find_places(start_y, map[1], upright ? 1 : n, task.height, task.border, s.y, s.weight_y);
         if (upright) {
+            find_places(down.start, 0, 1, task.height, task.border, s.y, s.weight_y);
             const float *above = s.image + s.y[0] * stride * C;
-            return read_line<C, P>(above, above + stride * C, s.weight_y[0], left, right, s, n, out);
+            return read_line<C, P>(above, above + stride * C, s.weight_y[0], leftmost, rightmost, s, n, out);
         }
-        find_places(start_x, map[4], n, task.width, task.border, s.x, s.weight_x);
+        if (down.is_inside(n, task.height, task.border) && right.is_inside(n, task.width, task.border)) {
+            find_inner_places(down, right, n, int32_t(stride), s.x, s.weight_y, s.weight_x);
+        } else {
+            find_places(down.start, down.step, n, task.height, task.border, s.y, s.weight_y);
+            find_places(right.start, right.step, n, task.width, task.border, s.x, s.weight_x);
+            for (Py_ssize_t x = 0; x < n; ++x) s.x[x] += s.y[x] * int32_t(stride);
+        }
         read_row<C, P>(s.image, stride, s, n, out);
     }
 };
@@ -436,21 +478,23 @@ bool transform(const void *source, void *target, const Task &task) {
     Scratch s(task, C);
     if (!s.image) return false;
     Reader<C, P, In> reader{task, s};
-    const Py_ssize_t row = task.out_width * C, size = task.out_height * row;
+    const Py_ssize_t row = task.out_width * C, size = task.out_height * row, pixels = task.height * task.width * C;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *tones = task.tones + i * task.stages * 4;
-        const In *from = static_cast<const In *>(source) + i * task.height * task.width * C;
+        const In *from = static_cast<const In *>(source) + i * pixels;
         Out *to = static_cast<Out *>(target) + i * size;
         if (change_in_place<C>(from, size, tones, task, to)) continue;
         reader.begin(from, task.maps ? task.maps + i * 6 : nullptr);
+        Ahead ahead(from + pixels, i + 1 < task.n ? size_t(pixels) * sizeof(In) : 0, task.out_height);
         bool whole = false;  // a contrast needs the mean of the whole image first
         for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
         if (whole) {
-            for (Py_ssize_t y = 0; y < task.out_height; ++y) reader.row(y, s.output + y * row);
+            for (Py_ssize_t y = 0; y < task.out_height; ++y) ahead.fetch(), reader.row(y, s.output + y * row);
             change_tones<C>(s.output, size, tones, task, to);
             continue;
         }
         for (Py_ssize_t y = 0; y < task.out_height; ++y) {
+            ahead.fetch();
             reader.row(y, s.output);
             change_tones<C>(s.output, row, tones, task, to + y * row);
         }
