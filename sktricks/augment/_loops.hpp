@@ -441,10 +441,10 @@ void change_tones(float *values, Py_ssize_t n, const double *tones, const Task &
 
 // Bytes without their colour: the same in 1/65536 of a grey level.
 void make_grey(const uint8_t *RESTRICT from, Py_ssize_t n, uint8_t *RESTRICT to) {
-    for (Py_ssize_t i = 0; i < n; i += 3) {
-        const uint32_t grey = (19595u * from[i] + 38470u * from[i + 1] + 7471u * from[i + 2] + 32768u) >> 16;
-        const uint32_t four = grey * 0x01010101u;  // the fourth byte is written over by the next pixel
-        std::memcpy(to + i, &four, i + 4 <= n ? 4 : 3);
+    for (Py_ssize_t i = 0; i < n / 3; ++i) {
+        const uint8_t *pixel = from + 3 * i;
+        const uint32_t grey = (19595u * pixel[0] + 38470u * pixel[1] + 7471u * pixel[2] + 32768u) >> 16;
+        to[3 * i] = to[3 * i + 1] = to[3 * i + 2] = uint8_t(grey);
     }
 }
 
@@ -544,6 +544,8 @@ void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, Py_ssize_t size, ch
 bool move_pixels(const char *source, char *target, const Task &task, const char *fill, Py_ssize_t size) {
     int32_t *columns = static_cast<int32_t *>(std::malloc(size_t(task.out_width + 1) * sizeof(int32_t)));
     if (!columns) return false;
+    const Py_ssize_t row_size = task.width * size;
+    const char *end = source + task.n * task.height * row_size;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *map = task.maps + i * 6;
         const Py_ssize_t top = nearest(map[2]), left = nearest(map[5]);
@@ -551,10 +553,13 @@ bool move_pixels(const char *source, char *target, const Task &task, const char 
         const Py_ssize_t first = right == 1 ? left : left - task.out_width + 1;
         const bool inside = first >= 0 && first + task.out_width <= task.width;
         const bool whole = inside && right == 1, mirrored = inside && right == -1;
+        const bool fetches = mirrored && row_size >= 4 * Ahead::LINE;  // processors do so, but not backwards
         for (Py_ssize_t x = 0; x < task.out_width; ++x) columns[x] = int32_t(hold(left + right * x, task.width, task.border));
         for (Py_ssize_t y = 0; y < task.out_height; ++y, target += task.out_width * size) {
             const Py_ssize_t row = hold(top + down * y, task.height, task.border);
-            const char *from = source + (i * task.height + (row < 0 ? 0 : row)) * task.width * size;
+            const char *from = source + (i * task.height + (row < 0 ? 0 : row)) * row_size;
+            if (fetches && from - source >= 2 * row_size && end - from > 2 * row_size)
+                Ahead(from + 2 * down * row_size, size_t(row_size), 1).fetch();
             if (row < 0)
                 for (Py_ssize_t x = 0; x < task.out_width; ++x) std::memcpy(target + x * size, fill, size_t(size));
             else if (whole)

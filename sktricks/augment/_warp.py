@@ -116,9 +116,9 @@ def warp(images, maps, size, border="constant", fill=0.0):
     ringed = np.full((n, height + 2, width + 2, channels), fill, dtype=images.dtype)
     ringed[:, 1:-1, 1:-1] = images
     pixels = ringed.reshape(-1, channels)
-    y0, wy = _split(_hold(_places(maps[:, 0], size), height, border), height, images.dtype)
-    x0, wx = _split(_hold(_places(maps[:, 1], size), width, border), width, images.dtype)
-    y0 += np.arange(n)[:, None, None] * (height + 2)
+    y0, wy = _split(_hold(_places(maps[:, 0], size), height, border), height, images.dtype, channels)
+    x0, wx = _split(_hold(_places(maps[:, 1], size), width, border), width, images.dtype, channels)
+    y0 += np.arange(n, dtype=np.int32)[:, None, None] * (height + 2)
     tap = y0 * (width + 2) + x0
     above = _between(np.take(pixels, tap, axis=0), np.take(pixels, tap + 1, axis=0), wx)
     tap += width + 2
@@ -141,10 +141,12 @@ def _hold(places, side, border):
     return np.clip(places, *((-1, side) if border == "constant" else (0, side - 1)), out=places)
 
 
-def _split(places, side, dtype):
-    """Places in the image as an index into the ringed one, and the weight of the pixel after it."""
-    index = np.minimum(np.floor(places), side - 1)
-    return index.astype(np.intp) + 1, (places - index).astype(dtype)[..., None]
+def _split(places, side, dtype, channels):
+    """Places in the image as an index into the ringed one, and for each channel the weight of the pixel after it."""
+    whole = np.minimum(np.floor(places), side - 1)
+    weight = (places - whole).astype(dtype)[..., None]
+    weight = weight if channels == 1 else np.repeat(weight, channels, axis=-1)  # quicker than broadcasting
+    return whole.astype(np.int32) + 1, weight
 
 
 def _between(first, second, weight):
