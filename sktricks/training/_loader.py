@@ -31,14 +31,24 @@ class ArrayDataset(torch.utils.data.Dataset):
             inputs["weight"] = take(self.weight, rows)
         return inputs, take(self.y, rows)
 
+    def n_batches_at_once(self, bounds):
+        """Of how many batches the rows are worth taking together."""
+        if not isinstance(self.x, torch.Tensor):
+            return 1
+        start, stop = bounds[0]
+        return max(1, AT_ONCE // max(1, self.x[start:stop].nbytes))
+
 
 def take(tensor, rows):
     """``tensor[rows]``; ``index_select`` does the same for a tensor of indices in a fraction of the time."""
     return tensor.index_select(0, rows) if isinstance(rows, torch.Tensor) else tensor[rows]
 
 
+AT_ONCE = 2**21  # bytes of rows, of several small batches, which stay in the cache until they are used
+
+
 class BatchLoader:
-    """Give out an :class:`ArrayDataset` in batches, each taken at once.
+    """Give out an :class:`ArrayDataset` in batches, each taken at once, small ones several together.
 
     A last batch of a single row joins the one before, since BatchNorm cannot train on one row.
 
@@ -61,9 +71,17 @@ class BatchLoader:
         return len(self.bounds)
 
     def __iter__(self):
-        order = self.draw_order() if self.shuffle else None
-        for start, stop in self.bounds:
-            yield self.dataset[slice(start, stop) if order is None else order[start:stop]]
+        if not self.shuffle:
+            yield from (self.dataset[start:stop] for start, stop in self.bounds)
+            return
+        order, n = self.draw_order(), self.dataset.n_batches_at_once(self.bounds)
+        for k in range(0, len(self.bounds), n):
+            together = self.bounds[k : k + n]
+            first = together[0][0]
+            inputs, y = self.dataset[order[first : together[-1][1]]]
+            for start, stop in together:
+                rows = slice(start - first, stop - first)
+                yield {name: values[rows] for name, values in inputs.items()}, y[rows]
 
     def draw_order(self):
         """The rows in the order of the next pass."""

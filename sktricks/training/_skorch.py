@@ -21,6 +21,7 @@ from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
 from ._schedule import highest_rates, make_schedule
+from ._update import update
 
 LOSSES = {
     "cross_entropy": torch.nn.CrossEntropyLoss,
@@ -38,6 +39,7 @@ OPTIMIZERS = {
 # That can update all weights in one pass over memory; torch's SGD can too, but not where some thawed later than others.
 FUSED = (torch.optim.Adam, torch.optim.AdamW)
 SLOW = 120  # seconds
+EACH_BATCH = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
 
 
@@ -48,6 +50,24 @@ class InnerNet(skorch.NeuralNet):
     """
 
     prepare_train_ = prepare_valid_ = None
+    listeners_ = None  # in a training: from what happens at each batch to those who do anything about it
+    has_stepped_ = False
+
+    def notify(self, method_name, **cb_kwargs):
+        if method_name == "on_train_begin":
+            self.listeners_, self.has_stepped_ = {}, False
+        if method_name not in EACH_BATCH or self.listeners_ is None:
+            return super().notify(method_name, **cb_kwargs)
+        if method_name not in self.listeners_:
+            methods = [getattr(callback, method_name) for _, callback in self.callbacks_]
+            nothing = getattr(Callback, method_name)
+            self.listeners_[method_name] = [m for m in methods if getattr(m, "__func__", None) is not nothing]
+        for method in (getattr(self, method_name), *self.listeners_[method_name]):
+            method(self, **cb_kwargs)
+
+    def on_train_end(self, *args, **kwargs):
+        self.listeners_ = None
+        super().on_train_end(*args, **kwargs)
 
     @property
     def _default_callbacks(self):
@@ -82,7 +102,11 @@ class InnerNet(skorch.NeuralNet):
         step = self.train_step_single(batch, **fit_params)
         named = TeeGenerator(self.get_all_learnable_params())  # which each callback can go through
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        self.optimizer_.step()
+        if self.has_stepped_:
+            update(self.optimizer_)
+        else:
+            self.optimizer_.step()  # which schedules want to have seen
+            self.has_stepped_ = True
         return step
 
     def _zero_grad_optimizer(self, set_to_none=None):
@@ -298,13 +322,14 @@ def predict_rows(net, X, read_inputs, prepare):
 
 def half_precision(x, device):
     """bfloat16 where it is worth it; weights, loss and all that is summed stay as they are."""
-    device = torch.device(device)
-    return torch.autocast(device.type, torch.bfloat16) if is_worth_halving(x, device) else nullcontext()
+    return torch.autocast(x.device.type, torch.bfloat16) if is_worth_halving(x, device) else nullcontext()
 
 
 def is_worth_halving(x, device):
     """Whether images go through a net on a GPU that is made for bfloat16."""
-    return x.ndim == 4 and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    if x.ndim != 4 or torch.device(device).type != "cuda":
+        return False
+    return torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def release_memory(device):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sktricks.training import _loader
 from sktricks.training._loader import ArrayDataset, BatchLoader, batch_bounds
 
 
@@ -50,6 +51,14 @@ def test_the_seed_is_the_order_and_the_global_generator_stays():
     orders = [seen_rows(BatchLoader(make_dataset(50), 8, shuffle=True, seed=seed)) for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("at_once", [1, 80, 10_000], ids=["one batch", "a few", "all"])
+def test_batches_are_the_same_however_many_are_taken_together(at_once, monkeypatch):
+    monkeypatch.setattr(_loader, "AT_ONCE", at_once)
+    loader = BatchLoader(make_dataset(50, weight=True), 8, shuffle=True, seed=1)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1)).float()
+    assert seen_rows(loader) == [order[start:stop].tolist() for start, stop in batch_bounds(50, 8)]
 
 
 def test_targets_and_weights_stay_with_their_rows():
