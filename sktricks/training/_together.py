@@ -16,6 +16,7 @@ from .._validation import TrainingInterruptedWarning
 from ._loader import ArrayDataset, BatchLoader, take
 from ._schedule import WarmupCosine
 from ._skorch import FUSED, warn_if_slow
+from ._update import update
 
 TINY = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
 
@@ -218,7 +219,7 @@ def take_step(stack, slices, data, step, optimizer):
         clip_rows(gradients, clip_norm)
     for part in slices:
         part.prepare_step(gradients, step)
-    optimizer.step()
+    update(optimizer)
     return means.detach()
 
 
