@@ -342,7 +342,7 @@ def release_memory(device):
 def own_randomness(seed, device):
     """torch's global generators seeded inside, and as they were afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)  # which seeds all devices, slowly
         yield
 
 
