@@ -1,6 +1,7 @@
 """What has to be said before torch is loaded, and in workers before numpy and scipy are; what begins every test."""
 
 import os
+import zlib
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers run side by side, and threads change the last bits of a net
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its check of array API inputs
@@ -14,3 +15,12 @@ def no_features_from_another_test():
     from sktricks import clear_cache
 
     clear_cache()
+
+
+@pytest.fixture(autouse=True)
+def draws_of_its_own(request):
+    """What a test draws from its module's generator does not depend on which tests ran before it."""
+    for generator in (getattr(request.module, name, None) for name in ("rng", "RNG")):
+        if generator is not None:
+            seed = zlib.crc32(request.node.nodeid.encode())
+            generator.bit_generator.state = type(generator.bit_generator)(seed).state
