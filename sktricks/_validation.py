@@ -114,9 +114,7 @@ def find_layout(shape, image_shape=None):
     return Layout(len(shape), found, int(np.prod(found)))
 
 
-def check_X(
-    estimator, X, *, reset, image_shape=None, dtype="numeric", warn=False, ensure_min_samples=1, allow_nan=False
-):
+def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_samples=1, allow_nan=False):
     """Validate X as scikit-learn does, images included.
 
     Parameters
@@ -129,7 +127,6 @@ def check_X(
         True in ``fit``, False afterwards.
     image_shape : tuple or None
         How rows are to be read.
-    dtype : as in :func:`sklearn.utils.check_array`
     warn : bool
         Warn with :class:`ImageShapeWarning` where rows come without ``image_shape``.
     ensure_min_samples : int
@@ -143,7 +140,6 @@ def check_X(
     """
     looked = is_surely_finite(X)
     how = {
-        "dtype": dtype,
         "allow_nd": True,
         "ensure_all_finite": not looked and ("allow-nan" if allow_nan and image_shape is None else True),
         "ensure_min_samples": ensure_min_samples,
@@ -152,7 +148,7 @@ def check_X(
     }
     try:
         array = check_array(X, **how)
-        if dtype == "numeric" and array.dtype == object:  # which scikit-learn lets pass where polars has it
+        if array.dtype == object:  # which scikit-learn lets pass where polars has it
             array = check_array(array, **how)
     except ValueError as error:
         if "inhomogeneous" not in str(error):

@@ -21,20 +21,27 @@ def make_rng(random_state):
         return random_state
     if random_state is None:
         return np.random.default_rng()
-    return np.random.default_rng((first_words if isinstance(random_state, Integral) else next_words)(random_state))
+    if isinstance(random_state, Integral):
+        return np.random.default_rng(first_words(random_state))
+    return np.random.default_rng(draw_words(check_random_state(random_state)))
 
 
-def next_words(random_state):
-    return check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
+def draw_words(random_state):
+    """A seed for a Generator."""
+    return random_state.randint(2**32, size=4, dtype=np.uint32)
 
 
-first_words = lru_cache(maxsize=64)(next_words)  # of a number: to make a RandomState of it takes long
+@lru_cache(maxsize=64)
+def first_words(seed):
+    """The seed that a new RandomState draws, to make which takes long."""
+    return draw_words(check_random_state(seed))
 
 
 @lru_cache(maxsize=256)
 def constraints_of(kind):
     """The constraints of a class by parameter, ready to be asked."""
-    return {name: [make_constraint(one) for one in some] for name, some in kind._parameter_constraints.items()}
+    constraints = kind._parameter_constraints.items()
+    return {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
 
 
 def check_interval(name, pair, above, most):

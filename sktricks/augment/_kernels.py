@@ -19,6 +19,7 @@ from ._warp import move as move_with_numpy
 
 FAST = (np.dtype(np.uint8), np.dtype(np.float32))
 LARGEST = float(np.finfo(np.float32).max)
+LARGEST_IMAGE = 2**30  # pixels, which the compiled loops count in 32 bits
 
 
 def load_compiled():
@@ -47,7 +48,8 @@ def describe():
 
 def is_fast(images):
     """Whether images of this dtype and number of channels go through the compiled loops."""
-    return compiled is not None and images.dtype in FAST and images.shape[3] <= 4
+    known = images.dtype in FAST and images.shape[3] <= 4
+    return compiled is not None and known and images.shape[1] * images.shape[2] < LARGEST_IMAGE
 
 
 def move(images, maps, size, border, fill, out=None):

@@ -54,7 +54,8 @@ void split_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int 
         const auto outside = [=](int64_t where) { return where < least || where >= most; };
         place = counted(start + step * double(first));
         by = first + 1 < end ? counted(step) : 0;
-        for (; first < end && outside(place); ++first) place += by;  // by what was rounded
+        const auto before = [=](int64_t where) { return rises ? where < least : where >= most; };
+        for (; first < end && before(place); ++first) place += by;  // by what was rounded
         while (first < end && outside(place + by * (end - 1 - first))) --end;
     }
     const int32_t bottom = ring ? 0 : 1, top = int32_t(side);
@@ -94,8 +95,9 @@ struct Line {
     double start, step;
 
     bool is_inside(Py_ssize_t n, Py_ssize_t side, int border) const {
-        const double low = (border == CONSTANT ? -1.0 : 0.0) + 1e-6, last = start + step * double(n - 1);
-        const double high = double(border == CONSTANT ? side : side - 1) - 1e-6;
+        const double last = start + step * double(n - 1), margin = 1e-6 + double(n) / 4294967296.0;  // what adds up
+        const double low = (border == CONSTANT ? -1.0 : 0.0) + margin;
+        const double high = double(border == CONSTANT ? side : side - 1) - margin;
         return (start < last ? start : last) > low && (start < last ? last : start) < high;
     }
 };
@@ -216,7 +218,8 @@ void load(const In *RESTRICT from, const Task &task, Py_ssize_t top, Py_ssize_t 
     }
 }
 
-// One row of the output of one channel, bilinearly; written so that a compiler can read several pixels at a time.
+// One row of the output of one channel, bilinearly. Without loops over channels and neighbours in it, compilers make of
+// the loop over pixels one over several at a time.
 void read_grey_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
     const int32_t *RESTRICT index = s.x;
     const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
@@ -263,16 +266,23 @@ void read_line(const float *RESTRICT above, const float *RESTRICT below, float w
     }
 }
 
+inline void prefetch(const char *at, size_t size) {
+    enum { LINE = 64 };
+    for (size_t k = 0; k < size; k += LINE) PREFETCH(at + k);
+}
+
 // The next image on its way from memory while this one is computed, a part of it for each row, if both fit the cache.
 struct Ahead {
-    enum { LINE = 64, MOST = 65536 };
-    const char *at, *end;
-    size_t step;
+    enum { MOST = 65536 };
+    const char *at;
+    size_t left, step;
 
     Ahead(const void *image, size_t size, Py_ssize_t rows)
-        : at(static_cast<const char *>(image)), end(at + (size > MOST ? 0 : size)), step(size / size_t(rows) + LINE) {}
+        : at(static_cast<const char *>(image)), left(size > MOST ? 0 : size), step(left / size_t(rows) + 1) {}
     void fetch() {
-        for (const char *stop = at + step; at < stop && at < end; at += LINE) PREFETCH(at);
+        const size_t size = step < left ? step : left;
+        prefetch(at, size);
+        at += size, left -= size;
     }
 };
 
@@ -490,6 +500,7 @@ template <int C, int P, class In, class Out>
 bool transform(const void *source, void *target, const Task &task) {
     Scratch s(task, C);
     if (!s.image) return false;
+    if (!task.out_height) return true;
     Reader<C, P, In> reader{task, s};
     const Py_ssize_t row = task.out_width * C, size = task.out_height * row, pixels = task.height * task.width * C;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
@@ -566,13 +577,13 @@ bool move_pixels(const char *source, char *target, const Task &task, const char 
         const Py_ssize_t first = right == 1 ? left : left - task.out_width + 1;
         const bool inside = first >= 0 && first + task.out_width <= task.width;
         const bool whole = inside && right == 1, mirrored = inside && right == -1;
-        const bool fetches = mirrored && row_size >= 4 * Ahead::LINE;  // processors do so, but not backwards
+        const bool fetches = mirrored && row_size >= 256;  // processors do so themselves, but not backwards
         for (Py_ssize_t x = 0; x < task.out_width; ++x) columns[x] = int32_t(hold(left + right * x, task.width, task.border));
         for (Py_ssize_t y = 0; y < task.out_height; ++y, target += task.out_width * size) {
             const Py_ssize_t row = hold(top + down * y, task.height, task.border);
             const char *from = source + (i * task.height + (row < 0 ? 0 : row)) * row_size;
             if (fetches && from - source >= 2 * row_size && end - from > 2 * row_size)
-                Ahead(from + 2 * down * row_size, size_t(row_size), 1).fetch();
+                prefetch(from + 2 * down * row_size, size_t(row_size));
             if (row < 0)
                 for (Py_ssize_t x = 0; x < task.out_width; ++x) std::memcpy(target + x * size, fill, size_t(size));
             else if (whole)

@@ -118,8 +118,7 @@ def warp(images, maps, size, border="constant", fill=0.0):
     pixels = ringed.reshape(-1, channels)
     y0, wy = _split(_hold(_places(maps[:, 0], size), height, border), height, images.dtype, channels)
     x0, wx = _split(_hold(_places(maps[:, 1], size), width, border), width, images.dtype, channels)
-    y0 += np.arange(n, dtype=np.int32)[:, None, None] * (height + 2)
-    tap = y0 * (width + 2) + x0
+    tap = ((np.arange(n) * (height + 2))[:, None, None] + y0) * (width + 2) + x0
     above = _between(np.take(pixels, tap, axis=0), np.take(pixels, tap + 1, axis=0), wx)
     tap += width + 2
     below = _between(np.take(pixels, tap, axis=0), np.take(pixels, tap + 1, axis=0), wx)

@@ -31,13 +31,6 @@ class ArrayDataset(torch.utils.data.Dataset):
             inputs["weight"] = take(self.weight, rows)
         return inputs, take(self.y, rows)
 
-    def n_batches_at_once(self, bounds):
-        """Of how many batches the rows are worth taking together."""
-        if not isinstance(self.x, torch.Tensor):
-            return 1
-        start, stop = bounds[0]
-        return max(1, AT_ONCE // max(1, self.x[start:stop].nbytes))
-
 
 def take(tensor, rows):
     """``tensor[rows]``; ``index_select`` does the same for a tensor of indices in a fraction of the time."""
@@ -74,7 +67,7 @@ class BatchLoader:
         if not self.shuffle:
             yield from (self.dataset[start:stop] for start, stop in self.bounds)
             return
-        order, n = self.draw_order(), self.dataset.n_batches_at_once(self.bounds)
+        order, n = self.draw_order(), self.n_together()
         for k in range(0, len(self.bounds), n):
             together = self.bounds[k : k + n]
             first = together[0][0]
@@ -82,6 +75,13 @@ class BatchLoader:
             for start, stop in together:
                 rows = slice(start - first, stop - first)
                 yield {name: values[rows] for name, values in inputs.items()}, y[rows]
+
+    def n_together(self):
+        """Of how many batches the rows are taken together."""
+        tensors = [tensor for tensor in vars(self.dataset).values() if tensor is not None]
+        if not self.bounds or not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+            return 1
+        return max(1, AT_ONCE // max(1, sum(tensor[slice(*self.bounds[0])].nbytes for tensor in tensors)))
 
     def draw_order(self):
         """The rows in the order of the next pass."""

@@ -50,12 +50,14 @@ class InnerNet(skorch.NeuralNet):
     """
 
     prepare_train_ = prepare_valid_ = None
-    listeners_ = None  # in a training: from what happens at each batch to those who do anything about it
+    listeners_ = None  # in a training: from what happens at each batch to what callbacks do about it, if anything
     has_stepped_ = False
 
     def notify(self, method_name, **cb_kwargs):
         if method_name == "on_train_begin":
-            self.listeners_, self.has_stepped_ = {}, False
+            self.has_stepped_ = False
+        if method_name in ("on_train_begin", "on_epoch_begin"):
+            self.listeners_ = {}  # who may change from epoch to epoch
         if method_name not in EACH_BATCH or self.listeners_ is None:
             return super().notify(method_name, **cb_kwargs)
         if method_name not in self.listeners_:
@@ -342,7 +344,10 @@ def release_memory(device):
 def own_randomness(seed, device):
     """torch's global generators seeded inside, and as they were afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)  # which seeds all devices, slowly
+        if device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer, since it sees to all devices
+        else:
+            torch.manual_seed(seed)
         yield
 
 

@@ -17,27 +17,37 @@ GLOBAL_HOOKS = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
 
 def update(optimizer):
     """What ``optimizer.step()`` does, to the bit; quicker where it is a fused Adam that has stepped before."""
-    if type(optimizer) not in FUNCTIONS or is_watched(optimizer):
+    parts = None if is_watched(optimizer) else all_tensors(optimizer)
+    if parts is None:
         return optimizer.step()
-    parts = [(group, tensors_of(group, optimizer.state)) for group in optimizer.param_groups]
-    if any(tensors is None for _, tensors in parts):
-        return optimizer.step()
+    function = FUNCTIONS[type(optimizer)]
     with torch.no_grad():
-        for group, tensors in parts:
+        for group, tensors in zip(optimizer.param_groups, parts, strict=True):
             if tensors[0]:
-                update_group(FUNCTIONS[type(optimizer)], group, *tensors)
+                update_group(function, group, *tensors)
 
 
 def is_watched(optimizer):
-    """Whether anybody wants to be called at each step."""
+    """Whether anybody wants to be called at each step, or has put something around it; schedules only count."""
     hooks = [(optimizer, name) for name in HOOKS] + [(of_all, name) for name in GLOBAL_HOOKS]
-    return any(getattr(holder, name, True) for holder, name in hooks)  # a torch that has other names is left alone
+    if any(getattr(holder, name, True) for holder, name in hooks):  # a torch that has other names is left alone
+        return True
+    step = vars(optimizer).get("step")
+    return step is not None and getattr(step, "__wrapped__", None) is not type(optimizer).step
+
+
+def all_tensors(optimizer):
+    """What :func:`tensors_of` gives for each group; None if ``step`` is needed."""
+    kind, groups = type(optimizer), optimizer.param_groups
+    unusual = (*UNUSUAL, "decoupled_weight_decay") if kind is torch.optim.Adam else UNUSUAL
+    if kind not in FUNCTIONS or any(not group.get("fused") or any(map(group.get, unusual)) for group in groups):
+        return None
+    parts = [tensors_of(group, optimizer.state) for group in groups]
+    return None if None in parts else parts
 
 
 def tensors_of(group, states):
-    """The weights of a group that have gradients, these, and what is kept of them; None if ``step`` is needed."""
-    if not group.get("fused") or any(group.get(name) for name in UNUSUAL):
-        return None
+    """The weights of a group that have gradients, these, and what is kept of them; None where nothing is kept yet."""
     weights = [p for p in group["params"] if p.grad is not None]
     kept = [states.get(p) for p in weights]
     if not all(kept):
@@ -47,6 +57,7 @@ def tensors_of(group, states):
 
 
 def update_group(function, group, weights, gradients, means, squares, steps):
+    """Of one group, by torch's function for its optimizer."""
     beta1, beta2 = group["betas"]
     function(
         weights,

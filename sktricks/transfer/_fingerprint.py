@@ -6,11 +6,12 @@ and is the same in every process.
 """
 
 import hashlib
+from copy import copy
 
 import numpy as np
 import torch
 
-from ._structure import Structure
+from ._structure import NOTES, Structure, named_tensors
 
 
 def fingerprint_of(backbone, unchanged=False):
@@ -40,11 +41,21 @@ def inherit_fingerprint(backbone, original):
 
 
 def stamp_of(module):
-    """What a module is and where its tensors lie, equal only if nothing has changed; far quicker than hashing them.
+    """What a module is, where its tensors lie and how it is set, equal only if nothing has changed.
 
-    torch counts the changes of a tensor, but not those through ``.data`` or numpy: hence the sum of its bits as well.
+    Far quicker than hashing the tensors. torch counts the changes of a tensor, but not those through ``.data`` or
+    numpy: hence the sum of its bits as well.
     """
-    return stamp_of_structure(Structure(module))
+    return *stamp_of_structure(Structure(module)), how_it_is_set(module)
+
+
+def how_it_is_set(module):
+    """What does not change the features of a module, but what a copy of it is and how it trains."""
+    parts = []
+    for part in module.modules():
+        hooks = *part._backward_hooks, *part._backward_pre_hooks  # numbers: a hook may hold the module, and keep it
+        parts.append((part.training, hooks, [copy(vars(part).get(name)) for name in NOTES]))
+    return parts, [tensor.requires_grad for _, tensor in named_tensors(module)]
 
 
 def stamp_of_structure(structure):

@@ -17,7 +17,7 @@ from torch import nn
 from ._fingerprint import stamp_of
 from ._structure import named_tensors
 
-SENT = WeakKeyDictionary()  # from a module to its stamp when it was sent last, and what was sent
+SENT = WeakKeyDictionary()  # from a module to its stamp when it was sent last, its name, and what stood for its tensors
 CAME = []  # in a worker process: the name of what came last, the module made of that, and its stamp
 
 SMALL = 2**16  # bytes that a pickle holds more quickly than an array
@@ -49,17 +49,20 @@ def unpacked(value):
 
 
 def packed(module):
-    """A name for a module as it is now, and its parts, the very ones of the last time if it is unchanged.
+    """A name for a module as it is now, that of the last time if it is unchanged, and its parts.
 
     A module that cannot be copied, by a method of its own, has no name and no parts.
     """
     try:
-        stamp = stamp_of(module)
-        known, sent = SENT.get(module, (None, None))
+        stamp, tensors = stamp_of(module), plain_tensors(module)
+        known, name, arrays = SENT.get(module, (None, None, None))
         if known != stamp:
-            sent = uuid.uuid4().hex, with_arrays(module)
-            SENT[module] = stamp, sent
-        return sent
+            name, arrays = uuid.uuid4().hex, [AsArray(tensor) for tensor in tensors]
+        parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, arrays, strict=True)})
+        if known != stamp:
+            deepcopy(parts)  # as whoever gets them will do
+            SENT[module] = stamp, name, arrays
+        return name, parts
     except Exception:  # whatever that method raises
         return None, module
 
@@ -70,14 +73,15 @@ def opened(name, parts):
         return Parcel(parts)
     if multiprocessing.parent_process() is None:
         return Parcel(deepcopy(parts))
-    if not CAME or CAME[0] != name or stamp_of(CAME[1]) != CAME[2]:
+    last, module, stamp = CAME or (None, None, None)
+    if last != name or stamp_of(module) != stamp:
         module = deepcopy(parts)
         CAME[:] = name, module, stamp_of(module)
-    return Parcel(CAME[1])
+    return Parcel(module)
 
 
 class AsArray:
-    """What stands for a tensor among the parts of a module; a copy of it is a tensor with memory of its own."""
+    """What stands for a tensor in a copy of a module; a copy of that is a module again, with memory of its own."""
 
     def __init__(self, tensor):
         array = tensor.detach().numpy()
@@ -90,11 +94,6 @@ class AsArray:
         if self.kind is nn.Parameter:
             return nn.Parameter(tensor, self.requires_grad)
         return tensor.requires_grad_(self.requires_grad)
-
-
-def with_arrays(module):
-    """A copy of a module with arrays in the place of tensors; a copy of that is a module again."""
-    return deepcopy(module, {id(tensor): AsArray(tensor) for tensor in plain_tensors(module)})
 
 
 def plain_tensors(module):

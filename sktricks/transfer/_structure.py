@@ -22,13 +22,8 @@ from torch import nn
 VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}  # the version tells their code
 ASIDE = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
-NOT_SETTINGS = {
-    *vars(nn.Module()),
-    "_held_from_training",
-    "_came_blank",
-    "_frozen_names",
-    "_lr_factor",
-}  # parts and tensors have their own turn
+NOTES = ("_held_from_training", "_came_blank", "_frozen_names", "_lr_factor")  # our own, which decide no feature
+NOT_SETTINGS = {*vars(nn.Module()), *NOTES}  # parts and tensors have their own turn
 SIMPLE = {bool, int, float, str, type(None)}
 DEEPEST = 100  # of nested values; what lies deeper is not told
 

@@ -474,3 +474,18 @@ def test_own_shape_and_range_must_agree():
 def test_a_class_without_apply_says_so():
     with pytest.raises(NotImplementedError, match="_apply"):
         BaseAugmenter().fit_transform(make_X())
+
+
+def test_an_augmenter_of_ones_own_with_a_parameter_that_is_not_validated():
+    class Darken(BaseAugmenter):
+        _parameter_constraints = {**BaseAugmenter._parameter_constraints, "by": "no_validation"}
+
+        def __init__(self, by=2, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
+            super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+            self.by = by
+
+        def _apply(self, images, params, value_range):
+            return images / self.by
+
+    X = make_X(dtype=np.float32)
+    assert_array_equal(Darken().fit_transform(X), X / 2)

@@ -40,6 +40,11 @@ def upright_maps():
     return maps
 
 
+def one_map(row, column):
+    """A map from how a coordinate along the height, and along the width, goes down, right and begins."""
+    return np.array([[row, column]], dtype=float)
+
+
 def whole_maps(shape):
     maps = flip_maps(rng.random(n) < 0.5, 1, shape)
     return maps + np.pad(rng.integers(-30, 30, (n, 2, 1)), ((0, 0), (0, 0), (2, 0)))
@@ -58,6 +63,29 @@ def both(images, maps, tones, size, border, exact, value_range, out=None):
     args = (maps, tones, size, border, 7.0, exact, value_range)
     fast = kernels.transform(images, *args, out)
     return fast, kernels.transform_with_numpy(images, *args)
+
+
+@compiled
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("side", [2, 3, 5])
+def test_places_on_the_very_border(side, border):
+    images = np.arange(side * side, dtype=np.float32).reshape(1, side, side, 1)
+    for start in (-1, -1 + 1e-7, -1e-7, 0, 1e-7, side - 1 - 1e-7, side - 1, side - 1 + 1e-7, side):
+        for step in (-2, -1, 1e-9, 1, 2):
+            maps = one_map([1, 0, 0], [1e-9, step, start])
+            fast, slow = both(images, maps, None, (2, 7), border, False, None)
+            assert_allclose(fast, slow, atol=1e-4, err_msg=f"start {start}, step {step}")
+
+
+@compiled
+@pytest.mark.parametrize("back", [1, -1])
+def test_long_rows_along_the_border(back):
+    width, step = 20_000, back * 0.5001 * 2.0**-32  # which is rounded to twice that, and adds up
+    edge = -1 + 1.05e-6 if back < 0 else 2 - 1.05e-6
+    maps = one_map([0, step, edge - step * (width - 1)], [0, 1 - 3 / width, 1])
+    images = np.full((1, 2, width, 1), 100, np.float32)
+    fast, slow = both(images, maps, None, (2, width), "constant", False, None)
+    assert_allclose(fast, slow, atol=0.01)
 
 
 @compiled

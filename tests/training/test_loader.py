@@ -61,6 +61,19 @@ def test_batches_are_the_same_however_many_are_taken_together(at_once, monkeypat
     assert seen_rows(loader) == [order[start:stop].tolist() for start, stop in batch_bounds(50, 8)]
 
 
+def test_few_batches_are_taken_together_where_rows_are_large(monkeypatch):
+    monkeypatch.setattr(_loader, "AT_ONCE", 1000)
+    narrow, wide = torch.zeros(50, 1), torch.zeros(50, 100)
+    assert BatchLoader(ArrayDataset(narrow, narrow), 5, shuffle=True).n_together() == 25
+    for x, y, weight in ((wide, narrow, None), (narrow, wide, None), (narrow, narrow, wide)):
+        assert BatchLoader(ArrayDataset(x, y, weight), 5, shuffle=True).n_together() == 1
+    assert BatchLoader(ArrayDataset([0] * 50, narrow), 5, shuffle=True).n_together() == 1
+
+
+def test_no_rows_are_no_batches():
+    assert list(BatchLoader(make_dataset(0), 5, shuffle=True)) == []
+
+
 def test_targets_and_weights_stay_with_their_rows():
     for inputs, y in BatchLoader(make_dataset(20, weight=True), 6, shuffle=True):
         torch.testing.assert_close(y, inputs["x"][:, 0] * 10)

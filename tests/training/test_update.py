@@ -1,4 +1,5 @@
 import copy
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -36,8 +37,8 @@ def train(net, optimizer, step, n_steps=5):
 def steps(monkeypatch):
     """Whose ``step`` was called."""
     seen = []
-    for kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
-        original = kind.step
+    originals = {kind: kind.step for kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)}
+    for kind, original in originals.items():
         monkeypatch.setattr(kind, "step", lambda self, *a, _as=original: seen.append(self) or _as(self, *a))
     return seen
 
@@ -94,6 +95,26 @@ def test_hooks_of_a_step_are_called():
     assert len(seen) == 6
 
 
+def test_a_step_that_somebody_has_wrapped_is_called(steps):
+    optimizer, net = make_optimizer(torch.optim.AdamW)
+    seen, inner = [], optimizer.step
+    optimizer.step = lambda: seen.append(1) or inner()
+    train(net, optimizer, lambda: update(optimizer), 3)
+    assert len(seen) == 3
+    optimizer, net = make_optimizer(torch.optim.AdamW)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0) for _ in range(2)]  # wrap it to count
+    del steps[:]
+    train(net, optimizer, lambda: update(optimizer), 3)
+    assert schedules and len(steps) == 1
+
+
+@pytest.mark.skipif("decoupled_weight_decay" not in signature(torch.optim.Adam).parameters, reason="a newer option")
+def test_the_weight_decay_of_adamw_in_adam_is_left_to_step(steps):
+    optimizer, net = make_optimizer(torch.optim.Adam, decoupled_weight_decay=True)
+    train(net, optimizer, lambda: update(optimizer))
+    assert len(steps) == 5
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_a_net_learns_the_same_by_either(optimizer, monkeypatch):
     calls = []
@@ -135,3 +156,19 @@ def test_callbacks_hear_of_each_batch_in_every_training():
     assert told == ["on_grad_computed", "on_batch_end"] * 2 + ["on_epoch_end"] + told[5:] and len(told) == 10
     net.partial_fit(X, y)
     assert len(told) > 10 and net.net_.listeners_ is None
+
+
+class Late(Callback):
+    """Begins to listen in the second epoch, and brings another callback along."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 2:
+            self.heard, self.friend = [], Listener().initialize()
+            self.on_batch_end = lambda net, **kwargs: self.heard.append(1)
+            net.callbacks_.append(("friend", self.friend))
+
+
+def test_callbacks_that_come_later_hear_of_each_batch_from_then_on():
+    net = NetClassifier(max_epochs=3, batch_size=100, callbacks=[("mine", Late())], random_state=0).fit(X, y)
+    late = dict(net.net_.callbacks_)["mine"]
+    assert len(late.heard) == 4 and late.friend.told.count("on_batch_end") == 4

@@ -469,6 +469,18 @@ def test_an_earlier_fit_with_an_instance_does_not_leak_into_cross_validation(str
     assert abs(scores.mean() - 0.5) < 0.1
 
 
+def test_how_a_given_module_is_set_by_now_counts():
+    module = Conv()
+    model = net(backbone=module, strategy="fine-tune", max_epochs=1)
+
+    def trained():
+        return {name for name, p in model.fit(GREY, LABELS).backbone_.model.named_parameters() if p.requires_grad}
+
+    assert "first.weight" in trained()
+    module.first.requires_grad_(False)
+    assert not {"first.weight", "first.bias"} & trained() and "second.weight" in trained()
+
+
 @STRATEGIES
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_nothing_of_the_users_changes(strategy, method):

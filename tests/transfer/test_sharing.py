@@ -1,5 +1,7 @@
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from torch import nn
 
-from sktricks import FineTuneClassifier, PretrainedFeatures
+from sktricks import FineTuneClassifier, PretrainedFeatures, freeze_layers
 from sktricks.transfer._fingerprint import stamp_of
 from sktricks.transfer._parcel import packed
 
@@ -46,9 +48,9 @@ class Stubborn(nn.Linear):
 
 
 def content_of(module):
-    """What a module is, and what its tensors hold, wherever they lie."""
-    structure, places = stamp_of(module)
-    return structure, [bits for _, _, bits in places]
+    """What a module is, how it is set, and what its tensors hold, wherever they lie."""
+    structure, places, how = stamp_of(module)
+    return structure, [bits for _, _, bits in places], how
 
 
 ESTIMATORS = [PretrainedFeatures, FineTuneClassifier]
@@ -81,14 +83,14 @@ def test_copies_and_clones_share_the_module(make):
 
 def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
     module = Stubborn(2, 2)
-    assert packed(module)[1] is module
+    assert packed(module) == (None, module)
     assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
 
 
 def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
     module = Odd()
-    name, parts = packed(module)
-    assert packed(module)[1] is parts
+    name, _ = packed(module)
+    assert packed(module)[0] == name
     with torch.no_grad():
         module.conv.weight.fill_(7.0)
     assert packed(module)[0] != name
@@ -97,6 +99,48 @@ def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 8).all()
     module.conv.weight = nn.Parameter(torch.zeros(4, 1, 3, 3))
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 0).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda module: module.conv.requires_grad_(False),
+        lambda module: module.norm.eval(),
+        lambda module: module.register_full_backward_hook(print),
+        lambda module: freeze_layers(module, "conv"),
+    ],
+    ids=["requires_grad", "mode", "hook", "frozen"],
+)
+def test_how_a_module_is_set_arrives(change):
+    module = Odd()
+    packed(module)
+    change(module)
+    assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
+
+
+def test_a_module_that_is_no_longer_used_goes():
+    module = Odd()
+    module.conv.register_forward_hook(lambda *args, of=module: None)
+    gone = weakref.ref(module)
+    packed(module)
+    del module
+    gc.collect()
+    assert gone() is None
+
+
+class Picky(nn.Linear):
+    """Looks at its weights when it is copied."""
+
+    def __deepcopy__(self, memo):
+        other = copy.copy(self)
+        vars(other).update(copy.deepcopy(vars(self), memo))
+        other.n_weights = sum(p.numel() for p in self._parameters.values())
+        return other
+
+
+def test_a_module_that_looks_at_its_weights_when_it_is_copied_is_pickled_as_ever():
+    module = Picky(2, 2)
+    assert packed(module) == (None, module)
 
 
 def test_weights_are_written_once_for_all_tasks(tmp_path):
