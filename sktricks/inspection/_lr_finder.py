@@ -32,8 +32,8 @@ def find_lr(
     """Find a learning rate by the range test (Smith 2017).
 
     A copy of the net is trained, by its own training, while its learning rate rises from batch to batch. At first
-    nothing happens, then the loss falls, at last it rises. The suggestion is the rate at which the loss, smoothed, has
-    done 85 % of its fall.
+    nothing happens, then the loss falls, at last it rises. The suggestion is twice the rate at which the loss,
+    smoothed, has done 70 % of its fall, or the rate at 95 % if that is lower.
 
     Parameters
     ----------

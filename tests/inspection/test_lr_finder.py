@@ -67,11 +67,16 @@ def test_smoothing_is_a_mean_without_the_bias_of_a_start_at_zero():
     assert_allclose(smooth([1.0, 0.0], share=0.5), [1, 1 / 3])
 
 
-def test_the_suggestion_lies_where_most_of_the_fall_is_done():
+def test_the_suggestion_is_twice_the_rate_after_most_of_the_fall():
     losses = falling()
+    assert_allclose(suggest(LRS, losses, losses), 2 * 1e-3 * np.sqrt(0.7 / 0.3), rtol=0.15)  # LRS go by 15 %
+
+
+def test_a_steep_fall_is_not_left_behind():
+    losses = 0.2 + 0.8 / (1 + (LRS / 1e-3) ** 8)
     rate = suggest(LRS, losses, losses)
-    assert_allclose(losses[rate == LRS][0], 1 - 0.85 * 0.8, atol=0.05)
-    assert 1e-3 < rate < 1e-2
+    assert_allclose(rate, 1e-3 * (0.95 / 0.05) ** (1 / 8), rtol=0.15)
+    assert rate in LRS
 
 
 def test_what_comes_after_the_minimum_does_not_matter():
