@@ -28,7 +28,10 @@ def update(optimizer):
 
 
 def is_watched(optimizer):
-    """Whether anybody wants to be called at each step, or has put something around it; schedules only count."""
+    """Whether anybody wants to be called at each step, or has put something around it.
+
+    Schedules do, only to count; those of an older torch do not say that they wrap ``step`` itself.
+    """
     hooks = [(optimizer, name) for name in HOOKS] + [(of_all, name) for name in GLOBAL_HOOKS]
     if any(getattr(holder, name, True) for holder, name in hooks):  # a torch that has other names is left alone
         return True

@@ -105,7 +105,8 @@ def test_a_step_that_somebody_has_wrapped_is_called(steps):
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0) for _ in range(2)]  # wrap it to count
     del steps[:]
     train(net, optimizer, lambda: update(optimizer), 3)
-    assert schedules and len(steps) == 1
+    says_what = hasattr(optimizer.step, "__wrapped__")  # a schedule of an older torch does not
+    assert schedules and len(steps) == (1 if says_what else 3)
 
 
 @pytest.mark.skipif("decoupled_weight_decay" not in signature(torch.optim.Adam).parameters, reason="a newer option")
