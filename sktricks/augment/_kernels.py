@@ -47,7 +47,7 @@ def describe():
 
 
 def is_fast(images):
-    """Whether images of this dtype and number of channels go through the compiled loops."""
+    """Whether images of this dtype, size and number of channels go through the compiled loops."""
     known = images.dtype in FAST and images.shape[3] <= 4
     return compiled is not None and known and images.shape[1] * images.shape[2] < LARGEST_IMAGE
 

@@ -1,10 +1,12 @@
 """Whole-batch loading of arrays in memory.
 
 torch's ``DataLoader`` asks for one row at a time and stacks them again; for small nets that is more than half of the
-time. :class:`BatchLoader` takes a batch with one index operation.
+time. :class:`BatchLoader` takes a batch, or several small ones, with one index operation.
 """
 
 import torch
+
+AT_ONCE = 2**21  # bytes of rows, of several small batches, which stay in the cache until they are used
 
 
 class ArrayDataset(torch.utils.data.Dataset):
@@ -35,9 +37,6 @@ class ArrayDataset(torch.utils.data.Dataset):
 def take(tensor, rows):
     """``tensor[rows]``; ``index_select`` does the same for a tensor of indices in a fraction of the time."""
     return tensor.index_select(0, rows) if isinstance(rows, torch.Tensor) else tensor[rows]
-
-
-AT_ONCE = 2**21  # bytes of rows, of several small batches, which stay in the cache until they are used
 
 
 class BatchLoader:

@@ -63,7 +63,7 @@ def packed(module):
             deepcopy(parts)  # as whoever gets them will do
             SENT[module] = stamp, name, arrays
         return name, parts
-    except Exception:  # whatever that method raises
+    except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
         return None, module
 
 

@@ -78,17 +78,6 @@ def test_places_on_the_very_border(side, border):
 
 
 @compiled
-@pytest.mark.parametrize("back", [1, -1])
-def test_long_rows_along_the_border(back):
-    width, step = 20_000, back * 0.5001 * 2.0**-32  # which is rounded to twice that, and adds up
-    edge = -1 + 1.05e-6 if back < 0 else 2 - 1.05e-6
-    maps = one_map([0, step, edge - step * (width - 1)], [0, 1 - 3 / width, 1])
-    images = np.full((1, 2, width, 1), 100, np.float32)
-    fast, slow = both(images, maps, None, (2, width), "constant", False, None)
-    assert_allclose(fast, slow, atol=0.01)
-
-
-@compiled
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

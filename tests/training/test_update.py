@@ -109,7 +109,7 @@ def test_a_step_that_somebody_has_wrapped_is_called(steps):
     assert schedules and len(steps) == (1 if says_what else 3)
 
 
-@pytest.mark.skipif("decoupled_weight_decay" not in signature(torch.optim.Adam).parameters, reason="a newer option")
+@pytest.mark.skipif("decoupled_weight_decay" not in signature(torch.optim.Adam).parameters, reason="no such option yet")
 def test_the_weight_decay_of_adamw_in_adam_is_left_to_step(steps):
     optimizer, net = make_optimizer(torch.optim.Adam, decoupled_weight_decay=True)
     train(net, optimizer, lambda: update(optimizer))
@@ -154,7 +154,7 @@ class Listener(Callback):
 def test_callbacks_hear_of_each_batch_in_every_training():
     net = NetClassifier(max_epochs=2, batch_size=100, callbacks=[("mine", Listener())], random_state=0).fit(X, y)
     told = dict(net.net_.callbacks_)["mine"].told
-    assert told == ["on_grad_computed", "on_batch_end"] * 2 + ["on_epoch_end"] + told[5:] and len(told) == 10
+    assert told == (["on_grad_computed", "on_batch_end"] * 2 + ["on_epoch_end"]) * 2
     net.partial_fit(X, y)
     assert len(told) > 10 and net.net_.listeners_ is None
 
