@@ -147,14 +147,14 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         )
 
     def _train(self, X, y, weight, valid, *, fresh, **how):
-        from ._skorch import own_randomness, release_memory, run_epochs
+        from ._skorch import own_randomness, release_memory
 
         if fresh and self.lr == "auto":
             self._find_rate(X, y, weight)
         X, y, weight, seed = self._learn_from(X, y, weight, fresh=fresh)
         with own_randomness(seed, self._device):
             training = self._set_up(X, y, weight, valid, seed, fresh=fresh, **how)
-            self._complete(run_epochs(self.net_, *training))
+            self._complete(self._run_epochs(*training, how["schedule"]))
         release_memory(self._device)
         return self
 
@@ -208,6 +208,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             verbose=self.verbose,
         )
         return dataset, valid, epochs
+
+    def _run_epochs(self, dataset, valid, epochs, schedule):
+        """Train; returns the number of whole epochs."""
+        from ._skorch import run_epochs
+
+        return run_epochs(self.net_, dataset, valid, epochs)
 
     def _complete(self, n_epochs):
         """All that comes after the last epoch."""

@@ -151,9 +151,7 @@ def prepare(fit):
         X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
         with own_randomness(seed, net._device):
             dataset, _, epochs = net._set_up(X, y, weight, None, seed, fresh=True, schedule=net.schedule)
-    inner, module = net.net_, net._part_to_stack()
-    loader = inner.get_iterator(dataset, training=True)
-    training = Training(inner, module, dataset, loader, epochs, net.schedule, net.clip_norm)
+    training = Training.of(net, dataset, epochs, net.schedule)
     return training if gains(training) else None
 
 

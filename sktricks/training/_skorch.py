@@ -275,8 +275,7 @@ def follow_settings(net, lr, weight_decay, batch_size):
 def run_epochs(net, train, valid, epochs):
     """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
     before = len(net.history)
-    if hasattr(net.criterion_, "reduction"):
-        net.criterion_.reduction = "mean" if train.weight is None and averages_rows(net.criterion_) else "none"
+    choose_reduction(net, train)
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
     net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
@@ -292,12 +291,22 @@ def run_epochs(net, train, valid, epochs):
     net.train_split = None  # it holds the validation rows
     n_epochs = sum("train_loss" in epoch for epoch in net.history[before:])
     if interrupted:
-        warnings.warn(
-            f"fit was interrupted after {n_epochs} of {epochs} epochs; the net keeps what it had learned",
-            TrainingInterruptedWarning,
-            stacklevel=2,
-        )
+        warn_of_interruption(n_epochs, epochs)
     return n_epochs
+
+
+def choose_reduction(net, dataset):
+    """Have the loss average over rows itself, where it can."""
+    if hasattr(net.criterion_, "reduction"):
+        net.criterion_.reduction = "mean" if dataset.weight is None and averages_rows(net.criterion_) else "none"
+
+
+def warn_of_interruption(n_epochs, epochs):
+    warnings.warn(
+        f"fit was interrupted after {n_epochs} of {epochs} epochs; the net keeps what it had learned",
+        TrainingInterruptedWarning,
+        stacklevel=2,
+    )
 
 
 @torch.inference_mode()

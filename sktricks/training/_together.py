@@ -33,8 +33,8 @@ class Training:
     dataset : ArrayDataset
     loader : BatchLoader
     epochs : int
-    schedule : str
-    clip_norm : float or None
+    schedule : str, default="warmup-cosine"
+    clip_norm : float or None, default=None
     """
 
     net: object
@@ -42,8 +42,15 @@ class Training:
     dataset: ArrayDataset
     loader: BatchLoader
     epochs: int
-    schedule: str
-    clip_norm: float | None
+    schedule: str = "warmup-cosine"
+    clip_norm: float | None = None
+
+    @classmethod
+    def of(cls, estimator, dataset, epochs, schedule):
+        """That of an estimator which has set everything up for it; without a module if no part can be taken out."""
+        net, module = estimator.net_, estimator._part_to_stack()
+        loader = net.get_iterator(dataset, training=True)
+        return cls(net, module, dataset, loader, epochs, schedule, estimator.clip_norm)
 
     @property
     def n_steps(self):
@@ -265,22 +272,24 @@ def hand_out(stack, slices, optimizer, losses):
     """Give each net the history and the state of the optimizer that it would have alone; returns whole epochs."""
     n_epochs = []
     for part in slices:
-        n_steps = min(len(losses), part.n_steps)
         for row, training in enumerate(part.trainings):
-            own = [losses[step][part.start + row] for step in range(n_steps)]
-            epochs = epochs_of(part, own, part.groups[0])
-            training.net.history.extend(epochs)
-            dict(training.net.callbacks_)["train_loss"].best_score_ = min(
-                (epoch["train_loss"] for epoch in epochs), default=np.inf
-            )
             for p, rows in zip(training.parameters, part.parameters, strict=True):
                 state = optimizer.state[rows].items()
                 training.net.optimizer_.state[p] = {name: state_of(value, row) for name, value in state}
-            if part.factor is not None:
-                for group, its in zip(training.net.optimizer_.param_groups, part.groups, strict=True):
-                    group |= {"initial_lr": its["initial_lr"], "lr": part.rate(its["initial_lr"], n_steps)}
-            n_epochs.append(n_steps // len(part.bounds))
+            its_own = [step[part.start + row] for step in losses[: part.n_steps]]
+            n_epochs.append(note_training(training, part, its_own))
     return n_epochs
+
+
+def note_training(training, part, losses):
+    """Give a net the history and the rates that its own loop would leave; returns the number of whole epochs."""
+    net, epochs = training.net, epochs_of(part, losses, part.groups[0])
+    net.history.extend(epochs)
+    dict(net.callbacks_)["train_loss"].best_score_ = min((epoch["train_loss"] for epoch in epochs), default=np.inf)
+    if part.factor is not None:
+        for group, its in zip(net.optimizer_.param_groups, part.groups, strict=True):
+            group |= {"initial_lr": its["initial_lr"], "lr": part.rate(its["initial_lr"], len(losses))}
+    return len(epochs)
 
 
 def epochs_of(part, losses, group):

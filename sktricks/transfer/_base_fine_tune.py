@@ -294,6 +294,16 @@ class BaseFineTune(SharesBackbone, BaseNet):
             return self._encode_view(x, at_once=at_once)
         return signed_sqrt(self._found.go_on_by_parts(self._loaded, x, self._stages, self._device, at_once))
 
+    def _run_epochs(self, dataset, valid, epochs, schedule):
+        from ..training._together import Training
+        from ._dual import is_quicker_by_rows, train_by_rows
+
+        if self._encoded and valid is None:
+            training = Training.of(self, dataset, epochs, schedule)
+            if is_quicker_by_rows(training):
+                return train_by_rows(training)
+        return super()._run_epochs(dataset, valid, epochs, schedule)
+
     def _part_to_stack(self):
         if self._encoded:
             return self.net_.module_.head.linear

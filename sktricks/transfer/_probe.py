@@ -5,6 +5,8 @@ from skorch.callbacks import Callback
 
 from ..training._loader import ArrayDataset
 from ..training._skorch import make_net, set_up_training
+from ..training._together import Training
+from ._dual import Dual, is_quicker_by_rows
 from ._strategies import LINEAR_PROBE, TRAINING
 
 
@@ -34,8 +36,12 @@ class ProbeFirst(Callback):
         epochs = settings.pop("max_epochs")
         probe = make_net(head.linear, net.criterion_, **settings, device=net.device, callbacks=[], params={})
         set_up_training(probe, n_rows=len(rows), epochs=epochs, seed=self.seed)
-        probe.notify("on_train_begin", X=rows, y=None)
-        probe.fit_loop(rows, epochs=epochs)  # an interruption ends both phases
+        training = Training(probe, head.linear, rows, probe.get_iterator(rows, training=True), epochs)
+        if is_quicker_by_rows(training):
+            Dual(training).train()  # an interruption ends both phases
+        else:
+            probe.notify("on_train_begin", X=rows, y=None)
+            probe.fit_loop(rows, epochs=epochs)  # as it does here
 
     def on_train_end(self, net, **kwargs):
         """Forget features that an interruption has left unused: they are of this training's rows."""

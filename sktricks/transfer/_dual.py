@@ -1,0 +1,140 @@
+"""A linear layer with more features than rows, trained in terms of its rows.
+
+Where the weights begin at zero, gradient descent adds multiples of rows to them and nothing else: ``W = A' X`` at every
+step (the dual form, Aizerman et al. 1964). What a step needs of the rows are then their products with each other,
+which are found once for all steps. The steps are the same, up to rounding, and cost a fraction.
+"""
+
+import time
+from contextlib import suppress
+
+import torch
+
+from ..training._loader import BatchLoader, take
+from ..training._many import SCHEDULES
+from ..training._skorch import choose_reduction, warn_if_slow, warn_of_interruption
+from ..training._together import Slice, note_training
+from ..training._update import is_watched
+
+AT_ONCE = 4  # how many products of many rows with many take as long as one of many with few
+CALLBACKS = {"valid_loss", "own_progress", "own_schedule"}  # which need not be there at each batch
+ORDINARY = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}
+
+
+def is_quicker_by_rows(training):
+    """Whether a training of a ``torch.nn.Linear`` has a dual form, and takes fewer products in it."""
+    net, linear, loader = training.net, training.module, training.loader
+    if type(loader) is not BatchLoader or training.dataset.x.ndim != 2:
+        return False
+    n_rows, callbacks = len(training.dataset), dict(net.callbacks_)
+    return (
+        n_rows <= linear.in_features  # else their products would fill more memory than they do
+        and n_rows <= AT_ONCE * 2 * training.epochs * linear.out_features  # forwards and backwards
+        and callbacks.keys() - CALLBACKS == {"train_loss"}
+        and not callbacks["own_progress"].show
+        and training.schedule in SCHEDULES
+        and net.prepare_train_ is None
+        and type(net.optimizer_) is torch.optim.SGD
+        and not is_watched(net.optimizer_)
+        and all(group[name] == value for group in net.optimizer_.param_groups for name, value in ORDINARY.items())
+        and not list(net.criterion_.parameters())
+        and not any(p.any() for p in linear.parameters())
+    )
+
+
+def train_by_rows(training):
+    """Do what :func:`~sktricks.training._skorch.run_epochs` does; returns the number of whole epochs."""
+    choose_reduction(training.net, training.dataset)
+    dual = Dual(training)
+    with suppress(KeyboardInterrupt):
+        dual.train()
+    if len(dual.losses) < training.n_steps:
+        warn_of_interruption(dual.n_epochs, training.epochs)
+    return dual.n_epochs
+
+
+class Dual:
+    """The dual form of a training.
+
+    Parameters
+    ----------
+    training : Training
+        Of a linear layer whose parameters are zero.
+    """
+
+    def __init__(self, training):
+        net, linear, dataset = training.net, training.module, training.dataset
+        self.training, self.losses = training, []
+        self.x, self.y = dataset.x.to(net.device), dataset.y.to(net.device)
+        self.weight = None if dataset.weight is None else dataset.weight.to(net.device)
+        self.products = self.x @ self.x.mT
+        self.steps = Slice([training], 0, [0], [0])
+        self.steps.groups = net.optimizer_.param_groups
+        groups = {id(p): group for group in self.steps.groups for p in group["params"]}
+        how_often = self.x.new_zeros(len(self.x), linear.out_features)  # each row is in the weights
+        self.weights = Descent(how_often, groups[id(linear.weight)])
+        self.bias = Descent(self.x.new_zeros(linear.out_features), groups[id(linear.bias)])
+
+    def train(self):
+        """Take all steps, and give the net what was learned, after an interruption as well."""
+        try:
+            self._descend()
+        finally:
+            self.n_epochs = self._write_back()
+
+    def _descend(self):
+        bounds, epochs, started = self.steps.bounds, self.training.epochs, time.perf_counter()
+        for step in range(self.training.n_steps):
+            number = step % len(bounds)
+            if number == 0:
+                order = self.training.loader.draw_order().to(self.x.device)
+            self.losses.append(self._take_step(order[slice(*bounds[number])], step))
+            if step + 1 == len(bounds):
+                warn_if_slow((time.perf_counter() - started) * epochs, epochs)
+
+    def _take_step(self, batch, step):
+        """Go down the slope of the loss of a batch of rows, which is returned."""
+        # transposed, since few outputs are several times as fast that way round
+        outputs = (self.weights.values.mT @ take(self.products, batch).mT).mT + self.bias.values
+        about = {} if self.weight is None else {"weight": take(self.weight, batch)}
+        loss = self.training.net.get_loss(outputs.requires_grad_(), take(self.y, batch), X=about)
+        (slope,) = torch.autograd.grad(loss, outputs)
+        self.weights.go_on(slope, self.steps, step, batch)
+        self.bias.go_on(slope.sum(dim=0), self.steps, step)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _write_back(self):
+        linear, optimizer = self.training.module, self.training.net.optimizer_
+        for p, part, x in ((linear.weight, self.weights, self.x), (linear.bias, self.bias, None)):
+            values, speed = (t if x is None else t.mT @ x for t in (part.values, part.speed))
+            p.copy_(values)
+            if part.group["momentum"]:
+                optimizer.state[p]["momentum_buffer"] = speed
+        return note_training(self.training, self.steps, [loss.item() for loss in self.losses])
+
+
+class Descent:
+    """Numbers that go down a slope as torch's SGD has them do it.
+
+    Parameters
+    ----------
+    values : Tensor
+        Zeros.
+    group : dict
+        Of the optimizer.
+    """
+
+    def __init__(self, values, group):
+        self.values, self.speed, self.group = values, torch.zeros_like(values), group
+
+    def go_on(self, slope, steps, step, rows=None):
+        """Take a step down a slope, which is zero in other ``rows`` if some are given."""
+        self.speed.mul_(self.group["momentum"])
+        if rows is None:
+            self.speed.add_(slope)
+        else:
+            self.speed.index_add_(0, rows, slope)
+        if self.group["weight_decay"]:
+            self.speed.add_(self.values, alpha=self.group["weight_decay"])
+        self.values.sub_(self.speed, alpha=steps.rate(self.group["initial_lr"], step))

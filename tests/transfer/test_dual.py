@@ -1,0 +1,148 @@
+"""A head trained in terms of its rows is the head that the loop over batches trains."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+from skorch.callbacks import Callback
+from torch import nn
+
+from sktricks import FineTuneClassifier, FineTuneRegressor, TrainingInterruptedWarning
+from sktricks.transfer import _dual, _probe
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (90, 6, 6, 3), dtype=np.uint8)
+LABELS = np.arange(90) % 3
+VALUES = X.mean(axis=(1, 2, 3)) / 255
+WEIGHT = RNG.uniform(0.2, 2, 90)
+COMMON = {"strategy": "linear-probe", "max_epochs": 30, "batch_size": 40, "lr": 0.01, "random_state": 0}
+
+
+class Wide(nn.Module):
+    """A backbone with more features than there are rows, if nothing else is said."""
+
+    def __init__(self, n_features=400):
+        super().__init__()
+        self.layer = nn.Conv2d(3, n_features, 6)
+        nn.init.normal_(self.layer.weight, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, x):
+        return self.layer(x).flatten(1)
+
+
+@pytest.fixture
+def by_rows(monkeypatch):
+    """A list that grows with each training in terms of its rows; ``allowed[0] = False`` forbids it."""
+    done, allowed = [], [True]
+    decide, train = _dual.is_quicker_by_rows, _dual.Dual.train
+    for module in (_dual, _probe):
+        monkeypatch.setattr(module, "is_quicker_by_rows", lambda training: allowed[0] and decide(training))
+    monkeypatch.setattr(_dual.Dual, "train", lambda dual: (done.append(dual), train(dual))[1])
+    return done, allowed
+
+
+def both(by_rows, make, y, **fit_params):
+    """The same estimator trained in terms of its rows, and by the loop over batches."""
+    done, allowed = by_rows
+    first = make().fit(X, y, **fit_params)
+    assert len(done) == 1
+    allowed[0] = False
+    return first, make().fit(X, y, **fit_params)
+
+
+CASES = {
+    "classes": ({}, LABELS, None),
+    "weights": ({}, LABELS, WEIGHT),
+    "one batch": ({"batch_size": 90}, LABELS, None),
+    "constant rate": ({"schedule": "constant", "lr": 1e-3}, LABELS, None),
+    "decay, which spares the bias": ({"weight_decay": 0.5}, LABELS, None),
+    "no momentum": ({"net_params": {"optimizer__momentum": 0.0}}, LABELS, None),
+    "smooth labels": ({"label_smoothing": 0.1}, LABELS, None),
+    "several labels": ({}, np.stack([LABELS == 0, LABELS > 0], 1).astype(int), WEIGHT),
+    "a loss of one value": ({"loss": lambda output, y: nn.functional.cross_entropy(output, y)}, LABELS, None),
+    "a value": ({"lr": 1e-4}, VALUES, WEIGHT),
+    "two values": ({"lr": 1e-4}, np.stack([VALUES, -VALUES], 1), None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_net(by_rows, case):
+    params, y, weight = CASES[case]
+    cls = FineTuneRegressor if y.dtype == float else FineTuneClassifier
+    ours, theirs = both(by_rows, lambda: cls(Wide, **COMMON | params), y, sample_weight=weight)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-4, atol=1e-5)
+    for name, value in theirs.net_.module_.head.state_dict().items():
+        torch.testing.assert_close(ours.net_.module_.head.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-4)
+    np.testing.assert_array_equal(ours.lr_curve_, theirs.lr_curve_)
+    assert ours.n_iter_ == theirs.n_iter_ == 30
+    assert ours.net_.history[-1].keys() == theirs.net_.history[-1].keys() - {"dur"}
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_training_goes_on_from_there(by_rows, decay):
+    ours, theirs = both(by_rows, lambda: FineTuneClassifier(Wide, **COMMON, weight_decay=decay), LABELS)
+    for net in (ours, theirs):
+        for _ in range(3):
+            net.partial_fit(X, LABELS)
+    assert len(by_rows[0]) == 1  # whose weights were zero
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-4)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-3)
+
+
+def test_the_first_of_two_phases(by_rows):
+    settings = COMMON | {"strategy": "lp-ft", "max_epochs": 2, "lr": 1e-3}
+    ours, theirs = both(by_rows, lambda: FineTuneClassifier(Wide, **settings), LABELS)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-3, atol=1e-5)
+
+
+class Look(Callback):
+    """Look at the head at each batch."""
+
+    def on_batch_end(self, net, **kwargs):
+        assert net.module_.head.linear.weight.any()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"callbacks": [Look()]},
+        {"verbose": 1},
+        {"early_stopping": True},
+        {"clip_norm": 1.0},
+        {"average": "ema"},
+        {"schedule": "one-cycle"},
+        {"optimizer": "adamw"},
+        {"net_params": {"optimizer__nesterov": True}},
+        {"net_params": {"callbacks__train_loss": None}},
+        {"net_params": {"iterator_train": torch.utils.data.DataLoader}},
+    ],
+    ids=lambda params: next(iter(params)),
+)
+def test_what_needs_each_batch_gets_it(by_rows, params):
+    net = FineTuneClassifier(Wide, **COMMON | params).fit(X, LABELS)
+    assert not by_rows[0]
+    assert net.n_iter_ <= 30
+
+
+def test_many_rows_are_not_multiplied_with_each_other(by_rows):
+    FineTuneClassifier(partial(Wide, 89), **COMMON).fit(X, LABELS)
+    FineTuneRegressor(Wide, **COMMON | {"max_epochs": 3}).fit(X, VALUES)
+    assert not by_rows[0]
+
+
+def test_an_interrupted_fit_leaves_a_usable_net(monkeypatch):
+    step = _dual.Dual._take_step
+
+    def interrupt(dual, batch, number):
+        if number == 7:  # the second batch of the third epoch
+            raise KeyboardInterrupt
+        return step(dual, batch, number)
+
+    monkeypatch.setattr(_dual.Dual, "_take_step", interrupt)
+    with pytest.warns(TrainingInterruptedWarning, match="interrupted after 2 of 30 epochs; the net keeps"):
+        net = FineTuneClassifier(Wide, **COMMON | {"schedule": "constant"}).fit(X, LABELS)
+    assert net.n_iter_ == len(net.loss_curve_) == 2
+    assert accuracy_score(LABELS, net.predict(X)) > 0.5
