@@ -105,10 +105,8 @@ class Memory:
     def clear(self):
         """Forget everything."""
         with self.lock:
-            self.rows, self.n_bytes = (
-                {},
-                0,
-            )  # from prefix and digest to the row, its space and the call that used it last
+            self.rows = {}  # from prefix and digest to the row, its space and the call that used it last
+            self.n_bytes = 0
 
     def get(self, space, digests, call):
         """Those of the rows that are here, as a dict."""

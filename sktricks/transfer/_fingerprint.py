@@ -11,7 +11,9 @@ from copy import copy
 import numpy as np
 import torch
 
-from ._structure import NOTES, Structure, named_tensors
+from ._structure import NOTES, Structure
+
+SMALL = 4096  # bytes
 
 
 def fingerprint_of(backbone, unchanged=False):
@@ -25,11 +27,17 @@ def fingerprint_of(backbone, unchanged=False):
     structure = Structure(backbone.model)
     stamp = stamp_of_structure(structure)
     if known is None or known[0] != stamp:
-        digest = hashlib.sha256(f"{backbone.preprocess!r} {stamp[0]}".encode())
-        for tensor in structure.tensors:
-            digest.update(bytes_of(tensor))
-        known = backbone._known_fingerprint = stamp, digest.hexdigest()[:32]
+        digest = digest_of(f"{backbone.preprocess!r} {stamp[0]}", structure.tensors)
+        known = backbone._known_fingerprint = stamp, digest
     return known[1]
+
+
+def digest_of(text, tensors):
+    """A hash of a text and of the content of tensors."""
+    digest = hashlib.sha256(text.encode())
+    for tensor in tensors:
+        digest.update(bytes_of(tensor))
+    return digest.hexdigest()[:32]
 
 
 def inherit_fingerprint(backbone, original):
@@ -40,22 +48,24 @@ def inherit_fingerprint(backbone, original):
     backbone._known_fingerprint = (structure, places), fingerprint
 
 
-def stamp_of(module):
+def stamp_of(module, structure=None):
     """What a module is, where its tensors lie and how it is set, equal only if nothing has changed.
 
     Far quicker than hashing the tensors. torch counts the changes of a tensor, but not those through ``.data`` or
     numpy: hence the sum of its bits as well.
     """
-    return *stamp_of_structure(Structure(module)), how_it_is_set(module)
+    structure = structure or Structure(module)
+    return *stamp_of_structure(structure), how_it_is_set(module, structure.tensors)
 
 
-def how_it_is_set(module):
+def how_it_is_set(module, tensors):
     """What does not change the features of a module, but what a copy of it is and how it trains."""
     parts = []
     for part in module.modules():
         hooks = *part._backward_hooks, *part._backward_pre_hooks  # numbers: a hook may hold the module, and keep it
-        parts.append((part.training, hooks, [copy(vars(part).get(name)) for name in NOTES]))
-    return parts, [tensor.requires_grad for _, tensor in named_tensors(module)]
+        known = vars(part)
+        parts.append((part.training, hooks, [(name, copy(known[name])) for name in NOTES if name in known]))
+    return parts, [getattr(tensor, "requires_grad", None) for tensor in tensors]
 
 
 def stamp_of_structure(structure):
@@ -78,7 +88,9 @@ def bytes_of(tensor):
 
 
 def sum_of_bits(tensor):
-    """The sum of a tensor's bytes, eight at a time."""
+    """The sum of a tensor's bytes, eight at a time; of a small one the bytes themselves, which is quicker."""
     content = bytes_of(tensor)
+    if len(content) <= SMALL:
+        return content.tobytes()
     whole = len(content) // 8 * 8
     return int(content[:whole].view(np.uint64).sum()), content[whole:].tobytes()

@@ -6,18 +6,15 @@ the last one, the module that was made of that serves again.
 """
 
 import multiprocessing
-import uuid
 from copy import deepcopy
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import nn
 
-from ._fingerprint import stamp_of
-from ._structure import named_tensors
+from ._fingerprint import digest_of, stamp_of
+from ._structure import SENT, Structure, named_tensors
 
-SENT = WeakKeyDictionary()  # from a module to its stamp when it was sent last, its name, and what stood for its tensors
 CAME = []  # in a worker process: the name of what came last, the module made of that, and its stamp
 
 SMALL = 2**16  # bytes that a pickle holds more quickly than an array
@@ -48,21 +45,44 @@ def unpacked(value):
     return value.module if isinstance(value, Parcel) else value
 
 
+class Sent:
+    """What was sent of a module last. It lies in the module, to go with it, and in no copy or pickle of that.
+
+    Parameters
+    ----------
+    stamp : tuple
+        Of the module when it was sent.
+    name : str
+    parts : torch.nn.Module
+        A copy of it with something else in the place of its tensors.
+    """
+
+    def __init__(self, stamp, name, parts):
+        self.stamp, self.name, self.parts = stamp, name, parts
+
+    def __deepcopy__(self, memo):
+        return None
+
+    def __reduce__(self):
+        return type(None), ()
+
+
 def packed(module):
     """A name for a module as it is now, that of the last time if it is unchanged, and its parts.
 
     A module that cannot be copied, by a method of its own, has no name and no parts.
     """
     try:
-        stamp, tensors = stamp_of(module), plain_tensors(module)
-        known, name, arrays = SENT.get(module, (None, None, None))
-        if known != stamp:
-            name, arrays = uuid.uuid4().hex, [AsArray(tensor) for tensor in tensors]
-        parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, arrays, strict=True)})
-        if known != stamp:
+        structure = Structure(module)
+        stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
+        if sent is None or sent.stamp != stamp:
+            vars(module).pop(SENT, None)
+            memo = {id(tensor): AsArray(tensor) for tensor in plain_tensors(module)}
+            parts = deepcopy(module, memo)
             deepcopy(parts)  # as whoever gets them will do
-            SENT[module] = stamp, name, arrays
-        return name, parts
+            name = digest_of(f"{stamp[0]} {stamp[-1]}", structure.tensors)
+            sent = vars(module)[SENT] = Sent(stamp, name, parts)
+        return sent.name, sent.parts
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
         return None, module
 

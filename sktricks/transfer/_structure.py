@@ -23,7 +23,8 @@ VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", 
 ASIDE = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 NOTES = ("_held_from_training", "_came_blank", "_frozen_names", "_lr_factor")  # our own, which decide no feature
-NOT_SETTINGS = {*vars(nn.Module()), *NOTES}  # parts and tensors have their own turn
+SENT = "_sent"  # another note, of which no copy knows
+NOT_SETTINGS = {*vars(nn.Module()), *NOTES, SENT}  # parts and tensors have their own turn
 SIMPLE = {bool, int, float, str, type(None)}
 DEEPEST = 100  # of nested values; what lies deeper is not told
 
@@ -143,8 +144,14 @@ class Structure:
 
 
 def named_tensors(module):
-    """All parameters and buffers, those as well that a state dict leaves out."""
-    return [*module.named_parameters(), *module.named_buffers()]
+    """All parameters, then all buffers, those as well that a state dict leaves out, each once; in one walk for both."""
+    found = {}, {}
+    for prefix, part in module.named_modules():
+        for known, own in zip(found, (part._parameters, part._buffers), strict=True):
+            for name, tensor in own.items():
+                if tensor is not None:
+                    known.setdefault(id(tensor), (f"{prefix}.{name}" if prefix else name, tensor))
+    return [*found[0].values(), *found[1].values()]
 
 
 def is_simple(value):

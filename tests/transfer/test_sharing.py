@@ -3,6 +3,7 @@ import gc
 import pickle
 import weakref
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from torch import nn
 
-from sktricks import FineTuneClassifier, PretrainedFeatures, freeze_layers
+from sktricks import FineTuneClassifier, PretrainedFeatures, freeze_layers, load_backbone
 from sktricks.transfer._fingerprint import stamp_of
 from sktricks.transfer._parcel import packed
 
@@ -65,7 +66,8 @@ def test_a_module_comes_out_as_it_went_in(make, again):
     assert {name: p.requires_grad for name, p in module.named_parameters()} == {
         name: p.requires_grad for name, p in other.named_parameters()
     }
-    assert [type(value) for value in vars(module).values()] == [type(value) for value in vars(other).values()]
+    kinds = {name: type(value) for name, value in vars(module).items() if name != "_sent"}
+    assert kinds == {name: type(value) for name, value in vars(other).items()}
     assert other.again.weight is other.tied.weight
     x = torch.rand(3, 1, 8, 8)
     with torch.no_grad():
@@ -116,6 +118,25 @@ def test_how_a_module_is_set_arrives(change):
     packed(module)
     change(module)
     assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
+
+
+def test_what_was_sent_is_no_part_of_the_module():
+    module = Odd()
+    untouched, fingerprint = content_of(module), load_backbone(module, image_shape=(8, 8, 1)).fingerprint()
+    packed(module)
+    assert content_of(module) == untouched
+    assert load_backbone(module, image_shape=(8, 8, 1)).fingerprint() == fingerprint
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert other._sent is None and content_of(other) == untouched
+
+
+def test_another_process_has_the_same_name_for_it():
+    def hash_of(seed):  # as Pipeline(memory=) knows a step again
+        torch.manual_seed(seed)
+        return joblib.hash(PretrainedFeatures(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).eval()))
+
+    hashes = Parallel(2)(delayed(hash_of)(seed) for seed in (0, 0, 1))
+    assert hashes[0] == hashes[1] == hash_of(0) != hashes[2]
 
 
 def test_a_module_that_is_no_longer_used_goes():
