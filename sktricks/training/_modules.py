@@ -42,7 +42,7 @@ def weighted_moments(x, weight=None):
     weight = torch.ones(len(x), dtype=x.dtype, device=x.device) if weight is None else weight.double()
     share = weight / weight.sum()
     mean = share @ x
-    return mean, (share @ (x - mean).square()).sqrt()
+    return mean, (share @ (x - mean).square_()).sqrt()
 
 
 class CategoryEmbedding(nn.Module):
