@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 import warnings
-from contextlib import nullcontext
+from contextlib import closing
 from numbers import Integral
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -189,9 +189,10 @@ class FeatureCache:
         for block in blocks(wanted.missing):
             wanted.take(self._find(space, wanted, block))
         if wanted.missing:
-            with space.encoding:  # whoever else wants these rows waits, and finds them
-                for block in blocks(wanted.missing):
-                    self._encode_block(space, wanted, block, images, encode_rows, fill)
+            # whoever else wants these rows waits, and finds them
+            with space.encoding, closing(portions(space, wanted.missing, fill)) as some:
+                for portion in some:
+                    self._encode_portion(space, wanted, portion, images, encode_rows, fill)
         space.count(wanted)
         return wanted.features
 
@@ -218,21 +219,19 @@ class FeatureCache:
             found |= read
         return found
 
-    def _encode_block(self, space, wanted, block, images, encode_rows, fill):
+    def _encode_portion(self, space, wanted, portion, images, encode_rows, fill):
         """Encode those of some rows that nobody has encoded meanwhile."""
-        alone = space.files is not None and (fill or space.allowance > 0)  # others will find what is kept
-        with space.files.locked() if alone else nullcontext():
-            wanted.take(self._find(space, wanted, block))
-            missing = [digest for digest in block if digest in wanted.missing]
-            if not missing:
-                return
-            features = np.asarray(encode_rows(images[wanted.first_places(missing)]), dtype=np.float32)
-            rows = {digest: pack(row, self.dtype) for digest, row in zip(missing, features, strict=True)}
-            wanted.n_encoded += len(rows)
-            wanted.take(rows)
-            kept = rows if fill else space.affordable(rows)
-            space.dropped += len(rows) - len(kept)
-            self._keep(space, wanted, kept)
+        wanted.take(self._find(space, wanted, portion))
+        missing = [digest for digest in portion if digest in wanted.missing]
+        if not missing:
+            return
+        features = np.asarray(encode_rows(images[wanted.first_places(missing)]), dtype=np.float32)
+        rows = {digest: pack(row, self.dtype) for digest, row in zip(missing, features, strict=True)}
+        wanted.n_encoded += len(rows)
+        wanted.take(rows)
+        kept = rows if fill else space.affordable(rows)
+        space.dropped += len(rows) - len(kept)
+        self._keep(space, wanted, kept)
 
     def _keep(self, space, wanted, rows):
         self._memory.put(space, rows, wanted.call)
@@ -244,7 +243,13 @@ class FeatureCache:
 def blocks(digests):
     """The digests as they are now, in lists of ``BLOCK``."""
     digests = list(digests)
-    return [digests[start : start + BLOCK] for start in range(0, len(digests), BLOCK)]
+    return (digests[start : start + BLOCK] for start in range(0, len(digests), BLOCK))
+
+
+def portions(space, digests, fill):
+    """Rows to encode, by and by; in a folder no other process encodes a portion that is out, if it is to be kept."""
+    is_kept = space.files is not None and (fill or space.allowance > 0)
+    return space.files.portions(digests, BLOCK) if is_kept else blocks(digests)
 
 
 # -- which cache -------------------------------------------------------------------------------------------------------

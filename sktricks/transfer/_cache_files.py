@@ -18,7 +18,7 @@ import struct
 import tempfile
 import time
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +32,10 @@ MAGIC = b"sktricks features\n"
 HEAD = struct.Struct("<18sHHIQ")  # magic, version, bytes a number, columns, rows
 CHECKSUM = 8  # bytes
 KINDS = {2: np.float16, 4: np.float32}
-SUFFIX, TEMPORARY, LOCK = ".features", ".part", "lock"
-PATIENCE = 600  # seconds to wait for another process, which lets go after each block of rows
+SUFFIX, TEMPORARY, LOCK = ".features", ".part", "lock-"
+SHARES = 16  # of rows by their digests, which as many processes can encode at the same time
+BATCH = 128  # rows in a batch of a net, or a multiple of it: the last batch is filled up, which takes as long as a whole
+PATIENCE, POLL = 600, 0.01  # seconds to wait for another process, which lets go after each portion, and to look again
 
 
 class FeatureCacheWarning(UserWarning):
@@ -63,6 +65,7 @@ class FeatureFolder:
     def __init__(self, path):
         self.path, self.writable = path, True
         self._seen, self._where = set(), {}
+        self._share = None  # that is locked, and that what is being written counts to
 
     def __len__(self):
         return len(self._where)
@@ -115,7 +118,7 @@ class FeatureFolder:
             for dtype in KINDS.values():  # a few rows may not fit float16
                 same = {digest: row for digest, row in rows.items() if row.dtype == dtype}
                 if same and self.writable:
-                    path = write_segment(self.path, same)
+                    path = write_segment(self.path, same, self._share)
                     self._seen.add(path.name)
                     self._learn(path)
         except OSError as error:
@@ -132,25 +135,58 @@ class FeatureFolder:
             )
         self.writable = False
 
-    @contextmanager
-    def locked(self):
-        """One process at a time, so that no row is encoded twice; where that cannot be, all at once."""
-        lock = None
-        if self.writable:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                lock = FileLock(self.path / LOCK)
-                lock.acquire(timeout=PATIENCE)
-                remove_parts(self.path)
-            except (Timeout, NotImplementedError):  # a file system without locks
-                lock = None
-            except OSError as error:
-                lock = self.give_up(error)
+    def portions(self, digests, most):
+        """Give out all of the rows, at most so many at a time, which no other process gets meanwhile.
+
+        Each row belongs to a share, and each share has a lock. A process takes free shares until so many rows in them
+        are not here yet that they fill a batch, so that several processes encode at the same time, and waits for
+        another only where none is free. Where there can be no locks, all processes get all rows.
+        """
+        shares = {}
+        for digest in digests:
+            shares.setdefault(digest[-1] % SHARES, []).append(digest)
+        while shares:
+            self.refresh()
+            with ExitStack() as locks:
+                rows, unknown = [], []
+                claimed = self._claim(shares, locks)
+                for share in claimed:
+                    for digest in shares.pop(share):
+                        (rows if digest in self._where else unknown).append(digest)
+                whole = len(unknown) - len(unknown) % BATCH
+                n_rows = min(most, whole if shares and whole else len(unknown))
+                for digest in unknown[n_rows:]:
+                    shares.setdefault(digest[-1] % SHARES, []).append(digest)
+                yield rows + unknown[:n_rows]
+
+    def _claim(self, shares, locks):
+        """Lock some shares; a list of these."""
+        claimed, n_unknown = [], 0
         try:
-            yield
-        finally:
-            if lock is not None:
-                lock.release()
+            if self.writable:
+                self.path.mkdir(parents=True, exist_ok=True)
+                for share, rows in shares.items():
+                    if n_unknown < BATCH and self._lock(share, locks, 0):
+                        claimed.append(share)
+                        n_unknown += sum(digest not in self._where for digest in rows)
+                first = next(iter(shares))
+                if not claimed and self._lock(first, locks, PATIENCE):
+                    claimed = [first]
+        except NotImplementedError:  # a file system without locks
+            claimed = []
+        except OSError as error:
+            claimed = self.give_up(error)
+        self._share = claimed[0] if claimed else None
+        return claimed or list(shares)
+
+    def _lock(self, share, locks, patience):
+        """Try to lock a share, and tidy up in it."""
+        try:
+            locks.enter_context(FileLock(self.path / f"{LOCK}{share}").acquire(timeout=patience, poll_interval=POLL))
+        except Timeout:
+            return False
+        remove_parts(self.path, share)
+        return True
 
 
 # -- segments ----------------------------------------------------------------------------------------------------------
@@ -161,13 +197,13 @@ def checksum(content, size=CHECKSUM):
     return hashlib.blake2b(content, digest_size=size).digest()
 
 
-def write_segment(folder, rows):
-    """Write a dict of rows of one dtype and length; returns the path."""
+def write_segment(folder, rows, share):
+    """Write a dict of rows of one dtype and length; returns the path. Who locks the share may remove what is left."""
     first = next(iter(rows.values()))
     head = HEAD.pack(MAGIC, VERSION, first.itemsize, len(first), len(rows))
     table = head + b"".join(digest + checksum(row) for digest, row in rows.items())
     folder.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(TEMPORARY, dir=folder)
+    handle, part = tempfile.mkstemp(suffix_of(share), dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(table + checksum(table, DIGEST))
@@ -182,10 +218,15 @@ def write_segment(folder, rows):
     return path
 
 
-def remove_parts(folder):
-    """Remove what killed processes began to write; to be called by the one that holds the lock."""
+def suffix_of(share):
+    """How the name of a file ends that is being written."""
+    return f"-{share}{TEMPORARY}"
+
+
+def remove_parts(folder, share):
+    """Remove what killed processes began to write; to be called by the one that has locked the share."""
     for name in os.listdir(folder):
-        if name.endswith(TEMPORARY):
+        if name.endswith(suffix_of(share)):
             with suppress(OSError):
                 os.remove(folder / name)
 
@@ -249,8 +290,7 @@ def remove_features(root):
     """Remove all that was kept in a folder, and leave whatever else lies there."""
     for folder in {path.parent for path in segments_in(root)}:
         for path in folder.iterdir():
-            if path.suffix in (SUFFIX, TEMPORARY):
+            if path.suffix in (SUFFIX, TEMPORARY) or path.name.startswith(LOCK):
                 path.unlink(missing_ok=True)
         with suppress(OSError):
-            (folder / LOCK).unlink()
             folder.rmdir()

@@ -1,5 +1,6 @@
 import copy
 import errno
+import itertools
 import logging
 import os
 import pickle
@@ -9,6 +10,7 @@ import threading
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -431,8 +433,8 @@ from sktricks.transfer._cache_files import FeatureFolder
 folder, start = FeatureFolder(pathlib.Path(sys.argv[1])), int(sys.argv[2]) * 10**6
 print("ready", flush=True)
 for number in itertools.count(start):
-    with folder.locked():
-        folder.write({b"%016d" % (30 * number + k): np.full(10_000, number % 1000, np.float32) for k in range(30)})
+    for digests in folder.portions([b"%016d" % (30 * number + k) for k in range(30)], 10):
+        folder.write({digest: np.full(10_000, number % 1000, np.float32) for digest in digests})
 """
 
 
@@ -454,8 +456,18 @@ def test_a_folder_survives_twenty_kills_of_two_writers(tmp_path):
     assert len(folder) > 0
     for digest, row in folder.read(list(folder._where)).items():
         assert (row == int(digest) // 30 % 1000).all()
-    with folder.locked():  # nobody holds the lock, and what was left is removed
-        assert not list(tmp_path.glob("*.part"))
+    for digests in folder.portions([b"%016d" % k for k in range(100)], 100):  # nobody holds a lock
+        assert len(digests) == 100 and not list(tmp_path.glob("*.part"))  # and what was left is removed
+
+
+def test_several_processes_encode_at_the_same_time(tmp_path):
+    digests = [b"%016d" % number for number in range(1000)]
+    first, second = (_cache_files.FeatureFolder(tmp_path).portions(digests, 300) for _ in range(2))
+    with closing(first), closing(second):
+        mine, others = next(first), next(second)
+        assert len(mine) == len(others) == 128 and not set(mine) & set(others)
+        second.close()  # as if it had been killed
+        assert {*mine, *itertools.chain.from_iterable(first)} == {*digests}
 
 
 # -- copies and processes ----------------------------------------------------------------------------------------------
