@@ -34,7 +34,7 @@ CHECKSUM = 8  # bytes
 KINDS = {2: np.float16, 4: np.float32}
 SUFFIX, TEMPORARY, LOCK = ".features", ".part", "lock-"
 SHARES = 16  # of rows by their digests, which as many processes can encode at the same time
-BATCH = 128  # rows in a batch of a net, or a multiple of it: the last batch is filled up, which takes as long as a whole
+BATCH = 128  # rows in a batch of a net, or in two; the last batch is filled up, and takes as long as a whole one
 PATIENCE, POLL = 600, 0.01  # seconds to wait for another process, which lets go after each portion, and to look again
 
 
