@@ -83,7 +83,7 @@ def place_of(tensor):
 def bytes_of(tensor):
     """The content of a tensor or array, as an array of bytes."""
     if isinstance(tensor, np.ndarray):
-        return np.frombuffer(tensor.tobytes(), np.uint8)
+        return tensor.copy(order="C").reshape(-1).view(np.uint8)
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
 
 
@@ -93,4 +93,5 @@ def sum_of_bits(tensor):
     if len(content) <= SMALL:
         return content.tobytes()
     whole = len(content) // 8 * 8
-    return int(content[:whole].view(np.uint64).sum()), content[whole:].tobytes()
+    numbers = torch.from_numpy(content[:whole].view(np.int64))  # whose sum takes torch two thirds of numpy's time
+    return int(numbers.sum()), content[whole:].tobytes()

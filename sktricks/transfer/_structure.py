@@ -74,7 +74,7 @@ class Structure:
     def of_part(self, part):
         """A module without those in it; our own hooks only watch it, or hold it in evaluation."""
         # in the order of their names, since a copy of an LSTM has them in another
-        settings = {name: value for name, value in sorted(vars(part).items()) if name not in NOT_SETTINGS}
+        settings = dict(sorted(item for item in vars(part).items() if item[0] not in NOT_SETTINGS))
         hooks = [
             hook for name in HOOKS for hook in list(getattr(part, name).values()) if package_of(hook) != "sktricks"
         ]
