@@ -8,9 +8,7 @@ SMOOTHING = 0.9  # what an older loss counts of the next one's weight
 SHARE, TIMES = 0.7, 2.0  # so many times the rate after this share of the fall
 MOST = 0.95  # of the fall, after which a rate is too high to be suggested
 LEAST_FALL = 0.03  # of the loss at the start, below which a curve says nothing
-N_NOISE = (
-    5  # times the standard deviation that batches alone give the smoothed loss, below which it says nothing either
-)
+N_NOISE = 5  # times the deviation that batches alone give the smoothed loss, below which it says nothing either
 BEGINNING = 0.1  # the share of the rates, the lowest ones, at which nothing is learned yet
 
 
