@@ -136,11 +136,12 @@ class FeatureFolder:
         self.writable = False
 
     def portions(self, digests, most):
-        """Give out all of the rows, at most so many at a time, which no other process gets meanwhile.
+        """Give out all of the rows by and by, at most so many of them unknown, which no other process gets meanwhile.
 
-        Each row belongs to a share, and each share has a lock. A process takes free shares until so many rows in them
-        are not here yet that they fill a batch, so that several processes encode at the same time, and waits for
-        another only where none is free. Where there can be no locks, all processes get all rows.
+        Each row belongs to a share, and each share has a lock. A process takes free shares until a quarter of the rows
+        that are not here yet is its own, and at least a batch, so that several processes encode at the same time. It
+        waits for another only where none is free, and holds no lock then. Where there can be no locks, all processes
+        get all rows.
         """
         shares = {}
         for digest in digests:
@@ -148,27 +149,27 @@ class FeatureFolder:
         while shares:
             self.refresh()
             with ExitStack() as locks:
-                rows, unknown = [], []
-                claimed = self._claim(shares, locks)
-                for share in claimed:
+                known, unknown = [], []
+                for share in self._claim(shares, locks):
                     for digest in shares.pop(share):
-                        (rows if digest in self._where else unknown).append(digest)
+                        (known if digest in self._where else unknown).append(digest)
                 whole = len(unknown) - len(unknown) % BATCH
                 n_rows = min(most, whole if shares and whole else len(unknown))
                 for digest in unknown[n_rows:]:
                     shares.setdefault(digest[-1] % SHARES, []).append(digest)
-                yield rows + unknown[:n_rows]
+                yield known + unknown[:n_rows]
 
     def _claim(self, shares, locks):
         """Lock some shares; a list of these."""
-        claimed, n_unknown = [], 0
+        n_unknown = {share: sum(digest not in self._where for digest in rows) for share, rows in shares.items()}
+        claimed, enough, n_rows = [], max(BATCH, sum(n_unknown.values()) // 4), 0
         try:
             if self.writable:
                 self.path.mkdir(parents=True, exist_ok=True)
-                for share, rows in shares.items():
-                    if n_unknown < BATCH and self._lock(share, locks, 0):
+                for share in shares:
+                    if n_rows < enough and self._lock(share, locks, 0):
                         claimed.append(share)
-                        n_unknown += sum(digest not in self._where for digest in rows)
+                        n_rows += n_unknown[share]
                 first = next(iter(shares))
                 if not claimed and self._lock(first, locks, PATIENCE):
                     claimed = [first]
@@ -290,7 +291,10 @@ def remove_features(root):
     """Remove all that was kept in a folder, and leave whatever else lies there."""
     for folder in {path.parent for path in segments_in(root)}:
         for path in folder.iterdir():
-            if path.suffix in (SUFFIX, TEMPORARY) or path.name.startswith(LOCK):
+            if path.suffix in (SUFFIX, TEMPORARY):
                 path.unlink(missing_ok=True)
+            elif path.name.startswith(LOCK):
+                with suppress(OSError):  # that somebody holds
+                    path.unlink()
         with suppress(OSError):
             folder.rmdir()

@@ -9,10 +9,12 @@ import time
 from contextlib import suppress
 
 import torch
+from skorch.callbacks import PassthroughScoring
 
 from ..training._loader import BatchLoader, take
 from ..training._many import SCHEDULES
 from ..training._skorch import choose_reduction, warn_if_slow, warn_of_interruption
+from ..training._stacked_layers import has_hooks
 from ..training._together import Slice, note_training
 from ..training._update import is_watched
 
@@ -23,22 +25,36 @@ ORDINARY = {"dampening": 0, "nesterov": False, "maximize": False, "differentiabl
 
 def is_quicker_by_rows(training):
     """Whether a training of a ``torch.nn.Linear`` has a dual form, and takes fewer products in it."""
-    net, linear, loader = training.net, training.module, training.loader
-    if type(loader) is not BatchLoader or training.dataset.x.ndim != 2:
-        return False
-    n_rows, callbacks = len(training.dataset), dict(net.callbacks_)
+    return has_dual_form(training) and takes_fewer_products(training)
+
+
+def has_dual_form(training):
+    """Whether :class:`Dual` does what the loop over batches would do, and nobody wants to be told of a batch."""
+    net, loader, callbacks = training.net, training.loader, dict(training.net.callbacks_)
     return (
-        n_rows <= linear.in_features  # else their products would fill more memory than they do
-        and n_rows <= AT_ONCE * 2 * training.epochs * linear.out_features  # forwards and backwards
-        and callbacks.keys() - CALLBACKS == {"train_loss"}
-        and not callbacks["own_progress"].show
-        and training.schedule in SCHEDULES
+        type(loader) is BatchLoader
+        and loader.shuffle
+        and training.dataset.x.ndim == 2
         and net.prepare_train_ is None
+        and training.schedule in SCHEDULES
+        and callbacks.keys() - CALLBACKS == {"train_loss"}
+        and {type(callbacks.get(name)) for name in ("train_loss", "valid_loss")} <= {PassthroughScoring, type(None)}
+        and not callbacks["own_progress"].show
         and type(net.optimizer_) is torch.optim.SGD
         and not is_watched(net.optimizer_)
         and all(group[name] == value for group in net.optimizer_.param_groups for name, value in ORDINARY.items())
         and not list(net.criterion_.parameters())
-        and not any(p.any() for p in linear.parameters())
+        and not net.history
+        and not any(p.any() for p in training.module.parameters())
+    )
+
+
+def takes_fewer_products(training):
+    """Whether it pays to multiply all rows with each other first."""
+    n_rows, linear = len(training.dataset), training.module
+    return (
+        n_rows <= linear.in_features  # else their products would fill more memory than they do
+        and n_rows <= AT_ONCE * 2 * training.epochs * linear.out_features  # forwards and backwards
     )
 
 
@@ -47,10 +63,11 @@ def train_by_rows(training):
     choose_reduction(training.net, training.dataset)
     dual = Dual(training)
     with suppress(KeyboardInterrupt):
-        dual.train()
+        dual.descend()
+    n_epochs = dual.write_back()
     if len(dual.losses) < training.n_steps:
-        warn_of_interruption(dual.n_epochs, training.epochs)
-    return dual.n_epochs
+        warn_of_interruption(n_epochs, training.epochs)
+    return n_epochs
 
 
 class Dual:
@@ -68,7 +85,6 @@ class Dual:
         self.x, self.y = dataset.x.to(net.device), dataset.y.to(net.device)
         self.weight = None if dataset.weight is None else dataset.weight.to(net.device)
         self.shares = class_shares(net.criterion_, self.y, linear.out_features, self.x.dtype)
-        self.products = self.x @ self.x.mT
         self.steps = Slice([training], 0, [0], [0])
         self.steps.groups = net.optimizer_.param_groups
         groups = {id(p): group for group in self.steps.groups for p in group["params"]}
@@ -76,15 +92,10 @@ class Dual:
         self.weights = Descent(how_often, groups[id(linear.weight)])
         self.bias = Descent(self.x.new_zeros(linear.out_features), groups[id(linear.bias)])
 
-    def train(self):
-        """Take all steps, and give the net what was learned, after an interruption as well."""
-        try:
-            self._descend()
-        finally:
-            self.n_epochs = self._write_back()
-
-    def _descend(self):
+    def descend(self):
+        """Take all steps."""
         bounds, epochs, started = self.steps.bounds, self.training.epochs, time.perf_counter()
+        self.products = self.x @ self.x.mT
         for step in range(self.training.n_steps):
             number = step % len(bounds)
             if number == 0:
@@ -108,11 +119,14 @@ class Dual:
         if self.shares is not None:
             return cross_entropy(outputs, take(self.shares, batch), weight)
         about = {} if weight is None else {"weight": weight}
-        loss = self.training.net.get_loss(outputs.requires_grad_(), take(self.y, batch), X=about)
+        outputs.requires_grad_()
+        seen = outputs.clone(memory_format=torch.contiguous_format)  # as from a layer: a loss may change it in place
+        loss = self.training.net.get_loss(seen, take(self.y, batch), X=about)
         return loss.detach(), *torch.autograd.grad(loss, outputs)
 
     @torch.no_grad()
-    def _write_back(self):
+    def write_back(self):
+        """Give the net what was learned; returns the number of whole epochs."""
         linear, optimizer = self.training.module, self.training.net.optimizer_
         for p, part, x in ((linear.weight, self.weights, self.x), (linear.bias, self.bias, None)):
             values, speed = (t if x is None else t.mT @ x for t in (part.values, part.speed))
@@ -151,7 +165,7 @@ class Descent:
 def class_shares(criterion, y, n_classes, dtype):
     """How much of each row is of each class to a plain cross-entropy, (n, classes); None for another loss."""
     plain = type(criterion) is torch.nn.CrossEntropyLoss and criterion.weight is None and criterion.ignore_index < 0
-    if not plain or y.dtype != torch.int64:
+    if not plain or has_hooks(criterion) or y.dtype != torch.int64:
         return None
     smoothing = criterion.label_smoothing
     return torch.nn.functional.one_hot(y, n_classes).to(dtype) * (1 - smoothing) + smoothing / n_classes

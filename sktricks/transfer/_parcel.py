@@ -70,21 +70,29 @@ class Sent:
 def packed(module):
     """A name for a module as it is now, that of the last time if it is unchanged, and its parts.
 
-    A module that cannot be copied, by a method of its own, has no name and no parts.
+    A module of which something may change unseen has no name. One that cannot be copied, by a method of its own, has
+    None for a name, and no parts.
     """
     try:
         structure = Structure(module)
         stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
-        if sent is None or sent.stamp != stamp:
+        if sent is None or sent.stamp != stamp or not structure.tells_all:
             vars(module).pop(SENT, None)
             memo = {id(tensor): AsArray(tensor) for tensor in plain_tensors(module)}
             parts = deepcopy(module, memo)
             deepcopy(parts)  # as whoever gets them will do
-            name = digest_of(f"{stamp[0]} {stamp[-1]}", structure.tensors)
-            sent = vars(module)[SENT] = Sent(stamp, name, parts)
+            sent = Sent(stamp, name_of(structure, stamp) if structure.tells_all else "", parts)
+            vars(module)[SENT] = sent
         return sent.name, sent.parts
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
         return None, module
+
+
+def name_of(structure, stamp):
+    """What differs if anything does that the stamp tells; the same in every process, where there are no hooks."""
+    text, _, how = stamp
+    kinds = [None if isinstance(tensor, np.ndarray) else (tensor.device, tensor.layout) for tensor in structure.tensors]
+    return digest_of(f"{text} {how} {kinds}", structure.tensors)
 
 
 def opened(name, parts):
@@ -93,8 +101,8 @@ def opened(name, parts):
         return Parcel(parts)
     if multiprocessing.parent_process() is None:
         return Parcel(deepcopy(parts))
-    last, module, stamp = CAME or (None, None, None)
-    if last != name or stamp_of(module) != stamp:
+    last, module, stamp = CAME or ("", None, None)
+    if not name or last != name or stamp_of(module) != stamp:
         module = deepcopy(parts)
         CAME[:] = name, module, stamp_of(module)
     return Parcel(module)

@@ -38,7 +38,11 @@ class ProbeFirst(Callback):
         set_up_training(probe, n_rows=len(rows), epochs=epochs, seed=self.seed)
         training = Training(probe, head.linear, rows, probe.get_iterator(rows, training=True), epochs)
         if is_quicker_by_rows(training):
-            Dual(training).train()  # an interruption ends both phases
+            dual = Dual(training)
+            try:
+                dual.descend()  # an interruption ends both phases
+            finally:
+                dual.write_back()
         else:
             probe.notify("on_train_begin", X=rows, y=None)
             probe.fit_loop(rows, epochs=epochs)  # as it does here

@@ -12,8 +12,10 @@ as notes, compiled code, the code of a scripted module, and names that are only 
 import dis
 import re
 import sys
+from enum import Enum
 from functools import lru_cache, partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from weakref import ReferenceType
 
 import numpy as np
 import torch
@@ -23,9 +25,11 @@ VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", 
 ASIDE = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 NOTES = ("_held_from_training", "_came_blank", "_frozen_names", "_lr_factor")  # our own, which decide no feature
-SENT = "_sent"  # another note, of which no copy knows
+SENT = "_sktricks_sent"  # another note, of which no copy knows
 NOT_SETTINGS = {*vars(nn.Module()), *NOTES, SENT}  # parts and tensors have their own turn
 SIMPLE = {bool, int, float, str, type(None)}
+TOLD_BY_REPR = (bytes, complex, range, slice, Enum, BuiltinFunctionType, np.generic, np.dtype, np.ufunc)
+TOLD_BY_REPR += (torch.dtype, torch.device, torch.layout, torch.memory_format, ReferenceType)
 DEEPEST = 100  # of nested values; what lies deeper is not told
 
 
@@ -40,12 +44,14 @@ class Structure:
     ----------
     text : str
         With the dtypes and shapes of the tensors, not their content. Equal modules have equal texts in every process.
+    tells_all : bool
+        Whether no value was met of which only the ``repr`` is known, that may leave something out.
     tensors : list of torch.Tensor or ndarray
         Parameters and buffers, those as well that a state dict leaves out, and all others that were met on the way.
     """
 
     def __init__(self, module):
-        self.tensors, self.told, self.waiting = [], {}, []
+        self.tensors, self.told, self.waiting, self.tells_all = [], {}, [], True
         self.around = []  # what the value that is told of lies in
         texts = [self.of_module(module)]
         texts.extend(self.describe(value) for value in self.waiting)  # which grows meanwhile
@@ -140,7 +146,10 @@ class Structure:
         if inside is not None:
             return self.of(inside)
         state = state_of(value)
-        return describe_other(value) if state is None else f"{self.of_code(type(value))} {self.of(state)}"
+        if state is None:
+            self.tells_all &= is_told_by_repr(value)
+            return describe_other(value)
+        return f"{self.of_code(type(value))} {self.of(state)}"
 
 
 def named_tensors(module):
@@ -218,6 +227,11 @@ def describe_other(value):
     if package_of(type(value)) in ASIDE:
         return type(value).__qualname__
     return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{type(value).__qualname__} {value!r}")
+
+
+def is_told_by_repr(value):
+    """Whether a repr leaves nothing out; that of a configuration of transformers is its JSON."""
+    return isinstance(value, TOLD_BY_REPR) or package_of(type(value)) == "transformers"
 
 
 def package_of(value):

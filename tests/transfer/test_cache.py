@@ -465,7 +465,7 @@ def test_several_processes_encode_at_the_same_time(tmp_path):
     first, second = (_cache_files.FeatureFolder(tmp_path).portions(digests, 300) for _ in range(2))
     with closing(first), closing(second):
         mine, others = next(first), next(second)
-        assert len(mine) == len(others) == 128 and not set(mine) & set(others)
+        assert len(mine) == len(others) == 256 and not set(mine) & set(others)
         second.close()  # as if it had been killed
         assert {*mine, *itertools.chain.from_iterable(first)} == {*digests}
 

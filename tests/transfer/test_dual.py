@@ -16,6 +16,9 @@ RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (90, 6, 6, 3), dtype=np.uint8)
 LABELS = np.arange(90) % 3
 VALUES = X.mean(axis=(1, 2, 3)) / 255
+TWO = np.stack([VALUES, -VALUES], 1)
+HOOKED = nn.CrossEntropyLoss()
+HOOKED.register_forward_hook(lambda module, inputs, output: 3 * output)
 WEIGHT = RNG.uniform(0.2, 2, 90)
 COMMON = {"strategy": "linear-probe", "max_epochs": 30, "batch_size": 40, "lr": 0.01, "random_state": 0}
 
@@ -36,10 +39,10 @@ class Wide(nn.Module):
 def by_rows(monkeypatch):
     """A list that grows with each training in terms of its rows; ``allowed[0] = False`` forbids it."""
     done, allowed = [], [True]
-    decide, train = _dual.is_quicker_by_rows, _dual.Dual.train
+    decide, descend = _dual.is_quicker_by_rows, _dual.Dual.descend
     for module in (_dual, _probe):
         monkeypatch.setattr(module, "is_quicker_by_rows", lambda training: allowed[0] and decide(training))
-    monkeypatch.setattr(_dual.Dual, "train", lambda dual: (done.append(dual), train(dual))[1])
+    monkeypatch.setattr(_dual.Dual, "descend", lambda dual: (done.append(dual), descend(dual))[1])
     return done, allowed
 
 
@@ -52,6 +55,18 @@ def both(by_rows, make, y, **fit_params):
     return first, make().fit(X, y, **fit_params)
 
 
+def flat_loss(output, y):
+    return nn.functional.mse_loss(output.view(-1), y.view(-1))
+
+
+def loss_in_place(output, y):
+    return output.sub_(y).square().mean(1)
+
+
+def loss_with_draws(output, y):
+    return (output + torch.randn_like(output) - y).square().mean(1)
+
+
 CASES = {
     "classes": ({}, LABELS, None),
     "weights": ({}, LABELS, WEIGHT),
@@ -62,8 +77,12 @@ CASES = {
     "smooth labels": ({"label_smoothing": 0.1}, LABELS, None),
     "several labels": ({}, np.stack([LABELS == 0, LABELS > 0], 1).astype(int), WEIGHT),
     "a loss of one value": ({"loss": lambda output, y: nn.functional.cross_entropy(output, y)}, LABELS, None),
+    "a loss that flattens": ({"loss": flat_loss}, TWO, None),
+    "a loss in place": ({"loss": loss_in_place, "lr": 1e-4}, TWO, WEIGHT),
+    "a loss with draws": ({"loss": loss_with_draws}, TWO, None),
+    "a loss with a hook": ({"loss": HOOKED}, LABELS, None),
     "a value": ({"lr": 1e-4}, VALUES, WEIGHT),
-    "two values": ({"lr": 1e-4}, np.stack([VALUES, -VALUES], 1), None),
+    "two values": ({"lr": 1e-4}, TWO, None),
 }
 
 
@@ -117,6 +136,8 @@ class Look(Callback):
         {"optimizer": "adamw"},
         {"net_params": {"optimizer__nesterov": True}},
         {"net_params": {"callbacks__train_loss": None}},
+        {"net_params": {"callbacks__valid_loss": Look()}},
+        {"net_params": {"iterator_train__shuffle": False}},
         {"net_params": {"iterator_train": torch.utils.data.DataLoader}},
     ],
     ids=lambda params: next(iter(params)),
@@ -125,6 +146,13 @@ def test_what_needs_each_batch_gets_it(by_rows, params):
     net = FineTuneClassifier(Wide, **COMMON | params).fit(X, LABELS)
     assert not by_rows[0]
     assert net.n_iter_ <= 30
+
+
+def test_a_second_training_from_zero_is_none_of_its_own(by_rows):
+    net = FineTuneRegressor(Wide, **COMMON)
+    for _ in range(2):
+        net.partial_fit(X[:1], VALUES[:1])  # the only value is the mean, so that nothing is learned
+    assert len(by_rows[0]) <= 1 and net.net_.history[:, "epoch"] == [1, 2]
 
 
 def test_many_rows_are_not_multiplied_with_each_other(by_rows):

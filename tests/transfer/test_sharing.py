@@ -1,6 +1,7 @@
 import copy
 import gc
 import pickle
+import threading
 import weakref
 
 import joblib
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, freeze_layers, load_backbone
+from sktricks.transfer import _parcel
 from sktricks.transfer._fingerprint import stamp_of
 from sktricks.transfer._parcel import packed
 
@@ -66,7 +68,7 @@ def test_a_module_comes_out_as_it_went_in(make, again):
     assert {name: p.requires_grad for name, p in module.named_parameters()} == {
         name: p.requires_grad for name, p in other.named_parameters()
     }
-    kinds = {name: type(value) for name, value in vars(module).items() if name != "_sent"}
+    kinds = {name: type(value) for name, value in vars(module).items() if name != "_sktricks_sent"}
     assert kinds == {name: type(value) for name, value in vars(other).items()}
     assert other.again.weight is other.tied.weight
     x = torch.rand(3, 1, 8, 8)
@@ -99,6 +101,12 @@ def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 7).all()
     module.conv.weight.data.fill_(8.0)  # of which torch takes no note
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 8).all()
+    module.conv.weight.data = torch.rand(64, 3, 8, 8)
+    before = module.conv.weight.data.clone()
+    packed(module)
+    module.conv.weight.data.copy_(before[:, [2, 1, 0]])  # the same numbers in other places
+    sent = pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone
+    assert (sent.conv.weight == module.conv.weight).all()
     module.conv.weight = nn.Parameter(torch.zeros(4, 1, 3, 3))
     assert (pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone.conv.weight == 0).all()
 
@@ -127,7 +135,7 @@ def test_what_was_sent_is_no_part_of_the_module():
     assert content_of(module) == untouched
     assert load_backbone(module, image_shape=(8, 8, 1)).fingerprint() == fingerprint
     for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-        assert other._sent is None and content_of(other) == untouched
+        assert other._sktricks_sent is None and content_of(other) == untouched
 
 
 def test_another_process_has_the_same_name_for_it():
@@ -147,6 +155,41 @@ def test_a_module_that_is_no_longer_used_goes():
     del module
     gc.collect()
     assert gone() is None
+
+
+class Drawing(nn.Linear):
+    """Holds what its repr does not tell."""
+
+    def __init__(self, mean):
+        super().__init__(2, 2)
+        nn.init.ones_(self.weight), nn.init.ones_(self.bias)
+        self.noise = torch.distributions.Normal(torch.full((10,), mean), torch.ones(10))
+
+
+def again(module):
+    return pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone
+
+
+def test_what_nobody_can_see_change_is_sent_anew(monkeypatch):
+    module = Drawing(0.0)
+    again(module)
+    module.noise = torch.distributions.Normal(torch.full((10,), 5.0), torch.ones(10))
+    assert (again(module).noise.loc == 5).all()
+    monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: threading)  # as in a worker
+    monkeypatch.setattr(_parcel, "CAME", [])
+    assert [float(again(Drawing(mean)).noise.loc[0]) for mean in (1.0, 2.0)] == [1.0, 2.0]
+
+
+def test_hooks_and_what_is_not_saved_are_sent():
+    module = Odd()
+    again(module)
+    module.register_state_dict_pre_hook(hook)
+    module.register_buffer("whole", module.whole, persistent=False)
+    assert len(again(module)._state_dict_pre_hooks) == 1 and "whole" not in again(module).state_dict()
+
+
+def hook(*args):
+    """Do nothing."""
 
 
 class Picky(nn.Linear):
