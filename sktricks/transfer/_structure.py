@@ -45,7 +45,8 @@ class Structure:
     text : str
         With the dtypes and shapes of the tensors, not their content. Equal modules have equal texts in every process.
     tells_all : bool
-        Whether no value was met of which only the ``repr`` is known, that may leave something out.
+        Whether nothing was met that the text may leave out: what lies too deep, scripted code, and values of which only
+        the ``repr`` is known.
     tensors : list of torch.Tensor or ndarray
         Parameters and buffers, those as well that a state dict leaves out, and all others that were met on the way.
     """
@@ -79,6 +80,7 @@ class Structure:
 
     def of_part(self, part):
         """A module without those in it; our own hooks only watch it, or hold it in evaluation."""
+        self.tells_all &= not isinstance(part, torch.jit.ScriptModule)
         # in the order of their names, since a copy of an LSTM has them in another
         settings = dict(sorted(item for item in vars(part).items() if item[0] not in NOT_SETTINGS))
         hooks = [
@@ -123,6 +125,7 @@ class Structure:
         if isinstance(value, ModuleType):
             return value.__name__
         if any(value is other for other in self.around) or len(self.around) == DEEPEST:
+            self.tells_all &= len(self.around) < DEEPEST
             return f"again {type(value).__qualname__}"
         self.around.append(value)
         try:
