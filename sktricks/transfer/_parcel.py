@@ -52,13 +52,19 @@ class Sent:
     ----------
     stamp : tuple
         Of the module when it was sent.
+    arrays : list of AsArray
+        In the place of its plain tensors; a message that brings the very same ones need not write them again.
+
+    Attributes
+    ----------
     name : str
-    parts : torch.nn.Module
-        A copy of it with something else in the place of its tensors.
+        Of the module, "" if it has none.
+    parts : torch.nn.Module or None
+        A copy of it with the arrays in the place of tensors; None if it has no name.
     """
 
-    def __init__(self, stamp, name, parts):
-        self.stamp, self.name, self.parts = stamp, name, parts
+    def __init__(self, stamp, arrays):
+        self.stamp, self.arrays, self.name, self.parts = stamp, arrays, "", None
 
     def __deepcopy__(self, memo):
         return None
@@ -74,16 +80,21 @@ def packed(module):
     None for a name, and no parts.
     """
     try:
-        structure = Structure(module)
+        structure, tensors = Structure(module), plain_tensors(module)
         stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
-        if sent is None or sent.stamp != stamp or not structure.tells_all:
-            vars(module).pop(SENT, None)
-            memo = {id(tensor): AsArray(tensor) for tensor in plain_tensors(module)}
-            parts = deepcopy(module, memo)
+        changed = sent is None or sent.stamp != stamp
+        if changed:
+            sent = Sent(stamp, [AsArray(tensor) for tensor in tensors])
+        if sent.parts is not None:
+            return sent.name, sent.parts
+        parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, sent.arrays, strict=True)})
+        vars(parts).pop(SENT, None)
+        if changed:
             deepcopy(parts)  # as whoever gets them will do
-            sent = Sent(stamp, name_of(structure, stamp) if structure.tells_all else "", parts)
-            vars(module)[SENT] = sent
-        return sent.name, sent.parts
+        if structure.tells_all:
+            sent.name, sent.parts = name_of(structure, stamp), parts
+        vars(module)[SENT] = sent
+        return sent.name, parts
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
         return None, module
 

@@ -173,8 +173,10 @@ def again(module):
 def test_what_nobody_can_see_change_is_sent_anew(monkeypatch):
     module = Drawing(0.0)
     again(module)
+    arrays = module._sktricks_sent.arrays
     module.noise = torch.distributions.Normal(torch.full((10,), 5.0), torch.ones(10))
     assert (again(module).noise.loc == 5).all()
+    assert module._sktricks_sent.arrays is arrays  # which need not be written again
     monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: threading)  # as in a worker
     monkeypatch.setattr(_parcel, "CAME", [])
     assert [float(again(Drawing(mean)).noise.loc[0]) for mean in (1.0, 2.0)] == [1.0, 2.0]
