@@ -48,6 +48,7 @@ from sktricks import (
 )
 from sktricks._persist._archive import write_archive
 from sktricks._persist._codec import Reader, Writer
+from sktricks._persist._estimators import TORCH_PARTS
 from sktricks._persist._save_load import CODECS
 from sktricks.augment import BaseAugmenter
 from sktricks.training._table import Columns
@@ -120,7 +121,7 @@ def assert_same(value, other):
 
 
 def plain_attributes(estimator):
-    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name not in ("net_", "_backbone")}
+    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name not in TORCH_PARTS}
 
 
 def manifest_of(path):

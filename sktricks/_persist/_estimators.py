@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from ._codec import Codec, NotStorable, describe, join
 
-TORCH_PARTS = ("net_", "_backbone")
+TORCH_PARTS = ("_net", "_loaded", "_backbone")
 # Backbones that a library rebuilds from their name; a file of weights is not needed again. Any other name is one of
 # code or of a folder, which the caller has to give.
 REBUILT = re.compile(r"(untrained:|file:.+::)*(?P<net>[\w.-]+|(timm|torchvision):[\w.-]+|hf:.+)")

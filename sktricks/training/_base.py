@@ -69,7 +69,13 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "net_")
+        return hasattr(self, "_net")
+
+    @property
+    def net_(self):
+        """The skorch net inside."""
+        check_is_fitted(self)
+        return self._net
 
     # -- fitting -----------------------------------------------------------------------------------------------------
 
@@ -94,7 +100,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
                 f"average={self.average!r} is a mean over epochs, early_stopping=True keeps the weights of one: "
                 "leave one of them out"
             )
-        fresh = not (self.warm_start and hasattr(self, "net_"))
+        fresh = not (self.warm_start and hasattr(self, "_net"))
         X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, ensure_min_samples=2)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but one of them is None")
@@ -108,7 +114,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         return self._train(X, y, weight, valid, fresh=fresh, schedule=self.schedule, average=self.average)
 
     def _partial_fit(self, X, y, sample_weight=None, classes=None):
-        fresh = not hasattr(self, "net_")
+        fresh = not hasattr(self, "_net")
         with self._undone_on_failure():
             X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, classes=classes)
             return self._train(X, y, weight, None, fresh=fresh, epochs=1, schedule="constant")
@@ -188,14 +194,14 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         epochs = epochs or settings["max_epochs"]
         dataset = self._make_dataset(X, self._mixable_targets(y), weight, fresh=fresh)
         if fresh:
-            self.net_ = self._make_net(dataset)
+            self._net = self._make_net(dataset)
         else:
-            follow_settings(self.net_, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
-        self.net_.prepare_train_, self.net_.prepare_valid_ = self._make_preparation(seed)
+            follow_settings(self._net, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
+        self._net.prepare_train_, self._net.prepare_valid_ = self._make_preparation(seed)
         self._before_epochs(len(dataset))
         valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
         set_up_training(
-            self.net_,
+            self._net,
             n_rows=len(dataset),
             epochs=epochs,
             seed=seed,
@@ -213,12 +219,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """Train; returns the number of whole epochs."""
         from ._skorch import run_epochs
 
-        return run_epochs(self.net_, dataset, valid, epochs)
+        return run_epochs(self._net, dataset, valid, epochs)
 
     def _complete(self, n_epochs):
         """All that comes after the last epoch."""
         self.n_iter_ += n_epochs
-        self.net_.prepare_train_ = None
+        self._net.prepare_train_ = None
 
     @staticmethod
     def _fit_many(fits):
@@ -229,7 +235,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _part_to_stack(self):
         """The module whose parameters are all that is trained, called with what the dataset holds; None if none is."""
-        return self.net_.module_
+        return self._net.module_
 
     def _settings(self):
         """The parameters of the training; a subclass may fill in those that are None."""
@@ -330,7 +336,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """The net as ``fit`` built it, untrained, where all else that ``fit`` learned is known: ``load`` fills it."""
         from ._loader import ArrayDataset
 
-        self.net_ = self._make_net(ArrayDataset(self._blank_row(), None))
+        self._net = self._make_net(ArrayDataset(self._blank_row(), None))
 
     def _blank_row(self):
         """A row like those of ``fit``, to build a net for."""
@@ -360,12 +366,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """The learning rate of each epoch, its mean over the updates, a list of floats."""
         from ._curves import rates
 
-        return rates(self.net_.history)
+        return rates(self._net.history)
 
     def _curve(self, name):
         from ._curves import curve
 
-        return curve(self.net_.history, name)
+        return curve(self._net.history, name)
 
     # -- predicting --------------------------------------------------------------------------------------------------
 
@@ -390,7 +396,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
             warn_of_other_scale(self, X)
         total, views = 0, [None, *self._views]
         for view in views:
-            prepare = self.net_.prepare_valid_ if view is None else self._preparation()
-            outputs = predict_rows(self.net_, X, partial(self._read_inputs, fit=False, view=view), prepare)
+            prepare = self._net.prepare_valid_ if view is None else self._preparation()
+            outputs = predict_rows(self._net, X, partial(self._read_inputs, fit=False, view=view), prepare)
             total = total + finish(outputs)
         return (total / len(views)).numpy()

@@ -63,9 +63,9 @@ def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
     X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
     with own_randomness(seed, net._device):
         training = net._set_up(X, y, weight, valid, seed, fresh=True, schedule="constant", epochs=epochs)
-        net.net_.callbacks_ = [*filter(takes_part, net.net_.callbacks_), ("own_watch", watch.initialize())]
+        net._net.callbacks_ = [*filter(takes_part, net._net.callbacks_), ("own_watch", watch.initialize())]
         with suppress(EndOfWatchError):
-            run_epochs(net.net_, *training)
+            run_epochs(net._net, *training)
     release_memory(net._device)
     return net
 

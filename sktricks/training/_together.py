@@ -48,7 +48,7 @@ class Training:
     @classmethod
     def of(cls, estimator, dataset, epochs, schedule):
         """That of an estimator which has set everything up for it; without a module if no part can be taken out."""
-        net, module = estimator.net_, estimator._part_to_stack()
+        net, module = estimator._net, estimator._part_to_stack()
         loader = net.get_iterator(dataset, training=True)
         return cls(net, module, dataset, loader, epochs, schedule, estimator.clip_norm)
 

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
@@ -49,30 +50,45 @@ class BaseFineTune(SharesBackbone, BaseNet):
     }
 
     @property
+    def net_(self):
+        """The skorch net inside, to which a backbone that was kept apart belongs from now on."""
+        net = super().net_
+        if "_loaded" in vars(self):
+            self._join(net)
+        return net
+
+    @property
     def backbone_(self):
         """The backbone, fitted to the rows as far as it is not frozen; None where X is a table."""
-        if "_loaded" in self.__dict__:
-            return self._loaded  # fit has no net yet
         return getattr(self.net_.module_, "backbone", None)
+
+    @property
+    def _backbone(self):
+        """The backbone, which may be apart from the net, and is then perhaps shared with others."""
+        if "_loaded" in vars(self):
+            return self._loaded
+        return getattr(self._net.module_, "backbone", None)
 
     @property
     def _boundary(self):
         """Where the frozen part of the backbone ends, if what crosses it is computed once; else None."""
-        if "_loaded" in self.__dict__:
+        if "_loaded" in vars(self):
             return self._found
-        return getattr(self.net_.module_, "boundary", None)
+        return getattr(self._net.module_, "boundary", None)
 
     @property
     def batch_norm_(self):
         """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
         from ._freeze import batch_norms, statistics_of
 
-        return None if self.backbone_ is None else statistics_of(batch_norms(self.backbone_.layers[self._n_frozen :]))
+        backbone = self.backbone_
+        return None if backbone is None else statistics_of(batch_norms(backbone.layers[self._n_frozen :]))
 
     @property
     def n_trainable_parameters_(self):
         """How many numbers the training changes."""
-        return sum(p.numel() for p in self.net_.module_.parameters() if p.requires_grad)
+        check_is_fitted(self)
+        return sum(p.numel() for p in self._net.module_.parameters() if p.requires_grad)
 
     def _layers(self):
         """All layers, in execution order, by the names that ``freeze_until`` takes."""
@@ -97,6 +113,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
     def _start(self, y):
+        from ._templates import own
+
         if self.image_shape_ is None:
             self._loaded, self._found, self._encoded = None, None, False
             self._thaws, self.strategy_ = False, SCRATCH
@@ -104,6 +122,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         else:
             self._load_backbone()
             self._choose_strategy(labels_per_class(y))
+            self._loaded = self._loaded if self._stays_apart else own(self._loaded)
             self._choose_dtype(len(y))
             self._find_boundary(len(y))
         if self.n_views > 1 and self.augmenter is not None and not self._encoded:
@@ -115,11 +134,19 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _load_backbone(self):
         from ._backbone_net import check_stages
-        from ._templates import take_backbone
+        from ._templates import share_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        self._loaded = take_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        self._loaded = share_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
         self._stages = check_stages(self._loaded, self.stages)
+
+    @property
+    def _stays_apart(self):
+        """Whether ``fit`` leaves the backbone out of the net: it only encodes, and nothing of the user's looks at it.
+
+        It comes in when somebody asks for the net. So a search need not copy it for each fit.
+        """
+        return self._encoded and self.strategy_ == LINEAR_PROBE and not self.callbacks and not self.net_params
 
     def _choose_strategy(self, n_labels):
         """Find what freezes, and whether each row need be encoded only once."""
@@ -196,7 +223,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if fit and not held_out and self._fit_views:
             others = [self._encode_view(x, other, **how) for other in self._fit_views]
             features = torch.stack([features, *others], dim=1)
-        return features if fresh else self._prepared(self.net_.module_, features)
+        return features if fresh else self._prepared(self._net.module_, features)
 
     def _encode_view(self, x, view=None, cache=None, **how):
         """The features of images as a view, or prediction, has them; without an augmenter these are as they are."""
@@ -222,13 +249,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ._backbone_net import encode
 
         cache = resolve_cache(self.cache) if fresh else None
-        return encode(self.backbone_, x, self.value_range_, self._boundary, self._device, cache, fresh=fresh)
+        return encode(self._backbone, x, self.value_range_, self._boundary, self._device, cache, fresh=fresh)
 
     def _encode(self, x, cache=None, **how):
         """What the head sees, of a backbone as it was loaded: one that is trained has nothing to keep."""
         from ._backbone_net import encode, signed_sqrt
 
-        features = encode(self.backbone_, x, self.value_range_, self._stages, self._device, cache, **how)
+        features = encode(self._backbone, x, self.value_range_, self._stages, self._device, cache, **how)
         return signed_sqrt(features)
 
     def _train(self, *args, **kwargs):
@@ -237,7 +264,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if self.verbose and self._encoded and cache is not None:
             from ._backbone_net import fingerprint_of_features
 
-            print(cache.report(fingerprint_of_features(self.backbone_, self.value_range_, self._stages, self._device)))
+            print(cache.report(fingerprint_of_features(self._backbone, self.value_range_, self._stages, self._device)))
         return self
 
     def _make_preparation(self, seed):
@@ -252,7 +279,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
         if self._encoded or self.image_shape_ is None:
             return None if self._encoded else super()._preparation(augmenter, rng)
-        return prepare_images(self.value_range_, augmenter, rng, self.backbone_.preprocess)
+        return prepare_images(self.value_range_, augmenter, rng, self._backbone.preprocess)
 
     def _make_module(self, dataset, params):
         from ..training._modules import make_module
@@ -264,7 +291,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, weight)
         self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
-        return BackboneNet(self._loaded, head, self._stages, self._found)
+        return BackboneNet(None if self._stays_apart else self._loaded, head, self._stages, self._found)
 
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
@@ -306,8 +333,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _part_to_stack(self):
         if self._encoded:
-            return self.net_.module_.head.linear
-        return self.net_.module_ if self.backbone_ is None else None
+            return self._net.module_.head.linear
+        return self._net.module_ if self._backbone is None else None
 
     def _own_callbacks(self):
         from ._freeze import ThawBackbone
@@ -329,25 +356,33 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
 
     def _make_net(self, dataset):
-        from ._freeze import set_frozen
-        from ._rates import group_parameters, set_factors, stage_depths
-
-        net, backbone = super()._make_net(dataset), self._loaded
+        net = super()._make_net(dataset)
         if self._encoded:
             dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
-        if backbone is not None:
-            if self._rates != (1, 1):
-                set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
-                group_parameters(net.optimizer_, net.module_)
-            set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
-        del self._loaded, self._found
+        if self._loaded is None:
+            del self._loaded, self._found
+        elif not self._stays_apart:
+            self._join(net)
         return net
+
+    def _join(self, net):
+        """Freeze the backbone, which belongs to its net from now on."""
+        from ._freeze import set_frozen
+        from ._rates import group_parameters, set_factors, stage_depths
+        from ._templates import own
+
+        backbone = net.module_.backbone = own(self._loaded)
+        if self._rates != (1, 1):
+            set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
+            group_parameters(net.optimizer_, net.module_)
+        set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
+        del self._loaded, self._found
 
     def _before_epochs(self, n_rows):
         from ._freeze import batch_norms, choose_statistics
 
-        if self.backbone_ is not None:
-            choose_statistics(batch_norms(self.backbone_.layers[self._n_frozen :]), min(n_rows, self.net_.batch_size))
+        if self._backbone is not None and not self._encoded:
+            choose_statistics(batch_norms(self._backbone.layers[self._n_frozen :]), min(n_rows, self._net.batch_size))
 
     def _build_again(self, backbone=None):
         self._loaded, self._found = None if backbone is None else backbone.to(self._device), None

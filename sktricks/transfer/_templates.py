@@ -36,11 +36,6 @@ class Template(NamedTuple):
     backbone: Backbone
 
 
-def take_backbone(spec, image_shape, device):
-    """What :func:`load_backbone` gives, on a device, for one's own."""
-    return own(share_backbone(spec, image_shape, device))
-
-
 def share_backbone(spec, image_shape, device):
     """What :func:`load_backbone` gives, on a device, perhaps a template, which must not be changed or handed out.
 

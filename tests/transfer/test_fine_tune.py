@@ -507,6 +507,35 @@ def test_nothing_of_the_users_changes(strategy, method):
     assert fitted.backbone is backbone and fitted.backbone_.model is not backbone
 
 
+def test_a_backbone_that_only_encodes_is_copied_for_whoever_asks_for_it():
+    module = Conv()
+    one, other = (net(backbone=module, strategy="linear-probe").fit(GREY, NAMES) for _ in range(2))
+    shared, before = one._backbone, one.predict_proba(GREY)
+    assert other._backbone is shared and one.n_trainable_parameters_ == 14
+    assert one.backbone_ is one.net_.module_.backbone is one._backbone is not shared and other._backbone is shared
+    np.testing.assert_array_equal(one.predict_proba(GREY), before)
+    assert one.n_trainable_parameters_ == 14 and not any(p.requires_grad for p in one.backbone_.parameters())
+    assert one.net_.module_.train() and not one.backbone_.features(torch.zeros(2, 1, 8, 8)).requires_grad
+    assert all(p.requires_grad for p in [*module.parameters(), *shared.parameters()])
+    one.backbone_.model.first.weight.data += 1
+    assert not np.allclose(one.predict_proba(GREY), before)
+    np.testing.assert_array_equal(other.predict_proba(GREY), before)
+    np.testing.assert_array_equal(
+        net(backbone=module, strategy="linear-probe").fit(GREY, NAMES).predict_proba(GREY), before
+    )
+    assert one.partial_fit(GREY, NAMES).n_iter_ == other.partial_fit(GREY, NAMES).n_iter_ == 6
+
+
+def test_callbacks_see_the_backbone_of_a_linear_probe():
+    class Look(Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.names = {name for name, _ in net.module_.named_parameters()}
+
+    fitted = net(strategy="linear-probe", callbacks=[Look()]).fit(GREY, NAMES)
+    seen = next(callback for _, callback in fitted.net_.callbacks_ if isinstance(callback, Look)).names
+    assert "backbone.model.first.weight" in seen and seen == dict(fitted.net_.module_.named_parameters()).keys()
+
+
 @STRATEGIES
 def test_the_same_seed_gives_the_same_bits_and_moves_no_generator(strategy):
     settings = {"strategy": strategy, "early_stopping": True, "backbone": lambda: nn.Sequential(nn.Conv2d(1, 3, 3))}
