@@ -1,12 +1,14 @@
 """A module on its way to another process: its tensors travel as arrays, and it is put together once for all tasks.
 
 joblib writes a large array to memory that all processes see, once for a whole search, however often it is sent. Of a
-tensor it knows nothing, and torch would write its content into each message. Where such a message brings the module of
-the last one, the module that was made of that serves again.
+tensor it knows nothing, and torch would write its content into each message; so would joblib that of a small array,
+hence small ones travel as one. Where a message brings the module of the last one, the module that was made of that
+serves again.
 """
 
 import multiprocessing
 from copy import deepcopy
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -17,7 +19,9 @@ from ._structure import SENT, Structure, named_tensors
 
 CAME = []  # in a worker process: the name of what came last, the module made of that, and its stamp
 
-SMALL = 2**16  # bytes that a pickle holds more quickly than an array
+ON_THEIR_WAY = WeakValueDictionary()  # parcels by the ids of their modules
+
+SMALL = 2**20  # bytes of an array that joblib leaves in a message
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 
@@ -38,6 +42,14 @@ class Parcel:
 
     def __deepcopy__(self, memo):
         return Parcel(deepcopy(self.module, memo))
+
+
+def parcel_of(module):
+    """The parcel of a module, one for all estimators that a message brings: a pickle has it once."""
+    parcel = ON_THEIR_WAY.get(id(module))
+    if parcel is None:
+        parcel = ON_THEIR_WAY[id(module)] = Parcel(module)
+    return parcel
 
 
 def unpacked(value):
@@ -84,7 +96,7 @@ def packed(module):
         stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
         changed = sent is None or sent.stamp != stamp
         if changed:
-            sent = Sent(stamp, [AsArray(tensor) for tensor in tensors])
+            sent = Sent(stamp, as_arrays(tensors))
         if sent.parts is not None:
             return sent.name, sent.parts
         parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, sent.arrays, strict=True)})
@@ -120,19 +132,36 @@ def opened(name, parts):
 
 
 class AsArray:
-    """What stands for a tensor in a copy of a module; a copy of that is a module again, with memory of its own."""
+    """What stands for a tensor in a copy of a module; a copy of that is a module again, with memory of its own.
 
-    def __init__(self, tensor):
-        array = tensor.detach().numpy()
-        self.content = array.tobytes() if array.nbytes < SMALL else array
-        self.dtype, self.shape = array.dtype, array.shape
+    Parameters
+    ----------
+    tensor : torch.Tensor
+    content : ndarray of bytes
+        In which those of the tensor lie, from ``start`` on.
+    start : int
+    """
+
+    def __init__(self, tensor, content, start):
+        self.content, self.start, self.n_bytes = content, start, tensor.nbytes
+        self.dtype, self.shape = tensor.detach().numpy().dtype, tuple(tensor.shape)
         self.kind, self.requires_grad = type(tensor), tensor.requires_grad
 
     def __deepcopy__(self, memo):
-        tensor = torch.from_numpy(np.frombuffer(self.content, self.dtype).reshape(self.shape).copy())
+        content = np.array(self.content[self.start : self.start + self.n_bytes])
+        tensor = torch.from_numpy(content.view(self.dtype).reshape(self.shape))
         if self.kind is nn.Parameter:
             return nn.Parameter(tensor, self.requires_grad)
         return tensor.requires_grad_(self.requires_grad)
+
+
+def as_arrays(tensors):
+    """What stands for each of some plain tensors: large ones for themselves, small ones in one array for all."""
+    contents = [tensor.detach().numpy().reshape(-1).view(np.uint8) for tensor in tensors]
+    small = [content for content in contents if len(content) < SMALL]
+    together, places = np.concatenate([*small, np.empty(0, np.uint8)]), np.cumsum([0, *map(len, small)]).tolist()
+    where = ((together, places.pop(0)) if len(content) < SMALL else (content, 0) for content in contents)
+    return [AsArray(tensor, *place) for tensor, place in zip(tensors, where, strict=True)]
 
 
 def plain_tensors(module):

@@ -21,9 +21,9 @@ class SharesBackbone:
     def __getstate__(self):
         state = dict(super().__getstate__())
         if is_module(state["backbone"]):
-            from ._parcel import Parcel
+            from ._parcel import parcel_of
 
-            state["backbone"] = Parcel(state["backbone"])
+            state["backbone"] = parcel_of(state["backbone"])
         return state
 
     def __setstate__(self, state):

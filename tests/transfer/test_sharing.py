@@ -138,6 +138,26 @@ def test_what_was_sent_is_no_part_of_the_module():
         assert other._sktricks_sent is None and content_of(other) == untouched
 
 
+def test_a_message_has_the_module_of_several_estimators_once():
+    module = Odd()
+    whole = len(pickle.dumps(PretrainedFeatures(module)))
+    message = pickle.dumps([PretrainedFeatures(module), FineTuneClassifier(module), PretrainedFeatures(Odd())])
+    assert len(message) < 2.5 * whole
+    one, other, third = (estimator.backbone for estimator in pickle.loads(message))
+    assert one is other is not third and content_of(one) == content_of(module) != content_of(third)
+    del message
+    gc.collect()
+    assert id(module) not in _parcel.ON_THEIR_WAY
+
+
+def test_small_tensors_are_one_array():
+    module = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)), nn.Linear(512, 512))
+    packed(module)
+    *small, large, last = module._sktricks_sent.arrays
+    assert {id(array.content) for array in [*small, last]} == {id(last.content)} and large.content is not last.content
+    assert np.shares_memory(large.content, module[3].weight.detach().numpy())
+
+
 def test_another_process_has_the_same_name_for_it():
     def hash_of(seed):  # as Pipeline(memory=) knows a step again
         torch.manual_seed(seed)
