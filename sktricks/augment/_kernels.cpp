@@ -3,6 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
@@ -14,9 +15,11 @@
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
 #define PREFETCH(address) (void(address))
+#define INLINE __forceinline
 #else
 #define RESTRICT __restrict__
 #define PREFETCH(address) __builtin_prefetch(address)
+#define INLINE inline __attribute__((always_inline))
 #endif
 
 namespace {
@@ -45,6 +48,7 @@ namespace plain {
 #define HAS_WIDE
 #pragma GCC push_options
 #pragma GCC target("avx2")
+#define EIGHT_AT_ONCE
 namespace wide {
 #include "_loops.hpp"
 

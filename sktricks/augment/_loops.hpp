@@ -2,9 +2,39 @@
 //
 // The same as move() and transform_with_numpy() in _kernels.py, which say what the arguments mean; here for uint8 and
 // float32. Plain loops that a compiler can vectorise: of an image of three channels four values are read at a time, the
-// fourth being the next pixel's and of no use. _kernels.cpp includes this, once for each kind of processor.
+// fourth being the next pixel's and of no use. _kernels.cpp includes this, once for each kind of processor; where it
+// says EIGHT_AT_ONCE, two loops that compilers make too little of are written with the compiler's own vectors.
 
 namespace {
+
+#ifdef EIGHT_AT_ONCE
+
+// -- eight numbers ----------------------------------------------------------------------------------------------------
+
+typedef float Eight __attribute__((vector_size(32)));
+typedef int32_t Eights __attribute__((vector_size(32)));
+typedef double Pairs __attribute__((vector_size(32)));
+typedef double Pair __attribute__((may_alias, aligned(4)));  // of floats, which are only moved
+
+template <class Value, class Number>
+inline Value read_eight(const Number *from) {
+    Value value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+template <class Value, class Number>
+inline void write_eight(Value value, Number *to) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+// Two neighbours each at the first, second, fifth and sixth of some places.
+inline Eight read_pairs(const float *image, const int32_t *index) {
+    const auto pair = [=](int k) { return *reinterpret_cast<const Pair *>(image + index[k]); };
+    return Eight(Pairs{pair(0), pair(1), pair(4), pair(5)});
+}
+
+#endif
 
 // -- places -----------------------------------------------------------------------------------------------------------
 
@@ -90,28 +120,65 @@ void find_places(double start, double step, Py_ssize_t n, Py_ssize_t side, int b
         split_places(start, step, n, side, border, index, weight);
 }
 
-// Coordinates along a row of the output, all of them so far inside the image that no border has a say.
-struct Line {
-    double start, step;
+// Where a row of the output comes from: of its pixels from ``first`` to ``end`` the indices into the image with its
+// ring, and the weights of the pixels after these. The others are fill.
+struct Places {
+    int32_t *index;
+    float *weight_y, *weight_x;
+    Py_ssize_t first, end;
+};
 
-    bool is_inside(Py_ssize_t n, Py_ssize_t side, int border) const {
-        const double last = start + step * double(n - 1), margin = 1e-6 + double(n) / 4294967296.0;  // what adds up
-        const double low = (border == CONSTANT ? -1.0 : 0.0) + margin;
-        const double high = double(border == CONSTANT ? side : side - 1) - margin;
-        return (start < last ? start : last) > low && (start < last ? last : start) < high;
+// Coordinates so far inside the image, whose first pixel has the number 1, that no border has a say.
+struct Inside {
+    double low, high;
+
+    Inside(Py_ssize_t side, int border)
+        : low((border == CONSTANT ? 0.0 : 1.0) + 1e-5), high(double(border == CONSTANT ? side + 1 : side) - 1e-5) {}
+    bool holds(double place) const { return (place > low) & (place < high); }
+};
+
+// A few pixels of a row come from so near each other that 32 bits count their places, from the least on, in 2^-24 of a
+// pixel, if each is no farther from the next than this.
+const int FEW = 32, FARTHEST = 3, BITS = 24, PART = (1 << BITS) - 1;
+const double COUNTS = 1 << BITS;
+
+// Of the rows of the output, where a few pixels begin: the least place in whole pixels, as an index, and the way from
+// there to the first.
+struct Starts {
+    int32_t *index, *rest_y, *rest_x;
+};
+
+// The ways from the first to each of them.
+struct Way {
+    int32_t to[FEW] = {};
+
+    void set(double step, Py_ssize_t n) {
+        const int32_t some = n < FEW ? int32_t(n) : FEW;
+        step *= COUNTS;
+        for (int32_t i = 0; i < some; ++i) to[i] = int32_t(step * double(i) + (step < 0 ? -0.5 : 0.5));
     }
 };
 
-// What find_places gives for both of them, in one go; the indices together, into rows of this stride.
-void find_inner_places(Line down, Line right, Py_ssize_t n, int32_t stride, int32_t *RESTRICT index,
-                       float *RESTRICT weight_y, float *RESTRICT weight_x) {
-    uint64_t y = uint64_t(counted(down.start + 1.0)), x = uint64_t(counted(right.start + 1.0));  // not below 0
-    const uint64_t by_y = uint64_t(counted(down.step)), by_x = uint64_t(counted(right.step));
-    for (Py_ssize_t i = 0; i < n; ++i, y += by_y, x += by_x) {
-        index[i] = int32_t(uint32_t(y >> 32)) * stride + int32_t(uint32_t(x >> 32));
-        weight_y[i] = float(int32_t(uint32_t(y) >> 8)) * (1.0f / 16777216.0f);
-        weight_x[i] = float(int32_t(uint32_t(x) >> 8)) * (1.0f / 16777216.0f);
+// What find_places gives for both coordinates, in one go; the indices together, into rows of this stride.
+INLINE void find_few_places(const Starts &starts, Py_ssize_t row, const Way &down, const Way &right, int32_t n,
+                            int32_t stride, int32_t *index, float *weight_y, float *weight_x) {
+    const float unit = float(1 / COUNTS);
+    const int32_t first = starts.index[row], rest_y = starts.rest_y[row], rest_x = starts.rest_x[row];
+#ifdef EIGHT_AT_ONCE
+    for (int32_t i = 0; i < n; i += 8) {  // there is room for what is beyond the last
+        const Eights y = rest_y + read_eight<Eights>(down.to + i), x = rest_x + read_eight<Eights>(right.to + i);
+        write_eight(first + (y >> BITS) * stride + (x >> BITS), index + i);
+        write_eight(__builtin_convertvector(y & PART, Eight) * unit, weight_y + i);
+        write_eight(__builtin_convertvector(x & PART, Eight) * unit, weight_x + i);
     }
+#else
+    for (int32_t i = 0; i < n; ++i) {
+        const int32_t y = rest_y + down.to[i], x = rest_x + right.to[i];
+        index[i] = first + (y >> BITS) * stride + (x >> BITS);
+        weight_y[i] = float(y & PART) * unit;
+        weight_x[i] = float(x & PART) * unit;
+    }
+#endif
 }
 
 // First and last index that find_places can return for the places between these two.
@@ -185,22 +252,35 @@ double sum(const In *values, Py_ssize_t n) {
 
 // -- reading ----------------------------------------------------------------------------------------------------------
 
-// Room for one image in float32 with its ring, for the output in float32, and for one row of pixels and of places.
+// Room for one image in float32 with its ring, for the output in float32, and for one row of pixels and two of places.
 struct Scratch {
-    float *image, *output, *line, *weight_x, *weight_y;
-    int32_t *x, *y;
+    enum { LINE = 16 };  // numbers in a line of the cache, in which each part begins
+    float *image = nullptr, *output, *line;
+    int32_t *index_y;
+    Starts starts;
+    Places places[2];
     void *all;
 
+    // For so many and for what is written beyond the last.
+    static size_t room(size_t n) { return (n + 8 + LINE - 1) / LINE * LINE; }
+
     Scratch(const Task &task, int channels) {
-        const size_t ringed = size_t(task.height + 2) * size_t(task.width + 2) * channels + 8;
-        const size_t result = size_t(task.out_height) * size_t(task.out_width) * channels + 8;
-        const size_t across = size_t(task.width + 2) * channels + 8, row = size_t(task.out_width) + 8;
-        all = std::malloc((ringed + result + across + 4 * row) * 4);
-        image = static_cast<float *>(all);
-        if (!image) return;
+        const size_t ringed = room(size_t(task.height + 2) * size_t(task.width + 2) * channels);
+        const size_t result = room(size_t(task.out_height) * size_t(task.out_width) * channels);
+        const size_t across = room(size_t(task.width + 2) * channels), row = room(size_t(task.out_width));
+        const size_t starting = room(size_t(task.out_height) * (size_t(task.out_width) / FEW + 1));
+        all = std::malloc((ringed + result + across + 3 * starting + 7 * row + LINE) * sizeof *image);
+        if (!all) return;
+        const uintptr_t align = LINE * sizeof *image, start = reinterpret_cast<uintptr_t>(all);
+        image = reinterpret_cast<float *>((start + align - 1) / align * align);
         output = image + ringed, line = output + result;
-        weight_x = line + across, weight_y = weight_x + row;
-        x = reinterpret_cast<int32_t *>(weight_y + row), y = x + row;
+        float *next = line + across;
+        index_y = reinterpret_cast<int32_t *>(next), next += row;
+        starts.index = reinterpret_cast<int32_t *>(next), next += starting;
+        starts.rest_y = reinterpret_cast<int32_t *>(next), next += starting;
+        starts.rest_x = reinterpret_cast<int32_t *>(next), next += starting;
+        for (Places &one : places)
+            one = {reinterpret_cast<int32_t *>(next), next + row, next + 2 * row, 0, 0}, next += 3 * row;
         for (size_t i = 0; i < ringed; ++i) image[i] = float(task.fill);
     }
     ~Scratch() { std::free(all); }
@@ -220,24 +300,38 @@ void load(const In *RESTRICT from, const Task &task, Py_ssize_t top, Py_ssize_t 
 
 // One row of the output of one channel, bilinearly. Without loops over channels and neighbours in it, compilers make of
 // the loop over pixels one over several at a time.
-void read_grey_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
-    const int32_t *RESTRICT index = s.x;
-    const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
+INLINE void read_grey_row(const float *RESTRICT image, Py_ssize_t stride, const Places &places, float *RESTRICT out) {
+    const int32_t *RESTRICT index = places.index;
+    const float *RESTRICT weight_y = places.weight_y, *RESTRICT weight_x = places.weight_x;
     const float *RESTRICT right = image + 1, *RESTRICT below = image + stride, *RESTRICT last = image + stride + 1;
-    for (Py_ssize_t x = 0; x < n; ++x) {
-        const float first = image[index[x]] + (right[index[x]] - image[index[x]]) * weights_x[x];
-        const float second = below[index[x]] + (last[index[x]] - below[index[x]]) * weights_x[x];
-        out[x] = first + (second - first) * weights_y[x];
+    const Py_ssize_t n = places.end - places.first;
+    Py_ssize_t done = 0;
+#ifdef EIGHT_AT_ONCE
+    for (; done + 8 <= n; done += 8) {
+        const int32_t *at = index + done;
+        const Eight by_y = read_eight<Eight>(weight_y + done), by_x = read_eight<Eight>(weight_x + done);
+        Eight one = read_pairs(image, at), two = read_pairs(image, at + 2);
+        one += (read_pairs(below, at) - one) * __builtin_shuffle(by_y, Eights{0, 0, 1, 1, 4, 4, 5, 5});
+        two += (read_pairs(below, at + 2) - two) * __builtin_shuffle(by_y, Eights{2, 2, 3, 3, 6, 6, 7, 7});
+        const Eight here = __builtin_shuffle(one, two, Eights{0, 2, 8, 10, 4, 6, 12, 14});
+        const Eight next = __builtin_shuffle(one, two, Eights{1, 3, 9, 11, 5, 7, 13, 15});
+        write_eight(here + (next - here) * by_x, out + done);
+    }
+#endif
+    for (Py_ssize_t x = done; x < n; ++x) {
+        const float here = image[index[x]] + (below[index[x]] - image[index[x]]) * weight_y[x];
+        const float next = right[index[x]] + (last[index[x]] - right[index[x]]) * weight_y[x];
+        out[x] = here + (next - here) * weight_x[x];
     }
 }
 
 // One row of the output, bilinearly; P values are read at a time and written over C.
 template <int C, int P>
-void read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
-    if (C == 1) return read_grey_row(image, stride, s, n, out);
-    const int32_t *RESTRICT index = s.x;
-    const float *RESTRICT weights_x = s.weight_x, *RESTRICT weights_y = s.weight_y;
-    for (Py_ssize_t x = 0; x < n; ++x) {
+void read_row(const float *RESTRICT image, Py_ssize_t stride, const Places &places, float *RESTRICT out) {
+    if (C == 1) return read_grey_row(image, stride, places, out);
+    const int32_t *RESTRICT index = places.index;
+    const float *RESTRICT weights_x = places.weight_x, *RESTRICT weights_y = places.weight_y;
+    for (Py_ssize_t x = 0; x < places.end - places.first; ++x) {
         const float *RESTRICT above = image + Py_ssize_t(index[x]) * C;
         const float *RESTRICT below = above + stride * C;
         const float wx = weights_x[x], wy = weights_y[x];
@@ -254,12 +348,11 @@ void read_row(const float *RESTRICT image, Py_ssize_t stride, const Scratch &s, 
 // The same where the whole row lies between two rows of the image: these become one line first.
 template <int C, int P>
 void read_line(const float *RESTRICT above, const float *RESTRICT below, float weight, Py_ssize_t left, Py_ssize_t right,
-               const Scratch &s, Py_ssize_t n, float *RESTRICT out) {
-    float *RESTRICT line = s.line;
+               const Places &places, Py_ssize_t n, float *RESTRICT line, float *RESTRICT out) {
     for (Py_ssize_t i = left * C; i < right * C; ++i) line[i] = above[i] + (below[i] - above[i]) * weight;
     for (Py_ssize_t x = 0; x < n; ++x) {
-        const float *RESTRICT first = line + s.x[x] * C;
-        const float part = s.weight_x[x];
+        const float *RESTRICT first = line + places.index[x] * C;
+        const float part = places.weight_x[x];
         float value[P];
         for (int k = 0; k < P; ++k) value[k] = first[k] + (first[C + k] - first[k]) * part;
         std::memcpy(out + x * C, value, sizeof value);
@@ -291,11 +384,18 @@ template <int C, int P, class In>
 struct Reader {
     const Task &task;
     Scratch &s;
+    const Inside rows, columns;
     const In *from = nullptr;
     const double *map = nullptr;
     Py_ssize_t top = 0, down = 1;
     bool upright = false;  // whether rows come from rows
     Py_ssize_t leftmost = 0, rightmost = 0;  // the columns, in the ringed image, that they then come from
+    bool dense = false;                      // whether a few pixels can be counted
+    Py_ssize_t first_inner = 0, end_inner = 0;  // the rows of the output that then lie inside the image
+    Way along_y, along_x;
+
+    Reader(const Task &task, Scratch &s)
+        : task(task), s(s), rows(task.height, task.border), columns(task.width, task.border) {}
 
     void begin(const In *image, const double *its_map) {
         from = image, map = its_map;
@@ -304,7 +404,7 @@ struct Reader {
         top = nearest(map[2]), down = map[0] < 0 ? -1 : 1;
         const Py_ssize_t left = nearest(map[5]), right = map[4] < 0 ? -1 : 1;
         for (Py_ssize_t x = 0; x < task.out_width; ++x)
-            s.x[x] = int32_t(hold(left + right * x, task.width, task.border));
+            s.places[0].index[x] = int32_t(hold(left + right * x, task.width, task.border));
     }
 
     // The part of the image that the map reaches, into the ring.
@@ -320,45 +420,116 @@ struct Reader {
         }
         load<C>(from, task, first[0], last[0], first[1], last[1], s.image);
         upright = map[1] == 0 && map[3] == 0;
-        if (!upright) return;
-        find_places(map[5], map[4], task.out_width, task.width, task.border, s.x, s.weight_x);
-        leftmost = rightmost = s.x[0];
+        if (upright) return begin_upright();
+        first_inner = end_inner = 0;
+        dense = std::fabs(map[1]) <= FARTHEST && std::fabs(map[4]) <= FARTHEST;
+        if (dense) along_y.set(map[1], task.out_width), along_x.set(map[4], task.out_width), find_inner_rows();
+        find_row(0);
+    }
+
+    void begin_upright() {
+        const int32_t *columns = s.places[0].index;
+        find_places(map[5], map[4], task.out_width, task.width, task.border, s.places[0].index, s.places[0].weight_x);
+        leftmost = rightmost = columns[0];
         for (Py_ssize_t x = 1; x < task.out_width; ++x) {
-            leftmost = s.x[x] < leftmost ? s.x[x] : leftmost;
-            rightmost = s.x[x] > rightmost ? s.x[x] : rightmost;
+            leftmost = columns[x] < leftmost ? columns[x] : leftmost;
+            rightmost = columns[x] > rightmost ? columns[x] : rightmost;
         }
         rightmost += 2;
     }
 
     void row(Py_ssize_t y, float *RESTRICT out) {
-        if (map && !task.exact) return warp_row(y, out);
+        if (map && !task.exact) return upright ? upright_row(y, out) : warp_row(y, out);
         const Py_ssize_t n = task.out_width * C;
         const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
         const In *RESTRICT in = from + place * task.width * C;
+        const int32_t *columns = s.places[0].index;
         if (!map)
             for (Py_ssize_t i = 0; i < n; ++i) out[i] = float(in[i]);
         else
             for (Py_ssize_t x = 0; x < task.out_width; ++x)
                 for (int k = 0; k < C; ++k)
-                    out[x * C + k] = place < 0 || s.x[x] < 0 ? float(task.fill) : float(in[s.x[x] * C + k]);
+                    out[x * C + k] = place < 0 || columns[x] < 0 ? float(task.fill) : float(in[columns[x] * C + k]);
     }
 
+    void upright_row(Py_ssize_t y, float *out) {
+        const Py_ssize_t stride = task.width + 2;
+        float weight;
+        find_places(map[0] * double(y) + map[2], 0, 1, task.height, task.border, s.index_y, &weight);
+        const float *above = s.image + s.index_y[0] * stride * C;
+        const float *below = above + stride * C;
+        read_line<C, P>(above, below, weight, leftmost, rightmost, s.places[0], task.out_width, s.line, out);
+    }
+
+    // Places are found a row ahead, since processors wait for a small part of what they have just written at once.
     void warp_row(Py_ssize_t y, float *out) {
-        const Line down{map[0] * double(y) + map[2], map[1]}, right{map[3] * double(y) + map[5], map[4]};
+        if (y + 1 < task.out_height) find_row(y + 1);
+        const Places &places = s.places[y & 1];
+        std::fill(out, out + places.first * C, float(task.fill));
+        read_row<C, P>(s.image, task.width + 2, places, out + places.first * C);
+        std::fill(out + places.end * C, out + task.out_width * C, float(task.fill));
+    }
+
+    double y_of(Py_ssize_t y, Py_ssize_t x) const { return map[2] + 1 + map[0] * double(y) + map[1] * double(x); }
+    double x_of(Py_ssize_t y, Py_ssize_t x) const { return map[5] + 1 + map[3] * double(y) + map[4] * double(x); }
+    bool is_inside(Py_ssize_t y, Py_ssize_t x) const { return rows.holds(y_of(y, x)) & columns.holds(x_of(y, x)); }
+    bool is_inner(Py_ssize_t y) const { return is_inside(y, 0) & is_inside(y, task.out_width - 1); }
+
+    static Py_ssize_t few(Py_ssize_t n) { return n < FEW ? n : FEW; }
+
+    // The rows that lie inside are neighbours. Where their pixels begin is found for all of them together.
+    void find_inner_rows() {
+        end_inner = task.out_height;
+        while (first_inner < end_inner && !is_inner(first_inner)) ++first_inner;
+        while (first_inner < end_inner && !is_inner(end_inner - 1)) --end_inner;
+        for (Py_ssize_t x = 0, at = 0; x < task.out_width; x += FEW, at += task.out_height)
+            find_starts(x, few(task.out_width - x), first_inner, end_inner, s.starts.index + at, s.starts.rest_y + at,
+                        s.starts.rest_x + at);
+    }
+
+    // Of n pixels from this one on, in some rows.
+    void find_starts(Py_ssize_t x, Py_ssize_t n, Py_ssize_t first, Py_ssize_t end, int32_t *RESTRICT index,
+                     int32_t *RESTRICT rest_y, int32_t *RESTRICT rest_x) const {
+        const double least_y = map[1] < 0 ? map[1] * double(n - 1) : 0, from_y = y_of(0, x), by_y = map[0];
+        const double least_x = map[4] < 0 ? map[4] * double(n - 1) : 0, from_x = x_of(0, x), by_x = map[3];
+        const int32_t stride = int32_t(task.width + 2);
+        for (Py_ssize_t row = first; row < end; ++row) {
+            const double at_y = from_y + by_y * double(int32_t(row)), at_x = from_x + by_x * double(int32_t(row));
+            const int32_t whole_y = int32_t(at_y + least_y), whole_x = int32_t(at_x + least_x);
+            index[row] = whole_y * stride + whole_x;
+            rest_y[row] = int32_t((at_y - double(whole_y)) * COUNTS + 0.5);
+            rest_x[row] = int32_t((at_x - double(whole_x)) * COUNTS + 0.5);
+        }
+    }
+
+    void find_row(Py_ssize_t y) {
+        const Py_ssize_t n = task.out_width;
+        Places &places = s.places[y & 1];
+        places.first = 0, places.end = n;
+        if (y < first_inner || y >= end_inner) return find_outer_row(y, places);
+        for (Py_ssize_t x = 0, at = y; x < n; x += FEW, at += task.out_height)
+            find_few_places(s.starts, at, along_y, along_x, int32_t(few(n - x)), int32_t(task.width + 2),
+                            places.index + x, places.weight_y + x, places.weight_x + x);
+    }
+
+    // A row of which some pixels, at its ends, come from outside.
+    void find_outer_row(Py_ssize_t y, Places &places) {
+        if (!dense || task.border != CONSTANT) return find_any_places(y, places);
+        while (places.first < places.end && !is_inside(y, places.first)) ++places.first;
+        while (places.first < places.end && !is_inside(y, places.end - 1)) --places.end;
+        for (Py_ssize_t x = places.first, i = 0; x < places.end; x += FEW, i += FEW) {
+            const Py_ssize_t n = few(places.end - x);
+            find_starts(x, n, y, y + 1, s.starts.index, s.starts.rest_y, s.starts.rest_x);
+            find_few_places(s.starts, y, along_y, along_x, int32_t(n), int32_t(task.width + 2), places.index + i,
+                            places.weight_y + i, places.weight_x + i);
+        }
+    }
+
+    void find_any_places(Py_ssize_t y, Places &places) {
         const Py_ssize_t n = task.out_width, stride = task.width + 2;
-        if (upright) {
-            find_places(down.start, 0, 1, task.height, task.border, s.y, s.weight_y);
-            const float *above = s.image + s.y[0] * stride * C;
-            return read_line<C, P>(above, above + stride * C, s.weight_y[0], leftmost, rightmost, s, n, out);
-        }
-        if (down.is_inside(n, task.height, task.border) && right.is_inside(n, task.width, task.border)) {
-            find_inner_places(down, right, n, int32_t(stride), s.x, s.weight_y, s.weight_x);
-        } else {
-            find_places(down.start, down.step, n, task.height, task.border, s.y, s.weight_y);
-            find_places(right.start, right.step, n, task.width, task.border, s.x, s.weight_x);
-            for (Py_ssize_t x = 0; x < n; ++x) s.x[x] += s.y[x] * int32_t(stride);
-        }
-        read_row<C, P>(s.image, stride, s, n, out);
+        find_places(map[0] * double(y) + map[2], map[1], n, task.height, task.border, s.index_y, places.weight_y);
+        find_places(map[3] * double(y) + map[5], map[4], n, task.width, task.border, places.index, places.weight_x);
+        for (Py_ssize_t x = 0; x < n; ++x) places.index[x] += s.index_y[x] * int32_t(stride);
     }
 };
 
@@ -501,7 +672,7 @@ bool transform(const void *source, void *target, const Task &task) {
     Scratch s(task, C);
     if (!s.image) return false;
     if (!task.out_height) return true;
-    Reader<C, P, In> reader{task, s};
+    Reader<C, P, In> reader(task, s);
     const Py_ssize_t row = task.out_width * C, size = task.out_height * row, pixels = task.height * task.width * C;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *tones = task.tones + i * task.stages * 4;

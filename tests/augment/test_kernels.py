@@ -106,6 +106,22 @@ def test_compiled_equals_numpy(dtype, channels, border):
 
 @compiled
 @pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("step", [0.4, 1, 2.9, 3.1, 9])
+@pytest.mark.parametrize("wide", [True, False])
+def test_rows_of_any_length_that_come_in_and_go_out(wide, step, border):
+    kernels.compiled.choose_loops(wide)
+    for width in (1, 7, 8, 31, 32, 33, 70):  # pixels are taken by eights and by thirty-twos
+        for channels in (1, 3):
+            images = draw_images(np.float32, channels, (40, 50)) / 255
+            linear = rotations(rng.uniform(-180, 180, n)) * step
+            maps = linear_maps(linear, (5, width)) + [[0, 0, 17], [0, 0, 25 - width / 2]]
+            call = images, maps, None, (5, width), border, 0.5, False, None
+            assert_allclose(kernels.transform(*call), kernels.transform_with_numpy(*call), atol=2e-6)
+    kernels.compiled.choose_loops(True)
+
+
+@compiled
+@pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64, np.int64, np.bool_])
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_moved_pixels_are_the_same_bits(dtype, channels, border):
