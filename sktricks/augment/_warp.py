@@ -14,9 +14,14 @@ BORDERS = ("constant", "edge", "reflect")
 IDENTITY = np.eye(2, 3)
 
 
+def new_maps(n):
+    """Room for ``n`` maps, filled with zeros; the numbers of one kind lie together, since most work is on one kind."""
+    return np.zeros((2, 3, n)).transpose(2, 0, 1)
+
+
 def shift_maps(top, left):
     """Windows whose upper left pixel is at these places."""
-    maps = np.zeros((len(top), 2, 3))
+    maps = new_maps(len(top))
     maps[:, 0, 0] = maps[:, 1, 1] = 1
     maps[:, 0, 2], maps[:, 1, 2] = top, left
     return maps
@@ -24,7 +29,8 @@ def shift_maps(top, left):
 
 def flip_maps(flipped, axis, shape):
     """The axis (0 rows, 1 columns) reversed where ``flipped``."""
-    maps = shift_maps(np.zeros(len(flipped)), np.zeros(len(flipped)))
+    maps = new_maps(len(flipped))
+    maps[:, 1 - axis, 1 - axis] = 1
     maps[:, axis, axis] = np.where(flipped, -1, 1)
     maps[:, axis, 2] = np.where(flipped, shape[axis] - 1, 0)
     return maps
@@ -32,7 +38,7 @@ def flip_maps(flipped, axis, shape):
 
 def resize_maps(top, left, height, width, size):
     """Windows (height, width) at (top, left), in pixels and their fractions, enlarged or shrunk to ``size``."""
-    maps = np.zeros((len(top), 2, 3))
+    maps = new_maps(len(top))
     for axis, (start, side) in enumerate([(top, height), (left, width)]):
         step = side / size[axis]
         maps[:, axis, axis] = step
@@ -42,18 +48,21 @@ def resize_maps(top, left, height, width, size):
 
 def linear_maps(linear, shape, shift=(0.0, 0.0)):
     """``center + linear @ (out - center - shift)``: linear (n, 2, 2) maps about the centre, of a shifted image."""
-    center = np.array([(shape[0] - 1) / 2, (shape[1] - 1) / 2])
-    moved = [np.reshape(center[axis] + shift[axis], (-1, 1)) for axis in range(2)]
-    # No matrix product: the order of its sums may depend on the number of rows.
-    offset = center - (linear[:, :, 0] * moved[0] + linear[:, :, 1] * moved[1])
-    return np.concatenate([linear, offset[:, :, None]], axis=2)
+    center = [(side - 1) / 2 for side in shape[:2]]
+    down, right = (center[axis] + shift[axis] for axis in range(2))
+    maps = new_maps(len(linear))
+    maps[:, :, :2] = linear
+    for axis in range(2):
+        # No matrix product: the order of its sums may depend on the number of rows.
+        maps[:, axis, 2] = center[axis] - (linear[:, axis, 0] * down + linear[:, axis, 1] * right)
+    return maps
 
 
 def rotations(angles):
     """(n, 2, 2), in rows and columns, of a turn by these angles in degrees, counter-clockwise as seen."""
     angles = np.deg2rad(angles)
     cos, sin = np.cos(angles), np.sin(angles)
-    return np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
+    return np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1)
 
 
 def rotation_maps(angles, shape):
@@ -63,10 +72,12 @@ def rotation_maps(angles, shape):
 
 def compose(first, second):
     """The map of two steps: ``first`` and then ``second``, whose input is the output of the first."""
-    first, second = (np.ascontiguousarray(maps.transpose(1, 2, 0)) for maps in (first, second))  # loops over maps
-    joined = first[:, :1] * second[0] + first[:, 1:2] * second[1]
-    joined[:, 2] += first[:, 2]
-    return np.ascontiguousarray(joined.transpose(2, 0, 1))
+    joined = new_maps(len(first))
+    for row in range(2):
+        for column in range(3):
+            joined[:, row, column] = first[:, row, 0] * second[:, 0, column] + first[:, row, 1] * second[:, 1, column]
+        joined[:, row, 2] += first[:, row, 2]
+    return joined
 
 
 def move(images, maps, size, border, fill):
