@@ -328,7 +328,6 @@ INLINE void read_grey_row(const float *RESTRICT image, Py_ssize_t stride, const 
 // One row of the output, bilinearly; P values are read at a time and written over C.
 template <int C, int P>
 void read_row(const float *RESTRICT image, Py_ssize_t stride, const Places &places, float *RESTRICT out) {
-    if (C == 1) return read_grey_row(image, stride, places, out);
     const int32_t *RESTRICT index = places.index;
     const float *RESTRICT weights_x = places.weight_x, *RESTRICT weights_y = places.weight_y;
     for (Py_ssize_t x = 0; x < places.end - places.first; ++x) {
@@ -438,7 +437,7 @@ struct Reader {
         rightmost += 2;
     }
 
-    void row(Py_ssize_t y, float *RESTRICT out) {
+    INLINE void row(Py_ssize_t y, float *RESTRICT out) {
         if (map && !task.exact) return upright ? upright_row(y, out) : warp_row(y, out);
         const Py_ssize_t n = task.out_width * C;
         const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
@@ -462,11 +461,14 @@ struct Reader {
     }
 
     // Places are found a row ahead, since processors wait for a small part of what they have just written at once.
-    void warp_row(Py_ssize_t y, float *out) {
+    INLINE void warp_row(Py_ssize_t y, float *out) {
         if (y + 1 < task.out_height) find_row(y + 1);
         const Places &places = s.places[y & 1];
         std::fill(out, out + places.first * C, float(task.fill));
-        read_row<C, P>(s.image, task.width + 2, places, out + places.first * C);
+        if (C == 1)
+            read_grey_row(s.image, task.width + 2, places, out + places.first);
+        else
+            read_row<C, P>(s.image, task.width + 2, places, out + places.first * C);
         std::fill(out + places.end * C, out + task.out_width * C, float(task.fill));
     }
 
@@ -502,7 +504,7 @@ struct Reader {
         }
     }
 
-    void find_row(Py_ssize_t y) {
+    INLINE void find_row(Py_ssize_t y) {
         const Py_ssize_t n = task.out_width;
         Places &places = s.places[y & 1];
         places.first = 0, places.end = n;

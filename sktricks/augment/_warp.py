@@ -72,12 +72,10 @@ def rotation_maps(angles, shape):
 
 def compose(first, second):
     """The map of two steps: ``first`` and then ``second``, whose input is the output of the first."""
-    joined = new_maps(len(first))
-    for row in range(2):
-        for column in range(3):
-            joined[:, row, column] = first[:, row, 0] * second[:, 0, column] + first[:, row, 1] * second[:, 1, column]
-        joined[:, row, 2] += first[:, row, 2]
-    return joined
+    first, second = (maps.transpose(1, 2, 0) for maps in (first, second))
+    joined = first[:, :1] * second[0] + first[:, 1:2] * second[1]
+    joined[:, 2] += first[:, 2]
+    return joined.transpose(2, 0, 1)
 
 
 def move(images, maps, size, border, fill):
