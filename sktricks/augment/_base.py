@@ -44,6 +44,15 @@ def constraints_of(kind):
     return {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
 
 
+@lru_cache(maxsize=256, typed=True)
+def first_invalid(kind, *values):
+    """The name of the first parameter of a class whose value is not allowed, None if all are."""
+    for (name, constraints), value in zip(constraints_of(kind).items(), values, strict=True):
+        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+            return name
+    return None
+
+
 def check_interval(name, pair, above, most):
     """An error unless ``pair`` is two numbers in order, above the one bound and up to the other."""
     try:
@@ -389,11 +398,14 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     def _check_parameters(self):
         """What ``_validate_params`` does; that reads the signature and makes all constraints anew each time."""
-        for name, constraints in constraints_of(type(self)).items():
-            value = getattr(self, name)
-            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
-                some = {name: self._parameter_constraints[name]}
-                validate_parameter_constraints(some, {name: value}, caller_name=type(self).__name__)
+        kind, values = type(self), [getattr(self, name) for name in constraints_of(type(self))]
+        try:
+            name = first_invalid(kind, *values)
+        except TypeError:  # a value without a hash
+            name = first_invalid.__wrapped__(kind, *values)
+        if name is not None:
+            some = {name: self._parameter_constraints[name]}
+            validate_parameter_constraints(some, {name: getattr(self, name)}, caller_name=kind.__name__)
 
     # The wiring.
 

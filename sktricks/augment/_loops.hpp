@@ -451,6 +451,14 @@ struct Reader {
                     out[x * C + k] = place < 0 || columns[x] < 0 ? float(task.fill) : float(in[columns[x] * C + k]);
     }
 
+    void all_rows(float *out, Ahead &ahead) {
+        const Py_ssize_t height = task.out_height, size = task.out_width * C;
+        if (map && !task.exact && !upright)
+            for (Py_ssize_t y = 0; y < height; ++y) ahead.fetch(), warp_row(y, out + y * size);
+        else
+            for (Py_ssize_t y = 0; y < height; ++y) ahead.fetch(), row(y, out + y * size);
+    }
+
     void upright_row(Py_ssize_t y, float *out) {
         const Py_ssize_t stride = task.width + 2;
         float weight;
@@ -686,7 +694,7 @@ bool transform(const void *source, void *target, const Task &task) {
         bool whole = false;  // a contrast needs the mean of the whole image first
         for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
         if (whole) {
-            for (Py_ssize_t y = 0; y < task.out_height; ++y) ahead.fetch(), reader.row(y, s.output + y * row);
+            reader.all_rows(s.output, ahead);
             change_tones<C>(s.output, size, tones, task, to);
             continue;
         }
