@@ -44,7 +44,7 @@ namespace plain {
 }  // namespace plain
 
 // The same loops for processors that compute eight numbers at once, where the compiler can make both.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 9 && !defined(__clang__)
 #define HAS_WIDE
 #pragma GCC push_options
 #pragma GCC target("avx2")

@@ -133,8 +133,8 @@ struct Inside {
     double low, high;
 
     Inside(Py_ssize_t side, int border)
-        : low((border == CONSTANT ? 0.0 : 1.0) + 1e-5), high(double(border == CONSTANT ? side + 1 : side) - 1e-5) {}
-    bool holds(double place) const { return (place > low) & (place < high); }
+        : low((border == CONSTANT ? 0.0 : 1.0) + 2e-7), high(double(border == CONSTANT ? side + 1 : side) - 2e-7) {}
+    bool holds(double place) const { return place > low && place < high; }
 };
 
 // A few pixels of a row come from so near each other that 32 bits count their places, from the least on, in 2^-24 of a
@@ -412,27 +412,27 @@ struct Reader {
         const Py_ssize_t sides[2] = {task.height, task.width};
         for (int axis = 0; axis < 2; ++axis) {
             const double *m = map + 3 * axis;
-            const double along_y = m[0] * double(task.out_height - 1), along_x = m[1] * double(task.out_width - 1);
-            const double least = m[2] + (along_y < 0 ? along_y : 0) + (along_x < 0 ? along_x : 0);
-            const double most = m[2] + (along_y > 0 ? along_y : 0) + (along_x > 0 ? along_x : 0);
+            const double by_y = m[0] * double(task.out_height - 1), by_x = m[1] * double(task.out_width - 1);
+            const double least = m[2] + (by_y < 0 ? by_y : 0) + (by_x < 0 ? by_x : 0);
+            const double most = m[2] + (by_y > 0 ? by_y : 0) + (by_x > 0 ? by_x : 0);
+            dense = (axis == 0 || dense) && std::fabs(m[1]) <= FARTHEST && least > -1e7 && most < 1e7;  // else imprecise
             find_reach(least - 1e-6, most + 1e-6, sides[axis], task.border, first + axis, last + axis);
         }
         load<C>(from, task, first[0], last[0], first[1], last[1], s.image);
         upright = map[1] == 0 && map[3] == 0;
         if (upright) return begin_upright();
         first_inner = end_inner = 0;
-        dense = std::fabs(map[1]) <= FARTHEST && std::fabs(map[4]) <= FARTHEST;
         if (dense) along_y.set(map[1], task.out_width), along_x.set(map[4], task.out_width), find_inner_rows();
         find_row(0);
     }
 
     void begin_upright() {
-        const int32_t *columns = s.places[0].index;
-        find_places(map[5], map[4], task.out_width, task.width, task.border, s.places[0].index, s.places[0].weight_x);
-        leftmost = rightmost = columns[0];
+        int32_t *index = s.places[0].index;
+        find_places(map[5], map[4], task.out_width, task.width, task.border, index, s.places[0].weight_x);
+        leftmost = rightmost = index[0];
         for (Py_ssize_t x = 1; x < task.out_width; ++x) {
-            leftmost = columns[x] < leftmost ? columns[x] : leftmost;
-            rightmost = columns[x] > rightmost ? columns[x] : rightmost;
+            leftmost = index[x] < leftmost ? index[x] : leftmost;
+            rightmost = index[x] > rightmost ? index[x] : rightmost;
         }
         rightmost += 2;
     }
@@ -442,13 +442,13 @@ struct Reader {
         const Py_ssize_t n = task.out_width * C;
         const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
         const In *RESTRICT in = from + place * task.width * C;
-        const int32_t *columns = s.places[0].index;
+        const int32_t *index = s.places[0].index;
         if (!map)
             for (Py_ssize_t i = 0; i < n; ++i) out[i] = float(in[i]);
         else
             for (Py_ssize_t x = 0; x < task.out_width; ++x)
                 for (int k = 0; k < C; ++k)
-                    out[x * C + k] = place < 0 || columns[x] < 0 ? float(task.fill) : float(in[columns[x] * C + k]);
+                    out[x * C + k] = place < 0 || index[x] < 0 ? float(task.fill) : float(in[index[x] * C + k]);
     }
 
     void all_rows(float *out, Ahead &ahead) {
@@ -480,10 +480,10 @@ struct Reader {
         std::fill(out + places.end * C, out + task.out_width * C, float(task.fill));
     }
 
-    double y_of(Py_ssize_t y, Py_ssize_t x) const { return map[2] + 1 + map[0] * double(y) + map[1] * double(x); }
-    double x_of(Py_ssize_t y, Py_ssize_t x) const { return map[5] + 1 + map[3] * double(y) + map[4] * double(x); }
-    bool is_inside(Py_ssize_t y, Py_ssize_t x) const { return rows.holds(y_of(y, x)) & columns.holds(x_of(y, x)); }
-    bool is_inner(Py_ssize_t y) const { return is_inside(y, 0) & is_inside(y, task.out_width - 1); }
+    double y_of(Py_ssize_t y, Py_ssize_t x) const { return map[2] + 1 + map[1] * double(x) + map[0] * double(y); }
+    double x_of(Py_ssize_t y, Py_ssize_t x) const { return map[5] + 1 + map[4] * double(x) + map[3] * double(y); }
+    bool is_inside(Py_ssize_t y, Py_ssize_t x) const { return rows.holds(y_of(y, x)) && columns.holds(x_of(y, x)); }
+    bool is_inner(Py_ssize_t y) const { return is_inside(y, 0) && is_inside(y, task.out_width - 1); }
 
     static Py_ssize_t few(Py_ssize_t n) { return n < FEW ? n : FEW; }
 

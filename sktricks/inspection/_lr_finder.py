@@ -33,7 +33,8 @@ def find_lr(
 
     A copy of the net is trained, by its own training, while its learning rate rises from batch to batch. At first
     nothing happens, then the loss falls, at last it rises. The suggestion is twice the rate at which the loss,
-    smoothed, has done 70 % of its fall, or the rate at 95 % if that is lower.
+    smoothed, has done 70 % of its fall, or the rate at 95 % if that is lower. A training with fewer updates than the
+    test has is to take larger steps: two and a half times the rate.
 
     Parameters
     ----------

@@ -366,11 +366,13 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         """The learning rate of each epoch, its mean over the updates, a list of floats."""
         from ._curves import rates
 
+        check_is_fitted(self)
         return rates(self._net.history)
 
     def _curve(self, name):
         from ._curves import curve
 
+        check_is_fitted(self)
         return curve(self._net.history, name)
 
     # -- predicting --------------------------------------------------------------------------------------------------

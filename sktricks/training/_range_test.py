@@ -129,8 +129,9 @@ def range_test(net, X, y, weight, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEP
     if n_rows < TOO_FEW:
         raise ValueError(f"a learning-rate range test needs at least {TOO_FEW} rows that count, X has {n_rows}")
     ramp = RaiseRate(np.geomspace(lowest, highest, n_steps))
-    train_watched(net, X, y, weight, ramp, lr=1.0, epochs=n_steps)
-    return read_curve(ramp.lrs[: len(ramp.losses_)], ramp.losses_)
+    settings = train_watched(net, X, y, weight, ramp, lr=1.0, epochs=n_steps)._settings()
+    n_updates = settings["max_epochs"] * -(-n_rows // settings["batch_size"])
+    return read_curve(ramp.lrs[: len(ramp.losses_)], ramp.losses_, short=n_updates < n_steps)
 
 
 def find_rate(net, X, y, weight):

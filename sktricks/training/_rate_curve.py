@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SMOOTHING = 0.9  # what an older loss counts of the next one's weight
-SHARE, TIMES = 0.7, 2.0  # so many times the rate after this share of the fall
+SHARE, TIMES, TIMES_IN_SHORT = 0.7, 2.0, 2.5  # so many times the rate after this share of the fall
 MOST = 0.95  # of the fall, after which a rate is too high to be suggested
 LEAST_FALL = 0.03  # of the loss at the start, below which a curve says nothing
 N_NOISE = 5  # times the deviation that batches alone give the smoothed loss, below which it says nothing either
@@ -25,8 +25,8 @@ class LearningRateCurve:
     smoothed : ndarray of shape (n_steps,)
         The same as a running mean, in which older losses count less and less.
     suggestion : float or None
-        Twice the rate at which the smoothed loss has done 70 % of its fall, or the rate at 95 % if that is lower. None
-        where the curve is useless.
+        Twice the rate at which the smoothed loss has done 70 % of its fall, 2.5 times where the training is to be
+        shorter than the test; or the rate at 95 % if that is lower. None where the curve is useless.
     problem : str or None
         Why the curve is useless, if it is.
     """
@@ -43,12 +43,12 @@ class LearningRateCurve:
         return f"<LearningRateCurve {said}, {tried}>"
 
 
-def read_curve(lrs, losses):
-    """The :class:`LearningRateCurve` of rates, ascending, and the loss at each."""
+def read_curve(lrs, losses, short=False):
+    """The :class:`LearningRateCurve` of rates, ascending, and the loss at each, for a training that may be short."""
     lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
     smoothed = smooth(losses)
     problem = find_problem(losses, smoothed)
-    return LearningRateCurve(lrs, losses, smoothed, None if problem else suggest(lrs, losses, smoothed), problem)
+    return LearningRateCurve(lrs, losses, smoothed, None if problem else suggest(lrs, losses, smoothed, short), problem)
 
 
 def smooth(losses, share=SMOOTHING):
@@ -72,9 +72,10 @@ def fall_of(losses, smoothed):
     return start, start - np.nanmin(later, initial=start)
 
 
-def suggest(lrs, losses, smoothed):
+def suggest(lrs, losses, smoothed, short=False):
     """A multiple of the rate in the middle of the fall, which varies less than the rates near its end."""
-    return min(TIMES * rate_after(SHARE, lrs, losses, smoothed), rate_after(MOST, lrs, losses, smoothed))
+    times = TIMES_IN_SHORT if short else TIMES
+    return min(times * rate_after(SHARE, lrs, losses, smoothed), rate_after(MOST, lrs, losses, smoothed))
 
 
 def rate_after(share, lrs, losses, smoothed):

@@ -52,9 +52,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
     @property
     def net_(self):
         """The skorch net inside, to which a backbone that was kept apart belongs from now on."""
+        from ._templates import ONE_THREAD
+
         net = super().net_
         if "_loaded" in vars(self):
-            self._join(net)
+            with ONE_THREAD:
+                if "_loaded" in vars(self):
+                    self._join(net)
         return net
 
     @property
@@ -65,9 +69,10 @@ class BaseFineTune(SharesBackbone, BaseNet):
     @property
     def _backbone(self):
         """The backbone, which may be apart from the net, and is then perhaps shared with others."""
-        if "_loaded" in vars(self):
-            return self._loaded
-        return getattr(self._net.module_, "backbone", None)
+        try:
+            return vars(self)["_loaded"]
+        except KeyError:
+            return getattr(self._net.module_, "backbone", None)
 
     @property
     def _boundary(self):
@@ -371,11 +376,12 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ._rates import group_parameters, set_factors, stage_depths
         from ._templates import own
 
-        backbone = net.module_.backbone = own(self._loaded)
-        if self._rates != (1, 1):
-            set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
-            group_parameters(net.optimizer_, net.module_)
-        set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
+        if net.module_.backbone in (None, self._loaded):  # else a shallow copy of this estimator has joined it
+            backbone = net.module_.backbone = own(self._loaded)
+            if self._rates != (1, 1):
+                set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
+                group_parameters(net.optimizer_, net.module_)
+            set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
         del self._loaded, self._found
 
     def _before_epochs(self, n_rows):

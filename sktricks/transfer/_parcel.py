@@ -21,7 +21,7 @@ CAME = []  # in a worker process: the name of what came last, the module made of
 
 ON_THEIR_WAY = WeakValueDictionary()  # parcels by the ids of their modules
 
-SMALL = 2**20  # bytes of an array that joblib leaves in a message
+SMALL = 2**20  # bytes up to which joblib leaves an array in a message
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 
@@ -131,24 +131,31 @@ def opened(name, parts):
     return Parcel(module)
 
 
+class Store:
+    """An array of bytes, in an object: of arrays themselves joblib does not see that it has written them before."""
+
+    def __init__(self, content):
+        self.content = content
+
+
 class AsArray:
     """What stands for a tensor in a copy of a module; a copy of that is a module again, with memory of its own.
 
     Parameters
     ----------
     tensor : torch.Tensor
-    content : ndarray of bytes
-        In which those of the tensor lie, from ``start`` on.
+    store : Store
+        In which its bytes lie, from ``start`` on.
     start : int
     """
 
-    def __init__(self, tensor, content, start):
-        self.content, self.start, self.n_bytes = content, start, tensor.nbytes
+    def __init__(self, tensor, store, start):
+        self.store, self.start, self.n_bytes = store, start, tensor.nbytes
         self.dtype, self.shape = tensor.detach().numpy().dtype, tuple(tensor.shape)
         self.kind, self.requires_grad = type(tensor), tensor.requires_grad
 
     def __deepcopy__(self, memo):
-        content = np.array(self.content[self.start : self.start + self.n_bytes])
+        content = np.array(self.store.content[self.start : self.start + self.n_bytes])
         tensor = torch.from_numpy(content.view(self.dtype).reshape(self.shape))
         if self.kind is nn.Parameter:
             return nn.Parameter(tensor, self.requires_grad)
@@ -158,9 +165,9 @@ class AsArray:
 def as_arrays(tensors):
     """What stands for each of some plain tensors: large ones for themselves, small ones in one array for all."""
     contents = [tensor.detach().numpy().reshape(-1).view(np.uint8) for tensor in tensors]
-    small = [content for content in contents if len(content) < SMALL]
-    together, places = np.concatenate([*small, np.empty(0, np.uint8)]), np.cumsum([0, *map(len, small)]).tolist()
-    where = ((together, places.pop(0)) if len(content) < SMALL else (content, 0) for content in contents)
+    small = [content for content in contents if len(content) <= SMALL]
+    together, places = Store(np.concatenate([*small, np.empty(0, np.uint8)])), np.cumsum([0, *map(len, small)]).tolist()
+    where = ((together, places.pop(0)) if len(content) <= SMALL else (Store(content), 0) for content in contents)
     return [AsArray(tensor, *place) for tensor, place in zip(tensors, where, strict=True)]
 
 

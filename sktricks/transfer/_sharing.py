@@ -3,6 +3,8 @@
 import sys
 from copy import copy
 
+TEMPLATES = {"_loaded", "_backbone"}  # attributes of fitted estimators that others may share
+
 
 class SharesBackbone:
     """Clones have the very backbone, which ``fit`` copies and never changes; pickles have it as a parcel.
@@ -24,6 +26,10 @@ class SharesBackbone:
             from ._parcel import parcel_of
 
             state["backbone"] = parcel_of(state["backbone"])
+        for name in TEMPLATES & state.keys():
+            from ._templates import own
+
+            state[name] = own(state[name])  # others use a template meanwhile, and two copies in a pickle would be one
         return state
 
     def __setstate__(self, state):

@@ -89,7 +89,7 @@ def using(backbone):
 
 def own(backbone):
     """A copy of a template, which knows what is known of it; any other backbone is one's own already."""
-    if not is_template(backbone):
+    if backbone is None or not is_template(backbone):
         return backbone
     with using(backbone):
         copy = deepcopy(backbone, {id(backbone._found_out): backbone._found_out})

@@ -72,6 +72,13 @@ def test_the_suggestion_is_twice_the_rate_after_most_of_the_fall():
     assert_allclose(suggest(LRS, losses, losses), 2 * 1e-3 * np.sqrt(0.7 / 0.3), rtol=0.15)  # LRS go by 15 %
 
 
+def test_a_short_training_takes_larger_steps():
+    losses = falling()
+    assert_allclose(suggest(LRS, losses, losses, short=True), 1.25 * suggest(LRS, losses, losses))
+    rates = [find_lr(NetClassifier(**{**FAST, "max_epochs": n}), X, y).suggestion for n in (1, 500)]
+    assert rates[0] > rates[1]
+
+
 def test_a_steep_fall_is_not_left_behind():
     losses = 0.2 + 0.8 / (1 + (LRS / 1e-3) ** 8)
     rate = suggest(LRS, losses, losses)

@@ -1,6 +1,7 @@
 import copy
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -524,6 +525,31 @@ def test_a_backbone_that_only_encodes_is_copied_for_whoever_asks_for_it():
         net(backbone=module, strategy="linear-probe").fit(GREY, NAMES).predict_proba(GREY), before
     )
     assert one.partial_fit(GREY, NAMES).n_iter_ == other.partial_fit(GREY, NAMES).n_iter_ == 6
+
+
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_copies_of_two_estimators_have_two_backbones(again):
+    module = Conv()
+    for make in (partial(net, strategy="linear-probe"), PretrainedFeatures):
+        one, other = again([make(backbone=module).fit(GREY, NAMES) for _ in range(2)])
+        assert one.backbone_ is not other.backbone_
+        weight = other.backbone_.model.first.weight
+        one.backbone_.model.first.weight.data.zero_()
+        assert weight.any() and other.backbone_.model.first.weight is weight
+
+
+def test_a_shallow_copy_has_the_same_net():
+    fitted = net(strategy="linear-probe").fit(GREY, NAMES)
+    other = copy.copy(fitted)
+    assert other.backbone_ is fitted.backbone_ and other.net_ is fitted.net_
+
+
+def test_threads_that_ask_for_the_net_get_one():
+    for _ in range(5):
+        fitted = net(strategy="linear-probe").fit(GREY, NAMES)
+        with ThreadPoolExecutor(4) as threads:
+            backbones = list(threads.map(lambda one: one.backbone_, [fitted] * 8))
+        assert len({*backbones}) == 1
 
 
 def test_callbacks_see_the_backbone_of_a_linear_probe():

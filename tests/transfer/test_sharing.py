@@ -151,11 +151,20 @@ def test_a_message_has_the_module_of_several_estimators_once():
 
 
 def test_small_tensors_are_one_array():
-    module = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)), nn.Linear(512, 512))
+    module = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)), nn.Linear(512, 513))
     packed(module)
     *small, large, last = module._sktricks_sent.arrays
-    assert {id(array.content) for array in [*small, last]} == {id(last.content)} and large.content is not last.content
-    assert np.shares_memory(large.content, module[3].weight.detach().numpy())
+    assert {array.store for array in [*small, last]} == {last.store} != {large.store}
+    assert np.shares_memory(large.store.content, module[3].weight.detach().numpy())
+
+
+def test_joblib_writes_each_tensor_once(tmp_path):
+    module = nn.Sequential(*(nn.Linear(64, 64) for _ in range(40)))
+    joblib.dump(PretrainedFeatures(module), tmp_path / "features")
+    n_bytes = sum(p.nbytes for p in module.parameters())
+    assert (tmp_path / "features").stat().st_size < 1.2 * n_bytes
+    again = joblib.load(tmp_path / "features").backbone
+    assert content_of(again) == content_of(module)
 
 
 def test_another_process_has_the_same_name_for_it():
