@@ -140,7 +140,7 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     """
     looked = is_surely_finite(X)
     if looked and X.ndim > 2 and len(X) >= ensure_min_samples:  # an array of images, in which no more can be wrong
-        return X, check_layout(estimator, X.reshape(len(X), -1), X.shape, reset=reset, image_shape=image_shape)
+        return X, check_layout(estimator, X[:1].reshape(1, -1), X.shape, reset=reset, image_shape=image_shape)
     how = {
         "allow_nd": True,
         "ensure_all_finite": not looked and ("allow-nan" if allow_nan and image_shape is None else True),

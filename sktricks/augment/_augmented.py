@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, is_classifier, is_regressor
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from ._answers import decide, mean_of
 from ._base_augmented import BaseAugmented
@@ -205,7 +206,10 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     @available_if(inner_has("decision_function"))
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Mean decision values over the views.
+        """Decision values that agree with ``predict``: their means over the views.
+
+        Where the estimator has probabilities, ``predict`` goes by the means of these, and these are their logarithms,
+        of two classes that of their ratio.
 
         Parameters
         ----------
@@ -215,7 +219,12 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         -------
         values : ndarray of shape (n,) or (n, columns)
         """
-        return mean_of(self._ask(X, "decision_function"))
+        check_is_fitted(self)
+        views = getattr(self, "_views", None)
+        if self._several or not (views and hasattr(self.estimator_, "predict_proba")):
+            return mean_of(self._ask(X, "decision_function"))
+        logs = self.predict_log_proba(X)
+        return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
 
     @property
     def classes_(self):

@@ -57,7 +57,7 @@ def check_interval(name, pair, above, most):
     """An error unless ``pair`` is two numbers in order, above the one bound and up to the other."""
     try:
         low, high = pair
-        valid = isinstance(low, Real) and isinstance(high, Real) and above < low <= high <= most
+        valid = isinstance(low, Real) and isinstance(high, Real) and above < low <= high <= most and np.isfinite(high)
     except (TypeError, ValueError):
         valid = False
     if not valid:

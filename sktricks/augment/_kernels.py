@@ -13,7 +13,7 @@ import numpy as np
 from ._bell import blur_with_numpy
 from ._counter import expand_normal
 from ._tone import change_tones
-from ._values import to_float
+from ._values import from_float, to_float
 from ._warp import BORDERS, warp
 from ._warp import move as move_with_numpy
 
@@ -34,7 +34,8 @@ def load_compiled():
     except ImportError as error:
         if choice == "compiled":
             raise
-        return None, f"not compiled: {error}"
+        why = "the package was built without it" if "partially initialized" in str(error) else error
+        return None, f"not compiled: {why}"
     return _compiled, None
 
 
@@ -70,7 +71,7 @@ def move(images, maps, size, border, fill, out=None):
     n, height, width, channels = images.shape
     if out is None or out.dtype != images.dtype:
         out = np.empty((n, *size, channels), dtype=images.dtype)
-    pixel = np.full(channels, np.array(fill).astype(images.dtype))
+    pixel = np.full(channels, from_float(np.array(float(fill)), images.dtype))
     shapes = (n, height, width, pixel.nbytes, *size)
     compiled.move(*_bytes(images, out, maps, pixel), shapes, BORDERS.index(border))
     return out
@@ -115,7 +116,7 @@ def transform_with_numpy(images, maps, tones, size, border, fill, exact, value_r
     if maps is None:
         images = to_float(images.copy())
     elif exact:
-        images = to_float(move_with_numpy(images, maps, size, border, fill))
+        images = move_with_numpy(to_float(images), maps, size, border, fill)
     else:
         images = warp(to_float(images), maps, size, border, fill)
     for stage in range(0 if tones is None else tones.shape[1]):

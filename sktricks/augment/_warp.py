@@ -10,6 +10,8 @@ image mirrored at its outermost pixels (the names of :func:`numpy.pad`).
 
 import numpy as np
 
+from ._values import from_float
+
 BORDERS = ("constant", "edge", "reflect")
 IDENTITY = np.eye(2, 3)
 
@@ -104,7 +106,7 @@ def pad(images, before, after, border="constant", fill=0.0):
             places = _hold(np.arange(-first, side + last), side, border)
             images = np.take(images, np.minimum(places, side - 1), axis=axis)
         return images
-    values = {"constant_values": np.array(fill).astype(images.dtype)} if border == "constant" else {}
+    values = {"constant_values": from_float(np.array(float(fill)), images.dtype)} if border == "constant" else {}
     return np.pad(images, ((0, 0), *zip(before, after, strict=True), (0, 0)), mode=border, **values)
 
 

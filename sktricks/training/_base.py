@@ -198,6 +198,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         else:
             follow_settings(self._net, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
         self._net.prepare_train_, self._net.prepare_valid_ = self._make_preparation(seed)
+        self._net.prepares_ahead_ = self.augmenter is not None and dataset.x.ndim == 4
         self._before_epochs(len(dataset))
         valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
         set_up_training(

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -43,13 +44,39 @@ EACH_BATCH = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
 
 
+class PreparedBatch(tuple):
+    """Inputs, and y, as the module takes them."""
+
+
+def prepared(batch, prepare):
+    """A batch after its preparation."""
+    inputs, y = batch
+    x, y = prepare(inputs["x"], y)
+    return PreparedBatch(({**inputs, "x": x}, y))
+
+
+def prepared_ahead(batches, prepare):
+    """Batches after their preparation, each prepared by another thread while the one before it is trained on."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for batch in batches:
+            coming = thread.submit(prepared, batch, prepare)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
+
+
 class InnerNet(skorch.NeuralNet):
     """A skorch net over :class:`~sktricks.training._loader.ArrayDataset`.
 
-    ``prepare_train_`` and ``prepare_valid_`` are called with the x and y of each batch before the module sees them.
+    ``prepare_train_`` and ``prepare_valid_`` are called with the x and y of each batch before the module sees them; the
+    first one ahead, in another thread, if it takes long.
     """
 
     prepare_train_ = prepare_valid_ = None
+    prepares_ahead_ = False
     listeners_ = None  # in a training: from what happens at each batch to what callbacks do about it, if anything
     has_stepped_ = False
 
@@ -88,6 +115,8 @@ class InnerNet(skorch.NeuralNet):
         """What skorch does, which looks the last batch up in the history again for each of its values."""
         if iterator is None:
             return
+        if training and self.prepares_ahead_:
+            iterator = prepared_ahead(iterator, self.prepare_train_)
         batches, before = self.history[-1]["batches"], len(self.history[-1]["batches"])
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
@@ -124,8 +153,8 @@ class InnerNet(skorch.NeuralNet):
         return super().evaluation_step(self._prepared(batch, prepare), training)
 
     def _prepared(self, batch, prepare):
-        inputs, y = batch
-        x, y = (inputs["x"], y) if prepare is None else prepare(inputs["x"], y)
+        inputs, y = batch if prepare is None or isinstance(batch, PreparedBatch) else prepared(batch, prepare)
+        x = inputs["x"]
         return {**inputs, "x": x.to(self.device)}, y.to(self.device)
 
     def _set_training(self, training=True):

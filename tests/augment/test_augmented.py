@@ -545,6 +545,14 @@ def test_views_stay_when_the_augmenter_is_set_anew():
     assert_array_equal(model.predict_proba(IMAGES), before)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_decision_values_agree_with_predictions_that_go_by_probabilities(n_classes):
+    model = AugmentedClassifier(LogisticRegression(), GaussianNoise(std=2.0), predict_views=8, random_state=0)
+    values = model.fit(X, np.arange(len(X)) % n_classes).decision_function(X)
+    assert_array_equal(model.predict(X), values > 0 if n_classes == 2 else values.argmax(1))
+    assert values.shape == ((len(X),) if n_classes == 2 else (len(X), n_classes))
+
+
 def test_decision_values_and_votes_of_views():
     images = IMAGES.reshape(20, 36) / 255
     settings = {"predict_views": 2, "image_shape": (6, 6), "random_state": 0}

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage, stats
 
 from sktricks._validation import ImageShapeWarning
-from sktricks.augment import RandomCrop, RandomFlip, RandomRotation
+from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
 from sktricks.augment._warp import rotation_maps, warp
 
 X = np.random.default_rng(0).random((40, 7, 10, 3))
@@ -150,6 +150,17 @@ def test_rotation_of_large_floats_is_as_exact(border):
     exact = rotation.augment(images.astype(np.float64), random_state=1)
     assert new.dtype == np.float32 and exact.dtype == np.float64
     assert_allclose(new, exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["compiled", "numpy"])
+@pytest.mark.parametrize(("fill", "expected"), [(-1, 0), (300, 255), (99.6, 100)])
+def test_what_fills_integers_is_rounded_and_held_in_their_range(monkeypatch, kernel, fill, expected):
+    if kernel == "numpy":
+        monkeypatch.setattr("sktricks.augment._kernels.compiled", None)
+    images = np.full((5, 4, 4), 100, np.uint8)
+    crop = RandomCrop(padding=4, fill=fill)
+    for augmenter in (crop, make_augmentation_pipeline(crop, ColorJitter(1e-4, 0))):
+        assert set(np.unique(augmenter.fit(images).augment(images, random_state=0))) == {100, expected}
 
 
 @pytest.mark.parametrize("fill", [np.nan, np.inf])

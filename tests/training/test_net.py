@@ -1,7 +1,9 @@
 import copy
 import os
 import pickle
+import threading
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -677,6 +679,33 @@ def test_an_augmenter_draws_anew_in_every_epoch():
     net.fit(IMAGES // 2, SHADES)
     lows_and_highs = {seen[2:] for seen in net.net_.module_.seen}
     assert len(lows_and_highs) == 3
+
+
+def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
+    class Spy(ColorJitter):
+        threads = set()
+
+        def _augment_images(self, *args, **kwargs):
+            self.threads.add(threading.current_thread())
+            return super()._augment_images(*args, **kwargs)
+
+    make = partial(with_module, ConvNet, augmenter=Spy(0.5), max_epochs=3, batch_size=8)
+    ahead = make().fit(IMAGES, SHADES).predict_proba(IMAGES)
+    assert threading.main_thread() not in Spy.threads
+    monkeypatch.setattr(sktricks.training._skorch, "prepared_ahead", lambda batches, prepare: batches)
+    np.testing.assert_array_equal(make().fit(IMAGES, SHADES).predict_proba(IMAGES), ahead)
+    assert threading.main_thread() in Spy.threads
+
+
+def test_an_error_in_the_other_thread_is_raised_in_fit():
+    class Broken(ColorJitter):
+        def _augment_images(self, *args, **kwargs):
+            raise RuntimeError("no light")
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="no light"):
+        with_module(ConvNet, augmenter=Broken()).fit(IMAGES, SHADES)
+    assert threading.active_count() == before
 
 
 def test_mixed_labels_are_learned():
