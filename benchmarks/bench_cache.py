@@ -9,7 +9,8 @@ default  FineTuneClassifier() on the bundled net as it comes, over lr; nothing e
 stage    FineTuneClassifier(freeze_until="stage3") on the bundled net, whose last stage is trained for ten epochs
 
 Each runs without a cache, with an empty one and once more with what that has kept. ``head`` also runs with
-scikit-learn's ``Pipeline(memory=...)`` in place of the cache, with a folder, and in two processes that share a folder.
+scikit-learn's ``Pipeline(memory=...)`` in place of the cache, and with a folder; ``head`` and ``tuner`` in two processes
+that share a folder.
 Scores are compared to the bit, and the rows that went through the net are counted.
 
 Seconds of the processor are those of this process alone; the ratios are theirs, but for two processes, since other work
@@ -88,15 +89,15 @@ def measure_head(backbone, run):
     return results
 
 
-def measure_processes(backbone, run):
+def measure_processes(make, backbone, run):
     """Two processes, without a cache and with a folder; a row counts as often as it was written."""
     in_two = partial(run, n_jobs=2)
-    in_two(head(backbone, None))  # the processes start and import
-    results = {"two processes, no cache": (*in_two(head(backbone, None)), "18,600")}
+    in_two(make(backbone, None))  # the processes start and import
+    results = {"two processes, no cache": (*in_two(make(backbone, None)), "18,600")}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("a new folder", "that folder again"):
             before = FeatureCache(folder).info().rows_in_folder
-            result = in_two(head(backbone, folder))
+            result = in_two(make(backbone, folder))
             results[f"two processes, {name}"] = *result, FeatureCache(folder).info().rows_in_folder - before
     return results
 
@@ -120,7 +121,8 @@ def measure_default(backbone, run):
 
 PARTS = {
     "head": measure_head,
-    "processes": measure_processes,
+    "processes": partial(measure_processes, head),
+    "tuner_processes": partial(measure_processes, tuner),
     "tuner": partial(measure_training, tuner, "18,600"),
     "default": measure_default,
     "stage": partial(measure_training, stage, "150,600"),  # in every epoch
@@ -155,7 +157,7 @@ def main():
             took = ", ".join(f"{way} {result[0]:.1f} s" for way, result in rounds[-1].items())
             print(f"{part}, round {number + 1} of {args.rounds}: {took}", flush=True)
         header = [part, "s", "s of the processor", "times as fast", "rows encoded", "same scores"]
-        print_table(header, summarize(rounds, timed_by=0 if part == "processes" else 1))
+        print_table(header, summarize(rounds, timed_by=0 if "processes" in part else 1))
 
 
 if __name__ == "__main__":
