@@ -9,8 +9,8 @@ default  FineTuneClassifier() on the bundled net as it comes, over lr; nothing e
 stage    FineTuneClassifier(freeze_until="stage3") on the bundled net, whose last stage is trained for ten epochs
 
 Each runs without a cache, with an empty one and once more with what that has kept. ``head`` also runs with
-scikit-learn's ``Pipeline(memory=...)`` in place of the cache, and with a folder; ``head`` and ``tuner`` in two processes
-that share a folder.
+scikit-learn's ``Pipeline(memory=...)`` in place of the cache, and with a folder; ``head`` and ``tuner`` in two
+processes that share a folder.
 Scores are compared to the bit, and the rows that went through the net are counted.
 
 Seconds of the processor are those of this process alone; the ratios are theirs, but for two processes, since other work

@@ -12,7 +12,8 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_image_shape, check_value_range, check_X
-from ._plan import apply_plan, mix_targets
+from ._plan import BLOCK_ROWS, apply_plan, mix_targets
+from ._views import mixes_rows
 
 
 def make_rng(random_state):
@@ -382,11 +383,22 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         images : ndarray of the same dtype and of :meth:`_output_shape`, or the pair (images, targets)
         """
         shape = images.shape[1:]
+        if len(images) > BLOCK_ROWS and targets is None and groups is None and not mixes_rows(self, shape):
+            return self._augment_by_blocks(images, rng, value_range)
         plan = self._plan(rng, len(images), shape, groups)
         if targets is None and groups is None and any("partner" in params for _, params in plan):
             raise ValueError(f"{type(self).__name__} mixes targets with images: targets are missing")
         out = apply_plan(plan, images, value_range, self._output_shape(shape), self.n_jobs)
         return out if targets is None else (out, mix_targets(plan, targets))
+
+    def _augment_by_blocks(self, images, rng, value_range):
+        """The same for so many images that what is drawn for them would take more memory than they do."""
+        shape, size = images.shape[1:], self._output_shape(images.shape[1:])
+        out = np.empty((len(images), *size), images.dtype)
+        for start in range(0, len(images), BLOCK_ROWS):
+            block, place = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
+            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, place)
+        return out
 
     def _plan(self, rng, n, shape, groups=None):
         """All draws for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""

@@ -141,7 +141,7 @@ class MixUp(TargetMixing, BaseAugmenter):
     ``augment(X, y)`` returns mixed targets: for classes a probability matrix ``(n, classes)`` with columns in the order
     of ``classes_``; numbers, and any y with two columns or more (labels as indicators, probabilities), are mixed as
     they are. ``fit_transform`` cannot change y: it mixes rows of the same class only; without classes the rows pass
-    unmixed, with an :class:`UnmixedRowsWarning`. ``transform`` leaves X as it is.
+    unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y. ``transform`` leaves X as it is.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ class CutMix(TargetMixing, BaseAugmenter):
 
     ``augment(X, y)`` returns targets ``share * own + (1 - share) * partner``, as :class:`MixUp` does. ``fit_transform``
     cannot change y: it mixes rows of the same class only; without classes the rows pass unmixed, with an
-    :class:`UnmixedRowsWarning`. ``transform`` leaves X as it is.
+    :class:`UnmixedRowsWarning`, as they do in ``augment`` without y. ``transform`` leaves X as it is.
 
     Parameters
     ----------

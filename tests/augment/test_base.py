@@ -262,7 +262,7 @@ def test_memory_is_bounded():
 
 
 def test_memory_is_bounded_for_many_small_images():
-    images = np.zeros((200_000, 6, 6), dtype=np.uint8)
+    images = np.zeros((700_000, 6, 6), dtype=np.uint8)
     chain = make_augmentation_pipeline(RandomFlip(), RandomCrop(padding=1), RandomRotation(15), ColorJitter())
     chain.fit(images)
     tracemalloc.start()
