@@ -29,7 +29,7 @@ def run_plan(plan, images, rows, value_range, out=None):
     A step that mixes asks for the rows it mixes in as they are just before it; so no step ever needs the whole batch.
     """
     if not plan:
-        return images[rows]
+        return np.ascontiguousarray(images[rows])
     *before, (step, params) = plan
     params = {name: values[rows] for name, values in params.items()}
     here = run_plan(before, images, rows, value_range)
@@ -69,7 +69,6 @@ def _apply(step, images, params, value_range, read):
 
 def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
     """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``)."""
-    images = np.ascontiguousarray(images)
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
     if len(images) > BLOCK_ROWS and not any("partner" in params or step._takes_others for step, params in plan):
         for start in range(0, len(images), BLOCK_ROWS):

@@ -261,6 +261,16 @@ def test_memory_is_bounded():
     assert peak < X.nbytes + 8e6  # the whole batch in float32 alone would be 16 MB
 
 
+def test_images_that_are_not_contiguous_are_not_copied_whole():
+    images = np.zeros((3, 40_000, 16, 16), dtype=np.uint8).transpose(1, 2, 3, 0)
+    chain = make_augmentation_pipeline(RandomFlip(), RandomRotation(15), ColorJitter()).fit(images[:10])
+    tracemalloc.start()
+    out = chain.augment(images, random_state=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < out.nbytes + 25 * 2**20  # a copy has 29
+
+
 def test_memory_is_bounded_for_many_small_images():
     images = np.zeros((700_000, 6, 6), dtype=np.uint8)
     chain = make_augmentation_pipeline(RandomFlip(), RandomCrop(padding=1), RandomRotation(15), ColorJitter())
