@@ -7,6 +7,7 @@ which is in use.
 """
 
 import os
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def load_compiled():
     except ImportError as error:
         if choice == "compiled":
             raise
-        why = "the package was built without it" if "partially initialized" in str(error) else error
+        why = error if find_spec("sktricks.augment._compiled") else "the package was built without it"
         return None, f"not compiled: {why}"
     return _compiled, None
 

@@ -185,7 +185,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _set_up(self, X, y, weight, valid, seed, *, fresh, schedule, average=None, epochs=None):
         """All that comes before the first epoch; the rows to train and to validate on, and the number of epochs."""
-        from ._skorch import follow_settings, set_up_training
+        from ._skorch import computes_elsewhere, follow_settings, set_up_training
 
         if fresh:
             self._start(y)
@@ -198,7 +198,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         else:
             follow_settings(self._net, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
         self._net.prepare_train_, self._net.prepare_valid_ = self._make_preparation(seed)
-        self._net.prepares_ahead_ = self.augmenter is not None and dataset.x.ndim == 4
+        augments = self.augmenter is not None and dataset.x.ndim == 4
+        self._net.prepares_ahead_ = augments and computes_elsewhere(self._device)
         self._before_epochs(len(dataset))
         valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
         set_up_training(

@@ -55,6 +55,11 @@ def prepared(batch, prepare):
     return PreparedBatch(({**inputs, "x": x}, y))
 
 
+def computes_elsewhere(device):
+    """Whether processors are free while a device trains; one more thread slows a net down that has them all."""
+    return device.type != "cpu"
+
+
 def prepared_ahead(batches, prepare):
     """Batches after their preparation, each prepared by another thread while the one before it is trained on."""
     with ThreadPoolExecutor(1) as thread:
@@ -72,7 +77,7 @@ class InnerNet(skorch.NeuralNet):
     """A skorch net over :class:`~sktricks.training._loader.ArrayDataset`.
 
     ``prepare_train_`` and ``prepare_valid_`` are called with the x and y of each batch before the module sees them; the
-    first one ahead, in another thread, if it takes long.
+    first one ahead, in another thread, if ``prepares_ahead_``.
     """
 
     prepare_train_ = prepare_valid_ = None

@@ -682,6 +682,8 @@ def test_an_augmenter_draws_anew_in_every_epoch():
 
 
 def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
+    monkeypatch.setattr(sktricks.training._skorch, "computes_elsewhere", lambda device: True)
+
     class Spy(ColorJitter):
         threads = set()
 
@@ -692,12 +694,14 @@ def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
     make = partial(with_module, ConvNet, augmenter=Spy(0.5), max_epochs=3, batch_size=8)
     ahead = make().fit(IMAGES, SHADES).predict_proba(IMAGES)
     assert threading.main_thread() not in Spy.threads
-    monkeypatch.setattr(sktricks.training._skorch, "prepared_ahead", lambda batches, prepare: batches)
+    monkeypatch.setattr(sktricks.training._skorch, "computes_elsewhere", lambda device: False)
     np.testing.assert_array_equal(make().fit(IMAGES, SHADES).predict_proba(IMAGES), ahead)
     assert threading.main_thread() in Spy.threads
 
 
-def test_an_error_in_the_other_thread_is_raised_in_fit():
+def test_an_error_in_the_other_thread_is_raised_in_fit(monkeypatch):
+    monkeypatch.setattr(sktricks.training._skorch, "computes_elsewhere", lambda device: True)
+
     class Broken(ColorJitter):
         def _augment_images(self, *args, **kwargs):
             raise RuntimeError("no light")
