@@ -2,7 +2,8 @@
 
 The chain is flip, crop, rotation by up to 15 degrees, brightness and contrast, with a draw for each image; draws,
 checks and conversions to and from the layout that a library wants are counted. Five workloads, one thread, all in one
-run. Then single operations, peak memory, and two threads. A peer that is not installed is left out::
+run. Then peak memory, each in a process of its own, single operations, and two threads. A peer that is not installed is
+left out::
 
     pip install torch torchvision albumentations kornia opencv-python-headless
     python benchmarks/bench_augment.py
@@ -13,8 +14,10 @@ One thread is measured in processor time, which other work on the machine distur
 import os
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
+from multiprocessing import get_context
 
 import numpy as np
 from _common import make_parser, print_table, start
@@ -22,19 +25,25 @@ from scipy import ndimage
 
 from sktricks.augment import (
     ColorJitter,
+    CutMix,
     GaussianBlur,
     GaussianNoise,
+    MixUp,
+    RandomAffine,
     RandomCrop,
     RandomErasing,
     RandomFlip,
     RandomGrayscale,
     RandomResizedCrop,
     RandomRotation,
+    TrivialAugment,
     make_augmentation_pipeline,
 )
 from sktricks.augment import _kernels as kernels
 
 rng = np.random.default_rng(0)
+CLASSES = 10
+labels = rng.integers(CLASSES, size=2000)  # of images that are mixed
 
 
 def draw(n, side, channels, dtype):
@@ -121,10 +130,13 @@ def kornia_chain(X, side):
 
 
 def kornia_batch(*steps):
-    import torch
     from kornia.augmentation import AugmentationSequential
 
-    transform = AugmentationSequential(*steps, data_keys=["input"])
+    return kornia_run(AugmentationSequential(*steps, data_keys=["input"]))
+
+
+def kornia_run(transform):
+    import torch
 
     def run(X):
         images = torch.from_numpy(X).permute(0, 3, 1, 2).to(torch.float32) / white(X)
@@ -217,6 +229,28 @@ CHAINS = {
 # -- single operations -------------------------------------------------------------------------------------------------
 
 
+def torchvision_mix(transform):
+    """One partner and one share for the whole batch."""
+    import torch
+    from torchvision.transforms import v2
+
+    def run(X):
+        images, classes = torch.from_numpy(X).permute(0, 3, 1, 2), torch.from_numpy(labels[: len(X)])
+        if isinstance(transform, v2.MixUp):
+            mixed = transform(images.float(), classes)[0].round_().to(torch.uint8)
+        else:
+            mixed = transform(images, classes)[0]
+        return mixed.permute(0, 2, 3, 1).contiguous().numpy()
+
+    return run
+
+
+def kornia_mix(transform):
+    import torch
+
+    return kornia_run(lambda images: transform(images, torch.from_numpy(labels[: len(images)]))[0])
+
+
 def single_operations():
     """Name: ours, and the peers' ways to make theirs."""
     one = {
@@ -231,6 +265,10 @@ def single_operations():
         "erasing": (RandomErasing(1.0), {}),
         "noise": (GaussianNoise(0.05), {}),
         "blur": (GaussianBlur((0.1, 2.0)), {}),
+        "affine": (RandomAffine(), {}),
+        "trivial augment": (TrivialAugment(), {}),
+        "mixup": (MixUp(1.0), {}),
+        "cutmix": (CutMix(), {}),
     }
     if installed("albumentations"):
         import albumentations as A
@@ -246,6 +284,7 @@ def single_operations():
             "erasing": A.Erasing(p=1),
             "noise": A.GaussNoise((0.05, 0.05), p=1),
             "blur": A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=1),  # as wide as each sigma asks for
+            "affine": A.Affine((0.9, 1.1), (-0.1, 0.1), rotate=(-10, 10), shear={"x": (-5, 5), "y": (0, 0)}, p=1),
         }.items():
             one[name][1]["albumentations"] = albumentations_loop(step)
     if installed("torchvision"):
@@ -262,10 +301,15 @@ def single_operations():
             "erasing": v2.RandomErasing(1.0),
             "noise": v2.GaussianNoise(sigma=0.05),
             "blur": v2.GaussianBlur(13, (0.1, 2.0)),
+            "affine": v2.RandomAffine(10, (0.1, 0.1), (0.9, 1.1), 5, interpolation=InterpolationMode.BILINEAR),
+            "trivial augment": v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR),
         }.items():
             one[name][1]["torchvision"] = torchvision_loop(step)
+        one["mixup"][1]["torchvision"] = torchvision_mix(v2.MixUp(num_classes=CLASSES))
+        one["cutmix"][1]["torchvision"] = torchvision_mix(v2.CutMix(num_classes=CLASSES))
     if installed("kornia"):
         import kornia.augmentation as K
+        from kornia.augmentation.auto import TrivialAugment as KorniaTrivialAugment
 
         for name, step in {
             "flip": K.RandomHorizontalFlip(p=0.5),
@@ -278,8 +322,12 @@ def single_operations():
             "erasing": K.RandomErasing(p=1.0),
             "noise": K.RandomGaussianNoise(std=0.05, p=1.0),
             "blur": K.RandomGaussianBlur((13, 13), (0.1, 2.0), p=1.0),
+            "affine": K.RandomAffine(10.0, (0.1, 0.1), (0.9, 1.1), 5.0, p=1.0),
         }.items():
             one[name][1]["kornia"] = kornia_batch(step)
+        one["trivial augment"][1]["kornia"] = kornia_run(KorniaTrivialAugment())
+        one["mixup"][1]["kornia"] = kornia_mix(K.RandomMixUpV2(data_keys=["input", "class"], p=1.0))
+        one["cutmix"][1]["kornia"] = kornia_mix(K.RandomCutMixV2(data_keys=["input", "class"], p=1.0))
     return one
 
 
@@ -314,20 +362,27 @@ def rate(run, X, clock, seconds=1.5):
     return len(some) / best
 
 
-def peak(run, X):
-    """MB that a run takes beyond what was there; in a child process, and where Linux tells it."""
-    read, write = os.pipe()
-    if os.fork() == 0:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # the peak starts anew
-        before = memory("VmRSS")
-        run(X)
-        os.write(write, str((memory("VmHWM") - before) / 1024).encode())
-        os._exit(0)
-    os.close(write)
-    taken = float(os.read(read, 100) or "nan")
-    os.wait()
-    return taken
+def peak(name, workload, threads):
+    """MB that a chain takes beyond the images, in a process of its own, where Linux tells it."""
+    if not os.path.exists("/proc/self/clear_refs"):
+        return np.nan
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(peak_here, name, workload, threads).result()
+
+
+def peak_here(name, workload, threads):
+    limit_threads(threads)
+    warnings.simplefilter("ignore")
+    (make_images, side), (make, kernel) = WORKLOADS[workload], CHAINS[name]
+    choose_kernel(kernel)
+    X = make_images()
+    run = make(X, side)
+    run(X[:20])  # loads what it needs
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts anew
+    before = memory("VmRSS")
+    run(X)
+    return (memory("VmHWM") - before) / 1024
 
 
 def memory(name):
@@ -339,9 +394,20 @@ def times(number):
     return f"{number:.1f}" if number < 10 else f"{number:.0f}"
 
 
+def limit_threads(threads):
+    import torch
+
+    torch.set_num_threads(threads)
+    if installed("OpenCV loop"):
+        import cv2
+
+        cv2.setNumThreads(threads)
+        cv2.ocl.setUseOpenCL(False)
+
+
 def measure_chain(seconds):
     names = available()
-    rates, peaks = {name: [] for name in names}, {name: [] for name in names}
+    rates = {name: [] for name in names}
     for make_images, side in WORKLOADS.values():
         X = make_images()
         for name in names:
@@ -349,7 +415,6 @@ def measure_chain(seconds):
             choose_kernel(kernel)
             run = make(X, side)
             rates[name].append(rate(run, X, time.process_time, seconds))
-            peaks[name].append(peak(run, X) if os.path.exists("/proc/self/clear_refs") else np.nan)
     choose_kernel("compiled")
     header = ["images a second, one thread", *WORKLOADS]
     print_table(header, [[name, *(f"{value:,.0f}" for value in values)] for name, values in rates.items()])
@@ -366,9 +431,11 @@ def measure_chain(seconds):
         ]
     )
     print_table(["sktricks, times as fast as", *WORKLOADS], rows)
-    print_table(
-        ["peak memory, MB", *WORKLOADS], [[name, *(f"{v:.0f}" for v in values)] for name, values in peaks.items()]
-    )
+
+
+def measure_peaks(threads):
+    rows = [[name, *(f"{peak(name, workload, threads):.0f}" for workload in WORKLOADS)] for name in available()]
+    print_table(["peak memory, MB", *WORKLOADS], rows)
 
 
 def measure_threads(seconds):
@@ -389,8 +456,10 @@ def measure_single(seconds):
         if step is None:
             rows.append(["memory copy", f"{copying:,.0f}", "", "", ""])
             continue
-        step.set_params(value_range=(0, 255), random_state=0).fit(X)
-        ours = rate(step.augment, X, time.process_time, seconds)
+        step.set_params(value_range=(0, 255), random_state=0).fit(X, labels[: len(X)])
+        mixes = isinstance(step, MixUp | CutMix)
+        augment = (lambda X, step=step: step.augment(X, labels[: len(X)])) if mixes else step.augment
+        ours = rate(augment, X, time.process_time, seconds)
         theirs = {peer: rate(run, X, time.process_time, seconds) for peer, run in peers.items()}
         best = max(theirs, key=theirs.get) if theirs else ""
         ratio = times(ours / theirs[best]) if theirs else ""
@@ -405,12 +474,9 @@ def main():
     warnings.simplefilter("ignore")
     start("Augmentation", args.threads)
     print(f"kernel: {kernels.describe()}")
-    if installed("OpenCV loop"):
-        import cv2
-
-        cv2.setNumThreads(args.threads)
-        cv2.ocl.setUseOpenCL(False)
+    limit_threads(args.threads)
     measure_chain(args.seconds)
+    measure_peaks(args.threads)
     measure_single(args.seconds)
     measure_threads(args.seconds)
 

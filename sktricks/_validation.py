@@ -7,6 +7,7 @@ makes the canonical form and :meth:`Layout.restore` brings a result back to the 
 
 import warnings
 from dataclasses import dataclass
+from math import prod
 from numbers import Integral, Real
 
 import numpy as np
@@ -87,9 +88,9 @@ def find_layout(shape, image_shape=None):
     if image_shape is not None:
         image_shape = check_image_shape(image_shape)
     if len(shape) == 2:
-        if image_shape is not None and np.prod(image_shape) != shape[1]:
+        if image_shape is not None and prod(image_shape) != shape[1]:
             plain = image_shape[:2] if image_shape[2] == 1 else image_shape
-            raise ValueError(f"image_shape={plain} needs {np.prod(image_shape)} columns, X has {shape[1]}")
+            raise ValueError(f"image_shape={plain} needs {prod(image_shape)} columns, X has {shape[1]}")
         return Layout(2, image_shape, shape[1])
     if len(shape) not in (3, 4):
         raise ValueError(
@@ -111,10 +112,10 @@ def find_layout(shape, image_shape=None):
         raise ValueError(f"X needs images with a height and a width of at least 2, got {tuple(shape)}")
     if image_shape is not None and image_shape != found:
         raise ValueError(f"image_shape={image_shape} does not fit X, whose images are {found}")
-    return Layout(len(shape), found, int(np.prod(found)))
+    return Layout(len(shape), found, prod(found))
 
 
-def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_samples=1, allow_nan=False):
+def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_samples=1, allow_nan=False, look=True):
     """Validate X as scikit-learn does, images included.
 
     Parameters
@@ -132,13 +133,15 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     ensure_min_samples : int
     allow_nan : bool
         Whether numbers of a table may be missing; pixels never are.
+    look : bool
+        Whether to look for NaN and infinity in an array; whoever does not has to call :func:`check_finite` later.
 
     Returns
     -------
     X : ndarray
     layout : Layout
     """
-    looked = is_surely_finite(X)
+    looked = is_surely_finite(X) if look else type(X) is np.ndarray and X.dtype.kind in "biuf"
     if looked and X.ndim > 2 and len(X) >= ensure_min_samples:  # an array of images, in which no more can be wrong
         return X, check_layout(estimator, X[:1].reshape(1, -1), X.shape, reset=reset, image_shape=image_shape)
     how = {
@@ -177,6 +180,12 @@ def is_surely_finite(X):
     numbers = X.reshape(-1)
     with np.errstate(all="ignore"):
         return bool(np.isfinite(numbers @ numbers))
+
+
+def check_finite(estimator, X):
+    """An error in scikit-learn's words if an array has NaN or infinity."""
+    if not is_surely_finite(X):
+        assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
 
 
 def check_layout(estimator, rows, shape, *, reset, image_shape=None):

@@ -1,7 +1,8 @@
 """What all augmenters share: draw small parameters, a set a row, then apply them."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Integral, Real
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +12,7 @@ from sklearn.utils._param_validation import make_constraint, validate_parameter_
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_image_shape, check_value_range, check_X
+from .._validation import check_finite, check_image_shape, check_value_range, check_X
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._views import mixes_rows
 
@@ -40,15 +41,16 @@ def first_words(seed):
 
 @lru_cache(maxsize=256)
 def constraints_of(kind):
-    """The constraints of a class by parameter, ready to be asked."""
+    """The constraints of a class by parameter, ready to be asked, and what gets all these parameters at once."""
     constraints = kind._parameter_constraints.items()
-    return {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
+    ready = {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
+    return ready, attrgetter(*ready)
 
 
 @lru_cache(maxsize=256, typed=True)
 def first_invalid(kind, *values):
     """The name of the first parameter of a class whose value is not allowed, None if all are."""
-    for (name, constraints), value in zip(constraints_of(kind).items(), values, strict=True):
+    for (name, constraints), value in zip(constraints_of(kind)[0].items(), values, strict=True):
         if not any(constraint.is_satisfied_by(value) for constraint in constraints):
             return name
     return None
@@ -255,13 +257,14 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         """
         if not hasattr(self, "n_features_in_"):
             self.fit(X, y)
-        array, layout = self._check_again(X)
+        array, layout = self._check_again(X, look=False)
         if y is not None:
             check_consistent_length(array, y)
         targets = self._encode_target(y)
         groups = self._groups(y, len(array)) if targets is None else None
         rng = self._make_rng() if random_state is None else self._spread_rng(make_rng(random_state))
-        new = self._augment_images(layout.to_images(array), rng, self.value_range_, targets, groups)
+        look = partial(check_finite, self)
+        new = self._augment_images(layout.to_images(array), rng, self.value_range_, targets, groups, look)
         images, y_new = (new, y) if targets is None else new
         return layout.restore(images) if y is None else (layout.restore(images), y_new)
 
@@ -364,7 +367,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         """
         return self._spread_rng(make_rng(random_state if self.random_state is None else self.random_state))
 
-    def _augment_images(self, images, rng, value_range, targets=None, groups=None):
+    def _augment_images(self, images, rng, value_range, targets=None, groups=None, look=None):
         """Draw and apply, without checks.
 
         Parameters
@@ -377,6 +380,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             Probabilities or values; mixed where images are mixed, else passed through.
         groups : int ndarray of shape (n,), default=None
             Mix within these groups only, in which case ``targets`` may be None.
+        look : callable, default=None
+            What raises an error if some images have NaN or infinity, where they may have.
 
         Returns
         -------
@@ -384,20 +389,20 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         """
         shape = images.shape[1:]
         if len(images) > BLOCK_ROWS and targets is None and groups is None and not mixes_rows(self, shape):
-            return self._augment_by_blocks(images, rng, value_range)
+            return self._augment_by_blocks(images, rng, value_range, look)
         plan = self._plan(rng, len(images), shape, groups)
         if targets is None and groups is None and any("partner" in params for _, params in plan):
             raise ValueError(f"{type(self).__name__} mixes targets with images: targets are missing")
-        out = apply_plan(plan, images, value_range, self._output_shape(shape), self.n_jobs)
+        out = apply_plan(plan, images, value_range, self._output_shape(shape), self.n_jobs, look=look)
         return out if targets is None else (out, mix_targets(plan, targets))
 
-    def _augment_by_blocks(self, images, rng, value_range):
+    def _augment_by_blocks(self, images, rng, value_range, look):
         """The same for so many images that what is drawn for them would take more memory than they do."""
         shape, size = images.shape[1:], self._output_shape(images.shape[1:])
         out = np.empty((len(images), *size), images.dtype)
         for start in range(0, len(images), BLOCK_ROWS):
             block, place = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
-            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, place)
+            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, place, look)
         return out
 
     def _plan(self, rng, n, shape, groups=None):
@@ -410,7 +415,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     def _check_parameters(self):
         """What ``_validate_params`` does; that reads the signature and makes all constraints anew each time."""
-        kind, values = type(self), [getattr(self, name) for name in constraints_of(type(self))]
+        kind = type(self)
+        values = constraints_of(kind)[1](self)
         try:
             name = first_invalid(kind, *values)
         except TypeError:  # a value without a hash
@@ -434,10 +440,13 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         self._learn_target(y, len(array))
         return array, layout
 
-    def _check_again(self, X):
-        """What a fitted augmenter checks: its parameters may have been set anew, and X must be as it was in fit."""
+    def _check_again(self, X, look=True):
+        """What a fitted augmenter checks: its parameters may have been set anew, and X must be as it was in fit.
+
+        It need not ``look`` for NaN and infinity if the images are looked at later.
+        """
         check_is_fitted(self)
-        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape)
+        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape, look=look)
         self._check_images(layout.to_images(array).shape[1:], self.value_range_)
         return array, layout
 

@@ -32,12 +32,12 @@ void pad_row(const In *RESTRICT from, Py_ssize_t width, Py_ssize_t channels, Py_
 
 // ``weights`` are (n, radius + 1), those of the middle last; zeros at the beginning make the bell of an image narrower.
 template <class In, class Out>
-bool blur(const void *source, void *target, const float *weights, Py_ssize_t n, Py_ssize_t height, Py_ssize_t width,
-          Py_ssize_t channels, Py_ssize_t radius) {
+Outcome blur(const void *source, void *target, const float *weights, Py_ssize_t n, Py_ssize_t height, Py_ssize_t width,
+             Py_ssize_t channels, Py_ssize_t radius) {
     const Py_ssize_t row = width * channels, padded = row + 2 * radius * channels + RUN, whole = height * row + RUN;
     const size_t floats = size_t(padded + whole + row + RUN);
     void *all = std::malloc(floats * sizeof(float) + size_t(2 * radius + 1) * sizeof(float *));
-    if (!all) return false;
+    if (!all) return NO_ROOM;
     const float **taps = static_cast<const float **>(all);
     float *line = reinterpret_cast<float *>(taps + 2 * radius + 1), *image = line + padded, *out = image + whole;
     for (size_t i = 0; i < floats; ++i) line[i] = 0;
@@ -60,11 +60,11 @@ bool blur(const void *source, void *target, const float *weights, Py_ssize_t n, 
         }
     }
     std::free(all);
-    return true;
+    return DONE;
 }
 
-bool blur_any(const void *source, void *target, const float *weights, Py_ssize_t n, Py_ssize_t height, Py_ssize_t width,
-              Py_ssize_t channels, Py_ssize_t radius, int from_float, int to_float) {
+Outcome blur_any(const void *source, void *target, const float *weights, Py_ssize_t n, Py_ssize_t height,
+                 Py_ssize_t width, Py_ssize_t channels, Py_ssize_t radius, int from_float, int to_float) {
     const auto way = from_float ? (to_float ? blur<float, float> : blur<float, uint8_t>)
                                 : (to_float ? blur<uint8_t, float> : blur<uint8_t, uint8_t>);
     return way(source, target, weights, n, height, width, channels, radius);

@@ -7,7 +7,7 @@ rounded once.
 Maps are joined as long as their borders agree. A step that never reads outside its image agrees with all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -27,11 +27,14 @@ class Pass:
     border : (mode, fill), or None if nothing outside the images is read
     exact : bool
         Whether all maps are flips and shifts by whole pixels.
+    look : bool
+        Whether to look for NaN and infinity on the way, see :func:`looking`.
     """
 
     size: tuple
     border: tuple | None = None
     exact: bool = True
+    look: bool = False
     _has_kernel: ClassVar = True
 
     def _run(self, images, params, value_range, out=None):
@@ -40,7 +43,7 @@ class Pass:
         border, fill = self.border or ("edge", 0.0)
         if self.exact and tones is None:
             return _kernels.move(images, maps, self.size, border, fill, out)
-        return _kernels.transform(images, maps, tones, self.size, border, fill, self.exact, value_range, out)
+        return _kernels.transform(images, maps, tones, self.size, border, fill, self.exact, value_range, out, self.look)
 
 
 def fuse(plan, shape, value_range):
@@ -57,19 +60,35 @@ def fuse(plan, shape, value_range):
     return fused
 
 
+def looking(plan):
+    """A plan whose first pass looks for NaN and infinity in what it reads; None if it has no such pass.
+
+    The images are then read once, not twice. Of passes only those that compute look, not those that move bytes.
+    """
+    if not plan or not isinstance(plan[0][0], Pass) or (plan[0][0].exact and "tones" not in plan[0][1]):
+        return None
+    (first, params), *others = plan
+    return [(replace(first, look=True), params), *others]
+
+
 def _as_pass(step, params, shape, value_range):
     """The pass of one step; None if it does nothing to any row."""
     if step._kind == "colour":
         tones = _if_chosen(params, step._tones(params, shape), NEUTRAL)
-        return (Pass(shape[:2]), {"tones": tones[:, None]}) if (tones != NEUTRAL).any() else None
+        return None if _all_are(tones, NEUTRAL) else (Pass(shape[:2]), {"tones": tones[:, None]})
     size = step._output_shape(shape)[:2]
     maps = step._maps(params, shape)
     if maps is None:
         return None
     maps = _if_chosen(params, maps, IDENTITY)
-    if size == tuple(shape[:2]) and (maps == IDENTITY).all():
+    if size == tuple(shape[:2]) and _all_are(maps, IDENTITY):
         return None
     return Pass(size, step._border(shape, value_range), step._exact), {"map": maps}
+
+
+def _all_are(values, neutral):
+    """Whether no row differs; where the first does, the others need not be looked at."""
+    return bool((values[:1] == neutral).all() and (values == neutral).all())
 
 
 def _if_chosen(params, values, neutral):

@@ -178,8 +178,9 @@ class RandomCrop(GeometricAugmenter):
         self.fill = fill
 
     def _draw(self, rng, n, shape, y=None):
-        room = np.add(shape[:2], np.multiply(2, self._paddings(shape))) - self._output_shape(shape)[:2]
-        return {"top": rng.integers(0, room[0] + 1, n), "left": rng.integers(0, room[1] + 1, n)}
+        (height, width, _), (rows, columns) = self._output_shape(shape), self._paddings(shape)
+        top, left = shape[0] + 2 * rows - height, shape[1] + 2 * columns - width
+        return {"top": rng.integers(0, top + 1, n), "left": rng.integers(0, left + 1, n)}
 
     def _maps(self, params, shape):
         rows, columns = self._paddings(shape)

@@ -25,10 +25,11 @@
 namespace {
 
 enum Border { CONSTANT, EDGE, REFLECT };
+enum Outcome { DONE, NO_ROOM, NOT_FINITE };
 
 struct Task {
     Py_ssize_t n, height, width, out_height, out_width;
-    int border, exact, stages, clip;
+    int border, exact, stages, clip, look;
     double fill, low, high;
     const double *maps;   // (n, 2, 3), or null for the pixels as they are
     const double *tones;  // (n, stages, 4)
@@ -90,8 +91,9 @@ struct Buffers {
     }
 };
 
-PyObject *finish(bool done) {
-    if (!done) return PyErr_NoMemory();
+PyObject *finish(Outcome outcome) {
+    if (outcome == NO_ROOM) return PyErr_NoMemory();
+    if (outcome == NOT_FINITE) return PyErr_Format(PyExc_FloatingPointError, "source has NaN or infinity");
     Py_RETURN_NONE;
 }
 
@@ -105,10 +107,10 @@ PyObject *py_transform(PyObject *, PyObject *args) {
     Buffers b;
     Task task{};
     int channels, from_float, to_float;
-    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(iididd)(ii)", &b.source, &b.target, &b.maps, &b.tones, &task.n,
+    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(iididdi)(ii)", &b.source, &b.target, &b.maps, &b.tones, &task.n,
                           &task.height, &task.width, &channels, &task.stages, &task.out_height, &task.out_width,
-                          &task.border, &task.exact, &task.fill, &task.clip, &task.low, &task.high, &from_float,
-                          &to_float))
+                          &task.border, &task.exact, &task.fill, &task.clip, &task.low, &task.high, &task.look,
+                          &from_float, &to_float))
         return nullptr;
     task.maps = b.maps.len ? static_cast<const double *>(b.maps.buf) : nullptr;
     task.tones = static_cast<const double *>(b.tones.buf);
@@ -119,11 +121,11 @@ PyObject *py_transform(PyObject *, PyObject *args) {
         !fits(task.maps ? task.n * 48 : 0, b.maps, "maps") || !fits(task.n * task.stages * 32, b.tones, "tones") ||
         (!task.maps && !fits(out * (from_float ? 4 : 1), b.source, "source, without maps,")))
         return nullptr;
-    bool done;
+    Outcome outcome;
     Py_BEGIN_ALLOW_THREADS;
-    done = loops.transform(b.source.buf, b.target.buf, task, channels, from_float, to_float);
+    outcome = loops.transform(b.source.buf, b.target.buf, task, channels, from_float, to_float);
     Py_END_ALLOW_THREADS;
-    return finish(done);
+    return finish(outcome);
 }
 
 PyObject *py_move(PyObject *, PyObject *args) {
@@ -138,12 +140,12 @@ PyObject *py_move(PyObject *, PyObject *args) {
         !fits(task.n * 48, b.maps, "maps") || !fits(size, b.tones, "fill"))
         return nullptr;
     task.maps = static_cast<const double *>(b.maps.buf);
-    bool done;
+    Outcome outcome;
     Py_BEGIN_ALLOW_THREADS;
-    done = loops.move(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
-                       static_cast<const char *>(b.tones.buf), size);
+    outcome = loops.move(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
+                         static_cast<const char *>(b.tones.buf), size);
     Py_END_ALLOW_THREADS;
-    return finish(done);
+    return finish(outcome);
 }
 
 PyObject *py_blur(PyObject *, PyObject *args) {
@@ -157,12 +159,12 @@ PyObject *py_blur(PyObject *, PyObject *args) {
     if (!fits(values * (from_float ? 4 : 1), b.source, "source") ||
         !fits(values * (to_float ? 4 : 1), b.target, "target") || !fits(n * (radius + 1) * 4, b.maps, "weights"))
         return nullptr;
-    bool done;
+    Outcome outcome;
     Py_BEGIN_ALLOW_THREADS;
-    done = loops.blur(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
-                    radius, from_float, to_float);
+    outcome = loops.blur(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
+                         radius, from_float, to_float);
     Py_END_ALLOW_THREADS;
-    return finish(done);
+    return finish(outcome);
 }
 
 PyObject *py_add_noise(PyObject *, PyObject *args) {
@@ -180,7 +182,7 @@ PyObject *py_add_noise(PyObject *, PyObject *args) {
     loops.add_noise(b.source.buf, b.target.buf, static_cast<const uint64_t *>(b.maps.buf), n, size, std, low, high,
                   from_float, to_float);
     Py_END_ALLOW_THREADS;
-    return finish(true);
+    return finish(DONE);
 }
 
 PyObject *py_choose_loops(PyObject *, PyObject *args) {

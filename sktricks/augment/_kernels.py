@@ -78,7 +78,7 @@ def move(images, maps, size, border, fill, out=None):
     return out
 
 
-def transform(images, maps, tones, size, border, fill, exact, value_range, out=None):
+def transform(images, maps, tones, size, border, fill, exact, value_range, out=None, look=False):
     """Read each image where its map sends the pixels of the output, bilinearly, and change its colours.
 
     Parameters
@@ -92,6 +92,8 @@ def transform(images, maps, tones, size, border, fill, exact, value_range, out=N
     exact : bool
         Whether the maps are flips and shifts by whole pixels.
     value_range : tuple of float or None
+    look : bool
+        Raise a FloatingPointError if there is NaN or infinity in the images, which the compiled loops alone can do.
 
     Returns
     -------
@@ -102,11 +104,11 @@ def transform(images, maps, tones, size, border, fill, exact, value_range, out=N
         return transform_with_numpy(images, maps, tones, size, border, fill, exact, value_range)
     n, height, width, channels = images.shape
     out = _room((n, *size, channels), out)
-    stages = 0 if tones is None else tones.shape[1]
+    stages, low, high = 0 if tones is None else tones.shape[1], *(value_range or (0.0, 1.0))
     compiled.transform(
         *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if tones is None else tones),
         (n, height, width, channels, stages, *size),
-        (BORDERS.index(border), int(exact), fill, int(value_range is not None), *(value_range or (0.0, 1.0))),
+        (BORDERS.index(border), int(exact), fill, int(value_range is not None), low, high, int(look)),
         _are_float(images, out),
     )
     return out

@@ -9,11 +9,13 @@ namespace {
 
 #ifdef EIGHT_AT_ONCE
 
-// -- eight numbers ----------------------------------------------------------------------------------------------------
+// -- eight numbers, or sixteen small ones -----------------------------------------------------------------------------
 
 typedef float Eight __attribute__((vector_size(32)));
 typedef int32_t Eights __attribute__((vector_size(32)));
 typedef double Pairs __attribute__((vector_size(32)));
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+typedef uint16_t Words __attribute__((vector_size(32)));
 typedef double Pair __attribute__((may_alias, aligned(4)));  // of floats, which are only moved
 
 template <class Value, class Number>
@@ -233,32 +235,70 @@ void scale_in_place(float *values, Py_ssize_t n, float gain, float shift, float 
     }
 }
 
+const int LANES = 32;  // sums at a time, that a processor need not wait for each
+
+template <class In, class Number>
+inline void add_to_lanes(const In *RESTRICT values, const In *end, Number *RESTRICT sums) {
+    for (; values < end; values += LANES)
+        for (int k = 0; k < LANES; ++k) sums[k] = Number(sums[k] + values[k]);
+}
+
+#ifdef EIGHT_AT_ONCE
+inline void add_to_lanes(const float *values, const float *end, float *sums) {
+    Eight some[LANES / 8] = {};
+    for (; values < end; values += LANES)
+        for (int k = 0; k < LANES / 8; ++k) some[k] += read_eight<Eight>(values + 8 * k);
+    std::memcpy(sums, some, sizeof some);
+}
+
+inline void add_to_lanes(const uint8_t *values, const uint8_t *end, uint16_t *sums) {
+    Words some[LANES / 16] = {};
+    for (; values < end; values += LANES)
+        for (int k = 0; k < LANES / 16; ++k)
+            some[k] += __builtin_convertvector(read_eight<Bytes>(values + 16 * k), Words);
+    std::memcpy(sums, some, sizeof some);
+}
+#endif
+
 template <class In>
 double sum(const In *values, Py_ssize_t n) {
-    using Number = typename std::conditional<std::is_same<In, float>::value, float, uint32_t>::type;
-    enum { LANES = 16, BLOCK = 64 * LANES };
+    using Number = typename std::conditional<std::is_same<In, float>::value, float, uint16_t>::type;
+    const Py_ssize_t block = 64 * LANES;  // of bytes so few that their sums are no longer than two bytes
     double total = 0;
-    for (Py_ssize_t start = 0; start < n; start += BLOCK) {
-        Number some[LANES] = {};
-        const Py_ssize_t end = start + BLOCK < n ? start + BLOCK : n;
-        Py_ssize_t i = start;
-        for (; i + LANES <= end; i += LANES)
-            for (int k = 0; k < LANES; ++k) some[k] += values[i + k];
-        for (; i < end; ++i) some[0] += values[i];
-        for (int k = 0; k < LANES; ++k) total += double(some[k]);
+    for (Py_ssize_t start = 0; start < n; start += block) {
+        Number sums[LANES] = {};
+        const Py_ssize_t end = start + block < n ? start + block : n, whole = end - (end - start) % LANES;
+        add_to_lanes(values + start, values + whole, sums);
+        for (Py_ssize_t i = whole; i < end; ++i) sums[0] += values[i];
+        for (int k = 0; k < LANES; ++k) total += double(sums[k]);
     }
     return total;
 }
 
+// Whether there is neither NaN nor infinity, told by the bits, since arithmetic here takes it for granted.
+inline bool are_finite(const uint8_t *, Py_ssize_t) { return true; }
+
+inline bool are_finite(const float *RESTRICT values, Py_ssize_t n) {
+    int32_t most = 0;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        int32_t bits;
+        std::memcpy(&bits, values + i, sizeof bits);
+        bits &= INT32_MAX;  // without the sign
+        most = bits > most ? bits : most;
+    }
+    return most < 0x7f800000;
+}
+
 // -- reading ----------------------------------------------------------------------------------------------------------
 
-// Room for one image in float32 with its ring, for the output in float32, and for one row of pixels and two of places.
+// Room for one image in float32 with its ring, for the output in float32, for a row of pixels, and for some of places.
 struct Scratch {
     enum { LINE = 16 };  // numbers in a line of the cache, in which each part begins
+    enum { ROWS = 4 };   // of the output, at a time: processors wait for a small part of what they have just written
     float *image = nullptr, *output, *line;
     int32_t *index_y;
     Starts starts;
-    Places places[2];
+    Places places[ROWS];
     void *all;
 
     // For so many and for what is written beyond the last.
@@ -269,7 +309,7 @@ struct Scratch {
         const size_t result = room(size_t(task.out_height) * size_t(task.out_width) * channels);
         const size_t across = room(size_t(task.width + 2) * channels), row = room(size_t(task.out_width));
         const size_t starting = room(size_t(task.out_height) * (size_t(task.out_width) / FEW + 1));
-        all = std::malloc((ringed + result + across + 3 * starting + 7 * row + LINE) * sizeof *image);
+        all = std::malloc((ringed + result + across + 3 * starting + (3 * ROWS + 1) * row + LINE) * sizeof *image);
         if (!all) return;
         const uintptr_t align = LINE * sizeof *image, start = reinterpret_cast<uintptr_t>(all);
         image = reinterpret_cast<float *>((start + align - 1) / align * align);
@@ -363,14 +403,14 @@ inline void prefetch(const char *at, size_t size) {
     for (size_t k = 0; k < size; k += LINE) PREFETCH(at + k);
 }
 
-// The next image on its way from memory while this one is computed, a part of it for each row, if both fit the cache.
+// The next image on its way from memory while this one is computed, part by part, if both fit the cache.
 struct Ahead {
     enum { MOST = 65536 };
     const char *at;
     size_t left, step;
 
-    Ahead(const void *image, size_t size, Py_ssize_t rows)
-        : at(static_cast<const char *>(image)), left(size > MOST ? 0 : size), step(left / size_t(rows) + 1) {}
+    Ahead(const void *image, size_t size, Py_ssize_t parts)
+        : at(static_cast<const char *>(image)), left(size > MOST ? 0 : size), step(left / size_t(parts) + 1) {}
     void fetch() {
         const size_t size = step < left ? step : left;
         prefetch(at, size);
@@ -423,7 +463,6 @@ struct Reader {
         if (upright) return begin_upright();
         first_inner = end_inner = 0;
         if (dense) along_y.set(map[1], task.out_width), along_x.set(map[4], task.out_width), find_inner_rows();
-        find_row(0);
     }
 
     void begin_upright() {
@@ -437,8 +476,14 @@ struct Reader {
         rightmost += 2;
     }
 
+    // From this row to that, no more than Scratch::ROWS.
+    INLINE void some_rows(Py_ssize_t first, Py_ssize_t end, float *RESTRICT out) {
+        if (map && !task.exact && !upright) return warp_rows(first, end, out);
+        for (Py_ssize_t y = first; y < end; ++y, out += task.out_width * C) row(y, out);
+    }
+
     INLINE void row(Py_ssize_t y, float *RESTRICT out) {
-        if (map && !task.exact) return upright ? upright_row(y, out) : warp_row(y, out);
+        if (map && !task.exact) return upright_row(y, out);
         const Py_ssize_t n = task.out_width * C;
         const Py_ssize_t place = map ? hold(top + down * y, task.height, task.border) : y;
         const In *RESTRICT in = from + place * task.width * C;
@@ -451,14 +496,6 @@ struct Reader {
                     out[x * C + k] = place < 0 || index[x] < 0 ? float(task.fill) : float(in[index[x] * C + k]);
     }
 
-    void all_rows(float *out, Ahead &ahead) {
-        const Py_ssize_t height = task.out_height, size = task.out_width * C;
-        if (map && !task.exact && !upright)
-            for (Py_ssize_t y = 0; y < height; ++y) ahead.fetch(), warp_row(y, out + y * size);
-        else
-            for (Py_ssize_t y = 0; y < height; ++y) ahead.fetch(), row(y, out + y * size);
-    }
-
     void upright_row(Py_ssize_t y, float *out) {
         const Py_ssize_t stride = task.width + 2;
         float weight;
@@ -468,16 +505,17 @@ struct Reader {
         read_line<C, P>(above, below, weight, leftmost, rightmost, s.places[0], task.out_width, s.line, out);
     }
 
-    // Places are found a row ahead, since processors wait for a small part of what they have just written at once.
-    INLINE void warp_row(Py_ssize_t y, float *out) {
-        if (y + 1 < task.out_height) find_row(y + 1);
-        const Places &places = s.places[y & 1];
-        std::fill(out, out + places.first * C, float(task.fill));
-        if (C == 1)
-            read_grey_row(s.image, task.width + 2, places, out + places.first);
-        else
-            read_row<C, P>(s.image, task.width + 2, places, out + places.first * C);
-        std::fill(out + places.end * C, out + task.out_width * C, float(task.fill));
+    INLINE void warp_rows(Py_ssize_t first, Py_ssize_t end, float *RESTRICT out) {
+        for (Py_ssize_t y = first; y < end; ++y) find_row(y, s.places[y - first]);
+        for (Py_ssize_t y = first; y < end; ++y, out += task.out_width * C) {
+            const Places &places = s.places[y - first];
+            for (Py_ssize_t i = 0; i < places.first * C; ++i) out[i] = float(task.fill);
+            if (C == 1)
+                read_grey_row(s.image, task.width + 2, places, out + places.first);
+            else
+                read_row<C, P>(s.image, task.width + 2, places, out + places.first * C);
+            for (Py_ssize_t i = places.end * C; i < task.out_width * C; ++i) out[i] = float(task.fill);
+        }
     }
 
     double y_of(Py_ssize_t y, Py_ssize_t x) const { return map[2] + 1 + map[1] * double(x) + map[0] * double(y); }
@@ -512,9 +550,8 @@ struct Reader {
         }
     }
 
-    INLINE void find_row(Py_ssize_t y) {
+    INLINE void find_row(Py_ssize_t y, Places &places) {
         const Py_ssize_t n = task.out_width;
-        Places &places = s.places[y & 1];
         places.first = 0, places.end = n;
         if (y < first_inner || y >= end_inner) return find_outer_row(y, places);
         for (Py_ssize_t x = 0, at = y; x < n; x += FEW, at += task.out_height)
@@ -678,37 +715,35 @@ bool change_in_place(const In *from, Py_ssize_t n, const double *tones, const Ta
 // -- the loop over the images -----------------------------------------------------------------------------------------
 
 template <int C, int P, class In, class Out>
-bool transform(const void *source, void *target, const Task &task) {
+Outcome transform(const void *source, void *target, const Task &task) {
     Scratch s(task, C);
-    if (!s.image) return false;
-    if (!task.out_height) return true;
+    if (!s.image) return NO_ROOM;
     Reader<C, P, In> reader(task, s);
     const Py_ssize_t row = task.out_width * C, size = task.out_height * row, pixels = task.height * task.width * C;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *tones = task.tones + i * task.stages * 4;
         const In *from = static_cast<const In *>(source) + i * pixels;
         Out *to = static_cast<Out *>(target) + i * size;
-        if (change_in_place<C>(from, size, tones, task, to)) continue;
+        if (task.look && !are_finite(from, pixels)) return NOT_FINITE;
+        if (!task.out_height || change_in_place<C>(from, size, tones, task, to)) continue;
         reader.begin(from, task.maps ? task.maps + i * 6 : nullptr);
-        Ahead ahead(from + pixels, i + 1 < task.n ? size_t(pixels) * sizeof(In) : 0, task.out_height);
+        const size_t to_come = i + 1 < task.n ? size_t(pixels) * sizeof(In) : 0;
+        Ahead ahead(from + pixels, to_come, task.out_height / Scratch::ROWS + 1);
         bool whole = false;  // a contrast needs the mean of the whole image first
         for (int stage = 0; stage < task.stages; ++stage) whole = whole || tones[stage * 4 + 1] != 1;
-        if (whole) {
-            reader.all_rows(s.output, ahead);
-            change_tones<C>(s.output, size, tones, task, to);
-            continue;
-        }
-        for (Py_ssize_t y = 0; y < task.out_height; ++y) {
+        for (Py_ssize_t y = 0; y < task.out_height; y += Scratch::ROWS) {
+            const Py_ssize_t end = std::min(y + Scratch::ROWS, task.out_height);
             ahead.fetch();
-            reader.row(y, s.output);
-            change_tones<C>(s.output, row, tones, task, to + y * row);
+            reader.some_rows(y, end, whole ? s.output + y * row : s.output);
+            if (!whole) change_tones<C>(s.output, (end - y) * row, tones, task, to + y * row);
         }
+        if (whole) change_tones<C>(s.output, size, tones, task, to);
     }
-    return true;
+    return DONE;
 }
 
 template <int C, int P>
-bool transform_types(const void *source, void *target, const Task &task, int from_float, int to_float) {
+Outcome transform_types(const void *source, void *target, const Task &task, int from_float, int to_float) {
     if (from_float)
         return to_float ? transform<C, P, float, float>(source, target, task)
                         : transform<C, P, float, uint8_t>(source, target, task);
@@ -716,7 +751,7 @@ bool transform_types(const void *source, void *target, const Task &task, int fro
                     : transform<C, P, uint8_t, uint8_t>(source, target, task);
 }
 
-bool transform_any(const void *source, void *target, const Task &task, int channels, int from_float, int to_float) {
+Outcome transform_any(const void *source, void *target, const Task &task, int channels, int from_float, int to_float) {
     switch (channels) {
         case 1: return transform_types<1, 1>(source, target, task, from_float, to_float);
         case 2: return transform_types<2, 2>(source, target, task, from_float, to_float);
@@ -746,9 +781,9 @@ void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, Py_ssize_t size, ch
 }
 
 // Pixels of any kind, moved as they are.
-bool move_pixels(const char *source, char *target, const Task &task, const char *fill, Py_ssize_t size) {
+Outcome move_pixels(const char *source, char *target, const Task &task, const char *fill, Py_ssize_t size) {
     int32_t *columns = static_cast<int32_t *>(std::malloc(size_t(task.out_width + 1) * sizeof(int32_t)));
-    if (!columns) return false;
+    if (!columns) return NO_ROOM;
     const Py_ssize_t row_size = task.width * size;
     const char *end = source + task.n * task.height * row_size;
     for (Py_ssize_t i = 0; i < task.n; ++i) {
@@ -784,7 +819,7 @@ bool move_pixels(const char *source, char *target, const Task &task, const char 
         }
     }
     std::free(columns);
-    return true;
+    return DONE;
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._validation import UnmixedRowsWarning
 from ._base import BaseAugmenter
-from ._erase import draw_boxes, inside
+from ._erase import draw_boxes
 
 
 def read_target(y, n, target="auto"):
@@ -282,7 +282,9 @@ class CutMix(TargetMixing, BaseAugmenter):
         return {"share": 1 - pasted, "partner": partner, "box": boxes}
 
     def _mix(self, images, partners, params):
-        np.copyto(images, partners, where=inside(params["box"], images.shape[1:]))
+        for image, partner, (top, left, height, width) in zip(images, partners, params["box"], strict=True):
+            place = slice(top, top + height), slice(left, left + width)
+            image[place] = partner[place]
         return images
 
     def _mixing_target(self):

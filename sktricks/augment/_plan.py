@@ -10,12 +10,13 @@ none), and ``partner``, the row that each row is mixed with.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 
 import numpy as np
 from joblib import effective_n_jobs
 
 from . import _kernels
-from ._fuse import fuse
+from ._fuse import fuse, looking
 from ._values import from_float, to_float
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
@@ -67,20 +68,29 @@ def _apply(step, images, params, value_range, read):
     return (step._run if step._has_kernel else step._apply)(images, params, value_range)
 
 
-def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
-    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``)."""
+def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=None):
+    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``).
+
+    Where nobody has looked yet for NaN and infinity, ``look`` is a function of images that does, and raises an error.
+    """
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
     if len(images) > BLOCK_ROWS and not any("partner" in params or step._takes_others for step, params in plan):
         for start in range(0, len(images), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             part = [(step, {name: values[rows] for name, values in params.items()}) for step, params in plan]
-            apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows])
+            apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows], look)
         return out
     plan = fuse(plan, images.shape[1:], value_range)
-    compiled = _kernels.is_fast(images) and all(_runs_whole(step, params) for step, params in plan)
+    fast = _kernels.is_fast(images)
+    if look is not None:
+        on_the_way = looking(plan) if fast else None
+        if on_the_way is None:
+            look(images)
+        plan = on_the_way or plan
+    compiled = fast and all(_runs_whole(step, params) for step, params in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS
     n_threads = effective_n_jobs(n_jobs)
-    size = max(1, floats // max(1, *(int(np.prod(s)) for s in (shape, images.shape[1:]))))
+    size = max(1, floats // max(1, *(prod(s) for s in (shape, images.shape[1:]))))
     size = max(1, min(size, -(-len(images) // n_threads)))
 
     def fill(start):
@@ -91,12 +101,16 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
             target[:] = from_float(new, images.dtype)
 
     starts = range(0, len(images), size)
-    if min(n_threads, len(starts)) < 2:
-        for start in starts:
-            fill(start)
-    else:
-        with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
-            list(threads.map(fill, starts))  # raises what was raised
+    try:
+        if min(n_threads, len(starts)) < 2:
+            for start in starts:
+                fill(start)
+        else:
+            with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
+                list(threads.map(fill, starts))  # raises what was raised
+    except FloatingPointError:
+        look(images)  # which says more
+        raise
     return out
 
 

@@ -32,8 +32,8 @@ def scale_brightness(images, factors, low=0.0):
 
 def scale_contrast(images, factors):
     """``mean + (x - mean) * factor``, about the mean of the image's own values."""
-    # Image by image: the order of a sum over a whole chunk, and so its last bits, could depend on the chunk.
-    means = np.array([image.mean(dtype=np.float64) for image in images])
+    # Of float64, since numpy converts by and by, and the order of a sum would depend on the chunk.
+    means = images.reshape(len(images), -1).astype(np.float64, copy=False).mean(axis=1)
     return _scale_about(images, factors, _each(means, images))
 
 

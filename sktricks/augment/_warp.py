@@ -129,10 +129,12 @@ def warp(images, maps, size, border="constant", fill=0.0):
     pixels = ringed.reshape(-1, channels)
     y0, wy = _split(_hold(_places(maps[:, 0], size), height, border), height, images.dtype, channels)
     x0, wx = _split(_hold(_places(maps[:, 1], size), width, border), width, images.dtype, channels)
-    tap = ((np.arange(n) * (height + 2))[:, None, None] + y0) * (width + 2) + x0
-    above = _between(np.take(pixels, tap, axis=0), np.take(pixels, tap + 1, axis=0), wx)
+    tap = y0 * (width + 2)
+    tap += x0
+    tap += (np.arange(n) * (height + 2) * (width + 2))[:, None, None]
+    above = _between(np.take(pixels, tap, axis=0), np.take(pixels[1:], tap, axis=0), wx)
     tap += width + 2
-    below = _between(np.take(pixels, tap, axis=0), np.take(pixels, tap + 1, axis=0), wx)
+    below = _between(np.take(pixels, tap, axis=0), np.take(pixels[1:], tap, axis=0), wx)
     return _between(above, below, wy)
 
 
@@ -154,9 +156,11 @@ def _hold(places, side, border):
 def _split(places, side, dtype, channels):
     """Places in the image as an index into the ringed one, and for each channel the weight of the pixel after it."""
     whole = np.minimum(np.floor(places), side - 1)
-    weight = (places - whole).astype(dtype)[..., None]
-    weight = weight if channels == 1 else np.repeat(weight, channels, axis=-1)  # quicker than broadcasting
-    return whole.astype(np.int32) + 1, weight
+    weights = np.empty((*places.shape, channels), dtype)
+    weights[..., 0] = places - whole
+    for channel in range(1, channels):  # quicker than broadcasting, here and wherever they are used
+        weights[..., channel] = weights[..., 0]
+    return whole.astype(np.intp) + 1, weights
 
 
 def _between(first, second, weight):

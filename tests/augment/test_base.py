@@ -428,6 +428,35 @@ def test_errors(augmenter, X, message):
         augmenter.fit(X)
 
 
+CHAIN = make_augmentation_pipeline(RandomCrop((5, 4)), RandomRotation(10), ColorJitter(), value_range=(0, 1))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize(
+    "augmenter",
+    [
+        *AUGMENTERS,
+        CHAIN,
+        clone(CHAIN).set_params(n_jobs=2),
+        make_augmentation_pipeline(RandomRotation(10), GaussianBlur(), RandomFlip()),
+        make_augmentation_pipeline(RandomFlip(p=0), ColorJitter(0, 0)),  # which do nothing
+    ],
+)
+def test_augment_looks_at_every_number(augmenter, value, monkeypatch):
+    monkeypatch.setattr(plan, "BLOCK_ROWS", 8)
+    for dtype in (np.float32, np.float64):
+        X = make_X(dtype=dtype)
+        fitted = clone(augmenter).fit(X, y)
+        for where in (0, X.size - 1):
+            bad = X.copy()
+            bad.reshape(-1)[where] = value
+            with pytest.raises(ValueError, match="Input X contains (NaN|infinity).") as error:
+                fitted.augment(bad, y)
+            with pytest.raises(ValueError) as expected:
+                fitted.transform(bad)
+            assert str(error.value) == str(expected.value)
+
+
 def test_errors_after_fit():
     augmenter = RandomFlip().fit(make_X())
     for other in (make_X("grey"), np.zeros((2, 8, 4, 6)), np.zeros((2, 192))):
