@@ -191,7 +191,13 @@ PyObject *py_choose_loops(PyObject *, PyObject *args) {
     return PyBool_FromLong(choose_loops(wanted));
 }
 
-PyMethodDef methods[] = {
+}  // namespace
+
+// What _module.c makes a module of.
+extern "C" {
+extern PyMethodDef kernel_methods[];
+
+PyMethodDef kernel_methods[] = {
     {"transform", py_transform, METH_VARARGS, "Affine map, changes of colour, one rounding."},
     {"move", py_move, METH_VARARGS, "Flips and shifts by whole pixels."},
     {"blur", py_blur, METH_VARARGS, "The mean of each value and its neighbours, weighted by a bell."},
@@ -200,11 +206,5 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef module = {PyModuleDef_HEAD_INIT, "_compiled", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
-
-}  // namespace
-
-PyMODINIT_FUNC PyInit__compiled() {
-    choose_loops(true);
-    return PyModule_Create(&module);
+void prepare_kernel() { choose_loops(true); }
 }

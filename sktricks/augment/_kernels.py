@@ -1,6 +1,6 @@
 """The loops over pixels, :func:`move`, :func:`transform`, :func:`blur` and :func:`add_noise`: compiled, or in numpy.
 
-The extension ``_compiled`` (``_kernels.cpp`` and the headers beside it) is built with the package if there is a C++
+The extension ``_compiled`` (``_kernels.cpp`` and the files beside it) is built with the package if there is a C and C++
 compiler, and lets other threads run. It gives the same as numpy within rounding. Set the environment variable
 ``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says
 which is in use.
