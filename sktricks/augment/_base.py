@@ -350,10 +350,11 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     def _check_agrees(self, shape, value_range):
         """Check that what is said here of the images is what is said by whoever holds this augmenter."""
         if self.image_shape is not None and check_image_shape(self.image_shape) != shape:
-            raise ValueError(
-                f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {shape}, "
-                "the shape of the images it is given; None always agrees"
-            )
+            if shape[0] == 1:  # rows, which nobody has said how to read
+                found = f"rows of {shape[1]} numbers: whatever {type(self).__name__} is part of needs it instead"
+            else:
+                found = f"{shape}, the shape of the images it is given; None always agrees"
+            raise ValueError(f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {found}")
         if self.value_range is not None and check_value_range(self.value_range) != value_range:
             raise ValueError(
                 f"value_range={self.value_range} of {type(self).__name__} does not agree with "

@@ -11,7 +11,7 @@ def to_float(images):
 
 
 def from_float(images, dtype):
-    """Images in ``dtype``: rounded and held within its limits if it is an integer one."""
+    """Images in ``dtype``: rounded and held within its limits if it is an integer one, which has no NaN."""
     dtype = np.dtype(dtype)
     if images.dtype == dtype:
         return images
@@ -22,7 +22,11 @@ def from_float(images, dtype):
         if dtype.itemsize == 8:
             high = np.nextafter(high, 0)  # 2**63 - 1 is no float64, and 2**63 would overflow
         images = np.clip(np.rint(images), low, high)
-    return images.astype(dtype)
+    try:
+        with np.errstate(invalid="raise"):
+            return images.astype(dtype)
+    except FloatingPointError:
+        raise ValueError(f"there is no NaN of dtype {dtype}, which X has: give X as floats, or another fill") from None
 
 
 def black(value_range):

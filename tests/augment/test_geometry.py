@@ -4,7 +4,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage, stats
 
 from sktricks._validation import ImageShapeWarning
-from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
+from sktricks.augment import (
+    ColorJitter,
+    FeatureDropout,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    make_augmentation_pipeline,
+)
 from sktricks.augment._warp import rotation_maps, warp
 
 X = np.random.default_rng(0).random((40, 7, 10, 3))
@@ -161,6 +169,15 @@ def test_what_fills_integers_is_rounded_and_held_in_their_range(monkeypatch, ker
     crop = RandomCrop(padding=4, fill=fill)
     for augmenter in (crop, make_augmentation_pipeline(crop, ColorJitter(1e-4, 0))):
         assert set(np.unique(augmenter.fit(images).augment(images, random_state=0))) == {100, expected}
+
+
+@pytest.mark.parametrize("augmenter", [RandomErasing(p=1, fill=np.nan), FeatureDropout(0.5, fill=np.nan)])
+def test_integers_are_not_filled_with_nan(augmenter):
+    images = np.ones((5, 4, 4))
+    assert np.isnan(augmenter.fit_transform(images)).any()
+    for dtype in (np.uint8, np.int64):
+        with pytest.raises(ValueError, match=f"there is no NaN of dtype {np.dtype(dtype)}, which X has"):
+            augmenter.fit_transform(images.astype(dtype))
 
 
 @pytest.mark.parametrize("fill", [np.nan, np.inf])
