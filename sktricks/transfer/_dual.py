@@ -88,7 +88,7 @@ class Dual:
         self.steps = Slice([training], 0, [0], [0])
         self.steps.groups = net.optimizer_.param_groups
         groups = {id(p): group for group in self.steps.groups for p in group["params"]}
-        how_often = self.x.new_zeros(len(self.x), linear.out_features)  # each row is in the weights
+        how_often = self.x.new_zeros(linear.out_features, len(self.x))  # each row is in the weights of each output
         self.weights = Descent(how_often, groups[id(linear.weight)])
         self.bias = Descent(self.x.new_zeros(linear.out_features), groups[id(linear.bias)])
 
@@ -100,27 +100,27 @@ class Dual:
             number = step % len(bounds)
             if number == 0:
                 order = self.training.loader.draw_order().to(self.x.device)
-            self.losses.append(self._take_step(order[slice(*bounds[number])], step))
+            self.losses.append(self._take_step(order[slice(*bounds[number])], self.steps.rate(1.0, step)))
             if step + 1 == len(bounds):
                 warn_if_slow((time.perf_counter() - started) * epochs, epochs)
 
-    def _take_step(self, batch, step):
-        """Go down the slope of the loss of a batch of rows, which is returned."""
-        # transposed, since few outputs are several times as fast that way round
-        outputs = (self.weights.values.mT @ take(self.products, batch).mT).mT + self.bias.values
+    def _take_step(self, batch, rate):
+        """Go down the slope of the loss of a batch of rows, which is returned, at this share of the highest rate."""
+        # an output a row, since few of many are several times as fast that way round, the softmax above all
+        outputs = torch.addmm(self.bias.values[:, None], self.weights.values, take(self.products, batch).mT)
         loss, slope = self._loss_and_slope(outputs, batch)
-        self.weights.go_on(slope, self.steps, step, batch)
-        self.bias.go_on(slope.sum(dim=0), self.steps, step)
+        self.weights.go_on(slope, rate, batch)
+        self.bias.go_on(slope.sum(dim=1), rate)
         return loss
 
     def _loss_and_slope(self, outputs, batch):
-        """The mean loss of a batch, and its derivative by the outputs."""
+        """The mean loss of a batch, and its derivative by the (outputs, rows)."""
         weight = None if self.weight is None else take(self.weight, batch)
         if self.shares is not None:
-            return cross_entropy(outputs, take(self.shares, batch), weight)
+            return cross_entropy(outputs, self.shares.index_select(1, batch), weight)
         about = {} if weight is None else {"weight": weight}
         outputs.requires_grad_()
-        seen = outputs.clone(memory_format=torch.contiguous_format)  # as from a layer: a loss may change it in place
+        seen = outputs.mT.clone(memory_format=torch.contiguous_format)  # as from a layer: a loss may change it in place
         loss = self.training.net.get_loss(seen, take(self.y, batch), X=about)
         return loss.detach(), *torch.autograd.grad(loss, outputs)
 
@@ -129,7 +129,7 @@ class Dual:
         """Give the net what was learned; returns the number of whole epochs."""
         linear, optimizer = self.training.module, self.training.net.optimizer_
         for p, part, x in ((linear.weight, self.weights, self.x), (linear.bias, self.bias, None)):
-            values, speed = (t if x is None else t.mT @ x for t in (part.values, part.speed))
+            values, speed = (t if x is None else t @ x for t in (part.values, part.speed))
             p.copy_(values)
             if part.group["momentum"]:
                 optimizer.state[p]["momentum_buffer"] = speed
@@ -150,32 +150,33 @@ class Descent:
     def __init__(self, values, group):
         self.values, self.speed, self.group = values, torch.zeros_like(values), group
 
-    def go_on(self, slope, steps, step, rows=None):
+    def go_on(self, slope, rate, rows=None):
         """Take a step down a slope, which is zero in other ``rows`` if some are given."""
         self.speed.mul_(self.group["momentum"])
         if rows is None:
             self.speed.add_(slope)
         else:
-            self.speed.index_add_(0, rows, slope)
+            self.speed.index_add_(1, rows, slope)
         if self.group["weight_decay"]:
             self.speed.add_(self.values, alpha=self.group["weight_decay"])
-        self.values.sub_(self.speed, alpha=steps.rate(self.group["initial_lr"], step))
+        self.values.sub_(self.speed, alpha=self.group["initial_lr"] * rate)
 
 
 def class_shares(criterion, y, n_classes, dtype):
-    """How much of each row is of each class to a plain cross-entropy, (n, classes); None for another loss."""
+    """How much of each row is of each class to a plain cross-entropy, (classes, n); None for another loss."""
     plain = type(criterion) is torch.nn.CrossEntropyLoss and criterion.weight is None and criterion.ignore_index < 0
     if not plain or has_hooks(criterion) or y.dtype != torch.int64:
         return None
     smoothing = criterion.label_smoothing
-    return torch.nn.functional.one_hot(y, n_classes).to(dtype) * (1 - smoothing) + smoothing / n_classes
+    one_hot = torch.nn.functional.one_hot(y, n_classes).mT.to(dtype, memory_format=torch.contiguous_format)
+    return one_hot * (1 - smoothing) + smoothing / n_classes
 
 
 def cross_entropy(outputs, shares, weight):
-    """The mean loss and its derivative by the outputs, which torch takes twice as long to find."""
-    logs = outputs.log_softmax(1)
+    """The mean loss of (classes, n) outputs and its derivative by them, which torch takes twice as long to find."""
+    logs = outputs.log_softmax(0)
     if weight is None:
-        loss = -torch.dot(logs.flatten(), shares.flatten()) / len(logs)
-        return loss, logs.exp_().sub_(shares).div_(len(logs))
-    weight = weight.unsqueeze(1) / len(logs)
+        loss = -torch.dot(logs.flatten(), shares.flatten()) / logs.shape[1]
+        return loss, logs.exp_().sub_(shares).div_(logs.shape[1])
+    weight = weight / logs.shape[1]
     return -(logs * shares * weight).sum(), logs.exp_().sub_(shares).mul_(weight)

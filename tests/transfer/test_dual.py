@@ -164,10 +164,10 @@ def test_many_rows_are_not_multiplied_with_each_other(by_rows):
 def test_an_interrupted_fit_leaves_a_usable_net(monkeypatch):
     step = _dual.Dual._take_step
 
-    def interrupt(dual, batch, number):
-        if number == 7:  # the second batch of the third epoch
+    def interrupt(dual, batch, rate):
+        if len(dual.losses) == 7:  # the second batch of the third epoch
             raise KeyboardInterrupt
-        return step(dual, batch, number)
+        return step(dual, batch, rate)
 
     monkeypatch.setattr(_dual.Dual, "_take_step", interrupt)
     with pytest.warns(TrainingInterruptedWarning, match="interrupted after 2 of 30 epochs; the net keeps"):
