@@ -1,6 +1,6 @@
 """skorch's own parameters behind one dict, searchable like any other; callbacks, checked and copied."""
 
-from copy import copy, deepcopy
+from copy import deepcopy
 from pickle import PicklingError
 
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
@@ -25,6 +25,13 @@ TAKEN = {
 }
 
 
+def same_with(estimator, **params):
+    """The same estimator with other parameters; by ``copy`` what is fitted would go through ``__getstate__``."""
+    same = object.__new__(type(estimator))
+    vars(same).update(vars(estimator), **params)
+    return same
+
+
 class NetParamsMixin:
     """``get_params`` and ``set_params`` that reach into the dict ``net_params``.
 
@@ -46,9 +53,7 @@ class NetParamsMixin:
 
     def __sklearn_clone__(self):
         """A clone as scikit-learn makes it, with callbacks as :func:`deepcopy_callbacks` makes them."""
-        without = copy(self)
-        without.callbacks = None
-        clone = super(NetParamsMixin, without).__sklearn_clone__()
+        clone = super(NetParamsMixin, same_with(self, callbacks=None)).__sklearn_clone__()
         clone.callbacks = deepcopy_callbacks(self.callbacks)
         return clone
 

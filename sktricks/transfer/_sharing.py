@@ -1,7 +1,8 @@
 """Estimators whose backbone may be a module of hundreds of megabytes: what a search does with it costs little."""
 
 import sys
-from copy import copy
+
+from ..training._params import same_with
 
 TEMPLATES = {"_loaded", "_backbone"}  # attributes of fitted estimators that others may share
 
@@ -14,9 +15,7 @@ class SharesBackbone:
     """
 
     def __sklearn_clone__(self):
-        without = copy(self)
-        without.backbone = None
-        clone = super(SharesBackbone, without).__sklearn_clone__()
+        clone = super(SharesBackbone, same_with(self, backbone=None)).__sklearn_clone__()
         clone.backbone = self.backbone
         return clone
 

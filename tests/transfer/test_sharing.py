@@ -85,6 +85,19 @@ def test_copies_and_clones_share_the_module(make):
     assert pickle.loads(pickle.dumps(make("tiny32"))).backbone == "tiny32"
 
 
+@pytest.mark.parametrize("make", ESTIMATORS)
+def test_a_clone_of_what_is_fitted_copies_no_net(make, monkeypatch):
+    X, y = np.random.default_rng(0).random((20, 8, 8)), np.arange(20) % 2
+    fitted = make(nn.Conv2d(1, 4, 3)).fit(X, y)
+    if make is PretrainedFeatures:
+        fitted.set_output(transform="pandas")
+    monkeypatch.setattr(nn.Module, "__deepcopy__", None, raising=False)  # whoever copies one fails
+    monkeypatch.setattr(make, "__getstate__", None)
+    cloned = clone(fitted)
+    assert cloned.backbone is fitted.backbone and not hasattr(cloned, "n_features_in_")
+    assert getattr(cloned, "_sklearn_output_config", None) == getattr(fitted, "_sklearn_output_config", None)
+
+
 def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
     module = Stubborn(2, 2)
     assert packed(module) == (None, module)
