@@ -6,6 +6,7 @@ from operator import attrgetter
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
@@ -44,7 +45,8 @@ def constraints_of(kind):
     """The constraints of a class by parameter, ready to be asked, and what gets all these parameters at once."""
     constraints = kind._parameter_constraints.items()
     ready = {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
-    return ready, attrgetter(*ready)
+    getter = attrgetter(*ready) if len(ready) > 1 else lambda one: tuple(getattr(one, name) for name in ready)
+    return ready, getter
 
 
 @lru_cache(maxsize=256, typed=True)
@@ -263,7 +265,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         targets = self._encode_target(y)
         groups = self._groups(y, len(array)) if targets is None else None
         rng = self._make_rng() if random_state is None else self._spread_rng(make_rng(random_state))
-        look = partial(check_finite, self)
+        look = None if get_config()["assume_finite"] else partial(check_finite, self)
         new = self._augment_images(layout.to_images(array), rng, self.value_range_, targets, groups, look)
         images, y_new = (new, y) if targets is None else new
         return layout.restore(images) if y is None else (layout.restore(images), y_new)
@@ -350,11 +352,11 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     def _check_agrees(self, shape, value_range):
         """Check that what is said here of the images is what is said by whoever holds this augmenter."""
         if self.image_shape is not None and check_image_shape(self.image_shape) != shape:
-            if shape[0] == 1:  # rows, which nobody has said how to read
-                found = f"rows of {shape[1]} numbers: whatever {type(self).__name__} is part of needs it instead"
-            else:
-                found = f"{shape}, the shape of the images it is given; None always agrees"
-            raise ValueError(f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {found}")
+            hint = ", and rows need an image_shape where they come in" if shape[0] == 1 else ""
+            raise ValueError(
+                f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {shape}, "
+                f"the shape of the images it is given; None always agrees{hint}"
+            )
         if self.value_range is not None and check_value_range(self.value_range) != value_range:
             raise ValueError(
                 f"value_range={self.value_range} of {type(self).__name__} does not agree with "

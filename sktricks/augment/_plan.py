@@ -109,7 +109,8 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
             with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
                 list(threads.map(fill, starts))  # raises what was raised
     except FloatingPointError:
-        look(images)  # which says more
+        if look is not None:
+            look(images)  # which says more, if this is what was found
         raise
     return out
 

@@ -21,6 +21,7 @@ def from_float(images, dtype):
         low, high = (float(limit) for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
         if dtype.itemsize == 8:
             high = np.nextafter(high, 0)  # 2**63 - 1 is no float64, and 2**63 would overflow
+        images = images.astype(np.float64) if dtype.itemsize >= 4 else images  # a float32 has no 2**31 - 1
         images = np.clip(np.rint(images), low, high)
     try:
         with np.errstate(invalid="raise"):

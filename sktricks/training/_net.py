@@ -96,7 +96,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     predict_views : int, default=0
         Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
         ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
-        mix rows or swap values between them have no part in it.
+        mix rows or swap values between them have no part in it. Without an augmenter there are no views.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"

@@ -38,11 +38,11 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         Above 1, and with a wholly frozen backbone, the augmenter does not draw anew, but makes this many views of each
         row, the row as it is among them, which are encoded once; each epoch takes one of them at random. The draws are
         made in ``fit`` and the same for all rows: with an int as ``random_state`` all folds and candidates of a search
-        share what is encoded.
+        share what is encoded. Without an augmenter there are no views.
     predict_views : int, default=0
         Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
         ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
-        mix rows or swap values between them have no part in it.
+        mix rows or swap values between them have no part in it. Without an augmenter there are no views.
     backbone_lr_scale : float, default=1.0
         The learning rate of the backbone as a multiple of the head's.
     layer_decay : float, default=1.0

@@ -1,3 +1,4 @@
+import itertools
 import pickle
 import tracemalloc
 
@@ -90,8 +91,8 @@ def prepare(augmenter, layout="colour", **params):
 class TurnedRows(RandomRotation):
     """Turns a row in earnest: as an image of two equal rows, of which the first is kept."""
 
-    def _augment_images(self, images, rng, value_range, targets=None, groups=None):
-        return super()._augment_images(images.repeat(2, axis=1), rng, value_range, targets, groups)[:, :1]
+    def _augment_images(self, images, *others, **named):
+        return super()._augment_images(images.repeat(2, axis=1), *others, **named)[:, :1]
 
     def _wants_images(self):
         return False
@@ -175,9 +176,9 @@ def test_memmap(augmenter, tmp_path):
 def test_wide_integers_keep_their_values():
     X = np.array([[2**60 + 1, 2**62 + 3], [-(2**63), 2**63 - 1]])
     assert_array_equal(RandomFlip(1).fit_transform(X), X[:, ::-1])
-    for dtype in (np.int64, np.uint64, np.int8):
+    for dtype, kind in itertools.product((np.int64, np.uint64, np.int32, np.int8), (np.float32, np.float64)):
         limits = np.iinfo(dtype)
-        held = from_float(np.array([-1e30, 1e30]), dtype)
+        held = from_float(np.array([-1e30, 1e30], kind), dtype)
         assert held[0] == limits.min and held[1] > limits.max * 0.999
 
 
@@ -455,6 +456,36 @@ def test_augment_looks_at_every_number(augmenter, value, monkeypatch):
             with pytest.raises(ValueError) as expected:
                 fitted.transform(bad)
             assert str(error.value) == str(expected.value)
+
+
+def test_who_assumes_that_numbers_are_finite_is_told_of_none():
+    bad = make_X(dtype=np.float32)
+    bad[0, 0, 0] = np.nan
+    with sklearn.config_context(assume_finite=True):
+        for augmenter in (clone(CHAIN), RandomFlip(), GaussianBlur()):
+            assert augmenter.set_params(value_range=(0, 1)).fit(bad).augment(bad).dtype == np.float32
+
+
+class Divided(BaseAugmenter):
+    """Whose division may go wrong."""
+
+    _parameter_constraints: dict = {}
+
+    def _apply(self, images, params, value_range):
+        return images / np.zeros_like(images)
+
+
+def test_errors_of_a_step_are_its_own():
+    X = make_X(dtype=np.float32) + 1
+    for augment in (Divided().fit_transform, Divided().fit(X).augment):
+        with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+            augment(X)
+
+
+@pytest.mark.parametrize("constraints", [{}, {"value_range": "no_validation"}, {"image_shape": ["array-like", None]}])
+def test_few_constraints(constraints):
+    kind = type("Own", (RandomFlip,), {"_parameter_constraints": constraints})
+    assert_array_equal(kind(1, image_shape=(8, 8, 3)).fit_transform(make_X()), make_X()[:, :, ::-1])
 
 
 def test_errors_after_fit():
