@@ -282,6 +282,7 @@ class CutMix(TargetMixing, BaseAugmenter):
         return {"share": 1 - pasted, "partner": partner, "box": boxes}
 
     def _mix(self, images, partners, params):
+        """The partners, which are only read, may come one by one."""
         for image, partner, (top, left, height, width) in zip(images, partners, params["box"], strict=True):
             place = slice(top, top + height), slice(left, left + width)
             image[place] = partner[place]

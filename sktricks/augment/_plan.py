@@ -25,7 +25,7 @@ BLOCK_ROWS = 65_536  # a map is larger than what was drawn for it; of so many ro
 
 
 def run_plan(plan, images, rows, value_range, out=None):
-    """The images of these rows after the whole plan; a pass over the pixels at its end may write them to ``out``.
+    """The images of these rows after the whole plan; the last step may write them to ``out``.
 
     A step that mixes asks for the rows it mixes in as they are just before it; so no step ever needs the whole batch.
     """
@@ -38,21 +38,31 @@ def run_plan(plan, images, rows, value_range, out=None):
         return step._run(here, params, value_range, out)
     if step._needs_float:
         here = to_float(here)
-    if np.may_share_memory(here, images):
-        here = here.copy()  # the step may overwrite it
+    if np.may_share_memory(here, images):  # the step may overwrite it
+        there = np.empty_like(here) if out is None or out.dtype != here.dtype or out.shape != here.shape else out
+        there[:] = here
+        here = there
 
     def read(others):
         return run_plan(before, images, others, value_range)
 
     if "partner" in params:
-        partners = read(params["partner"])
-        return step._mix(here, to_float(partners) if step._needs_float else partners, params)
+        partners = params["partner"]
+        if step._needs_float:
+            return step._mix(here, to_float(read(partners)), params)
+        return step._mix(here, read(partners) if before else (images[partner] for partner in partners), params)
     return _apply(step, here, params, value_range, read)
 
 
 def _runs_whole(step, params):
     """Whether a step reads all images in whatever dtype they have, and may write them in that of the result."""
     return step._has_kernel and "chosen" not in params
+
+
+def _only_moves(planned):
+    """Whether a step only moves values of whatever dtype, and needs no room for others."""
+    step, _ = planned
+    return not (step._has_kernel or step._needs_float or step._takes_others)
 
 
 def _apply(step, images, params, value_range, read):
@@ -88,7 +98,7 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
             look(images)
         plan = on_the_way or plan
     compiled = fast and all(_runs_whole(step, params) for step, params in plan)
-    floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS
+    floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS * (8 if all(map(_only_moves, plan)) else 1)
     n_threads = effective_n_jobs(n_jobs)
     size = max(1, floats // max(1, *(prod(s) for s in (shape, images.shape[1:]))))
     size = max(1, min(size, -(-len(images) // n_threads)))
