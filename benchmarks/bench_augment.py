@@ -362,16 +362,16 @@ def rate(run, X, clock, seconds=1.5):
     return len(some) / best
 
 
-def peak(name, workload, threads):
+def peak(name, workload):
     """MB that a chain takes beyond the images, in a process of its own, where Linux tells it."""
     if not os.path.exists("/proc/self/clear_refs"):
         return np.nan
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(peak_here, name, workload, threads).result()
+        return process.submit(peak_here, name, workload).result()
 
 
-def peak_here(name, workload, threads):
-    limit_threads(threads)
+def peak_here(name, workload):
+    limit_threads(1)
     warnings.simplefilter("ignore")
     (make_images, side), (make, kernel) = WORKLOADS[workload], CHAINS[name]
     choose_kernel(kernel)
@@ -433,8 +433,8 @@ def measure_chain(seconds):
     print_table(["sktricks, times as fast as", *WORKLOADS], rows)
 
 
-def measure_peaks(threads):
-    rows = [[name, *(f"{peak(name, workload, threads):.0f}" for workload in WORKLOADS)] for name in available()]
+def measure_peaks(seconds):
+    rows = [[name, *(f"{peak(name, workload):.0f}" for workload in WORKLOADS)] for name in available()]
     print_table(["peak memory, MB", *WORKLOADS], rows)
 
 
@@ -459,26 +459,31 @@ def measure_single(seconds):
         step.set_params(value_range=(0, 255), random_state=0).fit(X, labels[: len(X)])
         mixes = isinstance(step, MixUp | CutMix)
         augment = (lambda X, step=step: step.augment(X, labels[: len(X)])) if mixes else step.augment
-        ours = rate(augment, X, time.process_time, seconds)
-        theirs = {peer: rate(run, X, time.process_time, seconds) for peer, run in peers.items()}
+        ours, theirs = 0.0, dict.fromkeys(peers, 0.0)
+        for _ in range(2):  # in turn, since one may meet other work on the machine
+            ours = max(ours, rate(augment, X, time.process_time, seconds / 2))
+            for peer, run in peers.items():
+                theirs[peer] = max(theirs[peer], rate(run, X, time.process_time, seconds / 2))
         best = max(theirs, key=theirs.get) if theirs else ""
         ratio = times(ours / theirs[best]) if theirs else ""
         rows.append([name, f"{ours:,.0f}", f"{theirs.get(best, np.nan):,.0f}", best, ratio])
     print_table(["224 x 224 x 3 uint8, images a second", "sktricks", "best peer", "", "times as fast"], rows)
 
 
+PARTS = {"chain": measure_chain, "peaks": measure_peaks, "single": measure_single, "threads": measure_threads}
+
+
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=1.5, help="for each figure (default: 1.5)")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     start("Augmentation", args.threads)
     print(f"kernel: {kernels.describe()}")
     limit_threads(args.threads)
-    measure_chain(args.seconds)
-    measure_peaks(args.threads)
-    measure_single(args.seconds)
-    measure_threads(args.seconds)
+    for part in args.parts:
+        PARTS[part](args.seconds)
 
 
 if __name__ == "__main__":
