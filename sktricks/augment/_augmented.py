@@ -89,7 +89,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     Notes
     -----
     In memory are all training rows, and no copy beyond. ``partial_fit``, where the classifier has one, holds the rows
-    it is given and one chunk of 64 MB of a single copy.
+    it is given and, of a single copy, as many as have 64 MB in float64.
 
     Integers in a table are augmented as floats; images keep their dtype.
 

@@ -22,7 +22,7 @@ from ._inner import reads_rows, table_kind
 from ._leaks import CopiesMayLeakWarning, find_splits
 from ._views import apply_view, check_keeps_values, draw_views
 
-CHUNK_BYTES = 2**26  # of rows, of which partial_fit makes a copy at once
+CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit
 
 
 class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
@@ -121,7 +121,7 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
 
     def _chunks(self, images, rng):
         """Rows in a random order, a chunk at a time, and 1 if they are for a copy, 0 for the rows themselves."""
-        size = max(1, CHUNK_BYTES // images[0].nbytes)
+        size = max(1, CHUNK_BYTES // (8 * images[0].size))
         copies = [0] * bool(self.keep_original) + [1] * self.n_copies
         for n_copies in [0] if self.augmenter_ is None else copies:
             order = rng.permutation(len(images))

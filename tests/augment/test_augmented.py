@@ -593,7 +593,7 @@ def test_means_of_several_values():
 
 
 def test_partial_fit_gives_one_chunk_of_one_copy_at_a_time(monkeypatch):
-    monkeypatch.setattr(_base_augmented, "CHUNK_BYTES", 8 * 36)
+    monkeypatch.setattr(_base_augmented, "CHUNK_BYTES", 8 * 8 * IMAGES[0].size)  # eight rows
     model = AugmentedClassifier(Spy(), RandomFlip(p=1), n_copies=2, random_state=0).partial_fit(IMAGES, SHADES)
     batches = model.estimator_.batches_
     assert [len(rows) for rows, _, _ in batches] == [8, 8, 4] * 3
