@@ -5,8 +5,9 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import BaseAugmenter, check_interval
+from ._base import BaseAugmenter
 from ._geometry import BORDER_CONSTRAINTS, GeometricAugmenter, read_size
+from ._parameters import check_interval
 from ._plan import apply_plan
 from ._warp import linear_maps, resize_maps, rotations
 

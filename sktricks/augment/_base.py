@@ -1,73 +1,21 @@
 """What all augmenters share: draw small parameters, a set a row, then apply them."""
 
-from functools import lru_cache, partial
-from numbers import Integral, Real
-from operator import attrgetter
+from functools import partial
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
+from sklearn.utils import check_consistent_length
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_finite, check_image_shape, check_value_range, check_X
+from ._parameters import check_parameters
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
+from ._random import make_rng
 from ._views import mixes_rows
-
-
-def make_rng(random_state):
-    """A numpy Generator from whatever scikit-learn calls a random state; None is fresh and leaves the global alone."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if random_state is None:
-        return np.random.default_rng()
-    if isinstance(random_state, Integral):
-        return np.random.default_rng(first_words(random_state))
-    return np.random.default_rng(draw_words(check_random_state(random_state)))
-
-
-def draw_words(random_state):
-    """A seed for a Generator."""
-    return random_state.randint(2**32, size=4, dtype=np.uint32)
-
-
-@lru_cache(maxsize=64)
-def first_words(seed):
-    """The seed that a new RandomState draws, to make which takes long."""
-    return draw_words(check_random_state(seed))
-
-
-@lru_cache(maxsize=256)
-def constraints_of(kind):
-    """The constraints of a class by parameter, ready to be asked, and what gets all these parameters at once."""
-    constraints = kind._parameter_constraints.items()
-    ready = {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
-    getter = attrgetter(*ready) if len(ready) > 1 else lambda one: tuple(getattr(one, name) for name in ready)
-    return ready, getter
-
-
-@lru_cache(maxsize=256, typed=True)
-def first_invalid(kind, *values):
-    """The name of the first parameter of a class whose value is not allowed, None if all are."""
-    for (name, constraints), value in zip(constraints_of(kind)[0].items(), values, strict=True):
-        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
-            return name
-    return None
-
-
-def check_interval(name, pair, above, most):
-    """An error unless ``pair`` is two numbers in order, above the one bound and up to the other."""
-    try:
-        low, high = pair
-        valid = isinstance(low, Real) and isinstance(high, Real) and above < low <= high <= most and np.isfinite(high)
-    except (TypeError, ValueError):
-        valid = False
-    if not valid:
-        up_to = f" and up to {most}" if np.isfinite(most) else ""
-        raise ValueError(f"{name} must be a pair (low, high) with low <= high, above {above}{up_to}, got {pair!r}")
 
 
 class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -417,16 +365,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         return rng
 
     def _check_parameters(self):
-        """What ``_validate_params`` does; that reads the signature and makes all constraints anew each time."""
-        kind = type(self)
-        values = constraints_of(kind)[1](self)
-        try:
-            name = first_invalid(kind, *values)
-        except TypeError:  # a value without a hash
-            name = first_invalid.__wrapped__(kind, *values)
-        if name is not None:
-            some = {name: self._parameter_constraints[name]}
-            validate_parameter_constraints(some, {name: getattr(self, name)}, caller_name=kind.__name__)
+        """An error if a parameter has a value that it cannot have."""
+        check_parameters(self)
 
     # The wiring.
 

@@ -15,11 +15,12 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._sample_weight import weight_keyword
 from .._validation import Layout, check_value_range, check_weights, check_X
-from ._base import BaseAugmenter, make_rng
+from ._base import BaseAugmenter
 from ._categories import number_categories
 from ._copies import draw_copies, fill_copies
 from ._inner import reads_rows, table_kind
 from ._leaks import CopiesMayLeakWarning, find_splits
+from ._random import make_rng
 from ._views import apply_view, check_keeps_values, draw_views
 
 CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit

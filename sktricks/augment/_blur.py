@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from . import _kernels
-from ._base import BaseAugmenter, check_interval
+from ._base import BaseAugmenter
 from ._bell import REACH, bell_weights
+from ._parameters import check_interval
 
 
 class GaussianBlur(BaseAugmenter):

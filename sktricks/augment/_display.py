@@ -5,7 +5,8 @@ from numpy.typing import ArrayLike
 
 from .._optional import import_optional
 from .._validation import find_layout
-from ._base import BaseAugmenter, make_rng
+from ._base import BaseAugmenter
+from ._random import make_rng
 
 GAP = 0.06  # between pictures, as a share of their width
 

@@ -5,8 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base import BaseAugmenter, check_interval
+from ._base import BaseAugmenter
 from ._counter import draw_keys, expand
+from ._parameters import check_interval
 from ._values import black, from_float
 
 

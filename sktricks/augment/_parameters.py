@@ -1,0 +1,50 @@
+"""Parameters checked as ``_validate_params`` does.
+
+That reads the signature and makes all constraints anew each time; here values that were allowed once pass at once.
+"""
+
+from functools import lru_cache
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
+
+
+def check_parameters(estimator):
+    """An error if a parameter has a value that its constraints do not allow."""
+    kind, values = type(estimator), [getattr(estimator, name) for name in constraints_of(type(estimator))]
+    try:
+        name = first_invalid(kind, *values)
+    except TypeError:  # a value without a hash
+        name = first_invalid.__wrapped__(kind, *values)
+    if name is not None:
+        some = {name: kind._parameter_constraints[name]}
+        validate_parameter_constraints(some, {name: getattr(estimator, name)}, caller_name=kind.__name__)
+
+
+@lru_cache(maxsize=256)
+def constraints_of(kind):
+    """The constraints of a class by parameter, ready to be asked."""
+    constraints = kind._parameter_constraints.items()
+    return {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
+
+
+@lru_cache(maxsize=256, typed=True)
+def first_invalid(kind, *values):
+    """The name of the first parameter of a class whose value is not allowed, None if all are."""
+    for (name, constraints), value in zip(constraints_of(kind).items(), values, strict=True):
+        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+            return name
+    return None
+
+
+def check_interval(name, pair, above, most):
+    """An error unless ``pair`` is two numbers in order, above the one bound and up to the other."""
+    try:
+        low, high = pair
+        valid = isinstance(low, Real) and isinstance(high, Real) and above < low <= high <= most and np.isfinite(high)
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        up_to = f" and up to {most}" if np.isfinite(most) else ""
+        raise ValueError(f"{name} must be a pair (low, high) with low <= high, above {above}{up_to}, got {pair!r}")

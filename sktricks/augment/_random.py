@@ -1,0 +1,29 @@
+"""Generators, of whatever scikit-learn calls a random state."""
+
+from functools import lru_cache
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+
+def make_rng(random_state):
+    """A numpy Generator from whatever scikit-learn calls a random state; None is fresh and leaves the global alone."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, Integral):
+        return np.random.default_rng(first_words(random_state))
+    return np.random.default_rng(draw_words(check_random_state(random_state)))
+
+
+def draw_words(random_state):
+    """A seed for a Generator."""
+    return random_state.randint(2**32, size=4, dtype=np.uint32)
+
+
+@lru_cache(maxsize=64)
+def first_words(seed):
+    """The seed that a new RandomState draws, to make which takes long."""
+    return draw_words(check_random_state(seed))
