@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
-
+from ._cache_claims import CLAIM, LOCK, TEMPORARY, Claims, suffix_of
 from ._cache_memory import DIGEST
 
 VERSION = 1
@@ -32,10 +31,8 @@ MAGIC = b"sktricks features\n"
 HEAD = struct.Struct("<18sHHIQ")  # magic, version, bytes a number, columns, rows
 CHECKSUM = 8  # bytes
 KINDS = {2: np.float16, 4: np.float32}
-SUFFIX, TEMPORARY, LOCK = ".features", ".part", "lock-"
-SHARES = 16  # of rows by their digests, which as many processes can encode at the same time
+SUFFIX = ".features"
 BATCH = 128  # rows in a batch of a net, or in two; the last batch is filled up, and takes as long as a whole one
-PATIENCE, POLL = 600, 0.01  # seconds to wait for another process, which lets go after each portion, and to look again
 
 
 class FeatureCacheWarning(UserWarning):
@@ -65,7 +62,7 @@ class FeatureFolder:
     def __init__(self, path):
         self.path, self.writable = path, True
         self._seen, self._where = set(), {}
-        self._share = None  # that is locked, and that what is being written counts to
+        self.claims, self._claim = Claims(path), None  # the number of the claim that what is being written is of
 
     def __len__(self):
         return len(self._where)
@@ -118,7 +115,7 @@ class FeatureFolder:
             for dtype in KINDS.values():  # a few rows may not fit float16
                 same = {digest: row for digest, row in rows.items() if row.dtype == dtype}
                 if same and self.writable:
-                    path = write_segment(self.path, same, self._share)
+                    path = write_segment(self.path, same, self._claim)
                     self._seen.add(path.name)
                     self._learn(path)
         except OSError as error:
@@ -138,56 +135,50 @@ class FeatureFolder:
     def portions(self, digests, most):
         """Give out all of the rows by and by, at most so many of them unknown, which no other process gets meanwhile.
 
-        Each row belongs to a share, and each share has a lock. A process takes free shares until a quarter of the rows
-        that are not here yet is its own, and at least a batch, so that several processes encode at the same time. It
-        waits for another only where none is free, and holds no lock then. Where there can be no locks, all processes
-        get all rows.
+        A process claims a quarter of the rows that are not here yet, and at least a batch, so that several encode at
+        the same time. Where others have claimed all of them it waits. Where there can be no locks, all processes get
+        all rows.
         """
-        shares = {}
-        for digest in digests:
-            shares.setdefault(digest[-1] % SHARES, []).append(digest)
-        while shares:
-            self.refresh()
-            with ExitStack() as locks:
-                known, unknown = [], []
-                for share in self._claim(shares, locks):
-                    for digest in shares.pop(share):
-                        (known if digest in self._where else unknown).append(digest)
-                whole = len(unknown) - len(unknown) % BATCH
-                n_rows = min(most, whole if shares and whole else len(unknown))
-                for digest in unknown[n_rows:]:
-                    shares.setdefault(digest[-1] % SHARES, []).append(digest)
-                yield known + unknown[:n_rows]
+        left, may_claim = dict.fromkeys(digests), True
+        while left:
+            with ExitStack() as claim:
+                known, mine, others = self._choose(left, most, claim if may_claim and self.writable else None)
+                for digest in (*known, *mine):
+                    del left[digest]
+                if known or mine:
+                    yield known + mine
+                    continue
+            may_claim = self.claims.wait(next(iter(others)))
 
-    def _claim(self, shares, locks):
-        """Lock some shares; a list of these."""
-        n_unknown = {share: sum(digest not in self._where for digest in rows) for share, rows in shares.items()}
-        claimed, enough, n_rows = [], max(BATCH, sum(n_unknown.values()) // 4), 0
+    def _choose(self, digests, most, claim):
+        """Those of the rows that are here, some that are not and are claimed now, and who has claimed the others."""
         try:
-            if self.writable:
-                self.path.mkdir(parents=True, exist_ok=True)
-                for share in shares:
-                    if n_rows < enough and self._lock(share, locks, 0):
-                        claimed.append(share)
-                        n_rows += n_unknown[share]
-                first = next(iter(shares))
-                if not claimed and self._lock(first, locks, PATIENCE):
-                    claimed = [first]
+            if claim is not None:
+                with self.claims.choosing():
+                    others = self.claims.read()  # before the look at what is here: a claim ends when its rows are
+                    known, unknown = self._divide(digests)
+                    free = [digest for digest in unknown if digest not in others]
+                    mine = free[: min(most, portion_of(len(free)))]
+                    self._claim = claim.enter_context(self.claims.make(mine)) if mine else None
+                    return known, mine, {others[digest] for digest in unknown if digest in others}
         except NotImplementedError:  # a file system without locks
-            claimed = []
+            pass
         except OSError as error:
-            claimed = self.give_up(error)
-        self._share = claimed[0] if claimed else None
-        return claimed or list(shares)
+            self.give_up(error)
+        self._claim = None
+        known, unknown = self._divide(digests)
+        return known, unknown[:most], ()
 
-    def _lock(self, share, locks, patience):
-        """Try to lock a share, and tidy up in it."""
-        try:
-            locks.enter_context(FileLock(self.path / f"{LOCK}{share}").acquire(timeout=patience, poll_interval=POLL))
-        except Timeout:
-            return False
-        remove_parts(self.path, share)
-        return True
+    def _divide(self, digests):
+        """Rows that are here, and rows that are not."""
+        self.refresh()
+        known = [digest for digest in digests if digest in self._where]
+        return known, [digest for digest in digests if digest not in self._where]
+
+
+def portion_of(n_rows):
+    """How many of the rows that nobody encodes a process takes, in whole batches."""
+    return -(-max(BATCH, n_rows // 4) // BATCH) * BATCH
 
 
 # -- segments ----------------------------------------------------------------------------------------------------------
@@ -198,13 +189,13 @@ def checksum(content, size=CHECKSUM):
     return hashlib.blake2b(content, digest_size=size).digest()
 
 
-def write_segment(folder, rows, share):
-    """Write a dict of rows of one dtype and length; returns the path. Who locks the share may remove what is left."""
+def write_segment(folder, rows, claim):
+    """Write a dict of rows of one dtype and length; returns the path."""
     first = next(iter(rows.values()))
     head = HEAD.pack(MAGIC, VERSION, first.itemsize, len(first), len(rows))
     table = head + b"".join(digest + checksum(row) for digest, row in rows.items())
     folder.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(suffix_of(share), dir=folder)
+    handle, part = tempfile.mkstemp(suffix_of(claim), dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(table + checksum(table, DIGEST))
@@ -217,19 +208,6 @@ def write_segment(folder, rows, share):
             os.remove(part)
         raise
     return path
-
-
-def suffix_of(share):
-    """How the name of a file ends that is being written."""
-    return f"-{share}{TEMPORARY}"
-
-
-def remove_parts(folder, share):
-    """Remove what killed processes began to write; to be called by the one that has locked the share."""
-    for name in os.listdir(folder):
-        if name.endswith(suffix_of(share)):
-            with suppress(OSError):
-                os.remove(folder / name)
 
 
 def read_table(path):
@@ -293,7 +271,7 @@ def remove_features(root):
         for path in folder.iterdir():
             if path.suffix in (SUFFIX, TEMPORARY):
                 path.unlink(missing_ok=True)
-            elif path.name.startswith(LOCK):
+            elif path.name.startswith((CLAIM, LOCK)):
                 with suppress(OSError):  # that somebody holds
                     path.unlink()
         with suppress(OSError):
