@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
 from ._cache_claims import CLAIM, LOCK, TEMPORARY, Claims, suffix_of
 from ._cache_memory import DIGEST
 
