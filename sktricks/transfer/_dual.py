@@ -1,4 +1,4 @@
-"""A linear layer with more features than rows, trained in terms of its rows.
+"""A linear layer of which rows are not many more than features, trained in terms of its rows.
 
 Where the weights begin at zero, gradient descent adds multiples of rows to them and nothing else: ``W = A' X`` at every
 step (the dual form, Aizerman et al. 1964). What a step needs of the rows are then their products with each other,
@@ -18,6 +18,7 @@ from ..training._stacked_layers import has_hooks
 from ..training._together import Slice, note_training
 from ..training._update import is_watched
 
+MOST_ROWS = 1.5  # for each feature: of more, the products fill much more memory than the rows, and steps take longer
 AT_ONCE = 4  # how many products of many rows with many take as long as one of many with few
 CALLBACKS = {"valid_loss", "own_progress", "own_schedule"}  # which need not be there at each batch
 ORDINARY = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}
@@ -53,7 +54,7 @@ def takes_fewer_products(training):
     """Whether it pays to multiply all rows with each other first."""
     n_rows, linear = len(training.dataset), training.module
     return (
-        n_rows <= linear.in_features  # else their products would fill more memory than they do
+        n_rows <= MOST_ROWS * linear.in_features
         and n_rows <= AT_ONCE * 2 * training.epochs * linear.out_features  # forwards and backwards
     )
 

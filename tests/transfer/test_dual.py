@@ -70,6 +70,7 @@ def loss_with_draws(output, y):
 CASES = {
     "classes": ({}, LABELS, None),
     "weights": ({}, LABELS, WEIGHT),
+    "some more rows than features": ({"backbone": partial(Wide, 60)}, LABELS, WEIGHT),
     "one batch": ({"batch_size": 90}, LABELS, None),
     "constant rate": ({"schedule": "constant", "lr": 1e-3}, LABELS, None),
     "decay, which spares the bias": ({"weight_decay": 0.5}, LABELS, None),
@@ -90,7 +91,7 @@ CASES = {
 def test_the_same_net(by_rows, case):
     params, y, weight = CASES[case]
     cls = FineTuneRegressor if y.dtype == float else FineTuneClassifier
-    ours, theirs = both(by_rows, lambda: cls(Wide, **COMMON | params), y, sample_weight=weight)
+    ours, theirs = both(by_rows, lambda: cls(**{"backbone": Wide} | COMMON | params), y, sample_weight=weight)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-4, atol=1e-5)
     for name, value in theirs.net_.module_.head.state_dict().items():
         torch.testing.assert_close(ours.net_.module_.head.state_dict()[name], value, rtol=1e-3, atol=1e-5)
@@ -156,7 +157,7 @@ def test_a_second_training_from_zero_is_none_of_its_own(by_rows):
 
 
 def test_many_rows_are_not_multiplied_with_each_other(by_rows):
-    FineTuneClassifier(partial(Wide, 89), **COMMON).fit(X, LABELS)
+    FineTuneClassifier(partial(Wide, 59), **COMMON).fit(X, LABELS)
     FineTuneRegressor(Wide, **COMMON | {"max_epochs": 3}).fit(X, VALUES)
     assert not by_rows[0]
 
