@@ -51,14 +51,14 @@ def inherit_fingerprint(backbone, original):
     backbone._known_fingerprint = (structure, places), fingerprint
 
 
-def stamp_of(module, structure=None):
+def stamp_of(module, structure=None, unread=()):
     """What a module is, where its tensors lie and how it is set, equal only if nothing has changed.
 
     Far quicker than hashing the tensors. torch counts the changes of a tensor, but not those through ``.data`` or
-    numpy: hence the sum of its bits as well.
+    numpy: hence the sum of its bits as well, but for tensors whose ids are ``unread``.
     """
     structure = structure or Structure(module)
-    return *stamp_of_structure(structure), how_it_is_set(module, structure.tensors)
+    return *stamp_of_structure(structure, unread), how_it_is_set(module, structure.tensors)
 
 
 def how_it_is_set(module, tensors):
@@ -72,8 +72,11 @@ def how_it_is_set(module, tensors):
     return parts, [getattr(tensor, "requires_grad", None) for tensor in tensors]
 
 
-def stamp_of_structure(structure):
-    places = [(*place_of(tensor), sum_of_bits(tensor)) for tensor in structure.tensors]
+def stamp_of_structure(structure, unread=()):
+    places = [
+        (*place_of(tensor), None if id(tensor) in unread else sum_of_bytes(bytes_of(tensor)))
+        for tensor in structure.tensors
+    ]
     return hashlib.sha256(structure.text.encode(errors="surrogatepass")).hexdigest(), places
 
 
@@ -91,9 +94,8 @@ def bytes_of(tensor):
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
 
 
-def sum_of_bits(tensor):
-    """Sums of a tensor's bytes, eight at a time, that change if some change their places; a small one's bytes."""
-    content = bytes_of(tensor)
+def sum_of_bytes(content):
+    """Sums of bytes, eight at a time, that change if some change their places; of few the bytes themselves."""
     if len(content) <= SMALL:
         return content.tobytes()
     whole = len(content) // (8 * ROW) * 8 * ROW

@@ -4,6 +4,12 @@ joblib writes a large array to memory that all processes see, once for a whole s
 tensor it knows nothing, and torch would write its content into each message; so would joblib that of a small array,
 hence small ones travel as one. Where a message brings the module of the last one, the module that was made of that
 serves again.
+
+To read all weights takes a third as long as to fit a head. So neither side does that for each message: it looks at
+torch's count of the changes of a large tensor, and at the content of small ones alone. What was written behind torch's
+back, through ``.data`` or numpy, arrives all the same, since a search writes the arrays anew, and a process reads them
+when they lie in other files than before. What a task writes in that way stays for the next one in its process, as it
+does where all tasks run in one.
 """
 
 import multiprocessing
@@ -14,10 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._fingerprint import digest_of, stamp_of
+from ._fingerprint import digest_of, stamp_of, sum_of_bytes
 from ._structure import SENT, Structure, named_tensors
 
-CAME = []  # in a worker process: the name of what came last, the module made of that, and its stamp
+CAME = []  # in a worker process: the last :class:`Arrival`
 
 ON_THEIR_WAY = WeakValueDictionary()  # parcels by the ids of their modules
 
@@ -62,8 +68,8 @@ class Sent:
 
     Parameters
     ----------
-    stamp : tuple
-        Of the module when it was sent.
+    look : tuple
+        Of the module when it was sent, see :func:`look_at`.
     arrays : list of AsArray
         In the place of its plain tensors; a message that brings the very same ones need not write them again.
 
@@ -75,8 +81,13 @@ class Sent:
         A copy of it with the arrays in the place of tensors; None if it has no name.
     """
 
-    def __init__(self, stamp, arrays):
-        self.stamp, self.arrays, self.name, self.parts = stamp, arrays, "", None
+    def __init__(self, look, arrays):
+        self.look, self.arrays, self.name, self.parts = look, arrays, "", None
+
+    @property
+    def stores(self):
+        """In which the arrays lie, each once."""
+        return list(dict.fromkeys(array.store for array in self.arrays))
 
     def __deepcopy__(self, memo):
         return None
@@ -85,50 +96,82 @@ class Sent:
         return type(None), ()
 
 
+class Arrival:
+    """A module that has come to this process.
+
+    Parameters
+    ----------
+    name, parts, stores
+        As :func:`packed` gives them.
+    """
+
+    def __init__(self, name, parts, stores):
+        self.name, self.module = name, deepcopy(parts)
+        self.look, self.sums = look_at(self.module), [sum_of_bytes(store.content) for store in stores]
+        self.files = [file_of(store) for store in stores]
+
+    def serves(self, name, stores):
+        """Whether the module is what another message brings."""
+        same = name == self.name and len(stores) == len(self.sums) and look_at(self.module) == self.look
+        return same and all(map(self._has, range(len(stores)), stores))
+
+    def _has(self, number, store):
+        """Whether a store has what it had; one in the file of the last message is not read again."""
+        file = file_of(store)
+        if file is None or file != self.files[number]:
+            if sum_of_bytes(store.content) != self.sums[number]:
+                return False
+            self.files[number] = file
+        return True
+
+
 def packed(module):
-    """A name for a module as it is now, that of the last time if it is unchanged, and its parts.
+    """A name for a module as it is now, that of the last time if it looks unchanged, its parts and their stores.
 
     A module of which something may change unseen has no name. One that cannot be copied, by a method of its own, has
     None for a name, and no parts.
     """
     try:
         structure, tensors = Structure(module), plain_tensors(module)
-        stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
-        changed = sent is None or sent.stamp != stamp
+        look, sent = look_at(module, structure), vars(module).get(SENT)
+        changed = sent is None or sent.look != look
         if changed:
-            sent = Sent(stamp, as_arrays(tensors))
+            sent = Sent(look, as_arrays(tensors))
         if sent.parts is not None:
-            return sent.name, sent.parts
+            return sent.name, sent.parts, sent.stores
         parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, sent.arrays, strict=True)})
         vars(parts).pop(SENT, None)
         if changed:
             deepcopy(parts)  # as whoever gets them will do
         if structure.tells_all:
-            sent.name, sent.parts = name_of(structure, stamp), parts
+            sent.name, sent.parts = name_of(structure, look), parts
         vars(module)[SENT] = sent
-        return sent.name, parts
+        return sent.name, parts, sent.stores
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
-        return None, module
+        return None, module, []
 
 
-def name_of(structure, stamp):
-    """What differs if anything does that the stamp tells; the same in every process, where there are no hooks."""
-    text, _, how = stamp
+def look_at(module, structure=None):
+    """The stamp of a module, without the content of tensors that are sent as they are."""
+    return stamp_of(module, structure, unread={id(tensor) for tensor in plain_tensors(module) if tensor.nbytes > SMALL})
+
+
+def name_of(structure, look):
+    """What differs if anything does that the look tells; the same in every process, where there are no hooks."""
+    text, _, how = look
     kinds = [None if isinstance(tensor, np.ndarray) else (tensor.device, tensor.layout) for tensor in structure.tensors]
     return digest_of(f"{text} {how} {kinds}", structure.tensors)
 
 
-def opened(name, parts):
+def opened(name, parts, stores):
     """A parcel again, in a worker process with the module of the last parcel if this has the same."""
     if name is None:
         return Parcel(parts)
     if multiprocessing.parent_process() is None:
         return Parcel(deepcopy(parts))
-    last, module, stamp = CAME or ("", None, None)
-    if not name or last != name or stamp_of(module) != stamp:
-        module = deepcopy(parts)
-        CAME[:] = name, module, stamp_of(module)
-    return Parcel(module)
+    if not (name and CAME and CAME[0].serves(name, stores)):
+        CAME[:] = [Arrival(name, parts, stores)]
+    return Parcel(CAME[0].module)
 
 
 class Store:
@@ -136,6 +179,11 @@ class Store:
 
     def __init__(self, content):
         self.content = content
+
+
+def file_of(store):
+    """The file that the content of a store lies in, if it came in one, which has a name of its own."""
+    return getattr(store.content, "filename", None)
 
 
 class AsArray:

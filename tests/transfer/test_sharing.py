@@ -100,13 +100,13 @@ def test_a_clone_of_what_is_fitted_copies_no_net(make, monkeypatch):
 
 def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
     module = Stubborn(2, 2)
-    assert packed(module) == (None, module)
+    assert packed(module) == (None, module, [])
     assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
 
 
 def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
     module = Odd()
-    name, _ = packed(module)
+    name, *_ = packed(module)
     assert packed(module)[0] == name
     with torch.no_grad():
         module.conv.weight.fill_(7.0)
@@ -248,7 +248,7 @@ class Picky(nn.Linear):
 
 def test_a_module_that_looks_at_its_weights_when_it_is_copied_is_pickled_as_ever():
     module = Picky(2, 2)
-    assert packed(module) == (None, module)
+    assert packed(module) == (None, module, [])
 
 
 def test_weights_are_written_once_for_all_tasks(tmp_path):
