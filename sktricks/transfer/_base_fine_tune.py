@@ -157,11 +157,15 @@ class BaseFineTune(SharesBackbone, BaseNet):
         """Find what freezes, and whether each row need be encoded only once."""
         from ._freeze import FreezeLayers
         from ._layers import find_boundary
+        from ._templates import find_out
         from .backbones._load import UNTRAINED
 
-        layers, whole = self._loaded.layers, self.freeze_until == "head"
-        self._n_frozen = len(layers) if whole else find_boundary(layers, self.freeze_until)
-        everything = self._n_frozen == len(layers)
+        n_layers = find_out(self._loaded, "layers", lambda: len(self._loaded.layers))
+        if self.freeze_until in (None, "head"):
+            self._n_frozen = 0 if self.freeze_until is None else n_layers
+        else:
+            self._n_frozen = find_boundary(self._loaded.layers, self.freeze_until)
+        everything = self._n_frozen == n_layers
         self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
         at_once = self._thaws or (isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED))
         self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, at_once)
@@ -170,8 +174,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
         self._rates = self.backbone_lr_scale, self.layer_decay
         check_rates(self.strategy_, *self._rates)
         if self.strategy_ == LINEAR_PROBE:
-            self._n_frozen = len(layers)
-        frozen = self._n_frozen == len(layers)
+            self._n_frozen = n_layers
+        frozen = self._n_frozen == n_layers
         self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
         if frozen and not self._encoded and self.augmenter is not None and self.n_views == 1:
             warnings.warn(
@@ -194,7 +198,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ._templates import find_out
 
         self._found, cache = None, resolve_cache(self.cache)
-        partly = 0 < self._n_frozen < len(self._loaded.layers) and self.strategy_ == FINE_TUNE
+        partly = self.strategy_ == FINE_TUNE and 0 < self._n_frozen < len(self._loaded.layers)
         if partly and cache is not None and self.augmenter is None and not self._thaws:
             where = self._loaded, self._n_frozen, self._stages, self.image_shape_
             question = "crossing", self._n_frozen, *(self._stages or ())
