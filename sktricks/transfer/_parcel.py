@@ -28,6 +28,7 @@ CAME = []  # in a worker process: the last :class:`Arrival`
 ON_THEIR_WAY = WeakValueDictionary()  # parcels by the ids of their modules
 
 SMALL = 2**20  # bytes up to which joblib leaves an array in a message
+HOOKS = {name: type(value) for name, value in vars(nn.Module()).items() if "_hooks" in name}
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 
@@ -106,7 +107,7 @@ class Arrival:
     """
 
     def __init__(self, name, parts, stores):
-        self.name, self.module = name, deepcopy(parts)
+        self.name, self.module = name, put_together(parts)
         self.look, self.sums = look_at(self.module), [sum_of_bytes(store.content) for store in stores]
         self.files = [file_of(store) for store in stores]
 
@@ -141,8 +142,9 @@ def packed(module):
             return sent.name, sent.parts, sent.stores
         parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, sent.arrays, strict=True)})
         vars(parts).pop(SENT, None)
+        leave_out_empty(parts)
         if changed:
-            deepcopy(parts)  # as whoever gets them will do
+            put_together(parts)  # as whoever gets them will do
         if structure.tells_all:
             sent.name, sent.parts = name_of(structure, look), parts
         vars(module)[SENT] = sent
@@ -168,10 +170,29 @@ def opened(name, parts, stores):
     if name is None:
         return Parcel(parts)
     if multiprocessing.parent_process() is None:
-        return Parcel(deepcopy(parts))
+        return Parcel(put_together(parts))
     if not (name and CAME and CAME[0].serves(name, stores)):
         CAME[:] = [Arrival(name, parts, stores)]
     return Parcel(CAME[0].module)
+
+
+def leave_out_empty(parts):
+    """Put None in the place of dicts of hooks that are empty: a module has a dozen, each of which takes its time."""
+    for part in parts.modules():
+        for name, kind in HOOKS.items():
+            hooks = vars(part).get(name)
+            if type(hooks) is kind and not hooks:
+                vars(part)[name] = None
+
+
+def put_together(parts):
+    """The module that parts stand for, with memory of its own."""
+    module = deepcopy(parts)
+    for part in module.modules():
+        for name, kind in HOOKS.items():
+            if vars(part).get(name, ()) is None:
+                vars(part)[name] = kind()
+    return module
 
 
 class Store:
