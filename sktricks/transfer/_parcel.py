@@ -5,11 +5,11 @@ tensor it knows nothing, and torch would write its content into each message; so
 hence small ones travel as one. Where a message brings the module of the last one, the module that was made of that
 serves again.
 
-To read all weights takes a third as long as to fit a head. So neither side does that for each message: it looks at
-torch's count of the changes of a large tensor, and at the content of small ones alone. What was written behind torch's
-back, through ``.data`` or numpy, arrives all the same, since a search writes the arrays anew, and a process reads them
-when they lie in other files than before. What a task writes in that way stays for the next one in its process, as it
-does where all tasks run in one.
+To read all weights takes a third as long as to fit a head, so not every message has them read. This side looks at torch's
+count of the changes of large tensors, and reads the small ones alone. What was written behind torch's back, through
+``.data`` or numpy, arrives all the same: a search writes the arrays anew, and a process reads those that lie in another
+file than before. Nor does a process look, for each message, for what its tasks have done to the module. A fit does, and
+where it has found a change, the next message has the module put together anew.
 """
 
 import multiprocessing
@@ -22,6 +22,7 @@ from torch import nn
 
 from ._fingerprint import digest_of, stamp_of, sum_of_bytes
 from ._structure import SENT, Structure, named_tensors
+from ._templates import was_found_as
 
 CAME = []  # in a worker process: the last :class:`Arrival`
 
@@ -70,7 +71,7 @@ class Sent:
     Parameters
     ----------
     look : tuple
-        Of the module when it was sent, see :func:`look_at`.
+        The stamp of the module when it was sent, without the content of tensors that are sent as they are.
     arrays : list of AsArray
         In the place of its plain tensors; a message that brings the very same ones need not write them again.
 
@@ -108,12 +109,12 @@ class Arrival:
 
     def __init__(self, name, parts, stores):
         self.name, self.module = name, put_together(parts)
-        self.look, self.sums = look_at(self.module), [sum_of_bytes(store.content) for store in stores]
+        self.stamp, self.sums = stamp_of(self.module), [sum_of_bytes(store.content) for store in stores]
         self.files = [file_of(store) for store in stores]
 
     def serves(self, name, stores):
-        """Whether the module is what another message brings."""
-        same = name == self.name and len(stores) == len(self.sums) and look_at(self.module) == self.look
+        """Whether the module is what another message brings, as far as fits have seen it."""
+        same = name == self.name and len(stores) == len(self.sums) and was_found_as(self.module, self.stamp)
         return same and all(map(self._has, range(len(stores)), stores))
 
     def _has(self, number, store):
@@ -134,7 +135,8 @@ def packed(module):
     """
     try:
         structure, tensors = Structure(module), plain_tensors(module)
-        look, sent = look_at(module, structure), vars(module).get(SENT)
+        look = stamp_of(module, structure, unread={id(tensor) for tensor in tensors if tensor.nbytes > SMALL})
+        sent = vars(module).get(SENT)
         changed = sent is None or sent.look != look
         if changed:
             sent = Sent(look, as_arrays(tensors))
@@ -151,11 +153,6 @@ def packed(module):
         return sent.name, parts, sent.stores
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
         return None, module, []
-
-
-def look_at(module, structure=None):
-    """The stamp of a module, without the content of tensors that are sent as they are."""
-    return stamp_of(module, structure, unread={id(tensor) for tensor in plain_tensors(module) if tensor.nbytes > SMALL})
 
 
 def name_of(structure, look):

@@ -527,8 +527,10 @@ def test_a_worker_loads_a_module_once_for_all_tasks(monkeypatch):
     assert task().backbone is task().backbone is not module
     np.testing.assert_array_equal(task().fit_transform(GREY), expected)
     assert len(loaded) == 1
-    task().backbone.second.bias.data[-1] += 1  # by a task, of which torch takes no note: the next has what was sent
-    np.testing.assert_array_equal(task().fit_transform(GREY), expected)
+    changing = task()
+    changing.backbone.second.bias.data[-1] += 1  # by a task, of which torch takes no note
+    assert not np.array_equal(changing.fit_transform(GREY), expected)
+    np.testing.assert_array_equal(task().fit_transform(GREY), expected)  # the next has what was sent
     module.second.bias.data[-1] += 1  # something else is sent
     assert not np.array_equal(task().fit_transform(GREY), expected)
 
