@@ -33,16 +33,16 @@ class Standardize(nn.Module):
         self.scale.copy_(torch.where(scale > 1e-7 * (1 + mean.abs()), scale, torch.ones_like(scale)))
 
     def forward(self, x):
-        return (x - self.mean) / self.scale
+        return (x - self.mean).div_(self.scale)
 
 
 def weighted_moments(x, weight=None):
     """Mean and standard deviation along the rows, in float64."""
-    x = x.double()
+    x = x.to(torch.float64, copy=True)
     weight = torch.ones(len(x), dtype=x.dtype, device=x.device) if weight is None else weight.double()
     share = weight / weight.sum()
     mean = share @ x
-    return mean, (share @ (x - mean).square_()).sqrt()
+    return mean, (share @ x.sub_(mean).square_()).sqrt()
 
 
 class CategoryEmbedding(nn.Module):

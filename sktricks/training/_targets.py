@@ -122,7 +122,7 @@ class ClassifierNetMixin(ClassifierMixin):
         return y * (1 - smooth) + smooth / 2, weight
 
     def _learn_targets(self, y, weight):
-        if self._kind == CLASSES and len(np.unique(y)) < 2 and weight is not None:
+        if self._kind == CLASSES and weight is not None and len(np.unique(y)) < 2:
             label = self.classes_.tolist()[y[0]]
             raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two classes are needed")
 
@@ -258,7 +258,8 @@ def read_classification(y):
         check_probabilities(y)
         return SOFT, y
     y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
+    if kind not in ("binary", "multiclass"):
+        check_classification_targets(y)
     return CLASSES, y
 
 

@@ -32,7 +32,7 @@ class Head(nn.Module):
 
 def signed_sqrt(x, softness=1e-3):
     """``sign(x) sqrt(|x|)``, which evens features out (Perronnin et al. 2010), with a finite slope at zero."""
-    return x / (x.abs() + softness).sqrt_()
+    return x / x.abs().add_(softness).sqrt_()
 
 
 class BackboneNet(nn.Module):

@@ -16,6 +16,8 @@ from ._structure import NOTES, Structure
 
 SMALL = 4096  # bytes
 ROW = 509  # numbers, no multiple of which is a filter or a row of a usual weight
+IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 ALL_HOOKS = [name for name in vars(nn.Module()) if name.endswith("_hooks")]
 
 
@@ -91,6 +93,8 @@ def bytes_of(tensor):
     """The content of a tensor or array, as an array of bytes."""
     if isinstance(tensor, np.ndarray):
         return tensor.copy(order="C").reshape(-1).view(np.uint8)
+    if tensor.dtype in IN_NUMPY and tensor.layout == torch.strided:
+        return tensor.numpy(force=True).reshape(-1).view(np.uint8)
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._fingerprint import digest_of, stamp_of, sum_of_bytes
+from ._fingerprint import IN_NUMPY, digest_of, stamp_of, sum_of_bytes
 from ._structure import SENT, Structure, named_tensors
 from ._templates import was_found_as
 
@@ -30,8 +30,6 @@ ON_THEIR_WAY = WeakValueDictionary()  # parcels by the ids of their modules
 
 SMALL = 2**20  # bytes up to which joblib leaves an array in a message
 HOOKS = {name: type(value) for name, value in vars(nn.Module()).items() if "_hooks" in name}
-IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 
 
 class Parcel:
