@@ -90,13 +90,16 @@ class Dual:
         self.steps.groups = net.optimizer_.param_groups
         groups = {id(p): group for group in self.steps.groups for p in group["params"]}
         how_often = self.x.new_zeros(linear.out_features, len(self.x))  # each row is in the weights of each output
-        self.weights = Descent(how_often, groups[id(linear.weight)])
-        self.bias = Descent(self.x.new_zeros(linear.out_features), groups[id(linear.bias)])
+        self.weights, self.bias = Descent(how_often, groups[id(linear.weight)]), None
+        if groups[id(linear.bias)] is not groups[id(linear.weight)]:  # else it is the weight of a feature that is 1
+            self.bias = Descent(self.x.new_zeros(linear.out_features, 1), groups[id(linear.bias)])
 
     def descend(self):
         """Take all steps."""
         bounds, epochs, started = self.steps.bounds, self.training.epochs, time.perf_counter()
         self.products = self.x @ self.x.mT
+        if self.bias is None:
+            self.products += 1
         for step in range(self.training.n_steps):
             number = step % len(bounds)
             if number == 0:
@@ -108,10 +111,13 @@ class Dual:
     def _take_step(self, batch, rate):
         """Go down the slope of the loss of a batch of rows, which is returned, at this share of the highest rate."""
         # an output a row, since few of many are several times as fast that way round, the softmax above all
-        outputs = torch.addmm(self.bias.values[:, None], self.weights.values, take(self.products, batch).mT)
+        outputs = self.weights.values @ take(self.products, batch).mT
+        if self.bias is not None:
+            outputs += self.bias.values
         loss, slope = self._loss_and_slope(outputs, batch)
         self.weights.go_on(slope, rate, batch)
-        self.bias.go_on(slope.sum(dim=1), rate)
+        if self.bias is not None:
+            self.bias.go_on(slope.sum(dim=1, keepdim=True), rate)
         return loss
 
     def _loss_and_slope(self, outputs, batch):
@@ -129,11 +135,13 @@ class Dual:
     def write_back(self):
         """Give the net what was learned; returns the number of whole epochs."""
         linear, optimizer = self.training.module, self.training.net.optimizer_
-        for p, part, x in ((linear.weight, self.weights, self.x), (linear.bias, self.bias, None)):
-            values, speed = (t if x is None else t @ x for t in (part.values, part.speed))
-            p.copy_(values)
+        for p, part, of in (
+            (linear.weight, self.weights, lambda how_often: how_often @ self.x),
+            (linear.bias, self.bias or self.weights, lambda how_often: how_often.sum(dim=1)),
+        ):
+            p.copy_(of(part.values))
             if part.group["momentum"]:
-                optimizer.state[p]["momentum_buffer"] = speed
+                optimizer.state[p]["momentum_buffer"] = of(part.speed)
         return note_training(self.training, self.steps, [loss.item() for loss in self.losses])
 
 
@@ -177,7 +185,7 @@ def cross_entropy(outputs, shares, weight):
     """The mean loss of (classes, n) outputs and its derivative by them, which torch takes twice as long to find."""
     logs = outputs.log_softmax(0)
     if weight is None:
-        loss = -torch.dot(logs.flatten(), shares.flatten()) / logs.shape[1]
+        loss = torch.dot(logs.flatten(), shares.flatten()) / -logs.shape[1]
         return loss, logs.exp_().sub_(shares).div_(logs.shape[1])
     weight = weight / logs.shape[1]
     return -(logs * shares * weight).sum(), logs.exp_().sub_(shares).mul_(weight)
