@@ -5,11 +5,11 @@ tensor it knows nothing, and torch would write its content into each message; so
 hence small ones travel as one. Where a message brings the module of the last one, the module that was made of that
 serves again.
 
-To read all weights takes a third as long as to fit a head, so not every message has them read. This side looks at torch's
-count of the changes of large tensors, and reads the small ones alone. What was written behind torch's back, through
-``.data`` or numpy, arrives all the same: a search writes the arrays anew, and a process reads those that lie in another
-file than before. Nor does a process look, for each message, for what its tasks have done to the module. A fit does, and
-where it has found a change, the next message has the module put together anew.
+To read all weights takes a third as long as to fit a head, so not every message has them read. This side looks at
+torch's count of the changes of large tensors, and reads the small ones alone. What was written behind torch's back,
+through ``.data`` or numpy, arrives all the same: a search writes the arrays anew, and a process reads those that lie in
+another file than before. Nor does a process look, for each message, for what its tasks have done to the module. A fit
+does, and where it has found a change, the next message has the module put together anew.
 """
 
 import multiprocessing
