@@ -32,7 +32,7 @@ from sktricks import (
     clear_cache,
     load_backbone,
 )
-from sktricks.transfer import _backbone_net, _cache, _cache_files, _parcel, _templates
+from sktricks.transfer import _backbone_net, _cache, _cache_claims, _cache_files, _parcel, _templates
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -456,8 +456,9 @@ def test_a_folder_survives_twenty_kills_of_two_writers(tmp_path):
     assert len(folder) > 0
     for digest, row in folder.read(list(folder._where)).items():
         assert (row == int(digest) // 30 % 1000).all()
-    for digests in folder.portions([b"%016d" % k for k in range(100)], 100):  # nobody holds a lock
+    for digests in folder.portions([b"%016d" % k for k in range(100)], 100):  # nobody has claimed any
         assert len(digests) == 100 and not list(tmp_path.glob("*.part"))  # and what was left is removed
+    assert not list(tmp_path.glob("claim-*"))
 
 
 def test_several_processes_encode_at_the_same_time(tmp_path):
@@ -468,6 +469,41 @@ def test_several_processes_encode_at_the_same_time(tmp_path):
         assert len(mine) == len(others) == 256 and not set(mine) & set(others)
         second.close()  # as if it had been killed
         assert {*mine, *itertools.chain.from_iterable(first)} == {*digests}
+
+
+def test_folds_in_several_processes_share_whole_batches(tmp_path):
+    digests, taken = [b"%016d" % number for number in range(600)], []
+
+    def encode(rows):
+        folder = _cache_files.FeatureFolder(tmp_path)
+        for portion in folder.portions(rows, 4096):
+            folder.refresh()
+            new = [digest for digest in portion if digest not in folder._where]
+            taken.append(len(new))
+            time.sleep(0.01)
+            folder.write({digest: np.zeros(2, np.float32) for digest in new})
+
+    with ThreadPoolExecutor(2) as pool:  # each has a folder of its own, as a process would
+        list(pool.map(encode, (digests[120:], digests[:120] + digests[240:])))
+    assert sum(taken) == 600 and sum(-(-n_rows // _cache_files.BATCH) for n_rows in taken) <= 6
+
+
+def test_a_process_that_holds_its_rows_for_too_long_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache_claims, "PATIENCE", 0.1)
+    digests = [b"%016d" % number for number in range(100)]
+    first, second = (_cache_files.FeatureFolder(tmp_path).portions(digests, 4096) for _ in range(2))
+    with closing(first), closing(second):
+        assert next(first) == digests == next(second)
+
+
+def test_folders_without_locks_serve(tmp_path, monkeypatch):
+    class NoLock(_cache_claims.FileLock):
+        def acquire(self, *args, **kwargs):
+            raise NotImplementedError
+
+    monkeypatch.setattr(_cache_claims, "FileLock", NoLock)
+    assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
+    assert encoded(FeatureCache(tmp_path), GREY)[1] == 0
 
 
 # -- copies and processes ----------------------------------------------------------------------------------------------

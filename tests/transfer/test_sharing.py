@@ -251,6 +251,37 @@ def test_a_module_that_looks_at_its_weights_when_it_is_copied_is_pickled_as_ever
     assert packed(module) == (None, module, [])
 
 
+def test_what_changes_behind_torchs_back_arrives(monkeypatch):
+    def total(estimator):
+        return float(estimator.backbone[1].weight.detach().double().sum())
+
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))  # too large to be read for each message
+    name, *_ = packed(module)
+    for value in (1.0, 2.0):
+        module[1].weight.data.fill_(value)
+        tasks = Parallel(2)(delayed(total)(PretrainedFeatures(module)) for _ in range(4))
+        assert tasks == [value * 640_000] * 4
+    assert packed(module)[0] == name  # which tells nothing of it
+    monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: threading)  # as in a worker
+    monkeypatch.setattr(_parcel, "CAME", [])
+    first, second = again(module), again(module)  # in the messages themselves
+    assert first is second
+    module[1].weight.data[:1] = 3.0
+    third = again(module)
+    assert third is not second and (third[1].weight == module[1].weight).all()
+
+
+def test_a_module_that_has_come_takes_hooks():
+    other = again(Odd())
+    for part in other.modules():
+        (
+            part.register_forward_hook(hook),
+            part.register_full_backward_hook(hook),
+            part.register_state_dict_pre_hook(hook),
+        )
+    assert all(len(part._forward_hooks) == 1 for part in other.modules())
+
+
 def test_weights_are_written_once_for_all_tasks(tmp_path):
     def look(estimator):  # in here, so that other processes need not import this file
         return len(list(tmp_path.glob("*/*.pkl"))), float(estimator.backbone[1].weight.detach().sum())
