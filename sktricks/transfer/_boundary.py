@@ -12,6 +12,7 @@ import torch
 
 from ..training._inputs import map_images
 from ._layers import evaluating, own_tensors
+from .backbones._base import Enough
 
 
 class Boundary(NamedTuple):
@@ -40,13 +41,13 @@ class Boundary(NamedTuple):
         """What crosses the boundary for preprocessed images, (n, values); nothing behind it is computed."""
 
         def stop(part, inputs, output):
-            raise _Reached(output)
+            raise Enough(output)
 
         hook = backbone.model.get_submodule(self.name).register_forward_hook(stop)
         try:
             backbone.model(x)
-        except _Reached as reached:
-            return reached.args[0].flatten(1)
+        except Enough as enough:
+            return enough.args[0].flatten(1)
         finally:
             hook.remove()
 
@@ -65,10 +66,6 @@ class Boundary(NamedTuple):
         """The same for many rows, in evaluation mode, on the CPU."""
         backbone.to(device).eval()
         return map_images(lambda part: self.go_on(backbone, part.to(device), stages), values, at_once)
-
-
-class _Reached(Exception):
-    """Ends a forward pass at the boundary; its argument is what crosses it."""
 
 
 @contextmanager

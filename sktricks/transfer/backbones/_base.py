@@ -54,7 +54,7 @@ class Preprocess:
         return x
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """Ends a forward pass when all that is wanted of it has been computed."""
 
 
@@ -140,7 +140,7 @@ class Backbone(nn.Module):
             output = main_tensor(output) if is_last else main_tensor(output).clone()
             pooled.setdefault(name, pool(output, True, self._channel_axes[name]))
             if is_last:
-                raise _Enough
+                raise Enough
 
         hooks = [
             self.model.get_submodule(name).register_forward_hook(
@@ -150,7 +150,7 @@ class Backbone(nn.Module):
         ]
         try:
             self.model(x)
-        except _Enough:
+        except Enough:
             pass
         finally:
             for hook in hooks:
