@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from filelock import Timeout
 
-from ._cache_claims import CLAIM, LOCK, TEMPORARY, Claims, suffix_of
+from ._cache_claims import CHOOSING, CLAIM, LOCK, TEMPORARY, Claims, suffix_of
 from ._cache_memory import DIGEST
 
 VERSION = 1
@@ -63,7 +64,7 @@ class FeatureFolder:
     def __init__(self, path):
         self.path, self.writable = path, True
         self._seen, self._where = set(), {}
-        self.claims, self._claim = Claims(path), None  # the number of the claim that what is being written is of
+        self.claims = Claims(path)
 
     def __len__(self):
         return len(self._where)
@@ -116,7 +117,7 @@ class FeatureFolder:
             for dtype in KINDS.values():  # a few rows may not fit float16
                 same = {digest: row for digest, row in rows.items() if row.dtype == dtype}
                 if same and self.writable:
-                    path = write_segment(self.path, same, self._claim)
+                    path = write_segment(self.path, same, self.claims.number)
                     self._seen.add(path.name)
                     self._learn(path)
         except OSError as error:
@@ -140,35 +141,36 @@ class FeatureFolder:
         the same time. Where others have claimed all of them it waits. Where there can be no locks, all processes get
         all rows.
         """
-        left, may_claim = dict.fromkeys(digests), True
+        left, given_up = dict.fromkeys(digests), set()
         while left:
             with ExitStack() as claim:
-                known, mine, others = self._choose(left, most, claim if may_claim and self.writable else None)
-                for digest in (*known, *mine):
+                some, others = self._choose(left, most, claim, given_up)
+                for digest in some:
                     del left[digest]
-                if known or mine:
-                    yield known + mine
-                    continue
-            may_claim = self.claims.wait(next(iter(others)))
+                if some:
+                    yield some
+            if not some and not self.claims.wait(others[0]):
+                given_up.add(others[0])
 
-    def _choose(self, digests, most, claim):
-        """Those of the rows that are here, some that are not and are claimed now, and who has claimed the others."""
+    def _choose(self, digests, most, claim, given_up):
+        """Those of the rows that are here with some that are not, claimed from now on; and the claims of others."""
         try:
-            if claim is not None:
+            if self.writable:
                 with self.claims.choosing():
-                    others = self.claims.read()  # before the look at what is here: a claim ends when its rows are
+                    # before the look at what is here: a claim ends when its rows are
+                    taken = {row: name for row, name in self.claims.of_others().items() if name not in given_up}
                     known, unknown = self._divide(digests)
-                    free = [digest for digest in unknown if digest not in others]
+                    free = [digest for digest in unknown if digest not in taken]
                     mine = free[: min(most, portion_of(len(free)))]
-                    self._claim = claim.enter_context(self.claims.make(mine)) if mine else None
-                    return known, mine, {others[digest] for digest in unknown if digest in others}
-        except NotImplementedError:  # a file system without locks
+                    if mine:
+                        claim.enter_context(self.claims.make(mine))
+                    return known + mine, [taken[digest] for digest in unknown if digest in taken]
+        except (NotImplementedError, Timeout):  # a file system without locks, or a process that is stopped
             pass
         except OSError as error:
             self.give_up(error)
-        self._claim = None
         known, unknown = self._divide(digests)
-        return known, unknown[:most], ()
+        return known + unknown[:most], []
 
     def _divide(self, digests):
         """Rows that are here, and rows that are not."""
@@ -190,13 +192,13 @@ def checksum(content, size=CHECKSUM):
     return hashlib.blake2b(content, digest_size=size).digest()
 
 
-def write_segment(folder, rows, claim):
-    """Write a dict of rows of one dtype and length; returns the path."""
+def write_segment(folder, rows, number):
+    """Write a dict of rows of one dtype and length, while a lock of this number is held; returns the path."""
     first = next(iter(rows.values()))
     head = HEAD.pack(MAGIC, VERSION, first.itemsize, len(first), len(rows))
     table = head + b"".join(digest + checksum(row) for digest, row in rows.items())
     folder.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(suffix_of(claim), dir=folder)
+    handle, part = tempfile.mkstemp(suffix_of(number), dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(table + checksum(table, DIGEST))
@@ -272,7 +274,7 @@ def remove_features(root):
         for path in folder.iterdir():
             if path.suffix in (SUFFIX, TEMPORARY):
                 path.unlink(missing_ok=True)
-            elif path.name.startswith((CLAIM, LOCK)):
+            elif path.name.startswith((CLAIM, LOCK, CHOOSING)):
                 with suppress(OSError):  # that somebody holds
                     path.unlink()
         with suppress(OSError):

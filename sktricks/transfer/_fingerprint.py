@@ -94,7 +94,7 @@ def bytes_of(tensor):
     if isinstance(tensor, np.ndarray):
         return tensor.copy(order="C").reshape(-1).view(np.uint8)
     if tensor.dtype in IN_NUMPY and tensor.layout == torch.strided:
-        return tensor.numpy(force=True).reshape(-1).view(np.uint8)
+        return np.ascontiguousarray(tensor.numpy(force=True)).reshape(-1).view(np.uint8)
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
 
 

@@ -4,12 +4,6 @@ joblib writes a large array to memory that all processes see, once for a whole s
 tensor it knows nothing, and torch would write its content into each message; so would joblib that of a small array,
 hence small ones travel as one. Where a message brings the module of the last one, the module that was made of that
 serves again.
-
-To read all weights takes a third as long as to fit a head, so not every message has them read. This side looks at
-torch's count of the changes of large tensors, and reads the small ones alone. What was written behind torch's back,
-through ``.data`` or numpy, arrives all the same: a search writes the arrays anew, and a process reads those that lie in
-another file than before. Nor does a process look, for each message, for what its tasks have done to the module. A fit
-does, and where it has found a change, the next message has the module put together anew.
 """
 
 import multiprocessing
@@ -20,15 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._fingerprint import IN_NUMPY, digest_of, stamp_of, sum_of_bytes
+from ._fingerprint import IN_NUMPY, digest_of, stamp_of
 from ._structure import SENT, Structure, named_tensors
-from ._templates import was_found_as
 
 CAME = []  # in a worker process: the last :class:`Arrival`
 
 ON_THEIR_WAY = WeakValueDictionary()  # parcels by the ids of their modules
 
-SMALL = 2**20  # bytes up to which joblib leaves an array in a message
+IN_MESSAGE = 2**20  # bytes up to which joblib leaves an array in a message
 HOOKS = {name: type(value) for name, value in vars(nn.Module()).items() if "_hooks" in name}
 
 
@@ -68,8 +61,8 @@ class Sent:
 
     Parameters
     ----------
-    look : tuple
-        The stamp of the module when it was sent, without the content of tensors that are sent as they are.
+    stamp : tuple
+        Of the module when it was sent.
     arrays : list of AsArray
         In the place of its plain tensors; a message that brings the very same ones need not write them again.
 
@@ -81,13 +74,8 @@ class Sent:
         A copy of it with the arrays in the place of tensors; None if it has no name.
     """
 
-    def __init__(self, look, arrays):
-        self.look, self.arrays, self.name, self.parts = look, arrays, "", None
-
-    @property
-    def stores(self):
-        """In which the arrays lie, each once."""
-        return list(dict.fromkeys(array.store for array in self.arrays))
+    def __init__(self, stamp, arrays):
+        self.stamp, self.arrays, self.name, self.parts = stamp, arrays, "", None
 
     def __deepcopy__(self, memo):
         return None
@@ -97,87 +85,97 @@ class Sent:
 
 
 class Arrival:
-    """A module that has come to this process.
+    """A module that has come to this process, for all tasks that get one of its name.
+
+    What a task changes of it is put right for the next, but for what it writes into a large tensor behind torch's back,
+    through ``.data`` or numpy: to read all weights takes a third as long as to fit a head. That stays, as it does where
+    all tasks run in one process.
 
     Parameters
     ----------
-    name, parts, stores
+    name, parts
         As :func:`packed` gives them.
     """
 
-    def __init__(self, name, parts, stores):
+    def __init__(self, name, parts):
         self.name, self.module = name, put_together(parts)
-        self.stamp, self.sums = stamp_of(self.module), [sum_of_bytes(store.content) for store in stores]
-        self.files = [file_of(store) for store in stores]
+        self.large = {id(t): t for t in plain_tensors(self.module) if t.nbytes > IN_MESSAGE and not t.is_inference()}
+        self.look = self._look()
 
-    def serves(self, name, stores):
-        """Whether the module is what another message brings, as far as fits have seen it."""
-        same = name == self.name and len(stores) == len(self.sums) and was_found_as(self.module, self.stamp)
-        return same and all(map(self._has, range(len(stores)), stores))
+    def _look(self):
+        """The stamp of the module, with torch's count of changes alone for what is large."""
+        return stamp_of(self.module, unread=self.large)
 
-    def _has(self, number, store):
-        """Whether a store has what it had; one in the file of the last message is not read again."""
-        file = file_of(store)
-        if file is None or file != self.files[number]:
-            if sum_of_bytes(store.content) != self.sums[number]:
-                return False
-            self.files[number] = file
-        return True
+    def is_still(self, name):
+        """Whether it is what comes under this name."""
+        return name == self.name and self._look() == self.look
 
 
 def packed(module):
-    """A name for a module as it is now, that of the last time if it looks unchanged, its parts and their stores.
+    """A name for a module as it is now, that of the last time if it is unchanged, and its parts.
 
     A module of which something may change unseen has no name. One that cannot be copied, by a method of its own, has
     None for a name, and no parts.
     """
     try:
         structure, tensors = Structure(module), plain_tensors(module)
-        look = stamp_of(module, structure, unread={id(tensor) for tensor in tensors if tensor.nbytes > SMALL})
-        sent = vars(module).get(SENT)
-        changed = sent is None or sent.look != look
+        stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
+        changed = sent is None or sent.stamp != stamp
         if changed:
-            sent = Sent(look, as_arrays(tensors))
+            sent = Sent(stamp, as_arrays(tensors))
         if sent.parts is not None:
-            return sent.name, sent.parts, sent.stores
+            return sent.name, sent.parts
         parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, sent.arrays, strict=True)})
         vars(parts).pop(SENT, None)
-        leave_out_empty(parts)
+        leave_out_empty(parts, module)
         if changed:
             put_together(parts)  # as whoever gets them will do
         if structure.tells_all:
-            sent.name, sent.parts = name_of(structure, look), parts
+            sent.name, sent.parts = name_of(structure, stamp), parts
         vars(module)[SENT] = sent
-        return sent.name, parts, sent.stores
+        return sent.name, parts
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
-        return None, module, []
+        return None, module
 
 
-def name_of(structure, look):
-    """What differs if anything does that the look tells; the same in every process, where there are no hooks."""
-    text, _, how = look
+def name_of(structure, stamp):
+    """What differs if anything does that the stamp tells; the same in every process, where there are no hooks."""
+    text, _, how = stamp
     kinds = [None if isinstance(tensor, np.ndarray) else (tensor.device, tensor.layout) for tensor in structure.tensors]
     return digest_of(f"{text} {how} {kinds}", structure.tensors)
 
 
-def opened(name, parts, stores):
+def opened(name, parts):
     """A parcel again, in a worker process with the module of the last parcel if this has the same."""
     if name is None:
         return Parcel(parts)
     if multiprocessing.parent_process() is None:
         return Parcel(put_together(parts))
-    if not (name and CAME and CAME[0].serves(name, stores)):
-        CAME[:] = [Arrival(name, parts, stores)]
-    return Parcel(CAME[0].module)
+    arrival = CAME[0] if name and CAME else None
+    if arrival is None or not arrival.is_still(name):
+        arrival = Arrival(name, parts)
+        CAME[:] = [arrival]
+    return Parcel(arrival.module)
 
 
-def leave_out_empty(parts):
-    """Put None in the place of dicts of hooks that are empty: a module has a dozen, each of which takes its time."""
-    for part in parts.modules():
+def leave_out_empty(parts, original):
+    """Put None in the place of dicts of hooks that are empty: a module has a dozen, each of which takes its time.
+
+    Unless somebody could be surprised: a class that copies itself, or a part that has not been copied.
+    """
+    copies, originals = list(parts.modules()), set(original.modules())
+    if not all(copies_as_usual(type(part)) and part not in originals for part in copies):
+        return
+    for part in copies:
         for name, kind in HOOKS.items():
             hooks = vars(part).get(name)
             if type(hooks) is kind and not hooks:
                 vars(part)[name] = None
+
+
+def copies_as_usual(kind):
+    """Whether modules of a class are copied as torch's own are."""
+    return kind.__setstate__ is nn.Module.__setstate__ and not hasattr(kind, "__deepcopy__")
 
 
 def put_together(parts):
@@ -195,11 +193,6 @@ class Store:
 
     def __init__(self, content):
         self.content = content
-
-
-def file_of(store):
-    """The file that the content of a store lies in, if it came in one, which has a name of its own."""
-    return getattr(store.content, "filename", None)
 
 
 class AsArray:
@@ -229,9 +222,9 @@ class AsArray:
 def as_arrays(tensors):
     """What stands for each of some plain tensors: large ones for themselves, small ones in one array for all."""
     contents = [tensor.detach().numpy().reshape(-1).view(np.uint8) for tensor in tensors]
-    small = [content for content in contents if len(content) <= SMALL]
+    small = [content for content in contents if len(content) <= IN_MESSAGE]
     together, places = Store(np.concatenate([*small, np.empty(0, np.uint8)])), np.cumsum([0, *map(len, small)]).tolist()
-    where = ((together, places.pop(0)) if len(content) <= SMALL else (Store(content), 0) for content in contents)
+    where = ((together, places.pop(0)) if len(content) <= IN_MESSAGE else (Store(content), 0) for content in contents)
     return [AsArray(tensor, *place) for tensor, place in zip(tensors, where, strict=True)]
 
 

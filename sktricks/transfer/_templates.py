@@ -57,11 +57,6 @@ def share_backbone(spec, image_shape, device):
     return template.backbone
 
 
-def was_found_as(module, source):
-    """Whether each template of a module is of it as it is in this stamp."""
-    return all(template.source == source for template in OF_MODULES.get(module, {}).values())
-
-
 def templates_of_name(spec):
     """The templates of a net by name; those of an earlier net of a hub are let go, since such nets are large."""
     if spec not in BUNDLED:

@@ -35,6 +35,8 @@ class Odd(nn.Module):
         self.register_buffer("whole", torch.rand(2, 4))
         self.register_buffer("part", self.whole[1])
         self.register_buffer("turned", torch.rand(4, 2).T)
+        self.register_buffer("spread", torch.rand(1).expand(4, 4))
+        self.register_buffer("every_other", torch.rand(10)[::2])
         self.plain = torch.rand(4)  # neither a parameter nor a buffer
         self.settings = {"scale": 2.0}
 
@@ -100,13 +102,13 @@ def test_a_clone_of_what_is_fitted_copies_no_net(make, monkeypatch):
 
 def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
     module = Stubborn(2, 2)
-    assert packed(module) == (None, module, [])
+    assert packed(module) == (None, module)
     assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
 
 
 def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
     module = Odd()
-    name, *_ = packed(module)
+    name, _ = packed(module)
     assert packed(module)[0] == name
     with torch.no_grad():
         module.conv.weight.fill_(7.0)
@@ -248,27 +250,51 @@ class Picky(nn.Linear):
 
 def test_a_module_that_looks_at_its_weights_when_it_is_copied_is_pickled_as_ever():
     module = Picky(2, 2)
-    assert packed(module) == (None, module, [])
+    assert packed(module) == (None, module)
 
 
-def test_what_changes_behind_torchs_back_arrives(monkeypatch):
+class Shared(nn.Linear):
+    """A copy of it is itself."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def test_a_part_that_is_no_copy_stays_as_it_is():
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), Shared(4, 4))
+    again(module)
+    module[1].register_forward_hook(hook)
+    assert isinstance(module[0]._forward_hooks, dict) and len(module[1]._forward_hooks) == 1
+
+
+def test_what_changes_behind_torchs_back_arrives():
     def total(estimator):
         return float(estimator.backbone[1].weight.detach().double().sum())
 
-    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))  # too large to be read for each message
-    name, *_ = packed(module)
-    for value in (1.0, 2.0):
-        module[1].weight.data.fill_(value)
-        tasks = Parallel(2)(delayed(total)(PretrainedFeatures(module)) for _ in range(4))
-        assert tasks == [value * 640_000] * 4
-    assert packed(module)[0] == name  # which tells nothing of it
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))  # which joblib writes to a file
+    some = Parallel(2)
+    with Parallel(2) as others:
+        for value, run in enumerate([some, some, others, others, Parallel(2)]):
+            module[1].weight.data.fill_(value)
+            assert run(delayed(total)(PretrainedFeatures(module)) for _ in range(4)) == [value * 640_000] * 4
+
+
+def test_what_a_task_changes_is_put_right_for_the_next(monkeypatch):
     monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: threading)  # as in a worker
     monkeypatch.setattr(_parcel, "CAME", [])
-    first, second = again(module), again(module)  # in the messages themselves
-    assert first is second
-    module[1].weight.data[:1] = 3.0
-    third = again(module)
-    assert third is not second and (third[1].weight == module[1].weight).all()
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10_000))
+    first = again(module)
+    assert again(module) is first
+    changes = [
+        lambda other: nn.init.zeros_(other[1].weight),  # a large one
+        lambda other: other[1].bias.data.zero_(),  # a small one, of which torch takes no note
+        lambda other: other.register_forward_hook(hook),
+        lambda other: other.requires_grad_(False),
+        lambda other: setattr(other[1], "in_features", 3),
+    ]
+    for change in changes:
+        change(again(module))
+        assert content_of(again(module)) == content_of(module)
 
 
 def test_a_module_that_has_come_takes_hooks():
