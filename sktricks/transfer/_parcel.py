@@ -4,16 +4,9 @@ joblib writes a large array to memory that all processes see, once for a whole s
 tensor it knows nothing, and torch would write its content into each message; so would joblib that of a small array,
 hence small ones travel as one. Where a message brings the module of the last one, the module that was made of that
 serves again.
-
-Whether it does is looked up for each message, and to read all weights for that takes a third as long as to fit a head.
-torch counts the changes of a tensor, but not those through ``.data`` or numpy. Of large tensors of a clone, which is
-what a search sends, the count alone is looked up here, and an array is read there where it lies in another file than
-before, as it does for each search. (Who sends clones by a ``Parallel`` that stays open, and between its calls writes to
-large tensors in such ways, gets what joblib makes of any array then: what was first sent.)
 """
 
 import multiprocessing
-import os
 from copy import deepcopy
 from weakref import WeakValueDictionary
 
@@ -21,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._fingerprint import IN_NUMPY, bytes_of, digest_of, stamp_of, sum_of_bytes
+from ._fingerprint import IN_NUMPY, digest_of, stamp_of
 from ._structure import SENT, Structure, named_tensors
 
 CAME = []  # in a worker process: the last :class:`Arrival`
@@ -38,26 +31,23 @@ class Parcel:
     Parameters
     ----------
     module : torch.nn.Module
-    of_clone : bool
-        Whether nobody but clones sends it.
     """
 
-    def __init__(self, module, of_clone=False):
-        self.module, self.of_clone = module, of_clone
+    def __init__(self, module):
+        self.module = module
 
     def __reduce__(self):
-        return opened, packed(self.module, read_all=not self.of_clone)
+        return opened, packed(self.module)
 
     def __deepcopy__(self, memo):
         return Parcel(deepcopy(self.module, memo))
 
 
-def parcel_of(module, of_clone):
+def parcel_of(module):
     """The parcel of a module, one for all estimators that a message brings: a pickle has it once."""
     parcel = ON_THEIR_WAY.get(id(module))
     if parcel is None:
-        parcel = ON_THEIR_WAY[id(module)] = Parcel(module, of_clone)
-    parcel.of_clone &= of_clone
+        parcel = ON_THEIR_WAY[id(module)] = Parcel(module)
     return parcel
 
 
@@ -71,10 +61,8 @@ class Sent:
 
     Parameters
     ----------
-    look : tuple
-        The stamp of the module when it was sent, without the content of large tensors.
-    sums : list of bytes
-        Of these.
+    stamp : tuple
+        Of the module when it was sent.
     arrays : list of AsArray
         In the place of its plain tensors; a message that brings the very same ones need not write them again.
 
@@ -86,13 +74,8 @@ class Sent:
         A copy of it with the arrays in the place of tensors; None if it has no name.
     """
 
-    def __init__(self, look, sums, arrays):
-        self.look, self.sums, self.arrays, self.name, self.parts = look, sums, arrays, "", None
-
-    @property
-    def stores(self):
-        """In which the arrays lie, each once."""
-        return list(dict.fromkeys(array.store for array in self.arrays))
+    def __init__(self, stamp, arrays):
+        self.stamp, self.arrays, self.name, self.parts = stamp, arrays, "", None
 
     def __deepcopy__(self, memo):
         return None
@@ -102,94 +85,75 @@ class Sent:
 
 
 class Arrival:
-    """A module that has come to this process, for all tasks that get the same.
+    """A module that has come to this process, for all tasks that get one of its name.
 
-    What a task changes of it is put right for the next, but for what it writes into a large tensor through ``.data`` or
-    numpy: that stays, as it does where all tasks run in one process.
+    What a task changes of it is put right for the next, but for what it writes into a large tensor behind torch's back,
+    through ``.data`` or numpy: to read all weights takes a third as long as to fit a head. That stays, as it does where
+    all tasks run in one process.
 
     Parameters
     ----------
-    name, parts, stores
+    name, parts
         As :func:`packed` gives them.
     """
 
-    def __init__(self, name, parts, stores):
+    def __init__(self, name, parts):
         self.name, self.module = name, put_together(parts)
-        self.large = large_of(plain_tensors(self.module))
+        self.large = {id(t): t for t in plain_tensors(self.module) if t.nbytes > IN_MESSAGE and not t.is_inference()}
         self.look = self._look()
-        self.files, self.sums = list(map(file_of, stores)), [sum_of_bytes(store.content) for store in stores]
-
-    def is_still(self, name, stores):
-        """Whether it is what another message brings."""
-        same = name == self.name and len(stores) == len(self.sums) and self._look() == self.look
-        return same and all(map(self._has, range(len(stores)), stores))
 
     def _look(self):
+        """The stamp of the module, with torch's count of changes alone for what is large."""
         return stamp_of(self.module, unread=self.large)
 
-    def _has(self, number, store):
-        """Whether a store has what it had; one in the same file need not be read again."""
-        file = file_of(store)
-        if file is None or file != self.files[number]:
-            if sum_of_bytes(store.content) != self.sums[number]:
-                return False
-            self.files[number] = file
-        return True
+    def is_still(self, name):
+        """Whether it is what comes under this name."""
+        return name == self.name and self._look() == self.look
 
 
-def packed(module, read_all=True):
-    """A name for a module as it is now, that of the last time if it is unchanged, its parts, and the stores in them.
+def packed(module):
+    """A name for a module as it is now, that of the last time if it is unchanged, and its parts.
 
     A module of which something may change unseen has no name. One that cannot be copied, by a method of its own, has
-    None for a name, and no parts. Unless all is read, its large tensors may have changed in ways that torch does not
-    count; the stores have them as they are.
+    None for a name, and no parts.
     """
     try:
-        structure, tensors, sent = Structure(module), plain_tensors(module), vars(module).get(SENT)
-        large = large_of(tensors)
-        look = stamp_of(module, structure, unread=large)
-        changed = sent is None or sent.look != look
-        if changed or read_all:
-            sums = [sum_of_bytes(bytes_of(tensor)) for tensor in large.values()]
-            changed = changed or sent.sums != sums
+        structure, tensors = Structure(module), plain_tensors(module)
+        stamp, sent = stamp_of(module, structure), vars(module).get(SENT)
+        changed = sent is None or sent.stamp != stamp
         if changed:
-            sent = Sent(look, sums, as_arrays(tensors))
+            sent = Sent(stamp, as_arrays(tensors))
         if sent.parts is not None:
-            return sent.name, sent.parts, sent.stores
+            return sent.name, sent.parts
         parts = deepcopy(module, {id(tensor): array for tensor, array in zip(tensors, sent.arrays, strict=True)})
         vars(parts).pop(SENT, None)
         leave_out_empty(parts, module)
         if changed:
             put_together(parts)  # as whoever gets them will do
         if structure.tells_all:
-            sent.name, sent.parts = name_of(structure, look), parts
+            sent.name, sent.parts = name_of(structure, stamp), parts
         vars(module)[SENT] = sent
-        return sent.name, parts, sent.stores
+        return sent.name, parts
     except Exception:  # that method is anybody's, and torch can pickle most of what cannot be copied
-        return None, module, []
+        return None, module
 
 
-def large_of(tensors):
-    """Those that joblib writes to files, and whose changes torch counts, by their ids."""
-    return {id(tensor): tensor for tensor in tensors if tensor.nbytes > IN_MESSAGE and not tensor.is_inference()}
-
-
-def name_of(structure, look):
-    """What differs if anything does, content as well; the same in every process, where there are no hooks."""
-    text, _, how = look
+def name_of(structure, stamp):
+    """What differs if anything does that the stamp tells; the same in every process, where there are no hooks."""
+    text, _, how = stamp
     kinds = [None if isinstance(tensor, np.ndarray) else (tensor.device, tensor.layout) for tensor in structure.tensors]
     return digest_of(f"{text} {how} {kinds}", structure.tensors)
 
 
-def opened(name, parts, stores):
+def opened(name, parts):
     """A parcel again, in a worker process with the module of the last parcel if this has the same."""
     if name is None:
         return Parcel(parts)
     if multiprocessing.parent_process() is None:
         return Parcel(put_together(parts))
     arrival = CAME[0] if name and CAME else None
-    if arrival is None or not arrival.is_still(name, stores):
-        arrival = Arrival(name, parts, stores)
+    if arrival is None or not arrival.is_still(name):
+        arrival = Arrival(name, parts)
         CAME[:] = [arrival]
     return Parcel(arrival.module)
 
@@ -229,15 +193,6 @@ class Store:
 
     def __init__(self, content):
         self.content = content
-
-
-def file_of(store):
-    """The file that the content of a store lies in, if it came in one; joblib may write another of the same name."""
-    try:
-        status = os.stat(store.content.filename)
-    except (AttributeError, TypeError, OSError):
-        return None
-    return store.content.filename, status.st_ino, status.st_mtime_ns
 
 
 class AsArray:

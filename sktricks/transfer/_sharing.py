@@ -16,16 +16,15 @@ class SharesBackbone:
 
     def __sklearn_clone__(self):
         clone = super(SharesBackbone, same_with(self, backbone=None)).__sklearn_clone__()
-        clone.backbone, clone._is_clone = self.backbone, True
+        clone.backbone = self.backbone
         return clone
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        is_clone = state.pop("_is_clone", False)
         if is_module(state["backbone"]):
             from ._parcel import parcel_of
 
-            state["backbone"] = parcel_of(state["backbone"], of_clone=is_clone)
+            state["backbone"] = parcel_of(state["backbone"])
         for name in TEMPLATES & state.keys():
             from ._templates import own
 
