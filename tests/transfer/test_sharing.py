@@ -14,7 +14,7 @@ from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, freeze_layers, load_backbone
 from sktricks.transfer import _parcel
-from sktricks.transfer._fingerprint import stamp_of
+from sktricks.transfer._fingerprint import stamp_of, sum_of_bytes
 from sktricks.transfer._parcel import packed
 
 
@@ -104,6 +104,17 @@ def test_a_module_that_cannot_be_copied_is_pickled_as_ever():
     module = Stubborn(2, 2)
     assert packed(module) == (None, module)
     assert content_of(pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone) == content_of(module)
+
+
+def test_a_sum_of_bytes_changes_with_each_and_with_their_places():
+    content = np.random.default_rng(0).integers(0, 256, 300_001, dtype=np.uint8)
+    turned = content.copy()
+    turned[:200_000] = np.roll(turned[:200_000].reshape(100, 2000), 1, axis=0).reshape(-1)  # as filters of a net
+    changed = [content.copy() for _ in range(5)]
+    for other, place in zip(changed, (0, 1234, 150_000, 299_000, 300_000), strict=True):
+        other[place] ^= 1
+    sums = [sum_of_bytes(other) for other in (content, turned, *changed)]
+    assert len(set(sums)) == 7 and sum_of_bytes(content.copy()) == sums[0]
 
 
 def test_what_has_not_changed_is_sent_as_it_was_and_what_has_arrives():
