@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ._fingerprint import IN_NUMPY, digest_of, stamp_of
-from ._structure import SENT, Structure, named_tensors
+from ._structure import SENT, Structure, named_tensors, package_of
 
 CAME = []  # in a worker process: the last :class:`Arrival`
 
@@ -175,7 +175,7 @@ def leave_out_empty(parts, original):
 
 def copies_as_usual(kind):
     """Whether modules of a class are copied as torch's own are."""
-    return kind.__setstate__ is nn.Module.__setstate__ and not hasattr(kind, "__deepcopy__")
+    return package_of(kind.__setstate__) == "torch" and not hasattr(kind, "__deepcopy__")
 
 
 def put_together(parts):

@@ -309,6 +309,7 @@ def test_what_a_task_changes_is_put_right_for_the_next(monkeypatch):
 
 
 def test_a_module_that_has_come_takes_hooks():
+    assert all(part._forward_hooks is None for part in packed(Odd())[1].modules())  # on its way
     other = again(Odd())
     for part in other.modules():
         part.register_forward_hook(hook)
