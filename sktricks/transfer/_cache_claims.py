@@ -7,6 +7,7 @@ the one that holds ``choosing``.
 """
 
 import os
+import re
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -16,7 +17,9 @@ from filelock import FileLock, Timeout
 from ._cache_memory import DIGEST
 
 CLAIM, LOCK, CHOOSING, TEMPORARY = "claim-", "lock-", "choosing", ".part"
+NAME = re.compile(rf"{CLAIM}(\d+)-[0-9a-f]{{32}}")
 PATIENCE, POLL = 600, 0.005  # seconds to wait for another process, which lets go after each portion, and to look again
+MOMENT = 10  # seconds, of which another process takes a thousandth to choose
 
 
 class Claims:
@@ -40,7 +43,7 @@ class Claims:
     def choosing(self):
         """While this process alone reads and makes claims."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock(CHOOSING).acquire(timeout=PATIENCE, poll_interval=POLL):
+        with self._lock(CHOOSING).acquire(timeout=MOMENT, poll_interval=POLL):
             yield
 
     def of_others(self):
@@ -50,7 +53,7 @@ class Claims:
         """
         taken = {}
         for name in os.listdir(self.folder):
-            if name.startswith(CLAIM) and not self._has_died(name, tidy_up=True):
+            if NAME.fullmatch(name) and not self._has_died(name, tidy_up=True):
                 with suppress(OSError):  # it is gone meanwhile
                     content = (self.folder / name).read_bytes()
                     taken |= {content[at : at + DIGEST]: name for at in range(0, len(content), DIGEST)}
@@ -73,11 +76,13 @@ class Claims:
     def wait(self, name):
         """Wait until a claim has come to its end; False if that takes too long."""
         end = time.monotonic() + PATIENCE
-        while (self.folder / name).exists() and not self._has_died(name):
-            if time.monotonic() > end:
-                return False
-            time.sleep(POLL)
-        return True
+        with suppress(OSError):
+            while (self.folder / name).exists() and not self._has_died(name):
+                if time.monotonic() > end:
+                    return False
+                time.sleep(POLL)
+            return True
+        return False
 
     def _free_lock(self):
         """The first lock that nobody holds, held from now on, and its number."""
@@ -91,7 +96,7 @@ class Claims:
 
     def _has_died(self, name, tidy_up=False):
         """Whether the process of a claim no longer holds its lock; what it has left may be tidied up."""
-        number = name.split("-")[1]
+        number = NAME.fullmatch(name)[1]
         with suppress(Timeout), self._lock(f"{LOCK}{number}").acquire(timeout=0):
             if tidy_up:
                 for left in os.listdir(self.folder):

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import Timeout
 
 from ._cache_claims import CHOOSING, CLAIM, LOCK, TEMPORARY, Claims, suffix_of
 from ._cache_memory import DIGEST
@@ -64,7 +63,7 @@ class FeatureFolder:
     def __init__(self, path):
         self.path, self.writable = path, True
         self._seen, self._where = set(), {}
-        self.claims = Claims(path)
+        self.claims, self.may_claim = Claims(path), True
 
     def __len__(self):
         return len(self._where)
@@ -155,7 +154,7 @@ class FeatureFolder:
     def _choose(self, digests, most, claim, given_up):
         """Those of the rows that are here with some that are not, claimed from now on; and the claims of others."""
         try:
-            if self.writable:
+            if self.writable and self.may_claim:
                 with self.claims.choosing():
                     # before the look at what is here: a claim ends when its rows are
                     taken = {row: name for row, name in self.claims.of_others().items() if name not in given_up}
@@ -165,10 +164,10 @@ class FeatureFolder:
                     if mine:
                         claim.enter_context(self.claims.make(mine))
                     return known + mine, [taken[digest] for digest in unknown if digest in taken]
-        except (NotImplementedError, Timeout):  # a file system without locks, or a process that is stopped
+        except FileNotFoundError:  # another process has emptied the folder meanwhile
             pass
-        except OSError as error:
-            self.give_up(error)
+        except (NotImplementedError, OSError):  # no locks, or no writing, of which ``write`` will say so
+            self.may_claim = False
         known, unknown = self._divide(digests)
         return known + unknown[:most], []
 
@@ -270,7 +269,7 @@ def size_on_disk(root):
 
 def remove_features(root):
     """Remove all that was kept in a folder, and leave whatever else lies there."""
-    for folder in {path.parent for path in segments_in(root)}:
+    for folder in filter(Path.is_dir, Path(root).glob("features-*")):
         for path in folder.iterdir():
             if path.suffix in (SUFFIX, TEMPORARY):
                 path.unlink(missing_ok=True)

@@ -100,6 +100,7 @@ class Arrival:
     def __init__(self, name, parts):
         self.name, self.module = name, put_together(parts)
         self.large = {id(t): t for t in plain_tensors(self.module) if t.nbytes > IN_MESSAGE and not t.is_inference()}
+        self.held = [tensor.detach() for tensor in self.large.values()]  # so that nothing else can come to lie there
         self.look = self._look()
 
     def _look(self):

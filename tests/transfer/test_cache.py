@@ -509,14 +509,25 @@ def test_rows_that_are_there_are_not_waited_for(tmp_path):
         assert answer.result(timeout=60) == digests[:10]
 
 
-def test_folders_without_locks_serve(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [NotImplementedError(), OSError(errno.ENOLCK, "No locks available")])
+def test_folders_without_locks_serve(tmp_path, monkeypatch, error):
     class NoLock(_cache_claims.FileLock):
         def acquire(self, *args, **kwargs):
-            raise NotImplementedError
+            raise error
 
     monkeypatch.setattr(_cache_claims, "FileLock", NoLock)
     assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
     assert encoded(FeatureCache(tmp_path), GREY)[1] == 0
+
+
+def test_a_folder_in_which_nothing_was_finished_is_cleared(tmp_path):
+    folder = _cache_files.FeatureFolder(tmp_path / "features-0")
+    (tmp_path / "mine.txt").write_text("kept")
+    with closing(folder.portions([b"%016d" % 1], 10)) as portions:
+        next(portions)
+    assert (tmp_path / "features-0").exists()
+    FeatureCache(tmp_path).clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 # -- copies and processes ----------------------------------------------------------------------------------------------
