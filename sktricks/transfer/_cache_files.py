@@ -112,15 +112,21 @@ class FeatureFolder:
 
     def write(self, rows):
         """Keep a dict of rows, or warn once and write no more."""
+        for dtype in KINDS.values():  # a few rows may not fit float16
+            same = {digest: row for digest, row in rows.items() if row.dtype == dtype}
+            if same and self.writable:
+                try:
+                    self._write(same)
+                except OSError as error:
+                    self.give_up(error)
+
+    def _write(self, rows):
         try:
-            for dtype in KINDS.values():  # a few rows may not fit float16
-                same = {digest: row for digest, row in rows.items() if row.dtype == dtype}
-                if same and self.writable:
-                    path = write_segment(self.path, same, self.claims.number)
-                    self._seen.add(path.name)
-                    self._learn(path)
-        except OSError as error:
-            self.give_up(error)
+            path = write_segment(self.path, rows, self.claims.number)
+        except FileNotFoundError:  # another process has emptied the folder meanwhile
+            path = write_segment(self.path, rows, self.claims.number)
+        self._seen.add(path.name)
+        self._learn(path)
 
     def give_up(self, error):
         """Say, once, that nothing is kept here."""

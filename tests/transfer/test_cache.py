@@ -520,6 +520,19 @@ def test_folders_without_locks_serve(tmp_path, monkeypatch, error):
     assert encoded(FeatureCache(tmp_path), GREY)[1] == 0
 
 
+def test_a_folder_that_is_emptied_in_the_middle_serves(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def empty_first(*args):
+        monkeypatch.setattr(os, "replace", replace)
+        FeatureCache(tmp_path).clear()
+        replace(*args)
+
+    monkeypatch.setattr(os, "replace", empty_first)
+    assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
+    assert encoded(FeatureCache(tmp_path), GREY)[1] == 0
+
+
 def test_a_folder_in_which_nothing_was_finished_is_cleared(tmp_path):
     folder = _cache_files.FeatureFolder(tmp_path / "features-0")
     (tmp_path / "mine.txt").write_text("kept")
