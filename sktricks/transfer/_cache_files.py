@@ -172,8 +172,8 @@ class FeatureFolder:
                     return known + mine, [taken[digest] for digest in unknown if digest in taken]
         except FileNotFoundError:  # another process has emptied the folder meanwhile
             pass
-        except (NotImplementedError, OSError):  # no locks, or no writing, of which ``write`` will say so
-            self.may_claim = False
+        except (NotImplementedError, OSError):
+            self.may_claim = False  # rows may be encoded twice; where nothing can be written, ``write`` will say so
         known, unknown = self._divide(digests)
         return known + unknown[:most], []
 

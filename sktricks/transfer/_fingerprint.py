@@ -109,6 +109,8 @@ def sum_of_bytes(content):
 
 def sum_of_rows(rows):
     """The sum of rows of integers; many are read in several places at the same time, which memory likes better."""
-    n_rows = len(rows) // PLACES * PLACES if rows.nbytes > LARGE else 0
+    if rows.nbytes <= LARGE:
+        return rows.sum(axis=0)
+    n_rows = len(rows) // PLACES * PLACES
     some = torch.from_numpy(rows[:n_rows]).view(PLACES, -1).sum(0).view(-1, ROW)
     return rows[n_rows:].sum(axis=0) + some.sum(0).numpy()

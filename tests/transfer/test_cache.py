@@ -509,7 +509,7 @@ def test_rows_that_are_there_are_not_waited_for(tmp_path):
         assert answer.result(timeout=60) == digests[:10]
 
 
-@pytest.mark.parametrize("error", [NotImplementedError(), OSError(errno.ENOLCK, "No locks available")])
+@pytest.mark.parametrize("error", [NotImplementedError(), OSError(errno.ENOLCK, "")], ids=["unknown", "refused"])
 def test_folders_without_locks_serve(tmp_path, monkeypatch, error):
     class NoLock(_cache_claims.FileLock):
         def acquire(self, *args, **kwargs):
