@@ -5,13 +5,14 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, is_classifier, is_regressor
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, clone, is_classifier, is_regressor
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._answers import decide, mean_of
 from ._base_augmented import BaseAugmented
 from ._copies import draw_labels, mix_values, target_codes, weighted_rows
+from ._inner import balance_classes
 from ._mix import read_target
 
 
@@ -33,7 +34,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     An augmenter that mixes rows, :class:`MixUp` or :class:`CutMix`, mixes labels as well. A classifier that takes
     ``sample_weight`` gets a mixed row once for each of its labels, weighted by its share: for a loss that is linear in
     the target, such as the log loss, that is the mixed target itself. For other classifiers one label is drawn for each
-    mixed row, with a :class:`SampledLabelsWarning`.
+    mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row carries the ``sample_weight`` of the row
+    that it comes from, and the classifier's ``class_weight="balanced"`` is computed from the labels before mixing.
 
     Forests have gained most by copies of images, support vector machines where the images are many pixels, and linear
     models nothing; of tables, forests a little by GaussianNoise and MixUp, the others nothing.
@@ -240,7 +242,14 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
             label = kept.ravel().tolist()[0]
             raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two are needed")
 
-    def _make_targets(self, n, copies, y, keyword, rng):
+    def _clone_for(self, y, has_weights):
+        estimator = clone(self.estimator)
+        mixes = self.augmenter_ is not None and self.augmenter_._mixing_target() is not None
+        if mixes and not (has_weights or self._several):
+            balance_classes(estimator, y)
+        return estimator
+
+    def _make_targets(self, n, copies, y, weight, keyword, rng):
         places = np.arange(n * len(copies))
         if self.augmenter_._mixing_target() is None:
             return places, y[places % n], None
@@ -252,8 +261,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
                 stacklevel=6,
             )
             return places, y[draw_labels(copies, n, rng)], None
-        places, labels, shares = weighted_rows(copies, target_codes(y))
-        return places, y[labels], shares
+        places, labels, weights = weighted_rows(copies, target_codes(y), weight)
+        return places, y[labels], weights
 
 
 class AugmentedRegressor(RegressorMixin, BaseAugmented):
@@ -261,7 +270,10 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
 
     ``fit`` makes copies of the rows, a random draw for each row of each, and fits a clone of the regressor on all of
     them; prediction is on the rows as they are, or on the mean over several views of each. An augmenter that mixes rows
-    mixes their values as well.
+    mixes their values as well. With ``sample_weight``, each part of a mixed value carries the weight of the row that it
+    comes from: a row mixed of ``share * own + (1 - share) * partner`` has the weight ``share * own_weight +
+    (1 - share) * partner_weight`` and the mean value of both by these two parts. For the squared error that is the same
+    as two rows with the same features, one for each value.
 
     Parameters
     ----------
@@ -359,8 +371,8 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         if not is_regressor(self.estimator):
             raise ValueError(f"estimator must be a regressor, got {self.estimator!r}")
 
-    def _make_targets(self, n, copies, y, keyword, rng):
+    def _make_targets(self, n, copies, y, weight, keyword, rng):
         places = np.arange(n * len(copies))
         if self.augmenter_._mixing_target() is None:
             return places, y[places % n], None
-        return places, mix_values(copies, read_target(y, n, "values")[1]), None
+        return places, *mix_values(copies, read_target(y, n, "values")[1], weight)

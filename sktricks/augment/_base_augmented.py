@@ -98,9 +98,10 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
         rng = self._start(images)
         kept = self._drop_weightless(images, y, params, keyword)
         self._check_kept(y, kept[1])
+        estimator = self._clone_for(kept[1], keyword in params)
         rows, y, params = self._make_rows(*kept, keyword, rng, self._drawing(rng), self.n_copies, self.keep_original)
         self._warn_of_leaks(len(rows), params)
-        self.estimator_ = clone(self.estimator).fit(self._hand_over(rows, put_back), y, **params)
+        self.estimator_ = estimator.fit(self._hand_over(rows, put_back), y, **params)
         return self
 
     def _partial_fit(self, X, y, fit_params, **more):
@@ -212,17 +213,21 @@ class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
     def _check_kept(self, y, kept):
         """An error if the rows of positive weight do not do."""
 
+    def _clone_for(self, y, has_weights):
+        """The estimator to fit on copies of rows with these targets."""
+        return clone(self.estimator)
+
     def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
         """Training rows as images, their targets, and their weights and other metadata."""
         if self.augmenter_ is None:
             return images, y, params
         n = len(images)
         copies = draw_copies(self.augmenter_, drawing, n, images.shape[1:], n_copies, keep_original)
-        places, y, shares = self._make_targets(n, copies, y, keyword, rng)
+        places, y, weights = self._make_targets(n, copies, y, params.get(keyword), keyword, rng)
         rows = fill_copies(self.augmenter_, copies, places, images, self.value_range_, self.n_jobs)
         params = _check_method_params(images, params, indices=places % n)
-        if shares is not None:
-            params[keyword] = shares * params.get(keyword, 1.0)
+        if weights is not None:
+            params[keyword] = weights
         return rows, y, params
 
     def _warn_of_leaks(self, n_rows, params):

@@ -9,7 +9,7 @@ between a row of 0.7 dog and 0.3 cat and two rows of the same pixels, a dog that
 
 import numpy as np
 
-from ._plan import apply_plan, mix_targets
+from ._plan import apply_plan, mix_targets, split_weights, weight_targets
 
 COPIED_ROWS = 1024  # at once
 
@@ -81,7 +81,7 @@ def join_equal(sources, shares, codes):
     return shares
 
 
-def weighted_rows(copies, codes):
+def weighted_rows(copies, codes, weight=None):
     """Training rows that have one target each, for a loss that is linear in the target.
 
     Parameters
@@ -89,6 +89,8 @@ def weighted_rows(copies, codes):
     copies : list of plans or None
     codes : int ndarray of shape (n,)
         Equal exactly where targets are.
+    weight : float ndarray of shape (n,) or None
+        The weight of each row, positive.
 
     Returns
     -------
@@ -96,13 +98,14 @@ def weighted_rows(copies, codes):
         Where the pixels are, as in :func:`fill_copies`.
     labels : int ndarray of shape (rows,)
         The row whose target each has.
-    shares : ndarray of shape (rows,)
-        What each counts; those of one place sum to 1.
+    weights : ndarray of shape (rows,)
+        The share of each label in its row, times the weight of the row that the label comes from. Without ``weight``
+        those of one place sum to 1.
     """
     n, found = len(codes), []
     for number, plan in enumerate(copies):
         sources, shares = mixed_parts(plan, n)
-        shares = join_equal(sources, shares, codes)
+        shares = join_equal(sources, shares if weight is None else shares * weight[sources], codes)
         row, part = np.nonzero(shares)
         found.append((number * n + row, sources[row, part], shares[row, part]))
     places, labels, shares = map(np.concatenate, zip(*found, strict=True))
@@ -120,6 +123,8 @@ def draw_labels(copies, n, rng):
     return np.concatenate(labels)
 
 
-def mix_values(copies, values):
-    """Values of the training rows, mixed as the rows are."""
-    return np.concatenate([mix_targets(plan or [], values) for plan in copies])
+def mix_values(copies, values, weight=None):
+    """Values of the training rows, mixed as the rows are, and their weights, mixed alike; None without weights."""
+    if weight is None:
+        return np.concatenate([mix_targets(plan or [], values) for plan in copies]), None
+    return split_weights(mix_values(copies, weight_targets(values, weight))[0], values.shape[1:])

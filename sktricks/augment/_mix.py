@@ -143,6 +143,12 @@ class MixUp(TargetMixing, BaseAugmenter):
     they are. ``fit_transform`` cannot change y: it mixes rows of the same class only; without classes the rows pass
     unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y. ``transform`` leaves X as it is.
 
+    Where samples have weights (``sample_weight`` or ``class_weight`` of a net or an :class:`AugmentedClassifier`), each
+    part of a mixed target carries the weight of the row that it comes from: the loss of a mixed row is ``share *
+    own_weight * loss(own) + (1 - share) * partner_weight * loss(partner)``. Nets compute it as the loss of the weighted
+    mean target times the sum of both weights, which is the same for the cross-entropy and the binary cross-entropy, and
+    has the same gradient for the squared error; for other losses of a regression it is an approximation.
+
     Parameters
     ----------
     alpha : float, default=0.2
@@ -218,9 +224,10 @@ class CutMix(TargetMixing, BaseAugmenter):
     pixels of the rectangle: it has the proportions of the image and lies anywhere inside. The partner comes from a
     random permutation. Rows without ``image_shape`` are signals, into which a stretch of another one is pasted.
 
-    ``augment(X, y)`` returns targets ``share * own + (1 - share) * partner``, as :class:`MixUp` does. ``fit_transform``
-    cannot change y: it mixes rows of the same class only; without classes the rows pass unmixed, with an
-    :class:`UnmixedRowsWarning`, as they do in ``augment`` without y. ``transform`` leaves X as it is.
+    ``augment(X, y)`` returns targets ``share * own + (1 - share) * partner``, as :class:`MixUp` does, and samples with
+    weights are mixed as described there. ``fit_transform`` cannot change y: it mixes rows of the same class only;
+    without classes the rows pass unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y.
+    ``transform`` leaves X as it is.
 
     Parameters
     ----------

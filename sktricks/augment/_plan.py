@@ -132,3 +132,31 @@ def mix_targets(plan, targets):
             share = params["share"].astype(targets.dtype).reshape(-1, *(1,) * (targets.ndim - 1))
             targets = share * targets + (1 - share) * targets[params["partner"]]
     return targets
+
+
+def weight_targets(targets, weight):
+    """Weighted targets that can be mixed like any others: each row times its weight, and the weight as a last column.
+
+    :func:`split_weights` undoes it after mixing. A row that is mixed of ``share * own + (1 - share) * partner`` then
+    has the weight ``share * own weight + (1 - share) * partner's weight`` and the mean target of both by these two
+    parts. So each part of a mixed target carries the weight of the row that it comes from: for a loss that is linear in
+    the target (cross-entropy, binary cross-entropy) the loss of the mixed row is exactly the sum of the weighted losses
+    of both parts, and for the squared error it is, up to a constant without a gradient.
+
+    Parameters
+    ----------
+    targets : float ndarray of shape (n,) or (n, columns)
+    weight : float ndarray of shape (n,)
+
+    Returns
+    -------
+    columns : ndarray of shape (n, columns + 1)
+    """
+    columns = targets.reshape(len(targets), -1) * weight[:, None]
+    return np.concatenate([columns, weight[:, None]], axis=1, dtype=targets.dtype)
+
+
+def split_weights(columns, shape):
+    """Targets of this shape of a row, () or (columns,), and their weights, from weighted targets after mixing."""
+    weight = columns[:, -1]
+    return (columns[:, :-1] / weight[:, None]).reshape(len(columns), *shape), weight

@@ -142,10 +142,10 @@ def compare_augmented(net, X, y):
     images = X if X.ndim == 4 else X[:, None, :, None]
     targets = as_values(y)
     x, t = torch.from_numpy(np.ascontiguousarray(images[train])), torch.from_numpy(targets[train])
-    augmented, mixed = augment_batch(x, t, net.augmenter, net.augmenter._make_rng(0), net._pixel_range)
+    augmented, mixed, _ = augment_batch(x, t, None, net.augmenter, net.augmenter._make_rng(0), net._pixel_range)
     whole = torch.from_numpy(np.ascontiguousarray(images[test]))
-    same, _ = augment_batch(whole, None, net.augmenter, None, net._pixel_range)
-    before, _ = augment_batch(x, None, net.augmenter, None, net._pixel_range)
+    same, *_ = augment_batch(whole, None, None, net.augmenter, None, net._pixel_range)
+    before, *_ = augment_batch(x, None, None, net.augmenter, None, net._pixel_range)
     rows = same.numpy()
     plain = transfer_of(before.numpy(), targets[train], rows, targets[test])
     return plain, transfer_of(augmented.numpy(), mixed.numpy(), rows, targets[test])

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .._image_files import ImageFiles
+from ..augment._plan import split_weights, weight_targets
 from ..augment._views import apply_view
 
 KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
@@ -121,7 +122,7 @@ def images_at_once(module, prepare, images, device):
         return 128
     most = 128 if sum(p.numel() for p in module.parameters()) > LARGE else 64
     blank = torch.zeros(1, *images.shape[1:], dtype=images.dtype)
-    height, width = prepare(blank, None)[0].shape[2:]
+    height, width = prepare(blank)[0].shape[2:]
     return max(8, min(most, most * 32 * 32 // (height * width)))
 
 
@@ -155,7 +156,9 @@ def select_images(images, rows):
 
 
 def prepare_images(value_range, augmenter=None, rng=None, finish=None):
-    """A function of a batch of canonical images and its targets: augment, scale to 0..1, put the channels first.
+    """Return a function of a batch (images, targets, weights), which returns all three as the net takes them.
+
+    It augments the canonical images, scales them to 0..1 and puts the channels first.
 
     Parameters
     ----------
@@ -169,36 +172,46 @@ def prepare_images(value_range, augmenter=None, rng=None, finish=None):
     return partial(_prepare_images, value_range=value_range, augmenter=augmenter, rng=rng, finish=finish)
 
 
-def _prepare_images(x, y, *, value_range, augmenter, rng, finish):
+def _prepare_images(x, y=None, weight=None, *, value_range, augmenter, rng, finish):
     if x.ndim != 4:  # the frozen part of a net has seen them already
-        return x, y
-    x, y = augment_batch(x, y, augmenter, rng, value_range)
+        return x, y, weight
+    x, y, weight = augment_batch(x, y, weight, augmenter, rng, value_range)
     low, high = value_range
     x = (x.permute(0, 3, 1, 2).float() - low) / (high - low)
-    return (x if finish is None else finish(x)), y
+    return (x if finish is None else finish(x)), y, weight
 
 
 def prepare_table(augmenter, rng=None, columns=None):
-    """A function of a batch of rows and its targets: augment them as signals of one channel, then make the columns."""
+    """Return a function of a batch (rows, targets, weights), which returns all three as the net takes them.
+
+    It augments the rows as signals of one channel, then makes the columns.
+    """
     return partial(_prepare_table, augmenter=augmenter, rng=rng, columns=columns)
 
 
-def _prepare_table(x, y, *, augmenter, rng, columns):
-    signals, y = augment_batch(x[:, None, :, None], y, augmenter, rng, None)
+def _prepare_table(x, y=None, weight=None, *, augmenter, rng, columns):
+    signals, y, weight = augment_batch(x[:, None, :, None], y, weight, augmenter, rng, None)
     x = signals[:, 0, :, 0]
-    return (x if columns is None else torch.from_numpy(columns.apply(x.numpy()))), y
+    return (x if columns is None else torch.from_numpy(columns.apply(x.numpy()))), y, weight
 
 
-def augment_batch(x, y, augmenter, rng, value_range):
-    """A fresh draw with ``rng``, the deterministic counterpart without one; targets are mixed where images are."""
+def augment_batch(x, y, weight, augmenter, rng, value_range):
+    """A fresh draw with ``rng``, the deterministic counterpart without one.
+
+    Targets are mixed where images are, and weights with them: see :func:`~sktricks.augment._plan.weight_targets`.
+    """
     if augmenter is None:
-        return x, y
+        return x, y, weight
     if rng is None:
-        return torch.from_numpy(augmenter._center_images(x.numpy(), value_range)), y
+        return torch.from_numpy(augmenter._center_images(x.numpy(), value_range)), y, weight
     if augmenter._mixing_target() is None:
-        return torch.from_numpy(augmenter._augment_images(x.numpy(), rng, value_range)), y
-    images, targets = augmenter._augment_images(x.numpy(), rng, value_range, y.numpy())
-    return torch.from_numpy(images), torch.from_numpy(targets)
+        return torch.from_numpy(augmenter._augment_images(x.numpy(), rng, value_range)), y, weight
+    targets = y.numpy() if weight is None else weight_targets(y.numpy(), weight.numpy())
+    images, targets = augmenter._augment_images(x.numpy(), rng, value_range, targets)
+    if weight is not None:
+        targets, weight = split_weights(targets, y.shape[1:])
+        weight = torch.from_numpy(weight)
+    return torch.from_numpy(images), torch.from_numpy(targets), weight
 
 
 def view_of(x, view, value_range, augmenter):
@@ -212,12 +225,12 @@ def view_of(x, view, value_range, augmenter):
     return images if x.ndim == 4 else images[:, 0, :, 0]
 
 
-def pick_view(x, y, rng):
+def pick_view(x, y=None, weight=None, *, rng):
     """One of the views of each row, (n, views, features), another each time."""
     views = torch.from_numpy(rng.integers(x.shape[1], size=len(x)))
-    return x[torch.arange(len(x)), views], y
+    return x[torch.arange(len(x)), views], y, weight
 
 
-def first_view(x, y):
+def first_view(x, y=None, weight=None):
     """Each row as it is at prediction: the first of its views, if it has several."""
-    return (x[:, 0] if x.ndim == 3 else x), y
+    return (x[:, 0] if x.ndim == 3 else x), y, weight

@@ -214,5 +214,5 @@ def first_rows(trainings):
     rows = []
     for training in trainings:
         x, prepare = training.dataset.x[:n], training.net.prepare_valid_
-        rows.append((x if prepare is None else prepare(x, None)[0]).to(training.net.device))
+        rows.append((x if prepare is None else prepare(x)[0]).to(training.net.device))
     return torch.stack(rows)

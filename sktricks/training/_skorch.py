@@ -51,8 +51,9 @@ class PreparedBatch(tuple):
 def prepared(batch, prepare):
     """A batch after its preparation."""
     inputs, y = batch
-    x, y = prepare(inputs["x"], y)
-    return PreparedBatch(({**inputs, "x": x}, y))
+    x, y, weight = prepare(inputs["x"], y, inputs.get("weight"))
+    inputs = {**inputs, "x": x} if weight is None else {**inputs, "x": x, "weight": weight}
+    return PreparedBatch((inputs, y))
 
 
 def computes_elsewhere(device):
@@ -76,8 +77,8 @@ def prepared_ahead(batches, prepare):
 class InnerNet(skorch.NeuralNet):
     """A skorch net over :class:`~sktricks.training._loader.ArrayDataset`.
 
-    ``prepare_train_`` and ``prepare_valid_`` are called with the x and y of each batch before the module sees them; the
-    first one ahead, in another thread, if ``prepares_ahead_``.
+    ``prepare_train_`` and ``prepare_valid_`` are called with x, y and weight (or None) of each batch before the module
+    sees them, and return all three; the first one ahead, in another thread, if ``prepares_ahead_``.
     """
 
     prepare_train_ = prepare_valid_ = None
@@ -353,7 +354,7 @@ def predict_rows(net, X, read_inputs, prepare):
     device = torch.device(net.device)
 
     def outputs(part):
-        part = part if prepare is None else prepare(part, None)[0]
+        part = part if prepare is None else prepare(part)[0]
         return net.infer({"x": part.to(device)})
 
     def outputs_of(x):

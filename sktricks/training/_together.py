@@ -108,11 +108,12 @@ class Slice:
             None if tensor is None else take(tensor, (rows + places).flatten()).unflatten(0, rows.shape)
             for tensor, places in zip(data, (self.x_places, self.y_places, self.y_places), strict=True)
         )
-        if self.trainings[0].net.prepare_train_ is not None:
-            pairs = zip(self.trainings, x, y, strict=True)
-            x, y = zip(*[training.net.prepare_train_(*own) for training, *own in pairs], strict=True)
-            x, y = torch.stack(x), torch.stack(y)
-        return x, y, weight
+        if self.trainings[0].net.prepare_train_ is None:
+            return x, y, weight
+        weights = [None] * len(x) if weight is None else weight
+        batches = zip(self.trainings, x, y, weights, strict=True)
+        parts = zip(*[training.net.prepare_train_(*own) for training, *own in batches], strict=True)
+        return tuple(None if part[0] is None else torch.stack(part) for part in parts)
 
     def rate(self, base, step):
         """The learning rate of a step."""

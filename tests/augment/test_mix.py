@@ -3,13 +3,39 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from sktricks.augment import MixUp, UnmixedRowsWarning
+from sktricks.augment import CutMix, MixUp, RandomApply, UnmixedRowsWarning, make_augmentation_pipeline
 from sktricks.augment._mix import draw_partners, draw_shares, read_target
+from sktricks.augment._plan import mix_targets, split_weights, weight_targets
 
 n = 60
 X = np.random.default_rng(0).random((n, 4, 5))
 codes = np.arange(n) % 3
 names = np.array(["cat", "dog", "owl"])[codes]
+
+
+@pytest.mark.parametrize(
+    "augmenter",
+    [
+        MixUp(1.0),
+        CutMix(),
+        make_augmentation_pipeline(CutMix(), MixUp(1.0)),
+        RandomApply(make_augmentation_pipeline(MixUp(1.0), MixUp(1.0)), p=0.7),
+    ],
+)
+def test_losses_of_weighted_mixed_targets_are_those_of_their_parts(augmenter):
+    plan = augmenter._plan(augmenter._make_rng(0), n, (4, 5, 1))
+    weight, values = np.linspace(0.1, 5, n), np.random.default_rng(0).normal(size=n)
+    parts = mix_targets(plan, np.eye(n))  # how much of each row is in each
+    logits = np.random.default_rng(1).normal(size=(n, 3))
+    mixed, mixed_weight = split_weights(mix_targets(plan, weight_targets(np.eye(3)[codes], weight)), (3,))
+    assert_allclose(mixed_weight, parts @ weight)
+    assert_allclose(
+        -(mixed_weight[:, None] * mixed * logits).sum(1), -((parts * weight) @ np.eye(3)[codes] * logits).sum(1)
+    )
+    mean, mean_weight = split_weights(mix_targets(plan, weight_targets(values, weight)), ())
+    slope = mean_weight * (logits[:, 0] - mean)  # of half the squared error
+    assert_allclose(slope, (parts * weight * (logits[:, :1] - values)).sum(axis=1), atol=1e-12)
+    assert mean.shape == (n,)
 
 
 def params_of(augmenter):

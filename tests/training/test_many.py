@@ -191,6 +191,17 @@ def test_images(augmenter):
         assert_allclose(one.predict_proba(IMAGES), other.predict_proba(IMAGES), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")
+@pytest.mark.parametrize("augmenter", [MixUp(alpha=1.0), RandomFlip(p=0.5)])
+def test_weights_are_mixed_with_their_rows(augmenter):
+    def make(seed):
+        return NetClassifier(random_state=seed, augmenter=augmenter, **SMALL)
+
+    weights = np.where(np.arange(83) % 5 == 0, 9.0, np.linspace(1, 2, 83))
+    for one, other in zip(*fit_both(make, weights=weights), strict=True):
+        assert_alike(one, other)
+
+
 def test_rates_epochs_and_schedules_of_their_own():
     def make(seed):
         settings = {**SMALL, "max_epochs": 1 + seed % 3, "schedule": ["constant", "warmup-cosine"][seed % 2]}

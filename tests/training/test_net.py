@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from joblib import Parallel, delayed
+from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import ShuffleSplit, cross_val_score, train_test_split
@@ -22,12 +23,16 @@ import sktricks.training._inputs
 import sktricks.training._skorch
 from sktricks import (
     ColorJitter,
+    CutMix,
+    GaussianNoise,
     MixUp,
     NetClassifier,
     NetRegressor,
+    RandomApply,
     RandomFlip,
     SlowFitWarning,
     TrainingInterruptedWarning,
+    make_augmentation_pipeline,
 )
 
 RNG = np.random.default_rng(0)
@@ -724,6 +729,40 @@ def test_mixed_values_and_mixed_soft_targets_are_learned():
     assert net.score(X, X[:, 0]) > 0.8
     soft = np.stack([1 / (1 + np.exp(-X[:, 0])), 1 - 1 / (1 + np.exp(-X[:, 0]))], 1)
     assert classifier(augmenter=MixUp()).fit(X, soft).predict_proba(X).shape == (80, 2)
+
+
+SAME = np.ones((400, 4)) * [0.5, -1, 2, 0.1]  # rows that only their labels tell apart
+ALIKE = np.repeat(IMAGES[:1], 400, axis=0)
+RARE = np.arange(400) % 10 == 0
+BALANCED = np.where(RARE, 9.0, 1.0)
+MIXING = [
+    MixUp(alpha=1.0),
+    CutMix(),
+    RandomApply(MixUp(alpha=1.0), p=0.5),
+    make_augmentation_pipeline(GaussianNoise(0.01), MixUp(alpha=1.0), CutMix()),
+]
+
+
+@pytest.mark.parametrize("augmenter", MIXING)
+def test_balanced_classes_are_equally_likely_where_rows_are_mixed(augmenter):
+    settings = {"augmenter": augmenter, "max_epochs": 30, "batch_size": 100, "lr": 0.02}
+    table = classifier(**settings).fit(SAME, RARE, sample_weight=BALANCED)
+    images = classifier(class_weight="balanced", **settings).fit(ALIKE, RARE)
+    assert table.predict_proba(SAME[:1])[0, 1] == pytest.approx(0.5, abs=0.03)
+    assert images.predict_proba(ALIKE[:1])[0, 1] == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("augmenter", [MixUp(alpha=1.0), CutMix()])
+def test_mixed_labels_and_values_have_the_weighted_mean(augmenter):
+    settings = {"max_epochs": 30, "batch_size": 100, "lr": 0.02}
+    several = np.stack([RARE, ~RARE, RARE], axis=1)
+    soft = np.where(RARE[:, None], [0.1, 0.9], [1.0, 0.0])
+    for y, expected in ((several.astype(int), [0.5, 0.5, 0.5]), (soft, [0.55, 0.45])):
+        net = classifier(augmenter=augmenter, **settings).fit(SAME, y, sample_weight=BALANCED)
+        assert_allclose(net.predict_proba(SAME[:1])[0], expected, atol=0.03)
+    augmenter = clone(augmenter).set_params(target="values")
+    net = regressor(augmenter=augmenter, **settings).fit(SAME, 10.0 * RARE, sample_weight=BALANCED)
+    assert net.predict(SAME[:1])[0] == pytest.approx(5, abs=0.3)
 
 
 # -- what a fit tells --------------------------------------------------------------------------------------------------

@@ -99,10 +99,10 @@ def test_predict_views_are_encoded_once_too():
 def test_another_view_of_each_row_in_each_epoch(monkeypatch):
     picked, pick_view = [], sktricks.training._inputs.pick_view
 
-    def spy(x, y, rng):
-        chosen, y = pick_view(x, y, rng)
+    def spy(x, *rest, rng):
+        chosen, *rest = pick_view(x, *rest, rng=rng)
         picked.append((x == chosen[:, None]).all(2))
-        return chosen, y
+        return chosen, *rest
 
     monkeypatch.setattr(sktricks.training._inputs, "pick_view", spy)
     net(n_views=5, max_epochs=40).fit(GREY, LABELS)
