@@ -27,9 +27,11 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     strategy : {"auto", "linear-probe", "fine-tune", "lp-ft", "gradual"}, default="auto"
         What is trained, and when; see the notes.
     freeze_until : int, float, str or None, default=None
-        Where freezing ends, exclusive as in ``range``: a number of the backbone's layers in execution order, a share of
-        them, or the name of the first module that is trained. 0 or None freezes nothing, ``"head"`` the whole backbone.
-        :func:`layer_table` prints the layers. Frozen means bit-frozen: parameters, buffers and dropout.
+        Where freezing ends, exclusive as in ``range``: a number of the backbone's layers in execution order, a fraction
+        of them, or the name of the first module that is trained. 0 or None freezes nothing. ``"head"`` freezes the
+        whole backbone: any strategy then becomes the linear probe, and ``strategy_`` says so. Any other value that
+        conflicts with an explicit strategy is an error. :func:`layer_table` prints the layers. Frozen means
+        bit-frozen: parameters, buffers and dropout.
     stages : "auto" or list of str, default="auto"
         The stages of the backbone whose features the head sees.
     augmenter : augmenter, default=None

@@ -2,7 +2,9 @@
 
 ``requires_grad = False`` alone leaves BatchNorm's statistics moving and dropout dropping, and an optimizer with
 momentum or weight decay may go on moving what it already knows. So a frozen module is put in evaluation mode by a hook
-right before each of its forward passes, and its parameters leave the optimizer.
+right before each of its forward passes, and its parameters leave the optimizer. A module that holds both frozen and
+trainable layers, such as the net itself, is in evaluation mode while its own ``forward`` runs: its functional dropout
+and its own buffers belong to the frozen part. The modules inside keep their modes.
 """
 
 from bisect import bisect_right
@@ -167,6 +169,18 @@ def keep_statistics(module, inputs):
     keep_evaluating(module, inputs)
 
 
+def pause_training(module, inputs):
+    """The hook before the forward pass of a partly frozen module: its own code runs in evaluation mode."""
+    if module.training:
+        module.training, module._training_paused = False, True
+
+
+def resume_training(module, inputs, output):
+    """The hook after that forward pass, however it ends."""
+    if vars(module).pop("_training_paused", False):
+        module.training = True
+
+
 def batch_norms(layers):
     """The BatchNorms among some layers, as far as they keep running statistics."""
     kind = torch.nn.modules.batchnorm._BatchNorm
@@ -224,11 +238,16 @@ def set_frozen(module, order, n_frozen, optimizers=()):
     for place, name in enumerate(order):
         part = module.get_submodule(name)
         inside = all_layers.intersection(part.modules())
+        begins_frozen = n_frozen > 0 and place < first_trainable
         # a part without layers, such as dropout, goes by when it is first called
-        if n_frozen > 0 and (inside <= frozen if inside else place < first_trainable):
+        if n_frozen > 0 and (inside <= frozen if inside else begins_frozen):
             hold_in_evaluation(part)
         else:
             release(part, training)
+        if begins_frozen and inside & frozen and not inside <= frozen:
+            hold_own_code(part)
+        else:
+            release_own_code(part)
     for layer in layers:
         set_trainable(layer.module, layer.module not in frozen)
     for optimizer in optimizers:
@@ -247,13 +266,29 @@ def release(module, training):
         module.train(training)
 
 
+def hold_own_code(module):
+    """Put the two hooks on a partly frozen module, unless they are there."""
+    if not has_hook(module, pause_training):
+        module.register_forward_pre_hook(pause_training)
+        module.register_forward_hook(resume_training, always_call=True)
+
+
+def release_own_code(module):
+    """Take these two hooks off a module."""
+    take_off(module, pause_training)
+    keys = [key for key, value in module._forward_hooks.items() if value is resume_training]
+    for key in keys:
+        del module._forward_hooks[key]
+        module._forward_hooks_always_called.pop(key, None)
+
+
 def has_hook(module, hook):
-    """Whether a hook is on a module."""
+    """True if a hook is on a module."""
     return hook in module._forward_pre_hooks.values()
 
 
 def take_off(module, hook):
-    """Take a hook off a module; whether it was there."""
+    """Take a hook off a module; True if it was there."""
     hooks = module._forward_pre_hooks
     keys = [key for key, value in hooks.items() if value is hook]
     for key in keys:
@@ -299,6 +334,7 @@ def frozen_state(module):
     parts, parameters = dict(module.named_modules()), dict(module.named_parameters())
     return {
         "held": [name for name, part in parts.items() if has_hook(part, keep_evaluating)],
+        "held_own_code": [name for name, part in parts.items() if has_hook(part, pause_training)],
         "held_to_statistics": [name for name, part in parts.items() if has_hook(part, keep_statistics)],
         "held_from_training": [name for name, part in parts.items() if hasattr(part, "_held_from_training")],
         "came_blank": {name: part._came_blank for name, part in parts.items() if hasattr(part, "_came_blank")},
@@ -314,10 +350,13 @@ def restore_frozen(module, state):
     for part in module.modules():
         release(part, part.training)
         take_off(part, keep_statistics)
+        release_own_code(part)
     for name, part in module.named_modules():
         part.training = name in training
     for name in state["held"]:
         hold_in_evaluation(module.get_submodule(name))
+    for name in state.get("held_own_code", ()):  # which archives of earlier versions lack
+        hold_own_code(module.get_submodule(name))
     for name in state["held_to_statistics"]:
         hold_in_evaluation(module.get_submodule(name), keep_statistics)
     for name in state["held_from_training"]:

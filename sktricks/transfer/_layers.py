@@ -90,15 +90,26 @@ def find_boundary(layers, freeze_until):
     if isinstance(freeze_until, bool) or not isinstance(freeze_until, Real):
         raise TypeError(f"freeze_until must be an int, a float, a name or None, got {freeze_until!r}")
     if isinstance(freeze_until, Integral):
-        if not 0 <= freeze_until <= n:
-            raise ValueError(
-                f"freeze_until={freeze_until} is beyond the last layer: there are {n} layers to freeze\n"
-                + format_layers(layers)
-            )
-        return int(freeze_until)
+        return check_count(layers, int(freeze_until))
     if not 0 <= freeze_until <= 1:
-        raise ValueError(f"freeze_until as a share of the layers must lie in [0, 1], got {freeze_until}")
+        raise ValueError(f"freeze_until as a fraction of the layers must lie in [0, 1], got {freeze_until}")
     return round(freeze_until * n)
+
+
+def check_count(layers, n_frozen):
+    """A number of layers to freeze, or an error if there are not so many."""
+    n = len(layers)
+    if n_frozen < 0:
+        raise ValueError(
+            f"freeze_until must be at least 0, got {n_frozen}: it counts layers from the first one. To leave the last "
+            f"{min(-n_frozen, n)} of the {n} layers trainable, pass freeze_until={max(n + n_frozen, 0)}"
+        )
+    if n_frozen > n:
+        raise ValueError(
+            f"freeze_until={n_frozen} is beyond the last layer: there are {n} layers to freeze\n"
+            + format_layers(layers)
+        )
+    return n_frozen
 
 
 def find_name(layers, name):

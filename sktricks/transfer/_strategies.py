@@ -25,11 +25,23 @@ def auto_strategy(n_labels):
 
 
 def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False):
-    """The strategy, where ``"auto"`` follows what the user says of freezing; a conflict is an error.
+    """The strategy to use, where ``"auto"`` follows ``freeze_until``.
 
-    ``everything`` is whether ``freeze_until`` freezes the whole backbone, ``at_once`` whether it is not to thaw by
-    stages: a callback has a say in it, or there is nothing yet to be kept.
+    Parameters
+    ----------
+    strategy : str
+    freeze_until : int, float, str or None
+        ``"head"`` turns any strategy into the linear probe. Any other value that conflicts with an explicit strategy is
+        an error.
+    everything : bool
+        True if ``freeze_until`` freezes the whole backbone.
+    n_labels : float
+        Labels per class.
+    at_once : bool
+        True if the net is not thawed stage by stage: a callback freezes it, or it has nothing pretrained to keep.
     """
+    if freeze_until == "head":
+        return LINEAR_PROBE
     if strategy == "auto":
         if freeze_until is None:
             found = auto_strategy(n_labels)
@@ -37,7 +49,10 @@ def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False)
         return LINEAR_PROBE if everything else FINE_TUNE
     if freeze_until is not None and everything != (strategy == LINEAR_PROBE):
         trains = "the head alone" if everything else "more than the head"
-        raise ValueError(f"strategy={strategy!r} conflicts with freeze_until={freeze_until!r}, which trains {trains}")
+        raise ValueError(
+            f"strategy={strategy!r} conflicts with freeze_until={freeze_until!r}, which trains {trains}: leave one of "
+            'them at its default, or pass freeze_until="head", which makes any strategy the linear probe'
+        )
     return strategy
 
 

@@ -24,7 +24,8 @@ from torch import nn
 VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}  # the version tells their code
 ASIDE = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
-NOTES = ("_held_from_training", "_came_blank", "_frozen_names", "_lr_factor")  # our own, which decide no feature
+# Our own notes, which decide no feature.
+NOTES = ("_held_from_training", "_training_paused", "_came_blank", "_frozen_names", "_lr_factor")
 SENT = "_sktricks_sent"  # another note, of which no copy knows
 NOT_SETTINGS = {*vars(nn.Module()), *NOTES, SENT}  # parts and tensors have their own turn
 SIMPLE = {bool, int, float, str, type(None)}

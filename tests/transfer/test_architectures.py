@@ -1,4 +1,4 @@
-"""Eight architectures of three libraries, tiny, each through the life of an estimator, without a network."""
+"""Ten architectures of three libraries, tiny, each through the life of an estimator, without a network."""
 
 import pickle
 
@@ -78,11 +78,21 @@ def dinov2(folder):
     return saved_by_transformers(transformers.Dinov2Model(config), folder)
 
 
+def siglip(folder):
+    config = transformers.SiglipVisionConfig(image_size=32, patch_size=8, **SMALL)
+    return saved_by_transformers(transformers.SiglipVisionModel(config), folder)
+
+
+def data2vec(folder):
+    config = transformers.Data2VecVisionConfig(image_size=32, patch_size=8, **SMALL)
+    return saved_by_transformers(transformers.Data2VecVisionForImageClassification(config), folder)
+
+
 def mixer(folder):
     return saved_by_timm("mixer_s32_224", folder, 64, img_size=64, mlp_ratio=(0.5, 0.5))
 
 
-ARCHITECTURES = [resnet, mobilenet, efficientnet, convnext, vit, swin, dinov2, mixer]
+ARCHITECTURES = [resnet, mobilenet, efficientnet, convnext, vit, swin, dinov2, siglip, data2vec, mixer]
 
 
 @pytest.fixture(params=ARCHITECTURES, ids=lambda make: make.__name__)

@@ -146,6 +146,17 @@ def test_a_net_of_timm_passed_as_it_is():
 # -- torchvision -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
+def test_torchvision_without_auxiliary_classifiers(name):
+    """They need larger maps than small images give, and only in training."""
+    net = FineTuneClassifier(f"untrained:torchvision:{name}", strategy="fine-tune", max_epochs=1, random_state=0)
+    X = np.resize(IMAGES, (4, 64, 64, 3))
+    assert net.fit(X, [0, 1, 0, 1]).predict_proba(X).shape == (4, 2)
+    backbone = net.backbone_
+    assert backbone.preprocess.size in (None, (128, 128)) and backbone.num_features in (1024, 2048)
+    assert not any("aux" in layer.name.lower() for layer in backbone.layers)
+
+
 def save_squeezenet(checkpoints, content):
     url = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url
     path = checkpoints / url.rpartition("/")[2]
@@ -201,6 +212,27 @@ def test_transformers_from_a_folder(vit_folder):
         torch.testing.assert_close(backbone.features(x, upto=backbone.stages[-1]), tokens.mean(1))
     saved = safetensors.torch.load_file(vit_folder / "model.safetensors")
     assert torch.equal(backbone.model.embeddings.cls_token, saved["vit.embeddings.cls_token"])
+
+
+@pytest.mark.parametrize("kind", ["SiglipVision", "Data2VecVision", "ViT"])
+def test_base_models_of_transformers_lose_nothing(kind):
+    model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**VIT))
+    backbone = load_backbone(model, image_shape=(32, 32, 3))
+    assert set(backbone.model.state_dict()) == set(model.state_dict())
+
+
+def test_classifiers_of_transformers_are_removed():
+    for kind in ("Siglip", "Data2VecVision", "ViT"):
+        vision = {"vision_config": VIT} if kind == "Siglip" else VIT
+        config = getattr(transformers, f"{kind}Config")(**vision, num_labels=5)
+        model = getattr(transformers, f"{kind}ForImageClassification")(config)
+        backbone = load_backbone(model, image_shape=(32, 32, 3))
+        assert isinstance(backbone.model.classifier, nn.Identity) and backbone.num_features == 16
+
+
+def test_timm_nets_without_a_classifier_lose_nothing():
+    model = timm.create_model("mixer_s32_224", num_classes=0, img_size=64, mlp_ratio=(0.5, 0.5))
+    assert set(load_backbone(model, image_shape=(64, 64, 3)).model.state_dict()) == set(model.state_dict())
 
 
 def test_transformers_from_the_cache_of_its_hub(hub, vit_folder):

@@ -231,6 +231,70 @@ def test_find_classifiers(model, expected):
     assert find_classifiers(model, X[:1]) == expected
 
 
+class ResidualEnd(nn.Module):
+    """A net without a classifier, whose last linear layer belongs to a residual block."""
+
+    def __init__(self, width, n_outputs=None):
+        super().__init__()
+        self.body = pooled(conv(1, 6))
+        self.fc1, self.fc2 = nn.Linear(6, width), nn.Linear(width, 6)
+        self.classes = None if n_outputs is None else nn.Linear(6, n_outputs)
+
+    def forward(self, x):
+        x = self.body(x)
+        x = x + self.fc2(self.fc1(x).relu())
+        return x if self.classes is None else self.classes(x)
+
+
+@pytest.mark.parametrize("width", [24, 6, 1])
+def test_the_last_layer_of_a_residual_block_is_no_classifier(width):
+    model = ResidualEnd(width).eval()
+    backbone = load_backbone(model, image_shape=(8, 8, 1))
+    with torch.no_grad():
+        assert torch.equal(backbone.features(X), model(X)) and backbone.num_features == 6
+    assert find_classifiers(ResidualEnd(width, 3), X[:1]) == ["classes"]
+
+
+class OwnWeight(nn.Module):
+    """Asks its last layer for the dtype of its weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.last = pooled(conv(1, 6)), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.last(self.body(x).to(self.last.weight.dtype))
+
+
+def test_a_layer_that_the_net_cannot_do_without_stays():
+    model = OwnWeight()
+    assert find_classifiers(model, X[:1]) == [] and isinstance(model.last, nn.Linear)
+    assert load_backbone(model, image_shape=(8, 8, 1)).num_features == 3
+
+
+def test_finding_the_classifier_changes_nothing():
+    model = nn.Sequential(pooled(conv(1, 4)), nn.Linear(4, 3)).train()
+    last = model[1]
+    assert find_classifiers(model, X[:1]) == ["1"]
+    assert model[1] is last and all(part.training for part in model.modules())
+
+
+class Packs(nn.Module):
+    """Gives the tokens of all images as one row."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = conv(1, 4)
+
+    def forward(self, x):
+        return self.body(x).transpose(0, 1).flatten(1)[None]
+
+
+def test_nets_that_pack_images_into_one_row():
+    with pytest.raises(ValueError, match="backbone Packs .*it must give a row for each image, got 1 for 2 images"):
+        load_backbone(Packs, image_shape=(8, 8, 1))
+
+
 # -- the size of images ------------------------------------------------------------------------------------------------
 
 

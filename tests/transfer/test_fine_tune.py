@@ -197,11 +197,25 @@ def test_auto_of_a_regressor():
 
 @pytest.mark.parametrize(
     ("strategy", "freeze_until"),
-    [("linear-probe", 0), ("linear-probe", 0.5), ("linear-probe", "second"), ("fine-tune", "head"), ("lp-ft", 1.0)],
+    [("linear-probe", 0), ("linear-probe", 0.5), ("linear-probe", "second"), ("fine-tune", 1.0), ("lp-ft", 1.0)],
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
         net(strategy=strategy, freeze_until=freeze_until).fit(GREY, LABELS)
+
+
+@pytest.mark.parametrize("strategy", ["fine-tune", "lp-ft", "gradual"])
+def test_head_turns_any_strategy_into_the_probe(strategy):
+    fitted = net(strategy=strategy, freeze_until="head", max_epochs=3).fit(GREY, LABELS)
+    probe = net(strategy="linear-probe", max_epochs=3).fit(GREY, LABELS)
+    assert fitted.strategy_ == "linear-probe" and fitted.strategy == strategy
+    np.testing.assert_array_equal(fitted.predict_proba(GREY), probe.predict_proba(GREY))
+
+
+def test_a_grid_over_strategies_and_freezing():
+    grid = {"strategy": ["auto", "fine-tune", "lp-ft", "gradual"], "freeze_until": [None, "second", "head"]}
+    search = GridSearchCV(net(max_epochs=1), grid, cv=2, error_score="raise").fit(GREY, LABELS)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 @pytest.mark.parametrize(
@@ -687,7 +701,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (GREY[:4], {"freeze_until": 4}, "freeze_until=4 is beyond the last layer: there are 3 layers.*\nindex  name"),
         (GREY[:4], {"freeze_until": "nope"}, "freeze_until='nope' matches no layer:\nindex  name"),
         (GREY[:4], {"freeze_until": -1}, "freeze_until"),
-        (GREY[:4], {"freeze_until": 1.5}, "freeze_until as a share"),
+        (GREY[:4], {"freeze_until": 1.5}, "freeze_until as a fraction"),
         (GREY[:4], {"freeze_until": [1]}, "freeze_until"),
         (GREY[:4], {"strategy": "lp"}, "strategy"),
         (GREY[:4], {"device": "gpu"}, "device must be .* of this machine.*got 'gpu'"),

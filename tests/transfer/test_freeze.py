@@ -8,8 +8,10 @@ import pytest
 import torch
 from skorch import NeuralNetClassifier
 from torch import nn
+from torch.nn import functional as F
 
 from sktricks import FineTuneClassifier, FreezeLayers, NetClassifier, freeze_layers
+from sktricks.transfer._freeze import frozen_state, restore_frozen
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4)).astype(np.float32)
@@ -219,6 +221,81 @@ def test_thawed_dropout_drops_again():
 def test_early_stopping_keeps_the_promise():
     net = ours(callbacks=[Watch("tail")], early_stopping=True, max_epochs=5).fit(X, Y)
     assert parts(changed(watch_of(net).before_, net.net_.module_)) == {"tail", "head"}
+
+
+class OwnCode(nn.Module):
+    """A module with a buffer that it updates in training, functional dropout and two layers inside."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.register_buffer("n_calls", torch.zeros(()))
+        self.body, self.head = nn.Linear(n_in, 8), nn.Linear(8, n_out)
+        self.last = None
+
+    def forward(self, x):
+        if self.training:
+            self.n_calls += 1
+        x = F.dropout(self.body(x), 0.5, training=self.training)
+        self.last = self.training, self.head.training
+        return self.head(x)
+
+
+class TwoBlocks(nn.Module):
+    """The boundary may lie inside the first block."""
+
+    def __init__(self):
+        super().__init__()
+        self.block, self.head = OwnCode(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.head(F.dropout(self.block(x), 0.1, training=self.training))
+
+
+@NETS
+@BOTH
+def test_own_buffers_and_functional_dropout_of_a_partly_frozen_net(make, optimizer):
+    net = make(optimizer, [Watch("head")], module=lambda: OwnCode(4, 2)).fit(X, Y)
+    net.partial_fit(X, Y)
+    module = inner(net).module_
+    assert changed(watch_of(net).before_, module) == {"head.weight", "head.bias"} and module.n_calls == 0
+    module.train()
+    assert torch.equal(module(torch.as_tensor(X)), module(torch.as_tensor(X)))
+    assert module.last == (False, True) and module.training
+
+
+@NETS
+def test_own_code_of_a_partly_frozen_block_inside_a_net(make):
+    net = make(callbacks=[FreezeLayers("block.head")], module=TwoBlocks).fit(X, Y)
+    module = inner(net).module_.train()
+    assert module.block.n_calls == 0
+    module(torch.as_tensor(X))
+    assert module.block.last == (False, True)
+
+
+def test_own_code_of_a_partly_frozen_net_thaws():
+    net = ours(callbacks=[FreezeLayers("head", 3)], module=lambda: OwnCode(4, 2), max_epochs=4).fit(X, Y)
+    module = net.net_.module_.train()
+    assert module.n_calls == 2 * 4  # epochs times batches
+    assert not torch.equal(module(torch.as_tensor(X)), module(torch.as_tensor(X)))
+    assert not module._forward_hooks and not module._forward_pre_hooks
+
+
+def test_an_error_in_a_partly_frozen_net_leaves_its_mode():
+    module = OwnCode(4, 2).train()
+    freeze_layers(module, "head")
+    with pytest.raises(RuntimeError, match="shapes"):
+        module(torch.zeros(1, 5))
+    assert module.training and module.head.training
+
+
+def test_copies_of_a_partly_frozen_net_keep_the_promise():
+    module = OwnCode(4, 2).train()
+    freeze_layers(module, "head")
+    other = OwnCode(4, 2).train()
+    restore_frozen(other, frozen_state(module))
+    for again in (copy.deepcopy(module), pickle.loads(pickle.dumps(module)), other):
+        again(torch.as_tensor(X))
+        assert again.n_calls == 0 and again.last == (False, True) and again.training
 
 
 def test_warm_start_keeps_the_promise():
@@ -484,7 +561,8 @@ def test_a_tensor_that_a_frozen_and_a_trained_layer_share_is_frozen():
     [
         ("nothing", ValueError, "freeze_until='nothing' matches no layer:\nindex  name"),
         (6, ValueError, "beyond the last layer: there are 5 layers to freeze\nindex  name"),
-        (2.5, ValueError, "share of the layers"),
+        (2.5, ValueError, "fraction of the layers"),
+        (-1, ValueError, "freeze_until must be at least 0, got -1"),
         (True, TypeError, "freeze_until must be an int"),
     ],
 )

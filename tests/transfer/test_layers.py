@@ -145,7 +145,7 @@ def test_head_is_the_last_linear_or_convolution_where_nothing_bears_the_name():
     ("freeze_until", "message"),
     [
         (6, "freeze_until=6 is beyond the last layer: there are 5 layers to freeze\nindex  name"),
-        (-1, "freeze_until=-1 is beyond"),
+        (-2, "freeze_until must be at least 0, got -2.* the last 2 of the 5 layers trainable, pass freeze_until=3"),
         ("lat", "freeze_until='lat' matches no layer:\nindex  name"),
         (1.5, r"must lie in \[0, 1\], got 1.5"),
         (-0.1, r"must lie in \[0, 1\], got -0.1"),

@@ -7,6 +7,7 @@ from sktricks.transfer._strategies import (
     GRADUAL,
     LINEAR_PROBE,
     LP_FT,
+    STRATEGIES,
     auto_strategy,
     check_rates,
     choose_strategy,
@@ -20,12 +21,11 @@ from sktricks.transfer._strategies import (
     [
         ("auto", None, ENOUGH - 1, LINEAR_PROBE),
         ("auto", None, ENOUGH, GRADUAL),
-        ("auto", "head", 10_000, LINEAR_PROBE),
+        *[(strategy, "head", 10_000, LINEAR_PROBE) for strategy in ("auto", *STRATEGIES)],
         ("auto", 1.0, 10_000, LINEAR_PROBE),
         ("auto", 0, 1, FINE_TUNE),
         ("auto", "stage2", 1, FINE_TUNE),
         (LINEAR_PROBE, None, 10_000, LINEAR_PROBE),
-        (LINEAR_PROBE, "head", 1, LINEAR_PROBE),
         (FINE_TUNE, None, 1, FINE_TUNE),
         (FINE_TUNE, 0.5, 1, FINE_TUNE),
         (LP_FT, None, 1, LP_FT),
@@ -43,7 +43,7 @@ def test_a_callback_that_freezes_is_left_to_it(n_labels, expected):
 
 @pytest.mark.parametrize(
     ("strategy", "freeze_until"),
-    [(LINEAR_PROBE, 0), (LINEAR_PROBE, "stage2"), (FINE_TUNE, "head"), (LP_FT, 1.0), (GRADUAL, "head")],
+    [(LINEAR_PROBE, 0), (LINEAR_PROBE, "stage2"), (FINE_TUNE, 1.0), (LP_FT, 1.0), (GRADUAL, 1.0)],
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):

@@ -9,6 +9,7 @@ from torch import nn
 from .._layers import evaluating
 from ._base import Backbone, Preprocess
 from ._classifier import remove_classifier
+from ._stages import main_tensor
 
 
 @dataclass
@@ -50,20 +51,32 @@ def make_example(preprocess, image_shape):
 
 def fit_images(net, image_shape):
     """The net with a preprocessing that makes what it can take of images of this shape."""
-    if net.resize and net.preprocess.size is not None and net.preprocess.channels is not None:
-        return net
-    errors = []
-    for size in sizes_to_try(net, image_shape):
-        for channels in dict.fromkeys((image_shape[2], 3, 1)) if net.preprocess.channels is None else [None]:
-            preprocess = replace(net.preprocess, size=size, channels=channels or net.preprocess.channels)
-            model = deepcopy(net.model)  # a Swin transformer adapts its windows to the first image, and keeps them
-            try:
-                with evaluating(model):
-                    model(make_example(preprocess, image_shape))
-                return replace(net, model=model, preprocess=preprocess)
-            except (RuntimeError, AssertionError, ValueError) as error:
-                errors.append(error)
+    errors, attempts = [], ways_to_prepare(net, image_shape)
+    for preprocess in attempts:
+        # a Swin transformer adapts its windows to the first image, and keeps them
+        model = deepcopy(net.model) if len(attempts) > 1 else net.model
+        try:
+            with evaluating(model):
+                check_rows(model(make_example(preprocess, image_shape).repeat(2, 1, 1, 1)), 2)
+            return replace(net, model=model, preprocess=preprocess)
+        except Exception as error:  # a net is any code, and so are its errors
+            errors.append(error)
     raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {errors[0]}") from errors[0]
+
+
+def check_rows(output, n_images):
+    """An error if a net packs several images into one row, as nets for images of different sizes do."""
+    tensor = main_tensor(output)
+    if tensor is not None and tensor.ndim > 1 and len(tensor) != n_images:
+        raise ValueError(f"it must give a row for each image, got {len(tensor)} for {n_images} images")
+
+
+def ways_to_prepare(net, image_shape):
+    """The preprocessings to try, of one size after the other and, if the net's channels are unknown, of several."""
+    known = net.preprocess.channels
+    channels = [known] if known is not None else list(dict.fromkeys((image_shape[2], 3, 1)))
+    sizes = sizes_to_try(net, image_shape)
+    return [replace(net.preprocess, size=size, channels=number) for size in sizes for number in channels]
 
 
 def sizes_to_try(net, image_shape):

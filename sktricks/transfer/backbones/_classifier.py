@@ -1,48 +1,105 @@
-"""Taking the classifier off a net."""
+"""Removing the classifier of a net."""
+
+from contextlib import contextmanager
 
 from torch import nn
 
-from .._layers import call_order, layers_of
-from ._stages import watching
+from .._layers import call_order, evaluating, layers_of
+from ._stages import main_tensor, watching
 
-PARTS = ("fc", "classifier", "head", "heads", "last_linear")  # where nets keep it, by name
+PARTS = ("fc", "classifier", "head", "heads", "last_linear")  # the names under which nets keep their classifier
+AUXILIARY = ("AuxLogits", "aux1", "aux2")  # classifiers that Inception and GoogLeNet use in training alone
 
 
 def find_classifiers(model, example):
-    """The names of the layers that turn features into classes; none where the net ends otherwise.
+    """The names of the layers that turn features into classes; an empty list if the net has no classifier.
 
-    A net of timm says itself. Of others it is the last layer that a forward pass runs, if it is linear and as wide as
-    the output. If it is a convolution, the output must have no places left and the layer lie in a part of the net that
-    is called a classifier, for many a net without one ends with a convolution too.
+    timm's nets name theirs, and a base model of transformers has none. In other nets it is the last layer that a
+    forward pass runs, if it is a linear layer as wide as the output, or a convolution in a part that is called a
+    classifier. It counts only if the net works without it and then gives features of another width: the last layer of
+    a residual block is part of the features.
     """
     if hasattr(model, "get_classifier") and hasattr(model, "pretrained_cfg"):
         kept = model.get_classifier()
         kept = kept if isinstance(kept, tuple) else (kept,)
         return [name for name, part in model.named_modules() if any(part is one for one in kept) and weighs(part)]
+    output, shapes, layers = watch_once(model, example)
+    name = None if is_base_model(model, output) else find_candidate(layers, shapes.get("", ()))
+    return [name] if name and gives_other_features(model, name, example, shapes[""]) else []
+
+
+def watch_once(model, example):
+    """The output of a forward pass, the shapes of all outputs by name, and the layers that are called, in order."""
+    outputs = []
     with watching(model) as shapes:
-        order = call_order(model, lambda: model(example))
-    layers = [layer for layer in layers_of(model, order) if layer.name in shapes]
+        order = call_order(model, lambda: outputs.append(model(example)))
+    return outputs[0], shapes, [layer for layer in layers_of(model, order) if layer.name in shapes]
+
+
+def is_base_model(model, output):
+    """True for a model of transformers that returns no logits."""
+    return hasattr(model, "base_model_prefix") and not hasattr(output, "logits")
+
+
+def find_candidate(layers, shape):
+    """The name of the last layer if its kind, and the shape of the net's output, are those of a classifier."""
     name, module = layers[-1] if layers else ("", None)
-    output = shapes.get("", ())
-    if isinstance(module, nn.Linear):
-        return [name] if name and output[-1:] == (module.out_features,) else []
-    if isinstance(module, nn.Conv2d) and output[1:] == (module.out_channels,):
-        return [name] if any(part in PARTS for part in name.split(".")) else []
-    return []
+    if isinstance(module, nn.Linear) and shape[-1:] == (module.out_features,):
+        return name
+    if isinstance(module, nn.Conv2d) and shape[1:] == (module.out_channels,):
+        return name if any(part in PARTS for part in name.split(".")) else None
+    return None
+
+
+def gives_other_features(model, name, example, shape):
+    """True if the net works without a layer and its output then has another shape."""
+    try:
+        with without(model, name), evaluating(model):
+            output = main_tensor(model(example))
+    except Exception:  # a net is any code, and so are the errors of one without a part that it needs
+        return False
+    return output is not None and tuple(output.shape) != shape
+
+
+@contextmanager
+def without(model, name):
+    """Inside, the layer of this name is the identity."""
+    kept = model.get_submodule(name)
+    replace_part(model, name, nn.Identity())
+    try:
+        yield
+    finally:
+        replace_part(model, name, kept)
+
+
+def replace_part(model, name, part):
+    """Put a module in the place of another."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, part)
 
 
 def weighs(module):
-    """Whether a module has parameters at all."""
+    """True if a module has parameters."""
     return next(module.parameters(), None) is not None
 
 
 def remove_classifier(model, example):
-    """The model, changed, with the identity in the place of its classifier."""
+    """The model, changed, with the identity in the place of its classifier and without auxiliary classifiers."""
+    remove_auxiliary(model)
     names = find_classifiers(model, example)
     if names and hasattr(model, "reset_classifier"):
         model.reset_classifier(0)
         return model
     for name in names:
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, nn.Identity())
+        replace_part(model, name, nn.Identity())
     return model
+
+
+def remove_auxiliary(model):
+    """Remove the auxiliary classifiers of Inception and GoogLeNet, which fail on small images in training."""
+    if getattr(model, "aux_logits", False) is not True:
+        return
+    model.aux_logits = False
+    for name in AUXILIARY:
+        if isinstance(getattr(model, name, None), nn.Module):
+            setattr(model, name, None)
