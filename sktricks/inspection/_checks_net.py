@@ -23,12 +23,12 @@ def training_fails(seen):
 
 def head_not_replaced(seen):
     """A net with another number of outputs than there are classes or values."""
-    if seen.outputs is None or seen.outputs.shape[1] == seen.n_outputs:
-        return None
+    if seen.failure is None or seen.outputs is None or seen.outputs.shape[1] == seen.n_outputs:
+        return None  # fit refuses others, but takes a single logit for two classes
     got = seen.outputs.shape[1]
     return Finding(
         "head-not-replaced",
-        "error" if got < seen.n_outputs or seen.n_outputs == 1 or not seen.takes_logits else "warning",
+        "error",
         f"the net has {got} outputs, y needs {seen.n_outputs}",
         "the last layer is that of another task, such as the 1000 classes of ImageNet",
         "give the module a last layer with n_outputs outputs, or pass it as backbone of a FineTuneClassifier, which "

@@ -43,7 +43,7 @@ class Watch(Callback):
         self.started_, self.dataset_ = time.monotonic(), X
         module, x = net.module_, some_inputs(net, X)
         outputs = []
-        order = call_order(module, lambda: outputs.append(net.infer({"x": x})))
+        order = call_order(module, lambda: outputs.append(net.call_module(x)))
         self.outputs_ = outputs[0].detach().float().cpu().numpy()
         self.first_layer_ = next((part for name in order if own_tensors(part := module.get_submodule(name))), None)
         self.weights_ = {name: (p.min().item(), p.max().item()) for name, p in matrices(module)}

@@ -34,8 +34,8 @@ SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 class BaseNet(NetParamsMixin, BaseEstimator):
     """The common part of all nets.
 
-    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_default_loss``,
-    ``_loss_smoothing``) and what is trained (``_read_inputs``, ``_make_module``, ``_preparation``).
+    A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_make_outputs``,
+    ``_default_loss``, ``_loss_smoothing``) and what is trained (``_read_inputs``, ``_make_module``, ``_preparation``).
     """
 
     _parameter_constraints: dict = {
@@ -321,13 +321,15 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         module_params, loss_params, params = self._split_net_params()
         settings = self._settings()
         loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
+        outputs = self._make_outputs()
         return make_net(
             self._make_module(dataset, module_params),
-            make_loss(loss, self._loss_smoothing, loss_params),
+            outputs.adapt_loss(make_loss(loss, self._loss_smoothing, loss_params)),
             **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,
             callbacks=[*copy_callbacks(self.callbacks), *self._own_callbacks()],
             params=params,
+            outputs=outputs,
         )
 
     def _own_callbacks(self):

@@ -200,7 +200,7 @@ def train_some(alike, fits):
         training.net.module_.train()
         training.net.criterion_.reduction = "none"
     stack = Stack([training.module for training in trainings])
-    if not does_the_same(stack, first_rows(trainings)):
+    if not does_the_same(stack, first_rows(trainings), trainings[0].net.outputs_.n_outputs):
         return []
     for number, n_epochs in zip(numbers, train_together(stack, trainings), strict=True):
         fits[number].estimator._complete(n_epochs)

@@ -21,6 +21,7 @@ from ._decay import split_by_decay
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
+from ._outputs import as_matrix
 from ._schedule import highest_rates, make_schedule
 from ._update import update
 
@@ -81,6 +82,7 @@ class InnerNet(skorch.NeuralNet):
     sees them, and return all three; the first one ahead, in another thread, if ``prepares_ahead_``.
     """
 
+    outputs_ = None  # an Outputs, which knows what the module is to return; None if that is not to be checked
     prepare_train_ = prepare_valid_ = None
     prepares_ahead_ = False
     listeners_ = None  # in a training: from what happens at each batch to what callbacks do about it, if anything
@@ -168,10 +170,14 @@ class InnerNet(skorch.NeuralNet):
             super()._set_training(training)
 
     def infer(self, x, **fit_params):
-        with half_precision(x["x"], self.device):
-            y = self.module_(x["x"], **fit_params)
-        y = y.float() if y.dtype == torch.bfloat16 else y
-        return y.unsqueeze(1) if y.ndim == 1 else y
+        y = self.call_module(x["x"], **fit_params)
+        return y if self.outputs_ is None else self.outputs_.read(y, len(x["x"]))
+
+    def call_module(self, x, **fit_params):
+        """The module's outputs, whether they fit y or not, as a tensor of at least two dimensions."""
+        with half_precision(x, self.device):
+            y = as_matrix(self.module_(x, **fit_params))
+        return y.float() if y.dtype == torch.bfloat16 else y
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         loss, weight = self.criterion_(y_pred, y_true), X.get("weight")
@@ -223,7 +229,7 @@ def averages_rows(loss):
     return getattr(loss, "weight", None) is None
 
 
-def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params):
+def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params, outputs=None):
     """An initialised net; ``params`` are skorch's own."""
     settings = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
     if optimizer == "sgd":
@@ -245,6 +251,7 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
         **{**settings, **params},
     )
     net.initialize()
+    net.outputs_ = outputs
     net.module = type(module)  # else a pickle would hold the weights twice
     return net
 

@@ -83,7 +83,7 @@ def drops(part):
     return isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0
 
 
-def does_the_same(stack, x):
+def does_the_same(stack, x, n_outputs):
     """Whether a stack of modules in training mode does what each of them does by itself, found out on some rows.
 
     Not so where rows of a batch play together, buffers change (BatchNorm) or draws are random (dropout), nor where
@@ -93,12 +93,14 @@ def does_the_same(stack, x):
     ----------
     stack : Stack
     x : Tensor of shape (modules, rows, ...)
+    n_outputs : int
+        Per row; a net that returns another number is trained, or refused, by itself.
     """
     x = x[:, : 2 * FEW]
     half = (x.shape[1] + 1) // 2
     try:
         together = stack(x)
-        if any(gradient is None for gradient in stack.gradients(together.sum())):
+        if together.shape[2:] != (n_outputs,) or any(gradient is None for gradient in stack.gradients(together.sum())):
             return False
         alone = []
         for module, own in zip(stack.modules, x, strict=True):

@@ -87,8 +87,7 @@ class ClassifierNetMixin(ClassifierMixin):
             In the order of ``classes_``. Where rows have several labels, the probability of each, (n, labels).
         """
         check_is_fitted(self)
-        several = self._kind == MULTILABEL
-        return self._mean_over_views(X, lambda logits: logits.sigmoid() if several else logits.softmax(1))
+        return self._mean_over_views(X, self._make_outputs().finish)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each row; where rows have several labels, 0 or 1 for each.
@@ -102,7 +101,7 @@ class ClassifierNetMixin(ClassifierMixin):
         y : ndarray of shape (n,) or (n, labels)
         """
         proba = self.predict_proba(X)
-        return (proba > 0.5).astype(int) if self._kind == MULTILABEL else self.classes_[proba.argmax(1)]
+        return self._make_outputs().decide(proba)
 
     def _check_y(self, y, *, fresh, classes=None):
         """y as the loss wants it, and what the class weights make each row count."""
@@ -133,6 +132,11 @@ class ClassifierNetMixin(ClassifierMixin):
         from ._curves import accuracy, subset_accuracy
 
         return subset_accuracy if self._kind == MULTILABEL else accuracy
+
+    def _make_outputs(self):
+        from ._outputs import ClassOutputs, LabelOutputs
+
+        return (LabelOutputs if self._kind == MULTILABEL else ClassOutputs)(self.classes_)
 
     def _default_loss(self):
         return "bce" if self._kind == MULTILABEL else "cross_entropy"
@@ -241,6 +245,11 @@ class RegressorNetMixin(RegressorMixin):
         from ._curves import r2
 
         return r2
+
+    def _make_outputs(self):
+        from ._outputs import ValueOutputs
+
+        return ValueOutputs(self._y_mean, self._y_scale, self._several)
 
     def _default_loss(self):
         return "squared_error"

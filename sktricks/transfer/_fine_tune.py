@@ -56,7 +56,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         ``freeze_until`` freezes a part of the backbone, what that part makes of a row is computed once as well, if
         the net can be cut behind it, no augmenter changes the rows and all of it takes half of the cache at most.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
-        ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels.
+        ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels. ``"bce"`` on labels needs
+        two classes; their logit is the difference of the outputs.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
         None is the strategy's, as for other parameters that may be None below. ``"sgd"`` has momentum 0.9.
     lr : float or "auto", default=None

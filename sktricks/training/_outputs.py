@@ -1,0 +1,177 @@
+"""From what a module returns to labels, probabilities and values, and from the targets of the loss back to y."""
+
+import torch
+
+F = torch.nn.functional
+
+
+class Outputs:
+    """Read the outputs of a module that is fitted to y; a subclass knows the kind of y.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Expected per row.
+    """
+
+    estimator_type = "classifier"
+    unit = "class"  # what y has one of for each output
+
+    def __init__(self, n_outputs):
+        self.n_outputs = n_outputs
+
+    def read(self, outputs, n_rows):
+        """Return outputs, of at least two dimensions, as (n, n_outputs), or raise an error if they do not fit y."""
+        if outputs.shape == (n_rows, self.n_outputs):
+            return outputs
+        plural = "output" if self.n_outputs == 1 else "outputs"
+        raise ValueError(
+            f"module must return {self.n_outputs} {plural} per row, one for each {self.unit} in y, got "
+            f"{describe_shape(outputs.shape, n_rows)}: replace its last layer, or let its constructor take n_outputs"
+        )
+
+    def adapt_loss(self, loss):
+        """Return the loss for outputs of this kind, or raise an error if there is none."""
+        if self.estimator_type == "classifier" and is_loss(loss, torch.nn.BCELoss, F.binary_cross_entropy):
+            raise ValueError(
+                "loss must take logits, which the module returns, but BCELoss takes probabilities: use loss='bce', and "
+                "a module without a sigmoid at its end"
+            )
+        return loss
+
+    def finish(self, outputs):
+        """Return what the estimator predicts per output: probabilities or values."""
+        raise NotImplementedError
+
+    def decide(self, finished):
+        """Return the predictions, an array, for what :meth:`finish` returned."""
+        raise NotImplementedError
+
+    def restore(self, y):
+        """Return y as the user gave it, an array, from targets of the loss."""
+        raise NotImplementedError
+
+
+class ClassOutputs(Outputs):
+    """One logit per class; a single logit for two classes is that of the second."""
+
+    def __init__(self, classes):
+        super().__init__(len(classes))
+        self.classes = classes
+
+    def read(self, outputs, n_rows):
+        if self.n_outputs == 2 and outputs.shape == (n_rows, 1):
+            return torch.cat([torch.zeros_like(outputs), outputs], dim=1)
+        return super().read(outputs, n_rows)
+
+    def adapt_loss(self, loss):
+        if not is_loss(loss, torch.nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits):
+            return super().adapt_loss(loss)
+        if self.n_outputs != 2:
+            raise ValueError(
+                "loss='bce' needs two classes, or 0/1 columns of several labels, but y has "
+                f"{self.n_outputs} classes: use loss='cross_entropy'"
+            )
+        return BinaryLoss(loss)
+
+    def finish(self, outputs):
+        return outputs.softmax(1)
+
+    def decide(self, finished):
+        return self.classes[finished.argmax(1)]
+
+    def restore(self, y):
+        return self.classes[(y.argmax(1) if y.ndim == 2 else y).cpu().numpy()]
+
+
+class LabelOutputs(Outputs):
+    """One logit for each of several labels."""
+
+    unit = "label"
+
+    def __init__(self, classes):
+        super().__init__(len(classes))
+        self.classes = classes
+
+    def finish(self, outputs):
+        return outputs.sigmoid()
+
+    def decide(self, finished):
+        return (finished > 0.5).astype(int)
+
+    def restore(self, y):
+        return (y > 0.5).long().cpu().numpy()  # label smoothing has moved them
+
+
+class ValueOutputs(Outputs):
+    """One value for each column of y, which is standardized for the loss.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of shape (n_outputs,)
+    several : bool
+        True if y has two dimensions.
+    """
+
+    estimator_type = "regressor"
+    unit = "column"
+
+    def __init__(self, mean, scale, several):
+        super().__init__(len(mean))
+        self.mean, self.scale, self.several = mean, scale, several
+
+    def finish(self, outputs):
+        return outputs.cpu().double() * torch.as_tensor(self.scale) + torch.as_tensor(self.mean)
+
+    def decide(self, finished):
+        return finished if self.several else finished[:, 0]
+
+    def restore(self, y):
+        return self.decide(self.finish(y).numpy())
+
+
+def as_matrix(outputs):
+    """Return the outputs of a module as a tensor of at least two dimensions.
+
+    Of a tuple, such as that of GoogLeNet in training, the first item is used.
+    """
+    if isinstance(outputs, (tuple, list)) and len(outputs):
+        outputs = outputs[0]
+    if not isinstance(outputs, torch.Tensor):
+        raise TypeError(
+            "module must return a tensor of shape (n, outputs), or a tuple that begins with one, got an object of "
+            f"type {type(outputs).__name__}: wrap it in a module that returns the logits or values"
+        )
+    return outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+
+
+def describe_shape(shape, n_rows):
+    """The number of outputs, or the shape if it is not one row of outputs for each row."""
+    return str(shape[1]) if len(shape) == 2 and shape[0] == n_rows else f"shape {tuple(shape)} for {n_rows} rows"
+
+
+class BinaryLoss(torch.nn.Module):
+    """A loss of one logit per row for outputs of two classes, whose difference is the logit of the second class."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    @property
+    def reduction(self):
+        """That of the loss inside."""
+        return self.loss.reduction
+
+    @reduction.setter
+    def reduction(self, value):
+        self.loss.reduction = value
+
+    def forward(self, outputs, y):
+        positive = y[:, 1] if y.ndim == 2 else y
+        return self.loss(outputs[:, 1] - outputs[:, 0], positive.to(outputs.dtype))
+
+
+def is_loss(loss, cls, function):
+    """True if a loss is of a class, or made of a function."""
+    inner = getattr(loss, "function", None)
+    return isinstance(loss, cls) or getattr(inner, "func", inner) is function
