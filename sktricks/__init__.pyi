@@ -1,3 +1,4 @@
+from ._image_files import BitDepthWarning as BitDepthWarning
 from ._images import ImageFolderWarning as ImageFolderWarning
 from ._images import ImageLoader as ImageLoader
 from ._images import UnreadableImageWarning as UnreadableImageWarning

@@ -9,12 +9,17 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import gen_batches
 
-from ._decode import decode, read_size
+from ._decode import FORMATS, WHITE_OF_16_BITS, check_regular, decode, read_peak, read_size
 from ._optional import import_optional
 
 SOURCES = (str, os.PathLike, bytes)
-GREY = 128  # what stands for pixels that nobody can read
+GRAY = 128  # stands for pixels that cannot be read
 AT_ONCE = 1024  # rows that wait for a thread, so that an error ends the work soon
+LOOKED_AT = 8  # files whose values an estimator looks at before it reads all of them batch by batch
+
+
+class BitDepthWarning(UserWarning):
+    """Images of more than 8 bits use a small part of their range, or exceed ``white_level``."""
 
 
 def as_column(X):
@@ -34,12 +39,19 @@ def as_column(X):
     TypeError
         If some values are and others are not.
     ValueError
-        If a column of paths comes among others.
+        If a column of paths comes among others, if X is a single path, or an empty column.
     """
+    if isinstance(X, SOURCES):
+        raise ValueError(f"X must be a column of image files, got {describe_single(X)}")
     columns = list(getattr(X, "columns", []))
     if len(columns) > 1 and "path" in columns and isinstance(X["path"].iloc[0] if len(X) else None, SOURCES):
         raise ValueError(f"X has the columns {columns}: pass that of the image files alone, X[['path']]")
     values = flat_values(X)
+    if is_empty_column(X):
+        raise ValueError(
+            "X must hold at least one row, got an empty column. If it is a split of a folder of images, see "
+            "images.split.unique() for the splits that exist"
+        )
     if not any(isinstance(value, SOURCES) for value in values):
         return None
     for row, value in enumerate(values):
@@ -52,6 +64,25 @@ def as_column(X):
     sources = np.empty(len(values), dtype=object)
     sources[:] = values
     return sources
+
+
+def describe_single(X):
+    """A single path or the bytes of one file, given where a column is expected, and what to pass instead."""
+    if isinstance(X, bytes):
+        return "the bytes of one file: pass a list, [X]"
+    name = name_of(X, 0)
+    if os.path.isdir(X):
+        return f"the folder {name!r}: pass the column of paths read_image_folder({name!r}).path"
+    return f"the single path {name!r}: pass a list, [{name!r}]"
+
+
+def is_empty_column(X):
+    """Whether X has no rows and can only be a column: it is one-dimensional, or one column of text."""
+    shape = getattr(X, "shape", (len(X),) if isinstance(X, list | tuple) else None)
+    if shape == (0,):
+        return True
+    dtypes = getattr(X, "dtypes", getattr(X, "dtype", None))
+    return shape == (0, 1) and all(getattr(dtype, "kind", "O") in "OUS" for dtype in np.atleast_1d(dtypes))
 
 
 def flat_values(X):
@@ -67,22 +98,27 @@ def flat_values(X):
 
 
 def name_of(source, row):
-    """What an error calls an image."""
+    """What an error calls an image; bytes of a file name that are not UTF-8 are escaped, so that it can be printed."""
     if isinstance(source, bytes):
         return f"the {len(source)} bytes in row {row}"
-    return os.fspath(source)
+    return printable(os.fsdecode(source))
+
+
+def printable(name):
+    r"""A file name with bytes that are not UTF-8 as ``\xe9``."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def check_files_exist(sources):
     """An error that names the first files that are not there."""
-    missing = [
-        name_of(source, row)
-        for row, source in enumerate(sources)
-        if not isinstance(source, bytes) and not os.path.isfile(source)
-    ]
+    paths = [os.fsdecode(source) for source in sources if not isinstance(source, bytes)]
+    missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
+        begin = "" if all(map(os.path.isabs, missing)) else f"; relative paths begin at {os.getcwd()}"
+        pipes = " or are no regular files" if any(map(os.path.exists, missing)) else ""
         raise ValueError(
-            f"X must hold paths of image files; of those given {len(missing)} cannot be found: {name_some(missing)}"
+            f"X must hold paths of image files; of those given {len(missing)} cannot be found{pipes}: "
+            f"{name_some(map(printable, missing))}{begin}"
         )
 
 
@@ -94,11 +130,20 @@ def name_some(names, most=3):
 
 def why_unreadable(error):
     """What is wrong with an image, from whatever Pillow raised."""
+    kind = type(error).__name__
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    if type(error).__name__ == "UnidentifiedImageError":  # whose message repeats the path
-        return "it is empty, or of no format that Pillow knows"
-    return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if kind == "UnidentifiedImageError":  # whose message repeats the path
+        return f"it is empty, or of none of the formats that are read: {', '.join(FORMATS)}"
+    if kind == "DecompressionBombError":
+        most = 2 * import_optional("PIL.Image", "images").MAX_IMAGE_PIXELS
+        return (
+            f"its header claims more than {most} pixels, as a decompression bomb does. If it is a large image that "
+            "you trust, make it smaller or raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
+    return str(error) or kind
 
 
 class UnreadableImageError(ValueError):
@@ -109,7 +154,7 @@ def attempt(function, source, row, *args):
     """``function(source, *args)``, and an error that names the image where it fails."""
     try:
         return function(source, *args)
-    except (ImportError, MemoryError):  # no fault of the file
+    except ImportError:  # no fault of the file
         raise
     except Exception as error:  # damaged files make Pillow raise errors of all sorts
         name, reason = name_of(source, row), why_unreadable(error)
@@ -127,7 +172,7 @@ def in_threads(function, n_rows, n_jobs=None):
             yield from pool.map(function, range(part.start, part.stop))
 
 
-def read_pixels(sources, size, mode, *, rows=None, n_jobs=None, tolerant=False):
+def read_pixels(sources, size, mode, white_level=None, *, rows=None, n_jobs=None, tolerant=False):
     """The pixels of images, all resized to ``size``.
 
     Parameters
@@ -136,32 +181,89 @@ def read_pixels(sources, size, mode, *, rows=None, n_jobs=None, tolerant=False):
     size : tuple of int
         (height, width).
     mode : {"RGB", "L"}
+    white_level : float, default=None
+        The value that is white in images of more than 8 bits; None: 65535.
     rows : ndarray of shape (n,), default=None
         What an error calls each row; None: its number.
     n_jobs : int, default=None
         Threads.
     tolerant : bool, default=False
-        An unreadable image is grey instead of an error.
+        An unreadable image is gray instead of an error.
 
     Returns
     -------
     pixels : uint8 ndarray of shape (n, height, width, 3), or (n, height, width) for ``"L"``
+    peaks : list of Peak
+        The largest value of each image of more than 8 bits.
     errors : list of str
-        What is wrong with each of the images that are grey instead.
+        What is wrong with each of the images that are gray instead.
     """
-    pixels = np.empty((len(sources), *size, *((3,) if mode == "RGB" else ())), np.uint8)
+    pixels = empty_pixels((len(sources), *size, *((3,) if mode == "RGB" else ())))
     rows = range(len(sources)) if rows is None else rows
 
     def fill(row):
         try:
-            pixels[row] = attempt(decode, sources[row], rows[row], size, mode)
+            pixels[row], peak = attempt(decode, sources[row], rows[row], size, mode, white_level)
+            return peak, None
         except UnreadableImageError as error:
             if not tolerant:
                 raise
-            pixels[row] = GREY
-            return str(error)
+            pixels[row] = GRAY
+            return None, str(error)
 
-    return pixels, [error for error in in_threads(fill, len(sources), n_jobs) if error is not None]
+    found = list(in_threads(fill, len(sources), n_jobs))
+    return pixels, [peak for peak, _ in found if peak], [error for _, error in found if error]
+
+
+def empty_pixels(shape):
+    """Memory for images, or an error that says how much of it was asked for."""
+    try:
+        return np.empty(shape, np.uint8)
+    except (MemoryError, ValueError) as error:  # ValueError: more bytes than can be counted
+        raise ValueError(
+            f"X has {shape[0]} images, which need {np.prod(shape, dtype=float) / 2**30:.3g} GiB of memory at size "
+            f"{shape[1:3]}: choose a smaller size"
+        ) from error
+
+
+def find_peaks(sources):
+    """The :class:`Peak` of some images, evenly spread, without those of 8 bits and the unreadable ones."""
+    peaks = []
+    for row in np.unique(np.linspace(0, len(sources) - 1, LOOKED_AT, dtype=int)):
+        try:
+            peaks.append(attempt(read_peak, sources[row], row))
+        except UnreadableImageError:  # an error of its own when its pixels are read
+            continue
+    return [peak for peak in peaks if peak]
+
+
+def describe_depth(peaks, white_level, looked_at=""):
+    """What is wrong with the values of images of more than 8 bits, and the remedy; None if nothing is.
+
+    Parameters
+    ----------
+    peaks : list of Peak
+    white_level : float or None
+    looked_at : str
+        Says in the message which images were looked at.
+    """
+    highest = max((peak.value for peak in peaks), default=0)
+    if white_level is not None:
+        above = sum(peak.value > white_level for peak in peaks if not peak.is_color)
+        return above and (
+            f"{above} images{looked_at} have values above white_level={white_level:g}, which become white. Pass a "
+            f"white_level of up to {highest:g}, the largest value"
+        )
+    if not 0 < highest <= WHITE_OF_16_BITS // 4:
+        return None
+    likely = next(level for level in (255, 1023, 4095, 16383) if highest <= level)
+    remedy = f"pass white_level={likely}, or white_level={WHITE_OF_16_BITS} if they are meant to be dark"
+    if any(peak.is_color for peak in peaks):
+        remedy = "of colors Pillow reads the upper 8 bits only, so save them scaled to 8 bits per channel"
+    return (
+        f"images of more than 8 bits have values up to {highest:g} only{looked_at}, where {WHITE_OF_16_BITS} is white, "
+        f"so they are read as very dark: {remedy}"
+    )
 
 
 def common_size(sources, tolerant=False):
@@ -200,12 +302,14 @@ class ImageFiles:
         (height, width, channels) to decode to, with 1 channel or 3.
     rows : ndarray of shape (n,), default=None
         What an error calls each row; None: its number.
+    white_level : float, default=None
+        The value that is white in images of more than 8 bits; None: 65535.
     """
 
     dtype, ndim = np.dtype(np.uint8), 4
 
-    def __init__(self, sources, image_shape, rows=None):
-        self.sources, self.shape = sources, (len(sources), *image_shape)
+    def __init__(self, sources, image_shape, rows=None, white_level=None):
+        self.sources, self.shape, self.white_level = sources, (len(sources), *image_shape), white_level
         self.rows = np.arange(len(sources)) if rows is None else rows
 
     def __len__(self):
@@ -213,20 +317,21 @@ class ImageFiles:
 
     def __getitem__(self, rows):
         """Some of the rows, by a slice, a mask or their numbers; still unread."""
-        return ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows])
+        return ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows], self.white_level)
 
     def read(self, n_jobs=None):
         """The pixels, uint8 of shape (n, height, width, channels); an unreadable image is an error that names it."""
         mode = "L" if self.shape[3] == 1 else "RGB"
-        pixels, _ = read_pixels(self.sources, self.shape[1:3], mode, rows=self.rows, n_jobs=n_jobs)
-        return pixels.reshape(self.shape)
+        settings = self.shape[1:3], mode, self.white_level
+        return read_pixels(self.sources, *settings, rows=self.rows, n_jobs=n_jobs)[0].reshape(self.shape)
 
     def digests(self, n_jobs=None):
         """16 bytes a row that are equal only if the pixels are: of the file's bytes and of how they are decoded.
 
         Nothing is decoded, so a digest costs a small part of what the pixels do.
         """
-        settings = f"{self.shape[1:]} {import_optional('PIL', 'images').__version__} ".encode()
+        white = "" if self.white_level is None else f"{float(self.white_level)!r} "
+        settings = f"{self.shape[1:]} {import_optional('PIL', 'images').__version__} {white}".encode()
 
         def digest(row):
             source = self.sources[row]
@@ -240,4 +345,4 @@ class ImageFiles:
 
 def read_bytes(path):
     """What is in a file."""
-    return Path(path).read_bytes()
+    return Path(check_regular(path)).read_bytes()

@@ -2,26 +2,29 @@
 
 import os
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._decode import read_header
 from ._image_files import (
+    BitDepthWarning,
     UnreadableImageError,
     as_column,
     attempt,
     check_files_exist,
     common_size,
+    describe_depth,
     name_some,
     read_pixels,
 )
 from ._optional import import_optional
+from ._warnings import warn
 
 ENDINGS = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
 ENDINGS |= {".tga", ".tif", ".tiff", ".webp"}
@@ -169,7 +172,7 @@ def without_unreadable(rows):
         except UnreadableImageError as error:
             errors.append(str(error))
     if errors:
-        warn_of_unreadable(errors, "left out", stacklevel=4)
+        warn_of_unreadable(errors, "left out")
     return readable
 
 
@@ -178,20 +181,17 @@ def warn_of_folder(message):
     warnings.warn(message, ImageFolderWarning, stacklevel=3)
 
 
-def warn_of_unreadable(errors, fate, stacklevel):
+def warn_of_unreadable(errors, fate):
     """Name the images that cannot be read, and say what becomes of them."""
-    warnings.warn(
-        f"unreadable images are {fate}, {len(errors)} in all: {name_some(errors)}",
-        UnreadableImageWarning,
-        stacklevel=stacklevel,
-    )
+    warn(f"unreadable images are {fate}, {len(errors)} in all: {name_some(errors)}", UnreadableImageWarning)
 
 
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Turn a column of image files into an array of images.
 
-    Images come out upright, whatever their EXIF orientation, in 8 bits. Transparent parts are white, 16-bit grey is
-    scaled, and of an animation or a file of several pages the first image counts. Nothing is learned from X.
+    Images come out upright, whatever their EXIF orientation, in 8 bits. Transparent parts are white, gray of more than
+    8 bits is scaled, and the first image of an animation or of a file of several pages counts. Nothing is learned from
+    X.
 
     A pretrained net needs no loader: :class:`FineTuneClassifier` and :class:`PretrainedFeatures` take the column
     itself, and read it batch by batch.
@@ -202,12 +202,23 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         (height, width) to resize to, or the side of a square; whatever the shape was, all of the image is kept. None:
         images stay as large as they are, and must be of one size.
     mode : {"RGB", "L"}, default="RGB"
-        Colour or grey.
+        Color or gray.
     on_error : {"raise", "warn"}, default="raise"
-        What to do with an image that is missing or damaged: raise an error that names it, or put a grey image in its
+        What to do with an image that is missing or damaged: raise an error that names it, or put a gray image in its
         row and warn.
+    white_level : float, default=None
+        The value that is white (255) in gray images of more than 8 bits: 1023 for 10 bits, 4095 for 12 bits, 1.0 for
+        floats from 0 to 1. Larger values become white. None is 65535, the white of 16 bits; floats are then an error.
+        Images of 8 bits are read as they are.
     n_jobs : int, default=None
         Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
+
+    Warns
+    -----
+    BitDepthWarning
+        If images of more than 8 bits use at most a quarter of the range up to 65535, or exceed ``white_level``.
+    UnreadableImageWarning
+        Names the images that are gray instead.
 
     Examples
     --------
@@ -228,6 +239,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         "size": [Integral, "array-like", None],
         "mode": [StrOptions({"RGB", "L"})],
         "on_error": [StrOptions({"raise", "warn"})],
+        "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
         "n_jobs": [Integral, None],
     }
 
@@ -237,11 +249,13 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         *,
         mode: str = "RGB",
         on_error: str = "raise",
+        white_level: float | None = None,
         n_jobs: int | None = None,
     ):
         self.size = size
         self.mode = mode
         self.on_error = on_error
+        self.white_level = white_level
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self):
@@ -303,9 +317,13 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if not tolerant:
             check_files_exist(sources)
         size = size or common_size(sources, tolerant)
-        images, errors = read_pixels(sources, size, self.mode, n_jobs=self.n_jobs, tolerant=tolerant)
+        images, peaks, errors = read_pixels(
+            sources, size, self.mode, self.white_level, n_jobs=self.n_jobs, tolerant=tolerant
+        )
         if errors:
-            warn_of_unreadable(errors, "grey instead", stacklevel=3)
+            warn_of_unreadable(errors, "gray instead")
+        if problem := describe_depth(peaks, self.white_level):
+            warn(problem, BitDepthWarning)
         return images
 
 

@@ -1,7 +1,9 @@
 import io
 import os
 import pickle
+import struct
 import sys
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +16,12 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score,
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
+import sktricks._decode
 import sktricks._image_files
 import sktricks.training._inputs
 import sktricks.transfer.backbones
 from sktricks import (
+    BitDepthWarning,
     FineTuneClassifier,
     FineTuneRegressor,
     ImageFolderWarning,
@@ -28,7 +32,6 @@ from sktricks import (
     UnreadableImageWarning,
     read_image_folder,
 )
-from sktricks._decode import decode
 from sktricks._image_files import ImageFiles, as_column
 from sktricks.training._inputs import LazyImages
 from sktricks.transfer._files import own_size
@@ -46,6 +49,11 @@ def file_bytes(pixels, kind="PNG", **settings):
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
     image.save(file, kind, **settings)
     return file.getvalue()
+
+
+def decode(*args, **kwargs):
+    """The pixels of an image; the largest value that comes with them left aside."""
+    return sktricks._decode.decode(*args, **kwargs)[0]
 
 
 def write(path, content=None):
@@ -95,8 +103,30 @@ def test_images_come_out_upright(orientation, kind):
     )
 
 
-def test_damaged_exif_says_nothing():
-    content = file_bytes(QUADRANTS, "JPEG", exif=b"Exif\x00\x00not a header", quality=95, subsampling=0)
+@pytest.mark.parametrize("kind", ["JPEG", *LOSSLESS])
+@pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
+def test_an_orientation_that_does_not_exist(orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = file_bytes(QUADRANTS, kind, exif=exif, **LOSSLESS.get(kind, {"quality": 95, "subsampling": 0}))
+    for size in (None, (16, 32)):
+        np.testing.assert_allclose(ImageLoader(size).transform([content])[0].astype(int), QUADRANTS, atol=12)
+
+
+@pytest.mark.parametrize(("kind", "value"), [(2, b"6\0\0\0"), (7, b"6\0\0\0"), (11, struct.pack("<f", 6))])
+def test_an_orientation_that_is_no_integer(kind, value):
+    entry = struct.pack("<HHI", 0x0112, kind, len(value) if kind < 11 else 1) + value
+    exif = b"Exif\0\0II*\0\x08\0\0\0\1\0" + entry + bytes(4)
+    content = file_bytes(QUADRANTS, "JPEG", exif=exif, quality=95, subsampling=0)
+    np.testing.assert_allclose(ImageLoader().transform([content])[0].astype(int), QUADRANTS, atol=12)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"not a header", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\x12" * 99]
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own
+def test_damaged_exif_says_nothing(exif):
+    content = file_bytes(QUADRANTS, "JPEG", exif=b"Exif\0\0" + exif, quality=95, subsampling=0)
     np.testing.assert_allclose(decode(content).astype(int), QUADRANTS, atol=12)
 
 
@@ -116,7 +146,7 @@ def one(mode, *values):
 
 DEEP = np.array([[0, 257, 257 * 5 + 100, 257 * 5 + 200, 65535]], np.uint16)
 KINDS = {
-    "grey": (file_bytes(one("L", 7, 200)), [[7] * 3, [200] * 3]),
+    "gray": (file_bytes(one("L", 7, 200)), [[7] * 3, [200] * 3]),
     "colour": (file_bytes(one("RGB", (1, 2, 3))), [[1, 2, 3]]),
     "one bit": (file_bytes(one("1", 0, 255)), [[0] * 3, [255] * 3]),
     "palette": (palette(), [[200, 0, 0], [0, 200, 0]]),
@@ -153,12 +183,93 @@ def test_cmyk_of_cameras_and_printers():
     np.testing.assert_allclose(decode(content)[8, 8].astype(int), [255, 0, 0], atol=4)
 
 
+NAN = np.array([[0, np.nan]], np.float32)
+
+
 @pytest.mark.parametrize(
-    "pixels", [np.zeros((2, 2), np.float32), np.full((2, 2), 70000, np.int32), np.full((2, 2), -1, np.int32)]
+    ("pixels", "white_level", "message"),
+    [
+        (np.zeros((2, 2), np.float32), None, "floats up to 0, .*pass white_level"),
+        (np.full((2, 2), 70000, np.int32), None, "32-bit integers up to 70000, .*pass white_level"),
+        (np.full((2, 2), -1, np.int32), None, "not negative, got values from -1 to -1"),
+        (np.full((2, 2), -1, np.int32), 255, "not negative, got values from -1 to -1"),
+        (NAN, 1.0, "must be finite.* got values from nan to nan"),
+        (NAN + np.inf, 1.0, "must be finite"),
+    ],
 )
-def test_pixels_of_an_unknown_range(pixels):
-    with pytest.raises(ValueError, match="the .* bytes in row 0 cannot be read.*floats or 32-bit integers"):
-        ImageLoader().transform([file_bytes(pixels, "TIFF")])
+def test_pixels_of_an_unknown_range(pixels, white_level, message):
+    with pytest.raises(ValueError, match="the .* bytes in row 0 cannot be read.*" + message):
+        ImageLoader(white_level=white_level).transform([file_bytes(pixels, "TIFF")])
+
+
+def ramp(white):
+    """Gray from 0 to ``white``, and what it is in 8 bits."""
+    expected = np.arange(256).reshape(16, 16)
+    return np.rint(expected / 255 * white), expected
+
+
+@pytest.mark.parametrize("white", [255, 1023, 4095, 16383])
+@pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF")])
+def test_few_bits_in_many(white, dtype, kind):
+    pixels, expected = ramp(white)
+    content = file_bytes(pixels.astype(dtype), kind)
+    message = f"values up to {white} only, where 65535 is white.* pass white_level={white}, or white_level=65535"
+    with pytest.warns(BitDepthWarning, match=message) as caught:
+        dark = ImageLoader(mode="L").transform([content])
+    assert len(caught) == 1 and caught[0].filename == __file__
+    np.testing.assert_allclose(dark[0], pixels / 257, atol=0.51)
+    np.testing.assert_array_equal(ImageLoader(mode="L", white_level=white).transform([content])[0], expected)
+    np.testing.assert_array_equal(ImageLoader(mode="L", white_level=65535).transform([content]), dark)
+
+
+def test_one_bright_image_says_that_the_others_are_dark():
+    contents = [file_bytes(np.full((2, 2), value, np.uint16)) for value in (1023, 40000)]
+    np.testing.assert_array_equal(ImageLoader().transform(contents)[:, 0, 0, 0], [4, 156])
+    black = file_bytes(np.zeros((2, 2), np.uint16))
+    assert not ImageLoader().transform([black]).any()
+    assert ImageLoader(white_level=1023).transform([file_bytes(np.full((2, 2), 7, np.uint8))])[0, 0, 0, 0] == 7
+
+
+def test_floats_with_a_white_level():
+    pixels, expected = ramp(1)
+    contents = [file_bytes(array.astype(np.float32), "TIFF") for array in (expected / 255, expected)]
+    for content, white in zip(contents, (1.0, 255), strict=True):
+        np.testing.assert_array_equal(ImageLoader(mode="L", white_level=white).transform([content])[0], expected)
+
+
+def test_values_above_white():
+    content = file_bytes(np.array([[0, 1023, 4000]], np.uint16))
+    with pytest.warns(BitDepthWarning, match="1 images have values above white_level=1023, .* up to 4000"):
+        found = ImageLoader(white_level=1023, mode="L").transform([content])
+    np.testing.assert_array_equal(found[0, 0], [0, 255, 255])
+
+
+def deep_color_png(values):
+    """A PNG of one pixel with 16 bits per color."""
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" + struct.pack(">3H", *values))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def test_colors_of_16_bits():
+    bright, dark = deep_color_png((65535, 256, 0)), deep_color_png((4095, 256, 0))
+    np.testing.assert_array_equal(ImageLoader().transform([bright, dark])[:, 0, 0], [[255, 1, 0], [15, 1, 0]])
+    with pytest.warns(BitDepthWarning, match="up to 4095 only.* save them scaled to 8 bits per channel"):
+        ImageLoader().transform([dark])
+    with pytest.raises(ValueError, match="white_level=4095 cannot be applied to colors of 16 bits"):
+        ImageLoader(white_level=4095).transform([dark])
+
+
+@pytest.mark.parametrize("white_level", [0, -1, "255", [255], np.inf, np.nan])
+def test_white_levels_that_are_none(white_level, paths):
+    for estimator in (ImageLoader(white_level=white_level), PretrainedFeatures(white_level=white_level)):
+        with pytest.raises(ValueError, match="'white_level' parameter"):
+            estimator.fit(paths)
 
 
 def test_the_first_frame_of_several():
@@ -260,7 +371,7 @@ def test_a_broken_file_is_grey_in_its_row(broken, size, paths):
         Path(paths[0]).write_bytes(b"")  # else its header says 64 x 64
         Path(paths[17]).write_bytes(file_bytes(PIXELS[17])[:120])
     with pytest.warns(
-        UnreadableImageWarning, match=r"unreadable images are grey instead, 2 in all: .*00\.png .*17\.png"
+        UnreadableImageWarning, match=r"unreadable images are gray instead, 2 in all: .*00\.png .*17\.png"
     ) as caught:
         images = ImageLoader(size, on_error="warn", n_jobs=2).transform(paths)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -279,17 +390,19 @@ def test_nothing_to_tell_the_size_by(tmp_path):
     [
         (np.zeros((3, 4)), ValueError, r"X must be one column of paths.*got ndarray of shape \(3, 4\)"),
         (np.array([["a", "b"]]), ValueError, r"got ndarray of shape \(1, 2\)"),
-        ([], ValueError, "got list of length 0"),
+        ([], ValueError, "X must hold at least one row, got an empty column"),
         ([1, 2], ValueError, "got list of length 2$"),
-        ("photo.jpg", ValueError, "got str"),
-        (Path("photo.jpg"), ValueError, "got PosixPath|got WindowsPath"),
+        ("photo.jpg", ValueError, r"got the single path 'photo.jpg': pass a list, \['photo.jpg'\]"),
+        (Path("photo.jpg"), ValueError, r"pass a list, \['photo.jpg'\]"),
+        (b"GIF89a", ValueError, r"got the bytes of one file: pass a list, \[X\]"),
+        (os.curdir, ValueError, r"got the folder '\.': pass .* read_image_folder\('\.'\)\.path"),
         (["a.jpg", None], TypeError, "path or the bytes of an image in each row, got None in row 1"),
         (pd.Series(["a.jpg", np.nan]), TypeError, "got nan in row 1"),
         (np.array([b"abc"]), TypeError, "drops zeros"),
         (
             ["lost.jpg", "", "lost.png", "lost", "gone"],
             ValueError,
-            "5 cannot be found: lost.jpg, , lost.png and 2 more",
+            "5 cannot be found: lost.jpg, , lost.png and 2 more; relative paths begin at ",
         ),
     ],
 )
@@ -597,6 +710,43 @@ def test_digests_are_those_of_the_bytes(paths, tmp_path):
         ImageFiles(as_column([copy]), (8, 8, 3)).digests()
 
 
+@pytest.fixture
+def dim_paths(tmp_path):
+    """The files of ``paths`` in gray of 10 bits, in 16-bit files."""
+    gray = [np.rint(pixels.mean(-1) / 255 * 1023).astype(np.uint16) for pixels in PIXELS]
+    return [str(write(tmp_path / f"dim{row:02}.png", file_bytes(pixels))) for row, pixels in enumerate(gray)]
+
+
+def test_features_of_files_with_few_bits(dim_paths):
+    images = ImageLoader(white_level=1023).transform(dim_paths)
+    assert abs(images[..., 0] - PIXELS.mean(-1)).max() <= 1
+    features = PretrainedFeatures(Conv, image_shape=(8, 8), white_level=1023)
+    np.testing.assert_array_equal(features.fit_transform(dim_paths), features.transform(images))
+    with pytest.warns(BitDepthWarning, match="pass white_level=1023, or white_level=65535"):
+        dark = features.set_params(white_level=None).fit_transform(dim_paths)
+    assert dark.max() < features.transform(images).max()
+    np.testing.assert_array_equal(features.set_params(white_level=65535).fit_transform(dim_paths), dark)
+    with pytest.warns(BitDepthWarning, match="images in the files .* above white_level=255"):
+        features.set_params(white_level=255).fit(dim_paths)
+
+
+@STRATEGIES
+def test_nets_on_files_with_few_bits(strategy, dim_paths):
+    with pytest.warns(BitDepthWarning, match=r"white_level=1023.* put ImageLoader\(white_level=\.\.\.\) before it"):
+        fitted = net(strategy=strategy).fit(dim_paths, LABELS)
+    with pytest.warns(BitDepthWarning, match="white_level=1023"):
+        fitted.predict(dim_paths)
+    cured = make_pipeline(ImageLoader(white_level=1023), net(strategy=strategy, image_shape=None))
+    cured.fit(dim_paths, LABELS).predict(dim_paths)
+
+
+def test_digests_know_the_white_level(dim_paths):
+    sources = as_column(dim_paths)
+    plain, white, again = (ImageFiles(sources, (8, 8, 3), white_level=white) for white in (None, 1023, 1023.0))
+    assert white.digests() == again.digests() and not set(plain.digests()) & set(white.digests())
+    assert white[3:5].digests() == white.digests()[3:5]
+
+
 ESTIMATORS = pytest.mark.parametrize(
     "estimator",
     [net(), net(strategy="fine-tune"), PretrainedFeatures(Conv, image_shape=(8, 8))],
@@ -621,6 +771,19 @@ def test_missing_and_damaged_files_are_named(estimator, paths):
         clone(estimator).fit(paths, LABELS)
     with pytest.raises(ValueError, match=r"1 cannot be found: .*21\.png"):
         use(fitted, paths)
+
+
+@ESTIMATORS
+def test_a_path_alone_and_no_path_at_all(estimator, paths):
+    fitted = clone(estimator).fit(paths, LABELS)
+    images = pd.DataFrame({"path": paths, "split": "train"})
+    none = images[images.split == "valid"]
+    for act in (lambda X: use(fitted, X), lambda X: clone(estimator).fit(X, LABELS)):
+        with pytest.raises(ValueError, match=r"got the single path .*: pass a list, \['.*00\.png'\]"):
+            act(paths[0])
+        for X in (none.path, none[["path"]], none.path.to_numpy(), []):
+            with pytest.raises(ValueError, match=r"at least one row, got an empty column.*images\.split\.unique\(\)"):
+                act(X)
 
 
 @ESTIMATORS

@@ -33,6 +33,7 @@ FORBIDDEN = {
     "sktricks._persist": {"inspection"},
     "sktricks._validation": {""},  # nothing of ours
     "sktricks._optional": {""},
+    "sktricks._warnings": {""},
 }
 NO_TORCH = ("augment", "ensemble")  # at import time
 # through _optional alone

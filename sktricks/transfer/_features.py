@@ -2,12 +2,13 @@
 
 import os
 import warnings
+from numbers import Real
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import NoPretrainedBackboneWarning, check_value_range, warn_of_other_scale
@@ -43,6 +44,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         :class:`FeatureCache`.
     device : str or torch.device, default="auto"
         ``"auto"`` is CUDA, then MPS, where there is one.
+    white_level : float, default=None
+        The value that is white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
+        for 12 bits. None is 65535. Arrays of images have ``value_range`` instead.
 
     Attributes
     ----------
@@ -79,10 +83,19 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         "value_range": ["array-like", None],
         "cache": [str, os.PathLike, FeatureCache, None],
         "device": "no_validation",  # torch knows its devices best
+        "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
     }
 
     def __init__(
-        self, backbone="tiny32", *, stages="auto", image_shape=None, value_range=None, cache="auto", device="auto"
+        self,
+        backbone="tiny32",
+        *,
+        stages="auto",
+        image_shape=None,
+        value_range=None,
+        cache="auto",
+        device="auto",
+        white_level=None,
     ):
         self.backbone = backbone
         self.stages = stages
@@ -90,6 +103,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self.value_range = value_range
         self.cache = cache
         self.device = device
+        self.white_level = white_level
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,10 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .._image_files import ImageFiles, as_column, check_files_exist
+from .._image_files import (
+    BitDepthWarning,
+    ImageFiles,
+    as_column,
+    check_files_exist,
+    describe_depth,
+    find_peaks,
+)
 from .._validation import check_image_shape, check_layout, check_value_range, check_X
+from .._warnings import warn
 
 FILE_RANGE = (0.0, 255.0)
+INSTEAD = ". A net has no white_level: put ImageLoader(white_level=...) before it in a Pipeline"
 
 
 def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
@@ -48,9 +57,18 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1):
     if shape[2] not in (1, 3):
         raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
     check_files_exist(sources)
-    files = ImageFiles(sources, shape)
+    white_level = getattr(estimator, "white_level", None)
+    look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
+    files = ImageFiles(sources, shape, white_level=white_level)
     rows = np.empty((0, int(np.prod(shape))), files.dtype)  # a column's name is not the name of a feature
     return files, check_layout(estimator, rows, files.shape, reset=reset)
+
+
+def look_at_depth(sources, white_level, remedy):
+    """Warn if some of the files, of those with more than 8 bits, are read very dark or too bright."""
+    problem = describe_depth(find_peaks(sources), white_level, " in the files that were looked at")
+    if problem:
+        warn(problem + remedy, BitDepthWarning)
 
 
 def check_pixel_range(name, value_range, *, reset):
