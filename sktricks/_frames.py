@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import validate_data
 
-from ._validation import check_layout, check_X
+from ._validation import check_layout, check_no_paths, check_X
 
 CATEGORIES = ("category", "Categorical", "Enum")  # what pandas and polars call the types of categories
 
@@ -206,6 +206,7 @@ def read_objects(X, mask, estimator, reset):
     odd = {place: find_odd(values, object if frame else str) for place, values in columns.items()}
     odd = {place: value for place, value in odd.items() if value is not None}
     if odd:
+        check_no_paths(estimator, list(odd.values()))
         names = list(X.columns) if frame else list(range(X.shape[1]))
         what = ", ".join(f"{names[place]!r} ({value!r})" for place, value in odd.items())
         ours = [names[place] for place in odd]

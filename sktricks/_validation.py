@@ -5,10 +5,12 @@ one. :func:`check_X` validates X as scikit-learn does and describes it by a :cla
 makes the canonical form and :meth:`Layout.restore` brings a result back to the layout that came in.
 """
 
+import re
 import warnings
 from dataclasses import dataclass
 from math import prod
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 from sklearn.utils import assert_all_finite, check_array
@@ -47,6 +49,9 @@ class UnclearLearningRateWarning(UserWarning):
     """A learning-rate range test saw a curve that says nothing."""
 
 
+IMAGE_NAME = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|p[bgnp]m|png|tiff?|webp)$", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How X came: ``ndim`` 2, 3 or 4, and ``image_shape`` (height, width, channels), None for a table."""
@@ -83,14 +88,48 @@ def check_image_shape(image_shape):
     return height, width, channels
 
 
+def fits_image_shape(image_shape, shape):
+    """Return True if ``image_shape`` describes images of this shape; a pair leaves the channels open."""
+    n_given = len(tuple(image_shape))
+    return check_image_shape(image_shape)[:n_given] == tuple(shape)[:n_given]
+
+
+def check_n_columns(image_shape, n_columns):
+    """Raise an error unless rows of so many columns hold images of this shape, given as a triple."""
+    if prod(image_shape) == n_columns:
+        return
+    height, width, channels = image_shape
+    hint = next((c for c in (3, 4) if channels == 1 and height * width * c == n_columns), None)
+    hint = f": images of {hint} channels need image_shape=({height}, {width}, {hint})" if hint else ""
+    plain = image_shape[:2] if channels == 1 else image_shape
+    raise ValueError(f"image_shape={plain} needs {prod(image_shape)} columns, X has {n_columns}{hint}")
+
+
+def check_orientation(shape):
+    """Raise an error if an X of this shape looks like one image, or like images whose channels come first.
+
+    No image is two, three or four pixels high, ten or a hundred wide, and has tens of channels. With more rows than
+    that, channels come first only where height and width are equal, as they are in most batches.
+    """
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        raise ValueError(
+            f"X of shape {tuple(shape)} looks like one color image. Pass a batch of images, "
+            "(n, height, width, channels): X[None] makes a batch of one"
+        )
+    if len(shape) == 4 and min(shape[2:]) > 4 and (shape[1] <= 4 or shape[1] < shape[2] == shape[3]):
+        really = f"; if they are {shape[1]} pixels high and have {shape[3]} channels: image_shape={tuple(shape[1:])}"
+        raise ValueError(
+            f"X of shape {tuple(shape)} looks like images whose channels come first. Pass "
+            f"(n, height, width, channels): X.transpose(0, 2, 3, 1){really if shape[1] > 1 else ''}"
+        )
+
+
 def find_layout(shape, image_shape=None):
     """The :class:`Layout` of an X of this shape, or an error that says what does not fit."""
-    if image_shape is not None:
-        image_shape = check_image_shape(image_shape)
     if len(shape) == 2:
-        if image_shape is not None and prod(image_shape) != shape[1]:
-            plain = image_shape[:2] if image_shape[2] == 1 else image_shape
-            raise ValueError(f"image_shape={plain} needs {prod(image_shape)} columns, X has {shape[1]}")
+        image_shape = None if image_shape is None else check_image_shape(image_shape)
+        if image_shape is not None:
+            check_n_columns(image_shape, shape[1])
         return Layout(2, image_shape, shape[1])
     if len(shape) not in (3, 4):
         raise ValueError(
@@ -98,20 +137,13 @@ def find_layout(shape, image_shape=None):
             f"got {len(shape)} dimensions: {tuple(shape)}"
         )
     found = (*shape[1:], 1)[:3]
-    if len(shape) == 3 and image_shape != found and shape[2] in (3, 4) and min(shape[:2]) > 4:
-        raise ValueError(
-            f"X of shape {tuple(shape)} looks like one colour image. Pass a batch of images, "
-            "(n, height, width, channels): X[None] makes a batch of one"
-        )
-    if len(shape) == 4 and image_shape != found and shape[1] in (1, 3) and shape[2] == shape[3] >= 8:
-        raise ValueError(
-            f"X of shape {tuple(shape)} looks like images whose channels come first. Pass "
-            "(n, height, width, channels): X.transpose(0, 2, 3, 1)"
-        )
+    fits = image_shape is not None and fits_image_shape(image_shape, found)
+    if not fits:
+        check_orientation(shape)
     if min(found[:2]) < 2 or found[2] < 1:
         raise ValueError(f"X needs images with a height and a width of at least 2, got {tuple(shape)}")
-    if image_shape is not None and image_shape != found:
-        raise ValueError(f"image_shape={image_shape} does not fit X, whose images are {found}")
+    if image_shape is not None and not fits:
+        raise ValueError(f"X must hold images of image_shape={tuple(image_shape)}, got images of shape {found}")
     return Layout(len(shape), found, prod(found))
 
 
@@ -155,7 +187,8 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
         array = check_array(X, **how)
         if array.dtype == object:  # which scikit-learn lets pass where polars has it
             array = check_array(array, **how)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
+        check_no_paths(estimator, X)
         if "inhomogeneous" not in str(error):
             raise
         shapes = ", ".join(map(str, sorted({np.shape(row) for row in X})[:3]))
@@ -167,6 +200,27 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     if reset and warn and layout.image_shape is None:
         warn_of_rows(estimator, layout.n_features)
     return array, layout
+
+
+def check_no_paths(estimator, X):
+    """Raise an error that names :class:`ImageLoader` if one of the first rows of X holds the path of an image file."""
+    for value in first_values(X):
+        if isinstance(value, PathLike) or (isinstance(value, str) and IMAGE_NAME.search(value)):
+            name = type(estimator).__name__
+            raise ValueError(
+                f"X of {name} must hold numbers, got the path of an image file: {str(value)!r}. ImageLoader reads "
+                f"files: make_pipeline(ImageLoader(size=(height, width)), {name}(...))"
+            )
+
+
+def first_values(X):
+    """Return the values in the first rows of a list, array, or DataFrame, and nothing of anything else."""
+    if isinstance(X, str | PathLike):
+        return [X]
+    if isinstance(X, list | tuple):
+        return [value for row in X[:9] for value in (row if isinstance(row, list | tuple) else [row])]
+    rows = np.atleast_1d(X)[:9] if isinstance(X, np.ndarray) else X.head(9) if hasattr(X, "head") else []
+    return np.asarray(rows, dtype=object).ravel()
 
 
 def is_surely_finite(X):
@@ -195,6 +249,9 @@ def check_layout(estimator, rows, shape, *, reset, image_shape=None):
     """
     if not reset and len(shape) == 2:
         validate_data(estimator, rows, reset=False, skip_check_array=True)
+        fitted = estimator.image_shape_
+        if image_shape is not None and fitted is not None and fits_image_shape(image_shape, fitted):
+            image_shape = fitted  # A pair does not tell the channels of rows.
     layout = find_layout(shape, image_shape)
     if reset:
         validate_data(estimator, rows, reset=True, skip_check_array=True)

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
 
-from sktricks import FineTuneClassifier, ImageShapeWarning, NetClassifier
+from sktricks import AugmentedClassifier, FineTuneClassifier, ImageShapeWarning, NetClassifier, RandomFlip
 from sktricks._validation import (
     Layout,
     check_image_shape,
@@ -49,6 +52,17 @@ def test_image_shape_that_is_too_small(small):
         ((5, 8, 9, 3), (8, 9, 3), Layout(4, (8, 9, 3), 216)),
         ((30, 30, 3), (30, 3), Layout(3, (30, 3, 1), 90)),  # who says so means it
         ((4, 4, 3), None, Layout(3, (4, 3, 1), 12)),
+        ((5, 8, 9, 3), (8, 9), Layout(4, (8, 9, 3), 216)),  # a pair leaves the channels to X
+        ((5, 8, 9), (8, 9), Layout(3, (8, 9, 1), 72)),
+        ((5, 3, 8, 10), (3, 8, 10), Layout(4, (3, 8, 10), 240)),
+        ((5, 3, 8, 10), (3, 8), Layout(4, (3, 8, 10), 240)),
+        # Channels come last in all of these.
+        ((5, 3, 224, 3), None, Layout(4, (3, 224, 3), 2016)),
+        ((5, 4, 4, 8), None, Layout(4, (4, 4, 8), 128)),
+        ((5, 3, 3, 64), None, Layout(4, (3, 3, 64), 576)),
+        ((5, 7, 7, 512), None, Layout(4, (7, 7, 512), 7 * 7 * 512)),
+        ((5, 9, 9, 200), None, Layout(4, (9, 9, 200), 16200)),
+        ((5, 64, 48, 48), None, Layout(4, (64, 48, 48), 64 * 48 * 48)),
     ],
 )
 def test_layout(shape, image_shape, expected):
@@ -60,12 +74,18 @@ def test_layout(shape, image_shape, expected):
     [
         ((5, 65), (8, 8), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         ((5, 64), (8, 8, 3), r"image_shape=\(8, 8, 3\) needs 192 columns, X has 64"),
-        ((224, 224, 3), None, r"\(224, 224, 3\) looks like one colour image.*X\[None\]"),
+        ((224, 224, 3), None, r"\(224, 224, 3\) looks like one color image.*X\[None\]"),
         ((32, 32, 4), None, r"X\[None\]"),
         ((5, 3, 16, 16), None, r"channels come first.*X.transpose\(0, 2, 3, 1\)"),
-        ((5, 1, 28, 28), None, "channels come first"),
-        ((5, 8, 8), (8, 8, 3), r"image_shape=\(8, 8, 3\) does not fit X, whose images are \(8, 8, 1\)"),
-        ((5, 8, 8, 3), (8, 8), "does not fit X"),
+        ((5, 1, 28, 28), None, r"channels come first.*X.transpose\(0, 2, 3, 1\)$"),
+        ((4, 3, 224, 180), None, r"channels come first.*image_shape=\(3, 224, 180\)"),
+        ((4, 4, 32, 32), None, "channels come first"),
+        ((4, 2, 100, 60), None, "channels come first"),
+        ((4, 13, 64, 64), None, "channels come first"),
+        ((4, 3, 40, 40), (40, 40), "channels come first"),
+        ((5, 192), (8, 8), r"X has 192: images of 3 channels need image_shape=\(8, 8, 3\)"),
+        ((5, 8, 8), (8, 8, 3), r"image_shape=\(8, 8, 3\), got images of shape \(8, 8, 1\)"),
+        ((5, 9, 8, 3), (8, 8), r"X must hold images of image_shape=\(8, 8\), got images of shape \(9, 8, 3\)"),
         ((5, 1, 8), None, r"at least 2, got \(5, 1, 8\)"),
         ((5, 8, 1, 3), None, "at least 2"),
         ((5, 0, 8), None, "at least 2"),
@@ -120,6 +140,51 @@ def test_check_X_learns_and_compares():
         check_X(estimator, np.zeros((5, 4, 4, 3)), reset=False)
     _, layout = check_X(estimator, np.zeros((5, 72)), reset=False, image_shape=(4, 6, 3))
     assert layout == Layout(2, (4, 6, 3), 72)
+
+
+def test_a_pair_leaves_the_channels_to_the_images_of_fit():
+    estimator, how = BaseEstimator(), {"image_shape": (4, 6)}
+    check_X(estimator, np.zeros((5, 4, 6, 3)), reset=True, **how)
+    assert estimator.image_shape_ == (4, 6, 3)
+    assert check_X(estimator, np.zeros((5, 72)), reset=False, **how)[1] == Layout(2, (4, 6, 3), 72)
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), X has \(4, 6, 4\)"):
+        check_X(estimator, np.zeros((5, 4, 6, 4)), reset=False, **how)
+    with pytest.raises(ValueError, match=r"image_shape=\(4, 6\) needs 24 columns, X has 72"):  # as ever of rows
+        check_X(BaseEstimator(), np.zeros((5, 72)), reset=True, **how)
+
+
+FILES = ["a/cat.JPG", "b/dog.jpeg"]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        FILES,
+        FILES[0],
+        np.array(FILES),
+        np.array(FILES)[:, None],
+        np.array(FILES, object),
+        [[file] for file in FILES],
+        [Path(file) for file in FILES],
+        pd.Series(FILES),
+        pd.DataFrame({"age": [3, 4], "file": FILES}),
+        pd.DataFrame({"file": [Path(file) for file in FILES]}),
+    ],
+)
+@pytest.mark.parametrize("make", [RandomFlip, NetClassifier, lambda: AugmentedClassifier(LogisticRegression())])
+def test_paths_where_images_are_wanted(make, X):
+    estimator = make()
+    name = type(estimator).__name__
+    told = rf"X of {name} must hold numbers, got the path of an image file: 'a.cat.JPG'.*ImageLoader.*, {name}\("
+    with pytest.raises(ValueError, match=told):
+        estimator.fit(X, [0, 1])
+
+
+def test_words_are_no_paths():
+    for X in ([["red"], ["blue"]], np.array([["v1.2"], ["3.x"]], object)):
+        with pytest.raises(ValueError) as caught:
+            check_X(BaseEstimator(), X, reset=True)
+        assert "ImageLoader" not in str(caught.value)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

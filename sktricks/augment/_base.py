@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_finite, check_image_shape, check_value_range, check_X
+from .._validation import check_finite, check_value_range, check_X, fits_image_shape
 from ._parameters import check_parameters
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._random import make_rng
@@ -46,7 +46,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     Parameters
     ----------
     image_shape : tuple of int, default=None
-        How rows are to be read: (height, width) or (height, width, channels), row-major, channels last.
+        How rows are to be read: (height, width) or (height, width, channels), row-major, channels last. A pair means
+        one channel for rows, and any number of channels for images.
     value_range : tuple of float, default=None
         The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
         the data of ``fit`` lie in it, else (0, 255) if they lie in it and exceed 16, else their extremes. Integers
@@ -299,7 +300,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     def _check_agrees(self, shape, value_range):
         """Check that what is said here of the images is what is said by whoever holds this augmenter."""
-        if self.image_shape is not None and check_image_shape(self.image_shape) != shape:
+        if self.image_shape is not None and not fits_image_shape(self.image_shape, shape):
             hint = ", and rows need an image_shape where they come in" if shape[0] == 1 else ""
             raise ValueError(
                 f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {shape}, "

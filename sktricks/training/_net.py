@@ -83,7 +83,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; maps that the module begins as 0, as the
         default module does with the last one of each residual block, stay so. An instance has weights of its own.
     image_shape : tuple, default=None
-        (height, width) or (height, width, channels) of images that come as rows. None: rows are a table.
+        (height, width) or (height, width, channels) of images that come as rows. None: rows are a table. A pair means
+        one channel for rows, and any number of channels for images that come as such.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.

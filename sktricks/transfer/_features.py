@@ -32,8 +32,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         The stages of the backbone that give features.
     image_shape : tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
-        nothing pretrained exists: they pass as they are, and a warning says so. Of image files, what they are decoded
-        to, by default in colour and of the backbone's own size; see the notes.
+        nothing pretrained exists: they pass as they are, and a warning says so. A pair means one channel for rows, and
+        any number of channels for images that come as such. Of image files, what they are decoded
+        to, by default in color and of the backbone's own size; see the notes.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.

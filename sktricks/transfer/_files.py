@@ -40,8 +40,8 @@ def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
     sources = as_column(X)
     if sources is not None:
         return check_files(estimator, sources, reset=reset, ensure_min_samples=ensure_min_samples)
-    given = estimator.image_shape if reset or estimator.image_shape is None else estimator.image_shape_
-    X, layout = check_X(estimator, X, reset=reset, image_shape=given, ensure_min_samples=ensure_min_samples)
+    how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples}
+    X, layout = check_X(estimator, X, reset=reset, **how)
     return (layout.to_images(X) if layout.image_shape else X), layout
 
 

@@ -413,7 +413,7 @@ def test_geometry_does_nothing_on_signals_and_warns(augmenter):
         (RandomFlip(), np.zeros((1, 2, 3, 3, 3)), "got 5 dimensions"),
         (RandomFlip(), np.zeros((224, 224, 3)), r"X\[None\]"),
         (RandomFlip(image_shape=(8, 8)), np.zeros((2, 65)), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
-        (RandomFlip(image_shape=(8, 8)), np.zeros((2, 9, 8)), "does not fit X"),
+        (RandomFlip(image_shape=(8, 8)), np.zeros((2, 9, 8)), r"image_shape=\(8, 8\), got images of shape \(9, 8, 1\)"),
         (RandomFlip(image_shape=8), np.zeros((2, 64)), "'image_shape' parameter"),
         (RandomFlip(image_shape=(1, 64)), np.zeros((2, 64)), r"at least 2 .*got \(1, 64\)"),
         (RandomFlip(image_shape=(0, 64)), np.zeros((2, 64)), r"at least 2 .*got \(0, 64\)"),
@@ -533,8 +533,10 @@ def test_one_generator_serves_all_batches():
 
 def test_own_shape_and_range_must_agree():
     RandomFlip(image_shape=(8, 8, 3), value_range=(0, 1))._check_images((8, 8, 3), (0.0, 1.0))
-    with pytest.raises(ValueError, match=r"image_shape=\(8, 8\) of RandomFlip does not agree with \(8, 8, 3\)"):
-        RandomFlip(image_shape=(8, 8))._check_images((8, 8, 3), (0, 1))
+    RandomFlip(image_shape=(8, 8))._check_images((8, 8, 3), (0, 1))
+    for other in ((8, 9), (8, 8, 1)):
+        with pytest.raises(ValueError, match=r"image_shape=\(8, .*\) of RandomFlip does not agree with \(8, 8, 3\)"):
+            RandomFlip(image_shape=other)._check_images((8, 8, 3), (0, 1))
     with pytest.raises(
         ValueError, match=r"value_range=\(0, 2\) of RandomFlip does not agree with value_range=\(0, 1\)"
     ):

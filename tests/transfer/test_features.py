@@ -164,7 +164,7 @@ def test_other_images_at_transform(X, message):
     ("params", "message"),
     [
         ({"backbone": "tiny64"}, r"backbone='tiny64' is unknown.*\['tiny32'\]"),
-        ({"image_shape": (8, 8, 3)}, "image_shape=.* does not fit X"),
+        ({"image_shape": (8, 8, 3)}, r"image_shape=\(8, 8, 3\), got images of"),
         ({"value_range": (3, 3)}, "value_range"),
         ({"stages": "stage1"}, "stages"),
         ({"backbone": 3}, "backbone"),

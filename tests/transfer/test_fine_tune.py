@@ -688,7 +688,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
     [
         (np.zeros((4, 65)), {"image_shape": (8, 8)}, r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         (np.zeros((4, 64)), {"image_shape": (8, 8, 3)}, "needs 192 columns, X has 64"),
-        (np.zeros((30, 30, 3)), {}, r"looks like one colour image.*X\[None\]"),
+        (np.zeros((30, 30, 3)), {}, r"looks like one color image.*X\[None\]"),
         (np.zeros((4, 1, 8)), {}, "height and a width of at least 2"),
         (np.zeros((4, 8)), {"image_shape": (1, 8)}, "at least 2"),
         (np.zeros((4, 8)), {"image_shape": (0, 8)}, "at least 2"),
@@ -717,7 +717,7 @@ def test_bad_input(X, params, message):
 
 def test_one_image_is_no_batch():
     fitted = net(backbone=partial(Conv, 3)).fit(COLOUR, LABELS)
-    with pytest.raises(ValueError, match=r"looks like one colour image.*X\[None\]"):
+    with pytest.raises(ValueError, match=r"looks like one color image.*X\[None\]"):
         fitted.predict(COLOUR[0])
 
 
