@@ -45,6 +45,10 @@ class TrainingInterruptedWarning(UserWarning):
     """A fit was ended by the user; the net keeps the epochs so far."""
 
 
+class DroppedOnLoadWarning(UserWarning):
+    """A loaded archive named a path in a parameter, which was replaced by a default."""
+
+
 class UnclearLearningRateWarning(UserWarning):
     """A learning-rate range test saw a curve that says nothing."""
 

@@ -1,6 +1,7 @@
 """save and load: what survives, what the caller gives, and what a file cannot do."""
 
 import copy
+import inspect
 import json
 import pickle
 import subprocess
@@ -8,17 +9,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from sklearn.base import clone
-from sklearn.ensemble import StackingClassifier, VotingClassifier, VotingRegressor
+from sklearn.base import clone, is_regressor
+from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -27,19 +29,37 @@ from torch import nn
 
 import sktricks
 from sktricks import (
+    AugmentationPipeline,
+    AugmentedClassifier,
+    AugmentedRegressor,
+    CascadeClassifier,
     ColorJitter,
+    CutMix,
+    DroppedOnLoadWarning,
     FeatureCache,
+    FeatureDropout,
     FineTuneClassifier,
     FineTuneRegressor,
     FreezeLayers,
+    GaussianBlur,
+    GaussianNoise,
     MixUp,
     NetClassifier,
+    NetEnsembleClassifier,
+    NetEnsembleRegressor,
     NetRegressor,
     NoPretrainedBackboneWarning,
     PretrainedFeatures,
+    RandomAffine,
+    RandomApply,
     RandomCrop,
+    RandomErasing,
     RandomFlip,
+    RandomGrayscale,
+    RandomResizedCrop,
     RandomRotation,
+    SwapNoise,
+    TrivialAugment,
     ensemble,
     freeze_layers,
     load,
@@ -48,6 +68,7 @@ from sktricks import (
 )
 from sktricks._persist._archive import write_archive
 from sktricks._persist._codec import Reader, Writer
+from sktricks._persist._descriptions import OWN, find_undescribed
 from sktricks._persist._estimators import TORCH_PARTS
 from sktricks._persist._save_load import CODECS
 from sktricks.augment import BaseAugmenter
@@ -307,6 +328,78 @@ def test_the_metadata_that_is_asked_for(tmp_path):
         assert clone(loaded).get_metadata_routing().fit.requests["sample_weight"] is True
 
 
+# -- what is known of each class ---------------------------------------------------------------------------------------
+
+LINES = [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))]
+RIDGES = [("a", Ridge()), ("b", Ridge(0.1))]
+NETS = {"n_members": 2, "random_state": 0}
+OF_EACH_CLASS = [
+    *[kind(random_state=0) for kind in (RandomFlip, RandomCrop, RandomRotation, RandomAffine, RandomResizedCrop)],
+    *[kind(random_state=0) for kind in (RandomErasing, RandomGrayscale, GaussianNoise, GaussianBlur, FeatureDropout)],
+    *[kind(random_state=0) for kind in (ColorJitter, SwapNoise, TrivialAugment, MixUp, CutMix)],
+    RandomApply(RandomFlip(), random_state=0),
+    AugmentationPipeline([("flip", RandomFlip()), ("mix", MixUp())], random_state=0),
+    AugmentedClassifier(LogisticRegression(), RandomRotation(), predict_views=2, random_state=0),
+    AugmentedRegressor(Ridge(), TrivialAugment(), predict_views=2, random_state=0),
+    net(module=Conv, augmenter=RandomRotation(), predict_views=2, early_stopping=True),
+    net(),
+    net(augmenter=SwapNoise(), predict_views=1, categorical_features=[0]),
+    NetRegressor(max_epochs=1, random_state=0),
+    *[tuner(strategy=strategy, max_epochs=2) for strategy in ("linear-probe", "fine-tune", "lp-ft", "gradual")],
+    tuner(strategy="linear-probe", augmenter=RandomRotation(), n_views=2, predict_views=1),
+    FineTuneRegressor(max_epochs=1, strategy="fine-tune", freeze_until=0.5, random_state=0),
+    FineTuneRegressor(max_epochs=1, random_state=0),
+    PretrainedFeatures(),
+    PretrainedFeatures().set_output(transform="pandas"),
+    ensemble.VotingClassifier(LINES),
+    ensemble.VotingClassifier(LINES, voting="soft", weights="greedy", calibration="temperature", cv=2),
+    ensemble.VotingRegressor(RIDGES, weights="simplex", cv=2),
+    ensemble.StackingClassifier(LINES, cv=2),
+    ensemble.StackingClassifier(LINES, net(max_epochs=1), cv=2, refit=False, passthrough=True),
+    ensemble.StackingRegressor(RIDGES, cv=2),
+    ensemble.CascadeClassifier(LINES, cv=2),
+    NetEnsembleClassifier(net(), **NETS),
+    NetEnsembleRegressor(NetRegressor(max_epochs=1), **NETS),
+    Pipeline([("features", PretrainedFeatures()), ("line", LogisticRegression())]),
+    FeatureUnion([("features", PretrainedFeatures())]),
+    VotingClassifier(LINES),
+    VotingRegressor(RIDGES),
+    StackingClassifier(LINES, cv=2),
+    StackingRegressor(RIDGES, cv=2),
+]
+FOR_TABLES = (NetClassifier, NetRegressor, NetEnsembleClassifier, NetEnsembleRegressor, CascadeClassifier)
+FOR_TABLES += (VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor)
+
+
+def fit_any(estimator):
+    """An estimator fitted on a table or images, as it takes them."""
+    rows = isinstance(estimator, FOR_TABLES) and getattr(estimator, "module", "mlp") is not Conv
+    return clone(estimator).fit(TABLE if rows else GREY, VALUES[:, 0] if is_regressor(estimator) else NAMES)
+
+
+@pytest.mark.filterwarnings("ignore::sktricks.FrozenPrefixNotCachedWarning")
+@pytest.mark.parametrize("estimator", OF_EACH_CLASS, ids=lambda estimator: type(estimator).__name__)
+def test_all_that_is_learned_is_described(estimator):
+    fitted = fit_any(estimator)
+    params = fitted.get_params(deep=False)
+    learned = {name: value for name, value in vars(fitted).items() if name not in (*params, *TORCH_PARTS)}
+    wrong = find_undescribed(type(fitted), learned)
+    assert wrong is None, (
+        f"{type(fitted).__name__}.{wrong[0]} is not described, or is of another type than {wrong[1]}: "
+        "describe it in sktricks/_persist/_descriptions.py, else no archive can hold it"
+    )
+
+
+def test_each_public_class_is_described():
+    public = [getattr(sktricks, name) for name in sktricks.__all__]
+    estimators = {cls.__name__ for cls in public if isinstance(cls, type) and hasattr(cls, "get_params")}
+    assert estimators - {"BaseAugmenter"} == set(OWN), "describe it in sktricks/_persist/_descriptions.py"
+    covered = {type(estimator).__name__ for estimator in OF_EACH_CLASS}
+    assert {name for name in OWN if hasattr(getattr(sktricks, name), "fit")} - covered == {"ImageLoader"}
+    for name in OWN:
+        assert not OWN[name].keys() & {*inspect.signature(getattr(sktricks, name)).parameters, *TORCH_PARTS[:2]}
+
+
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 GOING_ON = {
@@ -371,10 +464,10 @@ def test_a_callback_thaws_after_loading(tmp_path):
 
 
 def test_a_module_that_came_frozen_stays_frozen(tmp_path):
-    module = Conv()
+    module = Conv(2)
     freeze_layers(module, "second")
     fitted = net(module=module).fit(GREY, NAMES)
-    loaded = save_and_load(fitted, tmp_path, module=Conv())
+    loaded = save_and_load(fitted, tmp_path, module=Conv(2))
     fitted.partial_fit(GREY, NAMES)
     loaded.partial_fit(GREY, NAMES)
     for name in ("weight", "running_mean"):
@@ -439,7 +532,7 @@ def test_a_member_that_stands_twice_is_stored_once(tmp_path):
     loaded = save_and_load(fitted, tmp_path)
     assert loaded.named_estimators_["a"] is loaded.estimators_[0]
     assert loaded.named_estimators_.a is loaded.estimators_[0]
-    weights = [name for name in manifest_of(tmp_path / "archive")[1] if name.endswith("module.embed.weight")]
+    weights = [name for name in manifest_of(tmp_path / "archive")[1] if name.endswith("module.tensors.embed.weight")]
     assert len(weights) == 1
 
 
@@ -606,12 +699,29 @@ def test_of_a_search_the_best_is_saved(tmp_path):
     )
 
 
-def test_a_cache_of_features_comes_back_empty(tmp_path):
+def test_a_cache_of_features_comes_back_empty_and_without_its_folder(tmp_path):
     cache = FeatureCache(tmp_path / "features", max_bytes=2**20, dtype="float16")
     fitted = tuner(strategy="linear-probe", cache=cache).fit(GREY, NAMES)
-    loaded = save_and_load(fitted, tmp_path, backbone=Conv)
-    assert repr(loaded.cache) == repr(cache) and loaded.cache.info().rows == 0
+    with pytest.warns(DroppedOnLoadWarning, match=r"cache='.*features'. Give params=\{'cache': ...\}"):
+        loaded = save_and_load(fitted, tmp_path, backbone=Conv)
+    assert repr(loaded.cache) == "FeatureCache(None, max_bytes=1048576, dtype='float16')"
+    assert loaded.cache.info().rows == 0
     np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
+    assert save_and_load(fitted, tmp_path, backbone=Conv, params={"cache": cache}).cache is cache
+    for path in (str(tmp_path / "other"), tmp_path / "other"):
+        with pytest.warns(DroppedOnLoadWarning, match="cache='.*other'"):
+            assert save_and_load(fitted.set_params(cache=path), tmp_path, backbone=Conv).cache == "auto"
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_memory_of_a_pipeline_is_not_opened(tmp_path):
+    for memory in (str(tmp_path / "memory"), joblib.Memory(tmp_path / "memory", verbose=0)):
+        fitted = Pipeline([("flip", RandomFlip()), ("net", net(max_epochs=1, module=Conv))], memory=memory)
+        fitted.fit(GREY, NAMES)
+        with pytest.warns(DroppedOnLoadWarning, match="memory='.*memory'"):
+            loaded = save_and_load(fitted, tmp_path, module=Conv)
+        assert loaded.memory is None
+    assert save_and_load(fitted, tmp_path, module=Conv, params={"memory": memory}).memory is memory
 
 
 def test_a_backbone_that_is_code_is_not_imported(tmp_path):
@@ -635,11 +745,16 @@ def test_the_weights_of_a_named_backbone_are_the_archives(tmp_path):
     fitted.backbone_.preprocess = replace(fitted.backbone_.preprocess, size=(16, 16), std=(0.5,) * 3)
     with torch.no_grad():
         fitted.backbone_.model.stem[0].weight.mul_(2)
-    for spec in ("tiny32", "untrained:tiny32", "file:gone.safetensors::tiny32"):
+    for spec in ("tiny32", "untrained:tiny32"):
         fitted.backbone = spec
         loaded = save_and_load(fitted, tmp_path)
         assert loaded.backbone == spec
         np.testing.assert_array_equal(loaded.transform(GREY), fitted.transform(GREY))
+    fitted.backbone = "file:gone.safetensors::tiny32"
+    with pytest.warns(DroppedOnLoadWarning, match="backbone='file:gone.safetensors::tiny32'"):
+        loaded = save_and_load(fitted, tmp_path)
+    assert loaded.backbone == "untrained:tiny32"
+    np.testing.assert_array_equal(loaded.transform(GREY), fitted.transform(GREY))
 
 
 # -- what cannot be saved ----------------------------------------------------------------------------------------------
@@ -735,10 +850,10 @@ def test_truncated(archive, share):
 
 
 def test_another_version(archive, monkeypatch):
-    monkeypatch.setattr("sktricks._persist._archive.VERSION", 2)
+    monkeypatch.setattr("sktricks._persist._archive.VERSION", 9)
     save(RandomFlip().fit(GREY), archive)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="an archive of format 2, this version of sktricks reads format 1"):
+    with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 2"):
         load(archive)
 
 
@@ -778,7 +893,7 @@ def test_foreign_files(tmp_path):
         ({"$": "sklearn", "class": "os.system"}, r"unknown class 'sklearn os\.system'"),
         ({"$": "call", "function": "os.system"}, "unknown kind 'call'"),
         ({"$": "own", "class": "RandomFlip", "name": "", "params": {"q": 1}}, r"parameters \['q'\]"),
-        ({"$": "array", "key": "x", "dtype": "O", "shape": [1]}, "an array of the type object"),
+        ({"$": "array", "key": "x", "dtype": "O", "shape": [1]}, "an array of the type 'O'"),
         ({"$": "array", "key": "x", "dtype": "i4,O", "shape": [1]}, "an array of the type"),
         ({"$": "random_state", "state": ["MT19937", [0] * 624, 10**6, 0, 0.0]}, "a random state"),
     ],

@@ -24,6 +24,10 @@ class NotStorable(TypeError):
     """A value that an archive cannot hold."""
 
 
+class Malformed(ValueError):
+    """Something in an archive that ``save`` never writes."""
+
+
 def describe(value):
     """What a value is, for a reader."""
     if isinstance(value, list | tuple) and value:
@@ -34,6 +38,21 @@ def describe(value):
     if isinstance(value, str):
         return repr(value)
     return f"an instance of {type(value).__module__}.{type(value).__qualname__}"
+
+
+def brief(value):
+    """What was found, in few words."""
+    return f"{value!r:.60}" if type(value) in (str, bool, int, float, type(None)) else f"a {type(value).__name__}"
+
+
+def entry(record, key, *types):
+    """What a record has under a key, of exactly one of these types; or an error."""
+    if key not in record:
+        raise Malformed(f"must have {key!r}")
+    if types and type(record[key]) not in types:
+        expected = " or ".join("None" if one is type(None) else one.__name__ for one in types)
+        raise Malformed(f"must have a {expected} as {key!r}, got {brief(record[key])}")
+    return record[key]
 
 
 def join(prefix, name):
@@ -99,25 +118,54 @@ class Writer:
 
 
 class Reader:
-    """Turns JSON into values; ``given`` is what the caller gives."""
+    """Turns JSON into values; ``given`` is what the caller gives.
+
+    ``place`` says where in the manifest it is: after an error, where that happened. ``dropped`` are the names and the
+    values of parameters that were replaced, since they name a path.
+    """
 
     def __init__(self, codecs, arrays, given):
         self.codecs = {codec.kind: codec for codec in codecs}
         self.arrays, self.given, self.seen = arrays, given, {}
+        self.place, self.dropped = [], {}
 
-    def read(self, node):
-        """The value of a piece of JSON."""
+    def read(self, node, *where):
+        """The value of a piece of JSON, which stands at ``where`` in the one that is being read."""
+        self.place += where
+        value = self._read(node)
+        del self.place[len(self.place) - len(where) :]  # only if all went well
+        return value
+
+    def _read(self, node):
         if isinstance(node, list):
-            return [self.read(item) for item in node]
+            return [self.read(item, place) for place, item in enumerate(node)]
         if not isinstance(node, dict):
             return node
         if "$" not in node:
-            return {key: self.read(item) for key, item in node.items()}
-        if node["$"] == "again":
-            return self.seen[node["id"]]
-        if node["$"] not in self.codecs:
-            raise ValueError(f"the archive has a value of the unknown kind {node['$']!r}")
-        value = self.codecs[node["$"]].read(node, self)
+            return {key: self.read(item, key) for key, item in node.items()}
+        kind = entry(node, "$", str)
+        if kind == "again":
+            return self._read_again(entry(node, "id", int))
+        if kind not in self.codecs:
+            raise Malformed(f"must be a value of a known kind, got the unknown kind {kind!r:.60}")
+        value = self.codecs[kind].read(node, self)
         if "id" in node:
-            self.seen[node["id"]] = value
+            self.seen[entry(node, "id", int)] = value
         return value
+
+    def _read_again(self, number):
+        if number not in self.seen:
+            raise Malformed(f"must point to a value before it, got the number {number}")
+        return self.seen[number]
+
+    def array(self, record):
+        """The array that a record points to."""
+        key = entry(record, "key", str)
+        if key not in self.arrays:
+            raise Malformed(f"must point to an array of the file, got {key!r:.60}")
+        return self.arrays[key]
+
+    def where(self):
+        """The place as a reader knows it, such as ``estimator.learned.classes_``."""
+        parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place)
+        return "estimator" + "".join(parts)

@@ -1,18 +1,25 @@
 """Estimators: our own and scikit-learn's containers by parameters and attributes, all others through skops."""
 
 import inspect
-import re
 from functools import cache
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
-from ._codec import Codec, NotStorable, describe, join
+from ._checks import check_estimator, check_settings
+from ._codec import Codec, Malformed, NotStorable, brief, describe, entry, join
+from ._descriptions import describe_class, find_undescribed
+from ._params import (
+    as_plain_text,
+    check_constraints,
+    find_wrong_param,
+    is_storable,
+    must_be_given,
+    replacement,
+)
 
 TORCH_PARTS = ("_net", "_loaded", "_backbone")
-# Backbones that a library rebuilds from their name; a file of weights is not needed again. Any other name is one of
-# code or of a folder, which the caller has to give.
-REBUILT = re.compile(r"(untrained:|file:.+::)*(?P<net>[\w.-]+|(timm|torchvision):[\w.-]+|hf:.+)")
 
 
 # -- what the caller of load gives -------------------------------------------------------------------------------------
@@ -37,7 +44,8 @@ class Given:
 
     def check_missing(self, node):
         """An error that says what else to give, unless all is there that the JSON asks for."""
-        missing = {record["name"]: record["was"] for record in records(node, "given") if not self.find(record["name"])}
+        asked = [(entry(record, "name", str), entry(record, "was", str)) for record in records(node, "given")]
+        missing = {name: was for name, was in asked if not self.find(name)}
         if not missing:
             return
         role = {name.rpartition("__")[2] for name in missing} & {"module", "backbone", "callbacks"}
@@ -67,17 +75,18 @@ def records(node, kind):
         yield from records(item, kind)
 
 
-def write_or_ask(value, name, writer):
+def write_or_ask(value, name, writer, storable=True):
     """A value, or where it cannot be stored a record by which ``load`` asks for it."""
     before = len(writer.arrays), len(writer.seen)
     try:
-        if name.rpartition("__")[2] == "backbone" and isinstance(value, str) and not REBUILT.fullmatch(value):
+        if not storable or must_be_given(name, value):
             raise NotStorable
-        return writer.write(value, name)
+        return writer.write(as_plain_text(value), name)
     except NotStorable:
         writer.undo(before)
         # a class is the same object in an estimator and in its clones, and need be given once
-        return {"$": "given", "name": writer.asked.setdefault(id(value), name), "was": describe(value)}
+        asked = writer.asked.setdefault((id(value), name.rpartition("__")[2]), name)
+        return {"$": "given", "name": asked, "was": describe(value)}
 
 
 # -- our own and scikit-learn's containers -----------------------------------------------------------------------------
@@ -97,7 +106,7 @@ def own_class(name):
 
     cls = getattr(sktricks, name) if name in sktricks.__all__ else None
     if not (isinstance(cls, type) and hasattr(cls, "get_params")):
-        raise ValueError(f"the archive has an estimator of the unknown class {name!r}")
+        raise Malformed(f"must be an estimator of a known class, got the unknown class {name!r:.60}")
     return cls
 
 
@@ -120,7 +129,7 @@ def containers():
 def container_class(name):
     """One of scikit-learn's containers by name."""
     if name not in containers():
-        raise ValueError(f"the archive has an estimator of the unknown class 'sklearn {name}'")
+        raise Malformed(f"must be an estimator of a known class, got the unknown class 'sklearn {name:.60}'")
     return containers()[name]
 
 
@@ -129,12 +138,16 @@ def write_estimator(estimator, name, writer, write_param):
     params = estimator.get_params(deep=False)
     learned = {key: value for key, value in vars(estimator).items() if key not in params}
     requests = learned.pop("_metadata_request", None)
+    has_net = any(learned.get(part) is not None for part in TORCH_PARTS)
+    if has_net:
+        learned = {key: value for key, value in learned.items() if key not in TORCH_PARTS}
+    check_described(type(estimator), learned, name)
     record = {"class": type(estimator).__name__, "name": name}
     record["params"] = {key: write_param(value, join(name, key), writer) for key, value in params.items()}
-    if any(learned.get(part) is not None for part in TORCH_PARTS):
+    check_params_described(type(estimator), params, record["params"], name)
+    if has_net:
         from ._nets import trained_state
 
-        learned = {key: value for key, value in learned.items() if key not in TORCH_PARTS}
         trained = trained_state(estimator)
         record["trained"] = {key: writer.write(value, join(name, key)) for key, value in trained.items()}
     record["learned"] = {key: writer.write(value, join(name, key)) for key, value in learned.items()}
@@ -143,50 +156,171 @@ def write_estimator(estimator, name, writer, write_param):
     return record
 
 
+def check_described(cls, learned, name):
+    """An error if an estimator has attributes that ``load`` would refuse."""
+    wrong = find_undescribed(cls, learned)
+    if wrong is None:
+        return
+    key, expected = wrong
+    where = join(name, key)
+    got = describe(learned[key]) if key in learned else "nothing"
+    unknown = key not in describe_class(cls)
+    hint = "; sktricks/_persist/_descriptions.py lists the attributes of each class" if unknown else ""
+    raise NotStorable(f"save cannot store {where}: {got}; it must be {expected}{hint}")
+
+
+def check_params_described(cls, params, written, name):
+    """An error if parameters that are stored, and not asked for, are such that ``load`` would refuse them."""
+    asked = {key for key, node in written.items() if type(node) is dict and node.get("$") == "given"}
+    stored = {key: as_plain_text(value) for key, value in params.items() if key not in asked}
+    stored = {key: value for key, value in stored.items() if key != "net_params" and not replacement(key, value)}
+    wrong = find_wrong_param(cls, stored)
+    if wrong is not None:
+        key, expected = wrong
+        raise NotStorable(f"save cannot store {join(name, key)}: it must be {expected}, got {describe(params[key])}")
+
+
 def write_own_param(value, name, writer):
     """A parameter of our own estimators; of ``net_params`` each entry."""
     if name.rpartition("__")[2] != "net_params" or not isinstance(value, dict):
         return write_or_ask(value, name, writer)
     prefix = name.rpartition("__")[0]
-    return {key: write_or_ask(item, join(prefix, key), writer) for key, item in value.items()}
+    return {key: write_or_ask(item, join(prefix, key), writer, is_storable(key, item)) for key, item in value.items()}
+
+
+def write_container_param(value, name, writer):
+    """A parameter of scikit-learn's containers; of a cache of their steps only where it is, for a warning."""
+    dropped = replacement(name.rpartition("__")[2], value)
+    return writer.write(value if dropped is None else dropped[1], name)
 
 
 def read_estimator(record, reader, find_class):
     """What :func:`write_estimator` wrote, with what the caller gives."""
-    cls = find_class(record["class"])
-    params = read_params(record, reader, inspect.signature(cls).parameters)
+    cls = find_class(entry(record, "class", str))
+    entry(record, "name", str)
+    check_keys(record, {"$", "id", "class", "name", "params", "learned", "trained", "requests"})
+    params = read_params(cls, record, reader)
+    learned = reader.read(entry(record, "learned", dict), "learned")
+    reader.place.append("learned")
+    if type(learned) is not dict:
+        raise Malformed("must be a dict of attributes")
+    check_learned(cls, learned, params, reader)
+    reader.place.pop()
     estimator = cls(**params)
-    vars(estimator).update({key: reader.read(node) for key, node in record["learned"].items()})
+    vars(estimator).update(learned)
     if "requests" in record:
-        restore_requests(estimator, record["requests"])
+        restore_requests(estimator, entry(record, "requests", dict))
     if "trained" in record:
-        from ._nets import restore_trained
-
-        restore_trained(estimator, reader.read(record["trained"]))
+        restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
+    check_estimator(estimator)
     return estimator
 
 
-def read_params(record, reader, known):
-    """The parameters of an estimator: the caller's where there are any, else those in the archive."""
-    unknown = sorted(record["params"].keys() - known)
+def check_keys(record, known):
+    """An error if a record has what no version of ``save`` writes."""
+    unknown = sorted(record.keys() - known)
     if unknown:
-        raise ValueError(
-            f"{record['class']} in the archive has the parameters {unknown}, which this version does not know"
-        )
-    params = {}
-    for key, node in record["params"].items():
-        name = join(record["name"], key)
-        if key == "backbone" and isinstance(node, str) and not REBUILT.fullmatch(node):
-            raise ValueError(f"the archive says {name}={node!r}, and code that a file names is never imported")
-        params[key] = reader.given.take(name) if name in reader.given.params else reader.read(node)
+        raise Malformed(f"has the unknown entries {unknown!r:.100}")
+
+
+def check_learned(cls, learned, params, reader):
+    """An error unless attributes are those of a class and nothing else: no parameter, no method."""
+    wrong = find_undescribed(cls, learned)
+    if wrong is not None:
+        key, expected = wrong
+        got = brief(learned[key]) if key in learned else "nothing"
+        reader.place.append(key)
+        raise Malformed(f"must be {expected}, got {got}")
+
+
+def restore_net(estimator, state, reader):
+    """Build the torch part of an estimator and fill it."""
+    if not hasattr(estimator, "_device"):
+        raise Malformed("must have no trained part, since it has no attributes of a net")
+    from ._nets import restore_trained
+
+    reader.place.append("trained")
+    restore_trained(estimator, state)
+    reader.place.pop()
+
+
+def read_params(cls, record, reader):
+    """The parameters of an estimator: the caller's where there are any, else those in the archive."""
+    known, nodes = inspect.signature(cls).parameters, entry(record, "params", dict)
+    unknown = sorted(nodes.keys() - known)
+    if unknown:
+        raise Malformed(f"{cls.__name__} has the parameters {unknown!r:.100}, which this version does not know")
+    reader.place.append("params")
+    params, given = {}, set()
+    for key, node in nodes.items():
+        params[key], is_given = read_param(key, node, join(record["name"], key), reader)
+        given |= {key} if is_given else set()
+    wrong = find_wrong_param(cls, params, given | {"net_params"})
+    if wrong is not None:
+        key, expected = wrong
+        reader.place.append(key)
+        raise Malformed(f"must be {expected}, got {brief(params[key])}")
+    check_constraints(cls, params)
+    reader.place.pop()
     return params
+
+
+def read_param(key, node, name, reader):
+    """A parameter, and whether it comes from the caller; paths are dropped."""
+    if name in reader.given.params:
+        return reader.given.take(name), True
+    if is_given(node):
+        return take_given(node, key, reader), True
+    if key == "net_params" and node is not None:
+        return read_net_params(node, name.rpartition("__")[0], reader), True
+    value = reader.read(node, key)
+    dropped = replacement(key, value)
+    if dropped is not None:
+        value, reader.dropped[name] = dropped
+    return value, False
+
+
+def read_net_params(node, prefix, reader):
+    """The entries of ``net_params``."""
+    if type(node) is not dict or "$" in node:
+        raise Malformed(f"must have None or a dict as net_params, got {brief(node)}")
+    params = {}
+    for key, item in node.items():
+        name = join(prefix, key)
+        if name in reader.given.params:
+            params[key] = reader.given.take(name)
+        elif is_given(item):
+            params[key] = take_given(item, key, reader)
+        else:
+            params[key] = reader.read(item, "net_params", key)
+            if not is_storable(key, params[key]):
+                raise Malformed(f"must have no entry {key!r:.60} of net_params that is {brief(params[key])}")
+    return params
+
+
+def is_given(node):
+    """Whether a piece of JSON asks the caller for a value."""
+    return type(node) is dict and node.get("$") == "given"
+
+
+def take_given(node, key, reader):
+    """What the caller gives for a parameter, which a record asks for by its name or that of an equal one."""
+    name = entry(node, "name", str)
+    asks = join("", key) if "__" in key else key
+    if not (name == asks or name.endswith(f"__{asks}")):
+        raise Malformed(f"must ask for {key}, got a request for {name!r:.60}")
+    return reader.given.take(name)
 
 
 def restore_requests(estimator, requests):
     """The metadata that ``set_fit_request`` and the like have asked for."""
     fresh = estimator._get_metadata_request()
     for method, wanted in requests.items():
+        if method not in SIMPLE_METHODS or type(wanted) is not dict:
+            raise Malformed(f"must have requests for metadata by known methods, got {method!r:.60}")
         for param, alias in wanted.items():
+            if type(alias) not in (bool, str, type(None)):
+                raise Malformed(f"must have True, False, None or a name as a request for metadata, got {brief(alias)}")
             getattr(fresh, method).add_request(param=param, alias=alias)
     estimator._metadata_request = fresh
 
@@ -219,10 +353,20 @@ def write_settings(value, name, writer):
 
 
 def read_settings(record, reader):
-    if record["class"] not in classes_of_settings():
-        raise ValueError(f"the archive has settings of the unknown class {record['class']!r}")
-    cls, _ = classes_of_settings()[record["class"]]
-    return cls(**{key: reader.read(node) for key, node in record["settings"].items()})
+    """One of these objects; a cache without its folder, which is not for a file to name."""
+    name = entry(record, "class", str)
+    if name not in classes_of_settings():
+        raise Malformed(f"must be settings of a known class, got the unknown class {name!r:.60}")
+    cls, known = classes_of_settings()[name]
+    nodes = entry(record, "settings", dict)
+    if nodes.keys() != set(known):
+        raise Malformed(f"must have the settings {list(known)}, got {sorted(nodes)!r:.100}")
+    settings = {key: reader.read(node, "settings", key) for key, node in nodes.items()}
+    check_settings(name, settings)
+    if settings.get("folder") is not None:
+        reader.dropped["cache"] = settings["folder"]
+        settings["folder"] = None
+    return cls(**settings)
 
 
 # -- all others --------------------------------------------------------------------------------------------------------
@@ -270,6 +414,11 @@ def read_foreign(record, reader):
     return skops.loads(content)
 
 
+def read_given(record, reader):
+    """Only parameters are given by the caller, and read_param takes these."""
+    raise Malformed("must be no request for something of the caller's")
+
+
 ESTIMATORS = [
     Codec(
         "own",
@@ -281,9 +430,7 @@ ESTIMATORS = [
     Codec(
         "sklearn",
         lambda value: containers().get(type(value).__name__) is type(value),
-        lambda value, name, writer: write_estimator(
-            value, name, writer, lambda value, name, writer: writer.write(value, name)
-        ),
+        lambda value, name, writer: write_estimator(value, name, writer, write_container_param),
         lambda record, reader: read_estimator(record, reader, container_class),
         shared=True,
     ),
@@ -293,6 +440,6 @@ ESTIMATORS = [
         "given",
         lambda value: False,
         lambda value, name, writer: {},
-        lambda record, reader: reader.given.take(record["name"]),
+        read_given,
     ),
 ]

@@ -1,13 +1,17 @@
 """save and load."""
 
+import json
 import os
+import warnings
+from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._show_versions import installed
+from .._validation import DroppedOnLoadWarning
 from ._archive import read_archive, write_archive
-from ._codec import Reader, Writer
+from ._codec import Malformed, Reader, Writer
 from ._estimators import ESTIMATORS, Given
 from ._tensors import TENSORS
 from ._values import VALUES
@@ -132,7 +136,51 @@ def load(path: str | os.PathLike, *, module=None, backbone=None, callbacks=None,
     manifest, arrays = read_archive(path)
     roles = {"module": module, "backbone": backbone, "callbacks": callbacks}
     given = Given(params or {}, {name: value for name, value in roles.items() if value is not None})
-    given.check_missing(manifest["estimator"])
-    estimator = Reader(CODECS, arrays, given).read(manifest["estimator"])
+    reader = Reader(CODECS, arrays, given)
+    with naming_the_file(path, reader):
+        node = parse(manifest)
+        given.check_missing(node)
+        estimator = reader.read(node)
+        if not isinstance(estimator, BaseEstimator):
+            raise Malformed("must be an estimator")
+        check_is_fitted(estimator)
     given.check_unused()
+    warn_of_dropped(path, reader.dropped)
     return estimator
+
+
+def parse(manifest):
+    """The estimator in a manifest, as JSON."""
+    manifest = json.loads(manifest)
+    if type(manifest) is not dict or type(manifest.get("estimator")) is not dict:
+        raise Malformed("must be in the manifest")
+    return manifest["estimator"]
+
+
+@contextmanager
+def naming_the_file(path, reader):
+    """Whatever is wrong inside is an error that names the file and the place in it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"path={str(path)!r} cannot be loaded: {error}", name=error.name) from error
+    except Malformed as error:
+        raise ValueError(f"path={str(path)!r} is not a valid archive: {reader.where()} {error}") from error
+    except ValueError as error:
+        raise ValueError(f"path={str(path)!r} cannot be loaded: {error} (at {reader.where()})") from error
+    except Exception as error:  # torch, numpy and a module of the caller's raise whatever they like
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"path={str(path)!r} is not a valid archive: {reader.where()} raised {what}") from error
+
+
+def warn_of_dropped(path, dropped):
+    """Say which parameters were replaced, since the file named a path in them."""
+    if dropped:
+        what = ", ".join(f"{name}={value!r:.200}" for name, value in dropped.items())
+        names = ", ".join(f"{name!r}: ..." for name in dropped)
+        warnings.warn(
+            f"path={str(path)!r}: paths that an archive names are not used, and these parameters were replaced by "
+            f"defaults: {what}. Give params={{{names}}} to load() to use such paths",
+            DroppedOnLoadWarning,
+            stacklevel=3,
+        )

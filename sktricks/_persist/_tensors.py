@@ -1,10 +1,13 @@
 """Tensors, and the names that torch has for types, devices and its own classes."""
 
+import re
 import sys
 from functools import cache
 
-from ._codec import Codec
+from ._codec import Codec, Malformed, entry
 from ._values import read_array, write_array
+
+DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,3})?")
 
 
 def is_torch(value, name):
@@ -29,8 +32,23 @@ def read_tensor(record, reader):
     """What :func:`write_tensor` wrote, on the CPU."""
     import torch
 
-    tensor = torch.from_numpy(read_array(record, reader))
-    return tensor.view(torch_dtypes()[record["torch"]]) if "torch" in record else tensor
+    array = read_array(record, reader)
+    if array.dtype.kind not in "biufc" or not array.dtype.isnative:
+        raise Malformed(f"must be a tensor, got an array of the type {array.dtype}")
+    tensor = torch.from_numpy(array)
+    if "torch" not in record:
+        return tensor
+    dtype = look_up(torch_dtypes(), entry(record, "torch", str), "a type of torch")
+    if not dtype.is_floating_point or dtype.itemsize != tensor.element_size():
+        raise Malformed(f"must be a tensor of a type that numpy lacks, got {dtype}")
+    return tensor.view(dtype)
+
+
+def look_up(known, name, what):
+    """What goes by a name in a closed list."""
+    if name not in known:
+        raise Malformed(f"must be the name of {what}, got {name!r:.60}")
+    return known[name]
 
 
 @cache
@@ -63,7 +81,10 @@ def read_device(record, reader):
     """A device, whether it is there or not."""
     import torch
 
-    return torch.device(record["value"])
+    name = entry(record, "value", str)
+    if not DEVICE.fullmatch(name):
+        raise Malformed(f"must be the name of a device, got {name!r:.60}")
+    return torch.device(name)
 
 
 TENSORS = [
@@ -72,7 +93,7 @@ TENSORS = [
         "dtype",
         lambda value: is_torch(value, "dtype"),
         lambda value, name, writer: {"value": str(value)},
-        lambda record, reader: torch_dtypes()[record["value"]],
+        lambda record, reader: look_up(torch_dtypes(), entry(record, "value", str), "a type of torch"),
     ),
     Codec(
         "device",
@@ -84,6 +105,6 @@ TENSORS = [
         "torch",
         lambda value: isinstance(value, type) and "torch" in sys.modules and name_of_class(value) is not None,
         lambda value, name, writer: {"value": name_of_class(value)},
-        lambda record, reader: torch_classes()[record["value"]],
+        lambda record, reader: look_up(torch_classes(), entry(record, "value", str), "a class of torch"),
     ),
 ]

@@ -1,0 +1,167 @@
+"""Parameters: which values an archive may hold, beyond what the constraints of their class allow.
+
+Values are plain: numbers, text, arrays, random states, of exact types. Only the parameters named here may be something
+else. What names code is asked for by ``load``; what names a path or a download is dropped, with a warning.
+"""
+
+import os
+import re
+import sys
+from pathlib import PurePath
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import validate_parameter_constraints
+
+from ._descriptions import DEVICES, OWN
+from ._specs import Spec, either, integer, is_plain, list_of, nothing, only, optional, string
+
+# Backbones that a library builds from their name alone, without weights and without a network. The weights are in the
+# archive. Any other name is one of code, of a folder or of a repository, which the caller has to give.
+BUILT = r"([\w-]+|(timm|torchvision):[\w.-]+)"
+BACKBONE = re.compile(rf"(untrained:)*{BUILT}")
+FILED = re.compile(rf"(untrained:)*file:.+::(untrained:)*(?P<net>{BUILT})")
+# Entries of net_params that an archive may hold; any other may be code, or make the net run some, as ``compile`` does.
+STORED_PREFIXES = ("module__", "criterion__", "optimizer__", "iterator_train__", "iterator_valid__")
+THREADS = 4096
+
+
+def torch_class(beginning, ending=""):
+    """A class of torch's own, as the codec of :mod:`._tensors` reads it."""
+
+    def fits(value):
+        name = own_name(value)
+        return name.startswith(beginning) and name.endswith(ending)
+
+    return Spec(f"a class torch.{beginning}*{ending}", fits)
+
+
+def own_name(value):
+    """The name of a class of torch's own; an empty string for all else."""
+    if not isinstance(value, type) or "torch" not in sys.modules:
+        return ""
+    from ._tensors import name_of_class
+
+    return name_of_class(value) or ""
+
+
+def is_storable(key, value):
+    """Whether an archive may hold an entry of ``net_params``; the caller of ``load`` gives any other again."""
+    return key.startswith(STORED_PREFIXES) and (is_plain(value) or own_name(value) != "")
+
+
+def is_cache(value):
+    """Whether a value is a cache of features that has no folder."""
+    from ..transfer import FeatureCache
+
+    return type(value) is FeatureCache and value.folder is None
+
+
+def is_callback(value):
+    """Whether a value is a callback of our own, perhaps with its name."""
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is str:
+        value = value[1]
+    return type(value).__name__ in OWN and not isinstance(value, type) and hasattr(value, "on_train_begin")
+
+
+def is_member(value):
+    """Whether a value is a pair of a name and an estimator, or of a name and what stands for none."""
+    if type(value) not in (tuple, list) or len(value) != 2 or type(value[0]) is not str:
+        return False
+    return isinstance(value[1], BaseEstimator) or value[1] is None or value[1] in ("drop", "passthrough")
+
+
+def is_augmenter(value):
+    """Whether a value is an augmenter."""
+    from ..augment import BaseAugmenter
+
+    return isinstance(value, BaseAugmenter)
+
+
+def is_device(value):
+    """Whether a value names a device of a kind that nets are known to run on."""
+    name = str(value)
+    return (type(value) is str or not isinstance(value, str)) and re.fullmatch(
+        rf"auto|({'|'.join(DEVICES)})(:\d{{1,3}})?", name
+    ) is not None
+
+
+BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
+BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
+plain = Spec("a plain value", is_plain)
+estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
+members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is_member)).fits)
+augmenter = optional(Spec("an augmenter", is_augmenter))
+# The parameters that are more than plain values, or less, by their names.
+SPECIAL = {
+    "estimator": estimator,
+    "final_estimator": optional(estimator),
+    "estimators": either(members, list_of(estimator)),  # the second of FoldModels
+    "steps": members,
+    "transformer_list": members,
+    "augmenter": augmenter,
+    "backbone": Spec(BY_NAME, lambda value: is_text(value, BACKBONE)),
+    "module": only("mlp"),
+    "loss": either(string, torch_class("nn.", "Loss")),
+    "optimizer": optional(either(string, torch_class("optim."))),
+    "callbacks": optional(list_of(Spec("a callback", is_callback))),
+    "cache": either(only("auto", None), Spec("a FeatureCache", is_cache)),
+    "memory": nothing,
+    "n_jobs": optional(integer(-THREADS, THREADS)),
+    "device": Spec("'auto' or a device", is_device),
+    "target": Spec("a target", lambda value: type(value) is str or type(value).__name__ == "Target"),
+}
+
+
+def is_text(value, pattern):
+    """Whether a value is exactly a str that matches a pattern."""
+    return type(value) is str and pattern.fullmatch(value) is not None
+
+
+def find_wrong_param(cls, params, given=()):
+    """What is wrong with the parameters of an estimator: a pair (name, what is expected), or None.
+
+    Those ``given`` by the caller may be anything that the class takes.
+    """
+    for name, value in params.items():
+        spec = SPECIAL.get(name, plain)
+        if name not in given and not spec.fits(value):
+            return name, spec.text
+    return None
+
+
+def check_constraints(cls, params):
+    """scikit-learn's own check of the parameters that a class has constraints for."""
+    constraints = getattr(cls, "_parameter_constraints", {})
+    known = {name: constraints[name] for name in params if name in constraints}
+    validate_parameter_constraints(known, {name: params[name] for name in known}, caller_name=cls.__name__)
+
+
+# -- what is asked for, and what is dropped ----------------------------------------------------------------------------
+
+
+def must_be_given(name, value):
+    """Whether ``load`` has to ask for a parameter since its value could name code or a download."""
+    key = name.rpartition("__")[2]
+    if key == "backbone":
+        return isinstance(value, str) and not (is_text(value, BACKBONE) or is_text(value, FILED))
+    if key == "module":
+        return not (type(value) is str and value == "mlp")
+    return False
+
+
+def replacement(key, value):
+    """A pair of what takes the place of a value that names a path and a description of it; None where nothing does."""
+    if key == "memory" and value is not None:
+        return None, value if isinstance(value, str) else str(getattr(value, "location", value))
+    if key == "cache" and isinstance(value, str | PurePath) and value != "auto":
+        return "auto", os.fspath(value)
+    if key == "cache" and getattr(value, "folder", None) is not None:
+        return type(value)(max_bytes=value.max_bytes, dtype=value.dtype), repr(value)
+    if key == "backbone" and is_text(value, FILED):
+        return "untrained:" + FILED.fullmatch(value)["net"], value
+    return None
+
+
+def as_plain_text(value):
+    """A string of numpy, as a search over an array of names sets it, as Python's own."""
+    return str(value) if type(value).__name__ == "str_" and isinstance(value, str) else value
