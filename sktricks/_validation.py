@@ -53,6 +53,10 @@ class UnclearLearningRateWarning(UserWarning):
     """A learning-rate range test saw a curve that says nothing."""
 
 
+class DivergenceError(ValueError):
+    """The loss or the weights of a net in training are no longer finite."""
+
+
 IMAGE_NAME = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|p[bgnp]m|png|tiff?|webp)$", re.IGNORECASE)
 
 

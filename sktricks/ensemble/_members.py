@@ -18,6 +18,7 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._validation import DivergenceError
 from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
 from ._fit_together import fit_together
 from ._votes import hard_vote
@@ -41,9 +42,12 @@ class Member:
 
 @contextmanager
 def naming(who):
-    """Errors keep their type and text, and say in a note whose they are."""
+    """Errors keep their type and text, and say in a note whose they are; that a training diverged they say first."""
     try:
         yield
+    except DivergenceError as error:
+        error.args = (f"{who}: {error}",)
+        raise
     except Exception as error:
         error.add_note(f"This happened in {who}.")
         raise

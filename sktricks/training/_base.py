@@ -154,11 +154,12 @@ class BaseNet(NetParamsMixin, BaseEstimator):
 
     def _train(self, X, y, weight, valid, *, fresh, **how):
         from ._skorch import own_randomness, release_memory
+        from ._snapshot import kept_on_failure
 
         if fresh and self.lr == "auto":
             self._find_rate(X, y, weight)
         X, y, weight, seed = self._learn_from(X, y, weight, fresh=fresh)
-        with own_randomness(seed, self._device):
+        with own_randomness(seed, self._device), kept_on_failure(None if fresh else self._net):
             training = self._set_up(X, y, weight, valid, seed, fresh=fresh, **how)
             self._complete(self._run_epochs(*training, how["schedule"]))
         release_memory(self._device)

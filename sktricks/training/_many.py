@@ -8,8 +8,12 @@ them one after the other: nets with a BatchNorm, dropout or convolutions, with c
 bar, of a module instance, with a loss or an optimizer of the user's, and those whose products outweigh all else.
 """
 
+from contextlib import suppress
+
 import torch
 
+from .._validation import DivergenceError
+from ._divergence import check_training, infinite_tensors
 from ._loader import BatchLoader
 from ._skorch import LOSSES, OPTIMIZERS, own_randomness, release_memory
 from ._stack import Stack, can_stack, does_the_same
@@ -193,7 +197,10 @@ def shapes_of(training):
 
 
 def train_some(alike, fits):
-    """Train nets of one architecture; the numbers of those that are fitted now."""
+    """Train nets of one architecture; the numbers of those that are fitted now.
+
+    A net whose training diverges is not among them: fitted by itself, it says so and leaves the others alone.
+    """
     numbers = sorted(alike, key=lambda number: alike[number].order())
     trainings = [alike[number] for number in numbers]
     for training in trainings:
@@ -202,10 +209,16 @@ def train_some(alike, fits):
     stack = Stack([training.module for training in trainings])
     if not does_the_same(stack, first_rows(trainings), trainings[0].net.outputs_.n_outputs):
         return []
-    for number, n_epochs in zip(numbers, train_together(stack, trainings), strict=True):
-        fits[number].estimator._complete(n_epochs)
+    known = [infinite_tensors(training.net) for training in trainings]
+    n_epochs = train_together(stack, trainings)
     release_memory(fits[numbers[0]].estimator._device)
-    return numbers
+    fitted = []
+    for number, training, n, names in zip(numbers, trainings, n_epochs, known, strict=True):
+        with suppress(DivergenceError):
+            check_training(training.net, training.dataset, names)
+            fits[number].estimator._complete(n)
+            fitted.append(number)
+    return fitted
 
 
 def first_rows(trainings):

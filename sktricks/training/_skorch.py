@@ -18,6 +18,7 @@ from .._validation import SlowFitWarning, TrainingInterruptedWarning
 from ._average import AverageWeights
 from ._curves import ValidationScore
 from ._decay import split_by_decay
+from ._divergence import check_loss, check_trained, infinite_tensors
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
@@ -87,10 +88,11 @@ class InnerNet(skorch.NeuralNet):
     prepares_ahead_ = False
     listeners_ = None  # in a training: from what happens at each batch to what callbacks do about it, if anything
     has_stepped_ = False
+    n_epochs_before_ = 0  # of earlier trainings
 
     def notify(self, method_name, **cb_kwargs):
         if method_name == "on_train_begin":
-            self.has_stepped_ = False
+            self.has_stepped_, self.n_epochs_before_ = False, len(self.history)
         if method_name in ("on_train_begin", "on_epoch_begin"):
             self.listeners_ = {}  # who may change from epoch to epoch
         if method_name not in EACH_BATCH or self.listeners_ is None:
@@ -126,12 +128,17 @@ class InnerNet(skorch.NeuralNet):
         if training and self.prepares_ahead_:
             iterator = prepared_ahead(iterator, self.prepare_train_)
         batches, before = self.history[-1]["batches"], len(self.history[-1]["batches"])
+        total = 0.0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            batches[-1] |= {f"{prefix}_loss": step["loss"].item(), f"{prefix}_batch_size": len(batch[1])}
+            loss = step["loss"].item()
+            total += loss
+            batches[-1] |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": len(batch[1])}
             self.notify("on_batch_end", batch=batch, training=training, **step)
         self.history.record(f"{prefix}_batch_count", len(batches) - before)
+        epoch, name = len(self.history) - self.n_epochs_before_, "training loss" if training else "validation loss"
+        check_loss(self, total, epoch, name)  # before callbacks act on it
 
     def train_step(self, batch, **fit_params):
         batch = self._prepared(batch, self.prepare_train_)
@@ -316,7 +323,7 @@ def follow_settings(net, lr, weight_decay, batch_size):
 
 def run_epochs(net, train, valid, epochs):
     """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
-    before = len(net.history)
+    before, known = len(net.history), infinite_tensors(net)  # such as a mask of -inf, which is no fault of the training
     choose_reduction(net, train)
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
@@ -332,6 +339,7 @@ def run_epochs(net, train, valid, epochs):
     net.notify("on_train_end", X=train, y=None)
     net.train_split = None  # it holds the validation rows
     n_epochs = sum("train_loss" in epoch for epoch in net.history[before:])
+    check_trained(net, train, max(1, n_epochs), known)
     if interrupted:
         warn_of_interruption(n_epochs, epochs)
     return n_epochs

@@ -3,6 +3,7 @@
 import torch
 from skorch.callbacks import Callback
 
+from ..training._divergence import check_training
 from ..training._loader import ArrayDataset
 from ..training._skorch import make_net, set_up_training
 from ..training._together import Training
@@ -43,6 +44,7 @@ class ProbeFirst(Callback):
                 dual.descend()  # an interruption ends both phases
             finally:
                 dual.write_back()
+            check_training(probe, rows)
         else:
             probe.notify("on_train_begin", X=rows, y=None)
             probe.fit_loop(rows, epochs=epochs)  # as it does here

@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from sktricks import (
+    CascadeClassifier,
     FineTuneClassifier,
     FineTuneRegressor,
     NetClassifier,
@@ -303,3 +304,21 @@ def test_heads_and_folds_on_a_frozen_backbone_share_one_encoding(head, batches, 
     alone = one_by_one(stacking(members(head), cv=3), IMAGES, np.arange(36) % 3)
     assert cache_info().encoded == 36
     assert_allclose(together.oof_predictions_, alone.oof_predictions_, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"), [("batched", "member 'net0'"), ("loop", "member 'net0'"), ("snapshot", "cycle 1 of 2")]
+)
+def test_a_member_that_diverges_is_named(mode, who):
+    net = NetClassifier(optimizer="sgd", lr=1e6, max_epochs=30, batch_size=30)
+    nets = NetEnsembleClassifier(net, n_members=2, mode=mode)
+    with pytest.raises(ValueError, match=f"^{who}: lr=1e\\+06: the training diverged in epoch"):
+        nets.fit(X.astype(np.float32), y)
+    assert not hasattr(nets, "estimators_")
+
+
+def test_members_of_any_ensemble_that_diverge_are_named():
+    good, bad = NetClassifier(max_epochs=2), NetClassifier(optimizer="sgd", lr=1e6, max_epochs=30, batch_size=30)
+    for kind in (VotingClassifier, StackingClassifier, CascadeClassifier):
+        with pytest.raises(ValueError, match=r"^member 'bad'(, fold 1 of 5)?: lr=1e\+06: the training diverged"):
+            kind([("good", good), ("bad", bad)]).fit(X.astype(np.float32), y)

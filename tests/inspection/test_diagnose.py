@@ -433,3 +433,13 @@ def test_a_table_as_it_comes_is_no_fault():
     table.loc[::11, "town"] = np.nan
     found = diagnose(NetClassifier(max_epochs=5, random_state=0), table, target)
     assert all(finding.severity == "note" for finding in found.findings)
+
+
+def test_a_training_that_diverges_is_a_finding():
+    found = diagnose(NetClassifier(**SMALL, optimizer="sgd", lr=1e6), X.astype(np.float32), y).findings
+    assert found[0].code == "learning-rate-too-high"
+    assert "nan" in found[0].evidence
+    far = {"X_val": np.full((4, 6), 3e38, np.float32), "y_val": [0, 1, 0, 1]}
+    found = diagnose(NetClassifier(**SMALL), X.astype(np.float32), y, **far).findings
+    assert found[0].code == "training-fails"
+    assert "diverged in epoch 1, where the validation loss is" in found[0].evidence

@@ -349,3 +349,18 @@ def test_without_matplotlib_it_says_what_to_install_before_it_trains(monkeypatch
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"matplotlib.*(pip install)"):
         LearningRateDisplay.from_estimator(NetClassifier(), X, y)
+
+
+class NoNumber(nn.Linear):
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_features, n_outputs, dtype=torch.float64)
+
+    def forward(self, x):
+        return super().forward(x) * float("nan")
+
+
+def test_a_loss_that_is_nan_has_no_rate():
+    with pytest.warns(UnclearLearningRateWarning, match="the loss is nan before the first step"):
+        assert find_lr(NetClassifier(NoNumber), X, y).suggestion is None
+    with pytest.warns(UnclearLearningRateWarning), pytest.raises(ValueError, match="the training diverged in epoch 1"):
+        NetClassifier(NoNumber, lr="auto").fit(X, y)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from skorch.callbacks import EpochScoring
 from torch import nn
 
@@ -329,3 +330,13 @@ def test_heads_on_a_frozen_backbone_encode_each_row_once():
     for seed, (one, rows) in enumerate(zip(done, folds, strict=True)):
         alone = make(seed).fit(IMAGES[rows], np.arange(40)[rows] % 3)
         assert_alike(one, alone, IMAGES)
+
+
+def test_a_net_that_diverges_leaves_those_it_trains_with_alone():
+    nets = [NetClassifier(**SMALL, optimizer="sgd", lr=lr, random_state=0) for lr in (0.01, 1e30, 0.02)]
+    done = fit_many([Fit(net, X.astype(np.float32), y) for net in nets])
+    assert done[1] is NotImplemented  # fitted by itself it says why
+    for number in (0, 2):
+        alone = clone(nets[number]).fit(X.astype(np.float32), y)
+        assert_allclose(done[number].predict_proba(X), alone.predict_proba(X), atol=1e-5)
+        assert done[number].n_iter_ == 2

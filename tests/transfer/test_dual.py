@@ -175,3 +175,12 @@ def test_an_interrupted_fit_leaves_a_usable_net(monkeypatch):
         net = FineTuneClassifier(Wide, **COMMON | {"schedule": "constant"}).fit(X, LABELS)
     assert net.n_iter_ == len(net.loss_curve_) == 2
     assert accuracy_score(LABELS, net.predict(X)) > 0.5
+
+
+def test_a_training_that_diverges_says_so_either_way(by_rows):
+    done, allowed = by_rows
+    net = FineTuneClassifier(Wide, **{**COMMON, "lr": 1e30}, weight_decay=1.0)
+    for allowed[0] in (True, False):
+        with pytest.raises(ValueError, match=r"lr=1e\+30: the training diverged in epoch [12],"):
+            net.fit(X, LABELS)
+    assert len(done) == 1

@@ -1,0 +1,101 @@
+"""A training whose loss, weights or outputs are no longer finite has failed, and says so. All engines share this."""
+
+import math
+
+import torch
+
+from .._validation import DivergenceError
+
+SOME = 32  # rows whose outputs tell of all
+LARGE = 1e4  # sum of the weights below which outputs are not looked at, since modules may count or record their calls
+
+
+def check_loss(net, loss, epoch, name="training loss"):
+    """Raise a :class:`DivergenceError` unless the loss of an epoch is finite.
+
+    Parameters
+    ----------
+    net : InnerNet
+    loss : float
+    epoch : int
+        The number of the epoch in this training, counted from 1.
+    name : str, default="training loss"
+    """
+    if not math.isfinite(loss):
+        raise diverged(net, epoch, f"the {name} is {loss:g}")
+
+
+def check_training(net, dataset, known=frozenset()):
+    """Check the losses of all epochs when the first training of a net is over, then what it leaves."""
+    for epoch in net.history:
+        check_loss(net, epoch["train_loss"], epoch["epoch"])
+    check_trained(net, dataset, len(net.history), known)
+
+
+def check_trained(net, dataset, epoch, known=frozenset()):
+    """Raise a :class:`DivergenceError` unless the tensors of a net and its outputs for some rows are finite.
+
+    The last step may have broken weights that gave a finite loss before it.
+
+    Parameters
+    ----------
+    net : InnerNet
+    dataset : ArrayDataset
+        The rows that it was trained on.
+    epoch : int
+        The number of the last epoch of this training.
+    known : collection of str
+        Names that :func:`infinite_tensors` gave before the training, such as a mask of -inf.
+    """
+    total = total_of(net)
+    bad = [] if math.isfinite(total) else [name for name in infinite_tensors(net) if name not in known]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise diverged(net, epoch, f"the weights {bad[0]}{more} are not finite")
+    if not total < LARGE and not (some_outputs(net, dataset) < math.inf).all():  # a logit of -inf is a probability of 0
+        raise diverged(net, epoch, "the weights are so large that the outputs are not finite")
+
+
+def infinite_tensors(net):
+    """The names of the trainable parameters and the buffers of a net's module and loss that have NaN or infinity."""
+    if math.isfinite(total_of(net)):
+        return []
+    return [name for name, tensor in trained_tensors(net) if not tensor.isfinite().all()]
+
+
+def total_of(net):
+    """The size of the sum of all trained tensors: one number tells of nearly all nets that nothing is wrong."""
+    return float(abs(sum(tensor.sum() for _, tensor in trained_tensors(net))))
+
+
+def parts_of(net):
+    """The modules of a net, with their names."""
+    return ("module", net.module_), ("criterion", net.criterion_)
+
+
+def trained_tensors(net):
+    """Names and values of what a training may change: parameters with gradients, and buffers of floats."""
+    for part, module in parts_of(net):
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                yield f"{part}.{name}", parameter.detach()
+        for name, buffer in module.named_buffers():
+            if buffer.is_floating_point():
+                yield f"{part}.{name}", buffer
+
+
+@torch.no_grad()
+def some_outputs(net, dataset):
+    """The outputs for the first rows, as at prediction."""
+    inputs, _ = net._prepared(dataset[: min(SOME, len(dataset))], net.prepare_valid_)
+    net._set_training(False)
+    return net.infer(inputs)
+
+
+def diverged(net, epoch, evidence):
+    """The error: what happened, and what to do."""
+    return DivergenceError(
+        f"lr={net.lr:.3g}: the training diverged in epoch {epoch}, where {evidence}. Use a smaller lr (find_lr "
+        "suggests one), or limit the steps by clip_norm=1.0; diagnose looks for other causes, such as a module or a "
+        "loss that returns NaN"
+    )
