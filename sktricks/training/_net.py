@@ -135,7 +135,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     n_iter_no_change : int, default=10
         The number of epochs without a better validation loss after which ``early_stopping`` stops.
     callbacks : list, default=None
-        skorch callbacks, or pairs of a name and one; they are copied, but for open logs that they write to.
+        skorch callbacks, or pairs of a name and a callback. They are deep-copied; open log writers are shared. Scoring
+        callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``, need
+        ``early_stopping=True`` or ``X_val`` and ``y_val``.
     net_params : dict, default=None
         Any other parameter of skorch's net: ``module__width``, ``optimizer__betas``, ``iterator_train__...``,
         ``callbacks__<name>__...``, ``compile``. Its keys can be searched like parameters.

@@ -12,6 +12,7 @@ import numpy as np
 from skorch.callbacks import (
     Callback,
     Checkpoint,
+    EarlyStopping,
     MlflowLogger,
     NeptuneLogger,
     PrintLog,
@@ -22,12 +23,23 @@ from skorch.callbacks import (
 )
 
 from .._validation import UnclearLearningRateWarning
+from ._monitors import needs_validation
 from ._rate_curve import has_diverged, read_curve
 from ._skorch import own_randomness, release_memory, run_epochs
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
-# Callbacks that tell of a training or keep it. Of a copy, whose training ends halfway, nobody wants to be told.
-REPORTERS = Checkpoint, MlflowLogger, NeptuneLogger, PrintLog, ProgressBar, SacredLogger, TensorBoard, WandbLogger
+# Callbacks that report a training, store it or stop it. The training of a copy has an end of its own.
+REPORTERS = (
+    Checkpoint,
+    EarlyStopping,
+    MlflowLogger,
+    NeptuneLogger,
+    PrintLog,
+    ProgressBar,
+    SacredLogger,
+    TensorBoard,
+    WandbLogger,
+)
 TOO_FEW = 20  # rows, of which one batch says little and every other is the same
 
 
@@ -63,17 +75,21 @@ def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
     X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
     with own_randomness(seed, net._device):
         training = net._set_up(X, y, weight, valid, seed, fresh=True, schedule="constant", epochs=epochs)
-        net._net.callbacks_ = [*filter(takes_part, net._net.callbacks_), ("own_watch", watch.initialize())]
+        own = [item for item in net._net.callbacks_ if takes_part(*item, has_validation=valid is not None)]
+        net._net.callbacks_ = [*own, ("own_watch", watch.initialize())]
         with suppress(EndOfWatchError):
             run_epochs(net._net, *training)
     release_memory(net._device)
     return net
 
 
-def takes_part(item):
-    """Whether a callback, with its name, has a part in the training of a copy: it does more than to tell or to stop."""
-    name, callback = item
-    return name not in ("own_progress", "own_stopping") and not isinstance(callback, REPORTERS)
+def takes_part(name, callback, has_validation):
+    """True if a callback takes part in the training of a copy: it does more than report or stop, and can be served."""
+    return (
+        name != "own_progress"
+        and not isinstance(callback, REPORTERS)
+        and (has_validation or not needs_validation(callback))
+    )
 
 
 class RaiseRate(Callback):

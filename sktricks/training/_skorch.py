@@ -9,6 +9,7 @@ from functools import partial
 
 import skorch
 import torch
+from sklearn.metrics import get_scorer
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, PassthroughScoring
 from skorch.helper import predefined_split
 from skorch.utils import TeeGenerator
@@ -22,6 +23,7 @@ from ._divergence import check_loss, check_trained, infinite_tensors
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
+from ._monitors import adapt_callbacks, check_callbacks, naming_monitors
 from ._outputs import as_matrix
 from ._schedule import highest_rates, make_schedule
 from ._update import update
@@ -114,6 +116,31 @@ class InnerNet(skorch.NeuralNet):
             ("train_loss", PassthroughScoring("train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring("valid_loss")),
         ]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = None if self.outputs_ is None else self.outputs_.estimator_type
+        return tags
+
+    @property
+    def classes_(self):
+        """The classes of a classifier, in the order of :meth:`predict_proba`; others lack the attribute."""
+        return self.outputs_.classes
+
+    def _get_predict_nonlinearity(self):
+        if self.predict_nonlinearity != "auto" or self.outputs_ is None:
+            return super()._get_predict_nonlinearity()
+        return self.outputs_.finish
+
+    def predict(self, X):
+        """What the estimator predicts, for rows as skorch takes them."""
+        outputs = self.predict_proba(X)
+        return outputs if self.outputs_ is None else self.outputs_.decide(outputs)
+
+    def score(self, X, y):
+        """The accuracy or the coefficient of determination, which callbacks may ask for."""
+        name = "accuracy" if self.outputs_.estimator_type == "classifier" else "r2"
+        return get_scorer(name)(self, X, y)
 
     def get_params_for_optimizer(self, prefix, named_parameters):
         (groups,), settings = super().get_params_for_optimizer(prefix, named_parameters)
@@ -259,6 +286,7 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
     )
     net.initialize()
     net.outputs_ = outputs
+    adapt_callbacks(net)
     net.module = type(module)  # else a pickle would hold the weights twice
     return net
 
@@ -327,10 +355,12 @@ def run_epochs(net, train, valid, epochs):
     choose_reduction(net, train)
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
+    check_callbacks(net.callbacks_, has_validation=valid is not None)
     net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
     net.notify("on_train_begin", X=train, y=None)
     try:
-        net.fit_loop(train, epochs=epochs)
+        with naming_monitors(net):
+            net.fit_loop(train, epochs=epochs)
     except KeyboardInterrupt:  # which is also how skorch's EarlyStopping ends a training
         interrupted = not any(
             isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
