@@ -19,12 +19,20 @@ from .._validation import check_value_range, check_weights, check_X, warn_of_oth
 from ._params import NetParamsMixin, check_augmenter, copy_callbacks
 
 
-def check_held_out(n_rows, share, n_classes):
-    """An error if ``early_stopping`` would hold out fewer rows than there are classes."""
-    if n_rows * share <= n_classes - 1 or n_rows * (1 - share) < n_classes:
+def check_held_out(y, fraction, classes):
+    """Raise an error if ``early_stopping`` cannot hold out a fraction of the rows of each class; y are codes."""
+    codes, counts = np.unique(y, return_counts=True)
+    if counts.min() < 2:
         raise ValueError(
-            f"early_stopping=True holds out validation_fraction={share} of {n_rows} rows, too few or too many for "
-            f"{n_classes} classes: change validation_fraction, or give X_val and y_val"
+            "early_stopping=True needs at least 2 rows of each class, to hold one out, got 1 row of class "
+            f"{classes.tolist()[codes[counts.argmin()]]!r}: leave its row out, give X_val and y_val, or let "
+            "validation_fraction be a splitter"
+        )
+    n_rows, n_classes = len(y), len(codes)
+    if n_rows * fraction <= n_classes - 1 or n_rows * (1 - fraction) < n_classes:
+        raise ValueError(
+            f"validation_fraction must leave a row of each of the {n_classes} classes to train on and to hold out, got "
+            f"{fraction} of {n_rows} rows: change it, or give X_val and y_val"
         )
 
 
@@ -132,7 +140,14 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         weight = check_weights(sample_weight, len(X))
         if class_weight is not None:
             weight = class_weight if weight is None else weight * class_weight
+            if not weight.any():
+                raise ValueError("class_weight must leave a row with a weight above 0, got weights that are all 0")
+        if fresh and classes is None:
+            self._check_weighted(y, weight)
         return X, y, weight
+
+    def _check_weighted(self, y, weight):
+        """Raise an error if the weights leave too little of y."""
 
     def _check_X(self, X, *, reset, ensure_min_samples=1):
         """X as a table, or as images (n, height, width, channels)."""
@@ -144,7 +159,7 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         if hasattr(self.validation_fraction, "split"):
             return next(iter(self.validation_fraction.split(X, y)))
         if y.dtype == np.int64:
-            check_held_out(len(X), self.validation_fraction, len(np.unique(y)))
+            check_held_out(y, self.validation_fraction, self.classes_)
         return train_test_split(
             np.arange(len(X)),
             test_size=self.validation_fraction,

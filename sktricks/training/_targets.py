@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
@@ -65,7 +65,8 @@ class ClassifierNetMixin(ClassifierMixin):
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
         y : array-like of shape (n,) or (n, outputs)
         classes : array-like of shape (n_classes,), default=None
-            All labels there are; needed at the first call unless y has them all.
+            All labels there are; needed at the first call unless y has them all. Later calls may leave it out, and
+            raise an error if it differs.
         sample_weight : array-like of shape (n,), default=None
 
         Returns
@@ -111,19 +112,27 @@ class ClassifierNetMixin(ClassifierMixin):
             self.classes_ = find_classes(kind, y, classes, type(self).__name__)
         elif kind != self._kind and not (self._kind == SOFT and kind == MULTILABEL):
             raise ValueError(f"y has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets")
-        weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        elif classes is not None:
+            check_same_classes(classes, self.classes_)
         if kind == CLASSES:
-            return encode_labels(y, self.classes_), weight
+            codes = encode_labels(y, self.classes_)
+            return codes, weights_of_classes(self.class_weight, y, codes, self.classes_)
+        weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
         if y.shape[1] != len(self.classes_):
             raise ValueError(f"y needs {len(self.classes_)} columns, one a class, got {y.shape[1]}")
         y = y.astype(np.float64)
         smooth = self.label_smoothing - self._loss_smoothing  # what is left to the targets
         return y * (1 - smooth) + smooth / 2, weight
 
+    def _check_weighted(self, y, weight):
+        if self._kind == CLASSES and weight is not None and len(left := np.unique(y[weight > 0])) < 2:
+            raise ValueError(
+                "sample_weight and class_weight must leave at least two classes, got rows with a weight above 0 of one "
+                f"class only: {self.classes_.tolist()[left[0]]!r}"
+            )
+
     def _learn_targets(self, y, weight):
-        if self._kind == CLASSES and weight is not None and len(np.unique(y)) < 2:
-            label = self.classes_.tolist()[y[0]]
-            raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two classes are needed")
+        """There is nothing to learn; the classes are known."""
 
     def _scale_targets(self, y):
         return y
@@ -275,11 +284,44 @@ def read_classification(y):
 def find_classes(kind, y, classes, name):
     """The classes, sorted: those given, else those in y; the numbers of the columns where y has columns."""
     if kind != CLASSES:
-        return np.arange(y.shape[1])
-    found = np.unique(y if classes is None else classes)
+        columns = np.arange(y.shape[1])
+        if classes is not None and not np.array_equal(sort_classes(classes), columns):
+            raise ValueError(f"classes must be None or {columns.tolist()} where y has columns, got {classes!r}")
+        return columns
+    found = np.unique(y) if classes is None else sort_classes(classes)
     if len(found) < 2:
         raise ValueError(f"{name} needs at least two classes in y, got one class: {found.tolist()[0]!r}")
     return found
+
+
+def sort_classes(classes):
+    """Return the ``classes`` of a ``partial_fit``, each once."""
+    try:
+        return np.unique(column_or_1d(classes))
+    except TypeError as error:
+        raise ValueError(f"classes must hold labels of one type, got {classes!r}") from error
+
+
+def check_same_classes(classes, known):
+    """Raise an error if the ``classes`` of a later ``partial_fit`` are not those of the first fit."""
+    if not np.array_equal(sort_classes(classes), known):
+        raise ValueError(
+            f"`classes={np.asarray(classes).tolist()!r}` is not the same as on last call to partial_fit, was: "
+            f"{known.tolist()!r}"
+        )
+
+
+def weights_of_classes(class_weight, y, codes, classes):
+    """What ``class_weight`` makes of each row, None if there is none; some of the classes may be missing in y."""
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, dict):
+        weight = compute_class_weight(class_weight, classes=classes, y=classes)[codes]
+    else:
+        weight = compute_sample_weight(class_weight, y)
+    if not (np.isfinite(weight).all() and weight.min() >= 0):
+        raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight!r}")
+    return weight
 
 
 def check_probabilities(y):

@@ -505,6 +505,54 @@ def test_partial_fit_with_classes():
     np.testing.assert_array_equal(net.classes_, ["a", "b", "c"])
 
 
+@pytest.mark.parametrize(
+    ("class_weight", "sample_weight"),
+    [("balanced", None), (None, np.linspace(1, 2, 40)), ({"a": 3}, None), ({"b": 2, "c": 1}, np.linspace(1, 2, 40))],
+)
+def test_partial_fit_begins_with_one_class_of_any_weight(class_weight, sample_weight):
+    net = classifier(class_weight=class_weight)
+    for label in "bac":
+        net.partial_fit(X[:40], np.full(40, label), classes=["a", "b", "c"], sample_weight=sample_weight)
+    assert net.predict_proba(X).shape == (80, 3) and net.n_iter_ == 3
+
+
+def test_partial_fit_with_other_classes_than_before_is_an_error():
+    net = classifier().partial_fit(X, Y, classes=[0, 1, 2]).partial_fit(X, Y, classes=[2, 1, 0])
+    for classes in ([0, 1], [0, 1, 2, 3], ["0", "1", "2"]):
+        with pytest.raises(ValueError, match=r"classes=.* is not the same as on last call to partial_fit, was: \[0, 1"):
+            net.partial_fit(X, Y, classes=classes)
+    with pytest.raises(ValueError, match="is not the same as on last call"):
+        classifier().fit(X, Y).partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes must hold labels of one type"):
+        classifier().partial_fit(X, Y, classes=np.array([0, "a", None], dtype=object))
+    with pytest.raises(ValueError, match=r"classes must be None or \[0, 1\] where y has columns, got \[0, 1, 2\]"):
+        classifier().partial_fit(X, np.eye(2)[Y], classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({0: -1, 1: 1}, "class_weight must hold finite weights of at least 0"),
+        ({0: np.nan}, "class_weight must hold finite weights of at least 0"),
+        ({0: 0, 1: 0}, "class_weight must leave a row with a weight above 0"),
+        ({0: 0}, "sample_weight and class_weight must leave at least two classes, .*one class only: 1"),
+        ({"zebra": 2}, "not in class_weight"),
+    ],
+)
+def test_class_weights_that_cannot_be(class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(class_weight=class_weight).fit(X, Y)
+
+
+def test_early_stopping_with_a_class_of_one_row_names_it_by_its_label():
+    y = np.where(Y == 1, "common", "usual").astype(object)
+    y[7] = "rare"
+    with pytest.raises(ValueError, match="2 rows of each class, .* got 1 row of class 'rare': leave its row out, give"):
+        classifier(early_stopping=True).fit(X, y)
+    net = classifier(early_stopping=True, max_epochs=2).fit(X, y, X_val=X, y_val=y)
+    assert list(net.classes_) == ["common", "rare", "usual"]
+
+
 def test_partial_fit_with_labels_that_classes_lacks():
     with pytest.raises(ValueError, match="not among the classes"):
         classifier().partial_fit(X, Y, classes=[1, 2])
