@@ -18,6 +18,7 @@ from ._rows import read_rows, write_rows
 from ._specs import (
     boolean,
     dict_of,
+    either,
     integer,
     is_plain,
     list_of,
@@ -88,12 +89,7 @@ def optimizer_state(net):
 
 SIDE = 2**14  # pixels, of an image after its preprocessing
 names = list_of(string)
-FROZEN = {
-    **{name: names for name in ("held", "held_to_statistics", "held_from_training", "training", "trainable")},
-    "came_blank": dict_of(string, boolean),
-    "frozen": dict_of(string, names),
-}
-numbers = optional(tuple_of(real(), real(), real()))
+frozen_part = dict_of(string, either(names, dict_of(string, boolean), dict_of(string, names)))
 PREPROCESS = {
     "size": optional(tuple_of(integer(1, SIDE), integer(1, SIDE))),
     "channels": optional(integer(1, SIDE)),
@@ -114,7 +110,8 @@ def check_state(state):
     check_weights(net["module"])
     check_weights(net["criterion"])
     check_entries(net["optimizer"], {"groups", "memory"}, "optimizer")
-    check_fields(net["frozen"], FROZEN, "frozen part")
+    if not frozen_part.fits(net["frozen"]):
+        raise Malformed("must have a frozen part of names of modules")
     if not list_of(integer()).fits(net["n_batches"]):
         raise Malformed("must have n_batches that are a list of int")
 
@@ -277,6 +274,10 @@ def restore_net(estimator, state, what):
     fill(net.criterion_, state["criterion"], "loss")
     net.prepare_valid_ = estimator._make_preparation(0)[1]
     check_outputs(estimator)
+    fresh = frozen_state(net.module_)
+    check_entries(state["frozen"], fresh.keys(), "frozen part")
+    if any(type(fresh[name]) is not type(value) for name, value in state["frozen"].items()):
+        raise Malformed("must have a frozen part of lists and dicts, each in its place")
     restore_frozen(net.module_, state["frozen"])
     restore_optimizer(net, **state["optimizer"])
     restore_history(net, state)
@@ -296,15 +297,14 @@ def restore_history(net, state):
 
 
 def check_outputs(estimator):
-    """An error unless a module of the caller's gives as many outputs as there are classes or values."""
-    if not isinstance(getattr(estimator, "module", "mlp"), str):
-        net, x = estimator._net, estimator._blank_row()
-        net.module_.eval()
-        with torch.inference_mode():
-            x = x if net.prepare_valid_ is None else net.prepare_valid_(x, None)[0]
-            shape = tuple(net.infer({"x": x.to(estimator._device)}).shape)
-        if shape != (1, estimator._n_outputs):
-            raise Malformed(f"must have a net of {estimator._n_outputs} outputs, got an output of shape {shape}")
+    """An error unless a module of the caller's takes rows as they were in ``fit``, and gives outputs that fit y."""
+    if isinstance(getattr(estimator, "module", "mlp"), str):
+        return
+    net, x = estimator._net, estimator._blank_row()
+    net.module_.eval()
+    with torch.inference_mode():
+        x = x if net.prepare_valid_ is None else net.prepare_valid_(x)[0]
+        net.infer({"x": x.to(estimator._device)})
 
 
 def fill(module, weights, what):
