@@ -69,11 +69,11 @@ class Writer:
     """Turns values into JSON.
 
     ``arrays`` are what the JSON points to, ``seen`` the numbers of shared objects, ``asked`` the names under which
-    ``load`` asks for what cannot be stored.
+    ``load`` asks for what cannot be stored, ``trusted`` the full names of the types that the caller trusts.
     """
 
-    def __init__(self, codecs):
-        self.codecs, self.arrays, self.seen, self.asked = codecs, {}, {}, {}
+    def __init__(self, codecs, trusted=frozenset()):
+        self.codecs, self.trusted, self.arrays, self.seen, self.asked = codecs, trusted, {}, {}, {}
 
     def write(self, value, name):
         """A value as JSON. ``name`` says where it stands: in errors, and as the name of an array."""
@@ -118,14 +118,14 @@ class Writer:
 
 
 class Reader:
-    """Turns JSON into values; ``given`` is what the caller gives.
+    """Turns JSON into values; ``given`` is what the caller gives, ``trusted`` the types that the caller trusts.
 
     ``place`` says where in the manifest it is: after an error, where that happened. ``dropped`` are the names and the
     values of parameters that were replaced, since they name a path.
     """
 
-    def __init__(self, codecs, arrays, given):
-        self.codecs = {codec.kind: codec for codec in codecs}
+    def __init__(self, codecs, arrays, given, trusted=frozenset()):
+        self.codecs, self.trusted = {codec.kind: codec for codec in codecs}, trusted
         self.arrays, self.given, self.seen = arrays, given, {}
         self.place, self.dropped = [], {}
 

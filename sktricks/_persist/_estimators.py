@@ -1,10 +1,8 @@
-"""Estimators: our own and scikit-learn's containers by parameters and attributes, all others through skops."""
+"""Estimators: our own and scikit-learn's containers by parameters and attributes."""
 
 import inspect
 from functools import cache
 
-import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
 from ._checks import check_estimator, check_settings
@@ -369,51 +367,6 @@ def read_settings(record, reader):
     return cls(**settings)
 
 
-# -- all others --------------------------------------------------------------------------------------------------------
-
-
-def is_foreign(value):
-    """Whether a value is an estimator that has nothing to do with us; a subclass of ours is the user's code."""
-    ours = any(part.__module__.partition(".")[0] == "sktricks" for part in type(value).__mro__)
-    return isinstance(value, BaseEstimator) and not ours
-
-
-def import_skops(name, kind):
-    """``skops.io``, for a member of this name and class."""
-    from .._optional import import_optional
-
-    try:
-        return import_optional("skops.io", "persist")
-    except ImportError as error:
-        raise ImportError(f"the member {name!r} ({kind}) is saved and loaded through skops. {error}") from error
-
-
-def write_foreign(estimator, name, writer):
-    """An estimator as the bytes that skops makes of it, if skops would open them again without being told to."""
-    kind = type(estimator).__name__
-    if hasattr(estimator, "best_estimator_"):
-        raise TypeError(f"save cannot store a search, {kind}: save its best_estimator_")
-    skops = import_skops(name, kind)
-    try:
-        content = skops.dumps(estimator)
-        untrusted = skops.get_untrusted_types(data=content)
-    except Exception as error:  # skops has no error of its own for what it cannot write
-        raise TypeError(f"save cannot store the member {name!r} ({kind}): skops says {error}") from error
-    if untrusted:
-        raise TypeError(f"save cannot store the member {name!r} ({kind}): skops does not trust {untrusted}")
-    return {"name": name, "class": kind, "key": writer.keep(np.frombuffer(content, np.uint8), name)}
-
-
-def read_foreign(record, reader):
-    """What :func:`write_foreign` wrote; types that skops does not trust are an error."""
-    skops = import_skops(record["name"], record["class"])
-    content = reader.arrays[record["key"]].tobytes()
-    untrusted = skops.get_untrusted_types(data=content)
-    if untrusted:
-        raise ValueError(f"the member {record['name']!r} of the archive has types that are not trusted: {untrusted}")
-    return skops.loads(content)
-
-
 def read_given(record, reader):
     """Only parameters are given by the caller, and read_param takes these."""
     raise Malformed("must be no request for something of the caller's")
@@ -435,7 +388,6 @@ ESTIMATORS = [
         shared=True,
     ),
     Codec("settings", is_of_settings, write_settings, read_settings, shared=True),
-    Codec("skops", is_foreign, write_foreign, read_foreign, shared=True),
     Codec(
         "given",
         lambda value: False,

@@ -13,19 +13,20 @@ from .._validation import DroppedOnLoadWarning
 from ._archive import read_archive, write_archive
 from ._codec import Malformed, Reader, Writer
 from ._estimators import ESTIMATORS, Given
+from ._members import MEMBERS, check_trusted
 from ._tensors import TENSORS
 from ._values import VALUES
 
-CODECS = [*VALUES, *TENSORS, *ESTIMATORS]
+CODECS = [*VALUES, *TENSORS, *ESTIMATORS, *MEMBERS]
 LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
 
 
-def save(estimator, path: str | os.PathLike) -> None:
+def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
     """Save a fitted estimator to one file, which is safe to load wherever it comes from.
 
     Estimators of sktricks are saved as numbers and text, and so are scikit-learn's Pipeline, FeatureUnion, votes and
-    stacks around them. Other estimators inside those are saved through skops (``pip install "sktricks[persist]"``), if
-    they are of types that skops trusts.
+    stacks around them. Other estimators inside those are saved through skops (``pip install "sktricks[persist]"``): those
+    of scikit-learn whose arrays can be checked when they are loaded, and others if ``trusted`` names their types.
 
     Parameters
     ----------
@@ -33,6 +34,10 @@ def save(estimator, path: str | os.PathLike) -> None:
         Fitted.
     path : str or path-like
         A file that is there is replaced, in one step: a save that fails leaves it as it was.
+    trusted : list of str or type, default=None
+        Types of members that you trust, as in skops: full names such as ``"xgboost.sklearn.XGBClassifier"``, or the
+        types themselves. scikit-learn's own estimators need not be named, unless their error says so. Pass the same
+        types to :func:`load`.
 
     Raises
     ------
@@ -64,12 +69,14 @@ def save(estimator, path: str | os.PathLike) -> None:
     if not isinstance(estimator, BaseEstimator):
         raise TypeError(f"save takes an estimator, got {estimator!r} of type {type(estimator).__name__}")
     check_is_fitted(estimator)
-    writer = Writer(CODECS)
+    writer = Writer(CODECS, check_trusted(trusted))
     manifest = {"versions": {name: installed(name) for name in LIBRARIES}, "estimator": writer.write(estimator, "")}
     write_archive(path, manifest, writer.arrays)
 
 
-def load(path: str | os.PathLike, *, module=None, backbone=None, callbacks=None, params: dict | None = None):
+def load(
+    path: str | os.PathLike, *, module=None, backbone=None, callbacks=None, params: dict | None = None, trusted=None
+):
     """Load an estimator that :func:`save` saved.
 
     Nothing that the file names is imported or run. An archive holds no code: a module class, a factory, a loss
@@ -88,6 +95,9 @@ def load(path: str | os.PathLike, *, module=None, backbone=None, callbacks=None,
     params : dict, default=None
         Any other parameters, by their names in ``get_params()``, such as ``{"loss": my_loss}`` or, in a Pipeline,
         ``{"net__module": Net}``. They take the place of those in the archive.
+    trusted : list of str or type, default=None
+        Types of members that you trust, as in skops. Their contents are not checked: name them only if you know where
+        the file comes from. Members of scikit-learn are trusted after their arrays have been checked.
 
     Returns
     -------
@@ -136,7 +146,7 @@ def load(path: str | os.PathLike, *, module=None, backbone=None, callbacks=None,
     manifest, arrays = read_archive(path)
     roles = {"module": module, "backbone": backbone, "callbacks": callbacks}
     given = Given(params or {}, {name: value for name, value in roles.items() if value is not None})
-    reader = Reader(CODECS, arrays, given)
+    reader = Reader(CODECS, arrays, given, check_trusted(trusted))
     with naming_the_file(path, reader):
         node = parse(manifest)
         given.check_missing(node)
