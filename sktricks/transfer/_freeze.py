@@ -355,7 +355,7 @@ def restore_frozen(module, state):
         part.training = name in training
     for name in state["held"]:
         hold_in_evaluation(module.get_submodule(name))
-    for name in state.get("held_own_code", ()):  # which archives of earlier versions lack
+    for name in state["held_own_code"]:
         hold_own_code(module.get_submodule(name))
     for name in state["held_to_statistics"]:
         hold_in_evaluation(module.get_submodule(name), keep_statistics)
