@@ -25,8 +25,8 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
     """Save a fitted estimator to one file, which is safe to load wherever it comes from.
 
     Estimators of sktricks are saved as numbers and text, and so are scikit-learn's Pipeline, FeatureUnion, votes and
-    stacks around them. Other estimators inside those are saved through skops (``pip install "sktricks[persist]"``): those
-    of scikit-learn whose arrays can be checked when they are loaded, and others if ``trusted`` names their types.
+    stacks around them. Other members are saved through skops (``pip install "sktricks[persist]"``): those of
+    scikit-learn whose arrays can be checked when they are loaded, and all others if ``trusted`` names their types.
 
     Parameters
     ----------
@@ -122,8 +122,8 @@ def load(
     search such as ``GridSearchCV``: save its ``best_estimator_``.
 
     An archive is a safetensors file, of which any tool for such files shows the weights. Its checksum tells damage, not
-    forgery: a forged archive can predict nonsense, and no more than that. Members that skops saved are as safe as the
-    types that it trusts.
+    forgery: a forged archive can predict nonsense, and no more than that. The arrays of scikit-learn's estimators are
+    checked before they are used. Only types that you name in ``trusted`` are not.
 
     Examples
     --------
