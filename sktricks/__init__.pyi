@@ -1,8 +1,8 @@
 from ._image_files import BitDepthWarning as BitDepthWarning
-from ._images import ImageFolderWarning as ImageFolderWarning
+from ._image_folder import ImageFolderWarning as ImageFolderWarning
+from ._image_folder import read_image_folder as read_image_folder
 from ._images import ImageLoader as ImageLoader
 from ._images import UnreadableImageWarning as UnreadableImageWarning
-from ._images import read_image_folder as read_image_folder
 from ._persist import load as load
 from ._persist import save as save
 from ._show_versions import show_versions as show_versions

@@ -52,7 +52,7 @@ def open_image(source):
 
 
 def check_regular(path):
-    """The path of a regular file as a str; opening a FIFO would wait for a writer forever."""
+    """Return the path of a regular file as a str; opening a FIFO would wait for a writer forever."""
     path = os.fsdecode(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"it is {'a folder' if os.path.isdir(path) else 'a pipe, socket or device'}, not a file")
@@ -107,7 +107,7 @@ def decode(source, size=None, mode="RGB", white_level=None):
 
 
 def read_peak(source):
-    """The largest value of an image of more than 8 bits; None for others, of which only the header is read."""
+    """Return the :class:`Peak` of an image; None for 8 bits, where only the header is read."""
     with open_image(source) as image:
         if not (has_16_bits(image) or is_deep_gray(image)):
             return None
@@ -115,7 +115,7 @@ def read_peak(source):
 
 
 def orientation(image):
-    """The EXIF orientation, 1 to 8; 1 is upright, and what an image without one, or with damaged EXIF, has."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) without a valid one."""
     if image.format == "TIFF":  # Pillow turns these itself when it loads them
         return 1
     try:
@@ -126,17 +126,17 @@ def orientation(image):
 
 
 def is_deep_gray(image):
-    """Whether an image is gray of 16 or 32 bits, or of floats."""
+    """Return True if an image is gray with more than 8 bits: 16 or 32 bits, or floats."""
     return image.mode[0] in "IF"
 
 
 def has_16_bits(image):
-    """Whether the channels of an image that is not loaded yet have 16 bits in its file; of colors Pillow reads 8."""
+    """Return True if an image that is not loaded yet has 16 bits per channel in its file; Pillow reads 8 of colors."""
     return image.format in ("PNG", "TIFF") and ";16" in str(image.tile[:1])
 
 
 def eight_bits(image, white_level, is_deep):
-    """An image with ``white_level`` scaled to 255 if it has more than 8 bits, and its :class:`Peak`."""
+    """Return an image in 8 bits, with ``white_level`` scaled to 255, and its :class:`Peak`."""
     if is_deep_gray(image):
         return scale_gray(image, white_level)
     if not is_deep:
@@ -151,7 +151,7 @@ def eight_bits(image, white_level, is_deep):
 
 
 def scale_gray(image, white_level):
-    """8-bit gray, and the :class:`Peak` of what it was before."""
+    """Return gray of more than 8 bits in 8 bits, and its :class:`Peak`."""
     values = np.asarray(image)
     low, high = values.min(), values.max()  # NaN where a value is
     if not np.isfinite([low, high]).all() or low < 0:

@@ -67,7 +67,7 @@ def as_column(X):
 
 
 def describe_single(X):
-    """A single path or the bytes of one file, given where a column is expected, and what to pass instead."""
+    """Return what a single path or the bytes of one file are called in an error, and what to pass instead."""
     if isinstance(X, bytes):
         return "the bytes of one file: pass a list, [X]"
     name = name_of(X, 0)
@@ -77,7 +77,7 @@ def describe_single(X):
 
 
 def is_empty_column(X):
-    """Whether X has no rows and can only be a column: it is one-dimensional, or one column of text."""
+    """Return True if X has no rows and is one-dimensional, or one column of text."""
     shape = getattr(X, "shape", (len(X),) if isinstance(X, list | tuple) else None)
     if shape == (0,):
         return True
@@ -98,14 +98,14 @@ def flat_values(X):
 
 
 def name_of(source, row):
-    """What an error calls an image; bytes of a file name that are not UTF-8 are escaped, so that it can be printed."""
+    """Return what an error calls an image."""
     if isinstance(source, bytes):
         return f"the {len(source)} bytes in row {row}"
     return printable(os.fsdecode(source))
 
 
 def printable(name):
-    r"""A file name with bytes that are not UTF-8 as ``\xe9``."""
+    r"""Return a file name whose bytes that are not UTF-8 are escaped, as in ``caf\xe9.jpg``."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
@@ -129,7 +129,7 @@ def name_some(names, most=3):
 
 
 def why_unreadable(error):
-    """What is wrong with an image, from whatever Pillow raised."""
+    """Return what is wrong with an image, from any error that Pillow raised."""
     kind = type(error).__name__
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
@@ -216,7 +216,7 @@ def read_pixels(sources, size, mode, white_level=None, *, rows=None, n_jobs=None
 
 
 def empty_pixels(shape):
-    """Memory for images, or an error that says how much of it was asked for."""
+    """Return an array for images, or raise an error that says how much memory was requested."""
     try:
         return np.empty(shape, np.uint8)
     except (MemoryError, ValueError) as error:  # ValueError: more bytes than can be counted
@@ -227,7 +227,7 @@ def empty_pixels(shape):
 
 
 def find_peaks(sources):
-    """The :class:`Peak` of some images, evenly spread, without those of 8 bits and the unreadable ones."""
+    """Return the :class:`Peak` of some images, evenly spread, except those of 8 bits and unreadable ones."""
     peaks = []
     for row in np.unique(np.linspace(0, len(sources) - 1, LOOKED_AT, dtype=int)):
         try:
@@ -238,7 +238,7 @@ def find_peaks(sources):
 
 
 def describe_depth(peaks, white_level, looked_at=""):
-    """What is wrong with the values of images of more than 8 bits, and the remedy; None if nothing is.
+    """Return what is wrong with the values of images of more than 8 bits, and the remedy; None if nothing is.
 
     Parameters
     ----------

@@ -24,7 +24,6 @@ from sktricks import (
     BitDepthWarning,
     FineTuneClassifier,
     FineTuneRegressor,
-    ImageFolderWarning,
     ImageLoader,
     NetClassifier,
     PretrainedFeatures,
@@ -121,9 +120,7 @@ def test_an_orientation_that_is_no_integer(kind, value):
     np.testing.assert_allclose(ImageLoader().transform([content])[0].astype(int), QUADRANTS, atol=12)
 
 
-@pytest.mark.parametrize(
-    "exif", [b"not a header", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\x12" * 99]
-)
+@pytest.mark.parametrize("exif", [b"not a header", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\x12" * 99])
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own
 def test_damaged_exif_says_nothing(exif):
     content = file_bytes(QUADRANTS, "JPEG", exif=b"Exif\0\0" + exif, quality=95, subsampling=0)
@@ -433,113 +430,6 @@ def test_a_package_that_is_missing(missing, paths, monkeypatch):
     name = {"PIL.Image": "Pillow", "pandas": "pandas"}[missing]
     with pytest.raises(ImportError, match=f"{name} is needed"):
         ImageLoader(on_error="warn").transform(paths) if name == "Pillow" else read_image_folder(Path(paths[0]).parent)
-
-
-# -- folders -----------------------------------------------------------------------------------------------------------
-
-
-def listed(folder, **kwargs):
-    frame = read_image_folder(folder, **kwargs)
-    assert list(frame.columns) == ["path", "label", "split"] and list(frame.index) == list(range(len(frame)))
-    return [(os.path.relpath(path, folder), label, split) for path, label, split in frame.itertuples(index=False)]
-
-
-def test_a_folder_of_classes(tmp_path):
-    for name in (
-        "dog/b.JPG",
-        "dog/old/a.jpeg",
-        "cat/2.png",
-        "cat/10.Gif",
-        "empty but hidden/.x.png",
-        ".git/x.png",
-        "readme.txt",
-    ):
-        write(tmp_path / name)
-    (tmp_path / "empty but hidden" / "1.tif").write_bytes(file_bytes(np.zeros((2, 2), np.uint8), "TIFF"))
-    expected = ["cat/10.Gif", "cat/2.png", "dog/b.JPG", "dog/old/a.jpeg", "empty but hidden/1.tif"]
-    assert listed(tmp_path) == [(os.path.normpath(path), path.split("/")[0], None) for path in expected]
-    assert listed(str(tmp_path)) == listed(tmp_path)
-
-
-def test_a_folder_of_splits(tmp_path):
-    for name in ("test/cat/1.png", "Train/dog/1.png", "Train/cat/1.png", "val/cat/2.png", "validation/cat/1.png"):
-        write(tmp_path / name)
-    found = [(path.replace(os.sep, "/"), label, split) for path, label, split in listed(tmp_path)]
-    assert found == [
-        ("Train/cat/1.png", "cat", "train"),
-        ("Train/dog/1.png", "dog", "train"),
-        ("val/cat/2.png", "cat", "valid"),
-        ("validation/cat/1.png", "cat", "valid"),
-        ("test/cat/1.png", "cat", "test"),
-    ]
-
-
-def test_a_class_may_be_called_test(tmp_path):
-    for name in ("test/1.png", "train/1.png", "train/2.png"):
-        write(tmp_path / name)
-    assert [(label, split) for _, label, split in listed(tmp_path)] == [
-        ("test", None),
-        ("train", None),
-        ("train", None),
-    ]
-    write(tmp_path / "exam" / "1.png")
-    write(tmp_path / "test" / "old" / "1.png")
-    assert [label for _, label, _ in listed(tmp_path)] == ["exam", "test", "test", "train", "train"]
-
-
-def test_empty_classes_are_named(tmp_path):
-    write(tmp_path / "train" / "cat" / "1.png")
-    (tmp_path / "train" / "dog").mkdir()
-    with pytest.warns(ImageFolderWarning, match=r"class 'dog' is empty.*train.dog") as caught:
-        assert len(listed(tmp_path)) == 1
-    assert len(caught) == 1
-
-
-def test_files_that_are_left_out_are_named(tmp_path):
-    for name in ("loose.png", "train/cat/1.png", "train/loose.jpg", "train/cat/cat.xml", "other/1.png"):
-        write(tmp_path / name)
-    with pytest.warns(ImageFolderWarning) as caught:
-        assert len(listed(tmp_path)) == 1
-    message = str(caught[0].message)
-    assert len(caught) == 1 and caught[0].filename == __file__
-    assert (
-        "left out as no images in the folder of a class, 4 in all: " in message
-        and "and 1 more" in message
-        and "loose.png" in message
-    )
-
-
-def test_links(tmp_path):
-    write(tmp_path / "elsewhere" / "1.png")
-    write(tmp_path / "folder" / "cat" / "2.png")
-    os.symlink(tmp_path / "elsewhere", tmp_path / "folder" / "dog")
-    os.symlink(tmp_path / "elsewhere" / "1.png", tmp_path / "folder" / "cat" / "1.png")
-    assert [label for _, label, _ in listed(tmp_path / "folder")] == ["cat", "cat", "dog"]
-    os.symlink(tmp_path / "folder", tmp_path / "folder" / "cat" / "circle")
-    with pytest.warns(ImageFolderWarning, match="1 in all: .*circle"):
-        assert len(listed(tmp_path / "folder")) == 3
-
-
-def test_unreadable_files_are_named(tmp_path):
-    write(tmp_path / "cat" / "1.png")
-    write(tmp_path / "cat" / "2.png", b"")
-    write(tmp_path / "dog" / "3.jpg", b"a letter")
-    with pytest.warns(
-        UnreadableImageWarning, match=r"unreadable images are left out, 2 in all: .*2\.png cannot.*3\.jpg cannot"
-    ) as caught:
-        assert listed(tmp_path) == [(os.path.join("cat", "1.png"), "cat", None)]
-    assert len(caught) == 1 and caught[0].filename == __file__
-
-
-@pytest.mark.parametrize("content", [None, b"nothing"])
-def test_no_folder_of_images(content, tmp_path):
-    with pytest.raises(ValueError, match="path must be a folder .*got '.*lost'"):
-        read_image_folder(tmp_path / "lost")
-    with pytest.raises(ValueError, match="path must be a folder .*no image is in one"):
-        read_image_folder(tmp_path)
-    file = write(tmp_path / "1.png", content)
-    with pytest.raises(ValueError, match="path must be a folder"):
-        read_image_folder(file)
 
 
 # -- nets on columns of files ------------------------------------------------------------------------------------------

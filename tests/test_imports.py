@@ -28,6 +28,8 @@ FORBIDDEN = {
     "sktricks.ensemble": {"training", "transfer", "inspection"},
     "sktricks._decode": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._image_files": {"augment", "training", "transfer", "ensemble", "inspection"},
+    "sktricks._folder_layout": {"augment", "training", "transfer", "ensemble", "inspection"},
+    "sktricks._image_folder": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._images": {"inspection"},
     "sktricks._frames": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._persist": {"inspection"},
