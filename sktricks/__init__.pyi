@@ -46,6 +46,7 @@ from .ensemble import NetEnsembleClassifier as NetEnsembleClassifier
 from .ensemble import NetEnsembleRegressor as NetEnsembleRegressor
 from .ensemble import RowsWithoutPredictionWarning as RowsWithoutPredictionWarning
 from .ensemble import SampleWeightIgnoredWarning as SampleWeightIgnoredWarning
+from .ensemble import SmallToleranceWarning as SmallToleranceWarning
 from .ensemble import StackingClassifier as StackingClassifier
 from .ensemble import StackingRegressor as StackingRegressor
 from .ensemble import VotingClassifier as VotingClassifier

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.naive_bayes import GaussianNB
 
 
 class Says(ClassifierMixin, BaseEstimator):
@@ -90,3 +91,33 @@ class Fails(Mean):
         if 0 not in np.asarray(X)[:, 0]:
             raise RuntimeError("no row 0")
         return super().fit(X, y)
+
+
+class WantsCodes(GaussianNB):
+    """A classifier that refuses all labels but 0..K-1, as XGBoost's does."""
+
+    def fit(self, X, y, sample_weight=None):
+        found = np.unique(y)
+        if not np.array_equal(found, np.arange(len(found))):
+            raise ValueError(f"labels must be 0..{len(found) - 1}, got {found.tolist()}")
+        return super().fit(X, np.asarray(y, dtype=int), sample_weight)
+
+
+class Blind(GaussianNB):
+    """A classifier whose probabilities are NaN where the first column exceeds a limit."""
+
+    def __init__(self, limit=1.5):
+        super().__init__()
+        self.limit = limit
+
+    def predict_proba(self, X):
+        likely = super().predict_proba(X)
+        likely[np.asarray(X)[:, 0] > self.limit] = np.nan
+        return likely
+
+
+class BlindMean(Mean):
+    """The same of a regressor."""
+
+    def predict(self, X):
+        return np.where(np.asarray(X)[:, 0] > 1.5, np.nan, super().predict(X))

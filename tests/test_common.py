@@ -87,6 +87,7 @@ CLASSIFIERS = [(f"tree{depth}", DecisionTreeClassifier(max_depth=depth, random_s
 REGRESSORS = [("tree", DecisionTreeRegressor(random_state=0)), ("line", Ridge())]
 ENSEMBLES = [
     VotingClassifier(CLASSIFIERS),
+    VotingClassifier(CLASSIFIERS, tie_break="probability"),
     VotingClassifier(CLASSIFIERS, voting="soft", weights="greedy", calibration="temperature", cv=2),
     VotingRegressor(REGRESSORS, weights="simplex", cv=2),
     StackingClassifier(CLASSIFIERS, cv=2),

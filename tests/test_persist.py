@@ -72,6 +72,7 @@ from sktricks._persist._descriptions import OWN, find_undescribed
 from sktricks._persist._estimators import TORCH_PARTS
 from sktricks._persist._save_load import CODECS
 from sktricks.augment import BaseAugmenter
+from sktricks.ensemble._coded import CodedClassifier
 from sktricks.training._table import Columns
 
 RNG = np.random.default_rng(0)
@@ -510,7 +511,7 @@ def test_pipelines_and_votes_need_no_skops(tmp_path, monkeypatch):
         ensemble.VotingClassifier([("a", net()), ("b", net(max_epochs=1))], voting="soft", weights="greedy", cv=2),
         ensemble.StackingClassifier([("a", net())], net(max_epochs=1), cv=2),
         ensemble.StackingClassifier([("a", net())], net(max_epochs=1), cv=2, refit=False),
-        ensemble.CascadeClassifier([("a", net(max_epochs=1)), ("b", net())], cv=2),
+        ensemble.CascadeClassifier([("a", net(max_epochs=1)), ("b", net())], cv=2, tolerance=0.5),
         ensemble.VotingRegressor([("a", NetRegressor(max_epochs=2)), ("b", NetRegressor(max_epochs=1))]),
     ],
     ids=lambda model: f"{type(model).__name__}-{getattr(model, 'refit', '')}",
@@ -521,6 +522,15 @@ def test_our_own_ensembles(model, tmp_path):
     loaded = save_and_load(fitted, tmp_path)
     np.testing.assert_array_equal(outputs(loaded, TABLE), outputs(fitted, TABLE))
     np.testing.assert_array_equal(loaded.predict_members(TABLE), fitted.predict_members(TABLE))
+
+
+def test_members_that_were_fitted_on_codes(tmp_path):
+    fitted = ensemble.VotingClassifier([("a", net())], voting="soft").fit(TABLE, NAMES)
+    fitted.estimators_[0] = fitted.named_estimators_.a = CodedClassifier(net()).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    np.testing.assert_array_equal(outputs(loaded, TABLE), outputs(fitted, TABLE))
+    assert loaded.named_estimators_.a is loaded.estimators_[0]
+    np.testing.assert_array_equal(loaded.estimators_[0].classes_, np.unique(NAMES))
 
 
 def outputs_of(model, X):

@@ -113,10 +113,11 @@ def containers():
     """Estimators around others, scikit-learn's and one of ours, and what they keep in their attributes."""
     from sklearn import ensemble, frozen, pipeline, preprocessing
 
+    from ..ensemble._coded import CodedClassifier
     from ..ensemble._members import FoldModels
 
     classes = [
-        FoldModels,
+        *(FoldModels, CodedClassifier),
         *(pipeline.Pipeline, pipeline.FeatureUnion, frozen.FrozenEstimator, preprocessing.LabelEncoder),
         *(ensemble.VotingClassifier, ensemble.VotingRegressor),
         *(ensemble.StackingClassifier, ensemble.StackingRegressor),

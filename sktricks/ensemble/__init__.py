@@ -6,7 +6,12 @@ from ._display import EnsembleDisplay
 from ._net_ensemble import NetEnsembleClassifier, NetEnsembleRegressor
 from ._stacking import StackingClassifier, StackingRegressor
 from ._voting import VotingClassifier
-from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, SampleWeightIgnoredWarning
+from ._warnings import (
+    MissingClassesWarning,
+    RowsWithoutPredictionWarning,
+    SampleWeightIgnoredWarning,
+    SmallToleranceWarning,
+)
 
 __all__ = [
     "CascadeClassifier",
@@ -16,6 +21,7 @@ __all__ = [
     "NetEnsembleRegressor",
     "RowsWithoutPredictionWarning",
     "SampleWeightIgnoredWarning",
+    "SmallToleranceWarning",
     "StackingClassifier",
     "StackingRegressor",
     "VotingClassifier",

@@ -44,13 +44,16 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         How out-of-fold predictions are made, where weights are learned; None: five folds.
     scoring : str, callable or None, default=None
         What ``"greedy"`` selects by, instead of the squared error.
+    store_oof : bool, default=True
+        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle.
 
     Attributes
     ----------
-    estimators_, named_estimators_, weights_, n_features_in_, feature_names_in_
+    estimators_, named_estimators_, weights_, weights_accepted_, n_features_in_, feature_names_in_
         As in :class:`VotingClassifier`.
     oof_predictions_ : ndarray of shape (members, n)
-        What weights were learned from. NaN where the splitter predicts no row. Only with learned weights.
+        The out-of-fold predictions that weights were learned from. NaN where the splitter predicts no row. Only with
+        learned weights and ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
         By how much the out-of-fold squared error grows without each member. Only with learned weights.
 
@@ -88,6 +91,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         prefit: bool = False,
         cv=None,
         scoring=None,
+        store_oof: bool = True,
     ):
         self.estimators = estimators
         self.weights = weights
@@ -97,6 +101,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         self.prefit = prefit
         self.cv = cv
         self.scoring = scoring
+        self.store_oof = store_oof
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
@@ -129,7 +134,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         return join_folds(said, splits, n)
 
     def _learn(self, oof, y, shares, target, fixed):
-        y = y.astype(np.float64)
+        oof, y = np.stack(oof), y.astype(np.float64)
         kind = SquaredError if self.average == "mean" else MedianSquaredError
 
         def losses_of(rows):
@@ -137,10 +142,10 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
 
         loss, _ = losses_of(slice(None))
         if self.scoring is None:
-            weights = self._find_weights(losses_of, [loss], oof, y, shares, np.arange(len(y)) % PARTS)
+            weights, accepted = self._find_weights(losses_of, [loss], oof, y, shares, np.arange(len(y)) % PARTS)
         else:
-            weights = greedy(self._score(oof, y), len(oof))
-        return {"weights_": weights, "contributions_": leave_one_out(loss, weights)}
+            weights, accepted = greedy(self._score(oof, y), len(oof)), True
+        return {"weights_": weights, "weights_accepted_": accepted, "contributions_": leave_one_out(loss, weights)}
 
     def _score(self, values, y):
         return ScorerLoss(get_scorer(self.scoring), StoredRegressor(), lambda weights: self._blend(values, weights), y)

@@ -9,11 +9,14 @@ from sklearn.utils.validation import check_is_fitted
 from .._sample_weight import weight_keyword
 from .._validation import check_weights
 from ._align import Target, join_classes, read_classes
-from ._diversity import correlation, disagreement, distance, uncertainty, weighted_std
+from ._diversity import correlation, disagreement, distance, entropy, mutual_information, weighted_std
 from ._members import Member, check_frozen, is_frozen, member_target
+from ._votes import average
 from ._warnings import SampleWeightIgnoredWarning, warn
 
-STALE = ("oof_predictions_", "contributions_", "weights_", "temperatures_", "feature_names_in_")  # not set by every fit
+STALE = (  # not set by every fit
+    *("oof_predictions_", "contributions_", "weights_", "weights_accepted_", "temperatures_", "feature_names_in_"),
+)
 
 
 class BaseEnsemble:
@@ -24,8 +27,7 @@ class BaseEnsemble:
     def _validate_estimators(self):
         """The names and estimators that are not dropped, or an error that names the member at fault."""
         pairs = self.estimators
-        if not pairs or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
-            raise ValueError(f"estimators must be a non-empty list of pairs (name, estimator), got {pairs!r}")
+        check_pairs(pairs)
         names = [name for name, _ in pairs]
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"estimators: names must be strings, got {names!r}")
@@ -108,6 +110,7 @@ class BaseEnsemble:
         routing : MetadataRouter
             Of ``fit``: what the members' ``fit`` and the splitter's ``split`` ask for.
         """
+        check_pairs(self.estimators)
         router = MetadataRouter(owner=self)
         for name, estimator in self.estimators:
             router.add(**{name: estimator}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
@@ -145,10 +148,12 @@ class BaseEnsemble:
         Returns
         -------
         uncertainty : Bunch
-            For classifiers ``entropy``, of the members' mean (weighted in a vote), and ``mutual_information``, the part
-            of it that comes from members that contradict each other, in nats; (n,) each, or (n, labels) where rows have
-            several labels. Members that only vote count as certain. For regressors ``std``, the standard deviation of
-            the members (weighted in a vote), (n,), in the units of y.
+            For classifiers ``entropy`` and ``mutual_information`` in nats, (n,) each, or (n, labels) where rows have
+            several labels. ``entropy`` is that of the members' mean; in a vote, that of ``predict_proba``, so of the
+            geometric mean with ``voting="geometric"``. ``mutual_information`` is the entropy of the arithmetic mean of
+            the members less the mean of their entropies: the part that comes from members that contradict each other.
+            Both means have the weights of a vote. Members that only vote count as certain. For regressors ``std``, the
+            standard deviation of the members (weighted in a vote), (n,), in the units of y.
 
         Notes
         -----
@@ -158,9 +163,13 @@ class BaseEnsemble:
         said = self._ask_members(X)
         if not is_classifier(self):
             return Bunch(std=weighted_std(said, self._mean_weights()))
-        whole, between = uncertainty(said, self._mean_weights())
+        whole, between = entropy(self._pool(said)), mutual_information(said, self._mean_weights())
         shape = (-1,) if self._target.kind == "classes" else (-1, self._target.width)
         return Bunch(entropy=whole.reshape(shape), mutual_information=between.reshape(shape))
+
+    def _pool(self, said):
+        """The members' probabilities as one, (rows, classes)."""
+        return average(said, self._mean_weights())
 
     def diversity(self, X=None) -> Bunch:
         """How members differ by pair.
@@ -181,10 +190,28 @@ class BaseEnsemble:
         said = self._oof_members() if X is None else self._ask_members(X)
         if said is None:
             raise ValueError(
-                "diversity() needs out-of-fold predictions, and this fit made none: give it rows, diversity(X)"
+                "diversity() without X needs out-of-fold predictions, and this fit made or kept none (store_oof=True "
+                "keeps them): give it rows, diversity(X)"
             )
         pairs = disagreement(said.argmax(axis=-1)) if is_classifier(self) else distance(said)
         return Bunch(names=list(self._names), disagreement=pairs, correlation=correlation(said))
+
+
+def check_pairs(pairs):
+    """Refuse members without a name."""
+    if not pairs:
+        raise ValueError("estimators must be a non-empty list of pairs (name, estimator), got an empty list")
+    for position, pair in enumerate(pairs):
+        if isinstance(pair, tuple | list) and len(pair) == 2:
+            continue
+        kind = type(pair).__name__
+        got, cure = (
+            (kind, (kind.lower(), f"{kind}()")) if hasattr(pair, "get_params") else (repr(pair), ("name", "..."))
+        )
+        raise ValueError(
+            f"estimators must be a list of pairs (name, estimator), got {got} at position {position}: "
+            f"name each member, as in ({cure[0]!r}, {cure[1]})"
+        )
 
 
 def row_shares(sample_weight, covered):

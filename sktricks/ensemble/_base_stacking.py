@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import TransformerMixin, clone, is_classifier, is_regressor
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import MethodMapping, _routing_enabled, process_routing
@@ -15,6 +16,7 @@ from sklearn.utils.validation import (
 
 from .._sample_weight import weight_keyword
 from ._base import BaseEnsemble, row_shares
+from ._coded import fit_model
 from ._final import lean_on_members, leave_members_out
 from ._members import answers, fit_members, is_frozen, naming
 from ._oof import find_covered, join_folds, join_votes, make_splits, whole
@@ -40,6 +42,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
     _parameter_constraints: dict = {
         "passthrough": ["boolean", callable, str, int, slice, "array-like"],
         "refit": ["boolean"],
+        "store_oof": ["boolean"],
     }
 
     def _fit(self, X, y, target, fit_params, **results):
@@ -59,9 +62,10 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
             "_n_feature_outs": [block.shape[1] for block in blocks],
             "_n_passed": 0 if passed is None else passed.shape[1],
             "stack_method_": [member.method for member in members],
-            "oof_predictions_": np.hstack(blocks),
         }
-        features = _safe_indexing(join_columns(results["oof_predictions_"], passed), covered)
+        oof = np.hstack(blocks)
+        results |= {"oof_predictions_": oof} if self.store_oof else {}
+        features = _safe_indexing(join_columns(oof, passed), covered)
         final_params = _check_method_params(X, params["final_estimator_"], indices=np.flatnonzero(covered))
         shares = row_shares(fit_params.get("sample_weight"), covered)
         context = (results["_n_feature_outs"], y[covered], target, shares, final_params)
@@ -111,7 +115,8 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
     def _route(self, fit_params):
         params = super()._route(fit_params)
         if _routing_enabled():
-            return {**params, "final_estimator_": process_routing(self, "fit", **fit_params)["final_estimator_"].fit}
+            final_params = process_routing(self, "fit", **fit_params)["final_estimator_"].fit
+            return {**params, "final_estimator_": final_params}
         weight, final = fit_params.get("sample_weight"), self.final_estimator
         keyword = None if weight is None else "sample_weight" if final is None else weight_keyword(final)
         if weight is not None and keyword is None:
@@ -124,11 +129,14 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         Returns
         -------
         routing : MetadataRouter
-            Of ``fit``: what the ``fit`` of members and final estimator and the splitter's ``split`` ask for; of
-            ``predict``: what the final estimator's ``predict`` asks for.
+            Of ``fit``: what the ``fit`` of members and final estimator and the splitter's ``split`` ask for; the
+            default final estimator asks for ``sample_weight``. Of ``predict``: what the final estimator's ``predict``
+            asks for.
         """
         router = super().get_metadata_routing()
-        final = vars(self).get("final_estimator_", self.final_estimator)
+        final = self.final_estimator
+        if final is None and _routing_enabled():  # as in scikit-learn, the default one gets the weights of the rows
+            final = LogisticRegression().set_fit_request(sample_weight=True)
         mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
         return router.add(final_estimator_=final, method_mapping=mapping)
 
@@ -216,8 +224,10 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         return None
 
     def _oof_members(self):
-        known = ~np.isnan(self.oof_predictions_[:, 0])
-        blocks = np.split(self.oof_predictions_[known], np.cumsum(self._n_feature_outs)[:-1], axis=1)
+        oof = vars(self).get("oof_predictions_")
+        if oof is None:
+            return None
+        blocks = np.split(oof[~np.isnan(oof[:, 0])], np.cumsum(self._n_feature_outs)[:-1], axis=1)
         return self._as_members(blocks)
 
     def _ask_members(self, X):
@@ -227,7 +237,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
 def fit_final(final, features, widths, y, target, shares, params):
     """Fit the final estimator, and see what each member is to it; the attributes that come of it."""
     with naming("final_estimator"):
-        final.fit(features, y, **params)
+        final = fit_model(final, features, y, params, target)
     lean = lean_on_members(final, features, widths)
     return {
         "final_estimator_": final,
@@ -244,8 +254,8 @@ def join_answers(member, said, splits, n):
         shares = join_folds(said, splits, n)
         joined = np.where(np.isnan(shares), np.nan, shares > 0.5)
     else:
-        shares = join_votes(said, splits, n, member.target.width)
-        joined = np.where(np.isnan(shares[:, 0]), np.nan, shares.argmax(axis=1))
+        votes = join_votes(said, splits, n, member.target.width)
+        joined = np.where(np.diff(votes.indptr) == 0, np.nan, np.asarray(votes.argmax(axis=1)).ravel())
     return as_columns(joined, member.method, member.target)
 
 

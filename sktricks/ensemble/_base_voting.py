@@ -6,9 +6,9 @@ from sklearn.utils import check_array, indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length
 
-from ._base import BaseEnsemble, is_dropped, row_shares
+from ._base import BaseEnsemble, check_pairs, is_dropped, row_shares
 from ._members import fit_members
-from ._oof import find_covered, make_splits, whole
+from ._oof import as_array, find_covered, make_splits, whole
 from ._weights import greedy, keep_if_better, non_negative, normalize, simplex
 
 LEARNED = {"greedy", "simplex", "nnls"}
@@ -39,11 +39,13 @@ class BaseVoting(BaseEnsemble):
         "prefit": ["boolean"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "store_oof": ["boolean"],
     }
 
     def _fit(self, X, y, target, fit_params, **results):
         check_consistent_length(X, y)
         self._check_options()
+        check_pairs(self.estimators)
         weights = check_fixed_weights(self.weights, self.estimators)
         params = self._route(fit_params)
         members = self._make_members(y, target, params, prefit=self.prefit, methods=self._method)
@@ -57,9 +59,10 @@ class BaseVoting(BaseEnsemble):
         results |= {"weights_": weights, "_target": target}
         if splits:
             shares = row_shares(fit_params.get("sample_weight"), covered)
-            oof = np.stack([self._join(said, splits, len(y), target) for said in predictions])
-            results |= self._learn(oof[:, covered], y[covered], shares, target, weights)
-            results["oof_predictions_"] = oof
+            oof = [self._join(said, splits, len(y), target) for said in predictions]
+            results |= self._learn([one[covered] for one in oof], y[covered], shares, target, weights)
+            if self.store_oof:
+                results["oof_predictions_"] = np.stack([as_array(one, covered) for one in oof])
         self._keep(members, fitted, results)
         return self
 
@@ -70,7 +73,7 @@ class BaseVoting(BaseEnsemble):
         return isinstance(self.weights, str)
 
     def _find_weights(self, losses_of, judges, members, truth, shares, parts):
-        """Weights as the parameter says, by either loss or by least squares between members and truth.
+        """Weights as the parameter says, by either loss or by least squares, and whether they were accepted.
 
         ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises. Of
         the ``judges`` of all rows the first is to fall, the others are not to rise.

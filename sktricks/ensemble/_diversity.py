@@ -13,11 +13,10 @@ def entropy(probabilities):
     return -np.sum(probabilities * np.log(np.clip(probabilities, TINY, None)), axis=-1)
 
 
-def uncertainty(probabilities, weights):
-    """The entropy of the mean, and what of it comes from members that differ (mutual information); (rows,) each."""
-    whole = entropy(average(probabilities, weights))
+def mutual_information(probabilities, weights):
+    """Return the entropy of the members' mean less the mean of their entropies, (rows,), at least 0."""
     own = np.average(entropy(probabilities), axis=0, weights=weights)
-    return whole, np.clip(whole - own, 0, None)
+    return np.clip(entropy(average(probabilities, weights)) - own, 0, None)
 
 
 def weighted_std(values, weights):

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import indexable
 from sklearn.utils._user_interface import _print_elapsed_time
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
@@ -20,6 +21,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._validation import DivergenceError
 from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
+from ._coded import fit_model
 from ._fit_together import fit_together
 from ._votes import hard_vote
 
@@ -38,6 +40,7 @@ class Member:
     params: dict = field(default_factory=dict)
     frozen: bool = False
     message: str | None = None
+    finite: bool = True  # False: rows without a finite prediction are not an error
 
 
 @contextmanager
@@ -106,13 +109,35 @@ def _read_predictions(output, target):
     return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
 
 
-def answers(estimators, names, X, methods, targets):
-    """The answers of all members, a list; an error says whose it is."""
+def answers(estimators, names, X, methods, targets, *, finite=True):
+    """Return the answers of all members, a list; errors name the member, also those for values that are not finite."""
+    (X,) = indexable(X)  # sparse formats without rows, which scikit-learn converts in fit too
     found = []
     for estimator, name, method, target in zip(estimators, names, methods, targets, strict=True):
-        with naming(f"member {name!r}"):
-            found.append(answer(estimator, X, method, target))
+        who = f"member {name!r}"
+        with naming(who):
+            said = answer(estimator, X, method, target)
+        found.append(check_finite(said, who, method) if finite else said)
     return found
+
+
+def check_finite(said, who, method):
+    """Return an answer as it is, unless some of its rows hold NaN or infinity, which is an error."""
+    with np.errstate(all="ignore"):
+        if said.dtype.kind != "f" or np.isfinite(said.sum()):  # one pass; only a sum that is not finite needs a look
+            return said
+    wrong = ~finite_rows(said)
+    if wrong.any():
+        raise ValueError(
+            f"{who}: {method} must return finite values, got NaN or infinity in {wrong.sum()} of {len(wrong)} rows, "
+            f"the first being row {wrong.argmax()}; repair this member or drop it"
+        )
+    return said
+
+
+def finite_rows(said):
+    """Return which rows of an answer hold neither NaN nor infinity, (rows,) bool."""
+    return np.isfinite(said).reshape(len(said), -1).all(axis=1)
 
 
 class FoldModels(BaseEstimator):
@@ -225,10 +250,7 @@ def _fit_elsewhere(calls, n_jobs):
 def _gather(member, results, X, splits, refit):
     """The fitted member and its predictions out of fold."""
     if member.frozen:
-        said = None
-        if splits:
-            with naming(f"member {member.name!r}"):
-                said = answer(member.estimator, X, member.method, member.target)
+        said = _ask(member, member.estimator, X, f"member {member.name!r}") if splits else None
         return member.estimator, [said[test] for _, test in splits]
     if refit:
         return results[0][0], [said for _, said in results[1:]]
@@ -245,10 +267,11 @@ def _fit_one(member, X, rows, who, keep):
     with naming(who):
         if train is None:
             with _print_elapsed_time("Ensemble", member.message):
-                model.fit(X, member.y, **member.params)
+                model = fit_model(model, X, member.y, member.params, member.target)
         else:
             X_train, y_train = _safe_split(model, X, member.y, train)
-            model.fit(X_train, y_train, **_check_method_params(X, member.params, indices=train))
+            params = _check_method_params(X, member.params, indices=train)
+            model = fit_model(model, X_train, y_train, params, member.target)
     return _result(model, member, X, rows, who, keep)
 
 
@@ -257,9 +280,15 @@ def _result(model, member, X, rows, who, keep):
     train, test = rows
     if train is None:
         return model, None
+    X_test, _ = _safe_split(model, X, member.y, test, train)
+    return model if keep else None, _ask(member, model, X_test, who)
+
+
+def _ask(member, model, X, who):
+    """Return the answer of a member, or of its model of a fold."""
     with naming(who):
-        X_test, _ = _safe_split(model, X, member.y, test, train)
-        return model if keep else None, answer(model, X_test, member.method, member.target)
+        said = answer(model, X, member.method, member.target)
+    return check_finite(said, who, member.method) if member.finite else said
 
 
 def member_target(estimator, y, target):

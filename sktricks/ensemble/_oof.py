@@ -5,12 +5,12 @@ whatever is learned, with a warning.
 """
 
 import numpy as np
+from scipy.sparse import csr_matrix, issparse
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from ._votes import one_hot
 from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
 
 
@@ -27,7 +27,10 @@ def make_splits(cv, X, y, target, params):
     """
     cv = check_cv(cv, y, classifier=target.kind != "values")
     if isinstance(cv, GroupsConsumerMixin) and params.get("groups") is None:
-        raise ValueError(f"cv={cv} needs groups, one a row: fit(X, y, groups=...) got none")
+        raise ValueError(
+            f"cv={cv} needs groups, one per row, and fit(X, y, groups=...) got none. Inside a search, a Pipeline or "
+            "another ensemble, groups arrive only after sklearn.set_config(enable_metadata_routing=True)"
+        )
     splits = [(np.asarray(train), np.asarray(test)) for train, test in cv.split(X, y, **params)]
     if target.kind == "classes":
         _warn_of_missing_classes(splits, y, target.classes)
@@ -80,8 +83,74 @@ def join_folds(predictions, splits, n):
 
 
 def join_votes(predictions, splits, n, n_classes):
-    """As :func:`join_folds` for codes of classes: the share of votes for each, (n, classes)."""
-    return join_folds([one_hot(codes, n_classes) for codes in predictions], splits, n)
+    """As :func:`join_folds` for codes of classes: the fraction of votes for each class, a CSR matrix (n, classes).
+
+    A row without a prediction is empty. Of thousands of classes each row has few, so no array holds them all.
+    """
+    rows, codes = np.concatenate([test for _, test in splits]), np.concatenate(predictions)
+    counts = csr_matrix((np.ones(len(rows)), (rows, codes)), shape=(n, n_classes))
+    counts.sum_duplicates()
+    counts.data /= np.repeat(np.bincount(rows, minlength=n), np.diff(counts.indptr))
+    return counts
+
+
+def as_array(joined, covered):
+    """Joined predictions as an array (n, ...), with NaN in rows that have none."""
+    if not issparse(joined):
+        return joined
+    joined = joined.toarray()
+    joined[~covered] = np.nan
+    return joined
+
+
+def compact_votes(votes, codes):
+    """Votes with a column only for classes that count in a row: those with a vote, and the true one.
+
+    Parameters
+    ----------
+    votes : list of CSR matrices of shape (rows, classes)
+        Of each member.
+    codes : ndarray of shape (rows,)
+        The true classes.
+
+    Returns
+    -------
+    compact : ndarray of shape (members, rows, options)
+    true : ndarray of shape (rows,)
+        The true classes as options.
+    options : ndarray of shape (rows, options)
+        The class of each option, ascending; unused ones hold the number of classes, which is none.
+    """
+    n, n_classes = votes[0].shape
+    used = sum(votes, csr_matrix((np.ones(n), (np.arange(n), codes)), shape=(n, n_classes)))
+    used.sort_indices()
+    keys = _keys(used)
+    starts = used.indptr.astype(np.int64)
+
+    def places(own, rows):
+        return np.searchsorted(keys, own) - starts[rows]
+
+    shape = n, int(np.diff(starts).max())
+    compact, options = np.zeros((len(votes), *shape)), np.full(shape, n_classes)
+    rows = keys // n_classes
+    options[rows, places(keys, rows)] = used.indices
+    for member, own in zip(compact, votes, strict=True):
+        rows = _keys(own) // n_classes
+        member[rows, places(_keys(own), rows)] = own.data
+    return compact, places(np.arange(n) * n_classes + codes, np.arange(n)), options
+
+
+def spread_out(columns, options, n_classes):
+    """Columns of options, (rows, options), as columns of classes, (rows, classes)."""
+    whole = np.zeros((len(columns), n_classes + 1))
+    np.put_along_axis(whole, options, columns, axis=1)
+    return whole[:, :n_classes]
+
+
+def _keys(matrix):
+    """Row and class of each stored value of a CSR matrix as one number, ascending."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return rows * matrix.shape[1] + matrix.indices
 
 
 def _as_floats(values):

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples
 
 
@@ -20,6 +20,7 @@ def pass_through(X, passthrough):
     """
     if passthrough is False:
         return None
+    (X,) = indexable(X)  # sparse formats without rows, which scikit-learn converts in fit too
     if callable(passthrough):
         return _check_rows(passthrough(X), X)
     X = X if hasattr(X, "shape") else np.asarray(X)
@@ -65,7 +66,7 @@ def join_columns(columns, passed):
 
 
 def _check_rows(passed, X):
-    passed = passed if hasattr(passed, "shape") else np.asarray(passed)
+    (passed,) = indexable(passed if hasattr(passed, "shape") else np.asarray(passed))
     if len(passed.shape) != 2 or passed.shape[0] != _num_samples(X):
         raise ValueError(
             f"passthrough must return ({_num_samples(X)}, columns), a row for each of X, "

@@ -8,6 +8,7 @@ from sklearn import ensemble
 from sklearn.base import _fit_context, is_regressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -22,14 +23,15 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
     A successor of :class:`sklearn.ensemble.StackingClassifier`: for the parameters that both have, predictions are the
     same. What differs on purpose:
 
-    - Members and the final estimator see the labels as they came; members are aligned by their ``classes_``. Regressors
-      among the members see the codes of the classes.
+    - Members and the final estimator see the labels as they came; members are aligned by their ``classes_``. Members
+      and final estimators that refuse their labels, as XGBoost's do unless they are 0..K-1, are fitted on codes, as in
+      :class:`VotingClassifier`. Regressors among the members see the codes of the classes.
     - A :class:`sklearn.frozen.FrozenEstimator` is refused unless ``cv="prefit"``, which says that the given rows are
       new to the members: otherwise it would mislead the final estimator without a word.
     - Of several labels a row, ``predict_proba`` is the probability of each, (n, labels), and the default final
       estimator is one logistic regression a label.
     - Members and final estimators that take no ``sample_weight`` are fitted without it, with a warning. With metadata
-      routing the final estimator asks for its own.
+      routing, members and final estimator ask for their own; the default final estimator always gets it.
     - Members, folds and the fits on all rows are jobs of one pool.
 
     Parameters
@@ -54,6 +56,8 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
     refit : bool, default=True
         Whether members are fitted once more on all rows. False: a member is the average of its models of the folds,
         which costs a fit less and predicts as it did out of fold.
+    store_oof : bool, default=True
+        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle.
 
     Attributes
     ----------
@@ -68,7 +72,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         What each member is asked for.
     oof_predictions_ : ndarray of shape (n, columns)
         The members' columns that the final estimator was fitted on, without what is passed through. NaN where the
-        splitter predicts no row.
+        splitter predicts no row. Only with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
         By how much the loss (log loss, or the error rate of a final estimator without probabilities) grows if the final
         estimator does without each member, fitted on either half of the rows and judged on the other. NaN where it
@@ -82,8 +86,8 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
     Raises
     ------
     ValueError
-        For a FrozenEstimator without ``cv="prefit"``, members without the method that is asked for, missing ``groups``,
-        names that are used twice, a ``passthrough`` that does not fit X.
+        For a FrozenEstimator without ``cv="prefit"``, members without the method that is asked for or with NaN in their
+        predictions, missing ``groups``, names that are used twice, a ``passthrough`` that does not fit X.
 
     See Also
     --------
@@ -124,6 +128,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         passthrough=False,
         verbose: int = 0,
         refit: bool = True,
+        store_oof: bool = True,
     ):
         self.estimators = estimators
         self.final_estimator = final_estimator
@@ -133,6 +138,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         self.passthrough = passthrough
         self.verbose = verbose
         self.refit = refit
+        self.store_oof = store_oof
 
     def _check_kind(self, name, estimator):
         if isinstance(estimator, type) or not is_regressor(estimator):
@@ -160,7 +166,10 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         return self._fit(X, y, target, fit_params, classes_=target.classes)
 
     def _default_final(self, target):
-        return MultiOutputClassifier(LogisticRegression()) if target.kind == "multilabel" else LogisticRegression()
+        if target.kind != "multilabel":
+            return LogisticRegression()
+        one = LogisticRegression()
+        return MultiOutputClassifier(one.set_fit_request(sample_weight=True) if _routing_enabled() else one)
 
     def _method(self, name, estimator):
         return "predict" if is_regressor(estimator) else self._choose_method(name, estimator, self.stack_method)
@@ -236,7 +245,7 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         Names and members; ``"drop"`` instead of a member leaves it out.
     final_estimator : regressor, default=None
         None: a ridge regression that chooses its penalty.
-    cv, n_jobs, passthrough, verbose, refit
+    cv, n_jobs, passthrough, verbose, refit, store_oof
         As in :class:`StackingClassifier`; ``cv=None`` are five folds.
 
     Attributes
@@ -244,7 +253,8 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
     estimators_, named_estimators_, final_estimator_, stack_method_, weights_, n_features_in_, feature_names_in_
         As in :class:`StackingClassifier`.
     oof_predictions_ : ndarray of shape (n, members)
-        What the final estimator was fitted on, without what is passed through.
+        The members' columns that the final estimator was fitted on, without what is passed through. Only with
+        ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
         By how much the squared error grows if the final estimator does without each member.
 
@@ -285,6 +295,7 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         passthrough=False,
         verbose: int = 0,
         refit: bool = True,
+        store_oof: bool = True,
     ):
         self.estimators = estimators
         self.final_estimator = final_estimator
@@ -293,6 +304,7 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         self.passthrough = passthrough
         self.verbose = verbose
         self.refit = refit
+        self.store_oof = store_oof
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:

@@ -37,9 +37,34 @@ def find_ties(counts):
     return counts >= counts.max(axis=1, keepdims=True) * (1 - TIED)
 
 
-def break_ties(tied, likely):
-    """Of the tied classes the most likely one, (rows,) intp."""
-    return np.where(tied, likely, -1.0).argmax(axis=1)
+def split_ties(fractions, likely):
+    """Fractions of votes in which tied winners split their joint fraction in favor of the more probable ones.
+
+    The shifts are less than half the gap to the next fraction, so that no other class is overtaken. They follow the
+    order of ``likely``, not its size, since tiny ones would be lost in rounding.
+
+    Parameters
+    ----------
+    fractions : ndarray of shape (rows, classes)
+    likely : ndarray of shape (rows, classes)
+        The probabilities that decide.
+    """
+    tied = find_ties(fractions)
+    number = tied.sum(axis=1, keepdims=True)
+    joint = np.where(tied, fractions, 0).sum(axis=1, keepdims=True) / number
+    gap = joint - np.where(tied, 0, fractions).max(axis=1, keepdims=True)
+    rank = rank_down(np.where(tied, likely, -1))
+    middle = np.where(tied, rank, 0).sum(axis=1, keepdims=True) / number
+    return np.where(tied, joint + (middle - rank) * gap / (2 * number), fractions)
+
+
+def rank_down(values):
+    """How many distinct values of the row are larger, (rows, columns)."""
+    order = np.argsort(-values, axis=1, kind="stable")
+    steps = np.diff(np.take_along_axis(values, order, axis=1), axis=1, prepend=np.inf) != 0
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, steps.cumsum(axis=1) - 1, axis=1)
+    return ranks
 
 
 def one_hot(codes, n_classes):

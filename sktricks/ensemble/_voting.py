@@ -7,25 +7,25 @@ from numpy.typing import ArrayLike
 from sklearn import ensemble
 from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, _num_samples, check_is_fitted
 
 from ._align import encode_labels
 from ._base_voting import BaseVoting
 from ._members import answers
-from ._oof import join_folds, join_votes
+from ._oof import compact_votes, join_folds, join_votes, spread_out
 from ._scoring import ScorerLoss, StoredClassifier
 from ._votes import (
     TINY,
     as_questions,
     average,
-    break_ties,
     count_votes,
     find_ties,
     geometric,
     hard_vote,
     one_hot,
+    split_ties,
     stack_probabilities,
     temper,
 )
@@ -56,8 +56,12 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
     - Members see the labels as they came, and are aligned by their ``classes_``. Members that were fitted elsewhere
       count as they should, be their labels strings, their classes in any order or only some of all.
+    - A member that refuses its labels with a ValueError, as XGBoost's do unless they are 0..K-1, is fitted on codes
+      instead, and its predictions are mapped back to labels. In ``estimators_`` it is then wrapped: the wrapper
+      predicts labels, has the member's public attributes, and holds the member in ``estimator_``. If codes fail too,
+      the first error is raised.
     - Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are; ``prefit=True`` freezes all.
-    - A hard vote has ``predict_proba``, the share of the votes, and its ``transform`` gives labels, not their codes.
+    - A hard vote has ``predict_proba``, the fractions of the votes, and its ``transform`` returns labels, not codes.
     - Rows may have several labels (an indicator matrix of 0 and 1); each label is then a vote of its own, ties being 0.
     - Members that take no ``sample_weight`` are fitted without it, with a warning.
 
@@ -88,7 +92,8 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Whether to print the time that each member took.
     tie_break : {"first", "probability"}, default="first"
         In a hard vote, the class that wins a tie: the first one, or the one that is more probable in the weighted mean
-        of the members' probabilities.
+        of the members' probabilities. With ``"probability"``, the tied classes split their joint fraction in
+        ``predict_proba`` in favor of the more probable ones, by less than the gap to the next fraction.
     prefit : bool, default=False
         Whether the members are fitted already. They are then used as they are, and what is learned is learned from the
         given rows, which they must not have seen.
@@ -102,6 +107,9 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
     scoring : str, callable or None, default=None
         What ``"greedy"`` selects by: a scorer's name, or a callable ``scorer(estimator, X, y)``. Scorers see no
         sample weights.
+    store_oof : bool, default=True
+        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle; with thousands of classes
+        the array is large.
 
     Attributes
     ----------
@@ -114,22 +122,28 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         The same by name, dropped ones as ``"drop"``.
     weights_ : ndarray of shape (members,)
         The weights in use: ones, the given ones, or the learned ones.
+    weights_accepted_ : bool
+        Whether the learned weights are in use. False: they did not help on held-out predictions, and all are equal.
+        Only with learned weights.
     oof_predictions_ : ndarray of shape (members, n, classes) or (members, n, labels)
-        What weights, temperatures and contributions were learned from, before temperatures: probabilities, or in a
-        hard vote votes. NaN where the splitter predicts no row. Only where something is learned.
+        The out-of-fold predictions that weights, temperatures and contributions were learned from, before
+        temperatures: probabilities, or in a hard vote votes. NaN where the splitter predicts no row. Only if something
+        is learned, and with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
         By how much the out-of-fold loss (log loss, in a hard vote the error rate) grows without each member; negative
         where a member does harm, NaN for a single member. Only where something is learned.
     temperatures_ : ndarray of shape (members,)
-        1 where a member was left as it is. Only with ``calibration``.
+        1 for a member whose temperature was refused, since it did not help on held-out predictions: its probabilities
+        are used unchanged. Only with ``calibration``.
     n_features_in_, feature_names_in_
         Those of the members.
 
     Raises
     ------
     ValueError
-        For weights that are too few, negative or all zero; members that are no classifiers, or have no probabilities
-        where these are needed; names that are used twice; missing ``groups``; options that exclude each other.
+        For weights that are too few, negative or all zero; members that are no classifiers, have no probabilities
+        where these are needed, or return NaN; names that are used twice; missing ``groups``; options that exclude each
+        other.
 
     See Also
     --------
@@ -179,6 +193,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         cv=None,
         calibration: str | None = None,
         scoring=None,
+        store_oof: bool = True,
     ):
         self.estimators = estimators
         self.voting = voting
@@ -191,6 +206,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         self.cv = cv
         self.calibration = calibration
         self.scoring = scoring
+        self.store_oof = store_oof
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
@@ -246,13 +262,14 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
     def _learn(self, oof, y, shares, target, fixed):
         """Temperatures, weights and contributions from the rows that are predicted out of fold."""
-        results = {}
-        members, codes, parts = oof, y, np.arange(len(y)) % PARTS
+        results, parts, options = {}, np.arange(len(y)) % PARTS, None
         if target.kind == "multilabel":
-            members, codes = as_questions(oof), y.ravel()
+            members, codes = as_questions(np.stack(oof)), y.ravel()
             shares, parts = np.repeat(shares / target.width, target.width), np.repeat(parts, target.width)
+        elif self.voting == "hard":
+            members, codes, options = compact_votes(oof, encode_labels(y, target.classes))
         else:
-            codes = encode_labels(y, target.classes)
+            members, codes = np.stack(oof), encode_labels(y, target.classes)
         if self.calibration is not None:
             found = [fit_temperature(one, codes, shares, parts) for one in members]
             results["temperatures_"] = np.array(found)
@@ -264,14 +281,15 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
         loss, _ = losses_of(slice(None))
         if not isinstance(self.weights, str):
-            weights = fixed
-        elif self.scoring is not None:
-            weights = greedy(self._score(members, y, target), len(members))
+            return results | {"contributions_": leave_one_out(loss, fixed)}
+        if self.scoring is not None:
+            weights, accepted = greedy(self._score(members, y, target, options), len(members)), True
         else:
             judges = [loss, *self._mistakes(members, codes, shares)]
             truth = one_hot(codes, members.shape[-1])
-            weights = self._find_weights(losses_of, judges, members, truth, shares, parts)
-        return results | {"weights_": weights, "contributions_": leave_one_out(loss, weights)}
+            weights, accepted = self._find_weights(losses_of, judges, members, truth, shares, parts)
+        results |= {"weights_": weights, "weights_accepted_": accepted}
+        return results | {"contributions_": leave_one_out(loss, weights)}
 
     def _mistakes(self, members, codes, shares):
         """The error rate, where it is not the loss already."""
@@ -279,9 +297,10 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
             return []
         return [ErrorRate(members if self.voting == "soft" else np.log(np.clip(members, TINY, None)), codes, shares)]
 
-    def _score(self, members, y, target):
+    def _score(self, members, y, target, options):
         def blend(weights):
-            return self._shape(self._blend(members, weights), target)
+            blended = self._blend(members, weights)
+            return self._shape(blended if options is None else spread_out(blended, options, target.width), target)
 
         return ScorerLoss(get_scorer(self.scoring), StoredClassifier(target), blend, y)
 
@@ -315,25 +334,35 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         """(n, classes), or of several labels the probability of each, (n, labels)."""
         return blend if target.kind == "classes" else blend[:, 1].reshape(-1, target.width)
 
+    def _pool(self, said):
+        return self._blend(said, self._mean_weights())
+
     def _ask_members(self, X):
         return one_hot(self._votes(X), self._n_options()) if self.voting == "hard" else self._probabilities(X)
 
     def _winners(self, X):
         if self.voting != "hard":
             return self._blend(self._probabilities(X), self.weights_).argmax(axis=1)
-        votes = self._votes(X)
-        winners = hard_vote(votes, self._n_options(), self.weights_)
-        return winners if self.tie_break == "first" else self._settle(X, votes, winners)
+        if self.tie_break == "first":
+            return hard_vote(self._votes(X), self._n_options(), self.weights_)
+        return self._fractions(X).argmax(axis=1)
 
-    def _settle(self, X, votes, winners):
-        """The winners, with ties broken by the probabilities of the rows that have one."""
-        tied = find_ties(count_votes(votes, self._n_options(), self.weights_))
-        rows = np.flatnonzero((tied.sum(axis=1) > 1).reshape(_num_samples(X), -1).any(axis=1))
+    def _fractions(self, X):
+        """The fractions of the votes, (n, classes) or of questions (n * labels, 2), with ties broken as told."""
+        fractions = count_votes(self._votes(X), self._n_options(), self.weights_) / self.weights_.sum()
+        return fractions if self.tie_break == "first" else self._settle(X, fractions)
+
+    def _settle(self, X, fractions):
+        """The fractions, with ties split by the probabilities of the rows that have one."""
+        n = _num_samples(X)
+        tied = find_ties(fractions).sum(axis=1) > 1
+        rows = np.flatnonzero(tied.reshape(n, -1).any(axis=1))
         if len(rows):
+            (X,) = indexable(X)  # sparse formats without rows
             likely = average(self._probabilities(_safe_indexing(X, rows)), self.weights_)
-            tied = tied.reshape(_num_samples(X), -1, tied.shape[1])[rows].reshape(likely.shape)
-            winners.reshape(_num_samples(X), -1)[rows] = break_ties(tied, likely).reshape(len(rows), -1)
-        return winners
+            of_rows = fractions.reshape(n, -1, fractions.shape[1])
+            of_rows[rows] = split_ties(of_rows[rows].reshape(likely.shape), likely).reshape(of_rows[rows].shape)
+        return fractions
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The class with most votes, or the most probable one.
@@ -353,7 +382,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         )
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """The mean of the members' probabilities; in a hard vote, the share of the votes.
+        """The mean of the members' probabilities; in a hard vote, the fractions of the votes.
 
         Parameters
         ----------
@@ -365,10 +394,8 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
             In the order of ``classes_``; of several labels, the probability of each.
         """
         check_is_fitted(self)
-        if self.voting == "hard":
-            blend = count_votes(self._votes(X), self._n_options(), self.weights_) / self.weights_.sum()
-        else:
-            blend = self._blend(self._probabilities(X), self.weights_)
+        hard = self.voting == "hard"
+        blend = self._fractions(X) if hard else self._blend(self._probabilities(X), self.weights_)
         return self._shape(blend, self._target)
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:

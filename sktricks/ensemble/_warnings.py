@@ -18,6 +18,10 @@ class SampleWeightIgnoredWarning(UserWarning):
     """Some members take no ``sample_weight`` and are fitted without it."""
 
 
+class SmallToleranceWarning(UserWarning):
+    """The tolerance of a cascade is too small for its rows, and no row is decided early."""
+
+
 def warn(message, category):
     """Warn at the line of the caller's code, however deep in ours and scikit-learn's the reason was found."""
     frame, level = sys._getframe(1), 2

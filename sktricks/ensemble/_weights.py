@@ -182,18 +182,25 @@ def keep_if_better(learn, losses, n_members, parts):
     n_members : int
     parts : ndarray of shape (rows,)
         The part that each row is in, as integers.
+
+    Returns
+    -------
+    weights : ndarray of shape (members,)
+    accepted : bool
+        False if the learned weights were refused and all are equal instead.
     """
     equal, row_weights = uniform(n_members), losses[0].row_weights
     gains = [loss.of_rows(equal) for loss in losses]
     for part in np.unique(parts):
         rest = parts != part
         if not row_weights[rest].any():
-            return equal  # nothing to judge by
+            return equal, False  # nothing to judge by
         weights = learn(rest)
         for gain, loss in zip(gains, losses, strict=True):
             gain[~rest] -= loss.of_rows(weights)[~rest]
     harms = any(row_weights @ gain < -TINY for gain in gains[1:])
-    return learn(np.ones(len(parts), bool)) if helps(gains[0], row_weights, errors=2) and not harms else equal
+    accepted = helps(gains[0], row_weights, errors=2) and not harms
+    return (learn(np.ones(len(parts), bool)) if accepted else equal), accepted
 
 
 def helps(gain, row_weights, errors=1):

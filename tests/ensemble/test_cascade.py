@@ -26,18 +26,25 @@ MEMBERS = [
 ]
 
 
-def test_a_threshold_spends_no_more_than_the_budget():
+def test_a_threshold_spends_no_more_than_the_budget_with_its_standard_error():
     sure = np.array([0.9, 0.5, 0.8, 0.7, 0.6])
-    cost = np.array([0.0, 1.0, 1.0, -1.0, 1.0])
-    assert choose_threshold(sure, cost, 0.0) == (0.7, 0.0)
-    assert choose_threshold(sure, cost, 1.0) == (0.6, 1.0)
-    assert choose_threshold(sure, cost, 9.0) == (0.5, 2.0)
-    assert choose_threshold(sure[1:3], np.ones(2), 0.5) == (np.inf, 0.0)
-    assert choose_threshold(sure[:0], cost[:0], 0.5) == (np.inf, 0.0)
+    cost = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    assert choose_threshold(sure, cost, 0.9, 1.0) == (np.inf, 0.0)  # one more row is always assumed
+    assert choose_threshold(sure, cost, 1.0, 1.0) == (0.9, 1.0)
+    assert choose_threshold(sure, cost, 2.5, 1.0) == (0.7, pytest.approx(1 + np.sqrt(2)))
+    assert choose_threshold(sure, cost, 9.0, 1.0) == (0.5, pytest.approx(3 + 2))
+    assert choose_threshold(sure[:0], cost[:0], 0.5, 0.1) == (np.inf, 0.0)
+
+
+def test_a_threshold_does_not_wait_for_luck():
+    # Rows that gain, further down, do not excuse that the cost has exceeded the budget before.
+    sure, cost = np.arange(9, 0, -1) / 10, np.array([1.0, 1, 1, 1, -1, -1, -1, -1, -1])
+    assert choose_threshold(sure, cost, 2.5, 1.0) == (0.9, pytest.approx(1 + np.sqrt(2)))
 
 
 def test_rows_that_are_equally_sure_are_decided_together():
-    assert choose_threshold(np.array([0.9, 0.8, 0.8]), np.array([0.0, 0.0, 1.0]), 0.0) == (0.9, 0.0)
+    sure, cost = np.array([0.9, 0.8, 0.8]), np.array([0.0, 0.0, 9.0])
+    assert choose_threshold(sure, cost, 2.0, 1.0) == (0.9, 1.0)
 
 
 def test_thresholds_of_known_members():
@@ -45,14 +52,21 @@ def test_thresholds_of_known_members():
     first = np.array([[0.95, 0.05], [0.1, 0.9], [0.55, 0.45], [0.55, 0.45]])
     second = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.9, 0.1]])
     probabilities, codes = np.stack([first, second]), np.array([0, 1, 1, 0])
-    thresholds, escalated = find_thresholds(probabilities, codes, np.full(4, 0.25), 0.0)
+    thresholds, escalated = find_thresholds(probabilities, codes, np.full(4, 0.25), 0.25)
     assert thresholds == [0.9] and escalated == 0.5
-    thresholds, escalated = find_thresholds(probabilities, codes, np.full(4, 0.25), 0.3)
+    thresholds, escalated = find_thresholds(probabilities, codes, np.full(4, 0.25), 0.7)
     assert thresholds == [0.55] and escalated == 0
     assert find_thresholds(probabilities[:1], codes, np.full(4, 0.25), 0.0)[1] == 0
 
 
-@pytest.mark.parametrize("tolerance", [0.0, 0.02])
+def test_rows_without_probabilities_are_left_to_the_next_member():
+    first = np.array([[0.95, 0.05], [np.nan, np.nan], [0.05, 0.95], [0.95, 0.05]])
+    second = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.9, 0.1]])
+    thresholds, escalated = find_thresholds(np.stack([first, second]), np.array([0, 1, 1, 0]), np.full(4, 0.25), 0.3)
+    assert thresholds == [0.95] and escalated == 0.25
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.03])
 def test_the_out_of_fold_accuracy_falls_by_no_more_than_the_tolerance(tolerance):
     cascade = CascadeClassifier(MEMBERS, tolerance=tolerance, cv=3).fit(X, y)
     means = cascade.oof_predictions_.cumsum(axis=0) / np.arange(1, 4)[:, None, None]
@@ -112,7 +126,7 @@ def test_fitted_members():
     a = SaysProba([0], unsure, ["no", "yes"]).fit(rows, None)
     b = SaysProba([0], [[0.1, 0.9], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], ["yes", "no"]).fit(rows, None)
     members = [("a", FrozenEstimator(a)), ("b", FrozenEstimator(b))]
-    cascade = CascadeClassifier(members).fit(rows, ["no", "yes", "yes", "no"])
+    cascade = CascadeClassifier(members, tolerance=0.25).fit(rows, ["no", "yes", "yes", "no"])
     assert cascade.escalated_fraction_ == 0.5
     assert_array_equal(cascade.predict(rows), ["no", "yes", "yes", "no"])
 

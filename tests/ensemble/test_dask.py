@@ -89,7 +89,7 @@ def members(*more):
     [
         lambda: VotingClassifier(members(), voting="soft", weights="simplex"),
         lambda: StackingClassifier(members()),
-        lambda: CascadeClassifier(members()),
+        lambda: CascadeClassifier(members(), tolerance=0.1),
     ],
     ids=["vote", "stack", "cascade"],
 )

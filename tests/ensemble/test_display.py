@@ -56,7 +56,7 @@ def test_weights_contributions_and_disagreement_are_drawn(figure):
         (StackingClassifier(MEMBERS, cv=2), False, 3),
         (StackingClassifier(MEMBERS, KNeighborsClassifier(), cv=2), False, 2),
         (StackingRegressor(REGRESSORS, cv=2), False, 3),
-        (CascadeClassifier(MEMBERS, cv=2), False, 2),
+        (CascadeClassifier(MEMBERS, cv=2, tolerance=0.1), False, 2),
     ],
 )
 def test_what_an_ensemble_does_not_have_is_left_out(ensemble, given, panels, figure):

@@ -225,7 +225,7 @@ def test_groups_reach_the_splitter():
         cross_val_predict(member, X, codes, groups=groups, cv=cv, method="predict_proba") for _, member in PROBABLE
     ]
     assert_allclose(stack.oof_predictions_, np.hstack(expected))
-    with pytest.raises(ValueError, match=r"needs groups, one a row: fit\(X, y, groups=...\) got none"):
+    with pytest.raises(ValueError, match=r"needs groups, one per row, and fit\(X, y, groups=...\) got none"):
         StackingClassifier(PROBABLE, FINAL, cv=cv).fit(X, codes)
 
 
@@ -484,6 +484,24 @@ def test_metadata_are_routed_to_all_parts():
     assert_allclose(
         stack.final_estimator_.predict_proba(light.repeat(2, axis=1)), expected.predict_proba(light.repeat(2, axis=1))
     )
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["classes", "labels"])
+def test_the_default_final_estimator_gets_the_weights_of_rows_where_metadata_are_routed(several):
+    rows, y = (Xm, Ym) if several else (X, codes)
+    weight = np.arange(1.0, len(rows) + 1) ** 2
+    plain = StackingClassifier([("tree", DecisionTreeClassifier(max_depth=3, random_state=0))], cv=3)
+    expected = plain.fit(rows, y, sample_weight=weight).predict_proba(rows)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = clone(plain)
+        routed.estimators[0][1].set_fit_request(sample_weight=True)
+        assert_array_equal(routed.fit(rows, y, sample_weight=weight).predict_proba(rows), expected)
+        search = GridSearchCV(routed, {"tree__max_depth": [3]}, cv=2).fit(rows, y, sample_weight=weight)
+        assert_array_equal(search.predict_proba(rows), expected)
+        routed.fit(rows, y)
+        if not several:
+            theirs = ensemble.StackingClassifier(routed.estimators, cv=3).fit(rows, y, sample_weight=weight)
+            assert_allclose(theirs.predict_proba(rows), expected)
 
 
 def test_a_search_over_stacks():

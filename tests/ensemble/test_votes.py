@@ -6,12 +6,12 @@ from sktricks.ensemble import _votes
 from sktricks.ensemble._votes import (
     as_questions,
     average,
-    break_ties,
     count_votes,
     find_ties,
     geometric,
     hard_vote,
     one_hot,
+    split_ties,
     temper,
     weighted_median,
 )
@@ -40,8 +40,19 @@ def test_a_hard_vote_counts_and_takes_the_first_of_tied_ones(weights, chunk, mon
 def test_ties():
     tied = find_ties(np.array([[2.0, 2.0, 1.0], [0.1 + 0.2, 0.3, 0.0], [1.0, 3.0, 1.0]]))
     assert_array_equal(tied, [[True, True, False], [True, True, False], [False, True, False]])
-    likely = np.array([[0.1, 0.3, 0.6], [0.5, 0.5, 0.0], [0.9, 0.0, 0.1]])
-    assert_array_equal(break_ties(tied, likely), [1, 0, 1])
+
+
+def test_tied_winners_split_their_joint_fraction_by_their_probability():
+    fractions = np.array([[0.4, 0.4, 0.2], [0.1 + 0.2, 0.3, 0.4], [0.25, 0.25, 0.5], [0.1 + 0.2, 0.3, 0.0]])
+    likely = np.array([[0.1, 0.3, 0.6], [0.5, 0.4, 0.1], [0.9, 0.1, 0.0], [0.4, 0.4 + 1e-16, 0.2]])
+    split = split_ties(fractions, likely)
+    assert_array_equal(split[1:3], fractions[1:3])  # who does not win may be tied
+    assert_allclose(split.sum(axis=1), fractions.sum(axis=1), rtol=1e-15)
+    assert split[0, 2] == 0.2 and 0.4 < split[0, 1] < 0.5 and 0.3 < split[0, 0] < 0.4
+    assert split[3, 1] > split[3, 0]
+    assert_array_equal(split_ties(np.array([[0.5, 0.5]]), np.array([[0.5, 0.5]])), [[0.5, 0.5]])
+    third = np.full((1, 3), 1 / 3)
+    assert_allclose(split_ties(third, np.array([[0.2, 0.5, 0.3]])), [[5 / 18, 7 / 18, 6 / 18]])
 
 
 def test_means():

@@ -280,6 +280,20 @@ def test_ties_are_broken_as_told():
     assert_array_equal(heavy.predict(rows), [0, 0, 2])
 
 
+@pytest.mark.parametrize("weights", [None, [2, 1, 1, 0], [0.3, 0.1, 0.2, 0.1]])
+def test_the_label_is_the_argmax_of_the_fractions_where_ties_are_broken_by_probability(weights):
+    vote = VotingClassifier(CLASSIFIERS, tie_break="probability", weights=weights).fit(X, codes)
+    plain = VotingClassifier(CLASSIFIERS, weights=weights).fit(X, codes)
+    fractions, counted = vote.predict_proba(X_test), plain.predict_proba(X_test)
+    assert_array_equal(vote.predict(X_test), fractions.argmax(axis=1))
+    assert (vote.predict(X_test) != plain.predict(X_test)).sum() > 5
+    assert_allclose(fractions.sum(axis=1), 1)
+    assert np.abs(fractions - counted).max() < np.diff(np.unique(counted.round(9))).min() / 2
+    soft = VotingClassifier(CLASSIFIERS, voting="soft", weights=weights).fit(X, codes).predict_proba(X_test)
+    tied = counted >= counted.max(axis=1, keepdims=True) - 1e-9
+    assert_array_equal(vote.predict(X_test), np.where(tied, soft, -1).argmax(axis=1))
+
+
 def test_ties_of_several_labels():
     members = [(name, DecisionTreeClassifier(max_depth=depth, random_state=0)) for name, depth in (("a", 1), ("b", 4))]
     first = VotingClassifier(members).fit(Xm, Ym)
@@ -289,6 +303,7 @@ def test_ties_of_several_labels():
     assert (shares == 0.5).any()
     assert_array_equal(first.predict(Xm), shares > 0.5)
     assert_array_equal(likely.predict(Xm), np.where(shares == 0.5, soft.predict(Xm), shares > 0.5))
+    assert_array_equal(likely.predict(Xm), likely.predict_proba(Xm) > 0.5)
 
 
 def test_a_geometric_vote():
@@ -327,7 +342,7 @@ def test_learned_weights_prefer_good_members(voting, weights):
     members = [("good", GaussianNB()), ("dummy", DummyClassifier(strategy="stratified", random_state=0))]
     vote = VotingClassifier(members, voting=voting, weights=weights).fit(X_easy, y_easy)
     assert vote.weights_.sum() == pytest.approx(1)
-    assert vote.weights_[0] > 0.6
+    assert vote.weights_[0] > 0.6 and vote.weights_accepted_ is True
     assert vote.contributions_[0] > 0
     assert vote.oof_predictions_.shape == (2, 240, 3)
 
@@ -339,8 +354,12 @@ def test_weights_stay_equal_where_the_members_are_equally_good(weights):
     ]
     vote = VotingClassifier(trees, voting="soft", weights=weights).fit(X[:40], codes[:40])
     assert_array_equal(vote.weights_, np.full(3, 1 / 3))
+    assert vote.weights_accepted_ is False
+    assert not hasattr(vote.set_params(weights=None).fit(X, codes), "weights_accepted_")
     members = [(f"bag{seed}", ensemble.BaggingRegressor(Ridge(), 3, random_state=seed)) for seed in range(3)]
-    assert_array_equal(VotingRegressor(members, weights=weights).fit(Xr[:30], yr[:30]).weights_, np.full(3, 1 / 3))
+    vote = VotingRegressor(members, weights=weights).fit(Xr[:30], yr[:30])
+    assert_array_equal(vote.weights_, np.full(3, 1 / 3))
+    assert vote.weights_accepted_ is False
 
 
 @pytest.mark.parametrize(
@@ -435,6 +454,7 @@ def test_calibration_is_kept_only_where_it_helps():
     members = [("honest", SaysProba(y, honest)), ("sure", SaysProba(y, sure))]
     fitted = [(name, FrozenEstimator(member.fit(rows, y))) for name, member in members]
     vote = VotingClassifier(fitted, voting="soft", calibration="temperature").fit(rows, y)
+    assert not hasattr(vote, "weights_accepted_")
     assert vote.temperatures_[0] == 1 and vote.temperatures_[1] == pytest.approx(3, rel=0.15)
     assert_array_equal(vote.weights_, [1, 1])
     assert_allclose(vote.predict_members(rows)[0], honest)
@@ -490,6 +510,15 @@ def test_uncertainty_of_classifiers():
     assert_allclose(found.mutual_information, [0, 0, np.log(2)], atol=1e-9)
     hard = VotingClassifier(members).fit(rows, [0, 1, 0]).predict_uncertainty(rows)
     assert_allclose(hard.entropy, hard.mutual_information)
+
+
+def test_the_entropy_of_a_geometric_vote_is_that_of_its_probabilities():
+    vote = VotingClassifier(CLASSIFIERS[:2], voting="geometric", weights=[1, 3]).fit(X, codes)
+    soft = VotingClassifier(CLASSIFIERS[:2], voting="soft", weights=[1, 3]).fit(X, codes)
+    likely, found = vote.predict_proba(X_test), vote.predict_uncertainty(X_test)
+    assert_allclose(found.entropy, -np.sum(likely * np.log(likely), axis=1), atol=1e-9)
+    assert_allclose(found.mutual_information, soft.predict_uncertainty(X_test).mutual_information)
+    assert np.abs(found.entropy - soft.predict_uncertainty(X_test).entropy).max() > 0.01
 
 
 def test_uncertainty_of_regressors():
@@ -626,7 +655,7 @@ def test_learned_weights_beat_equal_ones_and_the_best_member():
     ("params", "error", "message"),
     [
         ({"estimators": []}, ValueError, "non-empty list of pairs"),
-        ({"estimators": [GaussianNB()]}, ValueError, "non-empty list of pairs"),
+        ({"estimators": [GaussianNB()]}, ValueError, r"got GaussianNB at position 0.*\('gaussiannb', GaussianNB\(\)\)"),
         ({"estimators": [(1, GaussianNB())]}, ValueError, "names must be strings"),
         ({"estimators": [("a", GaussianNB()), ("a", GaussianNB())]}, ValueError, "not unique"),
         ({"estimators": [("weights", GaussianNB())]}, ValueError, "conflict with constructor arguments"),
@@ -649,7 +678,11 @@ def test_learned_weights_beat_equal_ones_and_the_best_member():
         ({"scoring": "accuracy"}, ValueError, "weights='greedy' looks at, got weights=None"),
         ({"scoring": "accuracy", "weights": np.ones(4)}, ValueError, "weights='greedy' looks at, got weights=array"),
         ({"weights": "greedy", "scoring": "beauty"}, ValueError, "scoring"),
-        ({"weights": "greedy", "cv": GroupKFold(2)}, ValueError, r"needs groups, one a row: fit\(X, y, groups=...\)"),
+        (
+            {"weights": "greedy", "cv": GroupKFold(2)},
+            ValueError,
+            r"needs groups, one per row, and fit\(X, y, groups=...\)",
+        ),
         ({"prefit": True}, NotFittedError, "member 'bayes' is used as it is and is not fitted.*FrozenEstimator"),
     ],
 )

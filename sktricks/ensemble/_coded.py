@@ -1,0 +1,88 @@
+"""Members that refuse labels: they are fitted on codes, and their predictions become labels again."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+
+from ._align import align_columns, encode_labels
+
+
+def inner_has(method):
+    """Return a check that the estimator inside, fitted or not, has a method."""
+    return lambda coded: hasattr(vars(coded).get("estimator_", coded.estimator), method)
+
+
+class CodedClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier that is fitted on the codes 0..K-1 of the sorted labels and predicts labels.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Copied, never changed.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        Fitted on codes. Its public attributes, such as ``feature_importances_``, are attributes of this object too.
+    classes_ : ndarray of shape (classes,)
+        The sorted labels of the rows of ``fit``; code k stands for ``classes_[k]``.
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def __getattr__(self, name):
+        if name.startswith("_") or "estimator_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.estimator_, name)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+    def fit(self, X, y, **params):
+        """Fit a copy of the estimator on the codes of y."""
+        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        self.estimator_ = clone(self.estimator)
+        self.estimator_.fit(X, codes, **params)
+        return self
+
+    def predict(self, X, **params):
+        """Return the labels of the predicted codes, (n,)."""
+        return self.classes_[encode_labels(self.estimator_.predict(X, **params), np.arange(len(self.classes_)))]
+
+    @available_if(inner_has("predict_proba"))
+    def predict_proba(self, X):
+        """Return one column per class, in the order of ``classes_``."""
+        columns = np.asarray(self.estimator_.predict_proba(X))
+        return align_columns(columns, getattr(self.estimator_, "classes_", None), np.arange(len(self.classes_)))
+
+    @available_if(inner_has("decision_function"))
+    def decision_function(self, X):
+        """Return decision values, in the order of ``classes_``."""
+        return self.estimator_.decision_function(X)
+
+
+def fit_model(model, X, y, params, target):
+    """Fit a model; if it refuses the labels themselves, fit a copy on codes. Return the fitted estimator.
+
+    A ValueError does not tell its reason, so any leads to a second try. If that fails too, the first error is raised.
+    """
+    try:
+        model.fit(X, y, **params)
+        return model
+    except ValueError as error:
+        if target.kind != "classes" or are_codes(y):
+            raise
+        try:
+            return CodedClassifier(clone(model)).fit(X, y, **params)
+        except Exception:  # whatever codes lead to, the labels came first
+            raise error from None
+
+
+def are_codes(y):
+    """Return True if labels are the integers 0..K-1 already."""
+    labels = np.unique(np.asarray(y))
+    return labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(len(labels)))
