@@ -6,6 +6,7 @@ from ._images import UnreadableImageWarning as UnreadableImageWarning
 from ._persist import load as load
 from ._persist import save as save
 from ._show_versions import show_versions as show_versions
+from ._validation import BackboneConfigWarning as BackboneConfigWarning
 from ._validation import DroppedOnLoadWarning as DroppedOnLoadWarning
 from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._validation import ImageShapeWarning as ImageShapeWarning

@@ -29,6 +29,10 @@ class NoPretrainedBackboneWarning(UserWarning):
     """A fine-tuned net got a table, for which no pretrained backbone exists."""
 
 
+class BackboneConfigWarning(UserWarning):
+    """The configuration of a backbone lacks something that is assumed, or names something that is ignored."""
+
+
 class UnmixedRowsWarning(UserWarning):
     """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
 

@@ -1,5 +1,6 @@
 """Columns of image files where arrays of images would be."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def files_as_they_are(spec):
     from ._templates import file_as_it_is
 
     name = spec.partition(":")[2].partition("::")[0]
-    path = Path(name).expanduser()
-    if not name or not path.exists():
+    path = Path(os.path.expanduser(name))
+    if not name or not os.path.exists(path):
         return ()
     return tuple(map(file_as_it_is, sorted(path.iterdir()) if path.is_dir() else [path]))

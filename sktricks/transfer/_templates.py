@@ -71,7 +71,7 @@ def source_of_name(spec):
         return file_as_it_is(os.environ.get(VARIABLE) or WEIGHTS)
     hub = sys.modules.get("huggingface_hub.constants")
     folder = Path(spec.partition(":")[2])
-    files = sorted(folder.glob("*")) if folder.is_dir() else []
+    files = sorted(folder.glob("*")) if os.path.isdir(folder) else []
     return torch.hub.get_dir(), getattr(hub, "HF_HUB_CACHE", None), *map(file_as_it_is, files)
 
 

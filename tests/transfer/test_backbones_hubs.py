@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import ssl
 import threading
@@ -14,7 +15,7 @@ import torch
 from _hubs import hub_repository, write_for_timm
 from torch import nn
 
-from sktricks import FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
+from sktricks import BackboneConfigWarning, FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
 from sktricks.transfer import _templates
 from sktricks.transfer.backbones import Backbone, _hubs
 from sktricks.transfer.backbones._base import Preprocess
@@ -135,6 +136,64 @@ def test_timm_folders_that_are_none(tmp_path):
     assert "neither model.safetensors nor pytorch_model.bin" in raised_by(f"timm:{tmp_path}")
 
 
+@pytest.fixture
+def convnext_folder(tmp_path):
+    """A small net of timm, saved."""
+    settings = {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}
+    model = timm.create_model("convnext_atto", num_classes=7, **settings)
+    cfg = {"input_size": [3, 32, 32], "mean": [0.1, 0.2, 0.3], "std": [0.1, 0.2, 0.3]}
+    config = {"architecture": "convnext_atto", "num_classes": 7, "model_args": settings, "pretrained_cfg": cfg}
+    write_for_timm(tmp_path, model, config)
+    return tmp_path
+
+
+@pytest.mark.parametrize("spec", ["timm:", "untrained:timm:"])
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained_cfg_overlay", "pretrained", "pretrained_strict"])
+def test_a_configuration_of_timm_cannot_name_other_files(convnext_folder, tmp_path_factory, name, spec):
+    code = tmp_path_factory.mktemp("other") / "code.pth"
+    torch.save({"state_dict": RunsCode()}, code)
+    expected = load_backbone(f"timm:{convnext_folder}").fingerprint()
+    value = {"file": str(code)} if name == "pretrained_cfg_overlay" else str(code)
+    model_args = {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8], name: value}
+    edit(convnext_folder / "config.json", model_args=model_args)
+    with pytest.warns(BackboneConfigWarning, match=f"config.json names {name} in model_args.* ignored"):
+        backbone = load_backbone(f"{spec}{convnext_folder}")
+    assert spec != "timm:" or backbone.fingerprint() == expected
+
+
+def test_pointers_in_the_pretrained_cfg_of_timm_are_not_followed(convnext_folder):
+    pointers = {"file": "/none", "url": "http://none", "hf_hub_id": "a/b", "custom_load": True, "source": "hf-hub"}
+    edit(convnext_folder / "config.json", pretrained_cfg={"input_size": [3, 32, 32], **pointers})
+    backbone = load_backbone(f"timm:{convnext_folder}")
+    assert backbone.num_features == 8
+    assert not any(backbone.model.pretrained_cfg.get(name) for name in pointers)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "local-dir:/tmp"}, "there is no architecture 'local-dir:/tmp'"),
+        ({"architecture": ["x"]}, "is no configuration of a net of timm"),
+        ({"model_args": {"depths": "x"}}, "timm cannot build timm:.* as .*config.json says"),
+        ({"pretrained_cfg": {"input_size": [3, 0, 0]}}, "config.json does not say how to prepare images: the size"),
+        ({"pretrained_cfg": {"input_size": None}}, "config.json does not say how to prepare images"),
+        ({"pretrained_cfg": 3}, "is no configuration of a net of timm"),
+    ],
+)
+def test_configurations_of_timm_with_wrong_values(convnext_folder, change, message):
+    edit(convnext_folder / "config.json", **change)
+    assert re.search(message, raised_by(f"timm:{convnext_folder}"))
+
+
+@pytest.mark.parametrize("source", ["timm", "hf"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../b", "a//b", "/none", "a/b/c", "a/b\n", "a/b\0", "r\u00e9/x", "a/" + "x" * 5000]
+)
+def test_names_that_no_repository_can_have(source, name):
+    message = raised_by(f"{source}:{name}")
+    assert message.startswith(f"backbone={f'{source}:{name}'!r} names no folder") and "'user/repository'" in message
+
+
 def test_a_net_of_timm_passed_as_it_is():
     model = timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
     backbone = load_backbone(model, image_shape=(64, 64, 1))
@@ -146,15 +205,12 @@ def test_a_net_of_timm_passed_as_it_is():
 # -- torchvision -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
-def test_torchvision_without_auxiliary_classifiers(name):
+def test_torchvision_without_auxiliary_classifiers():
     """They need larger maps than small images give, and only in training."""
-    net = FineTuneClassifier(f"untrained:torchvision:{name}", strategy="fine-tune", max_epochs=1, random_state=0)
+    net = FineTuneClassifier("untrained:torchvision:googlenet", strategy="fine-tune", max_epochs=1, random_state=0)
     X = np.resize(IMAGES, (4, 64, 64, 3))
     assert net.fit(X, [0, 1, 0, 1]).predict_proba(X).shape == (4, 2)
-    backbone = net.backbone_
-    assert backbone.preprocess.size in (None, (128, 128)) and backbone.num_features in (1024, 2048)
-    assert not any("aux" in layer.name.lower() for layer in backbone.layers)
+    assert not any("aux" in layer.name for layer in net.backbone_.layers)
 
 
 def save_squeezenet(checkpoints, content):
@@ -309,14 +365,69 @@ def test_transformers_files_that_would_run_code(vit_folder):
 
 
 def test_transformers_folders_that_are_none(vit_folder, tmp_path):
-    (vit_folder / "preprocessor_config.json").unlink()
-    assert "with preprocessor_config.json" in raised_by(f"hf:{vit_folder}")
+    (vit_folder / "preprocessor_config.json").write_text("[]")
+    assert "preprocessor_config.json" in raised_by(f"hf:{vit_folder}")
     (vit_folder / "model.safetensors").unlink()
     assert "with model.safetensors" in raised_by(f"hf:{vit_folder}")
     assert "with config.json" in raised_by(f"hf:{tmp_path}")
     small = {name: VIT[name] for name in VIT if name not in ("image_size", "patch_size")}
     transformers.BertModel(transformers.BertConfig(**small)).save_pretrained(tmp_path / "bert")
     assert "is no encoder of images: it takes input_ids" in raised_by(f"hf:{tmp_path / 'bert'}")
+
+
+def test_transformers_without_a_processor(vit_folder):
+    (vit_folder / "preprocessor_config.json").unlink()
+    spec = f"hf:{vit_folder}"
+    with pytest.warns(BackboneConfigWarning, match=r"no preprocessor_config.json: .* 32 x 32 .*mean 0.5, std 0.5"):
+        backbone = load_backbone(spec, image_shape=(16, 16, 1))
+    assert backbone.preprocess == Preprocess((32, 32), 3, (0.5,) * 3, (0.5,) * 3)
+    with pytest.warns(BackboneConfigWarning, match="mean=..., std=..."):
+        net = FineTuneClassifier(spec, strategy="linear-probe", max_epochs=1, random_state=0).fit(IMAGES, [0, 1] * 3)
+    assert net.predict(IMAGES).shape == (6,)
+    given = load_backbone(spec, image_shape=(16, 16, 1), mean=(0.1, 0.2, 0.3), std=0.5, interpolation="bicubic")
+    assert given.preprocess == Preprocess((32, 32), 3, (0.1, 0.2, 0.3), (0.5,), "bicubic")
+    assert load_backbone(f"untrained:{spec}").preprocess.size is None  # nothing is known of images, or need be
+
+
+def test_transformers_without_a_processor_or_a_size(tmp_path):
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1])
+    transformers.ResNetModel(config).save_pretrained(tmp_path)
+    message = raised_by(f"hf:{tmp_path}")
+    assert f"backbone='hf:{tmp_path}' has no preprocessor_config.json and no image_size" in message
+    assert "image_shape=..., mean=..., std=...) sets them" in message
+    backbone = load_backbone(f"hf:{tmp_path}", image_shape=(48, 40, 3), mean=0.5, std=0.25)
+    assert backbone.preprocess == Preprocess((48, 40), 3, (0.5,), (0.25,))
+    net = FineTuneClassifier(backbone, strategy="linear-probe", max_epochs=1, random_state=0).fit(IMAGES, [0, 1] * 3)
+    assert net.backbone_.preprocess == backbone.preprocess and net.predict(IMAGES).shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mean": 0.5}, "mean and std must be given together, got mean=0.5 and std=None"),
+        ({"mean": 0.5, "std": 0}, "std must be greater than 0"),
+        ({"mean": (0.5, 0.5), "std": 0.5}, "mean must hold 3 finite numbers"),
+        ({"mean": float("nan"), "std": 0.5}, "mean must hold 3 finite numbers"),
+        ({"interpolation": "nearest"}, "interpolation must be 'bilinear', 'bicubic' or None, got 'nearest'"),
+    ],
+)
+def test_wrong_settings_of_the_preprocessing(settings, message):
+    with pytest.raises(ValueError, match=message):
+        load_backbone("tiny32", **settings)
+
+
+@pytest.mark.parametrize(
+    "change", [{"image_mean": "x"}, {"image_std": [0, 0, 0]}, {"size": {"height": -1, "width": 3}}]
+)
+def test_a_processor_with_wrong_values(vit_folder, change):
+    edit(vit_folder / "preprocessor_config.json", **change)
+    assert "preprocessor_config.json" in raised_by(f"hf:{vit_folder}")
+
+
+def test_transformers_weights_that_share_no_key(vit_folder):
+    safetensors.torch.save_file({"a.weight": torch.zeros(3)}, vit_folder / "model.safetensors", {"format": "pt"})
+    message = raised_by(f"hf:{vit_folder}")
+    assert "no key is shared, the net has embeddings" in message and "the file a.weight" in message
 
 
 def test_transformers_leaves_its_messages_as_they_were(vit_folder):
@@ -494,5 +605,6 @@ def test_families_of_torchvision(name, classifier):
     model, example = on_meta(lambda: build(torchvision.models, name)), torch.empty(1, 3, 224, 224, device="meta")
     assert find_classifiers(model, example) == [classifier]
     backbone = Backbone(remove_classifier(model, example), Preprocess(), example, name)
+    assert not any("aux" in layer.name.lower() for layer in backbone.layers)
     assert 4 <= len(backbone.stages) <= 16
     assert backbone.num_features == model(example).shape[1] != 1000

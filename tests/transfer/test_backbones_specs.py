@@ -116,8 +116,8 @@ def test_a_file_of_weights_of_a_known_net(tmp_path):
 
 def test_a_file_of_weights_of_another_architecture(tmp_path):
     path = write(tmp_path / "w.pt", Tiny32().state_dict())
-    n_keys = 2 + sum("num_batches" not in name for name in Tiny32().state_dict())
-    with pytest.raises(ValueError, match=rf"not fit Made: {n_keys} keys differ \(body.bias, body.weight, stage1"):
+    shared = r"no key is shared, the net has body.bias, body.weight, fc.bias, ..., the file stage1\.\S+, "
+    with pytest.raises(ValueError, match=f"w.pt do not fit Made: {shared}"):
         load_backbone(f"file:{path}::{MADE}")
     weights = Made().state_dict() | {"body.weight": torch.zeros(6, 1, 5, 5)}
     with pytest.raises(ValueError, match=r"do not fit Made: 1 keys differ \(body.weight\)"):
@@ -146,6 +146,35 @@ def test_a_file_without_weights(content, tmp_path):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="w.pt holds no weights: it must be a state_dict"):
         load_backbone(f"file:{tmp_path / 'w.pt'}::{MADE}")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_an_empty_file_of_weights(name, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"{name} is empty: it must be a safetensors file or a state_dict"):
+        load_backbone(f"file:{tmp_path / name}::{MADE}")
+
+
+@pytest.mark.parametrize("name", ["\0.pt", "x" * 5000 + ".pt", "~nobody/w.pt"])
+def test_a_path_that_no_file_can_have(name):
+    with pytest.raises(ValueError, match="^there is no file of weights"):
+        load_backbone(f"file:{name}::{MADE}")
+
+
+class Versioned(Made):
+    """Takes weights without a version for those of its first version, as some nets of torchvision do."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, weights, prefix, metadata, *args):
+        if metadata.get("version") != 2:
+            raise ValueError("weights of the first version")
+        super()._load_from_state_dict(weights, prefix, metadata, *args)
+
+
+def test_a_file_of_weights_of_a_versioned_net(tmp_path):
+    path = write(tmp_path / "w.safetensors", Versioned().state_dict())
+    assert load_backbone(f"file:{path}::{__name__}:Versioned", image_shape=(8, 8, 1)).num_features == 6
 
 
 def test_a_spec_of_a_file_that_lacks_a_part(tmp_path):

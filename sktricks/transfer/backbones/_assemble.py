@@ -1,13 +1,16 @@
 """From a net, wherever it comes from, to a backbone."""
 
+import warnings
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
+from ..._validation import BackboneConfigWarning
 from .._layers import evaluating
-from ._base import Backbone, Preprocess
+from ._base import Backbone, Preprocess, check_preprocess
 from ._classifier import remove_classifier
 from ._stages import main_tensor
 
@@ -26,6 +29,10 @@ class Net:
         Whether images are resized to that size whatever theirs is, as for weights that were trained at it. If not, they
         are resized only where the net cannot take them.
     default_stages : list of str or None
+    lacks : str or None
+        The file that should say how images are normalized, if it is missing.
+    has_classifier : bool, default=True
+        False for a net whose classifier is off already.
     """
 
     model: nn.Module
@@ -33,14 +40,61 @@ class Net:
     name: str
     resize: bool = True
     default_stages: list | None = None
+    lacks: str | None = None
+    has_classifier: bool = True
 
 
 def assemble(net, image_shape):
     """The backbone for images of ``image_shape``, (height, width, channels): the classifier off, in evaluation mode."""
     net = fit_images(net, image_shape)
     example = make_example(net.preprocess, image_shape)
-    model = remove_classifier(net.model, example).eval()
+    model = (remove_classifier(net.model, example) if net.has_classifier else net.model).eval()
     return Backbone(model, net.preprocess, example, net.name, net.default_stages)
+
+
+def complete(net, image_shape, mean=None, std=None, interpolation=None):
+    """The net with the settings of its preprocessing that the user gives, and with assumptions where it names none."""
+    given = {"mean": per_channel("mean", mean), "std": per_channel("std", std), "interpolation": interpolation}
+    if (mean is None) != (std is None):
+        raise ValueError(f"mean and std must be given together, got mean={mean!r} and std={std!r}")
+    if interpolation not in (None, "bilinear", "bicubic"):
+        raise ValueError(f"interpolation must be 'bilinear', 'bicubic' or None, got {interpolation!r}")
+    if net.lacks is not None:
+        given |= assumed(net, image_shape, mean is not None)
+    preprocess = replace(net.preprocess, **{name: value for name, value in given.items() if value is not None})
+    return replace(net, preprocess=check_preprocess(preprocess))
+
+
+def per_channel(name, values):
+    """One number, or one for each channel, as a tuple of floats."""
+    if values is None:
+        return None
+    try:
+        return tuple(float(value) for value in np.atleast_1d(values))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} must be a number, a sequence with a number per channel or None, got {values!r}"
+        ) from error
+
+
+def assumed(net, image_shape, is_told):
+    """What stands for settings that a net does not name, with a warning unless the user names them."""
+    size = net.preprocess.size
+    if is_told:
+        return {"size": size or tuple(image_shape[:2])}
+    cure = f"load_backbone({net.name!r}, image_shape=..., mean=..., std=...) sets them, and backbone= takes the result"
+    if size is None:
+        raise ValueError(
+            f"backbone={net.name!r} has no {net.lacks} and no image_size in its config.json, so the size and the "
+            f"normalization of its images are unknown: {cure}"
+        )
+    warnings.warn(
+        f"{net.name} has no {net.lacks}: images are resized to {size[0]} x {size[1]} pixels, the image_size in its "
+        f"config.json, and normalized to -1..1 (mean 0.5, std 0.5), which is a guess: {cure}",
+        BackboneConfigWarning,
+        stacklevel=2,
+    )
+    return {"mean": (0.5,) * net.preprocess.channels, "std": (0.5,) * net.preprocess.channels}
 
 
 def make_example(preprocess, image_shape):

@@ -2,6 +2,8 @@
 
 import threading
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from .._fingerprint import fingerprint_of
 from .._layers import call_order, layers_of
 from ._stages import find_channel_axes, find_stages, main_tensor, watching
 
+LARGEST = 4096  # pixels of a side of the images that a configuration may ask for
 QUARTERS_UP_TO = 256  # channels of a stage up to which the quarters of an image are looked at one by one
 
 
@@ -52,6 +55,26 @@ class Preprocess:
             mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
             x = (x - mean) / std
         return x
+
+
+def check_preprocess(preprocess):
+    """The preprocessing, or an error that says which of its settings is wrong: it may come out of a file."""
+    size, channels, mean, std = (getattr(preprocess, name) for name in ("size", "channels", "mean", "std"))
+    if size is not None and not (len(size) == 2 and all(is_int(side) and 1 <= side <= LARGEST for side in size)):
+        raise ValueError(f"the size of images must be a height and a width from 1 to {LARGEST}, got {size!r}")
+    if channels is not None and not (is_int(channels) and channels >= 1):
+        raise ValueError(f"the number of channels must be an int of at least 1, got {channels!r}")
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and not (all(map(isfinite, values)) and len(values) in (1, channels or len(values))):
+            raise ValueError(f"{name} must hold {channels} finite numbers, got {values!r}")
+    if std is not None and min(std) <= 0:
+        raise ValueError(f"std must be greater than 0, got {std!r}")
+    return preprocess
+
+
+def is_int(value):
+    """True for an int that is no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Enough(Exception):

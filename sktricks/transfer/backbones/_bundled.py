@@ -4,7 +4,6 @@ import hashlib
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError
 from safetensors.torch import load
 
 from ._assemble import Net
@@ -36,7 +35,7 @@ def read_weights(path, model):
         raise ValueError(f"the weights of tiny32 in {path} are not those that sktricks came with: install it again")
     try:
         weights = {name: tensor.float() for name, tensor in load(content).items()}
-    except SafetensorError as error:
+    except Exception as error:  # a damaged header makes safetensors raise errors of several kinds
         raise ValueError(f"the weights of tiny32 in {path} are truncated or altered: {error}") from error
     expected = {n: t.shape for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked")}
     found = {name: tensor.shape for name, tensor in weights.items()}

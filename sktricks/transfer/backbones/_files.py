@@ -1,10 +1,12 @@
 """Backbones from a file of weights and the spec of the net that they are for."""
 
+import os
+from collections import OrderedDict
 from pathlib import Path
 
 from ._assemble import fit_images, make_example
 from ._classifier import find_classifiers
-from ._weights import compare, misfit, read_weights
+from ._weights import compare, first_line, misfit_of, read_weights
 
 SEPARATOR = "::"
 
@@ -19,7 +21,7 @@ def split_file(text):
         )
     if spec.startswith("hf:"):
         raise ValueError(f"transformers keeps weights in folders: pass backbone='hf:<folder>', not 'file:{text}'")
-    return Path(path).expanduser(), spec
+    return Path(os.path.expanduser(path)), spec
 
 
 def load_weights(net, path, image_shape):
@@ -27,8 +29,13 @@ def load_weights(net, path, image_shape):
     weights = read_weights(path)
     fitted = fit_images(net, image_shape)
     heads = find_classifiers(fitted.model, make_example(fitted.preprocess, image_shape))
-    differing = compare(net.model, weights, heads)
-    if differing:
-        raise misfit(path, net.name, differing)
+    if compare(net.model, weights, heads):
+        raise misfit_of(path, net.name, net.model, weights, heads)
     own = {name: tensor for name, tensor in weights.items() if not any(name.startswith(f"{head}.") for head in heads)}
-    net.model.load_state_dict(own, strict=False)
+    versioned = OrderedDict(own)
+    # without the versions of its modules some nets take the weights for those of an earlier version of themselves
+    versioned._metadata = net.model.state_dict()._metadata
+    try:
+        net.model.load_state_dict(versioned, strict=False)
+    except RuntimeError as error:
+        raise misfit_of(path, net.name, net.model, weights, heads, first_line(error)) from error

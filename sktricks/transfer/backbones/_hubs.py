@@ -1,6 +1,7 @@
 """Files of model hubs: from the hub's cache on this machine, else downloaded, else an error that says where to look."""
 
 import os
+import re
 import ssl
 from pathlib import Path
 from threading import Thread
@@ -13,6 +14,17 @@ import torch
 from ..._optional import import_optional
 
 PATIENCE = 4.0  # seconds to wait for a hub
+REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+
+
+def check_repository(spec, name):
+    """An error unless a name is that of a folder on this machine or can be that of a repository on the hub."""
+    if os.path.isdir(name) or (REPOSITORY.fullmatch(name) and ".." not in name and "--" not in name):
+        return
+    raise ValueError(
+        f"backbone={spec!r} names no folder on this machine, and {name!r} cannot be the name of a repository: expected "
+        "an existing folder or 'user/repository' in letters, digits, '-', '_' and '.'"
+    )
 
 
 def fetch_url(url):

@@ -1,22 +1,22 @@
 """Backbones of transformers: the image encoders of Hugging Face's hub, or a local folder in its format."""
 
+import os
 import pickle
 from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import filter as matching
-from pathlib import Path
 
 from torch import nn
 
 from ..._optional import import_optional
 from ._assemble import Net
-from ._base import Preprocess
-from ._hubs import check_hub, hub_cache
-from ._weights import asked_for, misfit
+from ._base import Preprocess, check_preprocess
+from ._hubs import check_hub, check_repository, hub_cache
+from ._weights import asked_for, first_line, misfit
 
 EXTRA = "hf"
 SMOOTH = (1, 3)  # Pillow's numbers of Lanczos and bicubic interpolation
-PROCESSOR = "preprocessor_config.json"
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
 class FirstToken(nn.Module):
@@ -35,25 +35,42 @@ def list_huggingface(pattern):
 def load_huggingface(name, pretrained):
     """A net by its repository on the hub or its local folder; untrained, a type such as ``"vit"`` will do."""
     transformers = import_optional("transformers", EXTRA)
+    check_repository(f"hf:{name}", name)
     with quiet(transformers):
         config = find_config(transformers, name, pretrained)
-        if pretrained:
-            model = load_model(transformers, name, config)
-        else:
-            model = transformers.AutoModel.from_config(config, trust_remote_code=False)
+        model = load_model(transformers, name, config) if pretrained else build(transformers, name, config)
         if model.main_input_name != "pixel_values":
             raise ValueError(f"backbone='hf:{name}' is no encoder of images: it takes {model.main_input_name}")
-        load_settings = transformers.ImageProcessingMixin.get_image_processor_dict
-        settings = find(name, load_settings, PROCESSOR)[0] if pretrained else {}
+        settings = find_settings(transformers, name) if pretrained else {}
     pooler = getattr(model, "pooler", None)
     if pooler is not None and any(isinstance(part, nn.Linear) for part in pooler.modules()):
         model.pooler = FirstToken()
-    return Net(model.float(), preprocess_of(settings, config), f"hf:{name}", resize=pretrained)
+    preprocess, lacks = read_preprocess(name, settings, config)
+    return Net(model.float(), preprocess, f"hf:{name}", resize=pretrained, lacks=lacks)
+
+
+def find_settings(transformers, name):
+    """What the processor of a repository or folder says about images; None for a folder without a processor."""
+    if os.path.isdir(name) and not any(os.path.isfile(os.path.join(name, file)) for file in PROCESSORS):
+        return None
+    return find(name, transformers.ImageProcessingMixin.get_image_processor_dict, PROCESSORS[0])[0]
+
+
+def read_preprocess(name, settings, config):
+    """The preprocessing, and the file that should say more about it, if that is missing."""
+    if settings is None:
+        return Preprocess(native_size_of(config), getattr(config, "num_channels", None) or 3), PROCESSORS[0]
+    try:
+        return check_preprocess(preprocess_of(settings, config)), None
+    except Exception as error:  # any JSON
+        raise ValueError(
+            f"{PROCESSORS[0]} of hf:{name} does not say how to prepare images: {first_line(error)}"
+        ) from error
 
 
 def find_config(transformers, name, pretrained):
     """The configuration of a repository or folder, or of an untrained net's type, for the part that sees images."""
-    if not pretrained and name in transformers.CONFIG_MAPPING and not Path(name).is_dir():
+    if not pretrained and name in transformers.CONFIG_MAPPING and not os.path.isdir(name):
         config = transformers.AutoConfig.for_model(name)
     else:
         config = find(name, transformers.AutoConfig.from_pretrained)
@@ -63,6 +80,16 @@ def find_config(transformers, name, pretrained):
     return config
 
 
+def build(transformers, name, config):
+    """The net with initial weights."""
+    try:
+        return transformers.AutoModel.from_config(config, trust_remote_code=False)
+    except ImportError:
+        raise
+    except Exception as error:  # any values in a configuration
+        raise ValueError(f"transformers cannot build hf:{name} from its config.json: {first_line(error)}") from error
+
+
 def load_model(transformers, name, config):
     """The net with its weights, all of which the files must have but for a pooler's."""
     settings = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True}
@@ -70,7 +97,9 @@ def load_model(transformers, name, config):
     missing = [key for key in info["missing_keys"] if "pooler" not in key.split(".")]
     differing = sorted({*missing, *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])})
     if differing:
-        raise misfit(name, f"a {config.model_type}", differing)
+        shares_keys = not dict(model.named_parameters()).keys() <= set(info["missing_keys"])
+        strangers = [] if shares_keys else sorted(info["unexpected_keys"])
+        raise misfit(name, f"a {config.model_type}", differing, strangers)
     return model
 
 
@@ -79,17 +108,21 @@ def find(name, load, file="config.json", **settings):
     settings["trust_remote_code"] = False
     try:
         return load(name, local_files_only=True, **settings)
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
+    except ImportError:
+        raise
+    except Exception as error:  # damaged files make the readers raise errors of all sorts
         if any(isinstance(cause, pickle.UnpicklingError) for cause in causes(error)):
             raise refused(name, "".join(map(asked_for, causes(error)))) from error
         if "trust_remote_code" in str(error):
             raise refused(name, " (its configuration names Python files)") from error
-        if Path(name).is_dir():
+        if os.path.isdir(name):
             raise ValueError(f"{name} is not a folder of transformers with {file}: {first_sentence(error)}") from error
     check_hub(name, file, EXTRA)
     try:
         return load(name, **settings)
-    except (OSError, ValueError) as error:
+    except ImportError:
+        raise
+    except Exception as error:
         close = get_close_matches(name, list_huggingface("*"))
         hint = f" On this machine there are {close}" if close else ""
         raise ValueError(f"backbone='hf:{name}' names no folder or repository with {file}.{hint}") from error
@@ -109,7 +142,7 @@ def causes(error):
 
 def first_sentence(error):
     """The beginning of a long message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    return first_line(error).partition(". ")[0]
 
 
 @contextmanager
@@ -134,7 +167,7 @@ def preprocess_of(settings, config):
     """
     channels = getattr(config, "num_channels", None) or 3
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
-    size = size_of(crop) or size_of(settings.get("size")) or native_size_of(config)
+    size = size_of(crop) or size_of(settings.get("size")) or native_size_of(config) or (224, 224)
     scale = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
     mean, std = settings.get("image_mean") or (0.5,) * channels, settings.get("image_std") or (0.5,) * channels
     if not settings.get("do_normalize", True):
@@ -155,6 +188,8 @@ def size_of(size):
 
 
 def native_size_of(config):
-    """(height, width) that the configuration of a net tells."""
-    size = getattr(config, "image_size", None) or 224
-    return (size, size) if isinstance(size, int) else tuple(size)
+    """(height, width) that the configuration of a net names; None if it names no size."""
+    size = getattr(config, "image_size", None)
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size, size
+    return tuple(size) if isinstance(size, list | tuple) and len(size) == 2 else None

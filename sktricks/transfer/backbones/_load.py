@@ -1,5 +1,6 @@
 """From what a user writes to a backbone."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -45,7 +46,13 @@ def list_backbones(pattern: str | None = None) -> list[str]:
 
 
 def load_backbone(
-    spec="tiny32", *, image_shape: tuple[int, int, int] = (32, 32, 3), pretrained: bool = True
+    spec="tiny32",
+    *,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    pretrained: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    interpolation: str | None = None,
 ) -> "Backbone":
     """Load a net without its classifier.
 
@@ -62,7 +69,7 @@ def load_backbone(
         - ``"file:weights.safetensors::timm:resnet18"``: the weights in a file, safetensors or a checkpoint of torch,
           in the net that any other spec names. The file's classifier does not count;
         - ``"package.module:factory"``: a class or factory that makes a module without arguments;
-        - such a class or factory itself, or an instance, which is copied.
+        - such a class or factory itself, or an instance, which is copied; a :class:`Backbone` keeps its preprocessing.
 
         ``"untrained:"`` before a name does what ``pretrained=False`` does.
     image_shape : tuple, default=(32, 32, 3)
@@ -70,6 +77,11 @@ def load_backbone(
     pretrained : bool, default=True
         If False, the same net with the initial weights that its library gives it. For those types of nets that
         transformers knows their name is enough: ``"untrained:hf:vit"``.
+    mean, std : float or sequence of float, default=None
+        What is subtracted from pixels scaled to 0..1, and what they are divided by then: a number, or one per channel.
+        None: as the configuration of the net says; the pixels of a module of your own stay in 0..1.
+    interpolation : {"bilinear", "bicubic"}, default=None
+        How images are resized. None: as the configuration of the net says, otherwise ``"bilinear"``.
 
     Returns
     -------
@@ -80,7 +92,7 @@ def load_backbone(
     ------
     ValueError
         If the spec names nothing, if the file of weights is damaged, does not fit the net or would run code when
-        loaded, or if the net cannot take the images.
+        loaded, if the net cannot take the images, or if mean and std do not fit its channels.
     ImportError
         If timm, torchvision or transformers is needed and is missing or broken.
     ConnectionError
@@ -95,6 +107,11 @@ def load_backbone(
     of three channels; for a net of one channel colours are averaged. Channels are normalised by the mean and standard
     deviation of the net's own configuration.
 
+    A folder of transformers without ``preprocessor_config.json`` gets images of the ``image_size`` in its
+    ``config.json``, normalized to -1..1, and a :class:`BackboneConfigWarning` says so; ``mean`` and ``std`` replace the
+    guess. The configuration of a folder of timm decides the architecture and the preprocessing only: settings in it
+    that name other files are ignored, with the same warning.
+
     The hubs' own caches are used: what is there is loaded without a network.
 
     Examples
@@ -108,9 +125,10 @@ def load_backbone(
     >>> backbone.features(backbone.preprocess(images)).shape
     torch.Size([5, 256])
     """
-    from ._assemble import assemble
+    from ._assemble import assemble, complete
 
-    return assemble(make_net(spec, image_shape, pretrained), image_shape)
+    net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
+    return assemble(net, image_shape)
 
 
 def make_net(spec, image_shape, pretrained=True):

@@ -9,24 +9,39 @@ from importlib.util import find_spec
 from torch import nn
 
 from ._assemble import Net
-from ._base import Preprocess
+from ._base import Backbone, Preprocess
 
 
 def load_own(spec):
     """A net from a module class or factory (called without arguments) or from an instance (copied).
 
     Images come as they are, scaled to 0..1; grey images for a net of three input channels are repeated, and the
-    reverse. A net of timm brings its own mean and standard deviation.
+    reverse. A net of timm brings its own mean and standard deviation, and a :class:`Backbone` all of its preprocessing.
     """
-    model = deepcopy(spec) if isinstance(spec, nn.Module) else spec()
+    model = deepcopy(spec) if isinstance(spec, nn.Module) else call_factory(spec)
     if not isinstance(model, nn.Module):
         raise TypeError(f"backbone must give a torch module, {spec!r} gave {type(model).__name__}")
+    if isinstance(model, Backbone):
+        return Net(model.model, model.preprocess, model.name, default_stages=model.default_stages, has_classifier=False)
     name = type(model).__name__
     if isinstance(getattr(model, "pretrained_cfg", None), dict):
         from ._timm import preprocess_of
 
         return Net(model, preprocess_of(model.pretrained_cfg), name, resize=False)
     return Net(model, Preprocess(native_size(model)), name, resize=False)
+
+
+def call_factory(factory):
+    """What a module class or factory makes without arguments."""
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"backbone must be a class or factory that needs no arguments, got {factory!r}: {error}"
+        ) from error
+    except ValueError:  # a factory without a signature
+        pass
+    return factory()
 
 
 def native_size(model):

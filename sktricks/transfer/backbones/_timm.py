@@ -1,19 +1,25 @@
 """Backbones of timm: by name, or a folder or repository in the format that timm saves."""
 
 import json
+import os
+import warnings
 from dataclasses import fields
 from difflib import get_close_matches
 from fnmatch import filter as matching
 from pathlib import Path
 
 from ..._optional import import_optional
+from ..._validation import BackboneConfigWarning
 from ._assemble import Net
-from ._base import Preprocess
-from ._hubs import fetch_hub, fetch_url
-from ._weights import compare, misfit, read_weights
+from ._base import Preprocess, check_preprocess
+from ._hubs import check_repository, fetch_hub, fetch_url
+from ._weights import first_line, misfit_of, read_weights
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 EXTRA = "vision"
+# What timm would load, download or run instead of the weights beside the configuration, or would not compare.
+POINTERS = {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "custom_load", "source"}
+POINTERS |= {"checkpoint_path", "cache_dir", "scriptable", "exportable", "no_jit"}
 
 
 def list_timm(pattern):
@@ -25,10 +31,13 @@ def load_timm(name, pretrained):
     """A net by its name (``"resnet18"``, ``"resnet18.a1_in1k"``), local folder or ``"user/repository"`` on the hub."""
     timm = import_optional("timm", EXTRA)
     if "/" in name or "\\" in name:
+        check_repository(f"timm:{name}", name)
         return from_repository(timm, name, pretrained)
     if not timm.is_model(name):
         close = [f"timm:{one}" for one in get_close_matches(name.partition(".")[0], timm.list_models(), n=4)]
-        raise ValueError(f"timm has no net {name!r}" + (f"; close are {close}" if close else ""))
+        raise ValueError(
+            f"backbone='timm:{name}' is unknown: timm has no net {name!r}" + (f"; close are {close}" if close else "")
+        )
     try:
         cfg = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
     except RuntimeError as error:
@@ -52,42 +61,77 @@ def find_weights(cfg, name):
 
 def from_repository(timm, name, pretrained):
     """A net from ``config.json`` and the weights beside it."""
-    local = Path(name).is_dir()
+    local = os.path.isdir(name)
     path = Path(name) / "config.json" if local else fetch_hub(name, ["config.json"], EXTRA)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        architecture = config["architecture"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is no configuration of a net of timm ({type(error).__name__}: {error})") from error
-    cfg = {**config.get("pretrained_cfg", config), "num_classes": config.get("num_classes", 1000)}
-    cfg = {field.name: cfg[field.name] for field in fields(timm.models.PretrainedCfg) if field.name in cfg}
-    settings = {**config.get("model_args", {}), "pretrained_cfg": {**cfg, "source": None}}
+    architecture, settings = read_config(timm, path)
     if not pretrained:
-        return make_net(timm, architecture, settings, f"timm:{name}", None)
+        return make_net(timm, architecture, settings, f"timm:{name}", None, config=path)
     found = [path.parent / file for file in FILES if (path.parent / file).is_file()]
     if local and not found:
         raise ValueError(f"there are no weights in {path.parent}: it has neither {' nor '.join(FILES)}")
     weights = found[0] if found else fetch_hub(name, FILES, EXTRA)
-    return make_net(timm, architecture, settings, f"timm:{name}", weights)
+    return make_net(timm, architecture, settings, f"timm:{name}", weights, config=path)
 
 
-def make_net(timm, architecture, settings, title, path, custom_load=False):
+def read_config(timm, path):
+    """The architecture that a ``config.json`` names, and the settings of the net without those that point elsewhere."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        architecture = config["architecture"]
+        known = timm.is_model(architecture)
+        cfg = {**config.get("pretrained_cfg", config), "num_classes": config.get("num_classes", 1000)}
+        settings = dict(config.get("model_args") or {})
+    except Exception as error:  # any JSON, or none
+        raise ValueError(f"{path} is no configuration of a net of timm ({type(error).__name__}: {error})") from error
+    if not known:  # some names of timm's are addresses
+        raise ValueError(f"{path} is no configuration of a net of timm: there is no architecture {architecture!r}")
+    names = {field.name for field in fields(timm.models.PretrainedCfg)} - POINTERS
+    cfg = {name: value for name, value in cfg.items() if name in names}
+    dropped = sorted(name for name in settings if name in POINTERS or name.startswith("pretrained"))
+    if dropped:
+        warnings.warn(
+            f"{path} names {', '.join(dropped)} in model_args, which a configuration may not decide: ignored",
+            BackboneConfigWarning,
+            stacklevel=2,
+        )
+    settings = {name: value for name, value in settings.items() if name not in dropped}
+    return architecture, {**settings, "pretrained_cfg": {**cfg, "source": None}}
+
+
+def make_net(timm, architecture, settings, title, path, custom_load=False, config=None):
     """The net, with the weights of a file if there is one.
 
-    It is built with its classifier, so that timm compares all the names in the file with the net's.
+    It is built with its classifier, so that timm compares all the names in the file with the net's. ``config`` is the
+    file that the settings come from, if they come from one.
     """
     if path is None:
-        model = timm.create_model(architecture, pretrained=False, **settings)
-        return Net(model, preprocess_of(model.pretrained_cfg), title, resize=False)
+        model = build(timm, architecture, settings, title, config)
+        return Net(model, read_preprocess(model.pretrained_cfg, config or title), title, resize=False)
     weights = None if custom_load else read_weights(path)
     source = {"file": str(path), "custom_load": True} if custom_load else {"state_dict": weights}
     try:
         model = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source, **settings)
-    except RuntimeError as error:
-        bare = timm.create_model(architecture, pretrained=False, **settings)
-        raise misfit(path, title, compare(bare, weights or {})) from error
+    except Exception as error:  # whatever a net raises about settings or weights that are not its own
+        bare = build(timm, architecture, settings, title, config)
+        raise misfit_of(path, title, bare, weights or {}, why=first_line(error)) from error
     model.pretrained_cfg.pop("state_dict", None)  # else it is pickled along
-    return Net(model, preprocess_of(model.pretrained_cfg), title)
+    return Net(model, read_preprocess(model.pretrained_cfg, config or title), title)
+
+
+def build(timm, architecture, settings, title, config):
+    """The net without weights, or an error that names the file of its settings."""
+    try:
+        return timm.create_model(architecture, pretrained=False, **settings)
+    except Exception as error:
+        raise ValueError(f"timm cannot build {title} as {config or architecture} says: {first_line(error)}") from error
+
+
+def read_preprocess(cfg, where):
+    """The preprocessing in a configuration, or an error that says where it is."""
+    try:
+        return check_preprocess(preprocess_of(cfg))
+    except Exception as error:
+        raise ValueError(f"{where} does not say how to prepare images: {first_line(error)}") from error
 
 
 def preprocess_of(cfg):

@@ -8,7 +8,7 @@ from ..._optional import import_optional
 from ._assemble import Net
 from ._base import Preprocess
 from ._hubs import fetch_url
-from ._weights import compare, misfit, read_weights
+from ._weights import first_line, misfit_of, read_weights
 
 EXTRA = "vision"
 
@@ -25,7 +25,10 @@ def load_torchvision(name, pretrained):
     architecture, _, tag = name.partition(".")
     if architecture not in list_torchvision("*"):
         close = [f"torchvision:{one}" for one in get_close_matches(architecture, list_torchvision("*"), n=4)]
-        raise ValueError(f"torchvision has no net {name!r}" + (f"; close are {close}" if close else ""))
+        raise ValueError(
+            f"backbone='torchvision:{name}' is unknown: torchvision has no net {name!r}"
+            + (f"; close are {close}" if close else "")
+        )
     known = models.get_model_weights(architecture)
     if tag and tag not in known.__members__:
         raise ValueError(f"torchvision has no weights {name!r}; of this net there are {sorted(known.__members__)}")
@@ -40,8 +43,9 @@ def load_model(models, architecture, weights):
     tensors = read_weights(path)
     try:
         return build(models, architecture, weights)
-    except RuntimeError as error:
-        raise misfit(path, f"torchvision:{architecture}", compare(build(models, architecture), tensors)) from error
+    except Exception as error:  # whatever a net raises about weights of another
+        bare = build(models, architecture)
+        raise misfit_of(path, f"torchvision:{architecture}", bare, tensors, why=first_line(error)) from error
 
 
 def build(models, architecture, weights=None):
