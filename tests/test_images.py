@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -29,7 +30,9 @@ from sktricks import (
     PretrainedFeatures,
     RandomFlip,
     UnreadableImageWarning,
+    load,
     read_image_folder,
+    save,
 )
 from sktricks._image_files import ImageFiles, as_column
 from sktricks.training._inputs import LazyImages
@@ -463,8 +466,46 @@ def test_files_are_worth_their_pixels(column, strategy, paths):
     X = COLUMNS[column](paths)
     fitted = net(strategy=strategy).fit(X, LABELS)
     np.testing.assert_array_equal(fitted.predict_proba(X), expected)
-    assert fitted.image_shape_ == (8, 8, 3) and fitted.n_features_in_ == 192
-    assert not hasattr(fitted, "feature_names_in_")
+    assert fitted.image_shape_ == (8, 8, 3) and fitted.n_features_in_ == 1
+    assert list(getattr(fitted, "feature_names_in_", [])) == (["file"] if "DataFrame" in column else [])
+
+
+@pytest.mark.parametrize("columns", [["path"], "path"])
+def test_a_column_of_files_in_a_column_transformer(columns, paths):
+    frame = pd.DataFrame({"weight": np.arange(24.0), "path": paths}, index=range(100, 124))
+    encoder = PretrainedFeatures(Conv, image_shape=(8, 8))
+    both = ColumnTransformer([("images", encoder, columns), ("rest", "passthrough", ["weight"])])
+    names = [*(f"images__pretrainedfeatures{n}" for n in range(4)), "rest__weight"]
+    table = both.set_output(transform="pandas").fit_transform(frame)
+    assert list(table.columns) == names and list(table.index) == list(frame.index)
+    assert list(both.get_feature_names_out()) == names
+    np.testing.assert_array_equal(table.iloc[:, :4], encoder.fit_transform(paths))
+    assert table["rest__weight"].equals(frame["weight"])
+    pd.testing.assert_frame_equal(both.transform(frame[:3]), table[:3])
+
+
+def test_a_column_of_files_is_one_feature_with_a_name(paths):
+    frame = pd.DataFrame({"path": paths})
+    encoder = PretrainedFeatures(Conv, image_shape=(8, 8)).fit(frame)
+    assert encoder.n_features_in_ == 1 and list(encoder.feature_names_in_) == ["path"]
+    expected = [f"pretrainedfeatures{n}" for n in range(4)]
+    assert list(encoder.get_feature_names_out()) == list(encoder.get_feature_names_out(["path"])) == expected
+    with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
+        encoder.get_feature_names_out(["file"])
+    assert list(encoder.set_output(transform="pandas").transform(frame).columns) == expected
+    with pytest.raises(ValueError, match="feature names should match"):
+        encoder.transform(frame.rename(columns={"path": "file"}))
+    for fitted in (encoder, PretrainedFeatures(Conv).fit(PIXELS)):
+        for X in (paths, frame, frame.path, PIXELS):
+            assert fitted.transform(X).shape == (24, 4)
+
+
+def test_what_was_fitted_on_a_column_of_files_is_saved(paths, tmp_path):
+    encoder = PretrainedFeatures("tiny32").fit(pd.DataFrame({"path": paths}))
+    save(encoder, tmp_path / "encoder.sktricks")
+    loaded = load(tmp_path / "encoder.sktricks")
+    assert loaded.n_features_in_ == 1 and list(loaded.feature_names_in_) == ["path"]
+    np.testing.assert_array_equal(loaded.transform(paths[:2]), encoder.transform(paths[:2]))
 
 
 def test_pixels_and_files_in_turn(paths):

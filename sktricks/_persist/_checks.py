@@ -52,7 +52,10 @@ def check_inputs(estimator, learned):
     """The shape of the rows, and their names."""
     n, shape = learned.get("n_features_in_"), learned.get("image_shape_")
     if shape is not None:
-        require(prod(shape) == n, f"must have n_features_in_={prod(shape)} with image_shape_={shape}, got {n}")
+        of_files = hasattr(estimator, "backbone") and n == 1  # a column of image files is one feature
+        require(
+            prod(shape) == n or of_files, f"must have n_features_in_={prod(shape)} with image_shape_={shape}, got {n}"
+        )
         is_net = "_device" in learned
         require(not is_net or learned.get("value_range_") is not None, "must have value_range_ with image_shape_")
     names = learned.get("feature_names_in_")

@@ -54,7 +54,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
     backbone_ : Backbone or None
         None where X is a table.
     n_features_in_ : int
-        Of images height x width x channels.
+        Height x width x channels of images, and 1 for a column of image files.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X came with names.
     image_shape_ : tuple or None
@@ -62,7 +62,8 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     Notes
     -----
-    X may also be one column of image files, as in :class:`FineTuneClassifier`.
+    X may also be one column of image files, as in :class:`FineTuneClassifier`: one feature, whose name is kept, so that
+    a :class:`~sklearn.compose.ColumnTransformer` can pass it here from a table with other columns.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils.validation import validate_data
 
 from .._image_files import (
     BitDepthWarning,
@@ -40,7 +41,9 @@ def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
     """
     sources = as_column(X)
     if sources is not None:
-        return check_files(estimator, sources, reset=reset, ensure_min_samples=ensure_min_samples)
+        found = check_files(estimator, sources, reset=reset, ensure_min_samples=ensure_min_samples)
+        check_column(estimator, X, reset=reset)
+        return found
     how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples}
     X, layout = check_X(estimator, X, reset=reset, **how)
     return (layout.to_images(X) if layout.image_shape else X), layout
@@ -61,8 +64,18 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1):
     white_level = getattr(estimator, "white_level", None)
     look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
     files = ImageFiles(sources, shape, white_level=white_level)
-    rows = np.empty((0, int(np.prod(shape))), files.dtype)  # a column's name is not the name of a feature
-    return files, check_layout(estimator, rows, files.shape, reset=reset)
+    return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset)
+
+
+def check_column(estimator, X, *, reset):
+    """Learn the name of a column of image files, which is one feature, or compare it with that of ``fit``.
+
+    A column without a name passes after ``fit``, and so does any column if ``fit`` saw pixels.
+    """
+    has_name = hasattr(X, "columns")
+    compares = has_name and hasattr(estimator, "feature_names_in_") and estimator.n_features_in_ == 1
+    if reset or compares:
+        validate_data(estimator, X if has_name else np.empty((0, 1)), reset=reset, skip_check_array=True)
 
 
 def look_at_depth(sources, white_level, remedy):

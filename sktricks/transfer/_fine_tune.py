@@ -117,7 +117,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
-        Of images height x width x channels.
+        Height x width x channels of images, and 1 for a column of image files.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X came with names.
     image_shape_ : tuple or None
@@ -274,7 +274,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
-        Of images height x width x channels.
+        Height x width x channels of images, and 1 for a column of image files.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X came with names.
     image_shape_ : tuple or None
