@@ -109,12 +109,12 @@ def forge_json(part, rng):
         )
     else:
         node = nodes[rng.integers(len(nodes))]
-        keys = [key for key in node if not key.startswith("__")] or list(node)
+        keys = [key for key in node if not key.startswith("__")] or list(node) or ["content"]
         key = keys[rng.integers(len(keys))]
         if rng.integers(2):
-            del node[key]
+            node.pop(key, None)
         else:
-            node[str(rng.choice(["predict", "_validate_X_predict", "classes_", "tree_"]))] = node[key]
+            node[str(rng.choice(["predict", "_validate_X_predict", "classes_", "tree_"]))] = node.get(key)
     return json.dumps(schema).encode()
 
 

@@ -30,6 +30,7 @@ from ._specs import (
     string,
     tuple_of,
 )
+from ._steps import STEPS
 from ._tensors import is_torch
 
 PIXELS = 2**25  # in an image, of all channels together; a net is built with one such image before it is filled
@@ -219,6 +220,7 @@ CONTAINERS = {
     "VotingRegressor": SKLEARN_MEMBERS,
     "StackingClassifier": {**SKLEARN_MEMBERS, **SKLEARN_STACK, **ENSEMBLE_CLASSES, "_label_encoder": ENCODERS},
     "StackingRegressor": {**SKLEARN_MEMBERS, **SKLEARN_STACK, "stack_method": maybe(METHODS)},
+    **STEPS,
 }
 
 

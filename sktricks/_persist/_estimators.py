@@ -5,7 +5,7 @@ from functools import cache
 
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
-from ._checks import check_estimator, check_settings
+from ._checks import check_estimator, check_inputs, check_settings
 from ._codec import Codec, Malformed, NotStorable, brief, describe, entry, join
 from ._descriptions import describe_class, find_undescribed
 from ._params import (
@@ -16,6 +16,7 @@ from ._params import (
     must_be_given,
     replacement,
 )
+from ._steps import STEPS, check_step, step_classes
 
 TORCH_PARTS = ("_net", "_loaded", "_backbone")
 
@@ -122,7 +123,19 @@ def containers():
         *(ensemble.VotingClassifier, ensemble.VotingRegressor),
         *(ensemble.StackingClassifier, ensemble.StackingRegressor),
     ]
-    return {cls.__name__: cls for cls in classes}
+    return {**{cls.__name__: cls for cls in classes}, **step_classes()}
+
+
+def is_container(value):
+    """Return True for one of scikit-learn's containers, and for an everyday step with nothing but what is described."""
+    cls = type(value)
+    if containers().get(cls.__name__) is not cls:
+        return False
+    if cls.__name__ not in STEPS:
+        return True
+    params = value.get_params(deep=False)
+    learned = {key: item for key, item in vars(value).items() if key not in params and key != "_metadata_request"}
+    return find_wrong_param(cls, params) is None and find_undescribed(cls, learned) is None
 
 
 def container_class(name):
@@ -211,7 +224,11 @@ def read_estimator(record, reader, find_class):
         restore_requests(estimator, entry(record, "requests", dict))
     if "trained" in record:
         restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
-    check_estimator(estimator)
+    if cls.__name__ in STEPS:
+        check_inputs(estimator, vars(estimator))
+        check_step(estimator)
+    else:
+        check_estimator(estimator)
     return estimator
 
 
@@ -383,7 +400,7 @@ ESTIMATORS = [
     ),
     Codec(
         "sklearn",
-        lambda value: containers().get(type(value).__name__) is type(value),
+        is_container,
         lambda value, name, writer: write_estimator(value, name, writer, write_container_param),
         lambda record, reader: read_estimator(record, reader, container_class),
         shared=True,

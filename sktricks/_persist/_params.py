@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from ._descriptions import DEVICES, OWN
 from ._specs import Spec, either, integer, is_plain, list_of, nothing, only, optional, string
+from ._steps import PARAMS
 
 # Backbones that a library builds from their name alone, without weights and without a network. The weights are in the
 # archive. Any other name is one of code, of a folder or of a repository, which the caller has to give.
@@ -93,6 +94,7 @@ members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is
 augmenter = optional(Spec("an augmenter", is_augmenter))
 # The parameters that are more than plain values, or less, by their names.
 SPECIAL = {
+    **PARAMS,
     "estimator": estimator,
     "final_estimator": optional(estimator),
     "estimators": either(members, list_of(estimator)),  # the second of FoldModels

@@ -14,10 +14,11 @@ from ._archive import read_archive, write_archive
 from ._codec import Malformed, Reader, Writer
 from ._estimators import ESTIMATORS, Given
 from ._members import MEMBERS, check_trusted
+from ._steps import STEP_VALUES
 from ._tensors import TENSORS
 from ._values import VALUES
 
-CODECS = [*VALUES, *TENSORS, *ESTIMATORS, *MEMBERS]
+CODECS = [*VALUES, *STEP_VALUES, *TENSORS, *ESTIMATORS, *MEMBERS]
 LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
 
 
