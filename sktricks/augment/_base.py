@@ -11,6 +11,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
+from .._naming import NamesItsMethods
 from .._validation import check_finite, check_value_range, check_X, fits_image_shape
 from ._parameters import check_parameters
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
@@ -18,7 +19,7 @@ from ._random import make_rng
 from ._views import mixes_rows
 
 
-class BaseAugmenter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Base class of all augmenters.
 
     An augmenter makes random copies of images or rows. It is a scikit-learn transformer with four methods:

@@ -13,6 +13,7 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._naming import NamesItsMethods
 from .._sample_weight import weight_keyword
 from .._validation import Layout, check_value_range, check_weights, check_X
 from ._base import BaseAugmenter
@@ -26,7 +27,7 @@ from ._views import apply_view, check_keeps_values, draw_views
 CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit
 
 
-class BaseAugmented(MetaEstimatorMixin, BaseEstimator):
+class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
     """An estimator that is fitted on augmented copies and asked about several views of a row.
 
     A subclass says which estimators it is for (``_check_kind``), and what becomes of the targets (``_make_targets``)

@@ -6,6 +6,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from .._naming import NamesItsMethods
 from .._sample_weight import weight_keyword
 from .._validation import check_weights
 from ._align import Target, join_classes, read_classes
@@ -19,7 +20,7 @@ STALE = (  # not set by every fit
 )
 
 
-class BaseEnsemble:
+class BaseEnsemble(NamesItsMethods):
     """Members, metadata and insight; a mixin before one of scikit-learn's ensembles."""
 
     # -- members -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import torch
 from skorch.callbacks.scoring import ScoringBase
 
 from ..training._inputs import augment_batch
+from ..training._params import unnamed
 from ..training._range_test import N_STEPS, TOO_FEW, range_test, train_watched
-from ..transfer._base_fine_tune import flat
 from ..transfer._strategies import auto_strategy, labels_per_class
 from ._rows import as_values, transfer_of
 from ._watch import UntilLearned, Watch, dead_shares, is_norm, share_right
@@ -155,5 +155,5 @@ def scores_otherwise(callbacks):
     """Whether a callback measures something else than the accuracy."""
     return any(
         isinstance(callback, ScoringBase) and getattr(callback, "scoring", None) not in (None, "accuracy")
-        for callback in flat(callbacks)
+        for callback in unnamed(callbacks)
     )

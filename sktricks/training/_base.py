@@ -15,8 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._naming import NamesItsMethods
 from .._validation import check_value_range, check_weights, check_X, warn_of_other_scale
-from ._params import NetParamsMixin, check_augmenter, copy_callbacks
+from ._params import NetParamsMixin, check_augmenter, check_callbacks, check_net_params, copy_callbacks
 
 
 def check_held_out(y, fraction, classes):
@@ -39,7 +40,7 @@ def check_held_out(y, fraction, classes):
 SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 
 
-class BaseNet(NetParamsMixin, BaseEstimator):
+class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
     """The common part of all nets.
 
     A subclass says what y means (``_check_y``, ``_learn_targets``, ``_scale_targets``, ``_make_outputs``,
@@ -132,6 +133,8 @@ class BaseNet(NetParamsMixin, BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         check_augmenter(self.augmenter)
+        check_callbacks(self.callbacks)
+        check_net_params(self.net_params)
         X, layout = self._check_X(X, reset=fresh, ensure_min_samples=ensure_min_samples)
         if fresh and layout.image_shape:
             self.value_range_ = check_value_range(self.value_range, X)

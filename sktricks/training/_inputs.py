@@ -16,7 +16,7 @@ STATISTICS_OF = 64  # images at once, where a BatchNorm's statistics are those o
 
 def pick_device(device, images):
     """The torch device: ``"auto"`` is the CPU for tables, and for images CUDA, then MPS, where there is one."""
-    if device != "auto":
+    if not (isinstance(device, str) and device == "auto"):
         return check_device(device)
     if images and torch.cuda.is_available():
         return torch.device("cuda")
@@ -26,15 +26,20 @@ def pick_device(device, images):
 
 
 def check_device(device):
-    """A torch device that can be used here, or an error."""
+    """Return a torch device that can be used here, or raise an error."""
     try:
-        return torch.zeros(0, device=device).device
+        found = torch.device(device)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu', 'cuda', 'cuda:0', 'mps' or a torch.device, got {device!r}: a GPU of NVIDIA "
+            "or AMD is 'cuda', one of Apple is 'mps'"
+        ) from error
+    try:
+        torch.zeros(1, device=found).tolist()  # which the device "meta" refuses
+        return torch.zeros(0, device=found).device
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"device must be 'auto' or a torch device of this machine, such as 'cpu' or 'cuda:0', got {device!r}: "
-            f"{reason}"
-        ) from error
+        raise ValueError(f"device must exist on this machine, got {device!r}: {reason}. Use 'auto' or 'cpu'") from error
 
 
 def supports_float64(device):

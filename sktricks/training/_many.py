@@ -9,6 +9,7 @@ bar, of a module instance, with a loss or an optimizer of the user's, and those 
 """
 
 from contextlib import suppress
+from inspect import unwrap
 
 import torch
 
@@ -20,7 +21,7 @@ from ._stack import Stack, can_stack, does_the_same
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 from ._together import Training, train_together
 
-OWN_FITS = ClassifierNetMixin.fit, RegressorNetMixin.fit
+OWN_FITS = {unwrap(mixin.fit).__code__ for mixin in (ClassifierNetMixin, RegressorNetMixin)}
 OWN_CALLBACKS = {"train_loss", "valid_loss", "own_progress", "own_schedule", "own_clipping"}
 SCHEDULES = {"warmup-cosine", "constant"}
 PREFIXES = ("module__", "criterion__", "optimizer__")  # of net_params that leave the loop as it is
@@ -72,14 +73,14 @@ def is_plain(fit):
     """Whether nothing in a net's parameters stands against it."""
     net = fit.estimator
     return (
-        type(net).fit in OWN_FITS
+        unwrap(type(net).fit).__code__ in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
         and not (net.callbacks or net.early_stopping or net.average or net.verbose)
         and net.schedule in SCHEDULES
         and net.lr != "auto"  # each has a rate of its own to find first
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
         and is_known(net.loss, {"auto": None, **LOSSES})
-        and all(name.startswith(PREFIXES) for name in net.net_params or {})
+        and all(str(name).startswith(PREFIXES) for name in net.net_params or {})
         and not isinstance(getattr(net, "module", None), torch.nn.Module)
     )
 

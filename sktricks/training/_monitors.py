@@ -27,7 +27,7 @@ def needs_validation(callback):
     return isinstance(monitor, str) and monitor in OF_VALIDATION
 
 
-def check_callbacks(callbacks, has_validation):
+def check_monitors(callbacks, has_validation):
     """Raise an error if a callback, with its name, watches what a training will not have."""
     for _, callback in callbacks:
         if needs_validation(callback) and not has_validation:

@@ -4,6 +4,15 @@ from copy import deepcopy
 from pickle import PicklingError
 
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
+OTHERS = (
+    "iterator_train",
+    "iterator_valid",
+    "dataset",
+    "compile",
+    "predict_nonlinearity",
+    "use_caching",
+    "torch_load_kwargs",
+)
 # What a named knob sets, or what the estimator itself hands to skorch.
 TAKEN = {
     "module": "module",
@@ -40,7 +49,8 @@ class NetParamsMixin:
 
     def get_params(self, deep: bool = True) -> dict:
         params = super().get_params(deep=deep)
-        return {**self.net_params, **params} if deep and isinstance(self.net_params, dict) else params
+        inner = self.net_params if deep and isinstance(self.net_params, dict) else {}
+        return {name: value for name, value in inner.items() if isinstance(name, str)} | params  # others fail in fit
 
     def set_params(self, **params):
         inner = {
@@ -60,9 +70,6 @@ class NetParamsMixin:
     def _split_net_params(self):
         """Copies of those of ``net_params`` that are for the module, for the loss, and for skorch."""
         params = deepcopy(self.net_params or {})
-        for name in params:
-            if name in TAKEN:
-                raise ValueError(f"net_params has {name!r}, which is set by the parameter {TAKEN[name]}: use that")
         module, loss = (
             {name.removeprefix(prefix): params.pop(name) for name in list(params) if name.startswith(prefix)}
             for prefix in ("module__", "criterion__")
@@ -84,18 +91,51 @@ def check_augmenter(augmenter):
     augmenter._check_parameters()
 
 
-def copy_callbacks(callbacks):
-    """Deep copies of the user's callbacks, since skorch changes those that it is given."""
+def check_net_params(net_params):
+    """Raise an error unless the keys are parameters of skorch's net that no named parameter sets."""
+    for name in net_params or {}:
+        if not isinstance(name, str):
+            raise TypeError(
+                "net_params must have strings as keys, such as 'module__width' or 'optimizer__betas', got the key "
+                f"{name!r} of type {type(name).__name__}"
+            )
+        if name in TAKEN:
+            raise ValueError(f"net_params has {name!r}, which is set by the parameter {TAKEN[name]}: use that")
+        if name.partition("__")[0] not in PREFIXES and name not in OTHERS:
+            raise ValueError(
+                f"net_params must hold parameters of skorch's net, such as 'module__width', got {name!r}: begin it "
+                f"with one of {', '.join(f'{prefix}__' for prefix in PREFIXES)}, or use one of {', '.join(OTHERS)}"
+            )
+
+
+def check_callbacks(callbacks):
+    """Raise an error unless all items are skorch callbacks or pairs of a name and a callback."""
+    for item in callbacks or []:
+        name, callback = item if is_named(item) else ("", item)
+        if not (is_callback(callback) or (name and callback is None)):
+            raise TypeError(
+                "callbacks must hold skorch callbacks, or pairs of a name and a callback, such as ('stop', "
+                f"EarlyStopping()), got {item!r} of type {type(item).__name__}"
+            )
+        if name.startswith("own_"):
+            raise ValueError(f"callbacks must not have names that begin with own_, got {name!r}: rename it")
+
+
+def is_named(item):
+    """True for a pair of a name and anything."""
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+
+
+def is_callback(callback):
+    """True for a skorch callback or a class of them."""
     from skorch.callbacks import Callback
 
-    for item in callbacks or []:
-        callback = item[1] if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) else item
-        if not (isinstance(callback, Callback) or (isinstance(callback, type) and issubclass(callback, Callback))):
-            raise TypeError(
-                "callbacks must hold skorch callbacks, or pairs of a name and a callback, "
-                f"got {item!r} of type {type(item).__name__}"
-            )
-    return deepcopy_callbacks(list(callbacks or []))
+    return isinstance(callback, Callback) or (isinstance(callback, type) and issubclass(callback, Callback))
+
+
+def copy_callbacks(callbacks):
+    """Return deep copies of the user's callbacks, which skorch changes; a name with None has none."""
+    return deepcopy_callbacks([item for item in callbacks or [] if not (is_named(item) and item[1] is None)])
 
 
 def deepcopy_callbacks(callbacks):
@@ -103,8 +143,13 @@ def deepcopy_callbacks(callbacks):
     try:
         return deepcopy(callbacks)
     except (TypeError, PicklingError):
-        held = [value for item in callbacks for value in vars(item[1] if isinstance(item, tuple) else item).values()]
+        held = [value for callback in unnamed(callbacks) for value in getattr(callback, "__dict__", {}).values()]
         return deepcopy(callbacks, {id(value): value for value in held if not can_be_copied(value)})
+
+
+def unnamed(callbacks):
+    """The callbacks without their names."""
+    return [item[1] if is_named(item) else item for item in callbacks or []]
 
 
 def can_be_copied(value):

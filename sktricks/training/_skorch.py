@@ -23,7 +23,7 @@ from ._divergence import check_loss, check_trained, infinite_tensors
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
-from ._monitors import adapt_callbacks, check_callbacks, naming_monitors
+from ._monitors import adapt_callbacks, check_monitors, naming_monitors
 from ._outputs import as_matrix
 from ._schedule import highest_rates, make_schedule
 from ._update import update
@@ -355,7 +355,7 @@ def run_epochs(net, train, valid, epochs):
     choose_reduction(net, train)
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False
-    check_callbacks(net.callbacks_, has_validation=valid is not None)
+    check_monitors(net.callbacks_, has_validation=valid is not None)
     net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
     net.notify("on_train_begin", X=train, y=None)
     try:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
 from ..training._base import SETTINGS, BaseNet
+from ..training._params import unnamed
 from ._cache import FeatureCache, resolve_cache
 from ._files import check_inputs
 from ._sharing import SharesBackbone
@@ -166,7 +167,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         else:
             self._n_frozen = find_boundary(self._loaded.layers, self.freeze_until)
         everything = self._n_frozen == n_layers
-        self._thaws = any(isinstance(callback, FreezeLayers) for callback in flat(self.callbacks))
+        self._thaws = any(isinstance(callback, FreezeLayers) for callback in unnamed(self.callbacks))
         at_once = self._thaws or (isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED))
         self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, at_once)
         if self.strategy_ == GRADUAL and self._all_at_once:
@@ -406,11 +407,6 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if self._loaded is None:
             return super()._blank_row()
         return torch.zeros(1, count_features(self._loaded, self._stages, self.image_shape_))
-
-
-def flat(callbacks):
-    """Callbacks without their names."""
-    return [item[1] if isinstance(item, tuple) else item for item in callbacks or []]
 
 
 def warn_of_table(name):

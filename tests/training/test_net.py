@@ -1,6 +1,7 @@
 import copy
 import os
 import pickle
+import re
 import threading
 import warnings
 from functools import partial
@@ -910,9 +911,17 @@ def test_a_real_device_without_float64_is_noticed(monkeypatch):
     assert sktricks.training._inputs.table_dtype(np.float64, torch.device("cpu")) == torch.float32
 
 
-def test_an_unknown_device_is_an_error():
-    with pytest.raises(ValueError, match="device must be 'auto' or a torch device of this machine.*got 'abacus'"):
-        classifier(device="abacus").fit(X, Y)
+@pytest.mark.parametrize("device", ["gpu", "abacus", "", None, 1.5, ["cpu"]])
+def test_a_device_that_torch_does_not_know_is_an_error(device):
+    message = "device must be 'auto', 'cpu', 'cuda', 'cuda:0', 'mps' or a torch.device, got " + re.escape(repr(device))
+    with pytest.raises(ValueError, match=message):
+        classifier(device=device).fit(X, Y)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", torch.device("cuda:99"), "meta"])
+def test_a_device_that_is_not_there_is_an_error(device):
+    with pytest.raises(ValueError, match=r"device must exist on this machine, got .*\. Use 'auto' or 'cpu'"):
+        classifier(device=device).fit(X, Y)
 
 
 # -- as scikit-learn's own ---------------------------------------------------------------------------------------------

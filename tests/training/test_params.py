@@ -5,11 +5,12 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, EpochScoring
 
-from sktricks import NetClassifier, NetRegressor
+from sktricks import FineTuneClassifier, NetClassifier, NetEnsembleClassifier, NetRegressor
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
 Y = (X[:, 0] > 0).astype(int)
+IMAGES = RNG.integers(0, 256, (2, 8, 8)).astype(np.uint8)
 
 
 def width_of(net):
@@ -93,6 +94,27 @@ def test_a_key_that_nobody_knows_is_an_error():
         NetClassifier(max_epochs=1, net_params={"batch_sise": 3}).fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    ("net_params", "error", "message"),
+    [
+        ({0: 1}, TypeError, "net_params must have strings as keys, .* got the key 0 of type int"),
+        ({b"module__width": 1}, TypeError, "net_params must have strings as keys, .* of type bytes"),
+        (
+            {"width": 1},
+            ValueError,
+            "net_params must hold parameters of skorch's net, .* got 'width': begin it with one",
+        ),
+        ({"modul__width": 1}, ValueError, "net_params must hold parameters of skorch's net, .* got 'modul__width'"),
+    ],
+)
+@pytest.mark.parametrize("net", [NetClassifier, FineTuneClassifier])
+def test_keys_that_are_no_parameters_of_the_net(net, net_params, error, message):
+    with pytest.raises(error, match=message):
+        net(max_epochs=1, net_params=net_params).fit(IMAGES, [0, 1])
+    with pytest.raises(error, match=message):
+        NetEnsembleClassifier(net(max_epochs=1, net_params=net_params), n_members=2).fit(IMAGES, [0, 1])
+
+
 def test_module_params_do_not_fit_an_instance():
     with pytest.raises(ValueError, match="module__width.*instance"):
         NetClassifier(torch.nn.Linear(4, 2), max_epochs=1, net_params={"module__width": 3}).fit(X, Y)
@@ -134,10 +156,24 @@ def test_skorchs_scoring_callback_works():
     assert np.isfinite(net.net_.history[:, "mse"]).all()
 
 
-@pytest.mark.parametrize("wrong", [3, "early", object(), ("name", 3), dict])
-def test_a_callback_of_the_wrong_type_is_an_error(wrong):
-    with pytest.raises(TypeError, match="callbacks must hold skorch callbacks.*got"):
-        NetClassifier(max_epochs=1, callbacks=[wrong]).fit(X, Y)
+@pytest.mark.parametrize("wrong", [3, None, "early", object(), ("a",), ("name", 3), ["a", Count()], (3, Count()), dict])
+@pytest.mark.parametrize("net", [NetClassifier, FineTuneClassifier])
+def test_a_callback_of_the_wrong_type_is_an_error(net, wrong):
+    with pytest.raises(
+        TypeError, match="callbacks must hold skorch callbacks, or pairs of a name and a callback.* got"
+    ):
+        clone(net(max_epochs=1, callbacks=[wrong])).fit(IMAGES, [0, 1])
+
+
+@pytest.mark.parametrize("net", [NetClassifier, FineTuneClassifier])
+def test_a_name_with_none_is_no_callback(net):
+    fitted = clone(net(max_epochs=1, callbacks=[("a", None), ("b", Count())])).fit(IMAGES, [0, 1])
+    assert counts(fitted) == [1] and "a" not in dict(fitted.net_.callbacks_)
+
+
+def test_names_of_our_own_callbacks_are_taken():
+    with pytest.raises(ValueError, match="callbacks must not have names that begin with own_, got 'own_schedule'"):
+        NetClassifier(max_epochs=1, callbacks=[("own_schedule", Count())]).fit(X, Y)
 
 
 def test_callbacks_must_be_a_list():
