@@ -8,17 +8,20 @@ good archive has not, too.
 """
 
 import copy
+import importlib.util
 import json
 import random
 import signal
 import sys
 import warnings
 from collections import Counter
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
@@ -76,6 +79,7 @@ def net(**params):
 def good_estimators():
     """Fitted estimators with rows to predict, and what ``load`` has to be given, by name."""
     members = [("a", net()), ("b", net(lr=0.1))]
+    learned = {"calibration": "temperature", "cv": 2}
     turns, policy = RandomRotation(), make_augmentation_pipeline(RandomCrop(6), TrivialAugment())
     return {
         "table": (net(categorical_features=[0], augmenter=SwapNoise()), TABLE, {}),
@@ -83,15 +87,24 @@ def good_estimators():
         "tuned": (FineTuneClassifier(max_epochs=1, augmenter=turns, predict_views=1, n_views=2), GREY, {}),
         "features": (make_pipeline(PretrainedFeatures(), net()), GREY, {}),
         "vote": (
-            VotingClassifier(members, voting="soft", weights="greedy", calibration="temperature", cv=2),
+            VotingClassifier(members, voting="soft", weights="greedy", **learned),
             TABLE,
             {},
         ),
         "stack": (StackingClassifier(members, net(), cv=2, refit=False), TABLE, {}),
         "cascade": (CascadeClassifier(members, cv=2), TABLE, {}),
         "copies": (AugmentedClassifier(net(), turns, predict_views=2, random_state=0), GREY, {}),
+        **with_members_of_skops(),
         "nets": (NetEnsembleRegressor(NetRegressor(max_epochs=1, net_params={"module__width": 8}), 2), TABLE, {}),
     }
+
+
+def with_members_of_skops():
+    """A vote with a member that goes through skops, where that is installed."""
+    if importlib.util.find_spec("skops") is None:
+        return {}
+    members = [("net", net()), ("line", LogisticRegression())]
+    return {"foreign": (VotingClassifier(members, voting="soft"), TABLE, {})}
 
 
 def write_good(folder):
@@ -123,6 +136,8 @@ NAMING = (  # code, paths and hosts
     *("__class__", "__init__", "fit", "_net", "predict", "compile", "meta", "cuda:0", "mlp", "auto", "drop"),
 )
 NUMBERS = (0, 1, -1, 2, 3, 7, 64, 10**9, -(10**9), 2**31, 2**63, 2**64, 10**30, 0.0, -0.5, 1e308, True, False)
+SMALL = (0, 1, 2, 3, 5, 8, 16, 64, True, False, None, 0.5)
+CHOICES = ("classes", "multilabel", "values", "predict", "soft", "hard", "fine-tune", "linear-probe", "bicubic")
 ODD = (None, "", "x" * 5000, "\ud800", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], "nan")
 ATTRIBUTES = (
     *("backbone", "module", "augmenter", "cache", "memory", "callbacks", "loss", "optimizer", "net_params", "steps"),
@@ -190,29 +205,53 @@ def nodes(node, parents=()):
         yield from nodes(item)
 
 
-def interesting(place):
-    """Whether a key is one of what is learned or set rather than one of thousands of weights."""
-    container, key = place
-    return not (isinstance(container, dict) and {"$", "key"} == container.keys())
+def choose_place(node, rng):
+    """A place to change: mostly among the parameters and what was learned, seldom among thousands of weights."""
+    inside = [place for part in parts(node, "trained") for place in nodes(part)]
+    hidden = {id(container) for container, _ in inside}
+    outside = [place for place in nodes(node) if id(place[0]) not in hidden]
+    return rng.choice(inside if inside and rng.random() < 0.2 else outside)
+
+
+def parts(node, name):
+    """All dicts that stand under a name."""
+    return [container[key] for container, key in nodes(node) if key == name and isinstance(container[key], dict)]
 
 
 def forge(manifest, arrays, rng):
     """A copy of an archive with one to three changes."""
     manifest, arrays = copy.deepcopy(manifest), dict(arrays)
     changes = []
-    for _ in range(rng.choice([1, 1, 2, 3])):
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
         keys = [*arrays, "none"]
-        change = rng.choice([change_value, change_value, change_value, change_keys, move_value, change_array])
+        change = rng.choice([change_value, vary_value, vary_value, change_keys, move_value, change_array, change_array])
         changes.append(change(manifest["estimator"], arrays, rng, keys))
     return manifest, arrays, changes
 
 
 def change_value(node, arrays, rng, keys):
     """Put something else in the place of a value."""
-    places = list(nodes(node))
-    places = [place for place in places if interesting(place)] or places
-    container, key = rng.choice(places)
+    container, key = choose_place(node, rng)
     container[key] = value_to_try(rng, keys)
+    return f"{key}={container[key]!r:.80}"
+
+
+def vary_value(node, arrays, rng, keys):
+    """Put something of the same kind in the place of a value."""
+    container, key = choose_place(node, rng)
+    value = container[key]
+    if isinstance(value, list):
+        container[key] = rng.choice([value[::-1], value[:-1], value * 2, value + value[:1], []])
+    elif isinstance(value, str):
+        container[key] = rng.choice(
+            [*NAMING, "classes", "multilabel", "values", "predict", "soft", "hard", "fine-tune"]
+        )
+    elif isinstance(value, dict):
+        container[key] = copy.deepcopy(rng.choice([container[key] for container, key in nodes(node)]))
+    else:
+        container[key] = rng.choice(
+            NUMBERS if rng.random() < 0.5 else [0, 1, 2, 3, 5, 8, 16, 64, True, False, None, 0.5]
+        )
     return f"{key}={container[key]!r:.80}"
 
 
@@ -234,18 +273,17 @@ def change_keys(node, arrays, rng, keys):
 
 def move_value(node, arrays, rng, keys):
     """Put a copy of one part in the place of another."""
-    places = [place for place in nodes(node) if interesting(place)]
-    (source, one), (container, key) = rng.choice(places), rng.choice(places)
+    (source, one), (container, key) = choose_place(node, rng), choose_place(node, rng)
     container[key] = copy.deepcopy(source[one])
     return f"{key} = what {one} was"
 
 
 def change_array(node, arrays, rng, keys):
     """Change the shape, the type or the contents of an array, or leave it out."""
-    small = [key for key in arrays if arrays[key].size < 100]
-    key = rng.choice(rng.choice([list(arrays), small or list(arrays)])) if arrays else None
-    if key is None:
+    if not arrays:
         return "no array"
+    learned = [key for key in arrays if not any(part in key for part in ("net_.", "backbone."))]
+    key = rng.choice(rng.choice([list(arrays), learned, learned]) or list(arrays))
     array = arrays[key]
     kind = rng.choice(["gone", "shape", "cut", "grown", "type", "bytes", "extreme", "negative", "nan", "zero", "swap"])
     other = rng.choice(list(arrays))
@@ -317,6 +355,7 @@ def load_and_predict(path, X, given):
     except BaseException as error:
         return f"bad: load raised {type(error).__name__}: {error}"
     outcome = "predicts"
+    repr(model)
     for rows in (X, rows_for(model, X)):
         for method in ("predict", "predict_proba", "transform"):
             try:
@@ -334,9 +373,10 @@ def load_and_predict(path, X, given):
 def rows_for(model, X):
     """Rows of the shape that a loaded model says, if it is another one and not too large."""
     shape = getattr(model, "image_shape_", None) or (getattr(model, "n_features_in_", None),)
-    if all(type(side) is int and side > 0 for side in shape) and np.prod(shape, dtype=float) < 10**6:
-        return np.zeros((2, *shape), np.uint8 if len(shape) > 1 else np.float64)
-    return X
+    is_shape = type(shape) is tuple and all(type(side) is int and side > 0 for side in shape)
+    if not is_shape or prod(shape) == X[0].size or prod(shape) >= 10**6:
+        return X
+    return np.zeros((2, *shape), np.uint8 if len(shape) > 1 else np.float64)
 
 
 def main(folder, number, seed):

@@ -3,7 +3,9 @@
 import copy
 import inspect
 import json
+import os
 import pickle
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -66,7 +68,7 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
-from sktricks._persist._archive import write_archive
+from sktricks._persist._archive import host_key, temporary_prefix, write_archive
 from sktricks._persist._codec import Reader, Writer
 from sktricks._persist._descriptions import OWN, find_undescribed
 from sktricks._persist._estimators import TORCH_PARTS
@@ -799,10 +801,95 @@ def test_an_attribute_that_cannot_be_stored(tmp_path):
         save(fitted, tmp_path / "archive")
 
 
-def test_others_may_read_the_file_as_any_other(tmp_path):
-    save(RandomFlip().fit(GREY), tmp_path / "archive")
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of another kind")
+def test_a_new_file_is_as_readable_as_any_other_and_an_old_one_stays_as_it_was(tmp_path):
+    flip = RandomFlip().fit(GREY)
+    save(flip, tmp_path / "archive")
     (tmp_path / "plain").touch()
-    assert (tmp_path / "archive").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert mode_of(tmp_path / "archive") == mode_of(tmp_path / "plain")
+    for mode in (0o600, 0o664, 0o400):
+        (tmp_path / "archive").chmod(mode)
+        save(flip, tmp_path / "archive")
+        assert mode_of(tmp_path / "archive") == mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name, target in (("link", tmp_path / "there" / "target"), ("relative", Path("there") / "other")):
+        (tmp_path / name).symlink_to(target)
+        save(RandomFlip(p=0.25).fit(GREY), tmp_path / name)  # the target is made
+        save(RandomFlip(p=0.5).fit(GREY), tmp_path / name)
+        assert (tmp_path / name).is_symlink() and load(tmp_path / target).p == 0.5
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["other", "target"]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 240 + ".safetensors"], ids=["x", "é", "suffix"])
+def test_a_name_as_long_as_a_name_can_be(name, tmp_path):
+    save(RandomFlip(p=0.25).fit(GREY), tmp_path / name)
+    save(RandomFlip(p=0.5).fit(GREY), tmp_path / name)
+    assert load(tmp_path / name).p == 0.5 and [path.name for path in tmp_path.iterdir()] == [name]
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from sktricks import RandomFlip, save
+os.fsync = lambda descriptor: os._exit(9)
+save(RandomFlip().fit(np.zeros((2, 4, 4))), sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the files of killed processes are removed a day later")
+def test_a_save_that_was_killed_leaves_nothing_behind_the_next_one(tmp_path):
+    for name in ("archive", "other"):
+        assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)]).returncode == 9
+    assert len(list(tmp_path.glob("*.tmp"))) + len(list(tmp_path.glob(".*.tmp"))) == 2
+    running = tmp_path / f"{temporary_prefix(tmp_path / 'archive')}{host_key()}-{os.getpid()}-0.tmp"
+    elsewhere = tmp_path / f"{temporary_prefix(tmp_path / 'archive')}abcdef-1-0.tmp"
+    for path in (running, elsewhere):
+        path.touch()
+    save(RandomFlip().fit(GREY), tmp_path / "archive")
+    left = {path.name for path in tmp_path.iterdir()} - {"archive", running.name, elsewhere.name}
+    assert running.exists() and elsewhere.exists() and len(left) == 1  # that of "other"
+    os.utime(elsewhere, (0, 0))
+    save(RandomFlip().fit(GREY), tmp_path / "archive")
+    assert not elsewhere.exists() and running.exists()
+
+
+def test_the_history_of_every_batch_takes_little_of_the_manifest(tmp_path):
+    fitted = net(max_epochs=30, batch_size=2, early_stopping=True).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    assert_same(list(loaded.net_.history), list(fitted.net_.history))
+    short = net(max_epochs=1, batch_size=2, early_stopping=True).fit(TABLE, NAMES)
+    sizes = [len(json.dumps(manifest_of(tmp_path / "archive")[0]))]
+    save(short, tmp_path / "archive")
+    sizes.append(len(json.dumps(manifest_of(tmp_path / "archive")[0])))
+    assert sizes[0] < 1.1 * sizes[1]
+
+
+class Versioned(nn.Linear):
+    """A module that adapts weights of its first version, as some of torchvision do."""
+
+    _version = 2
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_features, n_outputs)
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args):
+        if local_metadata.get("version", 1) < 2:
+            raise ValueError("weights of the first version")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+
+def test_modules_whose_weights_have_a_version(tmp_path):
+    fitted = net(module=Versioned).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path, module=Versioned)
+    np.testing.assert_array_equal(loaded.predict_proba(TABLE), fitted.predict_proba(TABLE))
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -51,7 +51,7 @@ def entry(record, key, *types):
         raise Malformed(f"must have {key!r}")
     if types and type(record[key]) not in types:
         expected = " or ".join("None" if one is type(None) else one.__name__ for one in types)
-        raise Malformed(f"must have a {expected} as {key!r}, got {brief(record[key])}")
+        raise Malformed(f"must have {key!r} of type {expected}, got {brief(record[key])}")
     return record[key]
 
 

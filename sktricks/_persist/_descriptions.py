@@ -67,7 +67,8 @@ image_shape = Spec(
     lambda value: tuple_of(*[integer(1, PIXELS)] * 3).fits(value) and prod(value) <= PIXELS,
 )
 # Pairs of a step and what was drawn for it, as :mod:`sktricks.augment._views` makes them; _checks.py looks inside.
-views = list_of(list_of(tuple_of(estimator, dict_of(string, array("biuf", 1, 2, 3, 4, finite=True)))))
+drawn = tuple_of(estimator, dict_of(string, array("biuf", 1, 2, 3, 4, finite=True)))
+views = Spec("a list of views, each a list of pairs of an augmenter and arrays", list_of(list_of(drawn)).fits)
 
 INPUTS = {
     "n_features_in_": integer(1),

@@ -11,7 +11,7 @@ from ..training._skorch import OPTIMIZERS, own_randomness
 from ..transfer._freeze import frozen_state, restore_frozen
 from ..transfer.backbones import load_backbone
 from ._budget import at_most
-from ._codec import Malformed, describe
+from ._codec import Malformed, brief, describe
 from ._descriptions import DEVICES, PIXELS
 from ._params import BACKBONE, is_text
 from ._rows import read_rows, write_rows
@@ -120,7 +120,7 @@ def check_entries(value, keys, what):
     """An error unless a value is a dict with these keys."""
     if type(value) is not dict or value.keys() != keys:
         found = sorted(map(str, value)) if type(value) is dict else type(value).__name__
-        raise Malformed(f"must have a {what} with the entries {sorted(keys)}, got {found!r:.100}")
+        raise Malformed(f"must have the entries {sorted(keys)} in its {what}, got {found!r:.100}")
 
 
 def check_fields(value, specs, what):
@@ -128,7 +128,7 @@ def check_fields(value, specs, what):
     check_entries(value, specs.keys(), what)
     for name, spec in specs.items():
         if not spec.fits(value[name]):
-            raise Malformed(f"must have a {what} whose {name} is {spec.text}")
+            raise Malformed(f"must have {spec.text} as {name} of its {what}, got {brief(value[name])}")
 
 
 def check_preprocess(settings):

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from ._descriptions import DEVICES, OWN
 from ._specs import Spec, either, integer, is_plain, list_of, nothing, only, optional, string
 from ._steps import PARAMS
+from ._tensors import is_torch
 
 # Backbones that a library builds from their name alone, without weights and without a network. The weights are in the
 # archive. Any other name is one of code, of a folder or of a repository, which the caller has to give.
@@ -80,15 +81,13 @@ def is_augmenter(value):
 
 def is_device(value):
     """Whether a value names a device of a kind that nets are known to run on."""
-    name = str(value)
-    return (type(value) is str or not isinstance(value, str)) and re.fullmatch(
-        rf"auto|({'|'.join(DEVICES)})(:\d{{1,3}})?", name
-    ) is not None
+    known = rf"auto|({'|'.join(DEVICES)})(:\d{{1,3}})?"
+    return (type(value) is str or is_torch(value, "device")) and re.fullmatch(known, str(value)) is not None
 
 
 BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
 BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
-plain = Spec("a plain value", is_plain)
+plain = Spec("a plain value", lambda value: is_plain(value, tensors=False))
 estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
 members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is_member)).fits)
 augmenter = optional(Spec("an augmenter", is_augmenter))

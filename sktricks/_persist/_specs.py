@@ -128,16 +128,16 @@ pixel_range = Spec(
 )
 
 
-def is_plain(value):
-    """Whether a value consists of numbers, text, arrays, tensors and random states, all of exact types."""
+def is_plain(value, tensors=True):
+    """Whether a value consists of numbers, text, arrays, random states and maybe tensors, all of exact types."""
     if type(value) in (list, tuple):
-        return all(map(is_plain, value))
+        return all(is_plain(item, tensors) for item in value)
     if type(value) is dict:
-        return all(is_label(key) and is_plain(item) for key, item in value.items())
+        return all(is_label(key) and is_plain(item, tensors) for key, item in value.items())
     if type(value) is np.ndarray:
         return value.dtype != object or all(is_label(item) for item in value.reshape(-1).tolist())
     if isinstance(value, np.generic):
         return value.dtype.kind in "biufcmM"
     if type(value) in (*PLAIN, complex, np.random.RandomState):
         return True
-    return any(is_torch(value, name) for name in ("Tensor", "dtype", "device"))
+    return tensors and any(is_torch(value, name) for name in ("Tensor", "dtype", "device"))
