@@ -4,6 +4,12 @@ Whatever is given, only ``ValueError``, ``TypeError`` or ``ImportError`` may be 
 parameter or the file. What the tests share lives in ``tests/_hostile_*.py``. The long variants run with ``-m long``.
 """
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from _hostile_weights import damaged, saved_by_torch, whole_files, wrong_bytes, wrong_contents
@@ -44,3 +50,38 @@ def test_damaged_files_of_weights(n_files, tmp_path):
     rng = np.random.default_rng(0)
     loaded = [check_weights(tmp_path, *damaged(rng)) for _ in range(n_files)]
     assert sum(loaded) < n_files / 10  # a bit of a weight may change, which nobody can see
+
+
+# -- forged archives ---------------------------------------------------------------------------------------------------
+
+
+SCRIPTS = Path(__file__).parent
+
+
+def try_forged_archives(folder, number, seed):
+    """What became of so many forged archives, and what went wrong; see ``_hostile_archives.py``."""
+    command = [sys.executable, str(SCRIPTS / "_hostile_archives.py"), str(folder), str(number), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]  # a crash has the number of its signal
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert sum(found["counts"].values()) == number
+    return found["counts"], found["bad"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals and limits of memory")
+def test_forged_archives_are_refused_or_predict(tmp_path):
+    counts, bad = try_forged_archives(tmp_path, 300, seed=0)
+    assert bad == []
+    refused = sum(n for what, n in counts.items() if what.endswith("refused"))
+    predicts = sum(n for what, n in counts.items() if what.endswith("predicts"))
+    assert refused > 150 and predicts > 10  # there are forgeries, and they are not all of one kind
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals and limits of memory")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_thousand_forged_archives(seed, tmp_path):
+    counts, bad = try_forged_archives(tmp_path, 1000, seed)
+    for what, n in sorted(counts.items()):
+        print(f"{what}: {n}")
+    assert bad == []

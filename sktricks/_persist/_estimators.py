@@ -222,13 +222,13 @@ def read_estimator(record, reader, find_class):
     vars(estimator).update(learned)
     if "requests" in record:
         restore_requests(estimator, entry(record, "requests", dict))
-    if "trained" in record:
-        restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
     if cls.__name__ in STEPS:
         check_inputs(estimator, vars(estimator))
         check_step(estimator)
     else:
         check_estimator(estimator)
+    if "trained" in record:
+        restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
     return estimator
 
 
@@ -276,7 +276,7 @@ def read_params(cls, record, reader):
         key, expected = wrong
         reader.place.append(key)
         raise Malformed(f"must be {expected}, got {brief(params[key])}")
-    check_constraints(cls, params)
+    check_constraints(cls, params, given)
     reader.place.pop()
     return params
 

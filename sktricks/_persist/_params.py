@@ -12,6 +12,7 @@ from pathlib import PurePath
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from ._codec import Malformed
 from ._descriptions import DEVICES, OWN
 from ._specs import Spec, either, integer, is_plain, list_of, nothing, only, optional, string
 from ._steps import PARAMS
@@ -130,11 +131,16 @@ def find_wrong_param(cls, params, given=()):
     return None
 
 
-def check_constraints(cls, params):
-    """scikit-learn's own check of the parameters that a class has constraints for."""
+def check_constraints(cls, params, given=()):
+    """scikit-learn's own check of the parameters that a class has constraints for; an error says whose they are."""
     constraints = getattr(cls, "_parameter_constraints", {})
-    known = {name: constraints[name] for name in params if name in constraints}
-    validate_parameter_constraints(known, {name: params[name] for name in known}, caller_name=cls.__name__)
+    for name in constraints.keys() & params.keys():
+        try:
+            validate_parameter_constraints({name: constraints[name]}, {name: params[name]}, caller_name=cls.__name__)
+        except ValueError as error:
+            if name in given:
+                raise
+            raise Malformed(f"has a wrong value: {error}") from error
 
 
 # -- what is asked for, and what is dropped ----------------------------------------------------------------------------
