@@ -360,7 +360,7 @@ OF_EACH_CLASS = [
     ensemble.StackingClassifier(LINES, cv=2),
     ensemble.StackingClassifier(LINES, net(max_epochs=1), cv=2, refit=False, passthrough=True),
     ensemble.StackingRegressor(RIDGES, cv=2),
-    ensemble.CascadeClassifier(LINES, cv=2),
+    ensemble.CascadeClassifier(LINES, tolerance=0.3, cv=2),
     NetEnsembleClassifier(net(), **NETS),
     NetEnsembleRegressor(NetRegressor(max_epochs=1), **NETS),
     Pipeline([("features", PretrainedFeatures()), ("line", LogisticRegression())]),
@@ -533,6 +533,13 @@ def test_members_that_were_fitted_on_codes(tmp_path):
     np.testing.assert_array_equal(outputs(loaded, TABLE), outputs(fitted, TABLE))
     assert loaded.named_estimators_.a is loaded.estimators_[0]
     np.testing.assert_array_equal(loaded.estimators_[0].classes_, np.unique(NAMES))
+
+
+def test_a_member_that_was_fitted_on_codes(tmp_path):
+    fitted = CodedClassifier(net()).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(TABLE), fitted.predict(TABLE))
+    assert_same(loaded.classes_, fitted.classes_)
 
 
 def outputs_of(model, X):

@@ -39,8 +39,11 @@ def check_estimator(estimator):
         check_tuned(learned)
     if "estimators_" in learned:
         check_members(estimator, learned)
-    if "estimator_" in learned:
+    if "_ndim" in learned:
         check_augmented(estimator, learned)
+    if name == "CodedClassifier" and learned:
+        check_classes(learned["classes_"])
+        check_member(learned["estimator_"], "predict")
     if name == "FoldModels":
         require(len(estimator.estimators) > 0, "must have estimators")
 
@@ -164,9 +167,9 @@ def check_members(estimator, learned):
         check_weights(learned["weights_"])
     require(named is None or sum(one != "drop" for one in map(as_text, named.values())) == n, f"must name {n} members")
     for member, method in zip(members, methods_of(estimator, learned), strict=True):
-        check_member(estimator, member, method)
+        check_member(member, method)
     if "final_estimator_" in learned:
-        check_member(estimator, learned["final_estimator_"], "predict")
+        check_member(learned["final_estimator_"], "predict")
     if "le_" in learned:
         check_encoder(learned["le_"])
     if "_label_encoder" in learned:
@@ -212,7 +215,7 @@ def methods_of(estimator, learned):
     return ["predict_proba" if is_classifier(estimator) and not hard else "predict"] * n
 
 
-def check_member(estimator, member, method):
+def check_member(member, method):
     """A member is fitted, of the kind of the ensemble, and has the method that it is asked by."""
     kind = type(member).__name__
     for one in member.estimators if kind == "FoldModels" else [member]:
@@ -225,7 +228,7 @@ def check_member(estimator, member, method):
 def check_augmented(estimator, learned):
     """The estimator that was fitted on copies."""
     inner, ndim, shape = learned["estimator_"], learned["_ndim"], learned["image_shape_"]
-    check_member(estimator, inner, "predict")
+    check_member(inner, "predict")
     same_kind = is_classifier(inner) == is_classifier(estimator)
     require(same_kind, f"must have an estimator_ of its own kind, got {type(inner).__name__}")
     require(ndim == 2 or shape is not None, f"must have an image_shape_ with _ndim={ndim}")

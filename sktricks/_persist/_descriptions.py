@@ -140,6 +140,7 @@ ENSEMBLE = {
     "oof_predictions_": maybe(array("f", 2, 3)),
     "contributions_": maybe(array("f", 1)),
     "weights_": maybe(array("f", 1)),
+    "weights_accepted_": maybe(boolean),
 }
 ENSEMBLE_CLASSES = {"classes_": either(labels, list_of(labels))}
 FACTORS = array("f", 1, finite=True)
@@ -213,6 +214,7 @@ OWN = {
 }
 CONTAINERS = {
     "FoldModels": {},
+    "CodedClassifier": {"estimator_": estimator, "classes_": labels},
     "Pipeline": OUTPUT,
     "FeatureUnion": OUTPUT,
     "FrozenEstimator": {},

@@ -111,7 +111,7 @@ def own_class(name):
 
 @cache
 def containers():
-    """Estimators around others, scikit-learn's and one of ours, and what they keep in their attributes."""
+    """Estimators around others, scikit-learn's and two of ours."""
     from sklearn import ensemble, frozen, pipeline, preprocessing
 
     from ..ensemble._coded import CodedClassifier
