@@ -80,7 +80,8 @@ def encode(backbone, images, value_range, what, device, cache=None, fill=True, f
     unchanged = fresh or is_template(backbone)
     fingerprint = fingerprint_of_features(backbone, value_range, what, device, unchanged)
     rows = images.files if isinstance(images, LazyImages) else images  # those that are known need not be read
-    return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill))
+    n_features = what.n_values if isinstance(what, Boundary) else backbone.count(what)
+    return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_features))
 
 
 def fingerprint_of_features(backbone, value_range, what, device, unchanged=False):

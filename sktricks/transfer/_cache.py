@@ -63,7 +63,8 @@ class FeatureCache:
     folder : str or path, default=None
         Where to keep features, for several processes and for later. It is made if need be; files in it are written
         whole or not at all, so that any number of processes may write, and be killed. Where it cannot be written to,
-        a :class:`FeatureCacheWarning` says so and memory serves. None: in memory alone.
+        a :class:`FeatureCacheWarning` says so and memory serves. Only processes of people you trust may write to it;
+        see the notes. None: in memory alone.
     max_bytes : int, default=512 * 2**20
         The most memory to use; what was not used for longest goes first. A folder has no limit.
     dtype : {"float32", "float16"}, default="float32"
@@ -74,6 +75,14 @@ class FeatureCache:
     ``fit`` keeps whatever it encodes. ``predict`` and ``transform`` keep it while it is little, an eighth of
     ``max_bytes`` after each ``fit``: the held-out fold that the next ``fit`` of a search trains on. A stream of new
     images passes by.
+
+    Nothing in a folder is run, and damaged files and rows of another length are ignored with a
+    :class:`FeatureCacheWarning`. But nothing proves that features belong to their image: whoever can write to the
+    folder can change what every net that uses it learns and predicts. Files get the permissions of the umask, so with
+    the usual one others can read them and cannot write.
+
+    Each process claims the rows that it encodes, and others wait for them. If it gives no sign of life for 15 seconds,
+    because it was stopped, they encode these rows too, and a :class:`FeatureCacheWarning` says so.
 
     A search with ``n_jobs`` over processes shares features through a folder only. Other numbers of threads change the
     last bits of what a net computes; a row keeps those with which it was first encoded.
@@ -164,7 +173,9 @@ class FeatureCache:
         dropped = f"; {space.dropped:,} no longer kept" if space.dropped else ""
         return f"{space.encoded:,} rows encoded{once}, reused {space.reused:,} times{dropped}"
 
-    def encode(self, images, fingerprint: str, encode_rows, fill: bool = True) -> np.ndarray:
+    def encode(
+        self, images, fingerprint: str, encode_rows, fill: bool = True, n_features: int | None = None
+    ) -> np.ndarray:
         """The features of images, computed as far as they are not known.
 
         Parameters
@@ -177,12 +188,17 @@ class FeatureCache:
             From some of the images to their features (m, features); each row's depend on that row alone.
         fill : bool, default=True
             Keep everything; else only while it is little.
+        n_features : int, default=None
+            The length of each row of features. Rows of another length in the folder are ignored with a
+            :class:`FeatureCacheWarning`. None: the folder is trusted to hold rows of one length.
 
         Returns
         -------
         features : ndarray of shape (n, features), float32
         """
         space, wanted = self._space(fingerprint), Wanted(row_digests(images))
+        if space.files is not None and n_features is not None:
+            space.files.n_columns = n_features
         if fill:
             space.allowance = self.max_bytes // PREDICTIONS
             warn_of_processes(self.folder)
@@ -203,7 +219,9 @@ class FeatureCache:
             if fingerprint not in self._spaces:
                 files = None
                 if self.folder is not None:
-                    files = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"))
+                    # of float16 a row with larger numbers stays float32
+                    dtypes = (np.float32,) if self.dtype == "float32" else (np.float16, np.float32)
+                    files = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"), dtypes)
                 self._spaces[fingerprint] = Space(fingerprint, files)
             return self._spaces[fingerprint]
 

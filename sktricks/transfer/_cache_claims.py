@@ -4,10 +4,13 @@ A process claims rows before it encodes them, and no other encodes these meanwhi
 digests, ``claim-3-d41d8cd9``, of a name that no other ever gets. It counts while it is there and the process holds
 ``lock-3``: if the process dies, the system lets go of that. Claims are read and made by one process at a time, which is
 the one that holds ``choosing``.
+
+A process renews its claims every second. One that is stopped does not, and others then encode its rows too.
 """
 
 import os
 import re
+import threading
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -18,7 +21,8 @@ from ._cache_memory import DIGEST
 
 CLAIM, LOCK, CHOOSING, TEMPORARY = "claim-", "lock-", "choosing", ".part"
 NAME = re.compile(rf"{CLAIM}(\d+)-[0-9a-f]{{32}}")
-PATIENCE, POLL = 600, 0.005  # seconds to wait for another process, which lets go after each portion, and to look again
+BEAT, PATIENCE = 1, 15  # seconds between two signs of life of a claim, and to wait for the next one
+POLL = 0.005  # seconds between two looks at the claims of others
 MOMENT = 10  # seconds, of which another process takes a thousandth to choose
 
 
@@ -38,6 +42,7 @@ class Claims:
 
     def __init__(self, folder):
         self.folder, self.number = folder, None
+        self._beats = {}  # of each claim of others its last sign of life, and when that was seen first
 
     @contextmanager
     def choosing(self):
@@ -66,23 +71,31 @@ class Claims:
         path = self.folder / f"{CLAIM}{self.number}-{uuid.uuid4().hex}"
         try:
             path.write_bytes(b"".join(digests))
-            yield
+            with renewing(path):
+                yield
         finally:
             with suppress(OSError):  # whoever reads it finds that nobody holds the lock
                 path.unlink()
             self.number = None
             lock.release()
 
-    def wait(self, name):
-        """Wait until a claim has come to its end; False if that takes too long."""
-        end = time.monotonic() + PATIENCE
+    def wait(self, names):
+        """Wait until one of some claims has ended; returns those that have given no sign of life for too long."""
+        self._beats = {name: beat for name, beat in self._beats.items() if name in names}
         with suppress(OSError):
-            while (self.folder / name).exists() and not self._has_died(name):
-                if time.monotonic() > end:
-                    return False
+            while all((self.folder / name).exists() and not self._has_died(name) for name in names):
+                stopped = {name for name in names if self._is_silent(name)}
+                if stopped:
+                    return stopped
                 time.sleep(POLL)
-            return True
-        return False
+        return set()
+
+    def _is_silent(self, name):
+        """True if a claim has not been renewed for too long, by the clock of this process."""
+        beat, now = (self.folder / name).stat().st_mtime_ns, time.monotonic()
+        last, since = self._beats.get(name, (None, now))
+        self._beats[name] = beat, since if beat == last else now
+        return now - self._beats[name][1] > PATIENCE
 
     def _free_lock(self):
         """The first lock that nobody holds, held from now on, and its number."""
@@ -107,7 +120,27 @@ class Claims:
         return False
 
     def _lock(self, name):
-        return FileLock(self.folder / name)
+        mode = self.folder.stat().st_mode & 0o666  # so that whoever may write in the folder may lock it
+        return FileLock(self.folder / name, mode=mode)
+
+
+@contextmanager
+def renewing(path):
+    """Inside, a thread gives signs of life of a claim, by its time of modification."""
+    ended = threading.Event()
+
+    def beat():
+        while not ended.wait(BEAT):
+            with suppress(OSError):  # another process has emptied the folder
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def suffix_of(number):

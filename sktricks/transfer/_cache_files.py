@@ -14,15 +14,17 @@ a temporary name and gets its own by one move, so that neither a kill nor anothe
 
 import hashlib
 import os
+import stat
 import struct
-import tempfile
 import time
+import uuid
 import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from filelock import Timeout
 
 from ._cache_claims import CHOOSING, CLAIM, LOCK, TEMPORARY, Claims, suffix_of
 from ._cache_memory import DIGEST
@@ -37,7 +39,7 @@ BATCH = 128  # rows in a batch of a net, or in two; the last batch is filled up,
 
 
 class FeatureCacheWarning(UserWarning):
-    """A folder of features cannot be used in full: damaged, of another version, unwritable or full."""
+    """A folder of features cannot be used in full: damaged, foreign, unwritable, full or held by a stopped process."""
 
 
 class Segment(NamedTuple):
@@ -58,10 +60,15 @@ class FeatureFolder:
     ----------
     path : Path
         Made when something is first written.
+
+    Attributes
+    ----------
+    n_columns : int or None
+        The length of each row, once it is known: segments of another length are ignored.
     """
 
-    def __init__(self, path):
-        self.path, self.writable = path, True
+    def __init__(self, path, dtypes=(np.float16, np.float32)):
+        self.path, self.dtypes, self.n_columns, self.writable = path, dtypes, None, True
         self._seen, self._where = set(), {}
         self.claims, self.may_claim = Claims(path), True
 
@@ -80,12 +87,20 @@ class FeatureFolder:
     def _learn(self, path):
         try:
             segment = read_table(path)
+            self._check(segment)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
             warnings.warn(f"features in {path} are ignored: {error}", FeatureCacheWarning, stacklevel=2)
             return
         self._where.update({digest: (segment, place) for place, digest in enumerate(segment.digests)})
+
+    def _check(self, segment):
+        """Raise an error if a segment, though undamaged, cannot hold the features of this folder."""
+        if self.n_columns not in (None, segment.n_columns):
+            raise ValueError(f"its rows have {segment.n_columns} numbers, those of this net {self.n_columns}")
+        if segment.dtype not in self.dtypes:
+            raise ValueError(f"its numbers are {np.dtype(segment.dtype)}, which this folder does not hold")
 
     def read(self, digests):
         """Those of the wanted rows that are here, as a dict; a damaged row is not, and a warning says so."""
@@ -154,8 +169,10 @@ class FeatureFolder:
                     del left[digest]
                 if some:
                     yield some
-            if not some and not self.claims.wait(others[0]):
-                given_up.add(others[0])
+            stopped = set() if some else self.claims.wait(set(others))
+            if stopped:
+                given_up |= stopped
+                warn_of_stopped(self.path, len([name for name in others if name in stopped]))
 
     def _choose(self, digests, most, claim, given_up):
         """Those of the rows that are here with some that are not, claimed from now on; and the claims of others."""
@@ -172,6 +189,9 @@ class FeatureFolder:
                     return known + mine, [taken[digest] for digest in unknown if digest in taken]
         except FileNotFoundError:  # another process has emptied the folder meanwhile
             pass
+        except Timeout:
+            self.may_claim = False
+            warn_of_stopped(self.path)
         except (NotImplementedError, OSError):
             self.may_claim = False  # rows may be encoded twice; where nothing can be written, ``write`` will say so
         known, unknown = self._divide(digests)
@@ -182,6 +202,17 @@ class FeatureFolder:
         self.refresh()
         known = [digest for digest in digests if digest in self._where]
         return known, [digest for digest in digests if digest not in self._where]
+
+
+def warn_of_stopped(folder, n_rows=None):
+    """Say that a process holds rows, or the lock with which all choose theirs, and does not go on."""
+    what = "the lock of the claims" if n_rows is None else f"{n_rows} rows that are wanted here"
+    warnings.warn(
+        f"another process holds {what} in {folder.parent} and gives no sign of life: it may be stopped, and the rows "
+        "are encoded here too",
+        FeatureCacheWarning,
+        stacklevel=2,
+    )
 
 
 def portion_of(n_rows):
@@ -203,13 +234,13 @@ def write_segment(folder, rows, number):
     head = HEAD.pack(MAGIC, VERSION, first.itemsize, len(first), len(rows))
     table = head + b"".join(digest + checksum(row) for digest, row in rows.items())
     folder.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(suffix_of(number), dir=folder)
+    part = folder / f"{uuid.uuid4().hex}{suffix_of(number)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(part, "xb") as file:  # others may read it as far as the umask lets them
             file.write(table + checksum(table, DIGEST))
             for row in rows.values():
                 file.write(row)
-        path = folder / f"{time.time_ns():020d}-{Path(part).stem}{SUFFIX}"
+        path = folder / f"{time.time_ns():020d}-{part.stem}{SUFFIX}"
         os.replace(part, path)
     except BaseException:
         with suppress(OSError):
@@ -220,11 +251,15 @@ def write_segment(folder, rows, number):
 
 def read_table(path):
     """The :class:`Segment` of a file, or a ValueError that says what is wrong with it."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for whoever writes into it
+        raise ValueError("it is no regular file")
     with open(path, "rb") as file:
         head = file.read(HEAD.size)
         if len(head) < HEAD.size or not head.startswith(MAGIC):
             raise ValueError("the file is damaged, or was not written by sktricks")
         _, version, itemsize, n_columns, n_rows = HEAD.unpack(head)
+        if itemsize not in KINDS:
+            raise ValueError(f"the file is damaged: its numbers have {itemsize} bytes")
         if version != VERSION:
             raise ValueError(f"they have version {version}, this sktricks reads version {VERSION}")
         size = n_rows * (DIGEST + CHECKSUM)

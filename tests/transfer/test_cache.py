@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 import pickle
+import stat
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -488,12 +490,117 @@ def test_folds_in_several_processes_share_whole_batches(tmp_path):
     assert sum(taken) == 600 and sum(-(-n_rows // _cache_files.BATCH) for n_rows in taken) <= 6
 
 
-def test_a_process_that_holds_its_rows_for_too_long_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache_claims, "PATIENCE", 0.1)
+def test_a_stopped_process_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache_claims, "PATIENCE", 0.01)
+    monkeypatch.setattr(_cache_claims, "BEAT", 1000)
     digests = [b"%016d" % number for number in range(100)]
-    first, second = (_cache_files.FeatureFolder(tmp_path).portions(digests, 4096) for _ in range(2))
+    first, second = (_cache_files.FeatureFolder(tmp_path / "folder").portions(digests, 4096) for _ in range(2))
     with closing(first), closing(second):
-        assert next(first) == digests == next(second)
+        assert next(first) == digests
+        with pytest.warns(FeatureCacheWarning, match="another process holds 100 rows .* no sign of life"):
+            assert next(second) == digests
+
+
+@pytest.mark.parametrize("renews", [True, False])
+def test_a_claim_that_is_renewed_is_waited_for(tmp_path, monkeypatch, renews):
+    """With a clock of its own, on which a second passes at each look."""
+    claims, now = _cache_claims.Claims(tmp_path), [0]
+
+    def sleep(seconds):
+        now[0] += 1
+        if renews:
+            os.utime(path, ns=(now[0], now[0]))
+        if now[0] == 100:
+            path.unlink()
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(_cache_claims, "time", clock)
+    monkeypatch.setattr(_cache_claims, "BEAT", 1000)
+    with _cache_claims.Claims(tmp_path).make([b"%016d" % 1]):
+        (path,) = tmp_path.glob("claim-*")
+        assert claims.wait({path.name}) == (set() if renews else {path.name})
+    assert now[0] == (100 if renews else _cache_claims.PATIENCE + 1)
+
+
+def test_a_claim_is_renewed_while_it_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache_claims, "BEAT", 0.001)
+    renewed = threading.Event()
+    monkeypatch.setattr(os, "utime", lambda path: renewed.set())
+    with _cache_claims.Claims(tmp_path).make([b"%016d" % 1]):
+        assert renewed.wait(60)
+
+
+def test_a_process_that_stops_while_it_chooses_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache_claims, "MOMENT", 0.01)
+    folder = _cache_files.FeatureFolder(tmp_path)
+    expected = pytest.warns(FeatureCacheWarning, match="holds the lock of the claims")
+    with _cache_claims.Claims(tmp_path).choosing(), expected:
+        assert list(folder.portions([b"%016d" % 1], 10)) == [[b"%016d" % 1]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions and pipes of Unix")
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o077, 0o600, 0o700)]
+)
+def test_files_in_a_folder_follow_the_umask(tmp_path, umask, file, folder):
+    previous = os.umask(umask)
+    try:
+        encoded(FeatureCache(tmp_path / "shared"), GREY)
+    finally:
+        os.umask(previous)
+    (segment,) = segments(tmp_path / "shared")
+    assert stat.S_IMODE(segment.stat().st_mode) == file
+    assert all(stat.S_IMODE(path.stat().st_mode) == folder for path in (segment.parent, segment.parent.parent))
+    assert all(stat.S_IMODE(path.stat().st_mode) == file for path in segment.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("width", "dtype", "message"),
+    [
+        (5, np.float32, "its rows have 5 numbers, those of this net 6"),
+        (7, np.float32, "its rows have 7 numbers, those of this net 6"),
+        (6, np.float16, "its numbers are float16, which this folder does not hold"),
+    ],
+)
+def test_rows_that_no_such_net_makes_are_ignored(tmp_path, width, dtype, message):
+    expected = PretrainedFeatures(Conv).fit_transform(GREY)
+    PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
+    (path,) = segments(tmp_path)
+    digests = _cache_files.read_table(path).digests
+    path.unlink()
+    _cache_files.write_segment(path.parent, {digest: np.ones(width, dtype) for digest in digests}, 0)
+    with pytest.warns(FeatureCacheWarning, match=f"are ignored: {message}"):
+        features = PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
+    np.testing.assert_array_equal(features, expected)
+    with pytest.warns(FeatureCacheWarning, match="are ignored"):
+        cache = FeatureCache(tmp_path)
+        assert net(cache).fit(GREY, LABELS).predict(GREY).shape == (40,)
+    assert cache.info().encoded == 0  # what was encoded again counts
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [({"itemsize": 3}, "numbers have 3 bytes"), ({"rows": 2**63}, "is damaged"), ({"columns": 2**31}, "is damaged")],
+)
+def test_heads_with_wrong_numbers(tmp_path, head, message):
+    encoded(FeatureCache(tmp_path), GREY)
+    (path,) = segments(tmp_path)
+    content = path.read_bytes()
+    struct, names = _cache_files.HEAD, ("magic", "version", "itemsize", "columns", "rows")
+    values = dict(zip(names, struct.unpack(content[: struct.size]), strict=True)) | head
+    path.write_bytes(struct.pack(*values.values()) + content[struct.size :])
+    with pytest.warns(FeatureCacheWarning, match=message):
+        assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are pipes on Unix alone")
+def test_a_pipe_in_the_place_of_a_segment_is_not_opened(tmp_path):
+    encoded(FeatureCache(tmp_path), GREY)
+    (path,) = segments(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.warns(FeatureCacheWarning, match="it is no regular file"):
+        assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
 
 
 def test_rows_that_are_there_are_not_waited_for(tmp_path):

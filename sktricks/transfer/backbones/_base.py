@@ -116,6 +116,8 @@ class Backbone(nn.Module):
         self.stages = find_stages(model, self.layer_order, shapes)
         self._channel_axes = find_channel_axes(self.layers, {name: shapes[name] for name in (*self.stages, "")})
         self.num_features = pool(torch.empty(shapes[""]), channel_axis=self._channel_axes[""]).shape[1]
+        axes = {name: self._channel_axes[name] for name in self.stages}
+        self._widths = {name: pool(torch.empty(shapes[name]), True, axis).shape[1] for name, axis in axes.items()}
 
     @property
     def layers(self):
@@ -150,6 +152,10 @@ class Backbone(nn.Module):
         return torch.cat([pooled[name] for name in stages], 1)
 
     forward = features
+
+    def count(self, stages):
+        """The number of features of the given stages, or of the model's own output for None."""
+        return self.num_features if stages is None else sum(self._widths[name] for name in stages)
 
     def _watch(self, x, names):
         """The pooled outputs of some stages, by their names, and nothing after them computed."""
