@@ -16,13 +16,15 @@ import numpy as np
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import validate_data
 
+from ._warnings import warn
+
 
 class ImageShapeWarning(UserWarning):
     """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
 
 
 class ValueRangeWarning(UserWarning):
-    """The pixels at prediction are on another scale than those of ``fit``."""
+    """Pixels are on another scale than those of ``fit``, or than ``value_range`` says."""
 
 
 class NoPretrainedBackboneWarning(UserWarning):
@@ -128,7 +130,7 @@ def check_orientation(shape):
             f"X of shape {tuple(shape)} looks like one color image. Pass a batch of images, "
             "(n, height, width, channels): X[None] makes a batch of one"
         )
-    if len(shape) == 4 and min(shape[2:]) > 4 and (shape[1] <= 4 or shape[1] < shape[2] == shape[3]):
+    if len(shape) == 4 and min(shape[2:]) >= 8 and (shape[1] <= 4 or shape[1] < shape[2] == shape[3]):
         really = f"; if they are {shape[1]} pixels high and have {shape[3]} channels: image_shape={tuple(shape[1:])}"
         raise ValueError(
             f"X of shape {tuple(shape)} looks like images whose channels come first. Pass "
@@ -304,7 +306,14 @@ def check_value_range(value_range, X=None):
         valid = False
     if not valid:
         raise ValueError(f"value_range must be None or a pair (low, high) with low < high, got {value_range!r}")
-    return float(low), float(high)
+    value_range = float(low), float(high)
+    if isinstance(X, np.ndarray) and X.size and exceeds(sampled_extremes(X)[1], value_range):
+        warn(
+            f"value_range=({low:g}, {high:g}) does not fit X, which has pixels up to {sampled_extremes(X)[1]:.3g}: set "
+            "value_range to the values of black and white in X",
+            ValueRangeWarning,
+        )
+    return value_range
 
 
 def guess_value_range(X):
@@ -326,17 +335,49 @@ def guess_value_range(X):
 
 
 def warn_of_other_scale(estimator, X):
-    """Say that pixels were 0 to 255 in ``fit`` and are 0 to 1 now, or the reverse: predictions are then worthless."""
-    low, high = estimator.value_range_
-    seen = float(X.max(initial=0))
-    shrunk = high >= 16 and 0 < seen <= 1 and X.dtype.kind == "f" and bool((X % 1).any())
-    if shrunk or (high <= 1 and seen >= 16):
-        warnings.warn(
-            f"{type(estimator).__name__} was fitted on pixels from {low:g} to {high:g}, X has at most {seen:.3g}: "
-            "bring X to the same scale, or say value_range=(low, high) if it is",
+    """Warn if the pixels of X are on another scale than those that an estimator was fitted on.
+
+    Nothing is said where ``value_range`` was given, of tables, and of files, which are always read as 0 to 255.
+    """
+    value_range = getattr(estimator, "value_range_", None)
+    if value_range is None or estimator.value_range is not None or not isinstance(X, np.ndarray) or X.size == 0:
+        return
+    if is_on_other_scale(X, value_range):
+        (low, high), (smallest, largest) = value_range, sampled_extremes(X)
+        warn(
+            f"{type(estimator).__name__} was fitted on pixels from {low:g} to {high:g}, X has pixels from "
+            f"{smallest:.3g} to {largest:.3g}: bring X to the same scale, or set value_range if X is right as it is",
             ValueRangeWarning,
-            stacklevel=4,
         )
+
+
+def is_on_other_scale(X, value_range):
+    """Return True if pixels cannot be of this range: far above it, below zero, or of a type or size far too small.
+
+    Images that are dark, or merely use a small part of the range, are not on another scale.
+    """
+    low, high = value_range
+    smallest, largest = sampled_extremes(X)
+    if not np.isfinite([smallest, largest]).all():  # an error for others to raise
+        return False
+    if exceeds(largest, value_range) or (low == 0 and high in (1, 255) and smallest <= -high / 2):
+        return True
+    if X.dtype.kind in "biu":
+        most = 1 if X.dtype == bool else np.iinfo(X.dtype).max
+        return 16 * most < high
+    return high >= 16 and 0 < largest <= 1 and bool(X.max() <= 1) and bool((X % 1).any())
+
+
+def exceeds(largest, value_range):
+    """Return True if a pixel is so far above a range that it must be on another scale."""
+    low, high = value_range
+    return largest >= low + 16 * (high - low)
+
+
+def sampled_extremes(X):
+    """Return the smallest and the largest value of some rows, which takes no time: a scale is that of all rows."""
+    some = X[:: -(-len(X) // 16)]
+    return float(some.min()), float(some.max())
 
 
 def check_weights(sample_weight, n_rows):

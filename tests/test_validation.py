@@ -5,8 +5,18 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
-from sktricks import AugmentedClassifier, FineTuneClassifier, ImageShapeWarning, NetClassifier, RandomFlip
+from sktricks import (
+    AugmentedClassifier,
+    ColorJitter,
+    FineTuneClassifier,
+    ImageShapeWarning,
+    NetClassifier,
+    RandomFlip,
+    ValueRangeWarning,
+    make_augmentation_pipeline,
+)
 from sktricks._validation import (
     Layout,
     check_image_shape,
@@ -194,6 +204,77 @@ def test_nan_and_infinity(shape, bad):
     X.flat[7] = bad
     with pytest.raises(ValueError, match="X contains (NaN|infinity)"):
         check_X(BaseEstimator(), X, reset=True)
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+BITS = PIXELS > 99
+WHITE = np.arange(40) % 2
+
+
+@pytest.mark.parametrize(
+    ("fitted_on", "given"),
+    [
+        (PIXELS / 255, PIXELS),
+        (PIXELS, PIXELS / 255),
+        (PIXELS, PIXELS / 127.5 - 1),
+        (PIXELS / 255, PIXELS / 127.5 - 1),
+        (PIXELS, PIXELS - 128.0),
+        (PIXELS / 127.5 - 1, PIXELS),
+        (PIXELS, PIXELS.astype(np.uint16) * 257),
+        (PIXELS.astype(np.uint16) * 257, PIXELS),
+        (PIXELS, BITS),
+        (BITS, PIXELS),
+    ],
+)
+def test_pixels_on_another_scale(fitted_on, given):
+    augmenter = make_augmentation_pipeline(RandomFlip(), ColorJitter(), random_state=0).fit(fitted_on)
+    model = AugmentedClassifier(DecisionTreeClassifier(), augmenter).fit(fitted_on, WHITE)
+    (low, high), told = augmenter.value_range_, r"{} was fitted on pixels from {:g} to {:g}, X has pixels from"
+    for act, name in (
+        (augmenter.transform, "AugmentationPipeline"),
+        (augmenter.augment, "AugmentationPipeline"),
+        (model.predict, "AugmentedClassifier"),
+    ):
+        with pytest.warns(ValueRangeWarning, match=told.format(name, low, high)) as caught:
+            act(given)
+        assert len(caught) == 1 and caught[0].filename == __file__
+    clone(augmenter).set_params(value_range=(low, high)).fit(fitted_on).transform(given)  # who says so means it
+
+
+@pytest.mark.parametrize(
+    ("fitted_on", "given"),
+    [
+        (PIXELS, PIXELS // 64),
+        (PIXELS, np.zeros_like(PIXELS)),
+        (PIXELS, PIXELS.astype(float)),
+        (PIXELS, BITS.astype(float)),
+        (PIXELS / 255, PIXELS / 2550),
+        (PIXELS / 255, PIXELS / 200 - 0.1),  # as after bicubic resizing
+        (PIXELS.astype(np.uint16) * 257, PIXELS.astype(np.uint16)),
+        (PIXELS.astype(np.uint16) * 4, PIXELS),
+        (PIXELS[:20] / 64 - 2, PIXELS / 32 - 4),
+    ],
+)
+def test_pixels_that_use_another_part_of_the_range(fitted_on, given):
+    augmenter = ColorJitter().fit(fitted_on)
+    assert augmenter.augment(given).shape == given.shape  # without a warning, which would be an error
+
+
+def test_later_rows_of_a_net_on_another_scale():
+    net = NetClassifier(max_epochs=1, random_state=0)
+    with pytest.warns(ValueRangeWarning, match="NetClassifier was fitted on pixels from 0 to 255") as caught:
+        net.fit(PIXELS, WHITE, X_val=PIXELS / 255, y_val=WHITE)
+    assert len(caught) == 1
+    with pytest.warns(ValueRangeWarning, match="NetClassifier was fitted on pixels from 0 to 255"):
+        net.partial_fit(PIXELS / 255, WHITE)
+
+
+@pytest.mark.parametrize(
+    "estimator", [ColorJitter(value_range=(0, 1)), NetClassifier(value_range=(0, 1), max_epochs=1)]
+)
+def test_a_value_range_far_below_the_pixels(estimator):
+    with pytest.warns(ValueRangeWarning, match=r"value_range=\(0, 1\) does not fit X, which has pixels up to 25"):
+        estimator.fit(PIXELS, WHITE)
 
 
 def test_names_of_columns():

@@ -35,7 +35,7 @@ class RandomAffine(GeometricAugmenter):
     max_angle : float, default=10
         Largest angle in degrees, from 0 to 180, counter-clockwise where it is positive.
     shift : float, default=0.1
-        Largest shift, as a share of the height and of the width; at least 0.
+        Largest shift, as a fraction of the height and of the width, from 0 to 1.
     scale : float, default=0.1
         Strength of the change of size, from 0 to below 1.
     shear : float, default=5
@@ -45,7 +45,8 @@ class RandomAffine(GeometricAugmenter):
         What comes in from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost
         pixels.
     fill : float, default=None
-        Its value if the border is constant; None is the low end of the value range: black, 0 in most images.
+        Its value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        in most images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -66,7 +67,7 @@ class RandomAffine(GeometricAugmenter):
     _parameter_constraints: dict = {
         **BaseAugmenter._parameter_constraints,
         "max_angle": [Interval(Real, 0, 180, closed="both")],
-        "shift": [Interval(Real, 0, None, closed="left")],
+        "shift": [Interval(Real, 0, 1, closed="both")],
         "scale": [Interval(Real, 0, 1, closed="left")],
         "shear": [Interval(Real, 0, 90, closed="left")],
         **BORDER_CONSTRAINTS,

@@ -74,6 +74,9 @@ class RandomApply(TargetMixing, BaseAugmenter):
             )
         return output
 
+    def _check_dtype(self, dtype):
+        self.augmenter._check_dtype(dtype)
+
     def _output_shape(self, shape):
         return self.augmenter._output_shape(shape)
 

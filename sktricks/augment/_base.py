@@ -12,8 +12,8 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from .._naming import NamesItsMethods
-from .._validation import check_finite, check_value_range, check_X, fits_image_shape
-from ._parameters import check_parameters
+from .._validation import check_finite, check_value_range, check_X, fits_image_shape, warn_of_other_scale
+from ._parameters import check_fill, check_fill_dtype, check_parameters
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._random import make_rng
 from ._views import mixes_rows
@@ -297,6 +297,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """
         self._check_parameters()
         self._check_agrees(tuple(shape), value_range)
+        check_fill(getattr(self, "fill", None), value_range)
         return self._output_shape(tuple(shape))
 
     def _check_agrees(self, shape, value_range):
@@ -370,6 +371,10 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """An error if a parameter has a value that it cannot have."""
         check_parameters(self)
 
+    def _check_dtype(self, dtype):
+        """Raise an error if images of this dtype cannot hold what the augmenter would put into them."""
+        check_fill_dtype(getattr(self, "fill", None), dtype)
+
     # The wiring.
 
     def _fit(self, X, y):
@@ -380,6 +385,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         else:
             self.value_range_ = check_value_range(self.value_range, array)
         self._check_images(layout.to_images(array).shape[1:], self.value_range_)
+        self._check_dtype(array.dtype)
         if y is not None and self._mixing_target() is not None:
             check_consistent_length(array, y)
         self._learn_target(y, len(array))
@@ -392,7 +398,9 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """
         check_is_fitted(self)
         array, layout = check_X(self, X, reset=False, image_shape=self.image_shape, look=look)
+        warn_of_other_scale(self, array)
         self._check_images(layout.to_images(array).shape[1:], self.value_range_)
+        self._check_dtype(array.dtype)
         return array, layout
 
     def _contain(self, array, X):

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._naming import NamesItsMethods
 from .._sample_weight import weight_keyword
-from .._validation import Layout, check_value_range, check_weights, check_X
+from .._validation import Layout, check_value_range, check_weights, check_X, warn_of_other_scale
 from ._base import BaseAugmenter
 from ._categories import number_categories
 from ._copies import draw_copies, fill_copies
@@ -179,6 +179,8 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
             self.value_range_ = None if signal else check_value_range(self.value_range, array)
             self._ndim = 2 if reads_rows(self.estimator) else layout.ndim
             self._table = table_kind(X) if hasattr(self, "feature_names_in_") else None
+        else:
+            warn_of_other_scale(self, array)
         if put_back is not None:
             check_keeps_values(self.augmenter, layout.n_features)
             if self._table is None or self._table != table_kind(X):

@@ -21,7 +21,8 @@ class GaussianBlur(BaseAugmenter):
     Parameters
     ----------
     sigma : float or pair of float, default=(0.1, 2.0)
-        Smallest and largest standard deviation in pixels, above 0; one number is both.
+        Smallest and largest standard deviation in pixels, above 0; one number is both. At most the longer side of the
+        image, or 16.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -68,6 +69,12 @@ class GaussianBlur(BaseAugmenter):
     def _check_parameters(self):
         super()._check_parameters()
         check_interval("sigma", self._sigmas(), 0, np.inf)
+
+    def _output_shape(self, shape):
+        most = max(16, *shape[:2])
+        if max(self._sigmas()) > most:
+            raise ValueError(f"sigma must be at most {most} for images of {shape[0]} x {shape[1]}, got {self.sigma}")
+        return tuple(shape)
 
     def _sigmas(self):
         return (self.sigma, self.sigma) if isinstance(self.sigma, Real) else tuple(self.sigma)

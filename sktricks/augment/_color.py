@@ -33,11 +33,11 @@ class ColorJitter(ColourAugmenter):
     Parameters
     ----------
     brightness : float, default=0.2
-        Strength, at least 0.
+        Strength, from 0 to 100.
     contrast : float, default=0.2
-        Strength, at least 0.
+        Strength, from 0 to 100.
     saturation : float, default=0.0
-        Strength, at least 0. Above 0 it needs images of three channels: red, green, blue.
+        Strength, from 0 to 100. Above 0 it needs images of three channels: red, green, blue.
     hue : float, default=0.0
         Largest turn of the hue, as a share of the full circle: from 0 to 0.5. Above 0 it needs three channels.
     image_shape, value_range, n_jobs, random_state
@@ -59,9 +59,9 @@ class ColorJitter(ColourAugmenter):
 
     _parameter_constraints: dict = {
         **BaseAugmenter._parameter_constraints,
-        "brightness": [Interval(Real, 0, None, closed="left")],
-        "contrast": [Interval(Real, 0, None, closed="left")],
-        "saturation": [Interval(Real, 0, None, closed="left")],
+        "brightness": [Interval(Real, 0, 100, closed="both")],
+        "contrast": [Interval(Real, 0, 100, closed="both")],
+        "saturation": [Interval(Real, 0, 100, closed="both")],
         "hue": [Interval(Real, 0, 0.5, closed="both")],
     }
 

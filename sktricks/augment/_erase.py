@@ -55,8 +55,9 @@ class RandomErasing(BaseAugmenter):
     ratio : pair of float, default=(0.3, 3.3)
         Smallest and largest width over height.
     fill : float or {"mean", "noise"}, default=None
-        What stands there: a value, the mean of each channel of the image, or noise that is uniform in the value range.
-        None is the low end of the value range: black, 0 in most images.
+        What stands there: a value in the value range or 0, the mean of each channel of the image, or noise that is
+        uniform in the value range. NaN needs X as floats. None is the low end of the value range: black, 0 in most
+        images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 

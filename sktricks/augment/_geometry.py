@@ -12,6 +12,7 @@ from ._base import BaseAugmenter
 from ._values import black
 from ._warp import BORDERS, flip_maps, pad, rotation_maps, shift_maps
 
+LONGEST = 16384  # pixels of a side: images that are longer would not fit into memory
 BORDER_CONSTRAINTS = {
     "border": [StrOptions(set(BORDERS))],
     "fill": [Interval(Real, None, None, closed="neither"), None],
@@ -22,11 +23,11 @@ def read_size(size, shape):
     """``size`` as (height, width) for images of this shape; None is their own, an int both (of a signal the width)."""
     if size is None:
         return tuple(shape[:2])
-    if isinstance(size, Integral):
-        return (1 if shape[0] == 1 else int(size)), int(size)
-    sides = tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, Integral) and side > 0 for side in sides):
-        raise ValueError(f"size must be None, a positive int or a pair (height, width) of them, got {sides!r}")
+    sides = (1 if shape[0] == 1 else size, size) if isinstance(size, Integral) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, Integral) and 0 < side <= LONGEST for side in sides):
+        raise ValueError(
+            f"size must be None, an int from 1 to {LONGEST} or a pair (height, width) of them, got {size!r}"
+        )
     return int(sides[0]), int(sides[1])
 
 
@@ -129,11 +130,12 @@ class RandomCrop(GeometricAugmenter):
     size : int or pair of int, default=None
         Height and width of the window in pixels; an int is both, None the size of the image.
     padding : int, default=0
-        Pixels added on every side.
+        Pixels added on every side, at most the shorter side of the image.
     border : {"constant", "edge", "reflect"}, default="constant"
         What they hold: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Their value if the border is constant; None is the low end of the value range: black, 0 in most images.
+        Their value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        in most images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -196,6 +198,12 @@ class RandomCrop(GeometricAugmenter):
     def _output_shape(self, shape):
         height, width = read_size(self.size, shape)
         rows, columns = self._paddings(shape)
+        most = shape[1] if shape[0] == 1 else min(shape[:2])
+        if self.padding > most:
+            raise ValueError(
+                f"padding must be at most {most}, the shorter side of the images, got {self.padding}: windows could "
+                "lie outside of the image"
+            )
         if height > shape[0] + 2 * rows or width > shape[1] + 2 * columns:
             raise ValueError(
                 f"size={self.size} is larger than the images with their padding: "
@@ -226,7 +234,8 @@ class RandomRotation(GeometricAugmenter):
         What comes in from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost
         pixels.
     fill : float, default=None
-        Its value if the border is constant; None is the low end of the value range: black, 0 in most images.
+        Its value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        in most images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 

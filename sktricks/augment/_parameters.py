@@ -48,3 +48,23 @@ def check_interval(name, pair, above, most):
     if not valid:
         up_to = f" and up to {most}" if np.isfinite(most) else ""
         raise ValueError(f"{name} must be a pair (low, high) with low <= high, above {above}{up_to}, got {pair!r}")
+
+
+def check_fill(fill, value_range):
+    """Raise an error if ``fill`` is a number that is infinite, or outside of the value range, if there is one.
+
+    0 is always allowed: it is black where the range is that of the values in ``fit``.
+    """
+    if not isinstance(fill, Real) or np.isnan(fill):
+        return
+    low, high = (-np.inf, np.inf) if value_range is None else (min(value_range[0], 0), max(value_range[1], 0))
+    if np.isinf(fill) or not low <= fill <= high:
+        where = "be finite" if value_range is None else f"lie in the value range ({low:g}, {high:g})"
+        cure = "" if value_range is None else "; value_range=(low, high) changes the range"
+        raise ValueError(f"fill must {where}, got {fill}{cure}")
+
+
+def check_fill_dtype(fill, dtype):
+    """Raise an error if ``fill`` is NaN and an array of this dtype has none."""
+    if isinstance(fill, Real) and np.isnan(fill) and dtype.kind in "biu":
+        raise ValueError(f"fill is NaN, but X is {dtype}: use a finite fill, or X as floats")

@@ -142,6 +142,10 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
             shape = augmenter._check_images(shape, value_range)
         return shape
 
+    def _check_dtype(self, dtype):
+        for augmenter in self._augmenters():
+            augmenter._check_dtype(dtype)
+
     def _output_shape(self, shape):
         for augmenter in self._augmenters():
             shape = augmenter._output_shape(shape)

@@ -40,7 +40,7 @@ class GaussianNoise(BaseAugmenter):
 
     _parameter_constraints: dict = {
         **BaseAugmenter._parameter_constraints,
-        "std": [Interval(Real, 0, None, closed="left")],
+        "std": [Interval(Real, 0, 1e30, closed="both")],  # the noise is drawn in float32
     }
     _has_kernel = True
 
@@ -76,7 +76,8 @@ class FeatureDropout(BaseAugmenter):
     p : float, default=0.1
         Probability, from 0 to 1.
     fill : float, default=0.0
-        What stands in the gaps: 0 is the mean of a standardised column, and black in most images.
+        What stands in the gaps: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
+        needs X as floats. Other values must lie in the value range, if there is one.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 

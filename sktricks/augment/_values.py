@@ -27,7 +27,7 @@ def from_float(images, dtype):
         with np.errstate(invalid="raise"):
             return images.astype(dtype)
     except FloatingPointError:
-        raise ValueError(f"there is no NaN of dtype {dtype}, which X has: give X as floats, or another fill") from None
+        raise ValueError(f"fill is NaN, but X is {dtype}: use a finite fill, or X as floats") from None
 
 
 def black(value_range):

@@ -138,6 +138,8 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         X, layout = self._check_X(X, reset=fresh, ensure_min_samples=ensure_min_samples)
         if fresh and layout.image_shape:
             self.value_range_ = check_value_range(self.value_range, X)
+        if not fresh:
+            warn_of_other_scale(self, X)
         y, class_weight = self._check_y(y, fresh=fresh, classes=classes)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, len(X))
@@ -416,9 +418,8 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         from ._skorch import predict_rows
 
         check_is_fitted(self)
-        X, layout = self._check_X(X, reset=False)
-        if layout.image_shape and self.value_range is None and isinstance(X, np.ndarray):  # files are 0 to 255
-            warn_of_other_scale(self, X)
+        X, _ = self._check_X(X, reset=False)
+        warn_of_other_scale(self, X)
         total, views = 0, [None, *self._views]
         for view in views:
             prepare = self._net.prepare_valid_ if view is None else self._preparation()

@@ -201,8 +201,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         X, _ = self._check_X(X, reset=False)
         if self._backbone is None:
             return X
-        if self.value_range is None and not fill and isinstance(X, np.ndarray):
-            warn_of_other_scale(self, X)
+        warn_of_other_scale(self, X)
         features = np.empty((len(X), self._n_features_out), np.float64 if X.dtype == np.float64 else np.float32)
         step = len(X) if fill else ROWS
         for start in range(0, len(X), step):

@@ -771,7 +771,7 @@ def test_in_a_cross_validation():
         (
             AugmentedClassifier(Spy(), RandomFlip(), image_shape=(5, 5)),
             ValueError,
-            r"image_shape=\(5, 5, 1\) does not fit",
+            r"X must hold images of image_shape=\(5, 5\), got",
         ),
         (AugmentedClassifier(SVC(kernel="precomputed"), GaussianNoise()), ValueError, "a matrix of pairs of rows"),
     ],

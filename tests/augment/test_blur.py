@@ -45,3 +45,9 @@ def test_a_narrow_bell_is_almost_the_identity():
 def test_errors(sigma):
     with pytest.raises(ValueError, match="'?sigma'? (parameter|must be a pair)"):
         GaussianBlur(sigma).fit(X)
+
+
+@pytest.mark.parametrize("sigma", [16.5, 1e9, (1, 1e300)])
+def test_a_bell_that_is_wider_than_the_image(sigma):
+    with pytest.raises(ValueError, match="sigma must be at most 16 for images of .*, got"):
+        GaussianBlur(sigma).fit(X)

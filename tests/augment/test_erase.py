@@ -3,7 +3,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from sktricks.augment import CutMix, RandomErasing
+from sktricks import NetClassifier
+from sktricks.augment import (
+    CutMix,
+    FeatureDropout,
+    RandomAffine,
+    RandomApply,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    make_augmentation_pipeline,
+)
 
 X = np.random.default_rng(0).random((400, 10, 14, 3)) * 0.9 + 0.1
 
@@ -71,6 +81,38 @@ def test_no_probability_is_identity():
 def test_errors(augmenter, message):
     with pytest.raises(ValueError, match=message):
         augmenter.fit(X)
+
+
+BYTES = np.full((6, 8, 9), 7, np.uint8)
+
+
+@pytest.mark.parametrize("make", [RandomErasing, FeatureDropout])
+def test_fill_that_is_nan_needs_floats(make):
+    augmenter = make(p=1, fill=np.nan)
+    for wrapped in (augmenter, RandomApply(augmenter), make_augmentation_pipeline(RandomFlip(), augmenter)):
+        with pytest.raises(ValueError, match="fill is NaN, but X is uint8: use a finite fill, or X as floats"):
+            wrapped.fit(BYTES)
+    with pytest.raises(ValueError, match="fill is NaN, but X is uint8"):
+        augmenter._augment_images(BYTES[..., None], augmenter._make_rng(0), (0.0, 255.0))  # as a net does
+
+
+@pytest.mark.parametrize("make", [RandomErasing, FeatureDropout, RandomRotation, RandomAffine])
+@pytest.mark.parametrize("fill", [300, -1, 1e300, np.float32(256)])
+def test_fill_outside_the_value_range(make, fill):
+    with pytest.raises(ValueError, match=r"fill must lie in the value range \(0, 255\), got .*; value_range="):
+        make(fill=fill).fit(BYTES)
+    with pytest.raises(ValueError, match=r"fill must lie in the value range \(0, 255\)"):
+        NetClassifier(augmenter=make(fill=fill)).fit(BYTES, np.arange(6) % 2)
+    for inside in (0, 128.5, 255):
+        make(fill=inside).fit(BYTES)
+    make(fill=0).fit(BYTES + 5.5)  # black, although the darkest pixel is lighter
+
+
+@pytest.mark.parametrize("make", [RandomErasing, FeatureDropout])
+@pytest.mark.parametrize("fill", [np.inf, -np.inf])
+def test_fill_that_is_infinite(make, fill):
+    with pytest.raises(ValueError, match="fill must be finite, got -?inf"):
+        make(fill=fill).fit(np.zeros((5, 4)))
 
 
 def test_noise_needs_a_range():

@@ -110,6 +110,9 @@ def test_crop_of_signals():
         ({"size": (0, 2)}, r"pair \(height, width\)"),
         ({"size": 0}, "'size' parameter"),
         ({"padding": -1}, "'padding' parameter"),
+        ({"padding": 8}, "padding must be at most 7, the shorter side of the images, got 8"),
+        ({"padding": 10**30}, "padding must be at most 7"),
+        ({"size": 10**9}, "size must be None, an int from 1 to 16384 or a pair"),
     ],
 )
 def test_crop_errors(params, message):
@@ -117,7 +120,14 @@ def test_crop_errors(params, message):
         RandomCrop(**params).fit(X)
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1])
+def test_a_signal_is_padded_up_to_its_length():
+    signals = np.arange(12.0).reshape(3, 4)
+    assert RandomCrop((1, 4), padding=4).fit_transform(signals).shape == (3, 4)
+    with pytest.raises(ValueError, match="padding must be at most 4"):
+        RandomCrop((1, 4), padding=5).fit(signals)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
 def test_flip_errors(p):
     with pytest.raises(ValueError, match=r"'p' parameter of RandomFlip must be a float in the range \[0"):
         RandomFlip(p).fit(X)
@@ -161,8 +171,8 @@ def test_rotation_of_large_floats_is_as_exact(border):
 
 
 @pytest.mark.parametrize("kernel", ["compiled", "numpy"])
-@pytest.mark.parametrize(("fill", "expected"), [(-1, 0), (300, 255), (99.6, 100)])
-def test_what_fills_integers_is_rounded_and_held_in_their_range(monkeypatch, kernel, fill, expected):
+@pytest.mark.parametrize(("fill", "expected"), [(0, 0), (254.7, 255), (99.6, 100)])
+def test_what_fills_integers_is_rounded(monkeypatch, kernel, fill, expected):
     if kernel == "numpy":
         monkeypatch.setattr("sktricks.augment._kernels.compiled", None)
     images = np.full((5, 4, 4), 100, np.uint8)
@@ -176,7 +186,7 @@ def test_integers_are_not_filled_with_nan(augmenter):
     images = np.ones((5, 4, 4))
     assert np.isnan(augmenter.fit_transform(images)).any()
     for dtype in (np.uint8, np.int64):
-        with pytest.raises(ValueError, match=f"there is no NaN of dtype {np.dtype(dtype)}, which X has"):
+        with pytest.raises(ValueError, match=f"fill is NaN, but X is {np.dtype(dtype)}: use a finite fill"):
             augmenter.fit_transform(images.astype(dtype))
 
 

@@ -44,14 +44,15 @@ def augmenters(height, width, channels):
     """Any augmenter for images of this shape."""
     colour = st.floats(0, 2 if channels == 3 else 0)
     sizes = st.tuples(st.integers(1, height), st.integers(1, width))
+    paddings = st.integers(0, width if height == 1 else min(height, width))
     single = [
         build(RandomFlip, shares, st.sampled_from(["horizontal", "vertical"])),
-        build(lambda size, padding, k: RandomCrop(size, padding, **k), sizes, st.integers(0, 9), borders),
+        build(lambda size, padding, k: RandomCrop(size, padding, **k), sizes, paddings, borders),
         build(lambda angle, k: RandomRotation(angle, **k), st.floats(0, 180), borders),
         build(
             lambda *v: RandomAffine(*v[:4], **v[4]),
             st.floats(0, 180),
-            st.floats(0, 2),
+            st.floats(0, 1),
             st.floats(0, 0.9),
             st.floats(0, 80),
             borders,
