@@ -33,7 +33,8 @@ FORBIDDEN = {
     "sktricks._images": {"inspection"},
     "sktricks._frames": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._persist": {"inspection"},
-    "sktricks._validation": {""},  # nothing of ours
+    # of ours _warnings alone
+    "sktricks._validation": {*ROOMS, "_decode", "_frames", "_image_files", "_image_folder", "_images", "_optional"},
     "sktricks._optional": {""},
     "sktricks._warnings": {""},
 }
