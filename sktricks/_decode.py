@@ -48,7 +48,12 @@ def open_image(source):
     module = import_optional("PIL.Image", "images")
     module.init()  # else two threads that meet a first TIFF or WebP may find its decoder half loaded
     file = io.BytesIO(source) if isinstance(source, bytes) else check_regular(source)
-    return module.open(file, formats=[name for name in FORMATS if name in module.OPEN])
+    return module.open(file, formats=known_formats())
+
+
+def known_formats():
+    """Return the formats of :data:`FORMATS` that this Pillow reads; which they are is known after ``init``."""
+    return [name for name in FORMATS if name in import_optional("PIL.Image", "images").OPEN]
 
 
 def check_regular(path):

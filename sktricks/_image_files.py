@@ -9,7 +9,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import gen_batches
 
-from ._decode import FORMATS, WHITE_OF_16_BITS, check_regular, decode, read_peak, read_size
+from ._decode import WHITE_OF_16_BITS, check_regular, decode, known_formats, read_peak, read_size
 from ._optional import import_optional
 
 SOURCES = (str, os.PathLike, bytes)
@@ -136,7 +136,7 @@ def why_unreadable(error):
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     if kind == "UnidentifiedImageError":  # whose message repeats the path
-        return f"it is empty, or of none of the formats that are read: {', '.join(FORMATS)}"
+        return f"it is empty, damaged, or of none of the formats {', '.join(known_formats())}"
     if kind == "DecompressionBombError":
         most = 2 * import_optional("PIL.Image", "images").MAX_IMAGE_PIXELS
         return (

@@ -6,15 +6,18 @@ parameter or the file. What the tests share lives in ``tests/_hostile_*.py``. Th
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import _hostile_images
 import numpy as np
 import pytest
 from _hostile_weights import damaged, saved_by_torch, whole_files, wrong_bytes, wrong_contents
 
-from sktricks import load_backbone
+import sktricks
+from sktricks import FineTuneClassifier, ImageLoader, PretrainedFeatures, load_backbone
 
 # -- damaged files of weights ------------------------------------------------------------------------------------------
 
@@ -85,3 +88,120 @@ def test_a_thousand_forged_archives(seed, tmp_path):
     for what, n in sorted(counts.items()):
         print(f"{what}: {n}")
     assert bad == []
+
+
+# -- image files -------------------------------------------------------------------------------------------------------
+
+MENDED = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of damage that it mends
+READ = {"no palette.png", "damaged exif.png", "sound.png"}  # as viewers do: the pixels are there
+
+
+@pytest.fixture
+def pillow(monkeypatch):
+    """PIL.Image; a claim of two million pixels is a bomb, so that no test needs much memory."""
+    module = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(module, "MAX_IMAGE_PIXELS", 10**6)
+    return module
+
+
+@pytest.fixture
+def hostile_folder(tmp_path):
+    """A folder with one class of files that are named like images."""
+    pytest.importorskip("PIL.Image")
+    folder = tmp_path / "class"
+    folder.mkdir()
+    sound = {"sound.png": _hostile_images.sound_images()["color.png"]}
+    contents = {**_hostile_images.impostors(), **_hostile_images.bombs(), **sound}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return tmp_path
+
+
+def test_hostile_files_start_nothing_and_are_named(hostile_folder, monkeypatch):
+    folder = hostile_folder / "class"
+    (folder / "is a folder.png").mkdir()
+    os.symlink(os.devnull, folder / "device.png")
+    os.symlink("lost.png", folder / "lost.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.jpg")
+        with socket.socket(socket.AF_UNIX) as server:
+            monkeypatch.chdir(folder)  # the path of a socket has at most 108 bytes
+            server.bind("socket.jpg")
+    code = f"import json, _hostile_images; print(json.dumps(_hostile_images.read_each({str(hostile_folder)!r})))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(_hostile_images.__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["events"] == [] and found["warnings"] == 2
+    outcomes = {Path(file).name: outcome for file, outcome in found["outcomes"].items()}
+    assert {name for name, outcome in outcomes.items() if outcome == "read"} == READ
+    assert set(outcomes.values()) == {"read", "ValueError True", "UnreadableImageError True"}
+    assert {Path(file).name for file in found["gray"]} == outcomes.keys() - READ
+    assert not {Path(file).name for file in found["left_out"]} & READ
+
+
+@MENDED
+@pytest.mark.parametrize("name", [*_hostile_images.impostors(), *_hostile_images.bombs()])
+def test_hostile_bytes(name, pillow):
+    content = {**_hostile_images.impostors(), **_hostile_images.bombs()}[name]
+    if name in READ:
+        assert ImageLoader(8).transform([content]).shape == (1, 8, 8, 3)
+        return
+    with pytest.raises(ValueError, match="bytes in row 0 cannot be read as an image: ."):
+        ImageLoader(8).transform([content])
+    with pytest.warns(sktricks.UnreadableImageWarning, match="bytes in row 0 cannot be read"):
+        assert (ImageLoader(8, on_error="warn").transform([content]) == 128).all()
+
+
+@MENDED
+@pytest.mark.parametrize("n", [12, pytest.param(1000, marks=pytest.mark.long)])
+def test_damaged_bytes(n, pillow):
+    rng = np.random.default_rng(n)
+    loaders = [ImageLoader((6, 5)), ImageLoader((6, 5), mode="L", white_level=65535)]
+    n_errors = 0
+    for name, sound in _hostile_images.sound_images().items():
+        assert loaders[1].transform([sound]).shape == (1, 6, 5), name
+        for content in _hostile_images.damaged(sound, rng, n):
+            for loader in loaders:
+                try:
+                    pixels = loader.transform([content])
+                except ValueError as error:
+                    assert "bytes in row 0 cannot be read as an image" in str(error)
+                    n_errors += 1
+                else:
+                    assert pixels.dtype == np.uint8 and pixels.shape[:3] == (1, 6, 5)
+    assert n_errors > n
+
+
+@pytest.mark.parametrize("name", ["bomb.png", "bomb.gif", "bomb.bmp"])
+def test_bombs_come_with_a_remedy(name, tmp_path, pillow):
+    file = tmp_path / name
+    file.write_bytes(_hostile_images.bombs()[name])
+    for act in (lambda: ImageLoader().transform([file]), lambda: PretrainedFeatures().fit([file]).transform([file])):
+        with pytest.raises(
+            ValueError, match=rf"{name} .* more than 2000000 pixels.* raise PIL\.Image\.MAX_IMAGE_PIXELS"
+        ):
+            act()
+
+
+def test_images_that_need_too_much_memory():
+    content = _hostile_images.sound_images()["color.png"]
+    with pytest.raises(
+        ValueError, match=r"X has 3 images, which need .* GiB of memory at size .*: choose a smaller size"
+    ):
+        ImageLoader((2**30, 2**30)).transform([content] * 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes have no path here")
+def test_a_pipe_in_a_column(tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for estimator in (ImageLoader(8), PretrainedFeatures(), FineTuneClassifier()):
+        with pytest.raises(ValueError, match=r"\d cannot be found or are no regular files: .*pipe\.jpg"):
+            estimator.fit([pipe, pipe], [0, 1]).transform([pipe])
