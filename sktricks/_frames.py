@@ -11,9 +11,10 @@ from numbers import Number
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import validate_data
 
+from ._threads import check_array
 from ._validation import check_layout, check_no_paths, check_X
 
 CATEGORIES = ("category", "Categorical", "Enum")  # what pandas and polars call the types of categories

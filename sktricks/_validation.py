@@ -13,9 +13,10 @@ from numbers import Integral, Real
 from os import PathLike
 
 import numpy as np
-from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
+from ._threads import check_array
 from ._warnings import warn
 
 

@@ -33,8 +33,9 @@ FORBIDDEN = {
     "sktricks._images": {"inspection"},
     "sktricks._frames": {"augment", "training", "transfer", "ensemble", "inspection"},
     "sktricks._persist": {"inspection"},
-    # of ours _warnings alone
+    # of ours _threads and _warnings alone
     "sktricks._validation": {*ROOMS, "_decode", "_frames", "_image_files", "_image_folder", "_images", "_optional"},
+    "sktricks._threads": {""},  # nothing of ours
     "sktricks._optional": {""},
     "sktricks._warnings": {""},
 }

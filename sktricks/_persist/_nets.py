@@ -7,7 +7,8 @@ from math import isfinite
 import torch
 
 from ..training._base import BaseNet
-from ..training._skorch import OPTIMIZERS, own_randomness
+from ..training._randomness import own_randomness
+from ..training._skorch import OPTIMIZERS
 from ..transfer._freeze import frozen_state, restore_frozen
 from ..transfer.backbones import load_backbone
 from ._budget import at_most

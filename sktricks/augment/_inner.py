@@ -5,7 +5,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils._set_output import ADAPTERS_MANAGER
-from sklearn.utils.class_weight import compute_class_weight
+
+from .._threads import compute_class_weight
 
 
 def first_reader(estimator):

@@ -8,9 +8,9 @@ import warnings
 from numbers import Real
 
 import numpy as np
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._threads import check_array
 from .._validation import UnmixedRowsWarning
 from ._base import BaseAugmenter
 from ._erase import draw_boxes

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d
+
+from .._threads import check_classification_targets, column_or_1d, type_of_target
 
 TEXT = "SU"  # kinds of dtypes
 

@@ -8,8 +8,9 @@ from sklearn import ensemble
 from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from .._threads import column_or_1d
 from ._align import Target
 from ._base_voting import BaseVoting
 from ._members import answers

@@ -2,10 +2,11 @@
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
-from sklearn.utils import check_array, indexable
+from sklearn.utils import indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length
 
+from .._threads import check_array
 from ._base import BaseEnsemble, check_pairs, is_dropped, row_shares
 from ._members import fit_members
 from ._oof import as_array, find_covered, make_splits, whole

@@ -1,7 +1,5 @@
 """How a stack's final estimator uses its members."""
 
-import warnings
-
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
@@ -70,16 +68,14 @@ def leave_members_out(final, X, widths, y, target, shares, params):
     """
     ends = np.cumsum(widths)
     growth = np.full(len(widths), np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the fit on all rows has given them
-        try:
-            whole = crossed_loss(final, X, y, target, shares, params)
-            for member, (start, end) in enumerate(zip(ends - widths, ends, strict=True)):
-                rest = np.r_[0:start, end : X.shape[1]]
-                if len(rest):
-                    growth[member] = crossed_loss(final, X[:, rest], y, target, shares, params) - whole
-        except ValueError:  # such as too few rows for neighbours, or a half without a class
-            growth[:] = np.nan
+    try:
+        whole = crossed_loss(final, X, y, target, shares, params)
+        for member, (start, end) in enumerate(zip(ends - widths, ends, strict=True)):
+            rest = np.r_[0:start, end : X.shape[1]]
+            if len(rest):
+                growth[member] = crossed_loss(final, X[:, rest], y, target, shares, params) - whole
+    except (ValueError, UserWarning):  # too few rows for neighbors, a half without a class, a warning that is an error
+        growth[:] = np.nan
     return growth
 
 

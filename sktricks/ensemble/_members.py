@@ -16,9 +16,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import indexable
 from sklearn.utils._user_interface import _print_elapsed_time
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._threads import run_parallel
 from .._validation import DivergenceError
 from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
 from ._coded import fit_model
@@ -225,7 +225,7 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
     if together:  # the same ones whatever n_jobs
         fits = [(member, train, who) for (member, _), (train, _), who in zip(jobs, rows, whose, strict=True)]
         ready = fit_together(fits, X, naming)
-    calls = [delayed(_fit_one)(jobs[k][0], X, rows[k], whose[k], keep) for k in range(len(jobs)) if k not in ready]
+    calls = [(jobs[k][0], X, rows[k], whose[k], keep) for k in range(len(jobs)) if k not in ready]
     alone = iter(_fit_elsewhere(calls, n_jobs))
     by_member = {member.name: [] for member in members}
     for k, (member, _) in enumerate(jobs):
@@ -235,13 +235,13 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
 
 
 def _fit_elsewhere(calls, n_jobs):
-    """The results of calls that joblib spreads over threads, processes or machines.
+    """The results of calls of :func:`_fit_one` that joblib spreads over threads, processes or machines.
 
     A cluster of Dask's repeats the calls of a worker that died, but cannot where X was lost with it: it is sent again.
     """
     for _ in range(TRIES):
         try:
-            return Parallel(n_jobs=n_jobs)(calls)
+            return run_parallel(_fit_one, calls, n_jobs)
         except CancelledError as error:
             lost = error
     raise RuntimeError(f"workers of the cluster died in {TRIES} tries to fit the members, and X with them") from lost

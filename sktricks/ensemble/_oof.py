@@ -11,6 +11,7 @@ from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._threads import FILTERS
 from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
 
 
@@ -25,13 +26,15 @@ def make_splits(cv, X, y, target, params):
     params : dict
         What ``split`` gets besides X and y, such as ``groups``.
     """
-    cv = check_cv(cv, y, classifier=target.kind != "values")
+    with FILTERS():  # scikit-learn checks y there
+        cv = check_cv(cv, y, classifier=target.kind != "values")
     if isinstance(cv, GroupsConsumerMixin) and params.get("groups") is None:
         raise ValueError(
             f"cv={cv} needs groups, one per row, and fit(X, y, groups=...) got none. Inside a search, a Pipeline or "
             "another ensemble, groups arrive only after sklearn.set_config(enable_metadata_routing=True)"
         )
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in cv.split(X, y, **params)]
+    with FILTERS():  # and in its splitters
+        splits = [(np.asarray(train), np.asarray(test)) for train, test in cv.split(X, y, **params)]
     if target.kind == "classes":
         _warn_of_missing_classes(splits, y, target.classes)
     return splits

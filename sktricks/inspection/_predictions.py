@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from .._optional import import_optional
+from .._threads import column_or_1d
 from .._validation import find_layout
 
 KINDS = ("top-losses", "confused", "random")

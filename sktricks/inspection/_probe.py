@@ -2,7 +2,6 @@
 
 import inspect
 import time
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +10,7 @@ from skorch.callbacks.scoring import ScoringBase
 
 from ..training._inputs import augment_batch
 from ..training._params import unnamed
+from ..training._randomness import kept_randomness
 from ..training._range_test import N_STEPS, TOO_FEW, range_test, train_watched
 from ..transfer._strategies import auto_strategy, labels_per_class
 from ._rows import as_values, transfer_of
@@ -24,11 +24,9 @@ RATES = (1e-2, 1e-3)  # of the training on few rows, besides the suggested one
 
 @contextmanager
 def failures(seen):
-    """An error of a training is evidence, and what it warns of is told by the checks."""
+    """An error of a training is evidence."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except Exception as error:  # a module of the user's raises whatever it likes
         message = " ".join(str(error).split())
         seen.failure = seen.failure or f"{type(error).__name__}: {message[:400]}"
@@ -110,7 +108,8 @@ def learn_few_rows(net, X, y, suggestion):
         watch = UntilLearned(FEW_STEPS, SECONDS / len(rates))
         settings = {"lr": rate, "augmenter": None, "n_views": 1, "clip_norm": None}
         copy = train_watched(net, X[rows], y[rows], None, watch, epochs=FEW_STEPS, **settings)
-        found = watch.losses_[0], watch.losses_[-1], share_right(copy.net_, watch.dataset_)
+        with kept_randomness(copy._device):  # dropout draws
+            found = watch.losses_[0], watch.losses_[-1], share_right(copy.net_, watch.dataset_)
         best = found if best is None or found[2] > best[2] else best
         if best[2] >= 0.99:
             break

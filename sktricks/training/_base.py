@@ -4,7 +4,7 @@ A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and 
 skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from numbers import Integral, Real
 
@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._naming import NamesItsMethods
+from .._threads import FILTERS
 from .._validation import check_value_range, check_weights, check_X, warn_of_other_scale
 from ._params import NetParamsMixin, check_augmenter, check_callbacks, check_net_params, copy_callbacks
 
@@ -161,26 +162,29 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
 
     def _split(self, X, y):
         """The numbers of the rows to train on and of those to validate on."""
-        if hasattr(self.validation_fraction, "split"):
-            return next(iter(self.validation_fraction.split(X, y)))
-        if y.dtype == np.int64:
-            check_held_out(y, self.validation_fraction, self.classes_)
-        return train_test_split(
-            np.arange(len(X)),
-            test_size=self.validation_fraction,
-            stratify=y if y.dtype == np.int64 else None,
-            random_state=check_random_state(self.random_state),
-        )
+        share, by_class = self.validation_fraction, y.dtype == np.int64
+        if hasattr(share, "split"):
+            with FILTERS():  # splitters of scikit-learn check y
+                return next(iter(share.split(X, y)))
+        if by_class:
+            check_held_out(y, share, self.classes_)
+        rng, stratify = check_random_state(self.random_state), y if by_class else None
+        with FILTERS():
+            return train_test_split(np.arange(len(X)), test_size=share, stratify=stratify, random_state=rng)
 
     def _train(self, X, y, weight, valid, *, fresh, **how):
-        from ._skorch import own_randomness, release_memory
+        from ._randomness import draws_nothing, own_randomness
+        from ._skorch import release_memory
         from ._snapshot import kept_on_failure
 
         if fresh and self.lr == "auto":
             self._find_rate(X, y, weight)
         X, y, weight, seed = self._learn_from(X, y, weight, fresh=fresh)
-        with own_randomness(seed, self._device), kept_on_failure(None if fresh else self._net):
+        with kept_on_failure(None if fresh else self._net), ExitStack() as alone:
+            alone.enter_context(own_randomness(seed, self._device))
             training = self._set_up(X, y, weight, valid, seed, fresh=fresh, **how)
+            if draws_nothing(self._net, self._called_module(), self.augmenter):
+                alone.close()  # others may draw from torch's generators now
             self._complete(self._run_epochs(*training, how["schedule"]))
         release_memory(self._device)
         return self
@@ -259,6 +263,11 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
     def _part_to_stack(self):
         """The module whose parameters are all that is trained, called with what the dataset holds; None if none is."""
         return self._net.module_
+
+    def _called_module(self):
+        """The module that is called in a training."""
+        part = self._part_to_stack()
+        return self._net.module_ if part is None else part
 
     def _settings(self):
         """The parameters of the training; a subclass may fill in those that are None."""

@@ -16,7 +16,8 @@ import torch
 from .._validation import DivergenceError
 from ._divergence import check_training, infinite_tensors
 from ._loader import BatchLoader
-from ._skorch import LOSSES, OPTIMIZERS, own_randomness, release_memory
+from ._randomness import kept_randomness, own_randomness
+from ._skorch import LOSSES, OPTIMIZERS, release_memory
 from ._stack import Stack, can_stack, does_the_same
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 from ._together import Training, train_together
@@ -208,7 +209,9 @@ def train_some(alike, fits):
         training.net.module_.train()
         training.net.criterion_.reduction = "none"
     stack = Stack([training.module for training in trainings])
-    if not does_the_same(stack, first_rows(trainings), trainings[0].net.outputs_.n_outputs):
+    with kept_randomness(fits[numbers[0]].estimator._device):  # a module that draws is found out by doing so
+        can_share = does_the_same(stack, first_rows(trainings), trainings[0].net.outputs_.n_outputs)
+    if not can_share:
         return []
     known = [infinite_tensors(training.net) for training in trainings]
     n_epochs = train_together(stack, trainings)

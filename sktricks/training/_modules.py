@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import warnings
 from copy import deepcopy
 
 import torch
@@ -146,9 +145,9 @@ class ResidualMLP(nn.Module):
         std = 1 / math.sqrt(n_features + len(n_categories))
         self.n_features = n_features
         self.standardize = Standardize(n_features)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # of a table of categories alone
-            self.embed = nn.Linear(n_features, width)
+        self.embed = nn.Linear(max(1, n_features), width)
+        if n_features == 0:  # a table of categories alone: torch would warn of weights that it cannot draw
+            self.embed.in_features, self.embed.weight = 0, nn.Parameter(torch.empty(width, 0))
         self.categories = CategoryEmbedding(n_categories, width, std) if n_categories else None
         self.blocks = nn.Sequential(*[ResidualBlock(width, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)

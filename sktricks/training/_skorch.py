@@ -3,7 +3,7 @@
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
 
@@ -427,17 +427,6 @@ def release_memory(device):
     """Give a GPU's unused memory back, so that the next fit, in this process or another, finds it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def own_randomness(seed, device):
-    """torch's global generators seeded inside, and as they were afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        if device.type == "cpu":
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer, since it sees to all devices
-        else:
-            torch.manual_seed(seed)
-        yield
 
 
 class EpochProgress(Callback):

@@ -5,10 +5,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
+
+from .._threads import (
+    check_array,
+    check_classification_targets,
+    column_or_1d,
+    compute_class_weight,
+    compute_sample_weight,
+    type_of_target,
+)
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
 SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
@@ -47,6 +53,17 @@ class ClassifierNetMixin(ClassifierMixin):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is wrong, or if the training diverges: the loss of an epoch, the weights or the
+            outputs are not finite. The estimator is then as it was before.
+
+        Notes
+        -----
+        Nets that are fitted in several threads at the same time come out as each would alone, to the bit. Those whose
+        modules may draw random numbers in training, as dropout does, wait for each other.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
@@ -72,6 +89,11 @@ class ClassifierNetMixin(ClassifierMixin):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            As in ``fit``; a net that was trained before keeps its weights, optimizer and history.
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
@@ -196,6 +218,17 @@ class RegressorNetMixin(RegressorMixin):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is wrong, or if the training diverges: the loss of an epoch, the weights or the
+            outputs are not finite. The estimator is then as it was before.
+
+        Notes
+        -----
+        Nets that are fitted in several threads at the same time come out as each would alone, to the bit. Those whose
+        modules may draw random numbers in training, as dropout does, wait for each other.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
@@ -212,6 +245,11 @@ class RegressorNetMixin(RegressorMixin):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            As in ``fit``; a net that was trained before keeps its weights, optimizer and history.
         """
         return self._partial_fit(X, y, sample_weight)
 

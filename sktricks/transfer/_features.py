@@ -151,14 +151,13 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         return self
 
     def _load(self, layout):
-        import torch
-
         from ..training._inputs import pick_device
+        from ..training._randomness import kept_randomness
         from ._backbone_net import check_stages
         from ._templates import count_features, share_backbone
 
         self._device = pick_device(self.device, images=True)
-        with torch.random.fork_rng(devices=[]):
+        with kept_randomness():
             self._backbone = share_backbone(self.backbone, layout.image_shape, self._device)
         self._stages = check_stages(self._backbone, self.stages)
         self._n_features_out = count_features(self._backbone, self._stages, layout.image_shape)

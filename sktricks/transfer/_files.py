@@ -130,11 +130,10 @@ def kept_size(spec, files):
 
 def load_size(spec):
     """The size of a backbone as it is now."""
-    import torch
-
+    from ..training._randomness import kept_randomness
     from .backbones import load_backbone
 
-    with torch.random.fork_rng(devices=[]):
+    with kept_randomness():
         return load_backbone(spec).preprocess.size
 
 

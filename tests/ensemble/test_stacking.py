@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -408,10 +409,23 @@ def test_what_a_final_estimator_does_not_tell_is_not_there():
     assert not hasattr(stack, "predict_proba")
 
 
-def test_what_is_learned_besides_repeats_no_warnings():
-    with pytest.warns(ConvergenceWarning) as caught:
-        StackingClassifier(PROBABLE, LogisticRegression(max_iter=1), cv=3).fit(X, codes)
-    assert len(caught) == 1
+class WarnsOfFewRows(LogisticRegression):
+    """A final estimator that warns where it is not fitted on all rows."""
+
+    def fit(self, X, y):
+        if len(X) < len(codes):
+            warnings.warn("few rows", ConvergenceWarning, stacklevel=2)
+        return super().fit(X, y)
+
+
+def test_a_warning_of_what_is_learned_besides_that_is_an_error_leaves_it_unknown():
+    with pytest.warns(ConvergenceWarning, match="few rows"):
+        stack = StackingClassifier(PROBABLE, WarnsOfFewRows(), cv=3).fit(X, codes)
+    assert np.isfinite(stack.contributions_).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        stack.fit(X, codes)
+    assert np.isnan(stack.contributions_).all()
 
 
 def test_members_with_probabilities_and_without():

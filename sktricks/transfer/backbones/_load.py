@@ -1,6 +1,7 @@
 """From what a user writes to a backbone."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -125,10 +126,12 @@ def load_backbone(
     >>> backbone.features(backbone.preprocess(images)).shape
     torch.Size([5, 256])
     """
+    from ...training._randomness import GENERATORS
     from ._assemble import assemble, complete
 
-    net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
-    return assemble(net, image_shape)
+    with GENERATORS():  # a net without weights of its own draws them
+        net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
+        return assemble(net, image_shape)
 
 
 def make_net(spec, image_shape, pretrained=True):
@@ -183,9 +186,9 @@ def make_filed(text, image_shape, pretrained):
 
 def keeping_the_generator(pretrained):
     """Inside, drawing initial weights that others will replace does not move torch's global generator."""
-    import torch
+    from ...training._randomness import kept_randomness
 
-    return torch.random.fork_rng(devices=[], enabled=pretrained)
+    return kept_randomness() if pretrained else nullcontext()
 
 
 def make_own(spec, pretrained):

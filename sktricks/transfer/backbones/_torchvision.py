@@ -1,6 +1,5 @@
 """Backbones of torchvision: its nets for classification."""
 
-import warnings
 from difflib import get_close_matches
 from fnmatch import filter as matching
 
@@ -11,6 +10,7 @@ from ._hubs import fetch_url
 from ._weights import first_line, misfit_of, read_weights
 
 EXTRA = "vision"
+WARN_OF_WEIGHTS = ("googlenet", "inception_v3")
 
 
 def list_torchvision(pattern):
@@ -49,10 +49,9 @@ def load_model(models, architecture, weights):
 
 
 def build(models, architecture, weights=None):
-    """The net, without the warning of old ones that their initial weights take a while."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return models.get_model(architecture, weights=weights, progress=False)
+    """The net; old ones warn unless they are told to draw their initial weights as they always have."""
+    told = {"init_weights": True} if weights is None and architecture in WARN_OF_WEIGHTS else {}
+    return models.get_model(architecture, weights=weights, progress=False, **told)
 
 
 def preprocess_of(transforms):

@@ -1,0 +1,72 @@
+"""Locks for what threads of one process cannot do at the same time, and scikit-learn's checks under such a lock.
+
+``warnings.catch_warnings`` changes the filters of the whole process and puts back those that it met: two threads in it
+at the same time leave the wrong ones behind. scikit-learn's checks of arrays use it.
+"""
+
+import os
+import threading
+from functools import partial, wraps
+
+import joblib
+from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
+from sklearn import config_context, get_config, utils
+from sklearn.utils import class_weight, multiclass, parallel
+
+
+class ForkSafeLock:
+    """A re-entrant lock; ``with lock():`` holds it.
+
+    A forked process gets a new one: the thread that held the old one does not exist there and never releases it.
+    """
+
+    def __init__(self):
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self):
+        self._lock = threading.RLock()
+
+    def __call__(self):
+        return self._lock
+
+
+def run_parallel(function, calls, n_jobs):
+    """The results of a function for tuples of arguments, which joblib spreads over threads, processes or machines.
+
+    scikit-learn's own ``delayed`` takes the filters of the warnings along, which only other processes need.
+    """
+    if getattr(get_active_backend()[0], "uses_threads", False) or effective_n_jobs(n_jobs) == 1:
+        run = partial(call_configured, function, get_config())
+        return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run)(*call) for call in calls)
+    return parallel.Parallel(n_jobs=n_jobs)(parallel.delayed(function)(*call) for call in calls)
+
+
+def call_configured(function, config, *args):
+    """Call a function with scikit-learn's configuration of the thread that asks for it."""
+    with config_context(**config):
+        return function(*args)
+
+
+FILTERS = ForkSafeLock()  # of the warnings
+
+
+def in_one_thread(function):
+    """The same function, which only one thread at a time is in, together with all others made so."""
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        with FILTERS():
+            return function(*args, **kwargs)
+
+    return call
+
+
+check_array = in_one_thread(utils.check_array)
+check_classification_targets = in_one_thread(multiclass.check_classification_targets)
+column_or_1d = in_one_thread(utils.column_or_1d)
+compute_class_weight = in_one_thread(class_weight.compute_class_weight)
+compute_sample_weight = in_one_thread(class_weight.compute_sample_weight)
+type_of_target = in_one_thread(multiclass.type_of_target)
