@@ -34,7 +34,8 @@ def freeze_layers(
     ----------
     module : torch.nn.Module
         Changed in place: parameters no longer require gradients; BatchNorm, dropout and the like stay in evaluation
-        mode whatever ``module.train()`` says.
+        mode whatever ``module.train()`` says. The ``forward`` of a module that holds frozen and trainable layers, such
+        as the net itself, runs in evaluation mode too: its own buffers stay, and functional dropout in it is off.
     freeze_until : int, float, str or None
         Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a share of them, or the
         name of the first module that stays trainable; ``"head"``, where no module has that name, is the last linear or
