@@ -1099,9 +1099,11 @@ def test_strings_of_numpy_do_not_pass_for_strings(archive):
         load(archive)
 
 
-def test_a_search_over_an_array_of_strings_can_be_saved(tmp_path):
-    fitted = net(optimizer=np.array(["sgd"])[0]).fit(TABLE, NAMES)
-    assert type(save_and_load(fitted, tmp_path).optimizer) is str
+def test_a_search_over_arrays_can_be_saved(tmp_path):
+    width = {"module__width": np.arange(16, 20)[0]}
+    fitted = net(optimizer=np.array(["sgd"])[0], net_params=width, max_epochs=np.int64(2)).fit(TABLE, NAMES)
+    loaded = save_and_load(fitted, tmp_path)
+    assert type(loaded.optimizer) is str and loaded.net_params == width
 
 
 def test_a_device_that_is_not_there(tmp_path):

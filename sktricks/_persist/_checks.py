@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.validation import check_is_fitted
 
-from ._codec import Malformed
+from ._codec import Malformed, brief
 from ._descriptions import PIXELS
 
 LARGE = 1e9  # parameters of views: with larger ones a place in an image is no 64-bit integer any more
@@ -241,13 +241,25 @@ def check_augmented(estimator, learned):
 
 def check_settings(name, settings):
     """The settings of one of our own small classes, before it is made."""
-    {"Columns": check_column_settings, "FeatureCache": lambda settings: None, "Target": check_target}[name](settings)
+    {"Columns": check_column_settings, "FeatureCache": check_cache, "Target": check_target}[name](settings)
+
+
+def check_cache(settings):
+    """The folder, the memory and the type of a cache of features."""
+    folder, max_bytes, dtype = (settings[name] for name in ("folder", "max_bytes", "dtype"))
+    require(folder is None or type(folder) is str, f"must have None or a str as folder, got {brief(folder)}")
+    require(type(max_bytes) is int and max_bytes >= 0, f"must have an int as max_bytes, got {brief(max_bytes)}")
+    require(
+        type(dtype) is str and dtype in ("float32", "float16"),
+        f"must have 'float32' or 'float16' as dtype, got {brief(dtype)}",
+    )
 
 
 def check_target(settings):
     """The kind of a target, and its classes."""
     kind, classes = settings["kind"], settings["classes"]
-    require(kind in ("classes", "multilabel", "values"), f"must be a target of a known kind, got {kind!r:.60}")
+    known = type(kind) is str and kind in ("classes", "multilabel", "values")
+    require(known, f"must be a target of a known kind, got {brief(kind)}")
     if kind == "values":
         require(classes is None, "must be a target without classes")
         return

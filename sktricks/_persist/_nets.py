@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import asdict, is_dataclass
 from math import isfinite
 
+import numpy as np
 import torch
 
 from ..training._base import BaseNet
@@ -202,6 +203,8 @@ def check_default_module(estimator, tensors):
     if getattr(estimator, "module", "mlp") != "mlp":
         return
     settings = {"width": 128, "depth": 2} | module_settings(estimator)
+    if not all(type(value) is int or isinstance(value, np.integer) for value in settings.values()):
+        raise Malformed("must have an int as width and as depth of the default module")
     columns = getattr(estimator, "_columns", None)
     expected = {"head.weight": (estimator._n_outputs, settings["width"])}
     if estimator.image_shape_ is None:

@@ -34,7 +34,8 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
     estimator : estimator
         Fitted.
     path : str or path-like
-        A file that is there is replaced, in one step: a save that fails leaves it as it was.
+        An existing file is replaced in one step: a save that fails leaves it as it was. The new file keeps its
+        permissions. A symbolic link is followed.
     trusted : list of str or type, default=None
         Types of members that you trust, as in skops: full names such as ``"xgboost.sklearn.XGBClassifier"``, or the
         types themselves. scikit-learn's own estimators need not be named, unless their error says so. Pass the same
@@ -52,6 +53,11 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
     See Also
     --------
     load : The reverse, with what survives and what does not.
+
+    Notes
+    -----
+    Only fitted attributes that sktricks knows are saved. An attribute that you added yourself is an error that names
+    it.
 
     Examples
     --------
@@ -80,9 +86,9 @@ def load(
 ):
     """Load an estimator that :func:`save` saved.
 
-    Nothing that the file names is imported or run. An archive holds no code: a module class, a factory, a loss
-    function or a callback of your own is given again here, and so is a backbone that is not known by name; the weights
-    come from the archive.
+    Nothing that the file names is imported, run, opened or downloaded. An archive holds no code: give a module class, a
+    factory, a loss function or a callback of your own again, and a backbone from a folder or from Hugging Face's hub.
+    The weights come from the archive.
 
     Parameters
     ----------
@@ -90,12 +96,13 @@ def load(
     module : module class, factory or torch.nn.Module, default=None
         The ``module`` of nets that had one of yours.
     backbone : module class, factory, torch.nn.Module or str, default=None
-        The ``backbone`` of estimators that had one of yours, or one from a file.
+        The ``backbone`` of estimators that had one of yours, or one of a name that needs a folder or a download, such
+        as ``"hf:user/repository"``. Only its configuration is read: its weights are in the archive.
     callbacks : list, default=None
-        The ``callbacks`` of nets that had any besides :class:`FreezeLayers`.
+        The ``callbacks`` of nets that had any besides those of sktricks.
     params : dict, default=None
         Any other parameters, by their names in ``get_params()``, such as ``{"loss": my_loss}`` or, in a Pipeline,
-        ``{"net__module": Net}``. They take the place of those in the archive.
+        ``{"net__module": Net}``. They replace those in the archive.
     trusted : list of str or type, default=None
         Types of members that you trust, as in skops. Their contents are not checked: name them only if you know where
         the file comes from. Members of scikit-learn are trusted after their arrays have been checked.
@@ -111,20 +118,27 @@ def load(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is none of :func:`save`, truncated, altered, or of another version; if something has to be given, or
-        does not fit the weights.
+        If the file is not one of :func:`save`, or is truncated, altered, forged, or of another version; if something
+        has to be given, or does not fit the weights. The message names the file and the place in it.
     ImportError
         If a member needs skops, which is not installed.
 
+    Warns
+    -----
+    DroppedOnLoadWarning
+        If a parameter named a path: the memory of a Pipeline, the folder of a cache, a file of weights. It is replaced
+        by a default, unless ``params`` has it.
+
     Notes
     -----
-    A net also keeps its history, the memory of its optimizer and what is frozen, so that ``partial_fit`` and
-    ``warm_start`` go on as they would have. What callbacks of your own have recorded is not kept, nor are members of a
-    search such as ``GridSearchCV``: save its ``best_estimator_``.
+    A net also keeps its history, the state of its optimizer and what is frozen, so that ``partial_fit`` and
+    ``warm_start`` continue as they would have. The state of your own callbacks is not kept. A search such as
+    ``GridSearchCV`` is not saved: save its ``best_estimator_``.
 
-    An archive is a safetensors file, of which any tool for such files shows the weights. Its checksum tells damage, not
-    forgery: a forged archive can predict nonsense, and no more than that. The arrays of scikit-learn's estimators are
-    checked before they are used. Only types that you name in ``trusted`` are not.
+    An archive is a safetensors file, so any tool for such files shows the weights. Its checksum detects damage, not
+    forgery. A forged archive can make wrong predictions, but it cannot run code, open other files or use the network:
+    it is compared with a closed description of each class before anything is built. The arrays of scikit-learn's
+    estimators are checked before they are used. Only types that you name in ``trusted`` are not.
 
     Examples
     --------
