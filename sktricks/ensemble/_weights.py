@@ -119,7 +119,7 @@ def greedy(loss, n_members):
 def simplex(loss, n_members):
     """The weights of sum 1 that minimise a convex loss."""
     start = uniform(n_members)
-    scale = max(loss(start), TINY)  # the solver's tolerance is absolute
+    scale = loss(start) or 1.0  # the solver's tolerance is absolute, and a squared error has the unit of y
     found = minimize(
         lambda weights: loss(np.clip(weights, TINY, None)) / scale,
         start,

@@ -12,7 +12,7 @@ KEPT = 0.3  # of what a forest recognises, where it has learned from augmented r
 
 def inputs_not_scaled(seen):
     """Columns of very different scales, or far from zero, and a net that takes them as they are."""
-    varies = seen.spreads > 1e-12 * (1 + np.abs(seen.means))
+    varies = seen.spreads > 0
     if seen.normalises or not varies.any():
         return None
     names, spreads = np.array(seen.columns, dtype=object)[varies], seen.spreads[varies]
@@ -32,7 +32,7 @@ def inputs_not_scaled(seen):
 
 def constant_columns(seen):
     """Columns that say nothing."""
-    names = [n for n, s, m in zip(seen.columns, seen.spreads, seen.means, strict=True) if s <= 1e-12 * (1 + abs(m))]
+    names = [name for name, spread in zip(seen.columns, seen.spreads, strict=True) if spread == 0]
     if not names:
         return None
     return Finding(

@@ -120,5 +120,5 @@ class LearningRateDisplay:
         shown = self.curve.smoothed[np.isfinite(self.curve.smoothed)]
         if len(shown):
             low, start = shown.min(), shown[: max(5, len(shown) // 10)].max()
-            height = max(start - low, 0.05 * abs(start), 1e-12)
+            height = max(start - low, 0.05 * abs(start)) or 1.0
             ax.set_ylim(low - ROOM * height, start + 2 * ROOM * height)

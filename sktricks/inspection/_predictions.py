@@ -227,4 +227,4 @@ def look_at(X, chosen, image_shape):
         ]
     images = layout.to_images(values)
     low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
-    return np.clip((images[chosen] - float(low)) / max(float(high - low), 1e-12), 0, 1), None
+    return np.clip((images[chosen] - float(low)) / (float(high - low) or 1.0), 0, 1), None

@@ -200,6 +200,7 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         """The rows that count, their weights of mean 1, and the seed of this training."""
         if weight is not None:
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+            weight = weight / weight.max()  # first: a sum of huge weights would overflow
             weight = weight / weight.mean()
         if fresh:
             self._learn_targets(y, weight)
@@ -210,10 +211,12 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
 
     def _set_up(self, X, y, weight, valid, seed, *, fresh, schedule, average=None, epochs=None):
         """All that comes before the first epoch; the rows to train and to validate on, and the number of epochs."""
+        from ._magnitude import check_table, check_targets
         from ._skorch import computes_elsewhere, follow_settings, set_up_training
 
         if fresh:
             self._start(y)
+            self._choose_dtype(len(y))
         settings = self._settings()
         self.lr_ = settings["lr"]
         epochs = epochs or settings["max_epochs"]
@@ -222,11 +225,16 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
             self._net = self._make_net(dataset)
         else:
             follow_settings(self._net, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
+        check_table(self, X)
+        check_targets(y, dataset.y)
         self._net.prepare_train_, self._net.prepare_valid_ = self._make_preparation(seed)
         augments = self.augmenter is not None and dataset.x.ndim == 4
         self._net.prepares_ahead_ = augments and computes_elsewhere(self._device)
         self._before_epochs(len(dataset))
-        valid = None if valid is None else self._make_dataset(*valid, None, held_out=True)
+        if valid is not None:
+            check_table(self, valid[0])
+            y_valid, valid = valid[1], self._make_dataset(*valid, None, held_out=True)
+            check_targets(y_valid, valid.y)
         set_up_training(
             self._net,
             n_rows=len(dataset),
@@ -281,10 +289,32 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         """Adapt the net to the rows of this training."""
 
     def _choose_device(self, X):
-        from ._inputs import pick_device, table_dtype
+        from ._inputs import pick_device
 
         self._device = pick_device(self.device, images=X.ndim == 4)
-        self._dtype = table_dtype(np.float32 if X.ndim == 4 else X.dtype, self._device)
+
+    def _choose_dtype(self, n_rows):
+        """Choose what to compute in: float64 if all rows form one batch, and module and loss are not the user's own."""
+        import torch
+
+        from ._inputs import supports_float64
+        from ._loader import batch_bounds
+        from ._skorch import is_own_loss
+
+        one_batch = len(batch_bounds(n_rows, self._settings()["batch_size"])) == 1
+        exact = one_batch and self._may_be_exact and not is_own_loss(self.loss)
+        exact = exact or not self._has_default_module  # until the user's module is there and says what it computes in
+        self._dtype = torch.float64 if exact and supports_float64(self._device) else torch.float32
+
+    @property
+    def _has_default_module(self):
+        """True if the module is ours: it standardizes its inputs, and computes in any dtype."""
+        return isinstance(getattr(self, "module", "mlp"), str)
+
+    @property
+    def _may_be_exact(self):
+        """True if what is trained may compute in float64, in which a weight of 2 equals a row given twice."""
+        return self._has_default_module
 
     def _mixable_targets(self, y):
         """Classes as probabilities where the augmenter mixes rows and their targets."""
@@ -306,11 +336,15 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
 
         A ``fresh`` net learns what its inputs are like. Rows are those of ``fit``, maybe ``held_out``, or to predict.
         """
-        from ._inputs import as_tensor, images_to_tensor, view_of
+        from ._inputs import as_tensor, images_to_tensor, table_dtype, view_of
 
         if fresh:
             self._draw_views(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))  # a row is a signal of one channel
-        x = images_to_tensor(X) if X.ndim == 4 else as_tensor(X, self._dtype)
+        if X.ndim == 4:
+            x = images_to_tensor(X)
+        else:  # the default module subtracts the mean before it rounds
+            exact = fresh or self._has_default_module
+            x = as_tensor(X, table_dtype(X.dtype, self._device) if exact else self._dtype)
         return x if view is None else view_of(x, view, self._pixel_range, self.augmenter)
 
     def _draw_views(self, shape):
@@ -346,21 +380,33 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
 
     def _make_net(self, dataset):
         """A new skorch net, initialised, for the rows of ``dataset``."""
+        import torch
+
+        from ._inputs import supports_float64
+        from ._modules import dtype_of
         from ._skorch import make_loss, make_net
 
         module_params, loss_params, params = self._split_net_params()
         settings = self._settings()
         loss = self._default_loss() if isinstance(self.loss, str) and self.loss == "auto" else self.loss
         outputs = self._make_outputs()
-        return make_net(
-            self._make_module(dataset, module_params),
-            outputs.adapt_loss(make_loss(loss, self._loss_smoothing, loss_params)),
+        module = self._make_module(dataset, module_params)
+        if not supports_float64(self._device):
+            module = module.float()
+        if not self._has_default_module:
+            self._dtype = torch.float64 if dtype_of(module) == torch.float64 else torch.float32
+            dataset.cast(self._dtype)
+        net = make_net(
+            module,
+            outputs.adapt_loss(make_loss(loss, self._loss_smoothing, loss_params)).to(self._dtype),
             **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
             device=self._device,
             callbacks=[*copy_callbacks(self.callbacks), *self._own_callbacks()],
             params=params,
             outputs=outputs,
         )
+        net.input_dtype_ = None if self._has_default_module else dtype_of(module)
+        return net
 
     def _own_callbacks(self):
         """Callbacks of a subclass, named, which follow the user's."""
@@ -424,14 +470,20 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         -------
         mean : ndarray of shape (n, outputs)
         """
+        import torch
+
+        from ._inputs import table_dtype
+        from ._magnitude import check_table
         from ._skorch import predict_rows
 
         check_is_fitted(self)
         X, _ = self._check_X(X, reset=False)
+        check_table(self, X)
         warn_of_other_scale(self, X)
+        exact = X.ndim == 2 and table_dtype(X.dtype, self._device) == torch.float64  # as precise as the table
         total, views = 0, [None, *self._views]
         for view in views:
             prepare = self._net.prepare_valid_ if view is None else self._preparation()
             outputs = predict_rows(self._net, X, partial(self._read_inputs, fit=False, view=view), prepare)
-            total = total + finish(outputs)
+            total = total + finish(outputs.double() if exact else outputs)
         return (total / len(views)).numpy()

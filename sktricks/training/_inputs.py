@@ -52,8 +52,9 @@ def supports_float64(device):
 
 
 def table_dtype(dtype, device):
-    """The torch dtype for a table: its own if it is float32 or float64 and the device has it, else float32."""
-    return torch.float64 if dtype == np.float64 and supports_float64(device) else torch.float32
+    """Return the torch dtype that holds a table without rounding it: float32 or, if the device has it, float64."""
+    exact = np.can_cast(dtype, np.float32) or not supports_float64(device)
+    return torch.float32 if exact else torch.float64
 
 
 def as_tensor(array, dtype=None):
@@ -67,7 +68,20 @@ def images_to_tensor(images):
     """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32; files stay unread."""
     if isinstance(images, ImageFiles):
         return LazyImages(images)
-    return as_tensor(images if images.dtype == np.uint8 else images.astype(np.float32, copy=False))
+    return as_tensor(images if images.dtype == np.uint8 else to_float32(images))
+
+
+def to_float32(images):
+    """Images as float32, or an error about pixels that are out of its range."""
+    with np.errstate(over="ignore"):
+        rounded = images.astype(np.float32, copy=False)
+    if images.dtype.itemsize > 4 and not np.isfinite([rounded.min(initial=0), rounded.max(initial=0)]).all():
+        largest, got = np.finfo(np.float32).max, np.abs(images).max()
+        raise ValueError(
+            f"X must hold pixels of at most {largest:.2g}, since nets compute images in float32, got {got:.3g}. Divide "
+            "the images by a constant"
+        )
+    return rounded
 
 
 class LazyImages:

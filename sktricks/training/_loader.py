@@ -33,6 +33,14 @@ class ArrayDataset(torch.utils.data.Dataset):
             inputs["weight"] = take(self.weight, rows)
         return inputs, take(self.y, rows)
 
+    def cast(self, dtype):
+        """Cast tables, values to predict and weights; images keep their dtype, and classes are integers."""
+        self.weight = None if self.weight is None else self.weight.to(dtype)
+        if self.x.ndim == 2:
+            self.x = self.x.to(dtype)
+        if self.y is not None and self.y.is_floating_point():
+            self.y = self.y.to(dtype)
+
 
 def take(tensor, rows):
     """``tensor[rows]``; ``index_select`` does the same for a tensor of indices in a fraction of the time."""

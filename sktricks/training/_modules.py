@@ -3,6 +3,7 @@
 import inspect
 import math
 from copy import deepcopy
+from itertools import chain
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from ._init import draw_weights
 
 
 class Standardize(nn.Module):
-    """Subtract the mean and divide by the standard deviation of the training rows, told by :meth:`learn`.
+    """Subtract the mean of the training rows and divide by their standard deviation.
 
     A column's standard deviation counts as at least ``floor`` times that of all columns (root mean square).
     """
@@ -23,25 +24,53 @@ class Standardize(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
-    @torch.no_grad()
-    def learn(self, x, weight=None):
-        """Take mean and standard deviation from ``x``, of shape (n, n_features); a constant column keeps its scale."""
-        mean, scale = weighted_moments(x, weight)
-        scale = scale.clamp(min=self.floor * scale.square().mean().sqrt())
-        self.mean.copy_(mean)
-        self.scale.copy_(torch.where(scale > 1e-7 * (1 + mean.abs()), scale, torch.ones_like(scale)))
+    def learn(self, x, weight=None, dtype=None):
+        """Learn mean and standard deviation from ``x``, of shape (n, n_features), and keep them in ``dtype``."""
+        dtype = self.mean.dtype if dtype is None else dtype
+        self.mean, self.scale = (part.to(self.mean.device, dtype) for part in mean_and_scale(x, weight, self.floor))
 
     def forward(self, x):
         return (x - self.mean).div_(self.scale)
 
 
+@torch.no_grad()
+def mean_and_scale(x, weight=None, floor=0.0):
+    """Return what to subtract from each column and what to divide it by, in float64; a constant column keeps its scale.
+
+    A standard deviation counts as at least ``floor`` times that of all columns (root mean square).
+    """
+    mean, scale = weighted_moments(x, weight)
+    scale = torch.where(is_constant(mean, scale, len(x), x.dtype), 0.0, scale)
+    if floor:
+        scale = scale.clamp(min=floor * scale.square().mean().sqrt())
+    return mean, torch.where(scale > 0, scale, 1.0)
+
+
 def weighted_moments(x, weight=None):
-    """Mean and standard deviation along the rows, in float64."""
-    x = x.to(torch.float64, copy=True)
-    weight = torch.ones(len(x), dtype=x.dtype, device=x.device) if weight is None else weight.double()
-    share = weight / weight.sum()
-    mean = share @ x
-    return mean, (share @ x.sub_(mean).square_()).sqrt()
+    """Return mean and standard deviation along the rows, in float64.
+
+    They are computed from the differences to the first row, in units of the largest one: otherwise the squares of tiny
+    or huge numbers would leave the range of float64, and large numbers that differ little would lose their digits.
+    """
+    weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if weight is None else weight.double()
+    share, origin = weight / weight.sum(), x[0].double()
+    x = x.double() - origin
+    low, high = torch.aminmax(x, dim=0)
+    unit = torch.maximum(-low, high)
+    unit = torch.where(unit > 0, unit, 1.0)
+    mean = share @ x.div_(unit)
+    spread = (share @ x.sub_(mean).square_()).sqrt()
+    return origin + unit * mean, unit * spread
+
+
+def is_constant(mean, spread, n_rows, dtype):
+    """True for each column that varies by no more than rounding explains: of the sums over rows, and of its values.
+
+    The first bound is that of scikit-learn's ``StandardScaler``, the second one the resolution of ``dtype``, which is
+    the column's own.
+    """
+    rounding = max(n_rows * torch.finfo(torch.float64).eps, torch.finfo(dtype).eps)
+    return spread <= rounding * mean.abs()
 
 
 class CategoryEmbedding(nn.Module):
@@ -161,7 +190,8 @@ class ResidualMLP(nn.Module):
     def learn(self, x, weight=None):
         """Take from the training rows what numbers and categories are like."""
         numbers, places = self.split(x.flatten(1))
-        self.standardize.learn(numbers, weight)
+        units = None if x.ndim > 2 else torch.float64  # a table may have any unit and offset, images are 0 to 1
+        self.standardize.learn(numbers, weight, units)
         if self.categories is not None:
             self.categories.learn(places, weight)
 
@@ -171,13 +201,13 @@ class ResidualMLP(nn.Module):
 
     def forward(self, x):
         numbers, places = self.split(x.flatten(1))
-        x = self.embed(self.standardize(numbers))
+        x = self.embed(self.standardize(numbers).to(self.embed.weight.dtype))
         if self.categories is not None:
             x = x + self.categories(places)
         return self.head(torch.relu(self.norm(self.blocks(x))))
 
 
-def make_module(module, x, weight, n_outputs, params, n_categories=(), init="default"):
+def make_module(module, x, weight, n_outputs, params, n_categories=(), init="default", dtype=torch.float32):
     """A built module for rows ``x``.
 
     Parameters
@@ -193,6 +223,8 @@ def make_module(module, x, weight, n_outputs, params, n_categories=(), init="def
         Of each of the last columns of ``x``; of none where the module is not the default one.
     init : {"default", "he", "xavier"}
         What its weights are at first; ``"default"`` leaves them as the module builds itself.
+    dtype : torch dtype
+        Of the weights of the default module; any other keeps its own.
     """
     if isinstance(module, str) and module != "mlp":
         raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {module!r}")
@@ -211,9 +243,17 @@ def make_module(module, x, weight, n_outputs, params, n_categories=(), init="def
     built = factory(**{**offered, **({"n_categories": n_categories} if n_categories else {}), **params})
     if init != "default":
         draw_weights(built, init)
+    if isinstance(module, str):
+        built = built.to(dtype)
     if isinstance(built, ResidualMLP):
         built.learn(x, weight)
     return built
+
+
+def dtype_of(module):
+    """Return the dtype that a module computes in: that of its first floating-point parameter or buffer."""
+    tensors = chain(module.parameters(), module.buffers())
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
 
 def accepted(factory, **offered):

@@ -59,8 +59,8 @@ class TableOrImageNet(BaseNet):
         prepared = self.image_shape_ is None and not self._by_batch
         x = dataset.x if prepared else self._make_preparation(0)[1](dataset.x, None)[0]
         n_categories = () if self._columns is None else self._columns.n_categories
-        how = {"n_categories": n_categories, "init": self.init}
-        return make_module(self.module, x, dataset.weight, self._n_outputs, params, **how).to(self._dtype)
+        how = {"n_categories": n_categories, "init": self.init, "dtype": self._dtype}
+        return make_module(self.module, x, dataset.weight, self._n_outputs, params, **how)
 
 
 class NetClassifier(ClassifierNetMixin, TableOrImageNet):

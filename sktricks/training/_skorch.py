@@ -43,6 +43,7 @@ OPTIMIZERS = {
 }
 # That can update all weights in one pass over memory; torch's SGD can too, but not where some thawed later than others.
 FUSED = (torch.optim.Adam, torch.optim.AdamW)
+HALF = (torch.bfloat16, torch.float16)
 SLOW = 120  # seconds
 EACH_BATCH = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
@@ -88,6 +89,7 @@ class InnerNet(skorch.NeuralNet):
     outputs_ = None  # an Outputs, which knows what the module is to return; None if that is not to be checked
     prepare_train_ = prepare_valid_ = None
     prepares_ahead_ = False
+    input_dtype_ = None  # what a user's module is called with; None for a module of ours, which casts by itself
     listeners_ = None  # in a training: from what happens at each batch to what callbacks do about it, if anything
     has_stepped_ = False
     n_epochs_before_ = 0  # of earlier trainings
@@ -209,9 +211,10 @@ class InnerNet(skorch.NeuralNet):
 
     def call_module(self, x, **fit_params):
         """The module's outputs, whether they fit y or not, as a tensor of at least two dimensions."""
+        x = x if self.input_dtype_ is None else x.to(self.input_dtype_)
         with half_precision(x, self.device):
             y = as_matrix(self.module_(x, **fit_params))
-        return y.float() if y.dtype == torch.bfloat16 else y
+        return y.float() if y.dtype in HALF else y
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         loss, weight = self.criterion_(y_pred, y_true), X.get("weight")
@@ -256,6 +259,12 @@ def make_loss(loss, label_smoothing=0.0, params=None):
     if hasattr(loss, "reduction"):
         loss.reduction = "none"
     return loss
+
+
+def is_own_loss(loss):
+    """True for a function or module of the user's, which may hold or create tensors of torch's default dtype."""
+    cls = loss if isinstance(loss, type) else type(loss)
+    return not isinstance(loss, str) and not cls.__module__.startswith("torch.nn.")
 
 
 def averages_rows(loss):

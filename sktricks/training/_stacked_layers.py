@@ -83,7 +83,8 @@ def residual_block(module, name, state, x):
 def residual_mlp(module, name, state, x):
     """As :class:`ResidualMLP` does it."""
     numbers, places = module.split(x.flatten(2))
-    x = linear(module.embed, name + "embed.", state, standardize(module, name + "standardize.", state, numbers))
+    numbers = standardize(module, name + "standardize.", state, numbers).to(module.embed.weight.dtype)
+    x = linear(module.embed, name + "embed.", state, numbers)
     if module.categories is not None:
         x = x + category_embedding(module.categories, name + "categories.", state, places)
     x = layer_norm(module.norm, name + "norm.", state, sequential(module.blocks, name + "blocks.", state, x))

@@ -70,9 +70,10 @@ def mean_of_present(X, weight=None):
     weight = np.ones(len(X)) if weight is None else weight
     missing = np.isnan(X)
     if not missing.any():
-        return weight @ X / weight.sum()
+        return weight / weight.sum() @ X
     total = weight @ ~missing
-    return weight @ np.where(missing, 0, X) / np.where(total > 0, total, 1)
+    share = weight[:, None] * ~missing / np.where(total > 0, total, 1)  # first: a sum of huge numbers would overflow
+    return (share * np.where(missing, 0, X)).sum(axis=0)
 
 
 def renumber(codes):

@@ -279,11 +279,13 @@ class RegressorNetMixin(RegressorMixin):
 
     def _learn_targets(self, y, weight):
         """Remember mean and standard deviation of each output; 0 and 1 where the loss is not blind to them."""
+        from ._inputs import as_tensor
+        from ._modules import mean_and_scale
+
         self._y_mean, self._y_scale = np.zeros(y.shape[1]), np.ones(y.shape[1])
         if isinstance(self.loss, str) and self.loss in SCALED_LOSSES:
-            self._y_mean = np.average(y, axis=0, weights=weight)
-            spread = np.sqrt(np.average((y - self._y_mean) ** 2, axis=0, weights=weight))
-            self._y_scale = np.where(spread > 1e-10 * (1 + np.abs(self._y_mean)), spread, 1.0)
+            weight = None if weight is None else as_tensor(weight)
+            self._y_mean, self._y_scale = (part.numpy() for part in mean_and_scale(as_tensor(y), weight))
 
     def _scale_targets(self, y):
         return (y - self._y_mean) / self._y_scale

@@ -129,7 +129,6 @@ class BaseFineTune(SharesBackbone, BaseNet):
             self._load_backbone()
             self._choose_strategy(labels_per_class(y))
             self._loaded = self._loaded if self._stays_apart else own(self._loaded)
-            self._choose_dtype(len(y))
             self._find_boundary(len(y))
         if self.n_views > 1 and self.augmenter is not None and not self._encoded:
             raise ValueError(
@@ -186,12 +185,9 @@ class BaseFineTune(SharesBackbone, BaseNet):
                 stacklevel=2,
             )
 
-    def _choose_dtype(self, n_rows):
-        """float64 for a head whose rows are one batch: without chance in it a weight of 2 is a row given twice."""
-        from ..training._inputs import table_dtype
-
-        if self._encoded and n_rows <= self._settings()["batch_size"]:
-            self._dtype = table_dtype(np.float64, self._device)
+    @property
+    def _may_be_exact(self):
+        return self._loaded is None or self._encoded  # a table, or a head on frozen features
 
     def _find_boundary(self, n_rows):
         """What a frozen part makes of a row is computed once, where the net can be cut there and memory allows."""
@@ -296,7 +292,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ._backbone_net import BackboneNet, Head
 
         if self._loaded is None:
-            return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params).to(self._dtype)
+            return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params, dtype=self._dtype)
         features, weight = self._features_to_learn_from(dataset)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, weight)

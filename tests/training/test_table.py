@@ -179,8 +179,9 @@ def test_a_column_of_gaps_alone():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_dtype_is_kept(dtype):
-    assert seen(SMALL.astype({"a": dtype, "c": dtype}), SMALL[:1].astype({"a": dtype, "c": dtype})).dtype == dtype
+def test_a_module_gets_columns_in_its_own_dtype(dtype):
+    frame = SMALL.astype({"a": dtype, "c": dtype})
+    assert seen(frame, frame[:1]).dtype == np.float32
 
 
 def test_n_features_is_the_number_of_columns_that_come():
@@ -326,7 +327,7 @@ def test_nets_are_trained_together(augmenter, module):
     assert NotImplemented not in together
     for seed, rows in enumerate(folds):
         alone = make(seed).fit(X[rows], Y[rows])
-        assert_allclose(together[seed].predict_proba(X_NEW), alone.predict_proba(X_NEW), atol=1e-9)
+        assert_allclose(together[seed].predict_proba(X_NEW), alone.predict_proba(X_NEW), atol=1e-6)
 
 
 def test_embeddings_of_other_columns_are_no_hindrance():
@@ -338,7 +339,7 @@ def test_embeddings_of_other_columns_are_no_hindrance():
     for number in (0, 2):
         alone = classifier().fit(frames[number], Y)
         said = together[number].predict_proba(frames[number])
-        assert_allclose(said, alone.predict_proba(frames[number]), atol=1e-9)
+        assert_allclose(said, alone.predict_proba(frames[number]), atol=1e-6)
 
 
 def test_ensembles():

@@ -1,0 +1,64 @@
+"""Errors about finite numbers that are out of range for the dtype that a net computes in."""
+
+import numpy as np
+import torch
+
+
+def check_table(estimator, X):
+    """Raise an error that names a column of a table with numbers that the module cannot compute with.
+
+    Parameters
+    ----------
+    estimator : BaseNet
+        With the net that it fits or has fitted.
+    X : ndarray of shape (n, features) or images
+        Canonical rows; images have a range of their own.
+    """
+    if X.ndim != 2:
+        return
+    mask = getattr(estimator, "is_categorical_", None)
+    places = np.arange(X.shape[1]) if mask is None else np.flatnonzero(~mask)
+    numbers = X if mask is None else X[:, places]
+    mean, scale = moments_of_default(estimator._net.module_) if estimator._has_default_module else (0.0, 1.0)
+    wrong = first_out_of_range(numbers, mean, scale, torch.finfo(estimator._dtype).max)
+    if wrong is None:
+        return
+    column, value = wrong
+    names = getattr(estimator, "feature_names_in_", None)
+    name = places[column] if names is None else repr(str(names[places[column]]))
+    by = " after standardization by the training rows" if estimator._has_default_module else ""
+    raise ValueError(
+        f"X must hold numbers of at most {torch.finfo(estimator._dtype).max:.2g}{by}, since the net computes in "
+        f"{str(estimator._dtype).removeprefix('torch.')}; column {name} has {value:.3g}. Divide the column by a "
+        "constant before fit, or clip its values"
+    )
+
+
+def moments_of_default(module):
+    """Return the mean and the scale of each column as the default module has learned them."""
+    return module.standardize.mean.cpu().numpy(), module.standardize.scale.cpu().numpy()
+
+
+def first_out_of_range(X, mean, scale, largest):
+    """Return the first column with a number whose standardized value exceeds ``largest``, and that number; or None."""
+    if not len(X):
+        return None
+    low, high = np.fmin.reduce(X), np.fmax.reduce(X)  # which skip NaN
+    with np.errstate(all="ignore"):
+        far = [np.abs((extreme - np.asarray(mean)) / scale) for extreme in (low, high)]
+        wrong = ~(np.fmax(*far) <= largest) & ~np.isnan(low)
+    if not wrong.any():
+        return None
+    column = int(wrong.argmax())
+    return column, max(low[column], high[column], key=abs)
+
+
+def check_targets(y, scaled):
+    """Raise an error if finite targets are infinite once they are scaled and in the dtype of the loss."""
+    if scaled.is_floating_point() and not torch.isfinite(scaled).all():
+        largest = torch.finfo(scaled.dtype).max
+        raise ValueError(
+            f"y must hold numbers of at most {largest:.2g}, since the loss is computed in "
+            f"{str(scaled.dtype).removeprefix('torch.')} and sees y as it is, got {np.abs(y).max():.3g}. Divide y by a "
+            "constant, or use a loss that standardizes y: 'squared_error', 'absolute_error' or 'huber'"
+        )
