@@ -11,12 +11,15 @@ from ._checks_net import (
 )
 from ._checks_rows import (
     augmentation_too_strong,
+    coarse_columns,
     constant_columns,
     duplicated_columns,
+    extreme_scale,
     imbalance,
     inputs_not_scaled,
     labels_shuffled,
     target_among_columns,
+    target_not_scaled,
 )
 from ._checks_training import (
     bad_gradient,
@@ -49,10 +52,13 @@ CHECKS = (
     labels_shuffled,
     target_among_columns,
     inputs_not_scaled,
+    coarse_columns,
+    target_not_scaled,
     augmentation_too_strong,
     validation_loss_turned,
     imbalance,
     duplicated_columns,
     constant_columns,
+    extreme_scale,
     no_validation,
 )

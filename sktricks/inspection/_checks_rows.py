@@ -7,6 +7,8 @@ from ._findings import Finding, listed
 SCALES_APART = 30  # times the spread of one column that of another may be, or the mean of a column its spread
 CHANCE = 4  # standard errors
 RARE = 0.2  # of the rows of the largest class
+EXTREME = 1e8  # or its inverse: the size of columns in a unit that is unlikely to be meant
+FEW_STEPS = 100  # of the resolution, in a standard deviation
 KEPT = 0.3  # of what a forest recognises, where it has learned from augmented rows
 
 
@@ -18,15 +20,67 @@ def inputs_not_scaled(seen):
     names, spreads = np.array(seen.columns, dtype=object)[varies], seen.spreads[varies]
     sizes = np.hypot(spreads, seen.means[varies])
     low, high, far = spreads.argmin(), sizes.argmax(), (sizes / spreads).argmax()
-    if sizes[high] / spreads[low] <= SCALES_APART and sizes[high] <= SCALES_APART:
+    if sizes[high] / spreads[low] <= SCALES_APART and 1 / SCALES_APART <= sizes[high] <= SCALES_APART:
         return None
     apart = f"{names[high]} is of size {sizes[high]:.3g}, and {names[low]} varies by {spreads[low]:.3g}"
     return Finding(
         "inputs-not-scaled",
         "warning",
         apart if low != high else f"{names[far]} is of size {sizes[far]:.3g} and varies by {spreads[far]:.3g}",
-        "one learning rate and one initialisation have to do for all columns, and the largest drown the others",
+        "initial weights and learning rate are for columns of size 1: large ones drown the others, small ones vanish",
         "put a StandardScaler before the net in a Pipeline, begin the module with a BatchNorm1d, or use module='mlp'",
+    )
+
+
+def coarse_columns(seen):
+    """Columns that vary by few steps of the resolution of their dtype."""
+    steps = np.divide(
+        seen.spreads, seen.resolution * seen.largest, where=seen.largest > 0, out=np.zeros(len(seen.spreads))
+    )
+    coarse = (seen.spreads > 0) & (steps < FEW_STEPS)
+    if not coarse.any():
+        return None
+    name, value, spread = (
+        of[coarse.argmax()] for of in (np.array(seen.columns, dtype=object), seen.largest, seen.spreads)
+    )
+    digits = "float32" if seen.resolution > 1e-10 else "float64"
+    return Finding(
+        "coarse-column",
+        "warning",
+        f"{name} has values up to {value:.6g} and varies by {spread:.3g}, but neighboring {digits} numbers of that "
+        f"size differ by about {seen.resolution * value:.2g}",
+        f"the column reaches the net in {digits}, and most of what it says is rounded off",
+        "subtract a constant near its mean while the column is in float64 or an integer, as StandardScaler does",
+    )
+
+
+def extreme_scale(seen):
+    """Columns in an unusual unit, or far from zero."""
+    sizes = np.hypot(seen.spreads, seen.means)
+    extreme = (seen.spreads > 0) & ((sizes > EXTREME) | (sizes < 1 / EXTREME))
+    if not extreme.any():
+        return None
+    place = extreme.argmax()
+    return Finding(
+        "extreme-scale",
+        "note",
+        f"{seen.columns[place]} is of size {sizes[place]:.3g} and varies by {seen.spreads[place]:.3g}; {extreme.sum()} "
+        f"of {len(extreme)} columns are larger than {EXTREME:g} or smaller than {1 / EXTREME:g}",
+        "the unit of the column, or a time counted from far away; module='mlp' standardizes it, other modules do not",
+        "state the column in a unit in which it is near 1, or put a StandardScaler before the net in a Pipeline",
+    )
+
+
+def target_not_scaled(seen):
+    """Values to predict that are far from the size of what an untrained net returns."""
+    if not seen.target_size > 0 or 1 / SCALES_APART <= seen.target_size <= SCALES_APART:
+        return None
+    return Finding(
+        "target-not-scaled",
+        "warning",
+        f"y has a root mean square of {seen.target_size:.3g} in the loss",
+        "a loss of one's own sees y in its own unit, while initial weights and learning rate are for values of size 1",
+        "use loss='squared_error', 'absolute_error' or 'huber', which standardize y, or TransformedTargetRegressor",
     )
 
 

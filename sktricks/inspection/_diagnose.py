@@ -81,11 +81,14 @@ def diagnose(
     "labels-look-shuffled"     warning  a forest finds nothing to learn
     "target-in-column"         warning  a column tells the target of every row
     "inputs-not-scaled"        warning  columns of very different scales go into a net that takes them as they are
+    "coarse-column"            warning  a column varies by few steps of the resolution of its dtype
+    "target-not-scaled"        warning  y is far from size 1, and the loss sees it in its own unit
     "augmentation-too-strong"  warning  augmented rows teach nothing of the originals
     "validation-loss-turned"   warning  the validation loss rises again
     "imbalance"                warning  a rare class, and accuracy as all that is measured
     "duplicated-column"        warning  two columns are the same
     "constant-column"          note     a column has one value
+    "extreme-scale"            note     a column is larger than 1e8 or smaller than 1e-8
     "no-validation-data"       note     nothing tells when to stop
     ========================== ======== ====================================================================
 
@@ -146,6 +149,8 @@ def note_columns(seen, X, y, names):
     """What the columns of a table say, each by itself."""
     seen.columns = [repr(name) for name in names] or [f"column {place}" for place in range(X.shape[1])]
     seen.means, seen.spreads = column_moments(X)
+    seen.largest = np.fmax.reduce(np.abs(X.astype(np.float64)))
+    seen.resolution = float(np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps)
     seen.duplicates = find_duplicates(X, seen.columns)
     seen.telling = find_telling(X, seen.columns, y)
 

@@ -15,6 +15,12 @@ class Evidence:
         The names of a table's columns; none of images.
     means, spreads : ndarray of shape (n_columns,)
         Mean and standard deviation of each column.
+    largest : ndarray of shape (n_columns,)
+        The largest absolute value of each column.
+    resolution : float
+        The smallest relative difference of two numbers in the dtype that the columns reach the first layer in.
+    target_size : float
+        Root mean square of the targets as the loss sees them; NaN for classes.
     normalises : bool
         Whether the first layer of the net normalises its inputs.
     duplicates : list of (str, str)
@@ -73,6 +79,9 @@ class Evidence:
     columns: list = field(default_factory=list)
     means: np.ndarray = field(default_factory=lambda: np.zeros(0))
     spreads: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    largest: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    resolution: float = 0.0
+    target_size: float = float("nan")
     normalises: bool = True
     duplicates: list = field(default_factory=list)
     telling: list = field(default_factory=list)

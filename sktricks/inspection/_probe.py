@@ -89,6 +89,10 @@ def note_training(seen, watch, trained):
     """What is known of a net after some steps."""
     inner = trained.net_
     seen.lr, seen.losses = float(trained.lr_), np.array(watch.losses_)
+    if not trained._has_default_module:  # which reads columns in their own dtype
+        seen.resolution = max(seen.resolution, torch.finfo(trained._dtype).eps)
+    if watch.dataset_.y.is_floating_point() and not hasattr(trained, "classes_"):
+        seen.target_size = watch.dataset_.y.double().square().mean().sqrt().item()
     seen.takes_logits = isinstance(inner.criterion_, torch.nn.CrossEntropyLoss)
     seen.smallest_batch = min(inner.batch_size, len(watch.dataset_))
     later = {name: sizes[FIRST_STEPS:] for name, sizes in watch.sizes_.items() if len(sizes) > FIRST_STEPS}

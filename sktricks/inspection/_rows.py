@@ -10,12 +10,19 @@ ENOUGH = 40  # rows, below which nothing is said of how they go with their targe
 def column_moments(X):
     """Mean and standard deviation of each column, in double precision, of the values that are there."""
     X = np.asarray(X, np.float64)
-    known = ~np.isnan(X)
-    counts = np.maximum(known.sum(0), 1)
-    mean = np.where(known, X, 0).sum(0) / counts
+    known, low, high = ~np.isnan(X), np.fmin.reduce(X), np.fmax.reduce(X)
+    counts, unit = np.maximum(known.sum(0), 1), np.where(high > low, high - low, 1)
+    X = np.where(known, (X - low) / unit, 0)  # of which squares are in the range of float64, whatever its unit
+    mean = X.sum(0) / counts
     spread = np.sqrt((np.where(known, X - mean, 0) ** 2).sum(0) / counts)
-    constant = np.fmax.reduce(X) == np.fmin.reduce(X)
-    return mean, np.where(constant, 0.0, spread)  # rounding gives a constant column a little
+    return np.where(np.isnan(low), 0, low + unit * mean), unit * spread
+
+
+def in_units_of_range(X):
+    """Columns from 0 to 1, in float64; constant ones are 0."""
+    X = np.asarray(X, np.float64)
+    low, high = np.fmin.reduce(X), np.fmax.reduce(X)
+    return (X - low) / np.where(high > low, high - low, 1)
 
 
 def find_duplicates(X, names):
@@ -35,8 +42,10 @@ def find_telling(X, names, y):
     """Columns that order the rows as the target does, or each of whose stretches has one class."""
     if len(X) < ENOUGH:
         return []
-    tells = tells_class if y.dtype == np.int64 else tells_value
-    return [name for name, column in zip(names, np.asarray(X).T, strict=True) if tells(column, y)]
+    if y.dtype == np.int64:
+        return [name for name, column in zip(names, np.asarray(X).T, strict=True) if tells_class(column, y)]
+    columns, y = in_units_of_range(X), in_units_of_range(y)  # products of huge or tiny numbers would be out of range
+    return [name for name, column in zip(names, columns.T, strict=True) if tells_value(column, y)]
 
 
 def tells_class(column, y):
@@ -57,11 +66,14 @@ def tells_value(column, y):
 
 
 def as_rows(X, seed=0):
-    """Rows for a forest: images flattened, and of many columns some."""
+    """Rows for a forest: images flattened, of many columns some, and those of a table in units of their range.
+
+    A forest reads float32, in which large numbers that differ little are equal, and huge ones infinite.
+    """
     rows = np.asarray(X).reshape(len(X), -1)
-    if rows.shape[1] <= N_COLUMNS:
-        return rows
-    return rows[:, np.random.default_rng(seed).choice(rows.shape[1], N_COLUMNS, replace=False)]
+    if rows.shape[1] > N_COLUMNS:
+        rows = rows[:, np.random.default_rng(seed).choice(rows.shape[1], N_COLUMNS, replace=False)]
+    return rows if rows.dtype.itemsize < 4 else in_units_of_range(rows)
 
 
 def as_values(y):
@@ -107,6 +119,7 @@ def best_correlation(predicted, truth):
 def transfer_of(X, y, X_test, y_test):
     """How far a forest that learns from some rows predicts others: the mean correlation over columns of the target."""
     forest = RandomForestRegressor(N_TREES, min_samples_leaf=2, max_features="sqrt", random_state=0)
-    predicted = forest.fit(as_rows(X), y).predict(as_rows(X_test)).reshape(len(y_test), -1)
+    rows = as_rows(np.concatenate([X, X_test]))
+    predicted = forest.fit(rows[: len(X)], y).predict(rows[len(X) :]).reshape(len(y_test), -1)
     pairs = zip(predicted.T, y_test.T, strict=True)
     return float(np.mean([best_correlation(one[:, None], other[:, None]) for one, other in pairs]))

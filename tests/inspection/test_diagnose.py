@@ -77,6 +77,39 @@ def test_inputs_not_scaled():
         assert "inputs-not-scaled" not in codes(diagnose(fine, large, y))
 
 
+@pytest.mark.parametrize("factor, size", [(1e-9, "e-09"), (1e9, "e+09")])
+def test_the_scale_of_columns_is_named(factor, size):
+    for net in (NetClassifier(**SMALL), NetClassifier(Plain, **FAST)):
+        found = finding("extreme-scale", net, X * factor)
+        assert found.severity == "note" and size in found.evidence and "6 of 6 columns" in found.evidence
+    assert size in finding("inputs-not-scaled", NetClassifier(Plain, **FAST), X * factor).evidence
+    assert "inputs-not-scaled" not in codes(diagnose(NetClassifier(**SMALL), X * factor, y))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_columns_at_the_ends_of_float64_are_looked_at_like_others(factor):
+    diagnosis = diagnose(NetClassifier(**SMALL), np.c_[X, y] * factor, y)
+    assert codes(diagnosis) == {"target-in-column"} and "constant-column" not in codes(diagnosis, "note")
+    assert "target-in-column" in codes(diagnose(NetRegressor(**SMALL), np.c_[X, VALUES] * factor, VALUES))
+
+
+def test_columns_at_the_limit_of_their_resolution():
+    times = np.c_[X, 1.7e9 + np.linspace(0, 100, 240)]
+    assert "coarse-column" not in codes(diagnose(NetClassifier(**SMALL), times, y))
+    rough = finding("coarse-column", NetClassifier(Plain, **FAST), times)
+    assert rough.severity == "warning" and "column 6 has values up to 1.7e+09" in rough.evidence
+    assert "float32 numbers of that size differ by about 2e+02" in rough.evidence
+    assert "coarse-column" in codes(
+        diagnose(NetClassifier(**SMALL), (times * [1, 1, 1, 1, 1, 1, 10]).astype(np.float32), y)
+    )
+
+
+def test_targets_in_a_unit_that_the_loss_sees():
+    found = finding("target-not-scaled", NetRegressor(loss=nn.MSELoss(), **SMALL), y=VALUES * 1e-6)
+    assert found.severity == "warning" and "e-06" in found.evidence
+    assert "target-not-scaled" not in codes(diagnose(NetRegressor(**SMALL), X, VALUES * 1e-6))
+
+
 def test_constant_and_duplicated_columns():
     spoilt = np.c_[X, np.full(240, 3.0), X[:, 2], np.full(240, 3.0)]
     diagnosis = diagnose(NetClassifier(**SMALL), spoilt, y)
@@ -367,8 +400,8 @@ def test_it_reads_on_a_terminal_and_in_a_notebook():
 
 
 def test_every_check_is_silent_where_nothing_was_seen():
-    assert len(CHECKS) == len(set(CHECKS)) == 23
-    assert [check(Evidence()) for check in CHECKS] == [None] * 23
+    assert len(CHECKS) == len(set(CHECKS)) == 26
+    assert [check(Evidence()) for check in CHECKS] == [None] * 26
 
 
 def test_every_code_stands_in_the_docstring():
@@ -377,7 +410,7 @@ def test_every_code_stands_in_the_docstring():
 
     source = "".join(inspect.getsource(check) for check in CHECKS)
     told = re.findall(r'Finding\(\s+"([a-z-]+)"', source)
-    assert len(set(told)) == 23 and all(f'"{code}"' in diagnose.__doc__ for code in told)
+    assert len(set(told)) == 26 and all(f'"{code}"' in diagnose.__doc__ for code in told)
 
 
 # -- what it does not do -----------------------------------------------------------------------------------------------
