@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import validate_data
 
 from ._threads import check_array
-from ._validation import check_layout, check_no_paths, check_X
+from ._validation import check_layout, check_no_paths, check_X, is_time, refuse_times, to_plain
 
 CATEGORIES = ("category", "Categorical", "Enum")  # what pandas and polars call the types of categories
 
@@ -40,7 +40,7 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1):
     """
     if reset:
         estimator.is_categorical_ = find_categorical(X, estimator.categorical_features, estimator.image_shape)
-    mask = estimator.is_categorical_
+    mask, X = estimator.is_categorical_, to_plain(X)
     if mask is None or issparse(X):  # which check_X refuses
         if not reset and is_frame(X):  # columns of other names are to be told first
             validate_data(estimator, X, reset=False, skip_check_array=True)
@@ -54,7 +54,7 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1):
     if reset:
         estimator._categories = [find_categories(values) for values in columns]
     numbers = read_numbers(X, np.flatnonzero(~mask), estimator)
-    array = np.empty(X.shape, numbers.dtype if numbers.dtype == np.float64 else np.float32)
+    array = np.empty(X.shape, np.float32 if np.can_cast(numbers.dtype, np.float32) else np.float64)
     array[:, ~mask] = numbers
     for place, values, known in zip(np.flatnonzero(mask), columns, estimator._categories, strict=True):
         array[:, place] = encode(values, known)
@@ -204,11 +204,13 @@ def read_objects(X, mask, estimator, reset):
     numeric = [frame and is_numeric(dtype) for dtype in (X.dtypes if frame else range(X.shape[1]))]
     places = np.flatnonzero(~np.array(numeric, bool) & (True if mask is None else ~mask))
     columns = {int(place): values_of(X, place) for place in places}
+    names = list(X.columns) if frame else list(range(X.shape[1]))
+    refuse_times(None, find_times(names, columns))
+    refuse_complex(names, columns)
     odd = {place: find_odd(values, object if frame else str) for place, values in columns.items()}
     odd = {place: value for place, value in odd.items() if value is not None}
     if odd:
         check_no_paths(estimator, list(odd.values()))
-        names = list(X.columns) if frame else list(range(X.shape[1]))
         what = ", ".join(f"{names[place]!r} ({value!r})" for place, value in odd.items())
         ours = [names[place] for place in odd]
         declared = [] if mask is None else [names[place] for place in np.flatnonzero(mask)]
@@ -225,11 +227,29 @@ def read_objects(X, mask, estimator, reset):
     return X
 
 
+def find_times(names, columns):
+    """From the name of each column that holds dates or times to the first of them."""
+    first = {
+        str(names[place]): next((value for value in values if is_time(value) and not is_missing(value)), None)
+        for place, values in columns.items()
+    }
+    return {name: repr(value) for name, value in first.items() if value is not None}
+
+
 def is_numeric(dtype):
-    """Whether a column of this type holds numbers or booleans, and nothing else but gaps."""
+    """Whether a column of this type holds numbers, which may be complex, or booleans, and nothing else but gaps."""
     if hasattr(dtype, "is_numeric"):  # of polars
         return bool(dtype.is_numeric()) or name_of(dtype) == "Boolean"
-    return dtype.kind in "biuf"
+    return dtype.kind in "biufc"
+
+
+def refuse_complex(names, columns):
+    """Raise an error that names a column with a complex number, in the words of scikit-learn."""
+    for place, values in columns.items():
+        if any(isinstance(value, complex) for value in values):
+            raise ValueError(
+                f"Complex data not supported: X must hold real numbers, unlike the column {names[place]!r}"
+            )
 
 
 def find_odd(values, kind):

@@ -5,6 +5,7 @@ one. :func:`check_X` validates X as scikit-learn does and describes it by a :cla
 makes the canonical form and :meth:`Layout.restore` brings a result back to the layout that came in.
 """
 
+import datetime
 import re
 import warnings
 from dataclasses import dataclass
@@ -162,6 +163,9 @@ def find_layout(shape, image_shape=None):
     return Layout(len(shape), found, prod(found))
 
 
+NO_NUMBERS = ("float()", "dtype='numeric'", "could not convert", "array element")  # in errors that do not name X
+
+
 def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_samples=1, allow_nan=False, look=True):
     """Validate X as scikit-learn does, images included.
 
@@ -188,6 +192,8 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     X : ndarray
     layout : Layout
     """
+    refuse_times(X)
+    X = to_plain(X)
     looked = is_surely_finite(X) if look else type(X) is np.ndarray and X.dtype.kind in "biuf"
     if looked and X.ndim > 2 and len(X) >= ensure_min_samples:  # an array of images, in which no more can be wrong
         return X, check_layout(estimator, X[:1].reshape(1, -1), X.shape, reset=reset, image_shape=image_shape)
@@ -205,9 +211,12 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     except (ValueError, TypeError) as error:
         check_no_paths(estimator, X)
         if "inhomogeneous" not in str(error):
+            if any(text in str(error) for text in NO_NUMBERS):
+                raise type(error)(f"X must hold numbers: {error}") from error
             raise
         shapes = ", ".join(map(str, sorted({np.shape(row) for row in X})[:3]))
         raise ValueError(f"X must hold rows or images of one shape, got {shapes}: bring them to one size") from error
+    array = to_plain(array)
     if allow_nan and array.ndim > 2 and not looked:
         assert_all_finite(array, estimator_name=type(estimator).__name__, input_name="X")
     rows = X if array.ndim == 2 else array.reshape(len(array), -1)  # of a DataFrame the names are wanted
@@ -215,6 +224,60 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     if reset and warn and layout.image_shape is None:
         warn_of_rows(estimator, layout.n_features)
     return array, layout
+
+
+def to_plain(X):
+    """Return an array with numbers of a type that torch knows, and NaN where it is masked; any other X as it is."""
+    if not isinstance(X, np.ndarray):
+        return X
+    if X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        X = X.astype(np.float64)
+    if not X.dtype.isnative:
+        X = X.astype(X.dtype.newbyteorder("="))
+    if isinstance(X, np.ma.MaskedArray):
+        masked = X.dtype.kind in "biuf" and np.ma.getmaskarray(X).any()
+        X = X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan) if masked else X.data
+    return X
+
+
+TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+
+
+def is_time(value):
+    """True for a date, a time or a duration; pandas derives its own from Python's, but for periods."""
+    return isinstance(value, TIMES) or type(value).__name__ == "Period"
+
+
+def refuse_times(X, found=None):
+    """Raise an error if an array or columns of a DataFrame hold dates or times, or if ``found`` names such columns.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+    found : dict or None
+        From the names of columns to one of their values.
+    """
+    if found is None and hasattr(X, "columns") and hasattr(X, "dtypes"):
+        pairs = zip(map(str, X.columns), X.dtypes, strict=True)
+        found = {name: dtype for name, dtype in pairs if is_dtype_of_times(dtype)}
+    dtype = getattr(X, "dtype", None)
+    if found:
+        columns = ", ".join(map(repr, found))
+        where = f"the column{'s' * (len(found) > 1)} {columns} hold{'s' * (len(found) == 1)} dates or times"
+    elif getattr(dtype, "kind", None) in ("m", "M"):
+        where, found = "has dates or times", {"": dtype}
+    else:
+        return
+    raise ValueError(
+        f"X must hold numbers, but {where} ({next(iter(found.values()))}): convert them to a number of seconds or days "
+        "since some date, or to parts such as month and weekday"
+    )
+
+
+def is_dtype_of_times(dtype):
+    """True for the types of dates, times and durations of pandas and polars."""
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", type(dtype).__name__)
+    return getattr(dtype, "kind", None) in ("m", "M") or name.lower().startswith(("period", "date", "time", "duration"))
 
 
 def check_no_paths(estimator, X):

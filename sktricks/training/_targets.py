@@ -1,5 +1,7 @@
 """What y means: classes, several labels or probabilities for a classifier, values for a regressor."""
 
+import re
+from numbers import Number
 from typing import Self
 
 import numpy as np
@@ -268,7 +270,10 @@ class RegressorNetMixin(RegressorMixin):
         return values if self._several else values[:, 0]
 
     def _check_y(self, y, *, fresh, classes=None):
-        y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
+        y = check_y(y, "numbers", dtype="numeric")
+        if y.dtype.kind in "mM":
+            raise ValueError(f"y must hold numbers, got {y.dtype}: convert it to a number of seconds or days")
+        y = y.astype(np.float64)
         if fresh:
             self._several, self._n_outputs = y.ndim == 2, y.shape[1] if y.ndim == 2 else 1
         if (y.ndim == 2) != self._several:
@@ -306,9 +311,32 @@ class RegressorNetMixin(RegressorMixin):
     _loss_smoothing = 0.0
 
 
+def check_y(y, expected, dtype):
+    """Return y as an array without gaps; an error says what was ``expected`` where scikit-learn does not name y."""
+    if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
+        raise ValueError("y must not be masked: leave out the rows whose target is masked, y[~y.mask]")
+    try:
+        return check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
+    except (ValueError, TypeError) as error:
+        if re.search(r"\by\b", str(error)):
+            raise
+        raise type(error)(f"y must hold {expected}: {error}") from error
+
+
+def kind_of(label):
+    """What labels have to agree in: "number", or the name of their type."""
+    return "number" if isinstance(label, Number) else type(label).__name__
+
+
 def read_classification(y):
     """The kind of y and y as an array."""
-    y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    y = check_y(y, "labels, columns of 0 and 1, or class probabilities", dtype=None)
+    kinds = {kind_of(label) for label in y.ravel().tolist()} if y.dtype == object else ()
+    if len(kinds) > 1:
+        raise TypeError(
+            f"y must hold labels of one type, got {', '.join(sorted(kinds))}: convert them to strings, and leave out rows "
+            "without a label"
+        )
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         return MULTILABEL, y
