@@ -334,8 +334,8 @@ def read_classification(y):
     kinds = {kind_of(label) for label in y.ravel().tolist()} if y.dtype == object else ()
     if len(kinds) > 1:
         raise TypeError(
-            f"y must hold labels of one type, got {', '.join(sorted(kinds))}: convert them to strings, and leave out rows "
-            "without a label"
+            f"y must hold labels of one type, got {', '.join(sorted(kinds))}: convert them to strings, and leave out "
+            "rows without a label"
         )
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
