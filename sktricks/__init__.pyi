@@ -11,6 +11,7 @@ from ._validation import DroppedOnLoadWarning as DroppedOnLoadWarning
 from ._validation import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._validation import ImageShapeWarning as ImageShapeWarning
 from ._validation import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
+from ._validation import OneHotTargetWarning as OneHotTargetWarning
 from ._validation import SlowFitWarning as SlowFitWarning
 from ._validation import TrainingInterruptedWarning as TrainingInterruptedWarning
 from ._validation import UnclearLearningRateWarning as UnclearLearningRateWarning

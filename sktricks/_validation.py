@@ -37,6 +37,10 @@ class BackboneConfigWarning(UserWarning):
     """The configuration of a backbone lacks something that is assumed, or names something that is ignored."""
 
 
+class OneHotTargetWarning(UserWarning):
+    """Targets with exactly one 1 in each row are treated as several labels, not as classes."""
+
+
 class UnmixedRowsWarning(UserWarning):
     """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
 
@@ -442,6 +446,16 @@ def sampled_extremes(X):
     """Return the smallest and the largest value of some rows, which takes no time: a scale is that of all rows."""
     some = X[:: -(-len(X) // 16)]
     return float(some.min()), float(some.max())
+
+
+def warn_of_one_hot(estimator, y):
+    """Warn if 0/1 columns, (n, labels), that count as several labels look like one-hot classes."""
+    if len(y) >= 5 and y.shape[1] > 1 and (y.sum(axis=1) == 1).all():
+        warn(
+            f"y of {type(estimator).__name__} has 0/1 columns with exactly one 1 in each row, which are treated as "
+            "independent labels (multilabel): if each row has one class, pass y.argmax(axis=1)",
+            OneHotTargetWarning,
+        )
 
 
 def check_weights(sample_weight, n_rows):

@@ -4,6 +4,7 @@ Whatever is given, only ``ValueError``, ``TypeError`` or ``ImportError`` may be 
 parameter or the file. What the tests share lives in ``tests/_hostile_*.py``. The long variants run with ``-m long``.
 """
 
+import inspect
 import json
 import os
 import socket
@@ -17,7 +18,7 @@ import pytest
 from _hostile_weights import damaged, saved_by_torch, whole_files, wrong_bytes, wrong_contents
 
 import sktricks
-from sktricks import FineTuneClassifier, ImageLoader, PretrainedFeatures, load_backbone
+from sktricks import FineTuneClassifier, ImageLoader, PretrainedFeatures, augment, load_backbone
 
 # -- damaged files of weights ------------------------------------------------------------------------------------------
 
@@ -205,3 +206,39 @@ def test_a_pipe_in_a_column(tmp_path):
     for estimator in (ImageLoader(8), PretrainedFeatures(), FineTuneClassifier()):
         with pytest.raises(ValueError, match=r"\d cannot be found or are no regular files: .*pipe\.jpg"):
             estimator.fit([pipe, pipe], [0, 1]).transform([pipe])
+
+
+# -- parameters of augmenters ------------------------------------------------------------------------------------------
+
+BYTES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
+ROWS = {
+    "bytes": BYTES,
+    "floats": (BYTES / 255).astype(np.float32),
+    "table": np.random.default_rng(0).normal(size=(6, 5)),
+}
+SHARED = {"image_shape", "value_range", "n_jobs", "random_state", "steps", "augmenter"}
+AUGMENTERS = [
+    (getattr(augment, name), parameter)
+    for name in augment.__all__
+    if isinstance(getattr(augment, name), type) and issubclass(getattr(augment, name), augment.BaseAugmenter)
+    for parameter in inspect.signature(getattr(augment, name)).parameters
+    if parameter not in SHARED
+]
+ABSURD = [np.nan, np.inf, -np.inf, np.float32("nan"), -1, 300, 10**9, 10**30, 1e300, "a", b"a", object(), [1, 2, 3], {}]
+ABSURD += [(1e300, 1e300), (np.nan, 1), (0.5, np.inf), (0.5, 1e9), (10**9, 10**9), (2, 1), (), ("a", "b")]
+
+
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")
+@pytest.mark.filterwarnings("ignore::sktricks.UnmixedRowsWarning")
+@pytest.mark.parametrize("kind", ROWS)
+@pytest.mark.parametrize(("make", "parameter"), AUGMENTERS, ids=lambda one: getattr(one, "__name__", one))
+def test_absurd_parameters_of_augmenters(make, parameter, kind):
+    for value in ABSURD:
+        gaps = parameter == "fill" and kind != "bytes" and isinstance(value, float | np.floating) and np.isnan(value)
+        try:
+            new = make(**{parameter: value, "random_state": 0}).fit_transform(ROWS[kind])
+        except (ValueError, TypeError) as error:
+            assert parameter in str(error), f"{value!r}: {error}"
+        else:
+            assert gaps or np.isfinite(new).all(), value
+            assert gaps or kind == "table" or np.ptp(new) > 0, value  # not one color

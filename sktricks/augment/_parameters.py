@@ -55,16 +55,21 @@ def check_fill(fill, value_range):
 
     0 is always allowed: it is black where the range is that of the values in ``fit``.
     """
-    if not isinstance(fill, Real) or np.isnan(fill):
+    if not isinstance(fill, Real) or is_nan(fill):
         return
     low, high = (-np.inf, np.inf) if value_range is None else (min(value_range[0], 0), max(value_range[1], 0))
-    if np.isinf(fill) or not low <= fill <= high:
+    if abs(fill) == np.inf or not low <= fill <= high:
         where = "be finite" if value_range is None else f"lie in the value range ({low:g}, {high:g})"
         cure = "" if value_range is None else "; value_range=(low, high) changes the range"
         raise ValueError(f"fill must {where}, got {fill}{cure}")
 
 
+def is_nan(number):
+    """Return True if a number is NaN, whatever its type; numpy does not take integers of more than 64 bits."""
+    return isinstance(number, Real) and number != number
+
+
 def check_fill_dtype(fill, dtype):
     """Raise an error if ``fill`` is NaN and an array of this dtype has none."""
-    if isinstance(fill, Real) and np.isnan(fill) and dtype.kind in "biu":
+    if is_nan(fill) and dtype.kind in "biu":
         raise ValueError(f"fill is NaN, but X is {dtype}: use a finite fill, or X as floats")

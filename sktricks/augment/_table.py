@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval
 from . import _kernels
 from ._base import BaseAugmenter
 from ._counter import draw_keys, expand
+from ._parameters import is_nan
 
 
 class GaussianNoise(BaseAugmenter):
@@ -121,7 +122,7 @@ class FeatureDropout(BaseAugmenter):
 
     @property
     def _keeps_values(self):
-        return self.fill == 0 or np.isnan(self.fill)
+        return self.fill == 0 or is_nan(self.fill)
 
     def _draw(self, rng, n, shape, y=None):
         return {"key": draw_keys(rng, n)}

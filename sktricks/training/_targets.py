@@ -17,6 +17,7 @@ from .._threads import (
     compute_sample_weight,
     type_of_target,
 )
+from .._validation import warn_of_one_hot
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
 SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
@@ -46,7 +47,8 @@ class ClassifierNetMixin(ClassifierMixin):
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
             A table or images.
         y : array-like of shape (n,) or (n, outputs)
-            Labels; 0/1 columns, one a label, if a row may have several; or class probabilities (floats that sum to 1).
+            Labels; 0/1 columns, one per label, if a row may have several; or class probabilities (floats that sum to
+            1). One-hot columns count as several labels, with a :class:`OneHotTargetWarning`: pass ``y.argmax(1)``.
         sample_weight : array-like of shape (n,), default=None
             What each row counts; rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
@@ -133,6 +135,8 @@ class ClassifierNetMixin(ClassifierMixin):
         kind, y = read_classification(y)
         if fresh:
             self._kind = kind
+            if kind == MULTILABEL:
+                warn_of_one_hot(self, y)
             self.classes_ = find_classes(kind, y, classes, type(self).__name__)
         elif kind != self._kind and not (self._kind == SOFT and kind == MULTILABEL):
             raise ValueError(f"y has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets")

@@ -42,7 +42,7 @@ def classifier(module, **params):
     [
         (NetClassifier(nn.Linear(6, 1000)), LABELS, "module must return 2 outputs per row, one for each class.* 1000:"),
         (NetClassifier(nn.Linear(6, 1)), np.arange(60) % 3, "module must return 3 outputs .* class in y, got 1:"),
-        (NetClassifier(nn.Linear(6, 5)), np.eye(3, 6)[Y][:, :3] > 0, "3 outputs per row, one for each label .* got 5:"),
+        (NetClassifier(nn.Linear(6, 5)), np.eye(3, 6)[Y][:, :3] < 1, "3 outputs per row, one for each label .* got 5:"),
         (NetRegressor(nn.Linear(6, 3)), X[:, 0], "module must return 1 output per row, one for each column .* got 3:"),
         (NetRegressor(nn.Linear(6, 1)), X[:, :2], "module must return 2 outputs .* got 1:"),
         (NetClassifier(partial(Linear, finish=lambda x: x[:, None])), LABELS, r"got shape \(60, 1, 2\) for 60 rows"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, r2_score
 
-from sktricks import NetClassifier, NetRegressor
+from sktricks import NetClassifier, NetRegressor, OneHotTargetWarning
 from sktricks.training._targets import check_probabilities, encode_labels, find_classes, read_classification
 
 RNG = np.random.default_rng(0)
@@ -162,6 +162,23 @@ def test_balanced_moves_a_rare_class_up():
     rare = np.arange(80) % 8 == 0  # nothing in X says which
     proba = [classifier(class_weight=w, max_epochs=10).fit(X, rare).predict_proba(X)[:, 1] for w in (None, "balanced")]
     assert proba[0].mean() < 0.3 and 0.4 < proba[1].mean() < 0.6
+
+
+# several labels
+
+
+@pytest.mark.parametrize("dtype", [int, float, bool])
+def test_one_hot_rows_are_several_labels_with_a_warning(dtype):
+    told = r"y of NetClassifier has 0/1 columns with exactly one 1 .* treated as independent labels.*y.argmax\(axis=1\)"
+    with pytest.warns(OneHotTargetWarning, match=told) as caught:
+        net = classifier(max_epochs=1).fit(X, np.eye(3)[LABELS].astype(dtype))
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert net.predict_proba(X).shape == (80, 3) and net.predict_proba(X).sum(axis=1).std() > 0
+
+
+@pytest.mark.parametrize("y", [EVENTS, np.maximum(np.eye(3)[LABELS], np.eye(3)[::-1][LABELS]), np.eye(80, 3)])
+def test_several_labels_without_a_warning(y):
+    classifier(max_epochs=1).fit(X, y)
 
 
 # soft targets
