@@ -375,6 +375,19 @@ def test_transformers_folders_that_are_none(vit_folder, tmp_path):
     assert "is no encoder of images: it takes input_ids" in raised_by(f"hf:{tmp_path / 'bert'}")
 
 
+@pytest.mark.skipif(not hasattr(transformers, "TimmWrapperConfig"), reason="transformers wraps no nets of timm yet")
+def test_a_net_of_timm_in_a_folder_of_transformers_cannot_name_other_files(tmp_path):
+    config = transformers.TimmWrapperConfig(architecture="resnet10t", do_pooling=True)
+    transformers.TimmWrapperModel(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    torch.save({"state_dict": RunsCode()}, tmp_path / "code.pth")
+    edit(tmp_path / "config.json", model_args={"checkpoint_path": str(tmp_path / "code.pth")})
+    with pytest.warns(BackboneConfigWarning, match="names checkpoint_path in model_args"):
+        assert load_backbone(f"hf:{tmp_path}").num_features == 512
+    edit(tmp_path / "config.json", model_args={}, architecture=f"local-dir:{tmp_path}")
+    assert "names no architecture of timm, got 'local-dir:" in raised_by(f"hf:{tmp_path}")
+
+
 def test_transformers_without_a_processor(vit_folder):
     (vit_folder / "preprocessor_config.json").unlink()
     spec = f"hf:{vit_folder}"

@@ -12,6 +12,7 @@ from ..._optional import import_optional
 from ._assemble import Net
 from ._base import Preprocess, check_preprocess
 from ._hubs import check_hub, check_repository, hub_cache
+from ._timm import drop_pointers
 from ._weights import asked_for, first_line, misfit
 
 EXTRA = "hf"
@@ -77,6 +78,17 @@ def find_config(transformers, name, pretrained):
     config = getattr(config, "vision_config", None) or config
     if getattr(config, "mask_ratio", None):
         config.mask_ratio = 0.0  # a masked autoencoder sees the whole image
+    return confine(config, name)
+
+
+def confine(config, name):
+    """The configuration without what a net of timm inside it would load from elsewhere."""
+    if getattr(config, "use_pretrained_backbone", False):
+        config.use_pretrained_backbone = False
+    if isinstance(getattr(config, "model_args", None), dict):
+        config.model_args = drop_pointers(config.model_args, f"config.json of hf:{name}")
+    if config.model_type == "timm_wrapper" and not import_optional("timm", "vision").is_model(config.architecture):
+        raise ValueError(f"config.json of hf:{name} names no architecture of timm, got {config.architecture!r}")
     return config
 
 

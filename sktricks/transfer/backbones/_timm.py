@@ -87,15 +87,20 @@ def read_config(timm, path):
         raise ValueError(f"{path} is no configuration of a net of timm: there is no architecture {architecture!r}")
     names = {field.name for field in fields(timm.models.PretrainedCfg)} - POINTERS
     cfg = {name: value for name, value in cfg.items() if name in names}
+    settings = drop_pointers(settings, path)
+    return architecture, {**settings, "pretrained_cfg": {**cfg, "source": None}}
+
+
+def drop_pointers(settings, where):
+    """The settings of a net in a configuration without those that name other files, with a warning about these."""
     dropped = sorted(name for name in settings if name in POINTERS or name.startswith("pretrained"))
     if dropped:
         warnings.warn(
-            f"{path} names {', '.join(dropped)} in model_args, which a configuration may not decide: ignored",
+            f"{where} names {', '.join(dropped)} in model_args, which a configuration may not decide: ignored",
             BackboneConfigWarning,
             stacklevel=2,
         )
-    settings = {name: value for name, value in settings.items() if name not in dropped}
-    return architecture, {**settings, "pretrained_cfg": {**cfg, "source": None}}
+    return {name: value for name, value in settings.items() if name not in dropped}
 
 
 def make_net(timm, architecture, settings, title, path, custom_load=False, config=None):
