@@ -18,7 +18,6 @@ import stat
 import struct
 import time
 import uuid
-import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from filelock import Timeout
 
+from .._warnings import warn
 from ._cache_claims import CHOOSING, CLAIM, LOCK, TEMPORARY, Claims, suffix_of
 from ._cache_memory import DIGEST
 
@@ -91,7 +91,7 @@ class FeatureFolder:
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
-            warnings.warn(f"features in {path} are ignored: {error}", FeatureCacheWarning, stacklevel=2)
+            warn(f"features in {path} are ignored: {error}", FeatureCacheWarning)
             return
         self._where.update({digest: (segment, place) for place, digest in enumerate(segment.digests)})
 
@@ -119,10 +119,9 @@ class FeatureFolder:
         for place in places:
             del self._where[segment.digests[place]]
         if places and segment.path.exists():  # else another process has emptied the folder
-            warnings.warn(
+            warn(
                 f"{len(places)} of {len(segment.digests)} rows in {segment.path} are damaged and encoded again",
                 FeatureCacheWarning,
-                stacklevel=2,
             )
 
     def write(self, rows):
@@ -146,11 +145,10 @@ class FeatureFolder:
     def give_up(self, error):
         """Say, once, that nothing is kept here."""
         if self.writable:
-            warnings.warn(
+            warn(
                 f"features are not kept in {self.path.parent}, which cannot be written to ({error}): they are kept in "
                 "memory, and other processes encode anew",
                 FeatureCacheWarning,
-                stacklevel=2,
             )
         self.writable = False
 
@@ -207,11 +205,10 @@ class FeatureFolder:
 def warn_of_stopped(folder, n_rows=None):
     """Say that a process holds rows, or the lock with which all choose theirs, and does not go on."""
     what = "the lock of the claims" if n_rows is None else f"{n_rows} rows that are wanted here"
-    warnings.warn(
+    warn(
         f"another process holds {what} in {folder.parent} and gives no sign of life: it may be stopped, and the rows "
         "are encoded here too",
         FeatureCacheWarning,
-        stacklevel=2,
     )
 
 

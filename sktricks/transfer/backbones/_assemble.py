@@ -1,6 +1,5 @@
 """From a net, wherever it comes from, to a backbone."""
 
-import warnings
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from ..._validation import BackboneConfigWarning
+from ..._warnings import warn
 from .._layers import evaluating
 from ._base import Backbone, Preprocess, check_preprocess
 from ._classifier import remove_classifier
@@ -88,11 +88,10 @@ def assumed(net, image_shape, is_told):
             f"backbone={net.name!r} has no {net.lacks} and no image_size in its config.json, so the size and the "
             f"normalization of its images are unknown: {cure}"
         )
-    warnings.warn(
+    warn(
         f"{net.name} has no {net.lacks}: images are resized to {size[0]} x {size[1]} pixels, the image_size in its "
         f"config.json, and normalized to -1..1 (mean 0.5, std 0.5), which is a guess: {cure}",
         BackboneConfigWarning,
-        stacklevel=2,
     )
     return {"mean": (0.5,) * net.preprocess.channels, "std": (0.5,) * net.preprocess.channels}
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from dataclasses import fields
 from difflib import get_close_matches
 from fnmatch import filter as matching
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ..._optional import import_optional
 from ..._validation import BackboneConfigWarning
+from ..._warnings import warn
 from ._assemble import Net
 from ._base import Preprocess, check_preprocess
 from ._hubs import check_repository, fetch_hub, fetch_url
@@ -95,10 +95,9 @@ def drop_pointers(settings, where):
     """The settings of a net in a configuration without those that name other files, with a warning about these."""
     dropped = sorted(name for name in settings if name in POINTERS or name.startswith("pretrained"))
     if dropped:
-        warnings.warn(
+        warn(
             f"{where} names {', '.join(dropped)} in model_args, which a configuration may not decide: ignored",
             BackboneConfigWarning,
-            stacklevel=2,
         )
     return {name: value for name, value in settings.items() if name not in dropped}
 
