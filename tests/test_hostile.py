@@ -10,15 +10,33 @@ import os
 import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import _hostile_images
 import numpy as np
 import pytest
 from _hostile_weights import damaged, saved_by_torch, whole_files, wrong_bytes, wrong_contents
+from sklearn.base import clone, is_classifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.naive_bayes import GaussianNB
 
 import sktricks
-from sktricks import FineTuneClassifier, ImageLoader, PretrainedFeatures, augment, load_backbone
+from sktricks import (
+    CascadeClassifier,
+    FineTuneClassifier,
+    ImageLoader,
+    PretrainedFeatures,
+    SmallToleranceWarning,
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+    augment,
+    load_backbone,
+)
 
 # -- damaged files of weights ------------------------------------------------------------------------------------------
 
@@ -242,3 +260,49 @@ def test_absurd_parameters_of_augmenters(make, parameter, kind):
         else:
             assert gaps or np.isfinite(new).all(), value
             assert gaps or kind == "table" or np.ptp(new) > 0, value  # not one color
+
+
+# -- wrong parameters of ensembles -------------------------------------------------------------------------------------
+
+ODD = [
+    *(None, 0, -1, 2, True, "nonsense", "", object(), [], {}, np.nan, np.inf, 1e300, (1,), [np.nan, 1], ["a", "b"]),
+    *([[1, 2]], np.array([1, 2, 3]), GaussianNB, ("a",), [None], [("a", None)], [("a", 3)], [("a", "drop")]),
+    *([("", GaussianNB())], {"a": GaussianNB()}, [(3, GaussianNB())], [GaussianNB()]),
+]
+CLASSIFIERS = [("a", GaussianNB()), ("b", DummyClassifier())]
+REGRESSORS = [("a", Ridge()), ("b", DummyRegressor())]
+
+
+def check_parameter(ensemble, parameter, value):
+    """Fit an ensemble with an odd value, which may only work or fail with an error that names the parameter."""
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3
+    try:
+        vars(ensemble)[parameter] = value
+        ensemble.fit(X, y).predict(X)
+    except (ValueError, TypeError) as error:
+        assert parameter in str(error) or isinstance(error, NotFittedError) and parameter == "prefit"
+
+
+@pytest.mark.parametrize("parameter", ["estimators", "weights", "cv", "final_estimator", "tolerance", "store_oof"])
+def test_odd_parameters_of_ensembles(parameter):
+    check_parameters(
+        [VotingClassifier(CLASSIFIERS), StackingRegressor(REGRESSORS), CascadeClassifier(CLASSIFIERS)], parameter
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("make", [VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor])
+def test_all_odd_parameters_of_ensembles(make):
+    members = CLASSIFIERS if is_classifier(make([])) else REGRESSORS
+    for parameter in make(members).get_params(deep=False):
+        check_parameters([make(members)], parameter)
+
+
+def check_parameters(ensembles, parameter):
+    for ensemble in ensembles:
+        for value in ODD if hasattr(ensemble, parameter) else ():
+            if parameter == "passthrough" and isinstance(value, type):
+                continue  # a class is a callable, and its errors are its own
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SmallToleranceWarning)
+                check_parameter(clone(ensemble), parameter, value)

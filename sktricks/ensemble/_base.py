@@ -46,7 +46,7 @@ class BaseEnsemble(NamesItsMethods):
                 f"estimators: member {name!r} must be an instance, such as {estimator.__name__}(), got the class"
             )
         wanted, fits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
-        if not fits(estimator):
+        if not (hasattr(estimator, "fit") and fits(estimator)):
             raise ValueError(f"estimators: member {name!r} must be a {wanted}, got {estimator!r}")
 
     def _make_members(self, y, target, params, *, prefit, methods):

@@ -93,6 +93,9 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
                 )
 
     def _make_final(self, target):
+        if isinstance(self.final_estimator, type):
+            kind = self.final_estimator.__name__
+            raise TypeError(f"final_estimator must be an instance, such as {kind}(), got the class")
         final = self._default_final(target) if self.final_estimator is None else clone(self.final_estimator)
         wanted, fits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
         if not fits(final):

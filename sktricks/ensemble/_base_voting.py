@@ -20,7 +20,11 @@ def check_fixed_weights(weights, estimators):
     in_use = np.array([not is_dropped(estimator) for _, estimator in estimators])
     if weights is None or isinstance(weights, str):
         return np.ones(in_use.sum())
-    weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="weights")
+    try:
+        numbers = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"weights must be numbers, one per estimator, got {weights!r}") from None
+    weights = check_array(numbers, ensure_2d=False, ensure_min_samples=0, allow_nd=True, input_name="weights")
     if weights.shape != in_use.shape:
         raise ValueError(
             f"weights must be as many as there are estimators, {len(in_use)}, got an array of shape {weights.shape}"

@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
+from .._validation import DivergenceError
 from ._align import align_columns, encode_labels
 
 
@@ -73,6 +74,8 @@ def fit_model(model, X, y, params, target):
     try:
         model.fit(X, y, **params)
         return model
+    except DivergenceError:  # nothing that codes would change
+        raise
     except ValueError as error:
         if target.kind != "classes" or are_codes(y):
             raise

@@ -4,6 +4,8 @@ Any splitter will do. Rows that it predicts more than once get the mean; rows th
 whatever is learned, with a warning.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
 from sklearn.model_selection import check_cv
@@ -26,18 +28,43 @@ def make_splits(cv, X, y, target, params):
     params : dict
         What ``split`` gets besides X and y, such as ``groups``.
     """
-    with FILTERS():  # scikit-learn checks y there
-        cv = check_cv(cv, y, classifier=target.kind != "values")
+    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+        found = cv
+    else:
+        with FILTERS():  # scikit-learn checks y there
+            cv = check_cv(cv, y, classifier=target.kind != "values")
+        _check_groups(cv, params)
+        with FILTERS():  # and in its splitters
+            found = list(cv.split(X, y, **params))
+    n = _num_samples(X)
+    splits = [read_split(split, n, number) for number, split in enumerate(found, start=1)]
+    if target.kind == "classes":
+        _warn_of_missing_classes(splits, y, target.classes)
+    return splits
+
+
+def _check_groups(cv, params):
     if isinstance(cv, GroupsConsumerMixin) and params.get("groups") is None:
         raise ValueError(
             f"cv={cv} needs groups, one per row, and fit(X, y, groups=...) got none. Inside a search, a Pipeline or "
             "another ensemble, groups arrive only after sklearn.set_config(enable_metadata_routing=True)"
         )
-    with FILTERS():  # and in its splitters
-        splits = [(np.asarray(train), np.asarray(test)) for train, test in cv.split(X, y, **params)]
-    if target.kind == "classes":
-        _warn_of_missing_classes(splits, y, target.classes)
-    return splits
+
+
+def read_split(split, n, number):
+    """Return the training and the test rows of a split as arrays of indices."""
+    try:
+        parts = [np.asarray(part) for part in split]
+    except (TypeError, ValueError):
+        parts = []
+    parts = [np.flatnonzero(part) if part.dtype == bool and part.shape == (n,) else part for part in parts]
+    fits = [part.ndim == 1 and part.dtype.kind in "iu" and np.all((part >= -n) & (part < n)) for part in parts]
+    if len(fits) != 2 or not all(fits):
+        raise ValueError(
+            f"cv must be a number of folds, a splitter, or pairs (train, test) of indices of the {n} rows, "
+            f"got {split!r} as split {number}"
+        )
+    return tuple(part % n for part in parts)  # -1 is the last row
 
 
 def whole(X):

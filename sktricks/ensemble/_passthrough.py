@@ -33,7 +33,7 @@ def pass_through(X, passthrough):
         return X
     try:
         return _safe_indexing(X, as_key(passthrough), axis=1)
-    except (IndexError, KeyError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"passthrough={passthrough!r} does not fit X of {X.shape[1]} columns: {error}") from error
 
 

@@ -142,7 +142,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         self.store_oof = store_oof
 
     def _check_kind(self, name, estimator):
-        if isinstance(estimator, type) or not is_regressor(estimator):
+        if isinstance(estimator, type) or not (hasattr(estimator, "fit") and is_regressor(estimator)):
             super()._check_kind(name, estimator)
 
     @_fit_context(prefer_skip_nested_validation=False)

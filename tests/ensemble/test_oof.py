@@ -6,7 +6,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
 
 from sktricks.ensemble import VotingClassifier
-from sktricks.ensemble._oof import as_array, compact_votes, join_folds, join_votes, spread_out
+from sktricks.ensemble._align import Target
+from sktricks.ensemble._oof import as_array, compact_votes, join_folds, join_votes, make_splits, spread_out
 from sktricks.ensemble._votes import one_hot
 from sktricks.ensemble._weights import ErrorRate, MixtureLogLoss, leave_one_out, non_negative
 
@@ -45,6 +46,21 @@ def test_votes_of_few_options_tell_the_same_as_those_of_all_classes():
         non_negative(compact, one_hot(true, compact.shape[2]), shares),
         non_negative(dense, one_hot(codes[covered], K), shares),
     )
+
+
+def test_splits_may_be_any_iterable_of_indices_or_masks():
+    X, y = np.zeros((6, 1)), np.arange(6)
+    even = np.arange(6) % 2 == 0
+    splits = make_splits(((train, ~train) for train in (even, ~even)), X, y, Target("values"), {})
+    assert_array_equal(splits[0], [[0, 2, 4], [1, 3, 5]])
+    assert_array_equal(splits[1], [[1, 3, 5], [0, 2, 4]])
+    assert_array_equal(make_splits([([0, 1], [2]), ([-1], [3])], X, y, Target("values"), {})[1][0], [5])
+
+
+@pytest.mark.parametrize("cv", [[1, 2], ["ab"], [([0, 1], [6])], [([0.0], [1])], [([0], [1], [2])], [(None, None)]])
+def test_splits_that_are_none_are_an_error(cv):
+    with pytest.raises(ValueError, match=r"cv must be .* indices of the 6 rows, got .* as split 1"):
+        make_splits(cv, np.zeros((6, 1)), np.arange(6), Target("values"), {})
 
 
 @pytest.mark.parametrize("weights", ["greedy", "simplex", "nnls"])

@@ -534,6 +534,8 @@ def test_a_search_over_stacks():
         ({"estimators": [("final_estimator", GaussianNB())]}, ValueError, "conflict with constructor arguments"),
         ({"estimators": [("a", StandardScaler())]}, ValueError, "member 'a' must be a classifier"),
         ({"estimators": [("a", GaussianNB)]}, TypeError, "must be an instance"),
+        ({"estimators": [("a", None)]}, ValueError, "member 'a' must be a classifier, got None"),
+        ({"final_estimator": GaussianNB}, TypeError, r"final_estimator must be an instance, such as GaussianNB\(\)"),
         ({"final_estimator": Ridge()}, ValueError, "final_estimator must be a classifier, got Ridge"),
         ({"stack_method": "predict_proba"}, ValueError, "member 'ridge' has no predict_proba, which stack_method"),
         ({"cv": "prefit"}, NotFittedError, "member 'bayes' is used as it is and is not fitted"),

@@ -660,6 +660,7 @@ def test_learned_weights_beat_equal_ones_and_the_best_member():
         ({"estimators": [("a", GaussianNB()), ("a", GaussianNB())]}, ValueError, "not unique"),
         ({"estimators": [("weights", GaussianNB())]}, ValueError, "conflict with constructor arguments"),
         ({"estimators": [("a__b", GaussianNB())]}, ValueError, "must not contain __"),
+        ({"estimators": [("a", None)]}, ValueError, "member 'a' must be a classifier, got None"),
         ({"estimators": [("a", "drop")]}, ValueError, "all are dropped"),
         ({"estimators": [("a", GaussianNB)]}, TypeError, r"member 'a' must be an instance, such as GaussianNB\(\)"),
         (
@@ -671,6 +672,7 @@ def test_learned_weights_beat_equal_ones_and_the_best_member():
         ({"weights": [1, 2, -1, 1]}, ValueError, "must not be negative, got -1"),
         ({"weights": [0, 0, 0, 0]}, ValueError, "zeros only"),
         ({"weights": [1, 1, 1, np.nan]}, ValueError, "weights contains NaN"),
+        ({"weights": ["a", 1, 1, 1]}, ValueError, "weights must be numbers, one per estimator, got"),
         ({"weights": "best"}, ValueError, "weights"),
         ({"weights": "nnls", "voting": "geometric"}, ValueError, "weights of a mean"),
         ({"calibration": "temperature"}, ValueError, "voting='soft' or 'geometric', got 'hard'"),
