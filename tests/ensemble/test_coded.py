@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
+from sktricks._validation import DivergenceError
 from sktricks.ensemble import CascadeClassifier, MissingClassesWarning, StackingClassifier, VotingClassifier
 from sktricks.ensemble._align import Target
 from sktricks.ensemble._coded import CodedClassifier, are_codes, fit_model
@@ -128,6 +129,18 @@ def test_codes_are_tried_only_after_a_value_error(monkeypatch):
     with pytest.raises(TypeError, match="no"):
         fit_model(FailsAnyway(), X, LABELS["strings"][codes], {}, Target("classes", LABELS["strings"]))
     assert FailsAnyway.fits == 2
+
+
+def test_a_training_that_diverges_is_not_tried_again(monkeypatch):
+    def fit(self, X, y):
+        FailsAnyway.fits += 1
+        raise DivergenceError("the training loss is nan")
+
+    monkeypatch.setattr(FailsAnyway, "fits", 0)
+    monkeypatch.setattr(FailsAnyway, "fit", fit)
+    with pytest.raises(DivergenceError):
+        fit_model(FailsAnyway(), X, LABELS["strings"][codes], {}, Target("classes", LABELS["strings"]))
+    assert FailsAnyway.fits == 1
 
 
 def test_labels_that_the_weights_of_classes_name_stay_labels():
