@@ -15,6 +15,7 @@ import signal
 import sys
 import warnings
 from collections import Counter
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -384,6 +385,7 @@ def main(folder, number, seed):
     warnings.simplefilter("ignore")
     folder, rng = Path(folder), random.Random(seed)
     good = write_good(folder)
+    import_optional()
     watch, usual = Watch(), set()
     signal.signal(signal.SIGALRM, too_long)
     for _ in range(2):  # what is imported at the first use does not count
@@ -406,6 +408,13 @@ def main(folder, number, seed):
         if outcome.startswith("bad"):
             bad.append(f"{place} {name}: {changes}: {outcome}"[:1000])
     print(json.dumps({"counts": counts, "bad": bad}))
+
+
+def import_optional():
+    """Import the libraries that archives may use, as far as they are installed."""
+    for name in ("pandas", "polars", "timm", "torchvision"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def too_long(*args):

@@ -64,7 +64,7 @@ def create_like(target, path):
     old = target.stat() if target.exists() else None
     mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)  # of a new file the umask takes its part
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    if old is not None and hasattr(os, "fchmod"):
+    if old is not None and hasattr(os, "fchown"):
         with suppress(PermissionError):
             os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, mode)

@@ -74,8 +74,8 @@ def records(node, kind):
         yield from records(item, kind)
 
 
-def write_or_ask(value, name, writer, storable=True):
-    """A value, or where it cannot be stored a record by which ``load`` asks for it."""
+def write_or_ask(value, name, key, writer, storable=True):
+    """A value, or where it cannot be stored a record by which ``load`` asks for it; ``key`` is its parameter."""
     before = len(writer.arrays), len(writer.seen)
     try:
         if not storable or must_be_given(name, value):
@@ -84,7 +84,7 @@ def write_or_ask(value, name, writer, storable=True):
     except NotStorable:
         writer.undo(before)
         # a class is the same object in an estimator and in its clones, and need be given once
-        asked = writer.asked.setdefault((id(value), name.rpartition("__")[2]), name)
+        asked = writer.asked.setdefault((id(value), key), name)
         return {"$": "given", "name": asked, "was": describe(value)}
 
 
@@ -154,6 +154,7 @@ def write_estimator(estimator, name, writer, write_param):
     if has_net:
         learned = {key: value for key, value in learned.items() if key not in TORCH_PARTS}
     check_described(type(estimator), learned, name)
+    check_agrees(estimator, name)
     record = {"class": type(estimator).__name__, "name": name}
     record["params"] = {key: write_param(value, join(name, key), writer) for key, value in params.items()}
     check_params_described(type(estimator), params, record["params"], name)
@@ -194,10 +195,13 @@ def check_params_described(cls, params, written, name):
 
 def write_own_param(value, name, writer):
     """A parameter of our own estimators; of ``net_params`` each entry."""
-    if name.rpartition("__")[2] != "net_params" or not isinstance(value, dict):
-        return write_or_ask(value, name, writer)
-    prefix = name.rpartition("__")[0]
-    return {key: write_or_ask(item, join(prefix, key), writer, is_storable(key, item)) for key, item in value.items()}
+    prefix, _, key = name.rpartition("__")
+    if key != "net_params" or not isinstance(value, dict):
+        return write_or_ask(value, name, key, writer)
+    written = {}
+    for key, item in value.items():
+        written[key] = write_or_ask(item, join(prefix, key), key, writer, is_storable(key, item))
+    return written
 
 
 def write_container_param(value, name, writer):
@@ -222,14 +226,28 @@ def read_estimator(record, reader, find_class):
     vars(estimator).update(learned)
     if "requests" in record:
         restore_requests(estimator, entry(record, "requests", dict))
-    if cls.__name__ in STEPS:
+    check_built(estimator)
+    if "trained" in record:
+        restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
+    return estimator
+
+
+def check_built(estimator):
+    """An error unless what an estimator has learned agrees."""
+    if type(estimator).__name__ in STEPS:
         check_inputs(estimator, vars(estimator))
         check_step(estimator)
     else:
         check_estimator(estimator)
-    if "trained" in record:
-        restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
-    return estimator
+
+
+def check_agrees(estimator, name):
+    """An error unless ``load`` would accept what an estimator has learned."""
+    try:
+        check_built(estimator)
+    except Malformed as error:
+        what = f"{name or 'the estimator'}, a {type(estimator).__name__}"
+        raise NotStorable(f"save cannot store {what}: it {error}") from error
 
 
 def check_keys(record, known):
@@ -322,8 +340,7 @@ def is_given(node):
 def take_given(node, key, reader):
     """What the caller gives for a parameter, which a record asks for by its name or that of an equal one."""
     name = entry(node, "name", str)
-    asks = join("", key) if "__" in key else key
-    if not (name == asks or name.endswith(f"__{asks}")):
+    if not (name == key or name.endswith(f"__{key}")):
         raise Malformed(f"must ask for {key}, got a request for {name!r:.60}")
     return reader.given.take(name)
 
