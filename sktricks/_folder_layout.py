@@ -62,14 +62,14 @@ class Tree:
         names = self.children(folder)
         return (*folder, names[0]) if len(names) == 1 and folder not in self.own else None
 
-    def names_below(self, folder):
-        """Return the names of all folders below a folder."""
-        names, pending = set(), [folder]
+    def below(self, folder):
+        """Yield all folders below a folder."""
+        pending = [folder]
         while pending:
             parent = pending.pop()
-            names.update(self.children(parent))
-            pending += [(*parent, name) for name in self.children(parent)]
-        return names
+            inner = [(*parent, name) for name in self.children(parent)]
+            pending += inner
+            yield from inner
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def prefixes(folder, classes):
 def find_doubts(tree, classes, splits, splits_within):
     """Return sentences about labels that suggest that a level of folders was misread."""
     labels = {label for _, label in classes.values()}
-    doubts = [doubt_of_levels(tree, classes, splits_within), doubt_of_case(labels)]
+    doubts = [doubt_of_levels(tree, classes, splits_within), doubt_of_splits(tree, classes), doubt_of_case(labels)]
     if not splits and labels and all(map(split_of, labels)):
         names = name_some(sorted(labels))
         doubts.append(f"all classes are named like splits, which need a folder for each class in them: {names}")
@@ -178,7 +178,7 @@ def doubt_of_levels(tree, classes, splits_within):
     """Return a sentence if class folders hold folders of equal names, or named like classes, else None."""
     below = defaultdict(set)
     for folder, (_, label) in classes.items():
-        below[label] |= {name for name in tree.names_below(folder) if not is_container(name)}
+        below[label] |= {inner[-1] for inner in tree.below(folder) if not is_container(inner[-1])}
     if splits_within:
         below = {label: {name for name in names if not split_of(name)} for label, names in below.items()}
     if len(below) == 1 and len(names := min(below.values())) > 1:
@@ -195,6 +195,18 @@ def doubt_of_levels(tree, classes, splits_within):
     return (
         f"the folders of the classes {name_some(sorted(within))} hold folders of equal names, or of the names of "
         f"classes: {name_some(sorted(shared))}. If those are the classes, pass the folder that holds them as path"
+    )
+
+
+def doubt_of_splits(tree, classes):
+    """Return a sentence if folders named like splits hold folders within a class, else None."""
+    inner = [folder for known in classes for folder in tree.below(known) if split_of(folder[-1])]
+    splits = {folder[-1] for folder in inner if not all(map(is_container, tree.children(folder)))}
+    if not splits:
+        return None
+    return (
+        f"folders named like splits hold folders within a class: {name_some(sorted(splits))}. If those are the "
+        "classes, pass the folder that holds the splits as path"
     )
 
 

@@ -181,6 +181,11 @@ DOUBTS = {
     ),
     "seedlings": ("train/cat/1.png train/dog/2.png test/3.png", "images outside the classes .* 1 in all: test/3.png$"),
     "a folder beside splits": ("train/cat/1.png test/cat/2.png extra/3.png", "1 in all: extra/3.png$"),
+    "plants": (
+        "plants/plants/train/a/1.png plants/plants/valid/a/1.png test/test/1.png",
+        "named like splits hold folders within a class: train, valid. .* pass the folder|training: test$",
+    ),
+    "a test beside a folder": ("data/train/a/1.png data/train/b/1.png test/1.png", "splits hold folders .* train. If"),
     "chest x-rays": (
         "chest/train/cat/1.png chest/val/cat/1.png chest/chest/train/cat/1.png",
         "1 in all: chest/chest/train/cat/1.png$",
@@ -194,7 +199,7 @@ def test_layouts_in_doubt(layout, tmp_path):
     write_all(tmp_path, names)
     with pytest.warns(ImageFolderWarning, match=message.replace("/", "." if os.sep == "\\" else "/")) as caught:
         found = listed(tmp_path)
-    assert caught[0].filename == __file__ and len(caught) == (2 if layout == "other case" else 1)
+    assert caught[0].filename == __file__ and len(caught) == (2 if layout in ("other case", "plants") else 1)
     labels = {label for _, label, _ in found}
     if layout in ("tiny ImageNet", "seedlings", "a folder beside splits", "chest x-rays", "a single folder"):
         assert labels <= {"n01", "n02", "cat", "dog"}

@@ -143,7 +143,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
     X may also be one column of image files: paths or bytes in a list, an array, a Series or a DataFrame of one column.
     They are read batch by batch as :class:`ImageLoader` reads them, so many photos need little memory; a file that is
-    missing or damaged is an error that names it. (height, width) of files are in colour, (height, width, 1) is grey.
+    missing or damaged is an error that names it. (height, width) of files are in color, (height, width, 1) is gray.
+    Gray files of more than 8 bits whose white is not 65535 need an :class:`ImageLoader` with ``white_level`` before the
+    net; a :class:`BitDepthWarning` says so.
 
     ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"gradual"`` from there on, unless
     ``freeze_until`` or a :class:`FreezeLayers` says what to freeze; an ``"untrained:"`` backbone, which has nothing to
