@@ -437,6 +437,13 @@ def test_a_processor_with_wrong_values(vit_folder, change):
     assert "preprocessor_config.json" in raised_by(f"hf:{vit_folder}")
 
 
+def test_a_configuration_of_transformers_with_wrong_values(vit_folder):
+    edit(vit_folder / "config.json", vision_config=1.5)  # the net has no part of its own for images
+    assert load_backbone(f"hf:{vit_folder}").num_features == 16
+    edit(vit_folder / "config.json", hidden_size="x")
+    assert f"{vit_folder} is not a folder of transformers" in raised_by(f"hf:{vit_folder}")
+
+
 def test_transformers_weights_that_share_no_key(vit_folder):
     safetensors.torch.save_file({"a.weight": torch.zeros(3)}, vit_folder / "model.safetensors", {"format": "pt"})
     message = raised_by(f"hf:{vit_folder}")

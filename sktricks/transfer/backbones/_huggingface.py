@@ -75,7 +75,8 @@ def find_config(transformers, name, pretrained):
         config = transformers.AutoConfig.for_model(name)
     else:
         config = find(name, transformers.AutoConfig.from_pretrained)
-    config = getattr(config, "vision_config", None) or config
+    vision = getattr(config, "vision_config", None)
+    config = vision if hasattr(vision, "model_type") else config
     if getattr(config, "mask_ratio", None):
         config.mask_ratio = 0.0  # a masked autoencoder sees the whole image
     return confine(config, name)
