@@ -14,7 +14,7 @@ from inspect import unwrap
 import torch
 
 from .._validation import DivergenceError
-from ._divergence import check_training, infinite_tensors
+from ._divergence import check_training, infinite_buffers
 from ._loader import BatchLoader
 from ._randomness import kept_randomness, own_randomness
 from ._skorch import LOSSES, OPTIMIZERS, release_memory
@@ -213,7 +213,7 @@ def train_some(alike, fits):
         can_share = does_the_same(stack, first_rows(trainings), trainings[0].net.outputs_.n_outputs)
     if not can_share:
         return []
-    known = [infinite_tensors(training.net) for training in trainings]
+    known = [infinite_buffers(training.net) for training in trainings]
     n_epochs = train_together(stack, trainings)
     release_memory(fits[numbers[0]].estimator._device)
     fitted = []

@@ -19,7 +19,7 @@ from .._validation import SlowFitWarning, TrainingInterruptedWarning
 from ._average import AverageWeights
 from ._curves import ValidationScore
 from ._decay import split_by_decay
-from ._divergence import check_loss, check_trained, infinite_tensors
+from ._divergence import check_loss, check_trained, infinite_buffers
 from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
@@ -360,7 +360,7 @@ def follow_settings(net, lr, weight_decay, batch_size):
 
 def run_epochs(net, train, valid, epochs):
     """Train a net; Ctrl-C ends it with a usable net and a warning. Returns the number of whole epochs."""
-    before, known = len(net.history), infinite_tensors(net)  # such as a mask of -inf, which is no fault of the training
+    before, known = len(net.history), infinite_buffers(net)  # such as a mask of -inf, which is no fault of the training
     choose_reduction(net, train)
     net.train_split = None if valid is None else predefined_split(valid)
     interrupted = False

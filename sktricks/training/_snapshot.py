@@ -8,6 +8,7 @@ import torch
 from ._divergence import parts_of
 
 QUIET = {"train_loss", "valid_loss"}  # callbacks that change no module
+CONTAINERS = ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")  # of a module, that a training changes
 
 
 @contextmanager
@@ -22,19 +23,19 @@ def kept_on_failure(net):
         raise
 
 
+@torch.no_grad()
 def snapshot(net):
     """A function that makes a net what it is now: its tensors, optimizer, history, settings and callbacks.
 
     Copying the net would be simple, and take four times as long as an epoch on a small table.
     """
     optimizer, parts = net.optimizer_, [part for _, module in parts_of(net) for part in module.modules()]
-    objects = net, optimizer, *parts, *(callback for _, callback in net.callbacks_)
-    held = [
-        value for one in objects for value in vars(one).values() if isinstance(value, dict | list)
-    ]  # hooks, history
-    contents = [(one, one.copy()) for one in (*map(vars, objects), *held)]
-    tensors = [(tensor, tensor.detach().clone()) for tensor in changeable_tensors(net)]
-    flags = [(p, p.requires_grad) for part in parts for p in part.parameters(recurse=False)]
+    others = [vars(one) for one in (net, optimizer, *(callback for _, callback in net.callbacks_))]
+    held = [value for own in others for value in own.values() if isinstance(value, (dict, list))]  # such as the history
+    held += [vars(part)[name] for part in parts for name in CONTAINERS]
+    contents = [(one, one.copy() if one else ()) for one in (*others, *map(vars, parts), *held)]
+    tensors = [(tensor, tensor.clone()) for tensor in changeable_tensors(net)]
+    flags = [(p, p.requires_grad) for part in parts for p in part._parameters.values() if p is not None]
     groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
     state = {p: {name: copied(value) for name, value in kept.items()} for p, kept in optimizer.state.items()}
 
@@ -54,8 +55,9 @@ def snapshot(net):
 
 def put_back(container, content):
     """Give a dict or list its content again; the object stays the same, since others may hold it."""
-    container.clear()
-    container.update(content) if isinstance(container, dict) else container.extend(content)
+    if container or content:
+        container.clear()
+        container.update(content) if isinstance(container, dict) else container.extend(content)
 
 
 def changeable_tensors(net):

@@ -11,7 +11,7 @@ from contextlib import suppress
 import torch
 from skorch.callbacks import PassthroughScoring
 
-from ..training._divergence import check_training, infinite_tensors
+from ..training._divergence import check_training, infinite_buffers
 from ..training._loader import BatchLoader, take
 from ..training._many import SCHEDULES
 from ..training._skorch import choose_reduction, warn_if_slow, warn_of_interruption
@@ -63,7 +63,7 @@ def takes_fewer_products(training):
 def train_by_rows(training):
     """Do what :func:`~sktricks.training._skorch.run_epochs` does; returns the number of whole epochs."""
     choose_reduction(training.net, training.dataset)
-    dual, known = Dual(training), infinite_tensors(training.net)
+    dual, known = Dual(training), infinite_buffers(training.net)
     with suppress(KeyboardInterrupt):
         dual.descend()
     n_epochs = dual.write_back()
