@@ -111,12 +111,12 @@ def decode(source, size=None, mode="RGB", white_level=None):
     return np.asarray(pixels), peak
 
 
-def read_peak(source):
+def read_peak(source, white_level=None):
     """Return the :class:`Peak` of an image; None for 8 bits, where only the header is read."""
     with open_image(source) as image:
         if not (has_16_bits(image) or is_deep_gray(image)):
             return None
-    return decode(source, white_level=np.inf)[1]
+    return decode(source, white_level=white_level)[1]
 
 
 def orientation(image):
@@ -146,7 +146,7 @@ def eight_bits(image, white_level, is_deep):
         return scale_gray(image, white_level)
     if not is_deep:
         return image, None
-    if white_level not in (None, WHITE_OF_16_BITS, np.inf):
+    if white_level not in (None, WHITE_OF_16_BITS):
         raise ValueError(
             f"white_level={white_level:g} cannot be applied to colors of 16 bits, of which Pillow reads the upper 8: "
             "save it with 8 bits per channel, or in gray"

@@ -226,12 +226,12 @@ def empty_pixels(shape):
         ) from error
 
 
-def find_peaks(sources):
+def find_peaks(sources, white_level):
     """Return the :class:`Peak` of some images, evenly spread, except those of 8 bits and unreadable ones."""
     peaks = []
     for row in np.unique(np.linspace(0, len(sources) - 1, LOOKED_AT, dtype=int)):
         try:
-            peaks.append(attempt(read_peak, sources[row], row))
+            peaks.append(attempt(read_peak, sources[row], row, white_level))
         except UnreadableImageError:  # an error of its own when its pixels are read
             continue
     return [peak for peak in peaks if peak]
@@ -256,7 +256,7 @@ def describe_depth(peaks, white_level, looked_at=""):
         )
     if not 0 < highest <= WHITE_OF_16_BITS // 4:
         return None
-    likely = next(level for level in (255, 1023, 4095, 16383) if highest <= level)
+    likely = next(level for level in (1, 15, 255, 1023, 4095, 16383) if highest <= level)
     remedy = f"pass white_level={likely}, or white_level={WHITE_OF_16_BITS} if they are meant to be dark"
     if any(peak.is_color for peak in peaks):
         remedy = "of colors Pillow reads the upper 8 bits only, so save them scaled to 8 bits per channel"

@@ -208,7 +208,7 @@ def ramp(white):
     return np.rint(expected / 255 * white), expected
 
 
-@pytest.mark.parametrize("white", [255, 1023, 4095, 16383])
+@pytest.mark.parametrize("white", [1, 15, 255, 1023, 4095, 16383])
 @pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF")])
 def test_few_bits_in_many(white, dtype, kind):
     pixels, expected = ramp(white)
@@ -218,7 +218,8 @@ def test_few_bits_in_many(white, dtype, kind):
         dark = ImageLoader(mode="L").transform([content])
     assert len(caught) == 1 and caught[0].filename == __file__
     np.testing.assert_allclose(dark[0], pixels / 257, atol=0.51)
-    np.testing.assert_array_equal(ImageLoader(mode="L", white_level=white).transform([content])[0], expected)
+    bright = ImageLoader(mode="L", white_level=white).transform([content])[0].astype(int)
+    np.testing.assert_allclose(bright, expected, atol=127.5 / white if white < 255 else 0)
     np.testing.assert_array_equal(ImageLoader(mode="L", white_level=65535).transform([content]), dark)
 
 
@@ -659,6 +660,16 @@ def test_features_of_files_with_few_bits(dim_paths):
     np.testing.assert_array_equal(features.set_params(white_level=65535).fit_transform(dim_paths), dark)
     with pytest.warns(BitDepthWarning, match="images in the files .* above white_level=255"):
         features.set_params(white_level=255).fit(dim_paths)
+
+
+def test_floats_have_no_white_level_of_their_own(tmp_path):
+    pixels, _ = ramp(1)
+    paths = [write(tmp_path / "float.tif", file_bytes(pixels.astype(np.float32), "TIFF"))]
+    features = PretrainedFeatures(Conv, image_shape=(8, 8)).fit(paths)
+    with pytest.raises(ValueError, match=r"float\.tif cannot be read .* floats up to 1, .*pass white_level"):
+        features.transform(paths)
+    images = ImageLoader(8, white_level=1.0).transform(paths)
+    np.testing.assert_array_equal(features.set_params(white_level=1.0).transform(paths), features.transform(images))
 
 
 @STRATEGIES

@@ -80,7 +80,7 @@ def check_column(estimator, X, *, reset):
 
 def look_at_depth(sources, white_level, remedy):
     """Warn if some of the files, of those with more than 8 bits, are read very dark or too bright."""
-    problem = describe_depth(find_peaks(sources), white_level, " in the files that were looked at")
+    problem = describe_depth(find_peaks(sources, white_level), white_level, " in the files that were looked at")
     if problem:
         warn(problem + remedy, BitDepthWarning)
 
