@@ -17,6 +17,7 @@ from ._image_files import (
     name_some,
     read_pixels,
 )
+from ._validation import as_pair
 from ._warnings import warn
 
 
@@ -169,7 +170,7 @@ def check_size(size):
     """``size`` as (height, width), None as it is."""
     if size is None:
         return None
-    sides = (size, size) if isinstance(size, Integral) else tuple(size)
+    sides = (size, size) if isinstance(size, Integral) else as_pair(size)
     if len(sides) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in sides):
         raise ValueError(f"size must be None, a positive integer or a pair (height, width) of them, got {size!r}")
     return int(sides[0]), int(sides[1])

@@ -91,6 +91,22 @@ class Layout:
         return images[..., 0] if self.ndim == 3 else images
 
 
+def as_pair(value):
+    """Return the items of a value as a tuple, an empty one if it has none."""
+    try:
+        return tuple(value)
+    except TypeError:
+        return ()
+
+
+def check_magnitude(name, value):
+    """Raise an error if a parameter is an integer that no float can hold."""
+    try:
+        float(value if isinstance(value, int) else 0)
+    except OverflowError:
+        raise ValueError(f"{name} must be below 1e308, got an integer of {len(str(value))} digits") from None
+
+
 def check_image_shape(image_shape):
     """``image_shape`` as (height, width, channels), whatever of (H, W) and (H, W, C) was given."""
     expected = "a pair (height, width) or a triple (height, width, channels) of integers"
@@ -110,8 +126,9 @@ def check_image_shape(image_shape):
 
 def fits_image_shape(image_shape, shape):
     """Return True if ``image_shape`` describes images of this shape; a pair leaves the channels open."""
+    checked = check_image_shape(image_shape)
     n_given = len(tuple(image_shape))
-    return check_image_shape(image_shape)[:n_given] == tuple(shape)[:n_given]
+    return checked[:n_given] == tuple(shape)[:n_given]
 
 
 def check_n_columns(image_shape, n_columns):

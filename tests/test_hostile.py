@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import _hostile_images
+import _hostile_values
 import numpy as np
 import pytest
 from _hostile_weights import damaged, saved_by_torch, whole_files, wrong_bytes, wrong_contents
@@ -37,6 +38,7 @@ from sktricks import (
     augment,
     load_backbone,
 )
+from sktricks._validation import DivergenceError
 
 # -- damaged files of weights ------------------------------------------------------------------------------------------
 
@@ -306,3 +308,27 @@ def check_parameters(ensembles, parameter):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SmallToleranceWarning)
                 check_parameter(clone(ensemble), parameter, value)
+
+
+# -- wrong values for constructors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", _hostile_values.estimators())
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.long)])
+def test_wrong_values_for_each_parameter(name, every, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a cache is called "nonsense"
+    estimator, X, y = _hostile_values.instance(name)
+    wrong, refused = [], 0
+    for parameter, value in _hostile_values.cases(name)[len(name) % every :: every]:
+        try:
+            _hostile_values.use(estimator, X, y, parameter, value)
+        except (NotFittedError, DivergenceError):  # of valid values: prefit=True, and weight_decay=1e308
+            pass
+        except (ValueError, TypeError, ImportError) as error:
+            refused += 1
+            if parameter not in str(error):
+                wrong.append(f"{parameter}={value!r} does not name the parameter: {error}")
+        except Exception as error:
+            wrong.append(f"{parameter}={value!r} raises {type(error).__name__}: {error}")
+    assert wrong == [] and refused > 0

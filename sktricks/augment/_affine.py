@@ -201,4 +201,4 @@ class RandomResizedCrop(GeometricAugmenter):
         return *read_size(self.size, shape), shape[2]
 
     def _wants_images(self):
-        return self.size is not None and (np.ndim(self.size) == 0 or list(self.size)[:1] != [1])
+        return self.size is not None and (np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [1])

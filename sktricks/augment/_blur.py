@@ -77,4 +77,4 @@ class GaussianBlur(BaseAugmenter):
         return tuple(shape)
 
     def _sigmas(self):
-        return (self.sigma, self.sigma) if isinstance(self.sigma, Real) else tuple(self.sigma)
+        return (self.sigma, self.sigma) if isinstance(self.sigma, Real) else self.sigma

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._validation import as_pair
 from ._base import BaseAugmenter
 from ._values import black
 from ._warp import BORDERS, flip_maps, pad, rotation_maps, shift_maps
@@ -23,7 +24,7 @@ def read_size(size, shape):
     """``size`` as (height, width) for images of this shape; None is their own, an int both (of a signal the width)."""
     if size is None:
         return tuple(shape[:2])
-    sides = (1 if shape[0] == 1 else size, size) if isinstance(size, Integral) else tuple(size)
+    sides = (1 if shape[0] == 1 else size, size) if isinstance(size, Integral) else as_pair(size)
     if len(sides) != 2 or not all(isinstance(side, Integral) and 0 < side <= LONGEST for side in sides):
         raise ValueError(
             f"size must be None, an int from 1 to {LONGEST} or a pair (height, width) of them, got {size!r}"
@@ -212,7 +213,9 @@ class RandomCrop(GeometricAugmenter):
         return height, width, shape[2]
 
     def _wants_images(self):
-        return np.ndim(self.size) == 0 or list(self.size)[:1] != [1]  # a window (1, width) is meant for signals
+        return np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [
+            1
+        ]  # a window (1, width) is meant for signals
 
     def _paddings(self, shape):
         """Rows and columns of padding; a signal has no rows to add."""

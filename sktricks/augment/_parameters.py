@@ -9,6 +9,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
 
+from .._validation import check_magnitude
+
 
 def check_parameters(estimator):
     """An error if a parameter has a value that its constraints do not allow."""
@@ -33,6 +35,7 @@ def constraints_of(kind):
 def first_invalid(kind, *values):
     """The name of the first parameter of a class whose value is not allowed, None if all are."""
     for (name, constraints), value in zip(constraints_of(kind).items(), values, strict=True):
+        check_magnitude(name, value)
         if not any(constraint.is_satisfied_by(value) for constraint in constraints):
             return name
     return None

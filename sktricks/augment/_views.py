@@ -27,6 +27,7 @@ def draw_views(augmenter, rng, n_views, shape):
     """
     if augmenter is None or n_views == 0:
         return []
+    n_views = int(n_views)  # True is one
     plan = [(step, params) for step, params in augmenter._plan(rng, n_views, shape) if not pairs_rows(step, params)]
     return [
         [(step, {name: values[view : view + 1] for name, values in params.items()}) for step, params in plan]

@@ -18,11 +18,12 @@ def pass_through(X, passthrough):
         True takes all columns of a table; names, positions, a slice or a mask some; a callable makes them of X, be it
         a table or images.
     """
+    passthrough = bool(passthrough) if isinstance(passthrough, np.bool_) else passthrough
     if passthrough is False:
         return None
     (X,) = indexable(X)  # sparse formats without rows, which scikit-learn converts in fit too
     if callable(passthrough):
-        return _check_rows(passthrough(X), X)
+        return _check_rows(_call(passthrough, X), X)
     X = X if hasattr(X, "shape") else np.asarray(X)
     if len(X.shape) != 2:
         raise ValueError(
@@ -65,8 +66,16 @@ def join_columns(columns, passed):
     return np.hstack([columns, passed])
 
 
+def _call(passthrough, X):
+    try:
+        return passthrough(X)
+    except TypeError as error:
+        raise TypeError(f"passthrough={passthrough!r} must be a function of X, but failed: {error}") from error
+
+
 def _check_rows(passed, X):
-    (passed,) = indexable(passed if hasattr(passed, "shape") else np.asarray(passed))
+    passed = passed if hasattr(passed, "shape") else np.asarray(passed)
+    passed = indexable(passed)[0] if len(passed.shape) else passed
     if len(passed.shape) != 2 or passed.shape[0] != _num_samples(X):
         raise ValueError(
             f"passthrough must return ({_num_samples(X)}, columns), a row for each of X, "

@@ -141,6 +141,12 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         self.refit = refit
         self.store_oof = store_oof
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.stack_method == "predict":
+            tags.transformer_tags.preserves_dtype = []  # transform then has the dtype of the labels
+        return tags
+
     def _check_kind(self, name, estimator):
         if isinstance(estimator, type) or not (hasattr(estimator, "fit") and is_regressor(estimator)):
             super()._check_kind(name, estimator)

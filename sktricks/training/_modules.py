@@ -241,6 +241,8 @@ def make_module(module, x, weight, n_outputs, params, n_categories=(), init="def
     factory = ResidualMLP if isinstance(module, str) else module
     offered = accepted(factory, n_features=x[0].numel() - len(n_categories), n_outputs=n_outputs)
     built = factory(**{**offered, **({"n_categories": n_categories} if n_categories else {}), **params})
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"module must build a torch.nn.Module, but {module!r} built an object of {type(built)}")
     if init != "default":
         draw_weights(built, init)
     if isinstance(module, str):
@@ -258,5 +260,8 @@ def dtype_of(module):
 
 def accepted(factory, **offered):
     """Those of the offered keyword arguments that ``factory``'s signature names."""
-    parameters = inspect.signature(factory).parameters
+    try:
+        parameters = inspect.signature(factory).parameters
+    except ValueError:  # of a built-in function
+        return {}
     return {name: value for name, value in offered.items() if name in parameters}

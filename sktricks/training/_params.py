@@ -3,6 +3,8 @@
 from copy import deepcopy
 from pickle import PicklingError
 
+from .._validation import check_magnitude
+
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
 OTHERS = (
     "iterator_train",
@@ -13,6 +15,7 @@ OTHERS = (
     "use_caching",
     "torch_load_kwargs",
 )
+RATES = ("lr", "weight_decay", "clip_norm")  # which torch refuses as booleans
 # What a named knob sets, or what the estimator itself hands to skorch.
 TAKEN = {
     "module": "module",
@@ -51,6 +54,13 @@ class NetParamsMixin:
         params = super().get_params(deep=deep)
         inner = self.net_params if deep and isinstance(self.net_params, dict) else {}
         return {name: value for name, value in inner.items() if isinstance(name, str)} | params  # others fail in fit
+
+    def _validate_params(self):
+        super()._validate_params()
+        for name, value in self.get_params(deep=False).items():
+            check_magnitude(name, value)
+            if name in RATES and isinstance(value, bool):
+                raise ValueError(f"{name} must be a number, got {value!r}")
 
     def set_params(self, **params):
         inner = {

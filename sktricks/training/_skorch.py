@@ -218,6 +218,8 @@ class InnerNet(skorch.NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         loss, weight = self.criterion_(y_pred, y_true), X.get("weight")
+        if not isinstance(loss, torch.Tensor):
+            raise TypeError(f"loss must return a tensor, got an object of type {type(loss).__name__}")
         if loss.ndim == 0:
             if weight is not None:
                 raise ValueError("loss must give one value a row where rows have weights, got one for the whole batch")
@@ -251,7 +253,11 @@ def make_loss(loss, label_smoothing=0.0, params=None):
         )
     if not isinstance(loss, torch.nn.Module):
         settings = {**accepted(loss, reduction="none", label_smoothing=label_smoothing), **(params or {})}
-        return loss(**settings) if isinstance(loss, type) else FunctionLoss(partial(loss, **settings))
+        if not isinstance(loss, type):
+            return FunctionLoss(partial(loss, **settings))
+        if not issubclass(loss, torch.nn.Module):
+            raise TypeError(f"loss must be a torch loss or a function of outputs and targets, got the class {loss!r}")
+        return loss(**settings)
     if params:
         names = ", ".join(f"criterion__{name}" for name in params)
         raise ValueError(f"net_params has {names}, but loss is an instance: pass its class instead")
@@ -278,6 +284,8 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
     if optimizer == "sgd":
         settings["optimizer__momentum"] = 0.9  # without it SGD is of little use
     optimizer = OPTIMIZERS.get(optimizer, optimizer)
+    if isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer):
+        check_optimizer(optimizer)
     settings |= {f"optimizer__{name}": value for name, value in accepted(optimizer, weight_decay=weight_decay).items()}
     if can_fuse(optimizer, device, params):
         settings["optimizer__fused"] = True
@@ -294,10 +302,17 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
         **{**settings, **params},
     )
     net.initialize()
+    check_optimizer(net.optimizer_)
     net.outputs_ = outputs
     adapt_callbacks(net)
     net.module = type(module)  # else a pickle would hold the weights twice
     return net
+
+
+def check_optimizer(optimizer):
+    """Raise an error unless it is an optimizer of torch."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer must be the class of a torch.optim.Optimizer, or build one, got {optimizer!r}")
 
 
 def set_up_training(

@@ -296,6 +296,8 @@ def resolve_cache(cache):
         return cache
     if isinstance(cache, str) and cache == "auto":
         return DEFAULT
+    if str(cache) == "" or "\0" in str(cache):
+        raise ValueError(f"cache must be 'auto', None, a FeatureCache or the path of a folder, got {cache!r}")
     folder = os.path.abspath(os.path.expanduser(cache))
     return find_cache(folder, folder, MAX_BYTES, "float32")
 
