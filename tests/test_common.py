@@ -75,7 +75,12 @@ AUGMENTED = [
     AugmentedRegressor(Ridge(), GaussianNoise(std=0.1), predict_views=2),
     AugmentedRegressor(SGDRegressor(random_state=0), MixUp(alpha=0.2), n_copies=2, predict_views=2),
 ]
-NETS = [NetClassifier(max_epochs=30), NetRegressor(max_epochs=30)]
+NETS = [
+    NetClassifier(max_epochs=30),
+    NetClassifier(max_epochs=30, average="swa"),
+    NetRegressor(max_epochs=30),
+    NetRegressor(max_epochs=30, average="ema"),
+]
 TUNED_ON_TABLES = [FineTuneClassifier(max_epochs=30), FineTuneRegressor(max_epochs=30), PretrainedFeatures()]
 TUNED_ON_IMAGES = [
     RowsPretrainedFeatures(),
@@ -84,9 +89,20 @@ TUNED_ON_IMAGES = [
 ]
 LOADERS = [ImageLoader(), RowsImageLoader(mode="L")]  # of the first, which takes files alone, little can be checked
 CLASSIFIERS = [(f"tree{depth}", DecisionTreeClassifier(max_depth=depth, random_state=0)) for depth in (5, 9)]
+FINAL = DecisionTreeClassifier(max_depth=5, random_state=0)
 REGRESSORS = [("tree", DecisionTreeRegressor(random_state=0)), ("line", Ridge())]
+# One for each value of each parameter that changes how predictions are made, several of them in each.
 ENSEMBLES = [
     VotingClassifier(CLASSIFIERS),
+    VotingClassifier(CLASSIFIERS, weights=[2, 1], store_oof=False),
+    VotingClassifier(CLASSIFIERS, voting="geometric", weights="simplex", cv=2),
+    VotingClassifier(CLASSIFIERS, weights="greedy", cv=2, tie_break="probability"),
+    VotingRegressor(REGRESSORS, average="median", weights=[2, 1]),
+    VotingRegressor(REGRESSORS, weights="nnls", cv=2),
+    StackingClassifier(CLASSIFIERS, FINAL, cv=2, stack_method="predict"),
+    StackingClassifier(CLASSIFIERS, FINAL, cv=2, stack_method="predict_proba", passthrough=True),
+    StackingRegressor(REGRESSORS, Ridge(), cv=2, refit=False),
+    CascadeClassifier(CLASSIFIERS, cv=2, tolerance=0.05),
     VotingClassifier(CLASSIFIERS, tie_break="probability"),
     VotingClassifier(CLASSIFIERS, voting="soft", weights="greedy", calibration="temperature", cv=2),
     VotingRegressor(REGRESSORS, weights="simplex", cv=2),
@@ -99,6 +115,7 @@ NET_ENSEMBLES = [
     NetEnsembleClassifier(NetClassifier(max_epochs=10, lr=1e-2), n_members=2),
     NetEnsembleClassifier(NetClassifier(max_epochs=10, lr=1e-2), n_members=2, mode="snapshot"),
     NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2),
+    NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2, mode="loop"),
 ]
 ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
 
