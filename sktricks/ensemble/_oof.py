@@ -37,7 +37,7 @@ def make_splits(cv, X, y, target, params):
         try:
             with FILTERS():  # and in its splitters
                 found = list(cv.split(X, y, **params))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"cv={cv!r} must be able to split the rows, but failed: {error}") from error
     n = _num_samples(X)
     splits = [read_split(split, n, number) for number, split in enumerate(found, start=1)]
