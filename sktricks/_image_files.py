@@ -70,7 +70,7 @@ def describe_single(X):
     """Return what a single path or the bytes of one file are called in an error, and what to pass instead."""
     if isinstance(X, bytes):
         return "the bytes of one file: pass a list, [X]"
-    name = name_of(X, 0)
+    name = os.fsdecode(X)
     if os.path.isdir(X):
         return f"the folder {name!r}: pass the column of paths read_image_folder({name!r}).path"
     return f"the single path {name!r}: pass a list, [{name!r}]"
@@ -105,8 +105,8 @@ def name_of(source, row):
 
 
 def printable(name):
-    r"""Return a file name whose bytes that are not UTF-8 are escaped, as in ``caf\xe9.jpg``."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    r"""Return a text with what is not UTF-8 in it escaped, as in ``caf\udce9.jpg``, so that it can be printed."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def check_files_exist(sources):

@@ -381,6 +381,13 @@ def test_a_broken_file_is_grey_in_its_row(broken, size, paths):
     np.testing.assert_array_equal(images, expected)
 
 
+def test_names_that_no_file_can_have():
+    names = ["\0.jpg", "\ud800.jpg", "a" * 5000 + ".jpg"]
+    with pytest.warns(UnreadableImageWarning, match=r"gray instead, 3 in all: .*ud800\.jpg cannot be read") as caught:
+        assert (ImageLoader(2, on_error="warn").transform(names) == 128).all()
+    str(caught[0].message).encode()
+
+
 def test_nothing_to_tell_the_size_by(tmp_path):
     with pytest.raises(ValueError, match="no image that can be read, so size must be given.*lost.png"):
         ImageLoader(on_error="warn").transform([tmp_path / "lost.png"])
@@ -400,6 +407,7 @@ def test_nothing_to_tell_the_size_by(tmp_path):
         (["a.jpg", None], TypeError, "path or the bytes of an image in each row, got None in row 1"),
         (pd.Series(["a.jpg", np.nan]), TypeError, "got nan in row 1"),
         (np.array([b"abc"]), TypeError, "drops zeros"),
+        (["\ud800.jpg", "\0.jpg"], ValueError, r"2 cannot be found: \\ud800\.jpg, \0\.jpg; relative"),
         (
             ["lost.jpg", "", "lost.png", "lost", "gone"],
             ValueError,
