@@ -443,7 +443,7 @@ def is_on_other_scale(X, value_range):
     """
     low, high = value_range
     smallest, largest = sampled_extremes(X)
-    if not np.isfinite([smallest, largest]).all():  # an error for others to raise
+    if not -np.inf < smallest <= largest < np.inf:  # Others raise the error about NaN and infinity.
         return False
     if exceeds(largest, value_range) or (low == 0 and high in (1, 255) and smallest <= -high / 2):
         return True

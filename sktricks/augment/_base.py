@@ -52,7 +52,8 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     value_range : tuple of float, default=None
         The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
         the data of ``fit`` lie in it, else (0, 255) if they lie in it and exceed 16, else their extremes. Integers
-        outside 0 to 255 have their extremes too.
+        outside 0 to 255 have their extremes too. Pixels that are later on another scale cause a
+        :class:`ValueRangeWarning`, unless a pair is given.
     n_jobs : int, default=None
         Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None

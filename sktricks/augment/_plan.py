@@ -90,6 +90,8 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
             part = [(step, {name: values[rows] for name, values in params.items()}) for step, params in plan]
             apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows], look)
         return out
+    for step, _ in plan:
+        step._check_dtype(images.dtype)
     plan = fuse(plan, images.shape[1:], value_range)
     fast = _kernels.is_fast(images)
     if look is not None:

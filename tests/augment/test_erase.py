@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.tree import DecisionTreeClassifier
 
-from sktricks import NetClassifier
+from sktricks import AugmentedClassifier, NetClassifier
 from sktricks.augment import (
+    ColorJitter,
     CutMix,
     FeatureDropout,
     RandomAffine,
@@ -92,8 +94,10 @@ def test_fill_that_is_nan_needs_floats(make):
     for wrapped in (augmenter, RandomApply(augmenter), make_augmentation_pipeline(RandomFlip(), augmenter)):
         with pytest.raises(ValueError, match="fill is NaN, but X is uint8: use a finite fill, or X as floats"):
             wrapped.fit(BYTES)
-    with pytest.raises(ValueError, match="fill is NaN, but X is uint8"):
-        augmenter._augment_images(BYTES[..., None], augmenter._make_rng(0), (0.0, 255.0))  # as a net does
+    inside = make_augmentation_pipeline(ColorJitter(), augmenter, RandomRotation())
+    for model in (NetClassifier(augmenter=inside), AugmentedClassifier(DecisionTreeClassifier(), inside)):
+        with pytest.raises(ValueError, match="fill is NaN, but X is uint8"):
+            model.fit(BYTES, np.arange(6) % 2)
 
 
 @pytest.mark.parametrize("make", [RandomErasing, FeatureDropout, RandomRotation, RandomAffine])
