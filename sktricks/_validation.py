@@ -475,6 +475,27 @@ def warn_of_one_hot(estimator, y):
         )
 
 
+def check_labels(y):
+    """Raise an error if an array of objects holds labels of several types, or of one that cannot be sorted."""
+    if getattr(getattr(y, "dtype", None), "kind", None) != "O":
+        return
+    labels = np.asarray(y).ravel().tolist()
+    kinds = {"number" if isinstance(label, Real) else type(label).__name__ for label in labels}
+    if len(kinds) > 1 or (labels and not is_sortable(labels[0])):
+        raise TypeError(
+            f"y must hold labels of one type that can be sorted, got {', '.join(sorted(kinds))}: convert them to "
+            "strings, and leave out rows without a label"
+        )
+
+
+def is_sortable(label):
+    """True if labels of this type can be compared."""
+    try:
+        return label < label or True
+    except TypeError:
+        return False
+
+
 def check_weights(sample_weight, n_rows):
     """``sample_weight`` as (n_rows,) float64, None as it is; negative and all-zero weights are errors."""
     if sample_weight is None:

@@ -7,6 +7,7 @@ parameter or the file. What the tests share lives in ``tests/_hostile_*.py``. Th
 import inspect
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,7 +18,10 @@ import _hostile_images
 import _hostile_values
 import numpy as np
 import pytest
+from _hostile_rows import ODD_X, ODD_Y, ordinary
 from _hostile_weights import damaged, saved_by_torch, whole_files, wrong_bytes, wrong_contents
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import NotFittedError
@@ -26,9 +30,12 @@ from sklearn.naive_bayes import GaussianNB
 
 import sktricks
 from sktricks import (
+    AugmentedClassifier,
     CascadeClassifier,
     FineTuneClassifier,
     ImageLoader,
+    NetClassifier,
+    NetRegressor,
     PretrainedFeatures,
     SmallToleranceWarning,
     StackingClassifier,
@@ -332,3 +339,110 @@ def test_wrong_values_for_each_parameter(name, every, tmp_path, monkeypatch):
         except Exception as error:
             wrong.append(f"{parameter}={value!r} raises {type(error).__name__}: {error}")
     assert wrong == [] and refused > 0
+
+
+# -- odd X and y -------------------------------------------------------------------------------------------------------
+
+TINY_NET = {"max_epochs": 1, "net_params": {"module__width": 4, "module__depth": 1}, "random_state": 0}
+READ_X_AND_Y = {
+    "NetClassifier": lambda: NetClassifier(**TINY_NET),
+    "NetRegressor": lambda: NetRegressor(**TINY_NET),
+    "FineTuneClassifier": lambda: FineTuneClassifier(**TINY_NET),
+    "AugmentedClassifier": lambda: AugmentedClassifier(GaussianNB(), augment.GaussianNoise(), random_state=0),
+    "VotingClassifier": lambda: VotingClassifier([("net", NetClassifier(**TINY_NET)), ("bayes", GaussianNB())]),
+}
+TOLD = re.compile(r"\b(X|y|rows?|[Cc]olumns?|[Ff]eatures?|samples?|labels?|classes|arrays?|[Cc]omplex|container)\b")
+
+
+def check_odd_values(name, X, y):
+    """Fit and predict, which may only work or fail with an error that tells what is odd."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            predicted = READ_X_AND_Y[name]().fit(X, y).predict(X)
+        except (ValueError, TypeError, ImportError) as error:
+            own = name != "VotingClassifier"  # whose members have words of their own for X
+            assert TOLD.search(str(error)) or not own, f"{type(error).__name__}: {error}"
+            return False
+    assert len(predicted) == len(X)
+    assert predicted.dtype.kind != "f" or np.isfinite(predicted).all()
+    return True
+
+
+@pytest.mark.parametrize("name", ["NetClassifier", "NetRegressor", "AugmentedClassifier"])
+def test_each_odd_X(name):
+    X, y = ordinary(6, 2)
+    works = {odd for odd, make in ODD_X.items() if check_odd_values(name, make(X), y)}
+    assert works > {"long double", "big-endian float64", "big-endian int32", "Fortran order", "read-only", "uint64"}
+    assert not works & {"complex", "datetime64", "dates", "durations", "infinity", "strings", "csr", "five dimensions"}
+
+
+@pytest.mark.parametrize("name", ["NetClassifier", "NetRegressor"])
+def test_each_odd_y(name):
+    X, y = ordinary(6, 2)
+    works = {odd for odd, make in ODD_Y.items() if check_odd_values(name, X, make(y))}
+    assert works > {"booleans", "uint8", "long double", "big-endian", "Int64", "lists", "a column"}
+    assert not works & {"NaN", "None", "masked", "complex", "infinity", "too short", "strings and numbers", "sparse"}
+    assert ("strings" in works) == (name == "NetClassifier") and ("huge" in works) == (name == "NetRegressor")
+
+
+COMBINATIONS = st.tuples(
+    st.sampled_from(list(READ_X_AND_Y)),
+    st.sampled_from(list(ODD_X)),
+    st.sampled_from(list(ODD_Y)),
+    st.sampled_from([0, 1, 2, 3, 20, 70]),
+    st.sampled_from([0, 1, 2, 4]),
+)
+
+
+def check_odd_combination(odd):
+    name, odd_X, odd_y, n_rows, n_features = odd
+    X, y = ordinary(n_rows, n_features)
+    try:
+        X, y = ODD_X[odd_X](X), ODD_Y[odd_y](y)
+    except (ValueError, IndexError):  # there is no such X of no rows or columns
+        return
+    check_odd_values(name, X, y)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60, database=None)
+@given(odd=COMBINATIONS)
+def test_odd_X_and_y(odd):
+    check_odd_combination(odd)
+
+
+@pytest.mark.long
+@settings(derandomize=True, deadline=None, max_examples=3000, database=None)
+@given(odd=COMBINATIONS)
+def test_many_odd_X_and_y(odd):
+    check_odd_combination(odd)
+
+
+DATED = ["dates", "dates with a time zone", "durations", "periods", "date objects"]
+
+
+@pytest.mark.parametrize("odd", DATED)
+def test_dates_come_with_a_cure(odd):
+    X, y = ordinary(6, 2)
+    with pytest.raises(ValueError, match="column 'when' holds dates or times.*number of seconds.*weekday") as caught:
+        NetClassifier(**TINY_NET).fit(ODD_X[odd](X), y)
+    assert "category" not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", ["long double", "big-endian float64", "big-endian float32"])
+def test_numbers_of_other_types_are_the_same_numbers(odd):
+    X, y = ordinary(20, 3)
+    X = X.astype(np.float32).astype(np.float64)
+    for make in READ_X_AND_Y.values():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            predicted = make().fit(ODD_X[odd](X), y).predict(ODD_X[odd](X))
+            np.testing.assert_allclose(predicted, make().fit(X, y).predict(X), rtol=1e-4)
+
+
+def test_masked_values_are_missing_values():
+    X, y = ordinary(20, 3)
+    nets = [NetClassifier(**TINY_NET).fit(ODD_X[odd](X), y) for odd in ("masked", "nothing masked")]
+    gaps = np.where(X > 1, np.nan, X)
+    np.testing.assert_array_equal(nets[0].predict_proba(ODD_X["masked"](X)), nets[0].predict_proba(gaps))
+    np.testing.assert_array_equal(nets[1].predict_proba(X), NetClassifier(**TINY_NET).fit(X, y).predict_proba(X))

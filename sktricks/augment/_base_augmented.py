@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils._set_output import ADAPTERS_MANAGER
@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._naming import NamesItsMethods
 from .._sample_weight import weight_keyword
-from .._validation import Layout, check_value_range, check_weights, check_X, warn_of_other_scale
+from .._validation import Layout, check_labels, check_value_range, check_weights, check_X, warn_of_other_scale
 from ._base import BaseAugmenter
 from ._categories import number_categories
 from ._copies import draw_copies, fill_copies
@@ -139,6 +139,8 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         images, put_back = self._check_X(X, reset=reset)
         y = y.toarray() if issparse(y) else np.asarray(y)
         check_consistent_length(images, y)
+        if is_classifier(self):
+            check_labels(y)
         if reset:
             self._several = y.ndim == 2 and y.shape[1] > 1
         keyword = weight_keyword(self.estimator) if method == "fit" else "sample_weight"

@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
 from .._threads import check_classification_targets, column_or_1d, type_of_target
+from .._validation import check_labels
 
 TEXT = "SU"  # kinds of dtypes
 
@@ -37,6 +38,7 @@ def read_classes(y):
     """y and its :class:`Target` for a classifier."""
     if getattr(getattr(y, "dtype", None), "kind", None) == "f" and not issparse(y):
         assert_all_finite(y, input_name="y")  # else numpy warns while scikit-learn tries to make integers of them
+    check_labels(y)
     kind = type_of_target(y, input_name="y")
     check_classification_targets(y)
     if kind == "multiclass-multioutput":

@@ -1,7 +1,6 @@
 """What y means: classes, several labels or probabilities for a classifier, values for a regressor."""
 
 import re
-from numbers import Number
 from typing import Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from .._threads import (
     compute_sample_weight,
     type_of_target,
 )
-from .._validation import warn_of_one_hot
+from .._validation import check_labels, warn_of_one_hot
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
 SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
@@ -327,20 +326,10 @@ def check_y(y, expected, dtype):
         raise type(error)(f"y must hold {expected}: {error}") from error
 
 
-def kind_of(label):
-    """What labels have to agree in: "number", or the name of their type."""
-    return "number" if isinstance(label, Number) else type(label).__name__
-
-
 def read_classification(y):
     """The kind of y and y as an array."""
     y = check_y(y, "labels, columns of 0 and 1, or class probabilities", dtype=None)
-    kinds = {kind_of(label) for label in y.ravel().tolist()} if y.dtype == object else ()
-    if len(kinds) > 1:
-        raise TypeError(
-            f"y must hold labels of one type, got {', '.join(sorted(kinds))}: convert them to strings, and leave out "
-            "rows without a label"
-        )
+    check_labels(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         return MULTILABEL, y
