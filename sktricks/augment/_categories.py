@@ -27,7 +27,7 @@ def number_categories(X):
 
 def number(values):
     """The number of each value, 0 for none, and for each number a row in which it stands, -1 for that of none."""
-    codes = np.array(encode(values, [value for value in find_categories(values) if value is not None]))
+    codes = np.array(encode(values, [value for value in find_categories(values) if value is not None]), np.intp)
     present, first = np.unique(codes, return_index=True)
     rows = np.full(codes.max(initial=0) + 1, -1)
     rows[present] = np.where(present == 0, -1, first)

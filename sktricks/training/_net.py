@@ -73,8 +73,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         and depth 2, without dropout; ``net_params=dict(module__width=256, module__dropout=0.1)`` changes that. Each
         category has a vector of its own.
         A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
-        is copied, never changed. The module gets tables in their own float dtype, images as float32
-        (n, channels, height, width) in 0..1, and returns logits: one per class or label, or a single one for two
+        is copied, never changed. The module is called with tables (n, n_features), or with images
+        (n, channels, height, width) in 0..1, in the dtype of its own parameters, and returns logits: one per class or label, or a single one for two
         classes, that of ``classes_[1]``. Of a tuple, such as that of GoogLeNet in training, the first item is used.
         See Notes for what it gets of a table with gaps or categories.
     init : {"default", "he", "xavier"}, default="default"
@@ -101,7 +101,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         mix rows or swap values between them have no part in it. Without an augmenter there are no views.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels. ``"bce"`` on labels needs
-        two classes; their logit is the difference of the outputs.
+        two classes; their logit is the difference of the outputs. A copy of an instance computes in the dtype of the net.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
     lr : float or "auto", default=2e-3
@@ -169,10 +169,17 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     Raises
     ------
     ValueError
-        Besides what scikit-learn's estimators raise it for: a column that is not categorical and holds strings.
+        Besides what scikit-learn's estimators raise it for: a column that is not categorical and holds strings or
+        dates, or numbers that are out of range for the dtype that the net computes in.
 
     Notes
     -----
+    The default module subtracts the mean of each column and divides by its standard deviation in float64, so that units
+    and offsets do not matter, and then computes in float32; in float64 if all rows of the first fit, without those held
+    out, form one batch, and the loss is a name or one of torch's. There, a weight of 2 equals a row given twice. Any
+    other module computes in the dtype of its own parameters. Probabilities are float64 for tables that float32 cannot
+    hold exactly, else they have the dtype of the computation.
+
     Numbers of a table may be missing (NaN, None, ``pandas.NA``): the weighted mean of the training rows takes their
     place, and a column more says where. Of such a table, or one with categories, a module of one's own gets float
     columns, ``n_features`` of them: the numbers, in their order; a 0/1 column for each of them that is missing in some
