@@ -74,8 +74,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         category has a vector of its own.
         A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
         is copied, never changed. The module is called with tables (n, n_features), or with images
-        (n, channels, height, width) in 0..1, in the dtype of its own parameters, and returns logits: one per class or label, or a single one for two
-        classes, that of ``classes_[1]``. Of a tuple, such as that of GoogLeNet in training, the first item is used.
+        (n, channels, height, width) in 0..1, in the dtype of its own parameters, and returns logits: one per class or
+        label, or a single one for two classes, that of ``classes_[1]``. Of a tuple, such as that of GoogLeNet in
+        training, the first item is used.
         See Notes for what it gets of a table with gaps or categories.
     init : {"default", "he", "xavier"}, default="default"
         The weights of linear maps and convolutions at first. ``"default"`` leaves the module as it builds itself.
@@ -101,7 +102,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         mix rows or swap values between them have no part in it. Without an augmenter there are no views.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels. ``"bce"`` on labels needs
-        two classes; their logit is the difference of the outputs. A copy of an instance computes in the dtype of the net.
+        two classes; their logit is the difference of the outputs. An instance is copied, and the copy computes in the
+        dtype of the net.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
     lr : float or "auto", default=2e-3
