@@ -15,9 +15,8 @@ from ._members import Member, check_frozen, is_frozen, member_target
 from ._votes import average
 from ._warnings import SampleWeightIgnoredWarning, warn
 
-STALE = (  # not set by every fit
-    *("oof_predictions_", "contributions_", "weights_", "weights_accepted_", "temperatures_", "feature_names_in_"),
-)
+# Attributes that not every fit sets.
+STALE = ("oof_predictions_", "contributions_", "weights_", "weights_accepted_", "temperatures_", "feature_names_in_")
 
 
 class BaseEnsemble(NamesItsMethods):
@@ -205,13 +204,13 @@ def check_pairs(pairs):
     for position, pair in enumerate(pairs):
         if isinstance(pair, tuple | list) and len(pair) == 2:
             continue
-        kind = type(pair).__name__
-        got, cure = (
-            (kind, (kind.lower(), f"{kind}()")) if hasattr(pair, "get_params") else (repr(pair), ("name", "..."))
-        )
+        got, example = repr(pair), "('name', estimator)"
+        if hasattr(pair, "get_params"):
+            got = type(pair).__name__
+            example = f"({got.lower()!r}, {got}())"
         raise ValueError(
             f"estimators must be a list of pairs (name, estimator), got {got} at position {position}: "
-            f"name each member, as in ({cure[0]!r}, {cure[1]})"
+            f"name each member, as in {example}"
         )
 
 

@@ -78,7 +78,7 @@ class BaseVoting(BaseEnsemble):
         return isinstance(self.weights, str)
 
     def _find_weights(self, losses_of, judges, members, truth, shares, parts):
-        """Weights as the parameter says, by either loss or by least squares, and whether they were accepted.
+        """Return the weights that ``weights`` asks for, and whether they were accepted.
 
         ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises. Of
         the ``judges`` of all rows the first is to fall, the others are not to rise.

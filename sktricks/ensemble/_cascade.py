@@ -33,9 +33,9 @@ def running_means(probabilities, known):
 def choose_threshold(sure, cost, budget, row):
     """The certainty from which on rows may be decided, and what that costs at most.
 
-    The rows are taken in the order of their certainty, until their cost plus its standard error exceeds the budget for
-    the first time. The lowest threshold that fits these rows would be too low for others: it is where chance was
-    kindest. Of the standard error, one more row is assumed to cost something, so that it is not 0 where none did.
+    Rows are taken in the order of their certainty until their cost plus its standard error exceeds the budget for the
+    first time. The lowest threshold that fits these rows would lose more on others, since it was chosen where chance
+    was kind. The standard error counts one more costly row than was seen, so that it is never 0.
 
     Parameters
     ----------

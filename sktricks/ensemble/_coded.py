@@ -81,7 +81,9 @@ def fit_model(model, X, y, params, target):
             raise
         try:
             return CodedClassifier(clone(model)).fit(X, y, **params)
-        except Exception:  # whatever codes lead to, the labels came first
+        except Exception as second:  # whatever codes lead to, the labels came first
+            text = str(second).partition("\n")[0]
+            error.add_note(f"Codes instead of the labels failed too: {type(second).__name__}: {text}")
             raise error from None
 
 

@@ -128,7 +128,7 @@ def join_votes(predictions, splits, n, n_classes):
 
 
 def as_array(joined, covered):
-    """Joined predictions as an array (n, ...), with NaN in rows that have none."""
+    """Return joined predictions as an array (n, ...), with NaN in rows that have none."""
     if not issparse(joined):
         return joined
     joined = joined.toarray()
@@ -137,7 +137,7 @@ def as_array(joined, covered):
 
 
 def compact_votes(votes, codes):
-    """Votes with a column only for classes that count in a row: those with a vote, and the true one.
+    """Return votes with columns only for the classes that count in a row: those with a vote, and the true one.
 
     Parameters
     ----------
@@ -174,14 +174,14 @@ def compact_votes(votes, codes):
 
 
 def spread_out(columns, options, n_classes):
-    """Columns of options, (rows, options), as columns of classes, (rows, classes)."""
+    """Return columns of options, (rows, options), as columns of classes, (rows, classes)."""
     whole = np.zeros((len(columns), n_classes + 1))
     np.put_along_axis(whole, options, columns, axis=1)
     return whole[:, :n_classes]
 
 
 def _keys(matrix):
-    """Row and class of each stored value of a CSR matrix as one number, ascending."""
+    """Return row and class of each stored value of a CSR matrix as one number, ascending."""
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return rows * matrix.shape[1] + matrix.indices
 

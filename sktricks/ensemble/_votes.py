@@ -38,7 +38,7 @@ def find_ties(counts):
 
 
 def split_ties(fractions, likely):
-    """Fractions of votes in which tied winners split their joint fraction in favor of the more probable ones.
+    """Return fractions of votes in which tied winners split their joint fraction in favor of the more probable ones.
 
     The shifts are less than half the gap to the next fraction, so that no other class is overtaken. They follow the
     order of ``likely``, not its size, since tiny ones would be lost in rounding.
@@ -59,7 +59,7 @@ def split_ties(fractions, likely):
 
 
 def rank_down(values):
-    """How many distinct values of the row are larger, (rows, columns)."""
+    """Return how many distinct values of the row are larger, (rows, columns)."""
     order = np.argsort(-values, axis=1, kind="stable")
     steps = np.diff(np.take_along_axis(values, order, axis=1), axis=1, prepend=np.inf) != 0
     ranks = np.empty_like(order)

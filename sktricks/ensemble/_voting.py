@@ -348,12 +348,12 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         return self._fractions(X).argmax(axis=1)
 
     def _fractions(self, X):
-        """The fractions of the votes, (n, classes) or of questions (n * labels, 2), with ties broken as told."""
+        """Return the fractions of the votes, (n, classes) or of questions (n * labels, 2), with ties split."""
         fractions = count_votes(self._votes(X), self._n_options(), self.weights_) / self.weights_.sum()
         return fractions if self.tie_break == "first" else self._settle(X, fractions)
 
     def _settle(self, X, fractions):
-        """The fractions, with ties split by the probabilities of the rows that have one."""
+        """Split ties by the probabilities of the rows that have one."""
         n = _num_samples(X)
         tied = find_ties(fractions).sum(axis=1) > 1
         rows = np.flatnonzero(tied.reshape(n, -1).any(axis=1))

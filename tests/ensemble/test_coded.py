@@ -113,7 +113,9 @@ class FailsAnyway(GaussianNB):
 def test_if_codes_fail_too_the_first_error_is_raised(make):
     with pytest.raises(ValueError, match="cannot fit (np.str_\\()?'(cat|elephant|owl)'") as caught:
         make([("one", FailsAnyway()), OTHER]).fit(X, LABELS["strings"][codes])
-    assert caught.value.__notes__ == ["This happened in member 'one'."]
+    second, whose = caught.value.__notes__
+    assert second.startswith("Codes instead of the labels failed too: ValueError: cannot fit")
+    assert whose == "This happened in member 'one'."
 
 
 def test_codes_are_tried_only_after_a_value_error(monkeypatch):

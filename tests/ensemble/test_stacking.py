@@ -510,7 +510,8 @@ def test_the_default_final_estimator_gets_the_weights_of_rows_where_metadata_are
         routed = clone(plain)
         routed.estimators[0][1].set_fit_request(sample_weight=True)
         assert_array_equal(routed.fit(rows, y, sample_weight=weight).predict_proba(rows), expected)
-        search = GridSearchCV(routed, {"tree__max_depth": [3]}, cv=2).fit(rows, y, sample_weight=weight)
+        searched = clone(routed).set_score_request(sample_weight=False)
+        search = GridSearchCV(searched, {"tree__max_depth": [3]}, cv=2).fit(rows, y, sample_weight=weight)
         assert_array_equal(search.predict_proba(rows), expected)
         routed.fit(rows, y)
         if not several:
