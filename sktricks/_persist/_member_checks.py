@@ -9,7 +9,8 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array
+
+from .._threads import check_array
 
 MAX_CATEGORY = 255  # HistGradientBoosting keeps the known categories in sets of 256 bits
 MAX_JOBS = 1024

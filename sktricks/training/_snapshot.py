@@ -34,8 +34,10 @@ def snapshot(net):
     held = [value for own in others for value in own.values() if isinstance(value, (dict, list))]  # such as the history
     held += [vars(part)[name] for part in parts for name in CONTAINERS]
     contents = [(one, one.copy() if one else ()) for one in (*others, *map(vars, parts), *held)]
-    tensors = [(tensor, tensor.clone()) for tensor in changeable_tensors(net)]
     flags = [(p, p.requires_grad) for part in parts for p in part._parameters.values() if p is not None]
+    changed = [p for p, trained in flags if trained or may_thaw(net)]
+    changed += [buffer for part in parts for buffer in part._buffers.values() if buffer is not None]
+    tensors = [(tensor, tensor.clone()) for tensor in changed]
     groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
     state = {p: {name: copied(value) for name, value in kept.items()} for p, kept in optimizer.state.items()}
 
@@ -60,12 +62,9 @@ def put_back(container, content):
         container.update(content) if isinstance(container, dict) else container.extend(content)
 
 
-def changeable_tensors(net):
-    """Parameters that a training may change, and all buffers; frozen ones only where a callback may thaw them."""
-    thaws = any(name not in QUIET and not name.startswith("own_") for name, _ in net.callbacks_)
-    for _, module in parts_of(net):
-        yield from (p for p in module.parameters() if thaws or p.requires_grad)
-        yield from module.buffers()
+def may_thaw(net):
+    """True if a callback may change parameters that are frozen now."""
+    return any(name not in QUIET and not name.startswith("own_") for name, _ in net.callbacks_)
 
 
 def copied(value):
