@@ -220,14 +220,30 @@ def parts(node, name):
 
 
 def forge(manifest, arrays, rng):
-    """A copy of an archive with one to three changes."""
+    """A copy of an archive: one change of what was learned, one name of code or a path, or one to three of any kind."""
     manifest, arrays = copy.deepcopy(manifest), dict(arrays)
-    changes = []
-    for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        keys = [*arrays, "none"]
-        change = rng.choice([change_value, vary_value, vary_value, change_keys, move_value, change_array, change_array])
-        changes.append(change(manifest["estimator"], arrays, rng, keys))
-    return manifest, arrays, changes
+    node, keys, style = manifest["estimator"], [*arrays, "none"], rng.random()
+    estimators = [node, *(container[key] for container, key in nodes(node))]
+    estimators = [one for one in estimators if isinstance(one, dict) and {"params", "learned"} <= one.keys()]
+    fitted = [one for one in estimators if one["learned"]]
+    if style < 0.25:
+        return manifest, arrays, [name_something(rng.choice(estimators), rng, keys)]
+    if style < 0.5:
+        return manifest, arrays, [vary_value(rng.choice(fitted)["learned"], arrays, rng, keys)]
+    if style < 0.75:
+        return manifest, arrays, [change_array(node, arrays, rng, keys, only_learned=True)]
+    any_change = [change_value, vary_value, vary_value, change_keys, move_value, change_array, change_array]
+    changes = [rng.choice(any_change) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+    return manifest, arrays, [change(node, arrays, rng, keys) for change in changes]
+
+
+def name_something(estimator, rng, keys):
+    """Put the name of code, of a path or of a host where an estimator might look for it."""
+    where = rng.choice(["learned", "params"])
+    known = ATTRIBUTES if where == "learned" else [*estimator["params"], *ATTRIBUTES[:10]]
+    key, value = rng.choice(known), rng.choice([rng.choice(NAMING), NAMING[0]])
+    estimator[where][key] = wrap(value, rng, keys) if rng.random() < 0.3 else value
+    return f"{estimator['class']}.{where}.{key}={estimator[where][key]!r:.80}"
 
 
 def change_value(node, arrays, rng, keys):
@@ -279,12 +295,12 @@ def move_value(node, arrays, rng, keys):
     return f"{key} = what {one} was"
 
 
-def change_array(node, arrays, rng, keys):
+def change_array(node, arrays, rng, keys, only_learned=False):
     """Change the shape, the type or the contents of an array, or leave it out."""
     if not arrays:
         return "no array"
     learned = [key for key in arrays if not any(part in key for part in ("net_.", "backbone."))]
-    key = rng.choice(rng.choice([list(arrays), learned, learned]) or list(arrays))
+    key = rng.choice((learned if only_learned else rng.choice([list(arrays), learned])) or list(arrays))
     array = arrays[key]
     kind = rng.choice(["gone", "shape", "cut", "grown", "type", "bytes", "extreme", "negative", "nan", "zero", "swap"])
     other = rng.choice(list(arrays))
