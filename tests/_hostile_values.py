@@ -58,6 +58,19 @@ TABLE = RNG.normal(size=(12, 4))
 IMAGES = RNG.integers(0, 256, (12, 8, 8)).astype(np.uint8)
 LABELS = np.array(["ink", "paper"])[np.arange(12) % 2]
 NUMBERS = TABLE[:, 0] + 1
+TWENTY = RNG.normal(size=(20, 4)), np.arange(20) % 2
+
+
+def linear():
+    """A small module."""
+    import torch
+
+    return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
+
+
+def with_callback(callback):
+    """Fit a net with a callback."""
+    sktricks.NetClassifier(linear(), max_epochs=1, callbacks=[callback]).fit(*TWENTY)
 
 
 def estimators():

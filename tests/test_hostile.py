@@ -446,3 +446,34 @@ def test_masked_values_are_missing_values():
     gaps = np.where(X > 1, np.nan, X)
     np.testing.assert_array_equal(nets[0].predict_proba(ODD_X["masked"](X)), nets[0].predict_proba(gaps))
     np.testing.assert_array_equal(nets[1].predict_proba(X), NetClassifier(**TINY_NET).fit(X, y).predict_proba(X))
+
+
+# -- wrong values for functions and callbacks --------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("call", "parameter"),
+    [
+        (lambda value: sktricks.find_lr(value, *_hostile_values.TWENTY), "estimator"),
+        (lambda value: sktricks.diagnose(value, *_hostile_values.TWENTY), "estimator"),
+        (lambda value: sktricks.freeze_layers(value, 1), "module"),
+        (lambda value: sktricks.freeze_layers(_hostile_values.linear(), value), "freeze_until"),
+        *[
+            (lambda value, name=name: sktricks.find_lr(NetClassifier(), *_hostile_values.TWENTY, **{name: value}), name)
+            for name in ("lowest", "highest", "n_steps")
+        ],
+        *[
+            (lambda value, name=name: _hostile_values.with_callback(sktricks.AverageWeights(**{name: value})), name)
+            for name in ("kind", "decay", "start")
+        ],
+        (lambda value: _hostile_values.with_callback(sktricks.FreezeLayers(value)), "freeze_until"),
+        (lambda value: _hostile_values.with_callback(sktricks.FreezeLayers(1, value)), "unfreeze_at"),
+    ],
+)
+def test_wrong_values_for_functions_and_callbacks(call, parameter):
+    for value in _hostile_values.VALUES:
+        try:
+            call(value)
+        except (ValueError, TypeError, ImportError) as error:
+            assert parameter in str(error), f"{value!r}: {error}"

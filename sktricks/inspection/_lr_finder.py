@@ -14,8 +14,8 @@ from ._nets import rows_of_fit, take_net
 @validate_params(
     {
         "lowest": [Interval(Real, 0, None, closed="neither")],
-        "highest": [Interval(Real, 0, None, closed="neither")],
-        "n_steps": [Interval(Integral, 30, None, closed="left")],
+        "highest": [Interval(Real, 0, 1e6, closed="right")],
+        "n_steps": [Interval(Integral, 30, 10**6, closed="both")],
     },
     prefer_skip_nested_validation=True,
 )

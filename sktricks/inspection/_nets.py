@@ -22,7 +22,7 @@ def take_net(estimator, X, y, caller):
     if not isinstance(last, BaseNet):
         got = last.__name__ if isinstance(last, type) else type(last).__name__
         where = f"a {type(estimator).__name__} whose last step is {got}" if last is not estimator else got
-        raise TypeError(f"{caller} needs a {NETS}, or a Pipeline whose last step is one, got {where}")
+        raise TypeError(f"estimator of {caller} must be a {NETS}, or a Pipeline whose last step is one, got {where}")
     copy = clone(estimator)
     if last is estimator:
         return copy, X

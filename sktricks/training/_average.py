@@ -1,5 +1,7 @@
 """EMA and SWA: the mean of the weights on the way of a training often predicts better than the last ones."""
 
+from numbers import Real
+
 import torch
 from skorch.callbacks import Callback
 from torch import nn
@@ -46,10 +48,10 @@ class AverageWeights(Callback):
         self.n_epochs = n_epochs
 
     def initialize(self):
-        if self.kind not in ("ema", "swa"):
+        if not (isinstance(self.kind, str) and self.kind in ("ema", "swa")):
             raise ValueError(f"kind must be 'ema' or 'swa', got {self.kind!r}")
         for name, value in {"decay": self.decay, "start": self.start}.items():
-            if not 0 <= value < 1:
+            if not (isinstance(value, Real) and 0 <= value < 1):
                 raise ValueError(f"{name} must be at least 0 and less than 1, got {value!r}")
         return self
 

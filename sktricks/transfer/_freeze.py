@@ -56,6 +56,8 @@ def freeze_layers(
     >>> freeze_layers(net, "head")
     ['0', '1']
     """
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got an object of type {type(module).__name__}")
     if X is None:
         order = [name for name, _ in module.named_modules()]
     else:

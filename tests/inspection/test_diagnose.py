@@ -429,7 +429,7 @@ def test_nothing_that_was_given_is_changed():
 
 @pytest.mark.parametrize("estimator", [LogisticRegression(), make_pipeline(StandardScaler()), NetClassifier, None])
 def test_an_estimator_that_is_no_net_is_an_error(estimator):
-    with pytest.raises(TypeError, match="diagnose needs a NetClassifier"):
+    with pytest.raises(TypeError, match="estimator of diagnose must be a NetClassifier"):
         diagnose(estimator, X, y)
 
 

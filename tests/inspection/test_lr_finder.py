@@ -207,7 +207,7 @@ def test_a_net_that_cannot_learn_has_no_rate():
     ],
 )
 def test_an_estimator_that_is_no_net_is_an_error(estimator, got):
-    with pytest.raises(TypeError, match=f"find_lr needs a NetClassifier.*{got}"):
+    with pytest.raises(TypeError, match=f"estimator of find_lr must be a NetClassifier.*{got}"):
         find_lr(estimator, X, y)
 
 
