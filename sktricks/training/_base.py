@@ -341,7 +341,7 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         if fresh:
             self._draw_views(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))  # a row is a signal of one channel
         if X.ndim == 4:
-            x = images_to_tensor(X)
+            x = images_to_tensor(X, self._pixel_range)
         else:  # the default module subtracts the mean before it rounds
             exact = fresh or self._has_default_module
             x = as_tensor(X, table_dtype(X.dtype, self._device) if exact else self._dtype)

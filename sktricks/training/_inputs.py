@@ -11,6 +11,7 @@ from ..augment._views import apply_view
 
 KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
 LARGE = 4_000_000  # numbers in a net that take long to read
+LEVELS = 2**12  # of a pixel, that float32 has to tell apart
 STATISTICS_OF = 64  # images at once, where a BatchNorm's statistics are those of a batch
 
 
@@ -64,11 +65,19 @@ def as_tensor(array, dtype=None):
     return tensor if dtype is None else tensor.to(dtype)
 
 
-def images_to_tensor(images):
-    """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32; files stay unread."""
+def images_to_tensor(images, value_range):
+    """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32; files stay unread.
+
+    Those whose range is so small beside its distance from zero that float32 would merge its levels are float64.
+    """
     if isinstance(images, ImageFiles):
         return LazyImages(images)
-    return as_tensor(images if images.dtype == np.uint8 else to_float32(images))
+    if images.dtype == np.uint8:
+        return as_tensor(images)
+    low, high = value_range
+    n_levels = (high - low) / (max(abs(low), abs(high)) * float(np.finfo(np.float32).eps))
+    coarse = n_levels < LEVELS and not np.can_cast(images.dtype, np.float32)
+    return as_tensor(images.astype(np.float64, copy=False) if coarse else to_float32(images))
 
 
 def to_float32(images):
@@ -196,7 +205,8 @@ def _prepare_images(x, y=None, weight=None, *, value_range, augmenter, rng, fini
         return x, y, weight
     x, y, weight = augment_batch(x, y, weight, augmenter, rng, value_range)
     low, high = value_range
-    x = (x.permute(0, 3, 1, 2).float() - low) / (high - low)
+    x = x.permute(0, 3, 1, 2)
+    x = ((x if x.dtype == torch.float64 else x.float()) - low).float() / (high - low)
     return (x if finish is None else finish(x)), y, weight
 
 

@@ -212,4 +212,6 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         from ._backbone_net import encode
 
         settings = self.value_range_, self._stages, self._device, resolve_cache(self.cache)
-        return encode(self._backbone, images_to_tensor(images), *settings, fill=fill, fresh=fill).numpy()
+        return encode(
+            self._backbone, images_to_tensor(images, self.value_range_), *settings, fill=fill, fresh=fill
+        ).numpy()

@@ -175,3 +175,14 @@ def test_a_temperature_that_helps_only_the_rows_it_was_fitted_on_is_not_kept():
     probabilities, drawn = draws(1.0, rows=60)
     assert fit_temperature(probabilities, drawn, np.full(60, 1 / 60), np.arange(60) % 5) == 1.0
     assert fit_temperature(probabilities[:1], drawn[:1], np.ones(1), np.zeros(1, dtype=int)) == 1.0
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e-6, 1e6])
+def test_weights_of_values_do_not_depend_on_their_unit(factor):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=80)
+    values = y + rng.normal(size=(3, 80)) * [[0.3], [0.5], [1.0]]
+    shares = np.full(80, 1 / 80)
+    expected = simplex(SquaredError(values, y, shares), 3)
+    assert expected[0] > 0.5
+    assert_allclose(simplex(SquaredError(values * factor, y * factor, shares), 3), expected, atol=1e-4)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_diabetes, load_iris, load_wine, make_classification
+from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine, make_classification
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, NetClassifier, NetRegressor
 from sktricks.training._modules import Standardize, is_constant, mean_and_scale, weighted_moments
@@ -105,6 +105,16 @@ def test_the_floor_of_a_head_is_relative_to_its_features():
         scales.append(part.scale / factor)
     assert_allclose(scales[0], scales[1])
     assert_allclose(scales[2], scales[1])
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9])
+def test_images_far_from_zero_are_read_like_others(offset):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:200].reshape(-1, 8, 8), y[:200]
+    for net in (NetClassifier(max_epochs=5, random_state=0), FineTuneClassifier(max_epochs=10, random_state=0)):
+        expected = net.fit(X / 16, y).score(X / 16, y)
+        assert expected > 0.85
+        assert net.fit(X + offset, y).score(X + offset, y) == pytest.approx(expected, abs=0.02)
 
 
 # -- out of range ------------------------------------------------------------------------------------------------------
