@@ -439,10 +439,10 @@ def too_long(*args):
 
 def limit_memory(gigabytes=6):
     """Let an allocation that is out of all proportion fail at once."""
-    try:
-        import resource
-    except ImportError:
+    if not Path("/proc/self/statm").exists():
         return
+    import resource
+
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + gigabytes * 2**30,) * 2)
 
