@@ -82,6 +82,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     CopiesMayLeakWarning
         Where the classifier splits its rows without groups: in a search, for early stopping, to calibrate. Copies of a
         row then lie on both sides. Copies have the ``groups`` of their row, which keep them together.
+    ValueRangeWarning
+        If the pixels to predict are on another scale than those of ``fit``.
 
     See Also
     --------

@@ -134,9 +134,9 @@ class ClassifierNetMixin(ClassifierMixin):
         kind, y = read_classification(y)
         if fresh:
             self._kind = kind
+            self.classes_ = find_classes(kind, y, classes, type(self).__name__)
             if kind == MULTILABEL:
                 warn_of_one_hot(self, y)
-            self.classes_ = find_classes(kind, y, classes, type(self).__name__)
         elif kind != self._kind and not (self._kind == SOFT and kind == MULTILABEL):
             raise ValueError(f"y has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets")
         elif classes is not None:
