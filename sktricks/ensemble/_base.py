@@ -9,11 +9,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._naming import NamesItsMethods
 from .._sample_weight import weight_keyword
 from .._validation import check_weights
+from .._warnings import warn
 from ._align import Target, join_classes, read_classes
 from ._diversity import correlation, disagreement, distance, entropy, mutual_information, weighted_std
 from ._members import Member, check_frozen, is_frozen, member_target
 from ._votes import average
-from ._warnings import SampleWeightIgnoredWarning, warn
+from ._warnings import SampleWeightIgnoredWarning
 
 # Attributes that not every fit sets.
 STALE = ("oof_predictions_", "contributions_", "weights_", "weights_accepted_", "temperatures_", "feature_names_in_")

@@ -14,7 +14,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._threads import FILTERS
-from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
+from .._warnings import warn
+from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning
 
 
 def make_splits(cv, X, y, target, params):

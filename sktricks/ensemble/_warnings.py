@@ -1,9 +1,4 @@
-"""What an ensemble warns of, and at which line."""
-
-import sys
-import warnings
-
-OURS = "sktricks", "sklearn"
+"""The warnings of ensembles."""
 
 
 class MissingClassesWarning(UserWarning):
@@ -20,11 +15,3 @@ class SampleWeightIgnoredWarning(UserWarning):
 
 class SmallToleranceWarning(UserWarning):
     """The tolerance of a cascade is too small for its rows, and no row is decided early."""
-
-
-def warn(message, category):
-    """Warn at the line of the caller's code, however deep in ours and scikit-learn's the reason was found."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
