@@ -923,6 +923,29 @@ def archive(tmp_path):
     return tmp_path / "archive"
 
 
+@pytest.mark.parametrize("path", [None, 10**400, 1, True, b"archive", ["archive"]])
+def test_a_path_of_another_type(path):
+    for act in (lambda: save(RandomFlip().fit(GREY), path), lambda: load(path)):
+        with pytest.raises(TypeError, match=r"path must be a str or os\.PathLike, got "):
+            act()
+
+
+def test_a_path_that_names_no_file(tmp_path):
+    for path in ("", "a\0b"):
+        for act in (lambda path: save(RandomFlip().fit(GREY), path), load):
+            with pytest.raises(ValueError, match="path must name a file, got '"):
+                act(path)
+    with pytest.raises(ValueError, match="path must name a file, got the folder "):
+        save(RandomFlip().fit(GREY), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("params", ["p", 1, ["p"], [], np.array([1, 2])])
+def test_params_that_are_no_dict(archive, params):
+    with pytest.raises(TypeError, match="params must be a dict from names of parameters to values, or None, got"):
+        load(archive, params=params)
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing_here"):
         load(tmp_path / "nothing_here")

@@ -3,7 +3,9 @@
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -45,6 +47,8 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
     ------
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
+    ValueError
+        If ``path`` is a folder or no valid name of a file.
     TypeError
         If it, or a member of it, cannot be stored; the message names it.
     ImportError
@@ -76,6 +80,9 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
     if not isinstance(estimator, BaseEstimator):
         raise TypeError(f"save takes an estimator, got {estimator!r} of type {type(estimator).__name__}")
     check_is_fitted(estimator)
+    check_path(path)
+    if os.path.isdir(path):
+        raise ValueError(f"path must name a file, got the folder {str(path)!r}")
     writer = Writer(CODECS, check_trusted(trusted))
     manifest = {"versions": {name: installed(name) for name in LIBRARIES}, "estimator": writer.write(estimator, "")}
     write_archive(path, manifest, writer.arrays)
@@ -120,6 +127,8 @@ def load(
     ValueError
         If the file is not one of :func:`save`, or is truncated, altered, forged, or of another version; if something
         has to be given, or does not fit the weights. The message names the file and the place in it.
+    TypeError
+        If ``path`` is no path, ``params`` no dict, or ``trusted`` no list.
     ImportError
         If a member needs skops, which is not installed.
 
@@ -158,6 +167,9 @@ def load(
     >>> bool((again.predict(X) == net.predict(X)).all())
     True
     """
+    check_path(path)
+    if not (params is None or isinstance(params, Mapping)):
+        raise TypeError(f"params must be a dict from names of parameters to values, or None, got {params!r:.200}")
     manifest, arrays = read_archive(path)
     roles = {"module": module, "backbone": backbone, "callbacks": callbacks}
     given = Given(params or {}, {name: value for name, value in roles.items() if value is not None})
@@ -172,6 +184,16 @@ def load(
     given.check_unused()
     warn_of_dropped(path, reader.dropped)
     return estimator
+
+
+def check_path(path):
+    """Raise an error unless a path may be that of a file."""
+    try:
+        name = str(Path(path)) if os.fspath(path) else ""
+    except TypeError:
+        raise TypeError(f"path must be a str or os.PathLike, got {path!r:.200}") from None
+    if not name or "\0" in name:
+        raise ValueError(f"path must name a file, got {path!r:.200}")
 
 
 def parse(manifest):
