@@ -421,11 +421,25 @@ def test_transformers_without_a_processor_or_a_size(tmp_path):
         ({"mean": 0.5, "std": 0}, "std must be greater than 0"),
         ({"mean": (0.5, 0.5), "std": 0.5}, "mean must hold 3 finite numbers"),
         ({"mean": float("nan"), "std": 0.5}, "mean must hold 3 finite numbers"),
+        ({"mean": 10**400, "std": 0.5}, "mean must hold finite numbers, got 1000"),
+        ({"mean": 0.5, "std": [10**400]}, r"std must hold finite numbers, got \[1000"),
+        ({"interpolation": np.array([1, 2])}, r"interpolation must be .*, got array\(\[1, 2\]\)"),
+        ({"image_shape": -1}, r"image_shape must be a triple .* of integers of at least 1, got -1"),
+        ({"image_shape": ""}, "image_shape must be a triple .* got ''"),
+        ({"image_shape": (8, 8)}, r"image_shape must be a triple .* got \(8, 8\)"),
+        ({"image_shape": (8, 0, 3)}, r"image_shape must be a triple .* got \(8, 0, 3\)"),
+        ({"image_shape": (8, 8.0, 3)}, r"image_shape must be a triple .* got \(8, 8\.0, 3\)"),
         ({"interpolation": "nearest"}, "interpolation must be 'bilinear', 'bicubic' or None, got 'nearest'"),
     ],
 )
 def test_wrong_settings_of_the_preprocessing(settings, message):
     with pytest.raises(ValueError, match=message):
+        load_backbone("tiny32", **settings)
+
+
+@pytest.mark.parametrize("settings", [{"mean": 1j, "std": 1.0}, {"pretrained": "no"}, {"pretrained": np.array([1, 2])}])
+def test_settings_of_a_wrong_type(settings):
+    with pytest.raises(TypeError, match=f"{next(iter(settings))} must be .*, got "):
         load_backbone("tiny32", **settings)
 
 

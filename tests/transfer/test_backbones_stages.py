@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -338,6 +339,19 @@ def test_images_that_no_size_helps():
         assemble(net, (8, 8, 1))
     with pytest.raises(ValueError, match=r"backbone Linear cannot take images of shape \(8, 8, 1\): mat1 and mat2"):
         load_backbone(nn.Linear(5, 5), image_shape=(8, 8, 1))
+
+
+def test_parameters_that_are_not_float32():
+    for module in (nn.Conv2d(1, 2, 3).double(), nn.Conv2d(1, 2, 3).bfloat16()):
+        dtype = module.weight.dtype
+        with pytest.raises(ValueError, match=f"Its parameters are {dtype}, images float32: call module.float"):
+            load_backbone(module, image_shape=(8, 8, 1))
+        assert module.weight.dtype == dtype
+        assert load_backbone(module.float(), image_shape=(8, 8, 1)).num_features == 2
+
+
+def test_an_image_shape_of_numpy():
+    assert load_backbone("tiny32", image_shape=np.array([8, 8, 1])).num_features == 256
 
 
 def test_images_of_other_channels():

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..._validation import BackboneConfigWarning
+from ..._validation import BackboneConfigWarning, as_pair
 from ..._warnings import warn
+from ...training._modules import dtype_of
 from .._layers import evaluating
-from ._base import Backbone, Preprocess, check_preprocess
+from ._base import Backbone, Preprocess, check_preprocess, is_int
 from ._classifier import remove_classifier
 from ._stages import main_tensor
 
@@ -44,6 +45,17 @@ class Net:
     has_classifier: bool = True
 
 
+def check_triple(image_shape):
+    """``image_shape`` as three ints, or an error."""
+    shape = as_pair(image_shape)
+    if len(shape) != 3 or not all(is_int(side) and side >= 1 for side in shape):
+        raise ValueError(
+            "image_shape must be a triple (height, width, channels) of integers of at least 1, "
+            f"got {image_shape!r:.200}"
+        )
+    return tuple(map(int, shape))
+
+
 def assemble(net, image_shape):
     """The backbone for images of ``image_shape``, (height, width, channels): the classifier off, in evaluation mode."""
     net = fit_images(net, image_shape)
@@ -57,8 +69,8 @@ def complete(net, image_shape, mean=None, std=None, interpolation=None):
     given = {"mean": per_channel("mean", mean), "std": per_channel("std", std), "interpolation": interpolation}
     if (mean is None) != (std is None):
         raise ValueError(f"mean and std must be given together, got mean={mean!r} and std={std!r}")
-    if interpolation not in (None, "bilinear", "bicubic"):
-        raise ValueError(f"interpolation must be 'bilinear', 'bicubic' or None, got {interpolation!r}")
+    if not (interpolation is None or isinstance(interpolation, str) and interpolation in ("bilinear", "bicubic")):
+        raise ValueError(f"interpolation must be 'bilinear', 'bicubic' or None, got {interpolation!r:.200}")
     if net.lacks is not None:
         given |= assumed(net, image_shape, mean is not None)
     preprocess = replace(net.preprocess, **{name: value for name, value in given.items() if value is not None})
@@ -70,11 +82,13 @@ def per_channel(name, values):
     if values is None:
         return None
     try:
-        return tuple(float(value) for value in np.atleast_1d(values))
+        return tuple(float(value) for value in np.atleast_1d(values).tolist())
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be a number, a sequence with a number per channel or None, got {values!r}"
         ) from error
+    except OverflowError as error:
+        raise ValueError(f"{name} must hold finite numbers, got {values!r:.200}") from error
 
 
 def assumed(net, image_shape, is_told):
@@ -114,7 +128,9 @@ def fit_images(net, image_shape):
             return replace(net, model=model, preprocess=preprocess)
         except Exception as error:  # a net is any code, and so are its errors
             errors.append(error)
-    raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {errors[0]}") from errors[0]
+    dtype = dtype_of(net.model)
+    cure = "" if dtype == torch.float32 else f". Its parameters are {dtype}, images float32: call module.float()"
+    raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {errors[0]}{cure}") from errors[0]
 
 
 def check_rows(output, n_images):

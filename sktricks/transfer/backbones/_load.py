@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from ._base import Backbone
 
@@ -93,7 +95,10 @@ def load_backbone(
     ------
     ValueError
         If the spec names nothing, if the file of weights is damaged, does not fit the net or would run code when
-        loaded, if the net cannot take the images, or if mean and std do not fit its channels.
+        loaded, if the net cannot take the images, or if ``image_shape``, ``mean``, ``std`` or ``interpolation`` has a
+        wrong value.
+    TypeError
+        If the spec makes no module, or if ``pretrained``, ``mean`` or ``std`` has a wrong type.
     ImportError
         If timm, torchvision or transformers is needed and is missing or broken.
     ConnectionError
@@ -127,8 +132,11 @@ def load_backbone(
     torch.Size([5, 256])
     """
     from ...training._randomness import GENERATORS
-    from ._assemble import assemble, complete
+    from ._assemble import assemble, check_triple, complete
 
+    image_shape = check_triple(image_shape)
+    if not isinstance(pretrained, bool | np.bool_):
+        raise TypeError(f"pretrained must be True or False, got {pretrained!r:.200}")
     with GENERATORS():  # a net without weights of its own draws them
         net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
         return assemble(net, image_shape)
