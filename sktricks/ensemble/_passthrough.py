@@ -35,6 +35,11 @@ def pass_through(X, passthrough):
     try:
         return _safe_indexing(X, as_key(passthrough), axis=1)
     except (IndexError, KeyError, TypeError, ValueError) as error:
+        if X.shape[1] == 0:  # in the words of scikit-learn
+            raise ValueError(
+                f"Found array with 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required by "
+                f"passthrough={passthrough!r}"
+            ) from error
         raise ValueError(f"passthrough={passthrough!r} does not fit X of {X.shape[1]} columns: {error}") from error
 
 

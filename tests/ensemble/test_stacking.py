@@ -549,6 +549,12 @@ def test_bad_parameters(params, error, message):
         StackingClassifier(CLASSIFIERS).set_params(**params).fit(X, codes)
 
 
+@pytest.mark.parametrize("passthrough", [True, [0], "a"])
+def test_X_without_columns(passthrough):
+    with pytest.raises(ValueError, match=r"0 feature\(s\) \(shape=\(240, 0\)\) while a minimum of 1 is required"):
+        StackingClassifier(PROBABLE, passthrough=passthrough).fit(X[:, :0], codes)
+
+
 def test_bad_parameters_of_regressors():
     with pytest.raises(ValueError, match="member 'b' must be a regressor"):
         StackingRegressor([("a", Ridge()), ("b", GaussianNB())]).fit(Xr, yr)
