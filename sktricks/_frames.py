@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import validate_data
 
 from ._threads import check_array
-from ._validation import check_layout, check_no_paths, check_X, is_time, refuse_times, to_plain
+from ._validation import check_layout, check_no_paths, check_X, is_time, refuse_equal_names, refuse_times, to_plain
 
 CATEGORIES = ("category", "Categorical", "Enum")  # what pandas and polars call the types of categories
 
@@ -38,6 +38,7 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1):
         The canonical form of a table, or an array of images.
     layout : Layout
     """
+    refuse_equal_names(X)
     if reset:
         estimator.is_categorical_ = find_categorical(X, estimator.categorical_features, estimator.image_shape)
     mask, X = estimator.is_categorical_, to_plain(X)

@@ -214,6 +214,7 @@ def check_X(estimator, X, *, reset, image_shape=None, warn=False, ensure_min_sam
     layout : Layout
     """
     refuse_times(X)
+    refuse_equal_names(X)
     X = to_plain(X)
     looked = is_surely_finite(X) if look else type(X) is np.ndarray and X.dtype.kind in "biuf"
     if looked and X.ndim > 2 and len(X) >= ensure_min_samples:  # an array of images, in which no more can be wrong
@@ -293,6 +294,14 @@ def refuse_times(X, found=None):
         f"X must hold numbers, but {where} ({next(iter(found.values()))}): convert them to a number of seconds or days "
         "since some date, or to parts such as month and weekday"
     )
+
+
+def refuse_equal_names(X):
+    """Raise an error if columns of a DataFrame have the same name, which only pandas allows."""
+    columns = getattr(X, "columns", None)
+    if not getattr(columns, "is_unique", True):
+        equal = columns[columns.duplicated()].unique().tolist()
+        raise ValueError(f"X must have a different name for each column, got {equal} more than once: rename them")
 
 
 def is_dtype_of_times(dtype):

@@ -40,6 +40,17 @@ def test_the_canonical_form():
     assert estimator.n_features_in_ == 3 and list(estimator.feature_names_in_) == ["city", "age", "kids"]
 
 
+@pytest.mark.parametrize("categories", [None, "from_dtype"])
+def test_columns_of_equal_names(categories):
+    frame = pd.concat([MIXED, MIXED["age"]], axis=1)
+    frame = frame if categories else frame.drop(columns="city")
+    with pytest.raises(ValueError, match=r"X must have a different name for each column, got \['age'\] more than once"):
+        read(frame)
+    _, estimator = read(MIXED)
+    with pytest.raises(ValueError, match=r"X must have a different name for each column, got \['age'\] more than once"):
+        check_table(estimator, frame, reset=False)
+
+
 def test_what_fit_has_not_seen_is_unknown():
     _, estimator = read(MIXED[:2])
     array, _ = check_table(estimator, MIXED, reset=False)
