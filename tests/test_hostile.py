@@ -448,6 +448,56 @@ def test_masked_values_are_missing_values():
     np.testing.assert_array_equal(nets[1].predict_proba(X), NetClassifier(**TINY_NET).fit(X, y).predict_proba(X))
 
 
+# -- wrong values for save, load, backbones and folders ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hostile") / "archive"
+    sktricks.save(sktricks.RandomFlip().fit(BYTES), path)
+    return path
+
+
+def check_call(call, names):
+    """Call with each wrong value: an error names the parameter, or the file that is missing."""
+    n_refused = 0
+    for value in _hostile_values.VALUES:
+        try:
+            call(value)
+        except FileNotFoundError as error:
+            assert names == ["path"] and value in str(error), f"{value!r}: {error}"
+        except (ValueError, TypeError, ImportError) as error:
+            n_refused += 1
+            assert any(name in str(error) for name in names), f"{value!r}: {error}"
+    return n_refused
+
+
+@pytest.mark.parametrize("parameter", ["estimator", "path", "trusted"])
+def test_wrong_values_for_save(parameter, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    valid = {"estimator": sktricks.RandomFlip().fit(BYTES), "path": "archive"}
+    assert check_call(lambda value: sktricks.save(**valid | {parameter: value}), [parameter]) > 20
+
+
+@pytest.mark.parametrize("parameter", ["path", "module", "backbone", "callbacks", "params", "trusted"])
+def test_wrong_values_for_load(parameter, archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert check_call(lambda value: sktricks.load(**{"path": archive, parameter: value}), [parameter]) > 20
+
+
+@pytest.mark.parametrize("parameter", ["spec", "image_shape", "pretrained", "mean", "std", "interpolation"])
+def test_wrong_values_for_load_backbone(parameter):
+    others = {"mean": {"std": 1.0}, "std": {"mean": 0.0}}.get(parameter, {})
+    names = ["backbone"] if parameter == "spec" else [parameter]
+    assert check_call(lambda value: load_backbone(**others | {parameter: value}), names) > 20
+
+
+def test_wrong_values_for_read_image_folder(tmp_path, monkeypatch):
+    pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    assert check_call(sktricks.read_image_folder, ["path"]) == len(_hostile_values.VALUES)
+
+
 # -- wrong values for functions and callbacks --------------------------------------------------------------------------
 
 
