@@ -342,7 +342,7 @@ OF_EACH_CLASS = [
     *[kind(random_state=0) for kind in (ColorJitter, SwapNoise, TrivialAugment, MixUp, CutMix)],
     RandomApply(RandomFlip(), random_state=0),
     AugmentationPipeline([("flip", RandomFlip()), ("mix", MixUp())], random_state=0),
-    AugmentedClassifier(LogisticRegression(), RandomRotation(), predict_views=2, random_state=0),
+    AugmentedClassifier(LogisticRegression(max_iter=1000), RandomRotation(), predict_views=2, random_state=0),
     AugmentedRegressor(Ridge(), TrivialAugment(), predict_views=2, random_state=0),
     net(module=Conv, augmenter=RandomRotation(), predict_views=2, early_stopping=True),
     net(),

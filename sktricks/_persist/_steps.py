@@ -116,7 +116,7 @@ STEP_VALUES = [
     Codec(  # scikit-learn 1.5 to 1.8 keep the columns of the remainder in a list of their own
         "remainder_columns",
         lambda value: type(value).__name__ == "_RemainderColsList",
-        lambda value, name, writer: {"items": list(value.data)},
+        lambda value, name, writer: {"items": list(as_plain(value))},
         lambda record, reader: reader.read(entry(record, "items", list)),
     ),
 ]
@@ -125,12 +125,16 @@ STEP_VALUES = [
 # -- what they hold ----------------------------------------------------------------------------------------------------
 
 
+def as_plain(chosen):
+    """Return a selection of columns; of the list that scikit-learn 1.5 to 1.8 warn about, what it holds."""
+    return chosen.data if type(chosen).__name__ == "_RemainderColsList" else chosen
+
+
 def is_column(value):
     """Return True for what selects columns of a table: names or numbers, a mask, or a slice."""
+    value = as_plain(value)
     if type(value) is list:
         return all(type(item) in (str, int, bool, np.str_) for item in value)
-    if type(value).__name__ == "_RemainderColsList":
-        return is_column(value.data)
     return type(value) in (str, int, slice) or array("bi", 1).fits(value)
 
 
@@ -285,6 +289,7 @@ def check_columns(transformer):
 
 def selects(chosen, n, names):
     """Return True if a selection is of columns that a table has."""
+    chosen = as_plain(chosen)
     if type(chosen) is slice:
         return True
     if type(chosen) is np.ndarray and chosen.dtype == bool:

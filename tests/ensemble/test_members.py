@@ -123,6 +123,7 @@ FORMATS = ["coo", "dia", "bsr", "csc", "lil"]
 LINES = [("one", LogisticRegression(C=0.01)), ("two", LogisticRegression())]
 
 
+@pytest.mark.filterwarnings("ignore:Constructing a DIA matrix with:scipy.sparse.SparseEfficiencyWarning")
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
     "ensemble",
