@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -20,7 +21,7 @@ from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from sktricks import load, save
 from sktricks._persist._archive import read_archive, write_archive
@@ -74,6 +75,10 @@ class Codes(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(1)]
 
 
+class Others(Codes):
+    """Another one."""
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("member", CLASSIFIERS, ids=lambda member: type(member).__name__)
 def test_a_vote_of_scikit_learns_classifiers_is_saved_and_loaded(member, tmp_path):
@@ -117,6 +122,32 @@ def test_a_class_of_the_users_needs_trust_at_both_ends(tmp_path):
         load(tmp_path / "vote")
     again = load(tmp_path / "vote", trusted=[Codes])
     np.testing.assert_array_equal(again.predict(X), vote.predict(X))
+
+
+def test_one_error_names_the_types_of_all_members(tmp_path):
+    members = [("own", Codes()), ("other", Others()), ("line", LogisticRegression(max_iter=1000))]
+    vote = VotingClassifier(members).fit(X, NAMES)
+    names = [f"{kind.__module__}.{kind.__name__}" for kind in (Codes, Others)]
+    with pytest.raises(
+        TypeError, match=re.escape(f"the member 'own' (Codes) only if you trust its types: pass trusted={names}")
+    ):
+        save(vote, tmp_path / "vote")
+    save(vote, tmp_path / "vote", trusted=names)
+    with pytest.raises(ValueError, match=re.escape(f"pass trusted={names}")):
+        load(tmp_path / "vote", trusted=names[1:])
+    load(tmp_path / "vote", trusted=names)
+
+
+def test_a_function_without_a_name_is_refused_since_load_would_not_find_it(tmp_path):
+    model = make_pipeline(FunctionTransformer(lambda rows: rows), StandardScaler()).fit(X)
+    name = f"{__name__}.<lambda>"
+    with pytest.raises(TypeError, match="load would not find .*<lambda>. Define it by name in a module"):
+        save(model, tmp_path / "model", trusted=[name])
+
+
+def test_an_estimator_by_itself_is_called_by_its_class(tmp_path):
+    with pytest.raises(TypeError, match=r"save stores the estimator Codes only if you trust its types"):
+        save(Codes().fit(X, Y), tmp_path / "codes")
 
 
 @pytest.mark.parametrize("trusted", [True, "sklearn.tree._tree.Tree", [1]])
@@ -244,7 +275,9 @@ def test_a_compressed_member_is_refused(tmp_path):
 def test_what_the_trees_of_a_forest_read_is_checked_against_its_features(tmp_path):
     forest = ensemble.RandomForestClassifier(2, random_state=0).fit(X, Y)
     forest.n_features_in_ = 2  # as a forged file would have it: the trees would read beyond the rows
-    with pytest.raises(TypeError, match="estimators_ must read 2 features each"):
+    with pytest.raises(
+        TypeError, match=r"RandomForestClassifier\), which load cannot check .*estimators_ must read 2 features each"
+    ):
         save(make_pipeline(StandardScaler().fit(X), forest), tmp_path / "forest")
 
 

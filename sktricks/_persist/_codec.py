@@ -69,11 +69,13 @@ class Writer:
     """Turns values into JSON.
 
     ``arrays`` are what the JSON points to, ``seen`` the numbers of shared objects, ``asked`` the names under which
-    ``load`` asks for what cannot be stored, ``trusted`` the full names of the types that the caller trusts.
+    ``load`` asks for what cannot be stored, ``trusted`` the full names of the types that the caller trusts, and
+    ``untrusted`` those that it would have to, by the members that have them.
     """
 
     def __init__(self, codecs, trusted=frozenset()):
-        self.codecs, self.trusted, self.arrays, self.seen, self.asked = codecs, trusted, {}, {}, {}
+        self.codecs, self.trusted, self.untrusted = codecs, trusted, {}
+        self.arrays, self.seen, self.asked = {}, {}, {}
 
     def write(self, value, name):
         """A value as JSON. ``name`` says where it stands: in errors, and as the name of an array."""

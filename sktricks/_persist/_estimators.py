@@ -176,10 +176,10 @@ def check_described(cls, learned, name):
         return
     key, expected = wrong
     where = join(name, key)
+    if key not in describe_class(cls):
+        raise NotStorable(f"save cannot store {where}: it is no fitted attribute of {cls.__name__}. Delete it first")
     got = describe(learned[key]) if key in learned else "nothing"
-    unknown = key not in describe_class(cls)
-    hint = "; sktricks/_persist/_descriptions.py lists the attributes of each class" if unknown else ""
-    raise NotStorable(f"save cannot store {where}: {got}; it must be {expected}{hint}")
+    raise NotStorable(f"save cannot store {where}: {got}; it must be {expected}")
 
 
 def check_params_described(cls, params, written, name):

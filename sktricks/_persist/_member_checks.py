@@ -9,8 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-
-from .._threads import check_array
+from sklearn import utils
 
 MAX_CATEGORY = 255  # HistGradientBoosting keeps the known categories in sets of 256 bits
 MAX_JOBS = 1024
@@ -216,7 +215,7 @@ def check_category_encoder(boosting, n_features):
         and all(mask.dtype == bool and mask.shape == (n_features,) for mask in masks)
         and (masks[0] ^ masks[1]).all()
         and all(step == "drop" for _, step, _ in encoder.transformers_[2:])
-        and getattr(function, "func", None) in (None, check_array),
+        and getattr(function, "func", None) in (None, utils.check_array),
         "_preprocessor must encode the categories and pass on all other columns",
     )
 

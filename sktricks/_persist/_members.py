@@ -7,7 +7,9 @@ is a check of its arrays (:mod:`._member_checks`). All others have to be named b
 
 import io
 import json
+import re
 import zipfile
+from contextlib import suppress
 from itertools import chain
 from math import prod
 
@@ -286,47 +288,64 @@ def is_foreign(value):
     return isinstance(value, BaseEstimator) and not ours
 
 
-def import_skops(name, kind):
-    """Return ``skops.io``, for a member of this name and class."""
+def import_skops(who):
+    """Return ``skops.io``, for a member with this title."""
     from .._optional import import_optional
 
     try:
         return import_optional("skops.io", "persist")
     except ImportError as error:
-        raise ImportError(f"the member {name!r} ({kind}) is saved and loaded through skops. {error}") from error
+        raise ImportError(f"{who} is saved and loaded through skops. {error}") from error
+
+
+def title(name, kind):
+    """Return what a member is called in an error: by the name that its user gave it, if there is one."""
+    parts = [part for part in re.split(r"__|\.", name) if part.strip("_0123456789") and part[-1:] != "_"]
+    return f"the member {'__'.join(parts)!r} ({kind})" if parts else f"the estimator {kind}"
 
 
 def write_member(estimator, name, writer):
-    """Return an estimator as the bytes that skops makes of it, if ``load`` will accept them."""
+    """Return an estimator as the bytes that skops makes of it.
+
+    The types that ``load`` would refuse are added to ``writer.untrusted``, so that one error can name them all.
+    """
     kind = type(estimator).__name__
+    who = title(name, kind)
     if hasattr(estimator, "best_estimator_"):
         raise TypeError(f"save cannot store a search, {kind}: save its best_estimator_")
-    skops = import_skops(name, kind)
+    skops = import_skops(who)
     try:
         content = skops.dumps(estimator)
-        untrusted, _ = untrusted_types(content, skops, writer.trusted)
+        untrusted, asked = untrusted_types(content, skops, writer.trusted)
     except Exception as error:  # skops has no error of its own for what it cannot write
-        raise TypeError(f"save cannot store the member {name!r} ({kind}): skops says {error}") from error
+        raise TypeError(f"save cannot store {who}: skops says {error}") from error
+    local = [kind for kind in asked if "<" in kind]
+    if local:
+        raise TypeError(f"save cannot store {who}: load would not find {local[0]}. Define it by name in a module")
+    reason = ""
+    if not untrusted:
+        try:
+            check_member(estimator, writer.trusted)
+        except UncheckedError as error:
+            untrusted, reason = [error.kind], f", which load cannot check ({error})"
     if untrusted:
-        raise TypeError(
-            f"save stores the member {name!r} ({kind}) only if you trust its types: pass trusted={untrusted} to save "
-            "and load"
-        )
-    try:
-        check_member(estimator, writer.trusted)
-    except UncheckedError as error:
-        raise TypeError(
-            f"save stores the member {name!r} ({kind}) only if you trust it, since load cannot check it "
-            f"({error}): pass trusted={[error.kind]} to save and load"
-        ) from error
+        writer.untrusted.setdefault(who + reason, set()).update(untrusted)
     return {"name": name, "class": kind, "key": writer.keep(np.frombuffer(content, np.uint8), name)}
+
+
+def refuse_untrusted(writer):
+    """Raise an error that names all members, and all their types, that are stored only if the caller trusts them."""
+    if writer.untrusted:
+        who = list(writer.untrusted)[0]
+        types = sorted(writer.trusted.union(*writer.untrusted.values()))
+        raise TypeError(f"save stores {who} only if you trust its types: pass trusted={types} to save and load")
 
 
 def read_member(record, reader):
     """Return what :func:`write_member` wrote, checked."""
     name, kind = entry(record, "name", str), entry(record, "class", str)
-    content = reader.array(record).tobytes()
-    skops = import_skops(name, kind)
+    who, content = title(name, kind), reader.array(record).tobytes()
+    skops = import_skops(who)
     try:
         untrusted, asked = check_content(content, skops, reader.trusted)
         if not untrusted:
@@ -336,11 +355,23 @@ def read_member(record, reader):
             drop_paths(member, name, reader)
             return member
     except Exception as error:  # what a damaged file makes skops raise can be anything
-        raise ValueError(f"the member {name!r} ({kind}) of the archive is damaged or forged: {error}") from error
+        raise ValueError(f"{who} of the archive is damaged or forged: {error}") from error
+    types = sorted(reader.trusted.union(untrusted, untrusted_of_others(reader, skops)))
     raise ValueError(
-        f"the member {name!r} ({kind}) of the archive has types that are not trusted: if you know where the file comes "
-        f"from, pass trusted={untrusted}"
+        f"{who} of the archive has types that are not trusted: if you know where the file comes from, pass "
+        f"trusted={types}"
     )
+
+
+def untrusted_of_others(reader, skops):
+    """Return the types of all members of an archive that are not trusted."""
+    types = set()
+    for array in reader.arrays.values():
+        content = array.tobytes() if array.dtype == np.uint8 else b""
+        if content.startswith(b"PK"):
+            with suppress(Exception):  # a damaged one has its own error once it is read
+                types.update(check_content(content, skops, reader.trusted)[0])
+    return types
 
 
 def check_content(content, skops, trusted):

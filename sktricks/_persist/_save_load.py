@@ -15,7 +15,7 @@ from .._validation import DroppedOnLoadWarning
 from ._archive import read_archive, write_archive
 from ._codec import Malformed, Reader, Writer
 from ._estimators import ESTIMATORS, Given
-from ._members import MEMBERS, check_trusted
+from ._members import MEMBERS, check_trusted, refuse_untrusted
 from ._steps import STEP_VALUES
 from ._tensors import TENSORS
 from ._values import VALUES
@@ -85,6 +85,7 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
         raise ValueError(f"path must name a file, got the folder {str(path)!r}")
     writer = Writer(CODECS, check_trusted(trusted))
     manifest = {"versions": {name: installed(name) for name in LIBRARIES}, "estimator": writer.write(estimator, "")}
+    refuse_untrusted(writer)
     write_archive(path, manifest, writer.arrays)
 
 
