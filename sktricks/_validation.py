@@ -7,7 +7,6 @@ makes the canonical form and :meth:`Layout.restore` brings a result back to the 
 
 import datetime
 import re
-import warnings
 from dataclasses import dataclass
 from math import prod
 from numbers import Integral, Real
@@ -381,11 +380,10 @@ def warn_of_rows(estimator, n_features):
         if side > 1 and side * side * channels == n_features
     ]
     hint = f"; if the rows are square images, image_shape={guesses[0]}" if guesses else ""
-    warnings.warn(
+    warn(
         f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape, "
         f"and reads each as a signal, on which two-dimensional geometry does nothing{hint}",
         ImageShapeWarning,
-        stacklevel=5,
     )
 
 

@@ -3,11 +3,11 @@
 import sys
 import warnings
 
-BETWEEN = {"sktricks", "sklearn", "joblib"}  # packages whose frames lie between the user's line and a warning
+BETWEEN = {"sktricks", "sklearn", "skorch", "joblib"}  # packages whose frames lie between the user's line and a warning
 
 
 def warn(message, category):
-    """Issue a warning at the nearest line outside of sktricks and scikit-learn.
+    """Issue a warning at the nearest line outside of sktricks and what it is built on.
 
     Parameters
     ----------

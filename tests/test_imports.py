@@ -35,6 +35,8 @@ FORBIDDEN = {
     "sktricks._persist": {"inspection"},
     # of ours _threads and _warnings alone
     "sktricks._validation": {*ROOMS, "_decode", "_frames", "_image_files", "_image_folder", "_images", "_optional"},
+    "sktricks._coded": {*ROOMS},
+    "sktricks._labels": {""},
     "sktricks._threads": {""},  # nothing of ours
     "sktricks._optional": {""},
     "sktricks._warnings": {""},

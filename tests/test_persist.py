@@ -68,13 +68,13 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
+from sktricks._coded import CodedClassifier
 from sktricks._persist._archive import host_key, temporary_prefix, write_archive
 from sktricks._persist._codec import Reader, Writer
 from sktricks._persist._descriptions import OWN, find_undescribed
 from sktricks._persist._estimators import TORCH_PARTS
 from sktricks._persist._save_load import CODECS
 from sktricks.augment import BaseAugmenter
-from sktricks.ensemble._coded import CodedClassifier
 from sktricks.training._table import Columns
 
 RNG = np.random.default_rng(0)

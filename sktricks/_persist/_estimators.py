@@ -114,7 +114,7 @@ def containers():
     """Estimators around others, scikit-learn's and two of ours."""
     from sklearn import ensemble, frozen, pipeline, preprocessing
 
-    from ..ensemble._coded import CodedClassifier
+    from .._coded import CodedClassifier
     from ..ensemble._members import FoldModels
 
     classes = [

@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._show_versions import installed
 from .._validation import DroppedOnLoadWarning
+from .._warnings import warn
 from ._archive import read_archive, write_archive
 from ._codec import Malformed, Reader, Writer
 from ._estimators import ESTIMATORS, Given
@@ -226,9 +226,8 @@ def warn_of_dropped(path, dropped):
     if dropped:
         what = ", ".join(f"{name}={value!r:.200}" for name, value in dropped.items())
         names = ", ".join(f"{name!r}: ..." for name in dropped)
-        warnings.warn(
+        warn(
             f"path={str(path)!r}: paths that an archive names are not used, and these parameters were replaced by "
             f"defaults: {what}. Give params={{{names}}} to load() to use such paths",
             DroppedOnLoadWarning,
-            stacklevel=3,
         )

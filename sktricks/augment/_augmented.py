@@ -1,18 +1,19 @@
 """AugmentedClassifier and AugmentedRegressor: more rows at fit, more views at prediction, around any estimator."""
 
-import warnings
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, clone, is_classifier, is_regressor
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, is_classifier, is_regressor
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._threads import compute_sample_weight
+from .._warnings import warn
 from ._answers import decide, mean_of
 from ._base_augmented import BaseAugmented
 from ._copies import draw_labels, mix_values, target_codes, weighted_rows
-from ._inner import balance_classes
+from ._inner import take_balance
 from ._mix import read_target
 
 
@@ -35,7 +36,11 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     ``sample_weight`` gets a mixed row once for each of its labels, weighted by its share: for a loss that is linear in
     the target, such as the log loss, that is the mixed target itself. For other classifiers one label is drawn for each
     mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row carries the ``sample_weight`` of the row
-    that it comes from, and the classifier's ``class_weight="balanced"`` is computed from the labels before mixing.
+    that it comes from, and ``class_weight="balanced"`` of the classifier becomes such weights, computed from the labels
+    before mixing.
+
+    A classifier that refuses the labels, such as one that knows integers from 0 only, is fitted on codes of them; what
+    it predicts becomes labels again.
 
     Forests have gained most by copies of images, support vector machines where the images are many pixels, and linear
     models nothing; of tables, forests a little by GaussianNoise and MixUp, the others nothing.
@@ -244,23 +249,23 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
             label = kept.ravel().tolist()[0]
             raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two are needed")
 
-    def _clone_for(self, y, has_weights):
-        estimator = clone(self.estimator)
+    def _prepare(self, y, params, keyword):
+        estimator, params = super()._prepare(y, params, keyword)
         mixes = self.augmenter_ is not None and self.augmenter_._mixing_target() is not None
-        if mixes and not (has_weights or self._several):
-            balance_classes(estimator, y)
-        return estimator
+        weighted = keyword is None or keyword in params
+        if mixes and not (weighted or self._several) and take_balance(estimator):
+            params = {**params, keyword: compute_sample_weight("balanced", y)}
+        return estimator, params
 
     def _make_targets(self, n, copies, y, weight, keyword, rng):
         places = np.arange(n * len(copies))
         if self.augmenter_._mixing_target() is None:
             return places, y[places % n], None
         if keyword is None:
-            warnings.warn(
+            warn(
                 f"{type(self.estimator).__name__} takes no sample_weight, by which it could learn of mixed labels: "
                 "one label is drawn for each mixed row",
                 SampledLabelsWarning,
-                stacklevel=6,
             )
             return places, y[draw_labels(copies, n, rng)], None
         places, labels, weights = weighted_rows(copies, target_codes(y), weight)

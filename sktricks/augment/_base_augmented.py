@@ -1,7 +1,6 @@
 """What the two estimators that train on copies share: from rows to copies, and from views to predictions."""
 
 import inspect
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -13,9 +12,11 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._coded import fit_model
 from .._naming import NamesItsMethods
 from .._sample_weight import weight_keyword
 from .._validation import Layout, check_labels, check_value_range, check_weights, check_X, warn_of_other_scale
+from .._warnings import warn
 from ._base import BaseAugmenter
 from ._categories import number_categories
 from ._copies import draw_copies, fill_copies
@@ -97,12 +98,13 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
     def _fit(self, X, y, fit_params):
         images, put_back, y, params, keyword = self._read(X, y, fit_params, "fit", reset=True)
         rng = self._start(images)
-        kept = self._drop_weightless(images, y, params, keyword)
-        self._check_kept(y, kept[1])
-        estimator = self._clone_for(kept[1], keyword in params)
-        rows, y, params = self._make_rows(*kept, keyword, rng, self._drawing(rng), self.n_copies, self.keep_original)
+        images, kept, params = self._drop_weightless(images, y, params, keyword)
+        self._check_kept(y, kept)
+        estimator, params = self._prepare(kept, params, keyword)
+        how = keyword, rng, self._drawing(rng), self.n_copies, self.keep_original
+        rows, y, params = self._make_rows(images, kept, params, *how)
         self._warn_of_leaks(len(rows), params)
-        self.estimator_ = estimator.fit(self._hand_over(rows, put_back), y, **params)
+        self.estimator_ = fit_model(estimator, self._hand_over(rows, put_back), y, params, classes=self._has_classes())
         return self
 
     def _partial_fit(self, X, y, fit_params, **more):
@@ -170,10 +172,10 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
 
     def _check_X(self, X, *, reset):
         """X as images (n, height, width, channels), and what puts the categories of a table back, if it has any."""
-        warn = self.augmenter is not None and self.augmenter._wants_images()
         numbered, put_back = number_categories(X)
         how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
-        array, layout = check_X(self, numbered, reset=reset, warn=warn, **how)
+        wants_images = self.augmenter is not None and self.augmenter._wants_images()
+        array, layout = check_X(self, numbered, reset=reset, warn=wants_images, **how)
         if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
             array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
         if reset:
@@ -218,9 +220,13 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
     def _check_kept(self, y, kept):
         """An error if the rows of positive weight do not do."""
 
-    def _clone_for(self, y, has_weights):
-        """The estimator to fit on copies of rows with these targets."""
-        return clone(self.estimator)
+    def _prepare(self, y, params, keyword):
+        """The estimator to fit on copies of rows with these targets, and what its ``fit`` gets."""
+        return clone(self.estimator), params
+
+    def _has_classes(self):
+        """Whether there is one label a row."""
+        return is_classifier(self) and not self._several
 
     def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
         """Training rows as images, their targets, and their weights and other metadata."""
@@ -241,12 +247,11 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         alone = self.n_copies + bool(self.keep_original) == 1 and self.augmenter_._mixing_target() is None
         splits = [] if alone else find_splits(self.estimator, n_rows, params)
         if splits:
-            warnings.warn(
+            warn(
                 f"{', '.join(splits)}: copies of a row may lie on both sides of such a split, and what is judged on "
                 "held-out rows looks too good. A splitter by groups keeps them together: cv=GroupKFold() and "
                 "fit(X, y, groups=np.arange(len(X))), where the estimator takes groups",
                 CopiesMayLeakWarning,
-                stacklevel=5,
             )
 
     # -- predicting ----------------------------------------------------------------------------------------------------

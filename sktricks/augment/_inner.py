@@ -1,12 +1,9 @@
 """What the estimator inside wants to be given."""
 
-import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils._set_output import ADAPTERS_MANAGER
-
-from .._threads import compute_class_weight
 
 
 def first_reader(estimator):
@@ -30,19 +27,19 @@ def reads_rows(estimator):
     return not get_tags(reader).input_tags.three_d_array
 
 
-def balance_classes(estimator, y):
-    """Replace ``class_weight="balanced"``, of the last step of a Pipeline, by the balanced weights of labels.
+def take_balance(estimator):
+    """Whether ``class_weight`` is "balanced", of the last step of a Pipeline; it is None from then on.
 
-    ``y`` are the labels before mixing. Many estimators count rows, whatever they weigh, and of a mixed row they would
-    count each part as a whole one.
+    Weights of the rows do the same, from the labels before mixing. Many estimators count rows, whatever they weigh, and
+    of a mixed row they would count each part as a whole one.
     """
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     weight = getattr(estimator, "class_weight", None)
-    if isinstance(weight, str) and weight == "balanced":
-        classes = np.unique(y)
-        weights = compute_class_weight("balanced", classes=classes, y=np.ravel(y))
-        estimator.set_params(class_weight=dict(zip(classes.tolist(), weights.tolist(), strict=True)))
+    balanced = isinstance(weight, str) and weight == "balanced"
+    if balanced:
+        estimator.set_params(class_weight=None)
+    return balanced
 
 
 def table_kind(X):

@@ -4,7 +4,6 @@ Classes are mixed as probabilities: a matrix with a column a class, which starts
 they are. What can be mixed is told from the targets once, in ``fit`` (:class:`TargetMixing`).
 """
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._threads import check_array
 from .._validation import UnmixedRowsWarning
+from .._warnings import warn
 from ._base import BaseAugmenter
 from ._erase import draw_boxes
 
@@ -114,11 +114,10 @@ class TargetMixing:
         kind, labels = ("none", None) if y is None else read_target(y, n, self._known_target())
         if kind == "classes":
             return find_codes(labels, self._known_classes())
-        warnings.warn(
+        warn(
             f"{type(self).__name__} has no classes to mix within, and y cannot change here: the rows are not mixed. "
             "augment(X, y) mixes both",
             UnmixedRowsWarning,
-            stacklevel=3,
         )
         return np.arange(n)  # each row mixes with itself, which is exactly itself
 

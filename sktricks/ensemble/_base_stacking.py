@@ -14,9 +14,9 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from .._coded import fit_model
 from .._sample_weight import weight_keyword
 from ._base import BaseEnsemble, row_shares
-from ._coded import fit_model
 from ._final import lean_on_members, leave_members_out
 from ._members import answers, fit_members, is_frozen, naming
 from ._oof import find_covered, join_folds, join_votes, make_splits, whole
@@ -240,7 +240,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
 def fit_final(final, features, widths, y, target, shares, params):
     """Fit the final estimator, and see what each member is to it; the attributes that come of it."""
     with naming("final_estimator"):
-        final = fit_model(final, features, y, params, target)
+        final = fit_model(final, features, y, params, classes=target.kind == "classes")
     lean = lean_on_members(final, features, widths)
     return {
         "final_estimator_": final,

@@ -11,8 +11,8 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._labels import encode_labels
 from .._warnings import warn
-from ._align import encode_labels
 from ._base import BaseEnsemble, row_shares
 from ._members import answer, answers, check_finite, finite_rows, fit_members, naming
 from ._oof import find_covered, join_folds, make_splits, whole

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
-from ._align import encode_labels
+from .._labels import encode_labels
 from ._members import answer
 from ._votes import TINY, as_questions
 

@@ -18,10 +18,11 @@ from sklearn.utils._user_interface import _print_elapsed_time
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._coded import fit_model
+from .._labels import align_columns, encode_labels
 from .._threads import run_parallel
 from .._validation import DivergenceError
-from ._align import Target, align_columns, decision_columns, encode_labels, positive_probabilities
-from ._coded import fit_model
+from ._align import Target, decision_columns, positive_probabilities
 from ._fit_together import fit_together
 from ._votes import hard_vote
 
@@ -264,14 +265,15 @@ def _place(number, splits):
 def _fit_one(member, X, rows, who, keep):
     """Fit a clone on all rows or, of a split, on some, and see what comes of it."""
     model, (train, _) = clone(member.estimator), rows
+    classes = member.target.kind == "classes"
     with naming(who):
         if train is None:
             with _print_elapsed_time("Ensemble", member.message):
-                model = fit_model(model, X, member.y, member.params, member.target)
+                model = fit_model(model, X, member.y, member.params, classes=classes)
         else:
             X_train, y_train = _safe_split(model, X, member.y, train)
             params = _check_method_params(X, member.params, indices=train)
-            model = fit_model(model, X_train, y_train, params, member.target)
+            model = fit_model(model, X_train, y_train, params, classes=classes)
     return _result(model, member, X, rows, who, keep)
 
 

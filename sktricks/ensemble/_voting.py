@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, _num_samples, check_is_fitted
 
-from ._align import encode_labels
+from .._labels import encode_labels
 from ._base_voting import BaseVoting
 from ._members import answers
 from ._oof import compact_votes, join_folds, join_votes, spread_out

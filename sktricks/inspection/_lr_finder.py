@@ -1,12 +1,12 @@
 """find_lr: a learning rate from a training whose rate rises."""
 
-import warnings
 from numbers import Integral, Real
 
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from .._validation import UnclearLearningRateWarning
+from .._warnings import warn
 from ..training._rate_curve import LearningRateCurve
 from ._nets import rows_of_fit, take_net
 
@@ -97,5 +97,5 @@ def find_lr(
     net, X = take_net(estimator, X, y, "find_lr")
     curve = range_test(net, *rows_of_fit(net, X, y, sample_weight), lowest, highest, n_steps)
     if curve.problem is not None:
-        warnings.warn(f"find_lr has no suggestion: {curve.problem}", UnclearLearningRateWarning, stacklevel=2)
+        warn(f"find_lr has no suggestion: {curve.problem}", UnclearLearningRateWarning)
     return curve

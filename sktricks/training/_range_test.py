@@ -4,7 +4,6 @@ It is the estimator's own training, from its rows to the steps of its optimizer;
 """
 
 import inspect
-import warnings
 from contextlib import suppress
 from copy import copy
 
@@ -23,6 +22,7 @@ from skorch.callbacks import (
 )
 
 from .._validation import UnclearLearningRateWarning
+from .._warnings import warn
 from ._monitors import needs_validation
 from ._randomness import own_randomness
 from ._rate_curve import has_diverged, read_curve
@@ -156,9 +156,8 @@ def find_rate(net, X, y, weight):
     curve = range_test(net, X, y, weight)
     if curve.problem is None:
         return curve.suggestion
-    warnings.warn(
+    warn(
         f"lr='auto' found no learning rate and takes the default: {curve.problem}",
         UnclearLearningRateWarning,
-        stacklevel=2,
     )
     return inspect.signature(type(net)).parameters["lr"].default

@@ -1,7 +1,6 @@
 """The skorch net inside: rows with weights, batches prepared on their way, nothing printed."""
 
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import deepcopy
@@ -16,6 +15,7 @@ from skorch.utils import TeeGenerator
 from tqdm.auto import tqdm
 
 from .._validation import SlowFitWarning, TrainingInterruptedWarning
+from .._warnings import warn
 from ._average import AverageWeights
 from ._curves import ValidationScore
 from ._decay import split_by_decay
@@ -406,10 +406,9 @@ def choose_reduction(net, dataset):
 
 
 def warn_of_interruption(n_epochs, epochs):
-    warnings.warn(
+    warn(
         f"fit was interrupted after {n_epochs} of {epochs} epochs; the net keeps what it had learned",
         TrainingInterruptedWarning,
-        stacklevel=2,
     )
 
 
@@ -486,8 +485,7 @@ class EpochProgress(Callback):
 
 def warn_if_slow(seconds, epochs):
     if seconds > SLOW:
-        warnings.warn(
+        warn(
             f"{epochs} epochs may take about {seconds / 60:.0f} minutes; verbose=1 shows the progress",
             SlowFitWarning,
-            stacklevel=2,
         )

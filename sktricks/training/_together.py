@@ -5,7 +5,6 @@ that take more steps come first, so that those which go on are always the first 
 """
 
 import time
-import warnings
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from .._validation import TrainingInterruptedWarning
+from .._warnings import warn
 from ._loader import ArrayDataset, BatchLoader, take
 from ._schedule import WarmupCosine
 from ._skorch import FUSED, warn_if_slow
@@ -147,11 +147,10 @@ def train_together(stack, trainings):
             if step + 1 == n_batches:
                 warn_if_slow((time.perf_counter() - started) * epochs, epochs)
     except KeyboardInterrupt:
-        warnings.warn(
+        warn(
             f"fit of {len(trainings)} nets was interrupted after {len(losses) // n_batches} of {epochs} epochs; the "
             "nets keep what they had learned",
             TrainingInterruptedWarning,
-            stacklevel=2,
         )
     stack.write_back()
     return hand_out(stack, slices, optimizer, [step.tolist() for step in losses])

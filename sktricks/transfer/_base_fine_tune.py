@@ -1,7 +1,6 @@
 """What a fine-tuned net is made of, whatever it predicts: a backbone, a head, and what of them is trained when."""
 
 import os
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
@@ -10,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
+from .._warnings import warn
 from ..training._base import SETTINGS, BaseNet
 from ..training._params import unnamed
 from ._cache import FeatureCache, resolve_cache
@@ -178,11 +178,10 @@ class BaseFineTune(SharesBackbone, BaseNet):
         frozen = self._n_frozen == n_layers
         self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
         if frozen and not self._encoded and self.augmenter is not None and self.n_views == 1:
-            warnings.warn(
+            warn(
                 "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
                 "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
                 FrozenPrefixNotCachedWarning,
-                stacklevel=2,
             )
 
     @property
@@ -407,9 +406,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
 def warn_of_table(name):
     """Say that nothing pretrained exists for a table."""
-    warnings.warn(
+    warn(
         f"{name} got rows without image_shape and has nothing pretrained for a table: a plain net is trained from "
         "scratch. If the rows are images, say image_shape=(height, width)",
         NoPretrainedBackboneWarning,
-        stacklevel=2,
     )

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import threading
 import uuid
-import warnings
 from contextlib import closing
 from numbers import Integral
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from .._warnings import warn
 from ._cache_files import FeatureFolder, folder_of, remove_features, size_on_disk
 from ._cache_memory import Memory, Space, Wanted, pack, row_digests
 
@@ -339,9 +339,8 @@ def warn_of_processes(folder):
     global warned_of_processes
     if folder is None and not warned_of_processes and multiprocessing.parent_process() is not None:
         warned_of_processes = True
-        warnings.warn(
+        warn(
             "each process encodes all rows for itself: give cache= a folder, where processes find what others have "
             "encoded, or leave n_jobs out",
             FeaturesNotSharedWarning,
-            stacklevel=3,
         )

@@ -1,7 +1,6 @@
 """PretrainedFeatures: what a pretrained net sees in an image, as columns for any estimator."""
 
 import os
-import warnings
 from numbers import Real
 from typing import Self
 
@@ -12,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import NoPretrainedBackboneWarning, check_value_range, warn_of_other_scale
+from .._warnings import warn
 from ._cache import FeatureCache, resolve_cache
 from ._files import check_inputs
 from ._sharing import SharesBackbone
@@ -139,11 +139,10 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         X, layout = self._check_X(X, reset=True)
         self._backbone, self._n_features_out = None, layout.n_features
         if layout.image_shape is None:
-            warnings.warn(
+            warn(
                 "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
                 "they are. If the rows are images, say image_shape=(height, width)",
                 NoPretrainedBackboneWarning,
-                stacklevel=2,
             )
             return self
         self.value_range_ = check_value_range(self.value_range, X)

@@ -24,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV, SGDClassifier, SGDRegressor
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.multioutput import ClassifierChain
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -329,6 +330,44 @@ def test_balanced_classes_are_equally_likely_where_rows_are_mixed(make, weightin
     model = AugmentedClassifier(model, augmenter, n_copies=4, keep_original=False, random_state=0)
     model.fit(SAME, RARE, **({} if weighting == "classes" else {"sample_weight": BALANCED}))
     assert_allclose(model.predict_proba(SAME[:1]), 0.5, atol=0.03)
+
+
+@pytest.mark.parametrize("labels", [names, y + 5, y == 1], ids=["strings", "integers", "booleans"])
+@pytest.mark.parametrize("wrap", [lambda estimator: estimator, make_pipeline], ids=["alone", "last step"])
+def test_boosting_takes_balanced_classes_of_any_labels(wrap, labels):
+    boosting = HistGradientBoostingClassifier(class_weight="balanced", max_iter=5)
+    model = AugmentedClassifier(wrap(boosting), MixUp(), random_state=0).fit(X, labels)
+    assert_array_equal(model.classes_, np.unique(labels))
+    assert model.score(X, labels) > 0.9
+    assert boosting.class_weight == "balanced"
+
+
+class OnlyCodes(GaussianNB):
+    def fit(self, X, y, sample_weight=None):
+        if not np.array_equal(np.unique(y), np.arange(len(np.unique(y)))):
+            raise ValueError(f"Invalid classes, got {np.unique(y)}")
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.parametrize("labels", [names, y + 5], ids=["strings", "integers"])
+@pytest.mark.parametrize("augmenter", [MixUp(), GaussianNoise(std=0.1), None])
+@pytest.mark.parametrize("predict_views", [0, 2])
+def test_a_classifier_that_refuses_labels_is_fitted_on_codes(augmenter, labels, predict_views):
+    how = {"predict_views": predict_views, "random_state": 0}
+    ours = AugmentedClassifier(OnlyCodes(), augmenter, **how).fit(X, labels)
+    plain = AugmentedClassifier(GaussianNB(), augmenter, **how).fit(X, labels)
+    assert_array_equal(ours.classes_, np.unique(labels))
+    assert_array_equal(ours.predict(X), plain.predict(X))
+    assert_allclose(ours.predict_proba(X), plain.predict_proba(X))
+
+
+def test_xgboost_takes_strings_and_is_saved(tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    pytest.importorskip("skops")
+    model = AugmentedClassifier(xgboost.XGBClassifier(n_estimators=5), MixUp(), random_state=0).fit(X, names)
+    trusted = ["xgboost.sklearn.XGBClassifier", "xgboost.core.Booster"]
+    save(model, tmp_path / "model.zip", trusted=trusted)
+    assert_array_equal(load(tmp_path / "model.zip", trusted=trusted).predict(X), model.predict(X))
 
 
 def test_the_mean_of_mixed_values_is_the_weighted_one():
@@ -825,5 +864,6 @@ def test_predicting_before_fit_or_on_other_images():
 
 
 def test_rows_that_are_meant_as_images():
-    with pytest.warns(ImageShapeWarning, match=r"image_shape=\(6, 6\)"):
+    with pytest.warns(ImageShapeWarning, match=r"image_shape=\(6, 6\)") as caught:
         AugmentedClassifier(Spy(), RandomRotation()).fit(IMAGES.reshape(20, 36), SHADES)
+    assert caught[0].filename == __file__

@@ -17,10 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
+from sktricks._coded import CodedClassifier, are_codes, fit_model
 from sktricks._validation import DivergenceError
 from sktricks.ensemble import CascadeClassifier, MissingClassesWarning, StackingClassifier, VotingClassifier
-from sktricks.ensemble._align import Target
-from sktricks.ensemble._coded import CodedClassifier, are_codes, fit_model
 
 X, codes = make_classification(240, 6, n_classes=3, n_informative=4, class_sep=2, random_state=0)
 LABELS = {
@@ -125,11 +124,11 @@ def test_codes_are_tried_only_after_a_value_error(monkeypatch):
 
     monkeypatch.setattr(FailsAnyway, "fits", 0)
     with pytest.raises(ValueError, match="cannot fit"):
-        fit_model(FailsAnyway(), X, codes, {}, Target("classes", np.arange(3)))  # codes already
+        fit_model(FailsAnyway(), X, codes, {}, classes=True)  # codes already
     assert FailsAnyway.fits == 1
     monkeypatch.setattr(FailsAnyway, "fit", fit)
     with pytest.raises(TypeError, match="no"):
-        fit_model(FailsAnyway(), X, LABELS["strings"][codes], {}, Target("classes", LABELS["strings"]))
+        fit_model(FailsAnyway(), X, LABELS["strings"][codes], {}, classes=True)
     assert FailsAnyway.fits == 2
 
 
@@ -141,7 +140,7 @@ def test_a_training_that_diverges_is_not_tried_again(monkeypatch):
     monkeypatch.setattr(FailsAnyway, "fits", 0)
     monkeypatch.setattr(FailsAnyway, "fit", fit)
     with pytest.raises(DivergenceError):
-        fit_model(FailsAnyway(), X, LABELS["strings"][codes], {}, Target("classes", LABELS["strings"]))
+        fit_model(FailsAnyway(), X, LABELS["strings"][codes], {}, classes=True)
     assert FailsAnyway.fits == 1
 
 
@@ -151,6 +150,11 @@ def test_labels_that_the_weights_of_classes_name_stay_labels():
     vote = VotingClassifier([("one", member)]).fit(X, y)
     assert type(vote.estimators_[0]) is SVC
     assert_array_equal(vote.predict(X), clone(member).fit(X, y).predict(X))
+
+
+def test_the_weights_of_classes_never_mean_codes():
+    with pytest.raises(ValueError, match="class_weight"):
+        VotingClassifier([("one", SVC(class_weight={0: 2}))]).fit(X, LABELS["strings"][codes])
 
 
 def test_codes():

@@ -191,8 +191,9 @@ def test_weights_count():
 
 
 def test_a_net_that_cannot_learn_has_no_rate():
-    with pytest.warns(UnclearLearningRateWarning, match="find_lr has no suggestion: the loss starts at"):
+    with pytest.warns(UnclearLearningRateWarning, match="find_lr has no suggestion: the loss starts at") as caught:
         curve = find_lr(NetClassifier(Detached, batch_size=50, random_state=0), X, y)
+    assert caught[0].filename == __file__
     assert curve.suggestion is None and "falls by no more" in curve.problem
 
 
@@ -265,8 +266,9 @@ def test_partial_fit_finds_it_at_its_first_call():
 
 
 def test_where_nothing_is_learned_auto_is_the_default_and_says_so():
-    with pytest.warns(UnclearLearningRateWarning, match="takes the default"):
+    with pytest.warns(UnclearLearningRateWarning, match="takes the default") as caught:
         net = NetClassifier(Detached, batch_size=50, random_state=0, lr="auto", max_epochs=1).fit(X, y)
+    assert caught[0].filename == __file__
     assert net.lr_ == 2e-3
 
 

@@ -304,8 +304,9 @@ def test_ctrl_c_leaves_usable_nets(monkeypatch):
 
     monkeypatch.setattr(_together, "take_step", interrupt)
     fits = [Fit(NetClassifier(random_state=seed, **SMALL), X, y) for seed in range(2)]
-    with pytest.warns(TrainingInterruptedWarning, match="2 nets was interrupted after 1 of 2 epochs"):
+    with pytest.warns(TrainingInterruptedWarning, match="2 nets was interrupted after 1 of 2 epochs") as caught:
         done = fit_many(fits)
+    assert caught[0].filename == __file__
     for one in done:
         assert one.n_iter_ == len(one.net_.history) == 1
         assert one.partial_fit(X, y).predict_proba(X).shape == (83, 3)

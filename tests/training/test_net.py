@@ -834,7 +834,7 @@ def test_a_slow_fit_warns_once(monkeypatch):
     monkeypatch.setattr(sktricks.training._skorch, "SLOW", 0)
     with pytest.warns(SlowFitWarning, match="4 epochs may take about.*verbose=1") as caught:
         classifier().fit(X, Y)
-    assert len(caught) == 1
+    assert len(caught) == 1 and caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier(verbose=1).fit(X, Y)
@@ -862,8 +862,9 @@ class Interrupt(Callback):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_an_interrupted_fit_leaves_a_usable_net(hook, early_stopping):
     net = classifier(max_epochs=6, callbacks=[Interrupt(3, hook)], early_stopping=early_stopping)
-    with pytest.warns(TrainingInterruptedWarning, match="interrupted after 2 of 6 epochs; the net keeps"):
+    with pytest.warns(TrainingInterruptedWarning, match="interrupted after 2 of 6 epochs; the net keeps") as caught:
         net.fit(X, Y)
+    assert caught[0].filename == __file__
     assert net.n_iter_ == 2 and net.predict(X).shape == (80,)
     again = pickle.loads(pickle.dumps(net))
     np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))

@@ -138,8 +138,9 @@ def test_pickle_and_frames():
 
 def test_a_table_passes_with_a_warning():
     X = RNG.normal(size=(20, 5))
-    with pytest.warns(NoPretrainedBackboneWarning, match=r"image_shape=\(height, width\)"):
+    with pytest.warns(NoPretrainedBackboneWarning, match=r"image_shape=\(height, width\)") as caught:
         features = PretrainedFeatures().fit(X)
+    assert caught[0].filename == __file__
     assert features.backbone_ is None
     np.testing.assert_array_equal(features.transform(X), X)
     assert len(features.get_feature_names_out()) == 5

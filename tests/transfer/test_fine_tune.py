@@ -413,8 +413,9 @@ def test_draws_follow_the_random_state_of_the_net():
 
 
 def test_an_augmented_frozen_backbone_warns():
-    with pytest.warns(FrozenPrefixNotCachedWarning, match="encodes every row in every epoch"):
+    with pytest.warns(FrozenPrefixNotCachedWarning, match="encodes every row in every epoch") as caught:
         fitted = net(augmenter=RandomRotation(15)).fit(GREY, LABELS)
+    assert caught[0].filename == __file__
     assert fitted.strategy_ == "linear-probe"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -668,8 +669,9 @@ def test_a_device_that_refuses_float64(monkeypatch):
 @pytest.mark.parametrize("estimator", [net(), regressor()])
 def test_a_table_has_nothing_pretrained_and_warns(estimator):
     X = RNG.normal(size=(40, 5))
-    with pytest.warns(NoPretrainedBackboneWarning, match=r"image_shape=\(height, width\)"):
+    with pytest.warns(NoPretrainedBackboneWarning, match=r"image_shape=\(height, width\)") as caught:
         fitted = clone(estimator).set_params(max_epochs=30).fit(X, X[:, 0] > 0)
+    assert caught[0].filename == __file__
     assert fitted.strategy_ == "from-scratch" and fitted.backbone_ is None and fitted.image_shape_ is None
     assert fitted.score(X, X[:, 0] > 0) > 0.7
 

@@ -1,12 +1,12 @@
-"""Members that refuse labels: they are fitted on codes, and their predictions become labels again."""
+"""Classifiers that refuse labels: they are fitted on codes, and their predictions become labels again."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
-from .._validation import DivergenceError
-from ._align import align_columns, encode_labels
+from ._labels import align_columns, encode_labels
+from ._validation import DivergenceError
 
 
 def inner_has(method):
@@ -66,10 +66,11 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):
         return self.estimator_.decision_function(X)
 
 
-def fit_model(model, X, y, params, target):
+def fit_model(model, X, y, params, *, classes):
     """Fit a model; if it refuses the labels themselves, fit a copy on codes. Return the fitted estimator.
 
-    A ValueError does not tell its reason, so any leads to a second try. If that fails too, the first error is raised.
+    ``classes`` says whether y has one label a row, and not values or several labels. A ValueError does not tell its
+    reason, so any leads to a second try. If that fails too, the first error is raised.
     """
     try:
         model.fit(X, y, **params)
@@ -77,7 +78,7 @@ def fit_model(model, X, y, params, target):
     except DivergenceError:  # nothing that codes would change
         raise
     except ValueError as error:
-        if target.kind != "classes" or are_codes(y):
+        if not classes or are_codes(y) or names_classes(model):
             raise
         try:
             return CodedClassifier(clone(model)).fit(X, y, **params)
@@ -85,6 +86,12 @@ def fit_model(model, X, y, params, target):
             text = str(second).partition("\n")[0]
             error.add_note(f"Codes instead of the labels failed too: {type(second).__name__}: {text}")
             raise error from None
+
+
+def names_classes(model):
+    """Return True if a ``class_weight`` names labels, which codes would be taken for."""
+    params = model.get_params().items()
+    return any(isinstance(value, dict) and name.rpartition("__")[2] == "class_weight" for name, value in params)
 
 
 def are_codes(y):
