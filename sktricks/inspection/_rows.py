@@ -77,9 +77,12 @@ def as_rows(X, seed=0):
 
 
 def as_values(y):
-    """Targets as columns of numbers: classes as indicators."""
+    """Targets as columns of numbers: classes as indicators, values in units of their range.
+
+    A forest does not split rows whose targets have a tiny variance.
+    """
     y = np.asarray(y)
-    y = np.eye(y.max() + 1)[y] if y.dtype == np.int64 else y.astype(np.float64)
+    y = np.eye(y.max() + 1)[y] if y.dtype == np.int64 else in_units_of_range(y)
     return y if y.ndim == 2 else y[:, None]
 
 
