@@ -108,12 +108,10 @@ def diagnose(
     from ._probe import look_at_training, pin_strategy
 
     net, X = take_net(estimator, X, y, "diagnose")
-    if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val go together, but one of them is None")
     seen = Evidence(valid_losses=valid_losses_of(estimator))
     names = list(getattr(X, "columns", []))
     X, y, weight = rows_of_fit(net, X, y, sample_weight)
-    valid = None if X_val is None else net._check_rows(X_val, y_val, None, fresh=False)[:2]
+    valid = net._check_validation_rows(X_val, y_val)
     note_settings(seen, net, y, valid)
     if net.image_shape_ is None:
         note_columns(seen, X, y, names)

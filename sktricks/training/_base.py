@@ -4,6 +4,7 @@ A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and 
 skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
 """
 
+import re
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from numbers import Integral, Real
@@ -36,6 +37,17 @@ def check_held_out(y, fraction, classes):
             f"validation_fraction must leave a row of each of the {n_classes} classes to train on and to hold out, got "
             f"{fraction} of {n_rows} rows: change it, or give X_val and y_val"
         )
+
+
+@contextmanager
+def naming_validation_rows():
+    """Have errors name ``X_val`` and ``y_val`` in the place of ``X`` and ``y``."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        text = re.sub(r"(?<![\w/\\'\"])(X|y)(?![\w'\"])", r"\1_val", str(error))  # but no labels or paths
+        text = text if text != str(error) else f"X_val and y_val: {text}"
+        raise (ValueError if isinstance(error, ValueError) else TypeError)(text) from error
 
 
 SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
@@ -112,12 +124,8 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
             )
         fresh = not (self.warm_start and hasattr(self, "_net"))
         X, y, weight = self._check_rows(X, y, sample_weight, fresh=fresh, ensure_min_samples=2)
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together, but one of them is None")
-        valid = None
-        if X_val is not None:
-            valid = self._check_rows(X_val, y_val, None, fresh=False)[:2]
-        elif self.early_stopping:
+        valid = self._check_validation_rows(X_val, y_val)
+        if valid is None and self.early_stopping:
             train, held_out = self._split(X, y)
             valid = X[held_out], y[held_out]
             X, y, weight = X[train], y[train], None if weight is None else weight[train]
@@ -151,6 +159,15 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         if fresh and classes is None:
             self._check_weighted(y, weight)
         return X, y, weight
+
+    def _check_validation_rows(self, X_val, y_val):
+        """Canonical X_val and encoded y_val; None if there are none."""
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together, but one of them is None")
+        if X_val is None:
+            return None
+        with naming_validation_rows():
+            return self._check_rows(X_val, y_val, None, fresh=False)[:2]
 
     def _check_weighted(self, y, weight):
         """Raise an error if the weights leave too little of y."""
@@ -225,6 +242,7 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
             self._net = self._make_net(dataset)
         else:
             follow_settings(self._net, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
+            self._follow_targets(y)
         check_table(self, X)
         check_targets(y, dataset.y)
         self._net.prepare_train_, self._net.prepare_valid_ = self._make_preparation(seed)
@@ -284,6 +302,9 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
 
     def _start(self, y):
         """Prepare a first training, before there are tensors."""
+
+    def _follow_targets(self, y):
+        """Adapt what the first training learned of y to the y of a later one."""
 
     def _before_epochs(self, n_rows):
         """Adapt the net to the rows of this training."""

@@ -1,5 +1,8 @@
 """From what a module returns to labels, probabilities and values, and from the targets of the loss back to y."""
 
+import re
+
+import numpy as np
 import torch
 
 F = torch.nn.functional
@@ -109,6 +112,7 @@ class ValueOutputs(Outputs):
     Parameters
     ----------
     mean, scale : ndarray of shape (n_outputs,)
+        The scale of a constant output is what :func:`resolution_of` returns.
     several : bool
         True if y has two dimensions.
     """
@@ -127,7 +131,21 @@ class ValueOutputs(Outputs):
         return finished if self.several else finished[:, 0]
 
     def restore(self, y):
-        return self.decide(self.finish(y).numpy())
+        return self.decide(y.cpu().double().numpy() * unit_of_targets(self.mean, self.scale) + self.mean)
+
+
+def resolution_of(mean):
+    """Return the positive distance of a mean to a float64 that rounding may take for it: the scale of a constant."""
+    return np.maximum(np.finfo(np.float64).eps * np.abs(mean), np.finfo(np.float64).tiny)
+
+
+def unit_of_targets(mean, scale):
+    """Return what the targets of the loss are divided by: the scale, but for a constant its own magnitude.
+
+    Rows to validate on, or those of a later training, may differ from the constant by far more than its resolution.
+    """
+    magnitude = np.where(mean == 0, 1.0, np.abs(mean))
+    return np.where(scale <= resolution_of(mean), magnitude, scale)
 
 
 def as_matrix(outputs):
@@ -143,6 +161,18 @@ def as_matrix(outputs):
             f"type {type(outputs).__name__}: wrap it in a module that returns the logits or values"
         )
     return outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+
+
+def refuse_shape(x, error):
+    """Raise an error that says which input a user's module was given, if the error of the module is about shapes."""
+    text = " ".join(str(error).split())
+    if not re.search(r"shape|size|dimension|channel", text) or re.search(r"memory|alloc", text):
+        return
+    got, cure = f"X of {x.shape[-1]} columns", "let its constructor take n_features, or give rows of that many columns"
+    if x.ndim == 4:
+        got = f"images of shape (n, channels, height, width) = {tuple(x.shape)}"
+        cure = "change the module, or bring the images to the size and the number of channels that it takes"
+    raise ValueError(f"module cannot take {got} ({text}): {cure}") from error
 
 
 def describe_shape(shape, n_rows):

@@ -24,7 +24,7 @@ from ._inputs import images_at_once, map_images
 from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted
 from ._monitors import adapt_callbacks, check_monitors, naming_monitors
-from ._outputs import as_matrix
+from ._outputs import as_matrix, refuse_shape
 from ._schedule import highest_rates, make_schedule
 from ._update import update
 
@@ -172,7 +172,9 @@ class InnerNet(skorch.NeuralNet):
     def train_step(self, batch, **fit_params):
         batch = self._prepared(batch, self.prepare_train_)
         if type(self.optimizer_) not in OPTIMIZERS.values():  # one that may want to compute the gradients itself
-            return super().train_step(batch, **fit_params)
+            step = super().train_step(batch, **fit_params)
+            self.has_stepped_ = True
+            return step
         self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
         named = TeeGenerator(self.get_all_learnable_params())  # which each callback can go through
@@ -212,8 +214,13 @@ class InnerNet(skorch.NeuralNet):
     def call_module(self, x, **fit_params):
         """The module's outputs, whether they fit y or not, as a tensor of at least two dimensions."""
         x = x if self.input_dtype_ is None else x.to(self.input_dtype_)
-        with half_precision(x, self.device):
-            y = as_matrix(self.module_(x, **fit_params))
+        try:
+            with half_precision(x, self.device):
+                y = as_matrix(self.module_(x, **fit_params))
+        except RuntimeError as error:
+            if self.input_dtype_ is not None and self.module_.training and not self.has_stepped_:
+                refuse_shape(x, error)  # in the first batch of a training
+            raise
         return y.float() if y.dtype in HALF else y
 
     def get_loss(self, y_pred, y_true, X=None, training=False):

@@ -190,8 +190,11 @@ class ClassifierNetMixin(ClassifierMixin):
 class RegressorNetMixin(RegressorMixin):
     """The regressor's side of a net: one value a row or several.
 
-    They are standardised inside, by the weighted mean and standard deviation, unless the loss is one of the user's.
+    They are standardized inside, by the weighted mean and standard deviation, unless the loss is one of the user's. An
+    output that is constant is predicted as that constant, to rounding, whatever its unit.
     """
+
+    _classifier_name = "NetClassifier"  # to recommend where y holds classes
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -273,10 +276,16 @@ class RegressorNetMixin(RegressorMixin):
         return values if self._several else values[:, 0]
 
     def _check_y(self, y, *, fresh, classes=None):
-        y = check_y(y, "numbers", dtype="numeric")
-        if y.dtype.kind in "mM":
-            raise ValueError(f"y must hold numbers, got {y.dtype}: convert it to a number of seconds or days")
-        y = y.astype(np.float64)
+        try:
+            y = check_y(y, "numbers", dtype="numeric")
+            if y.dtype.kind in "mM":
+                raise ValueError(f"y must hold numbers, got {y.dtype}: convert it to a number of seconds or days")
+            y = y.astype(np.float64)
+        except (ValueError, TypeError) as error:
+            label = first_label(y) if "string" in str(error) else None
+            if label is None:
+                raise
+            raise ValueError(f"y must hold numbers, got {label!r}: for classes use {self._classifier_name}") from error
         if fresh:
             self._several, self._n_outputs = y.ndim == 2, y.shape[1] if y.ndim == 2 else 1
         if (y.ndim == 2) != self._several:
@@ -288,15 +297,28 @@ class RegressorNetMixin(RegressorMixin):
     def _learn_targets(self, y, weight):
         """Remember mean and standard deviation of each output; 0 and 1 where the loss is not blind to them."""
         from ._inputs import as_tensor
-        from ._modules import mean_and_scale
+        from ._modules import is_constant, weighted_moments
+        from ._outputs import resolution_of
 
         self._y_mean, self._y_scale = np.zeros(y.shape[1]), np.ones(y.shape[1])
         if isinstance(self.loss, str) and self.loss in SCALED_LOSSES:
-            weight = None if weight is None else as_tensor(weight)
-            self._y_mean, self._y_scale = (part.numpy() for part in mean_and_scale(as_tensor(y), weight))
+            y, weight = as_tensor(y), None if weight is None else as_tensor(weight)
+            mean, spread = weighted_moments(y, weight)
+            self._y_mean, constant = mean.numpy(), is_constant(mean, spread, len(y), y.dtype).numpy()
+            self._y_scale = np.where(constant, resolution_of(self._y_mean), spread.numpy())
+
+    def _follow_targets(self, y):
+        """Let an output vary that was constant so far, if y of a later training varies."""
+        from ._outputs import resolution_of, unit_of_targets
+
+        varies = (np.abs(y - self._y_mean) > len(y) * resolution_of(self._y_mean)).any(0)
+        self._y_scale = np.where(varies, unit_of_targets(self._y_mean, self._y_scale), self._y_scale)
+        self._net.outputs_ = self._make_outputs()
 
     def _scale_targets(self, y):
-        return (y - self._y_mean) / self._y_scale
+        from ._outputs import unit_of_targets
+
+        return (y - self._y_mean) / unit_of_targets(self._y_mean, self._y_scale)
 
     def _scoring(self):
         from ._curves import r2
@@ -324,6 +346,17 @@ def check_y(y, expected, dtype):
         if re.search(r"\by\b", str(error)):
             raise
         raise type(error)(f"y must hold {expected}: {error}") from error
+
+
+def first_label(y):
+    """Return the first string of y that is not a number, None if there is none."""
+    for value in np.asarray(y, dtype=object).ravel():
+        try:
+            float(value)
+        except (ValueError, TypeError):
+            if isinstance(value, str):
+                return str(value)
+    return None
 
 
 def read_classification(y):

@@ -292,6 +292,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     True
     """
 
+    _classifier_name = "FineTuneClassifier"
+
     def __init__(
         self,
         backbone="auto",

@@ -25,7 +25,7 @@ from sktricks.inspection import _probe
 from sktricks.inspection._checks import CHECKS, augmentation_too_strong
 from sktricks.inspection._evidence import Evidence
 from sktricks.inspection._findings import sort_findings
-from sktricks.inspection._rows import column_moments
+from sktricks.inspection._rows import column_moments, signal_of
 
 X, y = make_classification(240, 6, n_informative=4, n_redundant=0, random_state=0)
 VALUES = X[:, 0] * 2 + X[:, 1] * X[:, 2]
@@ -476,3 +476,15 @@ def test_a_training_that_diverges_is_a_finding():
     found = diagnose(NetClassifier(**SMALL), X.astype(np.float32), y, **far).findings
     assert found[0].code == "training-fails"
     assert "diverged in epoch 1, where the validation loss is" in found[0].evidence
+
+
+@pytest.mark.parametrize("unit", [1e-13, 1e13])
+def test_the_unit_of_y_does_not_hide_what_there_is_to_learn(unit):
+    assert "labels-look-shuffled" not in codes(diagnose(NetRegressor(**SMALL), X, VALUES * unit))
+    signals = [signal_of(X, np.c_[VALUES, X[:, 2]] * factor) for factor in (1, unit)]
+    np.testing.assert_allclose(signals[1], signals[0], rtol=0.05)
+
+
+def test_validation_rows_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="X_val has 2 features"):
+        diagnose(NetClassifier(**SMALL), X, y, X_val=X[:, :2], y_val=y)

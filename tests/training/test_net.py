@@ -394,8 +394,17 @@ def test_validation_rows_go_in_pairs():
 
 
 def test_validation_rows_of_another_width_are_an_error():
-    with pytest.raises(ValueError, match="3 features"):
+    with pytest.raises(ValueError, match="X_val has 3 features"):
         classifier().fit(X, Y, X_val=X[:, :3], y_val=Y)
+
+
+def test_validation_rows_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"^y_val has labels that are not among the classes .*'X'.*'y'"):
+        classifier().fit(X, np.where(Y == 0, "X", "y"), X_val=X, y_val=np.where(Y == 0, "y", "new"))
+    with pytest.raises(ValueError, match="^X_val and y_val: Found input variables with inconsistent numbers"):
+        classifier().fit(X, Y, X_val=X, y_val=Y[:5])
+    with pytest.raises(ValueError, match="X_val contains infinity"):
+        classifier().fit(X, Y, X_val=np.full_like(X, np.inf), y_val=Y)
 
 
 def test_validation_rows_are_never_augmented():

@@ -125,3 +125,45 @@ def test_of_several_outputs_the_first_is_used(finish, module):
     np.testing.assert_array_equal(net.fit(X, Y).predict_proba(X), plain.fit(X, Y).predict_proba(X))
     nets = NetEnsembleClassifier(net, n_members=2, random_state=0).fit(X, Y)
     assert nets.score(X, Y) > 0.85
+
+
+# -- inputs of another size than the module takes ----------------------------------------------------------------------
+
+
+def test_a_module_for_another_number_of_columns_is_an_error_that_names_them():
+    expected = r"module cannot take X of 6 columns \(mat1 and mat2 .*\): let its constructor take n_features, or give"
+    for net in (NetClassifier(nn.Linear(5, 2)), NetClassifier(nn.Linear(5, 2), optimizer=torch.optim.Adagrad)):
+        with pytest.raises(ValueError, match=expected) as caught:
+            net.fit(X, Y)
+        assert isinstance(caught.value.__cause__, RuntimeError)
+    with pytest.raises(ValueError, match="module cannot take X of 6 columns"):  # whose members train together
+        NetEnsembleClassifier(NetClassifier(lambda n_outputs: nn.Linear(5, n_outputs)), n_members=2).fit(X, Y)
+
+
+def test_a_module_for_another_number_of_channels_is_an_error_that_shows_the_shape():
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(8, 2))
+    with pytest.raises(ValueError, match=r"images of shape \(n, channels, height, width\) = \(20, 1, 4, 4\) \(Given"):
+        NetClassifier(module).fit(np.zeros((20, 4, 4)), Y[:20])
+
+
+@pytest.mark.parametrize("text", ["boom", "CUDA out of memory. max_split_size_mb", "can't allocate memory: size 9"])
+def test_other_errors_of_a_module_stay_as_they_are(text):
+    def fail(x):
+        raise RuntimeError(text)
+
+    with pytest.raises(RuntimeError, match=text):
+        NetClassifier(Always(6, 2, fail)).fit(X, Y)
+
+
+def test_an_error_after_the_first_batch_stays_as_it_is():
+    calls = []
+
+    def fail_later(x):
+        calls.append(x)
+        return x if len(calls) == 1 else x @ x
+
+    for optimizer in ("adamw", torch.optim.Adagrad):
+        calls.clear()
+        net = NetClassifier(partial(Always, finish=fail_later), optimizer=optimizer, batch_size=20)
+        with pytest.raises(RuntimeError, match="mat1 and mat2"):
+            net.fit(X, Y)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, r2_score
 
+import sktricks
 from sktricks import NetClassifier, NetRegressor, OneHotTargetWarning
 from sktricks.training._targets import check_probabilities, encode_labels, find_classes, read_classification
 
@@ -299,3 +300,13 @@ def test_validation_loss_is_in_the_unit_of_the_training_loss():
 def test_validation_loss_is_log_loss():
     net = classifier().fit(X[:60], LABELS[:60], X_val=X[60:], y_val=LABELS[60:])
     assert net.net_.history[-1, "valid_loss"] == pytest.approx(log_loss(LABELS[60:], net.predict_proba(X[60:])))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, list, lambda y: np.asarray(y, object)])
+def test_classes_as_values_are_an_error_that_names_the_classifier(convert):
+    y = convert(np.array(["ant", "bee"])[LABELS % 2])
+    for name in ("Net", "FineTune"):
+        expected = rf"y must hold numbers, got '(ant|bee)': for classes use {name}Classifier$"
+        with pytest.raises(ValueError, match=expected):
+            getattr(sktricks, f"{name}Regressor")().fit(X, y)
+    assert regressor(max_epochs=1).fit(X, np.asarray(["1.5", "2"] * 40, object)).predict(X).dtype == np.float64

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine, make_classification
 
-from sktricks import FineTuneClassifier, FineTuneRegressor, NetClassifier, NetRegressor
+from sktricks import FineTuneClassifier, FineTuneRegressor, NetClassifier, NetRegressor, VotingRegressor, load, save
 from sktricks.training._modules import Standardize, is_constant, mean_and_scale, weighted_moments
 from sktricks.training._table import mean_of_present
 
@@ -38,6 +39,43 @@ def test_a_regressor_scores_the_same_in_any_unit_of_X_and_y():
     for factor, offset in [*UNITS, (1e-13, 0), (1, 1e12)]:
         other = y * factor + offset
         assert net.fit(X, other).score(X, other) == pytest.approx(expected, abs=0.02), (factor, offset)
+
+
+@pytest.mark.parametrize("constant", [3e-13, 3.0, 0.0, -1e300])
+def test_a_constant_y_is_predicted_to_rounding_in_any_unit(constant, tmp_path):
+    X = DIABETES[0]
+    y = np.full(len(X), constant)
+    net = NetRegressor(max_epochs=1, random_state=0).fit(X, y)
+    assert_allclose(net.predict(X[:9]), y[:9], rtol=1e-15, atol=1e-300)
+    assert_allclose(net.net_.predict({"x": torch.from_numpy(X[:9])}), y[:9], rtol=1e-15, atol=1e-300)
+    pytest.importorskip("safetensors")
+    save(net, tmp_path / "net.st")
+    assert_array_equal(load(tmp_path / "net.st").predict(X[:9]), net.predict(X[:9]))
+
+
+@pytest.mark.filterwarnings("ignore::sktricks.NoPretrainedBackboneWarning")
+def test_a_constant_column_of_y_is_predicted_to_rounding_and_the_others_as_before():
+    X, y = DIABETES
+    columns = np.c_[y, np.full(len(X), 3e-13)]
+    net = NetRegressor(max_epochs=1, random_state=0)
+    together = VotingRegressor([("a", clone(net)), ("b", clone(net))])  # whose members train together
+    for model in (net, FineTuneRegressor(max_epochs=1, random_state=0), together):
+        predicted = model.fit(X, columns[:, 1]).predict(X) if model is together else model.fit(X, columns).predict(X)
+        assert_allclose(predicted.reshape(len(X), -1)[:, -1], 3e-13, rtol=1e-15)
+        assert model is together or np.ptp(predicted[:, 0]) > 0.1 * np.std(y)
+
+
+@pytest.mark.parametrize("constant", [0.0, 3e-13, 5.0])
+def test_y_may_vary_in_validation_rows_and_later_trainings_where_it_was_constant_so_far(constant):
+    X, y = DIABETES
+    later = (constant or 1.0) * (1 + (y - y.mean()) / y.std())
+    net = NetRegressor(max_epochs=1, random_state=0)
+    net.fit(X, np.full(len(X), constant), X_val=X, y_val=later)
+    assert np.isfinite(net.validation_loss_curve_).all()
+    for _ in range(30):
+        net.partial_fit(X, later)
+    assert net.score(X, later) > 0.4
+    assert_allclose(net.net_.predict({"x": torch.from_numpy(X)}), net.predict(X), rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore::sktricks.NoPretrainedBackboneWarning")
