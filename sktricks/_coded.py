@@ -6,6 +6,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 from ._labels import align_columns, encode_labels
+from ._threads import type_of_target
 from ._validation import DivergenceError
 
 
@@ -78,7 +79,7 @@ def fit_model(model, X, y, params, *, classes):
     except DivergenceError:  # nothing that codes would change
         raise
     except ValueError as error:
-        if not classes or are_codes(y) or names_classes(model):
+        if not classes or are_codes(y) or names_classes(model) or type_of_target(y) == "continuous":
             raise
         try:
             return CodedClassifier(clone(model)).fit(X, y, **params)

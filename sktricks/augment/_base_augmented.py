@@ -245,12 +245,11 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         if self.augmenter_ is None:
             return
         alone = self.n_copies + bool(self.keep_original) == 1 and self.augmenter_._mixing_target() is None
-        splits = [] if alone else find_splits(self.estimator, n_rows, params)
+        splits = {} if alone else find_splits(self.estimator, n_rows, params)
         if splits:
             warn(
                 f"{', '.join(splits)}: copies of a row may lie on both sides of such a split, and what is judged on "
-                "held-out rows looks too good. A splitter by groups keeps them together: cv=GroupKFold() and "
-                "fit(X, y, groups=np.arange(len(X))), where the estimator takes groups",
+                f"held-out rows looks too good. To avoid it, set {'; '.join(dict.fromkeys(splits.values()))}",
                 CopiesMayLeakWarning,
             )
 

@@ -5,6 +5,8 @@ early stopping comes too late, a calibration is too sure. A splitter by groups k
 the ``groups`` of their row.
 """
 
+from inspect import signature
+
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.multioutput import ClassifierChain, RegressorChain
@@ -28,23 +30,31 @@ def find_splits(estimator, n_rows, fit_params):
 
     Returns
     -------
-    splits : list of str
-        Such as ``"cv=5 of GridSearchCV"``.
+    splits : dict of str to str
+        Such as ``"early_stopping=True of MLPClassifier"``, and what avoids it, such as ``"early_stopping=False"``.
     """
     if not hasattr(estimator, "get_params"):
-        return []
+        return {}
     owners = {
         "": estimator,
         **{name: value for name, value in estimator.get_params(deep=True).items() if is_part(value)},
     }
-    found = []
+    found = {}
     for name, owner in owners.items():
         own = owner.get_params(deep=False)
         held_out = not name and "X_val" in fit_params  # early stopping then looks at rows that were given for it
         for param, splits in SPLITS.items():
             if param in own and splits(owner, own, n_rows, held_out):
-                found.append(f"{param}={own[param]!r} of {type(owner).__name__}")
+                found[f"{param}={own[param]!r} of {type(owner).__name__}"] = cure(param, estimator, owner)
     return found
+
+
+def cure(param, estimator, owner):
+    """What to set instead of a parameter that splits rows."""
+    takes_rows = owner is estimator and "X_val" in signature(owner.fit).parameters
+    if param == "early_stopping" and takes_rows:
+        return "early_stopping=False, or X_val and y_val in fit"
+    return CURES.get(param, f"{param}=False")
 
 
 def is_part(value):
@@ -75,6 +85,11 @@ def _patience_splits(owner, own, n_rows, held_out):
 def _is_asked_for(param):
     return lambda owner, own, n_rows, held_out: own[param] not in (False, None, "deprecated")
 
+
+CURES = {
+    "cv": "cv=GroupKFold() and fit(X, y, groups=np.arange(len(X))), where the estimator takes groups",
+    "n_iter_no_change": "n_iter_no_change=None",
+}
 
 SPLITS = {
     "cv": _cv_splits,

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._naming import NamesItsMethods
 from .._threads import FILTERS
-from .._validation import check_value_range, check_weights, check_X, warn_of_other_scale
+from .._validation import check_value_range, check_weights, check_X, warn_of_other_scale, warn_of_rows
 from ._params import NetParamsMixin, check_augmenter, check_callbacks, check_net_params, copy_callbacks
 
 
@@ -147,6 +147,8 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
         X, layout = self._check_X(X, reset=fresh, ensure_min_samples=ensure_min_samples)
         if fresh and layout.image_shape:
             self.value_range_ = check_value_range(self.value_range, X)
+        elif fresh and self.augmenter is not None and self.augmenter._wants_images():
+            warn_of_rows(self, layout.n_features)
         if not fresh:
             warn_of_other_scale(self, X)
         y, class_weight = self._check_y(y, fresh=fresh, classes=classes)

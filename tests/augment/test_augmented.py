@@ -361,6 +361,11 @@ def test_a_classifier_that_refuses_labels_is_fitted_on_codes(augmenter, labels, 
     assert_allclose(ours.predict_proba(X), plain.predict_proba(X))
 
 
+def test_numbers_that_are_no_labels_are_no_codes_either():
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        AugmentedClassifier(LogisticRegression(), GaussianNoise(std=0.1)).fit(X, X[:, 0] + 0.05)
+
+
 def test_xgboost_takes_strings_and_is_saved(tmp_path):
     xgboost = pytest.importorskip("xgboost")
     pytest.importorskip("skops")
@@ -506,6 +511,25 @@ def test_splits_inside_are_named(estimator, named):
         AugmentedClassifier(estimator, GaussianNoise(std=0.1)).fit(X, y)
     (ours,) = [warning for warning in caught if warning.category is CopiesMayLeakWarning]
     assert named in str(ours.message) and ours.filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("estimator", "cure"),
+    [
+        (HistGradientBoostingClassifier(early_stopping=True, max_iter=2), "set early_stopping=False"),
+        (NetClassifier(early_stopping=True, max_epochs=1), "set early_stopping=False, or X_val and y_val in fit$"),
+        (make_pipeline(NetClassifier(early_stopping=True, max_epochs=1)), "set early_stopping=False$"),
+        (MLPClassifier(early_stopping=True), "set early_stopping=False$"),
+        (GradientBoostingClassifier(n_estimators=2, n_iter_no_change=2), "set n_iter_no_change=None$"),
+        (RandomForestClassifier(20, oob_score=True), "set oob_score=False$"),
+        (CalibratedClassifierCV(GaussianNB()), "set cv=GroupKFold"),
+        (GridSearchCV(MLPClassifier(early_stopping=True), {}, cv=2), "set cv=GroupKFold.*; early_stopping=False$"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_split_inside_is_told_with_what_avoids_it(estimator, cure):
+    with pytest.warns(CopiesMayLeakWarning, match=cure):
+        AugmentedClassifier(estimator, GaussianNoise(std=0.1)).fit(X, y)
 
 
 def test_splits_of_a_regressor_inside_are_named():

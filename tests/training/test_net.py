@@ -26,11 +26,13 @@ from sktricks import (
     ColorJitter,
     CutMix,
     GaussianNoise,
+    ImageShapeWarning,
     MixUp,
     NetClassifier,
     NetRegressor,
     RandomApply,
     RandomFlip,
+    RandomRotation,
     SlowFitWarning,
     TrainingInterruptedWarning,
     make_augmentation_pipeline,
@@ -405,6 +407,20 @@ def test_validation_rows_that_do_not_fit_are_named():
         classifier().fit(X, Y, X_val=X, y_val=Y[:5])
     with pytest.raises(ValueError, match="X_val contains infinity"):
         classifier().fit(X, Y, X_val=np.full_like(X, np.inf), y_val=Y)
+
+
+@pytest.mark.parametrize("make", [NetClassifier, NetRegressor])
+def test_geometry_of_rows_without_a_shape_is_warned_of(make):
+    rows = np.random.default_rng(0).normal(size=(20, 64))
+    net = make(augmenter=RandomRotation(10), max_epochs=1)
+    with pytest.warns(ImageShapeWarning, match=r"64 columns.*does nothing.*image_shape=\(8, 8\)") as caught:
+        net.fit(rows, np.arange(20) % 2)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.predict(rows)
+        net.set_params(image_shape=(8, 8)).fit(rows, np.arange(20) % 2)
+        net.set_params(image_shape=None, augmenter=GaussianNoise(std=0.1)).fit(rows, np.arange(20) % 2)
 
 
 def test_validation_rows_are_never_augmented():

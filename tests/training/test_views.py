@@ -98,6 +98,7 @@ def test_an_int_gives_the_same_views_and_an_augmenter_may_have_its_own():
     assert [view[0][1]["brightness"].item() for view in net.fit(IMAGES, SHADES)._views] == factors
 
 
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")
 def test_steps_that_mix_rows_have_no_part_in_views():
     mixing = make_augmentation_pipeline(MixUp(), SwapNoise(), CutMix())
     net = NetClassifier(augmenter=mixing, predict_views=2, **SMALL).fit(X, Y)

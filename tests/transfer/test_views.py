@@ -217,6 +217,7 @@ def test_views_of_a_backbone_that_is_trained():
         net(n_views=2, callbacks=[FreezeLayers("head", unfreeze_at=2)]).fit(GREY, LABELS)
 
 
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")
 def test_views_of_a_table():
     with pytest.warns(NoPretrainedBackboneWarning), pytest.raises(ValueError, match="the strategy 'from-scratch'"):
         net(n_views=2).fit(GREY.reshape(40, 64), LABELS)
