@@ -49,16 +49,20 @@ def mean_and_scale(x, weight=None, floor=0.0):
 def weighted_moments(x, weight=None):
     """Return mean and standard deviation along the rows, in float64.
 
-    They are computed from the differences to the first row, in units of the largest one: otherwise the squares of tiny
-    or huge numbers would leave the range of float64, and large numbers that differ little would lose their digits.
+    Those of float64 numbers are computed from the differences to the first row, in units of the largest one: otherwise
+    the squares of tiny or huge numbers would leave the range of float64, and large numbers that differ little would
+    lose their digits. For the numbers of smaller types float64 has digits and range to spare.
     """
     weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if weight is None else weight.double()
-    share, origin = weight / weight.sum(), x[0].double()
-    x = x.double() - origin
-    low, high = torch.aminmax(x, dim=0)
-    unit = torch.maximum(-low, high)
-    unit = torch.where(unit > 0, unit, 1.0)
-    mean = share @ x.div_(unit)
+    share, origin, unit = weight / weight.sum(), 0.0, 1.0
+    wide, x = x.dtype == torch.float64, x.to(torch.float64, copy=True)
+    if wide:
+        origin = x[0].clone()
+        low, high = torch.aminmax(x.sub_(origin), dim=0)
+        unit = torch.maximum(-low, high)
+        unit = torch.where(unit > 0, unit, 1.0)
+        x.div_(unit)
+    mean = share @ x
     spread = (share @ x.sub_(mean).square_()).sqrt()
     return origin + unit * mean, unit * spread
 
