@@ -1062,6 +1062,11 @@ FORGED = {
     "a method": (net(), put(None, "learned", "predict"), r"learned\.predict must be absent"),
     "the net": (net(), put({"$": "torch", "value": "nn.Identity"}, "learned", "_net"), r"learned\._net must be absent"),
     "code": (FEATURES, put("bystander:main", "params", "backbone"), r"params\.backbone must be .* never imported"),
+    "models of folds": (
+        ensemble.StackingClassifier([("net", net())], net(), cv=2, refit=False),
+        put("file:x::os:abort", "learned", "named_estimators_", "items", 0, 1, "params", "target"),
+        "must have a Target as target, got a str",
+    ),
     "a hub": (FEATURES, put("hf:someone/repo", "params", "backbone"), r"params\.backbone must be"),
     "a folder": (FEATURES, put("timm:../x", "params", "backbone"), r"params\.backbone must be"),
     "compiling": (net(), put({"compile": True}, "params", "net_params"), "no entry 'compile' of net_params"),

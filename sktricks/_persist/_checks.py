@@ -45,6 +45,8 @@ def check_estimator(estimator):
         check_classes(learned["classes_"])
         check_member(learned["estimator_"], "predict")
     if name == "FoldModels":
+        kind = type(estimator.target).__name__
+        require(kind == "Target", f"must have a Target as target, got a {kind}")
         require(len(estimator.estimators) > 0, "must have estimators")
 
 
