@@ -38,7 +38,7 @@ def losses_and_scores(model):
 
 
 def spread(scores):
-    return f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
+    return "diverged" if np.isnan(scores).any() else f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
 
 
 # %%
@@ -66,8 +66,8 @@ for name, (losses, scores) in by_columns.items():
 # -------
 # Ten layers, whose weights start at a multiple of what He et al. (2015) give. With theirs numbers stay about as large
 # as they are from layer to layer, and gradients on their way back as well; with others they vanish or explode. SGD then
-# learns nothing. AdamW, whose steps are as long for a small gradient as for a large one, gets out of much of it, and
-# does well here with the small weights, which it lets grow.
+# learns nothing, or diverges, which ``fit`` reports as an error. AdamW, whose steps are as long for a small gradient as
+# for a large one, gets out of much of it, and does well here with the small weights, which it lets grow.
 
 
 def deep(n_features, n_outputs, scale=1.0):
@@ -79,6 +79,16 @@ def deep(n_features, n_outputs, scale=1.0):
     return nn.Sequential(*[step for layer in layers for step in (layer, nn.ReLU())][:-1])
 
 
+def scores_or_nan(model):
+    """The accuracies of the five folds; NaN if a training diverges."""
+    try:
+        return losses_and_scores(model)[1]
+    except ValueError as error:
+        if "the training diverged" not in str(error):
+            raise
+        return [np.nan] * len(folds)
+
+
 scales = {"a third of He": 1 / 3, "He": 1.0, "three times He": 3.0}
 optimizers = {"sgd": 0.02, "adamw": 2e-3}  # and their learning rates
 by_weights = {}
@@ -87,7 +97,7 @@ for name, scale in scales.items():
     net = NetClassifier(deep, net_params={"module__scale": scale}, **settings)
     for optimizer, lr in optimizers.items():
         model = make_pipeline(StandardScaler(), clone(net).set_params(optimizer=optimizer, lr=lr))
-        by_weights[name, optimizer] = losses_and_scores(model)[1]
+        by_weights[name, optimizer] = scores_or_nan(model)
     cells = [spread(by_weights[name, optimizer]) for optimizer in optimizers]
     print(f"{name:24}" + "".join(f"{cell:>14}" for cell in cells))
 
@@ -123,6 +133,8 @@ for number, optimizer in enumerate(optimizers):
     scores = [by_weights[name, optimizer] for name in scales]
     places = np.arange(len(scales)) + 0.4 * (number - 0.5)
     right.bar(places, np.mean(scores, axis=1), 0.36, yerr=np.std(scores, axis=1), ecolor="0.5", label=optimizer)
+    for place in places[np.isnan(scores).any(axis=1)]:
+        right.text(place, 3, "diverged", rotation="vertical", ha="center", va="bottom")
 right.axhline(100 * np.bincount(y).max() / len(y), color="0.5", linestyle="--", label="the largest class")
 right.set(title="Ten layers after it", xlabel="weights", ylabel="accuracy on rows held out, %", ylim=(0, 130))
 right.set_xticks(range(len(scales)), scales)
