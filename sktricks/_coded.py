@@ -79,7 +79,7 @@ def fit_model(model, X, y, params, *, classes):
     except DivergenceError:  # nothing that codes would change
         raise
     except ValueError as error:
-        if not classes or are_codes(y) or names_classes(model) or type_of_target(y) == "continuous":
+        if not classes or has_gaps(y) or are_codes(y) or names_classes(model) or type_of_target(y) == "continuous":
             raise
         try:
             return CodedClassifier(clone(model)).fit(X, y, **params)
@@ -93,6 +93,12 @@ def names_classes(model):
     """Return True if a ``class_weight`` names labels, which codes would be taken for."""
     params = model.get_params().items()
     return any(isinstance(value, dict) and name.rpartition("__")[2] == "class_weight" for name, value in params)
+
+
+def has_gaps(y):
+    """Return True if y holds floats that are not finite, which are no labels."""
+    y = np.asarray(y)
+    return y.dtype.kind == "f" and not np.isfinite(y).all()
 
 
 def are_codes(y):

@@ -527,6 +527,7 @@ def test_splits_inside_are_named(estimator, named):
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 def test_a_split_inside_is_told_with_what_avoids_it(estimator, cure):
     with pytest.warns(CopiesMayLeakWarning, match=cure):
         AugmentedClassifier(estimator, GaussianNoise(std=0.1)).fit(X, y)
