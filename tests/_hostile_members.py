@@ -64,11 +64,16 @@ def forgeries(content, rng, n):
             forged[name] = forge_array(forged[name], rng)
         else:
             forged["schema.json"] = forge_json(forged["schema.json"], rng)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, part in forged.items():
-                archive.writestr(name, part)
-        yield buffer.getvalue()
+        yield zipped(forged)
+
+
+def zipped(entries):
+    """Return the bytes of a zip file with these entries, a dict."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, part in entries.items():
+            archive.writestr(name, part)
+    return buffer.getvalue()
 
 
 def forge_array(part, rng):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from _hostile_members import zipped
 from sklearn import ensemble, neighbors, svm, tree
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -174,11 +175,7 @@ def rewritten(content, forge):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     forge(entries)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, part in entries.items():
-            archive.writestr(name, part)
-    return buffer.getvalue()
+    return zipped(entries)
 
 
 def forge_members(path, forge):

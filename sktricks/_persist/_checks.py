@@ -9,16 +9,10 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.validation import check_is_fitted
 
-from ._codec import Malformed, brief
+from ._codec import brief, require
 from ._descriptions import PIXELS
 
 LARGE = 1e9  # parameters of views: with larger ones a place in an image is no 64-bit integer any more
-
-
-def require(holds, text):
-    """An error that says what an estimator must be like, unless it is."""
-    if not holds:
-        raise Malformed(text)
 
 
 def check_estimator(estimator):

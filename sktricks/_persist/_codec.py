@@ -28,6 +28,12 @@ class Malformed(ValueError):
     """Something in an archive that ``save`` never writes."""
 
 
+def require(holds, text):
+    """Raise an error that says what something in an archive must be like, unless it is."""
+    if not holds:
+        raise Malformed(text)
+
+
 def describe(value):
     """What a value is, for a reader."""
     if isinstance(value, list | tuple) and value:

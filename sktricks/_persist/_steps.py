@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from ._codec import Codec, Malformed, entry
+from ._codec import Codec, Malformed, entry, require
 from ._specs import (
     Spec,
     array,
@@ -231,12 +231,6 @@ def check_step(step):
         check_arguments(step)
     elif name in STEPS and "n_features_in_" in learned:
         {"ColumnTransformer": check_columns, "OneHotEncoder": check_one_hot}.get(name, check_lengths)(step)
-
-
-def require(holds, text):
-    """Raise an error that says what a step must be like, unless it is."""
-    if not holds:
-        raise Malformed(text)
 
 
 def check_lengths(step):
