@@ -39,7 +39,7 @@ from sktricks.augment import (
     TrivialAugment,
     make_augmentation_pipeline,
 )
-from sktricks.augment import _kernels as kernels
+from sktricks.augment.kernels import _kernels as kernels
 
 rng = np.random.default_rng(0)
 CLASSES = 10

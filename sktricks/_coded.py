@@ -5,9 +5,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
+from ._errors import DivergenceError
 from ._labels import align_columns, encode_labels
 from ._threads import type_of_target
-from ._validation import DivergenceError
 
 
 def inner_has(method):

@@ -59,7 +59,7 @@ def installed(name):
 
 def kernel():
     """What augmenters compute with: ``"compiled"``, or ``"numpy"`` and why."""
-    from .augment import _kernels
+    from .augment.kernels import _kernels
 
     return _kernels.describe()
 

@@ -17,56 +17,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
 from ._threads import check_array
-from ._warnings import warn
-
-
-class ImageShapeWarning(UserWarning):
-    """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
-
-
-class ValueRangeWarning(UserWarning):
-    """Pixels are on another scale than those of ``fit``, or than ``value_range`` says."""
-
-
-class NoPretrainedBackboneWarning(UserWarning):
-    """A fine-tuned net got a table, for which no pretrained backbone exists."""
-
-
-class BackboneConfigWarning(UserWarning):
-    """The configuration of a backbone lacks something that is assumed, or names something that is ignored."""
-
-
-class OneHotTargetWarning(UserWarning):
-    """Targets with exactly one 1 in each row are treated as several labels, not as classes."""
-
-
-class UnmixedRowsWarning(UserWarning):
-    """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
-
-
-class FrozenPrefixNotCachedWarning(UserWarning):
-    """Fresh augmentation makes a frozen backbone encode every row anew in every epoch."""
-
-
-class SlowFitWarning(UserWarning):
-    """A silent fit will take minutes."""
-
-
-class TrainingInterruptedWarning(UserWarning):
-    """A fit was ended by the user; the net keeps the epochs so far."""
-
-
-class DroppedOnLoadWarning(UserWarning):
-    """A loaded archive named a path in a parameter, which was replaced by a default."""
-
-
-class UnclearLearningRateWarning(UserWarning):
-    """A learning-rate range test saw a curve that says nothing."""
-
-
-class DivergenceError(ValueError):
-    """The loss or the weights of a net in training are no longer finite."""
-
+from ._warnings import ImageShapeWarning, OneHotTargetWarning, ValueRangeWarning, warn
 
 IMAGE_NAME = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|p[bgnp]m|png|tiff?|webp)$", re.IGNORECASE)
 

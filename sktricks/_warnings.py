@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user's code."""
+"""Every named warning, and :func:`warn`, which points at the caller's line."""
 
 import sys
 import warnings
@@ -19,3 +19,91 @@ def warn(message, category):
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+class BackboneConfigWarning(UserWarning):
+    """The configuration of a backbone lacks something that is assumed, or names something that is ignored."""
+
+
+class BitDepthWarning(UserWarning):
+    """Images of more than 8 bits use a small part of their range, or exceed ``white_level``."""
+
+
+class CopiesMayLeakWarning(UserWarning):
+    """An estimator splits augmented rows without groups, and copies of a row lie on both sides."""
+
+
+class DroppedOnLoadWarning(UserWarning):
+    """A loaded archive named a path in a parameter, which was replaced by a default."""
+
+
+class FeatureCacheWarning(UserWarning):
+    """A folder of features cannot be used in full: damaged, foreign, unwritable, full or held by a stopped process."""
+
+
+class FeaturesNotSharedWarning(UserWarning):
+    """Processes work side by side, and each encodes all rows for itself."""
+
+
+class FrozenPrefixNotCachedWarning(UserWarning):
+    """Fresh augmentation makes a frozen backbone encode every row anew in every epoch."""
+
+
+class ImageFolderWarning(UserWarning):
+    """A folder of images holds files that are left out, or its labels or splits are in doubt."""
+
+
+class ImageShapeWarning(UserWarning):
+    """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
+
+
+class MissingClassesWarning(UserWarning):
+    """A fold trains without some of the classes, and its models cannot predict them."""
+
+
+class NoPretrainedBackboneWarning(UserWarning):
+    """A fine-tuned net got a table, for which no pretrained backbone exists."""
+
+
+class OneHotTargetWarning(UserWarning):
+    """Targets with exactly one 1 in each row are treated as several labels, not as classes."""
+
+
+class RowsWithoutPredictionWarning(UserWarning):
+    """The splitter leaves rows without an out-of-fold prediction, and nothing is learned from them."""
+
+
+class SampleWeightIgnoredWarning(UserWarning):
+    """Some members take no ``sample_weight`` and are fitted without it."""
+
+
+class SampledLabelsWarning(UserWarning):
+    """Labels of mixed rows are drawn, since the classifier takes no weights."""
+
+
+class SlowFitWarning(UserWarning):
+    """A silent fit will take minutes."""
+
+
+class SmallToleranceWarning(UserWarning):
+    """The tolerance of a cascade is too small for its rows, and no row is decided early."""
+
+
+class TrainingInterruptedWarning(UserWarning):
+    """A fit was ended by the user; the net keeps the epochs so far."""
+
+
+class UnclearLearningRateWarning(UserWarning):
+    """A learning-rate range test saw a curve that says nothing."""
+
+
+class UnmixedRowsWarning(UserWarning):
+    """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
+
+
+class UnreadableImageWarning(UserWarning):
+    """An image is missing or damaged, and is left out or replaced."""
+
+
+class ValueRangeWarning(UserWarning):
+    """Pixels are on another scale than those of ``fit``, or than ``value_range`` says."""

@@ -44,7 +44,7 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
-from sktricks._persist._archive import MARK, VERSION, checksum
+from sktricks.persist._archive import MARK, VERSION, checksum
 
 SECONDS = 20  # that an archive may take
 WATCHED = ("import", "open", "exec", "compile", "pickle.find_class", "marshal.loads", "code.__new__")

@@ -21,8 +21,8 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from sktricks._persist._codec import Reader
-from sktricks._persist._members import read_member, write_member
+from sktricks.persist._codec import Reader
+from sktricks.persist._foreign import read_member, write_member
 
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)

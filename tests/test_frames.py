@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from sktricks._frames import check_table, encode, find_categorical, find_categories
+from sktricks.tables._frames import check_table, encode, find_categorical, find_categories
 
 nan = np.nan
 MIXED = pd.DataFrame(

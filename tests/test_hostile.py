@@ -45,7 +45,7 @@ from sktricks import (
     augment,
     load_backbone,
 )
-from sktricks._validation import DivergenceError
+from sktricks._errors import DivergenceError
 
 # -- damaged files of weights ------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sktricks import ImageFolderWarning, ImageLoader, UnreadableImageWarning, read_image_folder
-from sktricks._folder_layout import Tree, find_layout, split_of
+from sktricks.images._folder_layout import Tree, find_layout, split_of
 
 Image = pytest.importorskip("PIL.Image")
 

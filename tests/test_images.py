@@ -17,8 +17,8 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score,
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-import sktricks._decode
-import sktricks._image_files
+import sktricks.images._decode
+import sktricks.images._image_files
 import sktricks.training._inputs
 import sktricks.transfer.backbones
 from sktricks import (
@@ -34,9 +34,9 @@ from sktricks import (
     read_image_folder,
     save,
 )
-from sktricks._image_files import ImageFiles, as_column
+from sktricks.images._image_files import ImageFiles, as_column
 from sktricks.training._inputs import LazyImages
-from sktricks.transfer._files import own_size
+from sktricks.transfer._path_columns import own_size
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -55,7 +55,7 @@ def file_bytes(pixels, kind="PNG", **settings):
 
 def decode(*args, **kwargs):
     """The pixels of an image; the largest value that comes with them left aside."""
-    return sktricks._decode.decode(*args, **kwargs)[0]
+    return sktricks.images._decode.decode(*args, **kwargs)[0]
 
 
 def write(path, content=None):
@@ -323,7 +323,7 @@ def test_every_column_of_files(column, paths):
 
 @pytest.mark.parametrize("n_jobs", [2, 5, -1])
 def test_threads_change_nothing(n_jobs, paths, monkeypatch):
-    monkeypatch.setattr(sktricks._image_files, "AT_ONCE", 7)
+    monkeypatch.setattr(sktricks.images._image_files, "AT_ONCE", 7)
     np.testing.assert_array_equal(ImageLoader(n_jobs=n_jobs).transform(paths), PIXELS)
 
 

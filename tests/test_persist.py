@@ -69,13 +69,13 @@ from sktricks import (
     save,
 )
 from sktricks._coded import CodedClassifier
-from sktricks._persist._archive import host_key, temporary_prefix, write_archive
-from sktricks._persist._codec import Reader, Writer
-from sktricks._persist._descriptions import OWN, find_undescribed
-from sktricks._persist._estimators import TORCH_PARTS
-from sktricks._persist._save_load import CODECS
 from sktricks.augment import BaseAugmenter
-from sktricks.training._table import Columns
+from sktricks.persist._archive import host_key, temporary_prefix, write_archive
+from sktricks.persist._codec import Reader, Writer
+from sktricks.persist._descriptions import OWN, find_undescribed
+from sktricks.persist._estimators import TORCH_PARTS
+from sktricks.persist._save_load import CODECS
+from sktricks.tables._table_reader import Columns
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 2
@@ -979,7 +979,7 @@ def test_truncated(archive, share):
 
 
 def test_another_version(archive, monkeypatch):
-    monkeypatch.setattr("sktricks._persist._archive.VERSION", 9)
+    monkeypatch.setattr("sktricks.persist._archive.VERSION", 9)
     save(RandomFlip().fit(GREY), archive)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 2"):

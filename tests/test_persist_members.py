@@ -25,8 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from sktricks import load, save
-from sktricks._persist._archive import read_archive, write_archive
 from sktricks.ensemble import VotingClassifier, VotingRegressor
+from sktricks.persist._archive import read_archive, write_archive
 
 skops = pytest.importorskip("skops.io")
 X, Y = load_iris(return_X_y=True)

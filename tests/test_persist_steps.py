@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from sktricks import NetClassifier, load, save
-from sktricks._persist._archive import read_archive, write_archive
+from sktricks.persist._archive import read_archive, write_archive
 
 X, Y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(

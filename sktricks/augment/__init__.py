@@ -1,20 +1,19 @@
 """Random copies of images and rows, as scikit-learn transformers; numpy is all they need."""
 
-from .._validation import UnmixedRowsWarning
-from ._affine import RandomAffine, RandomResizedCrop
+from .._warnings import CopiesMayLeakWarning, SampledLabelsWarning, UnmixedRowsWarning
 from ._apply import RandomApply
-from ._augmented import AugmentedClassifier, AugmentedRegressor, SampledLabelsWarning
-from ._base import BaseAugmenter
-from ._blur import GaussianBlur
-from ._color import ColorJitter, RandomGrayscale
-from ._display import AugmentationDisplay
-from ._erase import RandomErasing
-from ._geometry import RandomCrop, RandomFlip, RandomRotation
-from ._leaks import CopiesMayLeakWarning
-from ._mix import CutMix, MixUp
+from ._augmentation_display import AugmentationDisplay
+from ._base_augmenter import BaseAugmenter
 from ._pipeline import AugmentationPipeline, make_augmentation_pipeline
-from ._policy import TrivialAugment
-from ._table import FeatureDropout, GaussianNoise, SwapNoise
+from .copies._augmented import AugmentedClassifier, AugmentedRegressor
+from .transforms._affine import RandomAffine, RandomResizedCrop
+from .transforms._blur import GaussianBlur
+from .transforms._color import ColorJitter, RandomGrayscale
+from .transforms._erase import RandomErasing
+from .transforms._geometry import RandomCrop, RandomFlip, RandomRotation
+from .transforms._mix import CutMix, MixUp
+from .transforms._noise import FeatureDropout, GaussianNoise, SwapNoise
+from .transforms._policy import TrivialAugment
 
 __all__ = [
     "AugmentationDisplay",

@@ -5,8 +5,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import BaseAugmenter
-from ._mix import TargetMixing
+from ._base_augmenter import BaseAugmenter
+from .transforms._mix import TargetMixing
 
 
 class RandomApply(TargetMixing, BaseAugmenter):

@@ -10,8 +10,8 @@ from sklearn.pipeline import _name_estimators
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 
-from ._base import BaseAugmenter
-from ._mix import TargetMixing
+from ._base_augmenter import BaseAugmenter
+from .transforms._mix import TargetMixing
 
 
 class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):

@@ -15,9 +15,9 @@ from math import prod
 import numpy as np
 from joblib import effective_n_jobs
 
-from . import _kernels
-from ._fuse import fuse, looking
-from ._values import from_float, to_float
+from ._pixel_values import from_float, to_float
+from .kernels import _kernels
+from .kernels._fuse import fuse, looking
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
 CHUNK_COMPILED = 4_194_304  # the kernel goes image by image, so that only the number of calls matters

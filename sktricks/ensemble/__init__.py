@@ -1,17 +1,17 @@
 """Votes, stacks and cascades of any estimators; numpy and scikit-learn are all they need."""
 
-from ._averaging import VotingRegressor
-from ._cascade import CascadeClassifier
-from ._display import EnsembleDisplay
-from ._net_ensemble import NetEnsembleClassifier, NetEnsembleRegressor
-from ._stacking import StackingClassifier, StackingRegressor
-from ._voting import VotingClassifier
-from ._warnings import (
+from .._warnings import (
     MissingClassesWarning,
     RowsWithoutPredictionWarning,
     SampleWeightIgnoredWarning,
     SmallToleranceWarning,
 )
+from ._averaging import VotingRegressor
+from ._cascade import CascadeClassifier
+from ._ensemble_display import EnsembleDisplay
+from ._net_ensemble import NetEnsembleClassifier, NetEnsembleRegressor
+from ._stacking import StackingClassifier, StackingRegressor
+from ._voting import VotingClassifier
 
 __all__ = [
     "CascadeClassifier",

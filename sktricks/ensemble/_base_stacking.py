@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 
 from .._coded import fit_model
 from .._sample_weight import weight_keyword
-from ._base import BaseEnsemble, row_shares
+from ._base_ensemble import BaseEnsemble, row_shares
 from ._final import lean_on_members, leave_members_out
 from ._members import answers, fit_members, is_frozen, naming
 from ._oof import find_covered, join_folds, join_votes, make_splits, whole

@@ -7,10 +7,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length
 
 from .._threads import check_array
-from ._base import BaseEnsemble, check_pairs, is_dropped, row_shares
+from ._base_ensemble import BaseEnsemble, check_pairs, is_dropped, row_shares
+from ._learned_weights import greedy, keep_if_better, non_negative, normalize, simplex
 from ._members import fit_members
 from ._oof import as_array, find_covered, make_splits, whole
-from ._weights import greedy, keep_if_better, non_negative, normalize, simplex
 
 LEARNED = {"greedy", "simplex", "nnls"}
 

@@ -12,12 +12,11 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._labels import encode_labels
-from .._warnings import warn
-from ._base import BaseEnsemble, row_shares
+from .._warnings import SmallToleranceWarning, warn
+from ._base_ensemble import BaseEnsemble, row_shares
+from ._learned_weights import MixtureLogLoss, leave_one_out, normalize, uniform
 from ._members import answer, answers, check_finite, finite_rows, fit_members, naming
 from ._oof import find_covered, join_folds, make_splits, whole
-from ._warnings import SmallToleranceWarning
-from ._weights import MixtureLogLoss, leave_one_out, normalize, uniform
 
 ROUNDING = 1e-12
 

@@ -19,9 +19,9 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._coded import fit_model
+from .._errors import DivergenceError
 from .._labels import align_columns, encode_labels
 from .._threads import run_parallel
-from .._validation import DivergenceError
 from ._align import Target, decision_columns, positive_probabilities
 from ._fit_together import fit_together
 from ._votes import hard_vote

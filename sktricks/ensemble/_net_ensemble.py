@@ -23,7 +23,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import check_is_fitted
 
 from ._align import Target, read_classes
-from ._base import BaseEnsemble
+from ._base_ensemble import BaseEnsemble
 from ._members import Member, answers, fit_members, naming
 from ._votes import as_questions
 

@@ -14,8 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._threads import FILTERS
-from .._warnings import warn
-from ._warnings import MissingClassesWarning, RowsWithoutPredictionWarning
+from .._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
 
 
 def make_splits(cv, X, y, target, params):

@@ -13,6 +13,16 @@ from sklearn.utils.validation import _check_feature_names_in, _num_samples, chec
 
 from .._labels import encode_labels
 from ._base_voting import BaseVoting
+from ._learned_weights import (
+    PARTS,
+    ErrorRate,
+    GeometricLogLoss,
+    MixtureLogLoss,
+    fit_temperature,
+    greedy,
+    leave_one_out,
+    normalize,
+)
 from ._members import answers
 from ._oof import compact_votes, join_folds, join_votes, spread_out
 from ._scoring import ScorerLoss, StoredClassifier
@@ -28,16 +38,6 @@ from ._votes import (
     split_ties,
     stack_probabilities,
     temper,
-)
-from ._weights import (
-    PARTS,
-    ErrorRate,
-    GeometricLogLoss,
-    MixtureLogLoss,
-    fit_temperature,
-    greedy,
-    leave_one_out,
-    normalize,
 )
 
 # By which loss members are judged, and which one a convex solver minimises.

@@ -2,10 +2,10 @@
 
 from ..training._rate_curve import LearningRateCurve
 from ._diagnose import diagnose
-from ._display import LearningRateDisplay
 from ._findings import Diagnosis, Finding
+from ._learning_rate_display import LearningRateDisplay
 from ._lr_finder import find_lr
-from ._predictions import PredictionsDisplay
+from ._predictions_display import PredictionsDisplay
 
 __all__ = [
     "Diagnosis",

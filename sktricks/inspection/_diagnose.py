@@ -6,8 +6,8 @@ from numpy.typing import ArrayLike
 from ._checks import CHECKS
 from ._evidence import Evidence
 from ._findings import Diagnosis, sort_findings
-from ._nets import rows_of_fit, take_net
-from ._rows import column_moments, find_duplicates, find_telling, signal_of
+from ._inspected_net import rows_of_fit, take_net
+from ._row_statistics import column_moments, find_duplicates, find_telling, signal_of
 
 SOME_ROWS = 2000  # for trainings and forests
 
@@ -105,7 +105,7 @@ def diagnose(
       evidence: alone and without error these tell the target: column 4
       cause: ...
     """
-    from ._probe import look_at_training, pin_strategy
+    from ._short_training import look_at_training, pin_strategy
 
     net, X = take_net(estimator, X, y, "diagnose")
     seen = Evidence(valid_losses=valid_losses_of(estimator))
@@ -131,7 +131,7 @@ def valid_losses_of(estimator):
 
 def note_settings(seen, net, y, valid):
     """What the parameters of a net and its targets say."""
-    from ._probe import scores_otherwise
+    from ._short_training import scores_otherwise
 
     seen.n_outputs = net._n_outputs
     seen.stops_early = net.early_stopping
@@ -155,7 +155,7 @@ def note_columns(seen, X, y, names):
 
 def look_at_rows(seen, net, X, y):
     """What forests say of the rows; images are read where they are still in their files."""
-    from ._probe import compare_augmented, failures
+    from ._short_training import compare_augmented, failures
 
     X = X.read() if hasattr(X, "read") else X
     seen.signal = signal_of(X, y)

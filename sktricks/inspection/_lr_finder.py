@@ -5,10 +5,9 @@ from numbers import Integral, Real
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
-from .._validation import UnclearLearningRateWarning
-from .._warnings import warn
+from .._warnings import UnclearLearningRateWarning, warn
 from ..training._rate_curve import LearningRateCurve
-from ._nets import rows_of_fit, take_net
+from ._inspected_net import rows_of_fit, take_net
 
 
 @validate_params(

@@ -10,8 +10,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..training._range_test import EndOfWatchError
-from ..transfer._freeze import has_hook, keep_evaluating, keep_statistics
-from ..transfer._layers import call_order, evaluating, own_tensors
+from ..transfer.freezing._freeze import has_hook, keep_evaluating, keep_statistics
+from ..transfer.freezing._layers import call_order, evaluating, own_tensors
 
 RELUS = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu_, torch.Tensor.relu, torch.Tensor.relu_}
 SOME = 128  # rows to look at once

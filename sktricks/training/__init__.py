@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_average": ["AverageWeights"],
         "_curves": ["GradientNorms"],
-        "_display": ["TrainingDisplay"],
+        "_training_display": ["TrainingDisplay"],
         "_net": ["NetClassifier", "NetRegressor"],
     },
 )

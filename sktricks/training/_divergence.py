@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .._validation import DivergenceError
+from .._errors import DivergenceError
 
 SOME = 32  # rows whose outputs tell of all
 LARGE = 1e4  # sum of the weights below which outputs are not looked at, since modules may count or record their calls

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from .._image_files import ImageFiles
 from ..augment._plan import split_weights, weight_targets
-from ..augment._views import apply_view
+from ..augment.copies._views import apply_view
+from ..images._image_files import ImageFiles
 
 KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
 LARGE = 4_000_000  # numbers in a net that take long to read

@@ -13,14 +13,14 @@ from inspect import unwrap
 
 import torch
 
-from .._validation import DivergenceError
+from .._errors import DivergenceError
 from ._divergence import check_training, infinite_buffers
 from ._loader import BatchLoader
 from ._randomness import kept_randomness, own_randomness
-from ._skorch import LOSSES, OPTIMIZERS, release_memory
 from ._stack import Stack, can_stack, does_the_same
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 from ._together import Training, train_together
+from .engines.skorch import LOSSES, OPTIMIZERS, release_memory
 
 OWN_FITS = {unwrap(mixin.fit).__code__ for mixin in (ClassifierNetMixin, RegressorNetMixin)}
 OWN_CALLBACKS = {"train_loss", "valid_loss", "own_progress", "own_schedule", "own_clipping"}

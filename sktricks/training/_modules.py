@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._init import draw_weights
+from ._initial_weights import draw_weights
 
 
 class Standardize(nn.Module):

@@ -4,9 +4,9 @@ from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._frames import check_table
-from ._base import BaseNet
-from ._table import learn_columns
+from ..tables._frames import check_table
+from ..tables._table_reader import learn_columns
+from ._base_net import BaseNet
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 
 
@@ -30,7 +30,7 @@ class TableOrImageNet(BaseNet):
         return (layout.to_images(X) if layout.image_shape else X), layout
 
     def _learn_from(self, X, y, weight, *, fresh):
-        from ..augment._views import check_keeps_values
+        from ..augment.copies._views import check_keeps_values
 
         X, y, weight, seed = super()._learn_from(X, y, weight, fresh=fresh)
         if fresh:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .._threads import ForkSafeLock
-from ._skorch import FunctionLoss
+from .engines.skorch import FunctionLoss
 
 GENERATORS = ForkSafeLock()
 

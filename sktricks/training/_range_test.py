@@ -21,12 +21,11 @@ from skorch.callbacks import (
     WandbLogger,
 )
 
-from .._validation import UnclearLearningRateWarning
-from .._warnings import warn
+from .._warnings import UnclearLearningRateWarning, warn
 from ._monitors import needs_validation
 from ._randomness import own_randomness
 from ._rate_curve import has_diverged, read_curve
-from ._skorch import release_memory, run_epochs
+from .engines.skorch import release_memory, run_epochs
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
 # Callbacks that report a training, store it or stop it. The training of a copy has an end of its own.

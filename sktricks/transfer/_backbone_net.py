@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 from .. import __version__
-from .._image_files import ImageFiles
+from ..images._image_files import ImageFiles
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
 from ..training._modules import Standardize
-from ._boundary import Boundary
-from ._fingerprint import fingerprint_of
-from ._templates import is_template, using
+from .cache._fingerprint import fingerprint_of
+from .cache._templates import is_template, using
+from .freezing._boundary import Boundary
 
 
 class Head(nn.Module):

@@ -8,13 +8,10 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning
-from .._warnings import warn
-from ..training._base import SETTINGS, BaseNet
-from ..training._params import unnamed
-from ._cache import FeatureCache, resolve_cache
-from ._files import check_inputs
-from ._sharing import SharesBackbone
+from .._warnings import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning, warn
+from ..training._base_net import SETTINGS, BaseNet
+from ..training._net_params import unnamed
+from ._path_columns import check_inputs
 from ._strategies import (
     FINE_TUNE,
     GRADUAL,
@@ -28,6 +25,8 @@ from ._strategies import (
     labels_per_class,
     thawing_schedule,
 )
+from .cache._feature_cache import FeatureCache, resolve_cache
+from .cache._sharing import SharesBackbone
 
 BLOCK = 1024  # images whose views are made at once
 
@@ -53,7 +52,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     @property
     def net_(self):
         """The skorch net inside, to which a backbone that was kept apart belongs from now on."""
-        from ._templates import ONE_THREAD
+        from .cache._templates import ONE_THREAD
 
         net = super().net_
         if "_loaded" in vars(self):
@@ -85,7 +84,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     @property
     def batch_norm_(self):
         """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
-        from ._freeze import batch_norms, statistics_of
+        from .freezing._freeze import batch_norms, statistics_of
 
         backbone = self.backbone_
         return None if backbone is None else statistics_of(batch_norms(backbone.layers[self._n_frozen :]))
@@ -98,7 +97,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _layers(self):
         """All layers, in execution order, by the names that ``freeze_until`` takes."""
-        from ._layers import Layer, layers_of
+        from .freezing._layers import Layer, layers_of
 
         module = self.net_.module_
         if self.backbone_ is None:
@@ -119,7 +118,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
     def _start(self, y):
-        from ._templates import own
+        from .cache._templates import own
 
         if self.image_shape_ is None:
             self._loaded, self._found, self._encoded = None, None, False
@@ -139,7 +138,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _load_backbone(self):
         from ._backbone_net import check_stages
-        from ._templates import share_backbone
+        from .cache._templates import share_backbone
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
         self._loaded = share_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
@@ -155,10 +154,10 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _choose_strategy(self, n_labels):
         """Find what freezes, and whether each row need be encoded only once."""
-        from ._freeze import FreezeLayers
-        from ._layers import find_boundary
-        from ._templates import find_out
-        from .backbones._load import UNTRAINED
+        from .backbones._load_backbone import UNTRAINED
+        from .cache._templates import find_out
+        from .freezing._freeze import FreezeLayers
+        from .freezing._layers import find_boundary
 
         n_layers = find_out(self._loaded, "layers", lambda: len(self._loaded.layers))
         if self.freeze_until in (None, "head"):
@@ -190,8 +189,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _find_boundary(self, n_rows):
         """What a frozen part makes of a row is computed once, where the net can be cut there and memory allows."""
-        from ._boundary import find_crossing
-        from ._templates import find_out
+        from .cache._templates import find_out
+        from .freezing._boundary import find_crossing
 
         self._found, cache = None, resolve_cache(self.cache)
         partly = self.strategy_ == FINE_TUNE and 0 < self._n_frozen < len(self._loaded.layers)
@@ -203,7 +202,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
                 self._found = found
 
     def _draw_views(self, shape):
-        from ..augment._views import mixes_rows
+        from ..augment.copies._views import mixes_rows
 
         super()._draw_views(shape)
         if self.augmenter is not None and self._n_fit_views and mixes_rows(self.augmenter, shape):
@@ -301,7 +300,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
         from ..training._inputs import STATISTICS_OF, select_images, some_rows
-        from ._freeze import batch_norms, batch_statistics, learns_statistics
+        from .freezing._freeze import batch_norms, batch_statistics, learns_statistics
 
         if dataset.x.ndim == 2 and self._found is None:
             return dataset.x, dataset.weight
@@ -342,8 +341,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return self._net.module_ if self._backbone is None else None
 
     def _own_callbacks(self):
-        from ._freeze import ThawBackbone
         from ._probe import ProbeFirst
+        from .freezing._freeze import ThawBackbone
 
         if self.strategy_ == LP_FT:
             features, self._probed = self._probed, None
@@ -354,7 +353,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _thawing(self):
         """When the stages thaw that ``freeze_until`` leaves to be trained."""
-        from ._layers import find_boundary
+        from .freezing._layers import find_boundary
 
         layers = self._loaded.layers
         starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._loaded.stages]
@@ -372,9 +371,9 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _join(self, net):
         """Freeze the backbone, which belongs to its net from now on."""
-        from ._freeze import set_frozen
-        from ._rates import group_parameters, set_factors, stage_depths
-        from ._templates import own
+        from ._layer_rates import group_parameters, set_factors, stage_depths
+        from .cache._templates import own
+        from .freezing._freeze import set_frozen
 
         if net.module_.backbone in (None, self._loaded):  # else a shallow copy of this estimator has joined it
             backbone = net.module_.backbone = own(self._loaded)
@@ -385,7 +384,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         del self._loaded, self._found
 
     def _before_epochs(self, n_rows):
-        from ._freeze import batch_norms, choose_statistics
+        from .freezing._freeze import batch_norms, choose_statistics
 
         if self._backbone is not None and not self._encoded:
             choose_statistics(batch_norms(self._backbone.layers[self._n_frozen :]), min(n_rows, self._net.batch_size))
@@ -397,7 +396,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _blank_row(self):
         import torch
 
-        from ._templates import count_features
+        from .cache._templates import count_features
 
         if self._loaded is None:
             return super()._blank_row()

@@ -14,10 +14,10 @@ from skorch.callbacks import PassthroughScoring
 from ..training._divergence import check_training, infinite_buffers
 from ..training._loader import BatchLoader, take
 from ..training._many import SCHEDULES
-from ..training._skorch import choose_reduction, warn_if_slow, warn_of_interruption
 from ..training._stacked_layers import has_hooks
 from ..training._together import Slice, note_training
 from ..training._update import is_watched
+from ..training.engines.skorch import choose_reduction, warn_if_slow, warn_of_interruption
 
 MOST_ROWS = 1.5  # for each feature: of more, the products fill much more memory than the rows, and steps take longer
 AT_ONCE = 4  # how many products of many rows with many take as long as one of many with few
@@ -61,7 +61,7 @@ def takes_fewer_products(training):
 
 
 def train_by_rows(training):
-    """Do what :func:`~sktricks.training._skorch.run_epochs` does; returns the number of whole epochs."""
+    """Do what :func:`~sktricks.training.engines.skorch.run_epochs` does; returns the number of whole epochs."""
     choose_reduction(training.net, training.dataset)
     dual, known = Dual(training), infinite_buffers(training.net)
     with suppress(KeyboardInterrupt):

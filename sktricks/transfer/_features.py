@@ -10,11 +10,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import NoPretrainedBackboneWarning, check_value_range, warn_of_other_scale
-from .._warnings import warn
-from ._cache import FeatureCache, resolve_cache
-from ._files import check_inputs
-from ._sharing import SharesBackbone
+from .._validation import check_value_range, warn_of_other_scale
+from .._warnings import NoPretrainedBackboneWarning, warn
+from ._path_columns import check_inputs
+from .cache._feature_cache import FeatureCache, resolve_cache
+from .cache._sharing import SharesBackbone
 
 ROWS = 1024  # to transform at once, so that memory is bounded
 
@@ -116,7 +116,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
     @property
     def backbone_(self):
         """The backbone; one of its own from the first time that somebody asks for it."""
-        from ._templates import own
+        from .cache._templates import own
 
         if self._backbone is not None:
             self._backbone = own(self._backbone)
@@ -153,7 +153,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         from ..training._inputs import pick_device
         from ..training._randomness import kept_randomness
         from ._backbone_net import check_stages
-        from ._templates import count_features, share_backbone
+        from .cache._templates import count_features, share_backbone
 
         self._device = pick_device(self.device, images=True)
         with kept_randomness():

@@ -5,8 +5,8 @@ from skorch.callbacks import Callback
 
 from ..training._divergence import check_training
 from ..training._loader import ArrayDataset
-from ..training._skorch import make_net, set_up_training
 from ..training._together import Training
+from ..training.engines.skorch import make_net, set_up_training
 from ._dual import Dual, is_quicker_by_rows
 from ._strategies import LINEAR_PROBE, TRAINING
 

@@ -3,9 +3,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage, stats
 
-from sktricks._validation import ImageShapeWarning
+from sktricks._warnings import ImageShapeWarning
 from sktricks.augment import RandomAffine, RandomCrop, RandomFlip, RandomResizedCrop, RandomRotation
-from sktricks.augment._affine import affine_linear
+from sktricks.augment.transforms._affine import affine_linear
 
 X = np.random.default_rng(0).random((20, 9, 12, 3))
 

@@ -58,9 +58,9 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
-from sktricks.augment import _base_augmented
-from sktricks.augment._copies import draw_copies, draw_labels, mixed_parts, target_codes, weighted_rows
 from sktricks.augment._plan import mix_targets
+from sktricks.augment.copies import _base_augmented
+from sktricks.augment.copies._training_copies import draw_copies, draw_labels, mixed_parts, target_codes, weighted_rows
 
 X, y = load_iris(return_X_y=True)
 names = load_iris().target_names[y]

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
 
-from sktricks._validation import ImageShapeWarning
+from sktricks._warnings import ImageShapeWarning
 from sktricks.augment import (
     AugmentationPipeline,
     BaseAugmenter,
@@ -40,7 +40,7 @@ from sktricks.augment import (
     make_augmentation_pipeline,
 )
 from sktricks.augment import _plan as plan
-from sktricks.augment._values import from_float
+from sktricks.augment._pixel_values import from_float
 
 AUGMENTERS = [
     RandomFlip(),

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 from scipy import ndimage, stats
 
 from sktricks.augment import GaussianBlur
-from sktricks.augment._blur import bell_weights
+from sktricks.augment.transforms._blur import bell_weights
 
 X = np.random.default_rng(0).random((12, 9, 11, 3))
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
 
 from sktricks import AugmentedClassifier, FeatureDropout, MixUp, NetClassifier, SwapNoise
-from sktricks.augment._categories import number_categories
+from sktricks.tables._categories import number_categories
 
 RNG = np.random.default_rng(0)
 CITY = RNG.choice(["Oslo", "Paris", "Rome", None], 120)

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktricks.augment import AugmentationDisplay, CutMix, GaussianNoise, RandomCrop, RandomFlip, SwapNoise
-from sktricks.augment._display import make_mosaic
+from sktricks.augment._augmentation_display import make_mosaic
 
 plt = pytest.importorskip("matplotlib.pyplot")
 X = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)

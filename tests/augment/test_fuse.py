@@ -18,7 +18,7 @@ from sktricks.augment import (
     TrivialAugment,
     make_augmentation_pipeline,
 )
-from sktricks.augment._fuse import Pass, fuse
+from sktricks.augment.kernels._fuse import Pass, fuse
 
 SHAPE = (13, 16, 3)
 X = np.random.default_rng(0).random((30, *SHAPE))

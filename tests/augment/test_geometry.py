@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage, stats
 
-from sktricks._validation import ImageShapeWarning
+from sktricks._warnings import ImageShapeWarning
 from sktricks.augment import (
     ColorJitter,
     FeatureDropout,
@@ -13,7 +13,7 @@ from sktricks.augment import (
     RandomRotation,
     make_augmentation_pipeline,
 )
-from sktricks.augment._warp import rotation_maps, warp
+from sktricks.augment.kernels._warp import rotation_maps, warp
 
 X = np.random.default_rng(0).random((40, 7, 10, 3))
 
@@ -174,7 +174,7 @@ def test_rotation_of_large_floats_is_as_exact(border):
 @pytest.mark.parametrize(("fill", "expected"), [(0, 0), (254.7, 255), (99.6, 100)])
 def test_what_fills_integers_is_rounded(monkeypatch, kernel, fill, expected):
     if kernel == "numpy":
-        monkeypatch.setattr("sktricks.augment._kernels.compiled", None)
+        monkeypatch.setattr("sktricks.augment.kernels._kernels.compiled", None)
     images = np.full((5, 4, 4), 100, np.uint8)
     crop = RandomCrop(padding=4, fill=fill)
     for augmenter in (crop, make_augmentation_pipeline(crop, ColorJitter(1e-4, 0))):

@@ -14,10 +14,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 import sktricks
 from sktricks import show_versions
 from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
-from sktricks.augment import _kernels as kernels
-from sktricks.augment._bell import bell_weights
-from sktricks.augment._counter import draw_keys
-from sktricks.augment._warp import BORDERS, flip_maps, linear_maps, pad, rotations, shift_maps
+from sktricks.augment.kernels import _kernels as kernels
+from sktricks.augment.kernels._counter import draw_keys
+from sktricks.augment.kernels._gaussian import bell_weights
+from sktricks.augment.kernels._warp import BORDERS, flip_maps, linear_maps, pad, rotations, shift_maps
 
 compiled = pytest.mark.skipif(kernels.compiled is None, reason=f"the kernel in use is {kernels.describe()}")
 rng = np.random.default_rng(0)
@@ -301,7 +301,7 @@ def test_far_outside_an_image_is_mirrored_again_and_again(side):
 
 
 def described(**environment):
-    code = "from sktricks.augment import _kernels; print(_kernels.describe())"
+    code = "from sktricks.augment.kernels import _kernels; print(_kernels.describe())"
     environment = {**{k: v for k, v in os.environ.items() if k != "SKTRICKS_KERNEL"}, **environment}
     home = Path(sktricks.__file__).parents[1]  # the checkout, where pytest may run, need not be what is tested
     return subprocess.run([sys.executable, "-c", code], cwd=home, env=environment, capture_output=True, text=True)
@@ -320,8 +320,8 @@ def test_the_environment_insists_on_the_compiled_one():
 
 def test_without_the_extension_numpy_serves(monkeypatch):
     monkeypatch.delenv("SKTRICKS_KERNEL", raising=False)
-    monkeypatch.setitem(sys.modules, "sktricks.augment._compiled", None)
-    monkeypatch.delattr("sktricks.augment._compiled", raising=False)
+    monkeypatch.setitem(sys.modules, "sktricks.augment.kernels._compiled", None)
+    monkeypatch.delattr("sktricks.augment.kernels._compiled", raising=False)
     found, reason = kernels.load_compiled()
     assert found is None and reason.startswith("not compiled: ")
     monkeypatch.setenv("SKTRICKS_KERNEL", "compiled")

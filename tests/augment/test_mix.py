@@ -4,8 +4,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from sktricks.augment import CutMix, MixUp, RandomApply, UnmixedRowsWarning, make_augmentation_pipeline
-from sktricks.augment._mix import draw_partners, draw_shares, read_target
 from sktricks.augment._plan import mix_targets, split_weights, weight_targets
+from sktricks.augment.transforms._mix import draw_partners, draw_shares, read_target
 
 n = 60
 X = np.random.default_rng(0).random((n, 4, 5))

@@ -5,7 +5,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sktricks._validation import ImageShapeWarning
+from sktricks._warnings import ImageShapeWarning
 from sktricks.augment import (
     AugmentationPipeline,
     ColorJitter,

@@ -3,9 +3,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from sktricks._validation import ImageShapeWarning
+from sktricks._warnings import ImageShapeWarning
 from sktricks.augment import TrivialAugment
-from sktricks.augment._policy import CHANGES, equalize, posterize, sharpen, solarize, stretch
+from sktricks.augment.transforms._policy import CHANGES, equalize, posterize, sharpen, solarize, stretch
 
 X = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3)).astype(np.uint8)
 

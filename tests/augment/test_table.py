@@ -4,7 +4,7 @@ from numpy.testing import assert_array_equal
 from scipy import stats
 
 from sktricks.augment import FeatureDropout, GaussianNoise, RandomFlip, SwapNoise, make_augmentation_pipeline
-from sktricks.augment._counter import draw_keys, expand, expand_normal
+from sktricks.augment.kernels._counter import draw_keys, expand, expand_normal
 
 X = np.arange(1, 4001.0).reshape(400, 10)
 

@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
 from sktricks._coded import CodedClassifier, are_codes, fit_model
-from sktricks._validation import DivergenceError
+from sktricks._errors import DivergenceError
 from sktricks.ensemble import CascadeClassifier, MissingClassesWarning, StackingClassifier, VotingClassifier
 
 X, codes = make_classification(240, 6, n_classes=3, n_informative=4, class_sep=2, random_state=0)

@@ -3,8 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import approx_fprime, nnls
 
-from sktricks.ensemble._votes import one_hot, temper
-from sktricks.ensemble._weights import (
+from sktricks.ensemble._learned_weights import (
     ErrorRate,
     GeometricLogLoss,
     MedianSquaredError,
@@ -17,6 +16,7 @@ from sktricks.ensemble._weights import (
     non_negative,
     simplex,
 )
+from sktricks.ensemble._votes import one_hot, temper
 
 rng = np.random.default_rng(0)
 n = 200

@@ -21,11 +21,11 @@ from sktricks import (
     RandomRotation,
     diagnose,
 )
-from sktricks.inspection import _probe
+from sktricks.inspection import _short_training as _probe
 from sktricks.inspection._checks import CHECKS, augmentation_too_strong
 from sktricks.inspection._evidence import Evidence
 from sktricks.inspection._findings import sort_findings
-from sktricks.inspection._rows import column_moments, signal_of
+from sktricks.inspection._row_statistics import column_moments, signal_of
 
 X, y = make_classification(240, 6, n_informative=4, n_redundant=0, random_state=0)
 VALUES = X[:, 0] * 2 + X[:, 1] * X[:, 2]

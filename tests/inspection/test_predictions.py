@@ -6,7 +6,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
 
 from sktricks import FineTuneClassifier, PredictionsDisplay
-from sktricks.inspection._predictions import choose_rows
+from sktricks.inspection._predictions_display import choose_rows
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")

@@ -5,13 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sktricks import (
-    GradientNorms,
-    NetClassifier,
-    NetRegressor,
-    load,
-    save,
-)
+from sktricks import GradientNorms, NetClassifier, NetRegressor, load, save
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))

@@ -5,7 +5,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sktricks import NetClassifier, NetRegressor, load, save
-from sktricks.training._init import draw_weights
+from sktricks.training._initial_weights import draw_weights
 from sktricks.training._modules import ResidualMLP
 
 RNG = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import sktricks.training._inputs
-import sktricks.training._skorch
+import sktricks.training.engines.skorch
 from sktricks import (
     ColorJitter,
     CutMix,
@@ -761,7 +761,7 @@ def test_an_augmenter_draws_anew_in_every_epoch():
 
 
 def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
-    monkeypatch.setattr(sktricks.training._skorch, "computes_elsewhere", lambda device: True)
+    monkeypatch.setattr(sktricks.training.engines.skorch, "computes_elsewhere", lambda device: True)
 
     class Spy(ColorJitter):
         threads = set()
@@ -773,13 +773,13 @@ def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
     make = partial(with_module, ConvNet, augmenter=Spy(0.5), max_epochs=3, batch_size=8)
     ahead = make().fit(IMAGES, SHADES).predict_proba(IMAGES)
     assert threading.main_thread() not in Spy.threads
-    monkeypatch.setattr(sktricks.training._skorch, "computes_elsewhere", lambda device: False)
+    monkeypatch.setattr(sktricks.training.engines.skorch, "computes_elsewhere", lambda device: False)
     np.testing.assert_array_equal(make().fit(IMAGES, SHADES).predict_proba(IMAGES), ahead)
     assert threading.main_thread() in Spy.threads
 
 
 def test_an_error_in_the_other_thread_is_raised_in_fit(monkeypatch):
-    monkeypatch.setattr(sktricks.training._skorch, "computes_elsewhere", lambda device: True)
+    monkeypatch.setattr(sktricks.training.engines.skorch, "computes_elsewhere", lambda device: True)
 
     class Broken(ColorJitter):
         def _augment_images(self, *args, **kwargs):
@@ -856,7 +856,7 @@ def test_a_progress_bar(capfd):
 
 
 def test_a_slow_fit_warns_once(monkeypatch):
-    monkeypatch.setattr(sktricks.training._skorch, "SLOW", 0)
+    monkeypatch.setattr(sktricks.training.engines.skorch, "SLOW", 0)
     with pytest.warns(SlowFitWarning, match="4 epochs may take about.*verbose=1") as caught:
         classifier().fit(X, Y)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -1000,7 +1000,7 @@ def test_images_are_computed_in_half_precision_where_it_is_worth_it(monkeypatch)
             seen.add((x.dtype, features.dtype))
             return self.head(features)
 
-    monkeypatch.setattr(sktricks.training._skorch, "is_worth_halving", lambda x, device: x.ndim == 4)
+    monkeypatch.setattr(sktricks.training.engines.skorch, "is_worth_halving", lambda x, device: x.ndim == 4)
     net = NetClassifier(Note, max_epochs=2, random_state=0).fit(IMAGES, SHADES)
     assert seen == {(torch.float32, torch.bfloat16)}
     assert net.predict_proba(IMAGES).dtype == np.float32
@@ -1018,7 +1018,7 @@ def test_images_are_computed_in_half_precision_where_it_is_worth_it(monkeypatch)
 )
 def test_where_half_precision_is_worth_it(x, device, capability, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert sktricks.training._skorch.is_worth_halving(x, torch.device(device)) == expected
+    assert sktricks.training.engines.skorch.is_worth_halving(x, torch.device(device)) == expected
 
 
 def test_the_memory_of_a_gpu_is_given_back(monkeypatch):
@@ -1026,7 +1026,7 @@ def test_the_memory_of_a_gpu_is_given_back(monkeypatch):
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
     classifier().fit(X, Y)
     assert not given_back
-    sktricks.training._skorch.release_memory(torch.device("cuda"))
+    sktricks.training.engines.skorch.release_memory(torch.device("cuda"))
     assert given_back
 
 

@@ -33,9 +33,9 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
+from sktricks.tables._table_reader import learn_columns
 from sktricks.training import _many
 from sktricks.training._modules import CategoryEmbedding, ResidualMLP
-from sktricks.training._table import learn_columns
 
 nan = np.nan
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine, make_classification
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, NetClassifier, NetRegressor, VotingRegressor, load, save
+from sktricks.tables._table_reader import mean_of_present
 from sktricks.training._modules import Standardize, is_constant, mean_and_scale, weighted_moments
-from sktricks.training._table import mean_of_present
 
 torch = pytest.importorskip("torch")
 UNITS = [(1e-12, 0), (1e-9, 0), (1e12, 0), (1, 1e9)]

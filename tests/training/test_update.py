@@ -10,8 +10,9 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from sktricks import NetClassifier
-from sktricks.training import _skorch, _update
+from sktricks.training import _update
 from sktricks.training._update import update
+from sktricks.training.engines import skorch as _skorch
 
 X, y = make_classification(200, 8, random_state=0)
 

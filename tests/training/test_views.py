@@ -25,7 +25,7 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
-from sktricks.augment._views import apply_view
+from sktricks.augment.copies._views import apply_view
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4))

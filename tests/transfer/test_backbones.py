@@ -12,7 +12,7 @@ from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
 from sktricks.transfer.backbones import Backbone, Tiny32, _bundled
-from sktricks.transfer.backbones._base import Preprocess, pool
+from sktricks.transfer.backbones._backbone import Preprocess, pool
 
 VARIABLE = "SKTRICKS_TINY32"
 IMAGES = np.random.default_rng(0).random((6, 8, 8)).astype(np.float32)

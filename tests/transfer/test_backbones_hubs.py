@@ -16,12 +16,12 @@ from _hubs import hub_repository, write_for_timm
 from torch import nn
 
 from sktricks import BackboneConfigWarning, FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
-from sktricks.transfer import _templates
 from sktricks.transfer.backbones import Backbone, _hubs
-from sktricks.transfer.backbones._base import Preprocess
+from sktricks.transfer.backbones._backbone import Preprocess
 from sktricks.transfer.backbones._classifier import find_classifiers, remove_classifier
 from sktricks.transfer.backbones._huggingface import preprocess_of
 from sktricks.transfer.backbones._torchvision import build
+from sktricks.transfer.cache import _templates
 
 timm = pytest.importorskip("timm", exc_type=ImportError)
 torchvision = pytest.importorskip("torchvision", exc_type=ImportError)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from sktricks import load_backbone
-from sktricks.transfer._layers import call_order
 from sktricks.transfer.backbones import _stages
 from sktricks.transfer.backbones._assemble import Net, assemble, fit_images
-from sktricks.transfer.backbones._base import Preprocess
+from sktricks.transfer.backbones._backbone import Preprocess
 from sktricks.transfer.backbones._classifier import find_classifiers
 from sktricks.transfer.backbones._stages import channel_axis, find_stages, main_tensor, watching
+from sktricks.transfer.freezing._layers import call_order
 
 X = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

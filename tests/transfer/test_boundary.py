@@ -10,8 +10,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sktricks import FeatureCache, FineTuneClassifier, FreezeLayers, RandomCrop, load, load_backbone, save
-from sktricks.transfer._boundary import find_crossing
-from sktricks.transfer._layers import find_boundary
+from sktricks.transfer.freezing._boundary import find_crossing
+from sktricks.transfer.freezing._layers import find_boundary
 
 LABELS = np.arange(40) % 2
 IMAGES = np.random.default_rng(0).integers(0, 120, (40, 8, 8)).astype(np.uint8)

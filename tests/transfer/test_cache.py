@@ -34,7 +34,11 @@ from sktricks import (
     clear_cache,
     load_backbone,
 )
-from sktricks.transfer import _backbone_net, _cache, _cache_claims, _cache_files, _parcel, _templates
+from sktricks.transfer import _backbone_net
+from sktricks.transfer.cache import _claims as _cache_claims
+from sktricks.transfer.cache import _feature_cache as _cache
+from sktricks.transfer.cache import _feature_files as _cache_files
+from sktricks.transfer.cache import _parcel, _templates
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -430,7 +434,7 @@ def test_a_full_folder_is_done_without(tmp_path, monkeypatch):
 WRITER = """
 import itertools, pathlib, sys
 import numpy as np
-from sktricks.transfer._cache_files import FeatureFolder
+from sktricks.transfer.cache._feature_files import FeatureFolder
 
 folder, start = FeatureFolder(pathlib.Path(sys.argv[1])), int(sys.argv[2]) * 10**6
 print("ready", flush=True)

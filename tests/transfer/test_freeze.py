@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sktricks import FineTuneClassifier, FreezeLayers, NetClassifier, freeze_layers
-from sktricks.transfer._freeze import frozen_state, restore_frozen
+from sktricks.transfer.freezing._freeze import frozen_state, restore_frozen
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4)).astype(np.float32)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from sktricks import FineTuneClassifier, NetClassifier, freeze_layers, layer_table
-from sktricks.transfer._layers import (
+from sktricks.transfer.freezing._layers import (
     LayerTable,
     call_order,
     check_trainable,

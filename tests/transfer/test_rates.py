@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from sktricks import FineTuneClassifier, freeze_layers
-from sktricks.transfer._freeze import set_frozen
-from sktricks.transfer._layers import Layer, layers_of
-from sktricks.transfer._rates import group_parameters, set_factors, stage_depths
+from sktricks.transfer._layer_rates import group_parameters, set_factors, stage_depths
+from sktricks.transfer.freezing._freeze import set_frozen
+from sktricks.transfer.freezing._layers import Layer, layers_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
 LABELS = np.arange(40) % 2

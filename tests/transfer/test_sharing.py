@@ -13,9 +13,9 @@ from sklearn.base import clone
 from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, freeze_layers, load_backbone
-from sktricks.transfer import _parcel
-from sktricks.transfer._fingerprint import stamp_of, sum_of_bytes
-from sktricks.transfer._parcel import packed
+from sktricks.transfer.cache import _parcel
+from sktricks.transfer.cache._fingerprint import stamp_of, sum_of_bytes
+from sktricks.transfer.cache._parcel import packed
 
 
 class Odd(nn.Module):

@@ -4,5 +4,9 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"_base": ["Backbone"], "_load": ["list_backbones", "load_backbone"], "_tiny32": ["Tiny32"]},
+    submod_attrs={
+        "_backbone": ["Backbone"],
+        "_load_backbone": ["list_backbones", "load_backbone"],
+        "_tiny32": ["Tiny32"],
+    },
 )

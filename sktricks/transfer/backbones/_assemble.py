@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..._validation import BackboneConfigWarning, as_pair
-from ..._warnings import warn
+from ..._validation import as_pair
+from ..._warnings import BackboneConfigWarning, warn
 from ...training._modules import dtype_of
-from .._layers import evaluating
-from ._base import Backbone, Preprocess, check_preprocess, is_int
+from ..freezing._layers import evaluating
+from ._backbone import Backbone, Preprocess, check_preprocess, is_int
 from ._classifier import remove_classifier
 from ._stages import main_tensor
 

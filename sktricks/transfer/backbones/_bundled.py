@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load
 
 from ._assemble import Net
-from ._base import Preprocess
+from ._backbone import Preprocess
 from ._tiny32 import Tiny32
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny32.safetensors"

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from .._layers import call_order, evaluating, layers_of
+from ..freezing._layers import call_order, evaluating, layers_of
 from ._stages import main_tensor, watching
 
 PARTS = ("fc", "classifier", "head", "heads", "last_linear")  # the names under which nets keep their classifier

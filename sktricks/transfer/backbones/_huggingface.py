@@ -10,10 +10,10 @@ from torch import nn
 
 from ..._optional import import_optional
 from ._assemble import Net
-from ._base import Preprocess, check_preprocess
+from ._backbone import Preprocess, check_preprocess
 from ._hubs import check_hub, check_repository, hub_cache
 from ._timm import drop_pointers
-from ._weights import asked_for, first_line, misfit
+from ._weight_files import asked_for, first_line, misfit
 
 EXTRA = "hf"
 SMOOTH = (1, 3)  # Pillow's numbers of Lanczos and bicubic interpolation

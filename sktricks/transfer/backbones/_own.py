@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from torch import nn
 
 from ._assemble import Net
-from ._base import Backbone, Preprocess
+from ._backbone import Backbone, Preprocess
 
 
 def load_own(spec):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 
-from .._layers import own_tensors
+from ..freezing._layers import own_tensors
 
 MOST = 16  # stages; a net of more parts is thinned out
 FEWEST = 4

@@ -8,12 +8,11 @@ from fnmatch import filter as matching
 from pathlib import Path
 
 from ..._optional import import_optional
-from ..._validation import BackboneConfigWarning
-from ..._warnings import warn
+from ..._warnings import BackboneConfigWarning, warn
 from ._assemble import Net
-from ._base import Preprocess, check_preprocess
+from ._backbone import Preprocess, check_preprocess
 from ._hubs import check_repository, fetch_hub, fetch_url
-from ._weights import first_line, misfit_of, read_weights
+from ._weight_files import first_line, misfit_of, read_weights
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 EXTRA = "vision"

@@ -5,9 +5,9 @@ from fnmatch import filter as matching
 
 from ..._optional import import_optional
 from ._assemble import Net
-from ._base import Preprocess
+from ._backbone import Preprocess
 from ._hubs import fetch_url
-from ._weights import first_line, misfit_of, read_weights
+from ._weight_files import first_line, misfit_of, read_weights
 
 EXTRA = "vision"
 WARN_OF_WEIGHTS = ("googlenet", "inception_v3")

@@ -1,0 +1,183 @@
+"""Pictures of what an augmenter does: originals beside draws."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._optional import import_optional
+from .._validation import find_layout
+from ._base_augmenter import BaseAugmenter
+from ._random import make_rng
+
+GAP = 0.06  # between pictures, as a share of their width
+
+
+def make_mosaic(columns):
+    """One picture (height, width, channels) of a list of columns ``(n, height, width, channels)``; white between them.
+
+    The columns may have pictures of different sizes, each in the middle of its place.
+    """
+    height, width = (max(column.shape[axis] for column in columns) for axis in (1, 2))
+    gap = max(1, round(GAP * width))
+    n, channels = len(columns[0]), columns[0].shape[3]
+    mosaic = np.ones((n * (height + gap) - gap, len(columns) * (width + gap) - gap, channels))
+    for number, column in enumerate(columns):
+        top, left = (height - column.shape[1]) // 2, number * (width + gap) + (width - column.shape[2]) // 2
+        for row, picture in enumerate(column):
+            y = row * (height + gap) + top
+            mosaic[y : y + column.shape[1], left : left + column.shape[2]] = picture
+    return mosaic
+
+
+class AugmentationDisplay:
+    """Originals beside random draws: each row of pictures is an image, then what an augmenter makes of it.
+
+    Make one with :meth:`from_estimator`. Rows without ``image_shape`` are shown as lines, the original in black.
+
+    Parameters
+    ----------
+    originals : ndarray of shape (n, height, width, channels)
+        Images, with values from black, 0, to white, 1; or signals, (n, 1, features, 1), of any value.
+    draws : list of ndarray of shape (n, new height, new width, channels)
+        Augmented copies of them.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where :meth:`plot` has drawn.
+    figure_ : matplotlib Figure
+        Its figure.
+    im_ : matplotlib AxesImage
+        The pictures; only for images.
+    lines_ : list of matplotlib Line2D
+        The lines; only for signals.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks.augment import AugmentationDisplay, RandomRotation
+    >>> digits = load_digits().images[:4, :, :, None] / 16
+    >>> rotate = RandomRotation(20, random_state=0)
+    >>> display = AugmentationDisplay(originals=digits, draws=[rotate.fit_transform(digits)])
+    >>> display.draws[0].shape
+    (4, 8, 8, 1)
+
+    With matplotlib, ``AugmentationDisplay.from_estimator(rotate, digits)`` draws and plots.
+    """
+
+    def __init__(self, *, originals: np.ndarray, draws: list):
+        self.originals = originals
+        self.draws = draws
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: BaseAugmenter,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        n_images: int = 4,
+        n_draws: int = 6,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        ax=None,
+        **kwargs,
+    ) -> "AugmentationDisplay":
+        """Draw from an augmenter, and plot.
+
+        Parameters
+        ----------
+        estimator : augmenter
+            Fitted or not; it is fitted on X if it is not.
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, or rows; the first of them are shown. Augmenters that mix take partners from all.
+        y : array-like of shape (n,) or (n, targets), default=None
+            Targets, for augmenters that mix them.
+        n_images : int, default=4
+            Rows of X to show.
+        n_draws : int, default=6
+            Draws beside each.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Seed of the draws; None is a fresh one.
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+        **kwargs : dict
+            Passed on to :meth:`plot`.
+
+        Returns
+        -------
+        display : AugmentationDisplay
+            Plotted.
+        """
+        for name, value in (("n_images", n_images), ("n_draws", n_draws)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        rng = make_rng(random_state)
+        results = [estimator.augment(X, y, random_state=rng) for _ in range(n_draws)]
+        results = [result if y is None else result[0] for result in results]
+        X = np.asarray(X)
+        layout = find_layout(X.shape, estimator.image_shape)
+        shape = layout.image_shape or (1, layout.n_features, 1)
+        shapes = [shape, *[estimator._output_shape(shape)] * n_draws]
+        images = [x[:n_images].reshape(-1, *s) for x, s in zip([X, *results], shapes, strict=True)]
+        if layout.image_shape is not None:
+            low, high = estimator.value_range_
+            images = [np.clip((some.astype(float) - low) / (high - low), 0, 1) for some in images]
+        return cls(originals=images[0], draws=images[1:]).plot(ax=ax, **kwargs)
+
+    def plot(self, *, ax=None, cmap: str = "gray", title: str | None = None) -> "AugmentationDisplay":
+        """Plot originals and draws.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+        cmap : str, default="gray"
+            Colours of images of one channel.
+        title : str, default=None
+            Title of the axes.
+
+        Returns
+        -------
+        display : AugmentationDisplay
+            This one.
+
+        Raises
+        ------
+        ValueError
+            If the images have a number of channels that has no colours.
+        ImportError
+            If matplotlib is missing.
+        """
+        pyplot = import_optional("matplotlib.pyplot", "plot")
+        self.ax_ = pyplot.subplots(figsize=self._size(), layout="constrained")[1] if ax is None else ax
+        self.figure_ = self.ax_.figure
+        if self.originals.shape[1] == 1:
+            self._plot_lines()
+        else:
+            self._plot_pictures(cmap)
+        self.ax_.set_title(title or "")
+        return self
+
+    def _size(self):
+        """Of a figure of its own, in inches."""
+        return 1.3 * (1 + len(self.draws)), 0.3 + 1.3 * len(self.originals)
+
+    def _plot_pictures(self, cmap):
+        channels = self.originals.shape[3]
+        if channels not in (1, 3, 4):
+            raise ValueError(f"pictures have 1, 3 (red, green, blue) or 4 channels, these images have {channels}")
+        mosaic = make_mosaic([self.originals, *self.draws])
+        self.im_ = self.ax_.imshow(mosaic[..., 0] if channels == 1 else mosaic, cmap=cmap, vmin=0, vmax=1)
+        column = mosaic.shape[1] / (1 + len(self.draws))
+        self.ax_.set_xticks([column / 2, column * (1 + len(self.draws) / 2)], ["original", "draws"])
+        self.ax_.tick_params(length=0)
+        self.ax_.set_yticks([])
+        self.ax_.spines[:].set_visible(False)
+
+    def _plot_lines(self):
+        step = 1.5 * max(float(np.ptp(some)) for some in [self.originals, *self.draws]) or 1.0
+        self.lines_ = []
+        for row, original in enumerate(self.originals):
+            for draw in self.draws:
+                self.lines_ += self.ax_.plot(draw[row, 0, :, 0] - row * step, color="tab:orange", alpha=0.5, lw=1)
+            self.lines_ += self.ax_.plot(original[0, :, 0] - row * step, color="black", lw=1.2)
+        self.ax_.set(yticks=[], xlabel="column")

@@ -1,0 +1,409 @@
+"""What all augmenters share: draw small parameters, a set a row, then apply them."""
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_consistent_length
+from sklearn.utils._set_output import _wrap_data_with_container
+from sklearn.utils.validation import check_is_fitted
+
+from .._naming import NamesItsMethods
+from .._validation import check_finite, check_value_range, check_X, fits_image_shape, warn_of_other_scale
+from ._parameters import check_fill, check_fill_dtype, check_parameters
+from ._plan import BLOCK_ROWS, apply_plan, mix_targets
+from ._random import make_rng
+from .copies._views import mixes_rows
+
+
+class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Base class of all augmenters.
+
+    An augmenter makes random copies of images or rows. It is a scikit-learn transformer with four methods:
+
+    - ``fit(X, y=None)`` learns the shape of the images and their value range.
+    - ``fit_transform(X, y=None)`` is what happens in training: one augmented copy, with a random draw for each row.
+    - ``transform(X)`` is what happens at prediction: the deterministic counterpart. It is the identity (of the array
+      that came in, no copy is made), but a crop takes the centre, and a resized crop brings the image to its size.
+    - ``augment(X, y=None, random_state=...)`` makes an augmented copy whenever it is asked to, and fits first if need
+      be. With y it returns the pair (X, y).
+
+    So in a plain scikit-learn ``Pipeline`` the last step is trained on one augmented copy and predicts on clean rows.
+    With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. One copy in
+    the place of the rows makes few rows no more and all of them odd: it has cost nearly every model accuracy.
+    Fresh draws in every epoch need a net that takes an ``augmenter``; the rows and several copies, which is what helps
+    other models, :class:`AugmentedClassifier`.
+
+    X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. What
+    comes out has the layout and the dtype of what went in. Rows without ``image_shape`` are signals of one channel: an
+    image one pixel high, on which two-dimensional geometry does nothing and warns. Signals have no value range unless
+    one is given, and are not clipped.
+
+    ``set_output`` applies where the output has two dimensions; images come as arrays whatever it says.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=None
+        How rows are to be read: (height, width) or (height, width, channels), row-major, channels last. A pair means
+        one channel for rows, and any number of channels for images.
+    value_range : tuple of float, default=None
+        The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
+        the data of ``fit`` lie in it, else (0, 255) if they lie in it and exceed 16, else their extremes. Integers
+        outside 0 to 255 have their extremes too. Pixels that are later on another scale cause a
+        :class:`ValueRangeWarning`, unless a pair is given.
+    n_jobs : int, default=None
+        Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draws. An int gives the same result at every call; None fresh draws at every call. numpy's global
+        random state is neither read nor moved, unless it is what is given here.
+
+    Attributes
+    ----------
+    image_shape_ : tuple of int or None
+        (height, width, channels) of the images; None for signals.
+    value_range_ : tuple of float or None
+        The value range; None for signals without one.
+    n_features_in_ : int
+        Values in a row: height x width x channels for images.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had any in ``fit``.
+
+    Notes
+    -----
+    An augmenter of one's own needs two methods besides its constructor:
+
+    - ``_draw(rng, n, shape, y=None)`` makes all draws for ``n`` rows of ``shape`` (height, width, channels): a dict of
+      arrays with one entry a row.
+    - ``_apply(images, params, value_range)`` gets some of the rows, ``(k, height, width, channels)``, and their
+      entries. The images are floats (in the dtype of X if the class says ``_needs_float = False``), and its own to
+      overwrite. ``value_range`` is None for signals without one.
+
+    One that changes the shape of its images also has ``_output_shape`` and ``_center_images``. Nets and pipelines use
+    ``_check_images``, ``_make_rng``, ``_augment_images`` and ``_center_images`` and never fit an augmenter of theirs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import BaseAugmenter
+    >>> class RandomNegative(BaseAugmenter):
+    ...     def _draw(self, rng, n, shape, y=None):
+    ...         return {"negative": rng.random(n) < 0.5}
+    ...
+    ...     def _apply(self, images, params, value_range):
+    ...         images[params["negative"]] = sum(value_range) - images[params["negative"]]
+    ...         return images
+    >>> X = np.zeros((4, 2, 2), dtype=np.uint8)
+    >>> sorted(set(RandomNegative(random_state=0).fit_transform(X).ravel().tolist()))
+    [0, 255]
+    """
+
+    _parameter_constraints: dict = {
+        "image_shape": ["array-like", None],
+        "value_range": ["array-like", None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+    _needs_float = True
+    _kind = None  # "geometry" and "colour" can be joined with their neighbours, see _fuse.py
+    _takes_others = False
+    _has_kernel = False  # whether ``_run``, which changes no image in place, stands for ``_apply``; see _plan.py
+    _keeps_values = False  # whether each value that comes out is one of its column, or 0 or NaN for none
+
+    def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "BaseAugmenter":
+        """Learn the shape of the images and their value range.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, or rows.
+        y : array-like of shape (n,) or (n, targets), default=None
+            Targets; only augmenters that mix them learn from them.
+
+        Returns
+        -------
+        self : object
+            The augmenter.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, or the shape of X, does not fit.
+        """
+        self._fit(X, y)
+        return self
+
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
+        """Fit, and make one augmented copy of X: what happens in training.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, or rows.
+        y : array-like of shape (n,) or (n, targets), default=None
+            Targets. They do not change, so that augmenters that mix do so within each class.
+
+        Returns
+        -------
+        X_new : ndarray of the layout and dtype of X
+            The augmented copy.
+        """
+        array, layout = self._fit(X, y)
+        groups = self._groups(y, len(array))
+        images = self._augment_images(layout.to_images(array), self._make_rng(), self.value_range_, groups=groups)
+        return self._contain(layout.restore(images), X)
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Do what happens at prediction: the deterministic counterpart of ``fit_transform``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, or rows.
+
+        Returns
+        -------
+        X_new : ndarray of the layout and dtype of X
+            X itself; the centre of each image for a crop, the whole of it, resized, for a resized crop.
+        """
+        array, layout = self._check_again(X)
+        images = self._center_images(layout.to_images(array), self.value_range_)
+        return self._contain(layout.restore(images), X)
+
+    def augment(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> np.ndarray | tuple:
+        """Make one augmented copy of X, and of y if it is given; fit first if need be.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, or rows.
+        y : array-like of shape (n,) or (n, targets), default=None
+            Targets.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Seed for this call, instead of the augmenter's own.
+
+        Returns
+        -------
+        X_new : ndarray of the layout and dtype of X
+            The augmented copy.
+        y_new : array-like
+            Only with y: y as it came; mixed, if the augmenter mixes targets.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, the shape of X or the labels do not fit.
+        """
+        if not hasattr(self, "n_features_in_"):
+            self.fit(X, y)
+        array, layout = self._check_again(X, look=False)
+        if y is not None:
+            check_consistent_length(array, y)
+        targets = self._encode_target(y)
+        groups = self._groups(y, len(array)) if targets is None else None
+        rng = self._make_rng() if random_state is None else self._spread_rng(make_rng(random_state))
+        look = None if get_config()["assume_finite"] else partial(check_finite, self)
+        new = self._augment_images(layout.to_images(array), rng, self.value_range_, targets, groups, look)
+        images, y_new = (new, y) if targets is None else new
+        return layout.restore(images) if y is None else (layout.restore(images), y_new)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the input columns; None are those of ``fit``, or x0, x1, ...
+
+        Returns
+        -------
+        feature_names_out : ndarray of str
+            The input names if the shape is kept, else ``<classname><i>``, such as randomcrop0, randomcrop1, ...
+        """
+        check_is_fitted(self)
+        shape = self.image_shape_ or (1, self.n_features_in_, 1)
+        if self._output_shape(shape) == shape:
+            return OneToOneFeatureMixin.get_feature_names_out(self, input_features)
+        return ClassNamePrefixFeaturesOutMixin.get_feature_names_out(self, input_features)
+
+    @property
+    def _n_features_out(self):
+        return int(np.prod(self._output_shape(self.image_shape_ or (1, self.n_features_in_, 1))))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    # What one class does differently from another.
+
+    def _draw(self, rng, n, shape, y=None):
+        """All draws for ``n`` images of ``shape``, as a dict of arrays; y holds a group for each row, or is None."""
+        return {}
+
+    def _apply(self, images, params, value_range):
+        """Some of the images, which are its own to overwrite, with their entries of what :meth:`_draw` returned."""
+        raise NotImplementedError(f"{type(self).__name__} has no _apply(images, params, value_range)")
+
+    def _output_shape(self, shape):
+        """(height, width, channels) after this step; an error if images of this shape cannot be augmented."""
+        return tuple(shape)
+
+    def _center_images(self, images, value_range=None):
+        """The deterministic counterpart for canonical images; a view where it can be one."""
+        return images
+
+    def _wants_images(self):
+        """Whether rows without an ``image_shape`` deserve a warning."""
+        return False
+
+    def _mixing_target(self):
+        """The parameter ``target`` of an augmenter that mixes targets, else None."""
+        return None
+
+    def _learn_target(self, y, n):
+        """Learn the classes, if targets are mixed."""
+
+    def _encode_target(self, y):
+        """A float array of targets that can be mixed; None where there is nothing to mix."""
+        return None
+
+    def _groups(self, y, n):
+        """Groups within which rows may be mixed while y stays as it is; None where nothing is mixed."""
+        return None
+
+    # The protocol for nets and pipelines, which hand over canonical images and never fit.
+
+    def _check_images(self, shape, value_range=None):
+        """Check the parameters against the images to come, and return their shape after this step.
+
+        ``shape`` is (height, width, channels), ``value_range`` that of whoever holds this augmenter (None for signals
+        without one). An own ``image_shape`` or ``value_range`` must agree with them.
+        """
+        self._check_parameters()
+        self._check_agrees(tuple(shape), value_range)
+        check_fill(getattr(self, "fill", None), value_range)
+        return self._output_shape(tuple(shape))
+
+    def _check_agrees(self, shape, value_range):
+        """Check that what is said here of the images is what is said by whoever holds this augmenter."""
+        if self.image_shape is not None and not fits_image_shape(self.image_shape, shape):
+            hint = ", and rows need an image_shape where they come in" if shape[0] == 1 else ""
+            raise ValueError(
+                f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {shape}, "
+                f"the shape of the images it is given; None always agrees{hint}"
+            )
+        if self.value_range is not None and check_value_range(self.value_range) != value_range:
+            raise ValueError(
+                f"value_range={self.value_range} of {type(self).__name__} does not agree with "
+                f"value_range={value_range} of the images it is given; None always agrees"
+            )
+
+    def _make_rng(self, random_state=None):
+        """What :meth:`_augment_images` takes as ``rng``: from the own random state if there is one, else the given.
+
+        To be made once, and used for all batches.
+        """
+        return self._spread_rng(make_rng(random_state if self.random_state is None else self.random_state))
+
+    def _augment_images(self, images, rng, value_range, targets=None, groups=None, look=None):
+        """Draw and apply, without checks.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels)
+            Not written to.
+        rng : Generator, or what :meth:`_make_rng` returned
+        value_range : tuple of float, or None for signals without one
+        targets : float ndarray of shape (n,) or (n, columns), default=None
+            Probabilities or values; mixed where images are mixed, else passed through.
+        groups : int ndarray of shape (n,), default=None
+            Mix within these groups only, in which case ``targets`` may be None.
+        look : callable, default=None
+            What raises an error if some images have NaN or infinity, where they may have.
+
+        Returns
+        -------
+        images : ndarray of the same dtype and of :meth:`_output_shape`, or the pair (images, targets)
+        """
+        shape = images.shape[1:]
+        if len(images) > BLOCK_ROWS and targets is None and groups is None and not mixes_rows(self, shape):
+            return self._augment_by_blocks(images, rng, value_range, look)
+        plan = self._plan(rng, len(images), shape, groups)
+        if targets is None and groups is None and any("partner" in params for _, params in plan):
+            raise ValueError(f"{type(self).__name__} mixes targets with images: targets are missing")
+        out = apply_plan(plan, images, value_range, self._output_shape(shape), self.n_jobs, look=look)
+        return out if targets is None else (out, mix_targets(plan, targets))
+
+    def _augment_by_blocks(self, images, rng, value_range, look):
+        """The same for so many images that what is drawn for them would take more memory than they do."""
+        shape, size = images.shape[1:], self._output_shape(images.shape[1:])
+        out = np.empty((len(images), *size), images.dtype)
+        for start in range(0, len(images), BLOCK_ROWS):
+            block, place = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
+            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, place, look)
+        return out
+
+    def _plan(self, rng, n, shape, groups=None):
+        """All draws for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""
+        return [(self, self._draw(rng, n, shape, groups))]
+
+    def _spread_rng(self, rng):
+        """One generator for one step; a pipeline has one for each of its steps."""
+        return rng
+
+    def _check_parameters(self):
+        """An error if a parameter has a value that it cannot have."""
+        check_parameters(self)
+
+    def _check_dtype(self, dtype):
+        """Raise an error if images of this dtype cannot hold what the augmenter would put into them."""
+        check_fill_dtype(getattr(self, "fill", None), dtype)
+
+    # The wiring.
+
+    def _fit(self, X, y):
+        self._check_parameters()
+        array, layout = check_X(self, X, reset=True, image_shape=self.image_shape, warn=self._wants_images())
+        if layout.image_shape is None and self.value_range is None:
+            self.value_range_ = None
+        else:
+            self.value_range_ = check_value_range(self.value_range, array)
+        self._check_images(layout.to_images(array).shape[1:], self.value_range_)
+        self._check_dtype(array.dtype)
+        if y is not None and self._mixing_target() is not None:
+            check_consistent_length(array, y)
+        self._learn_target(y, len(array))
+        return array, layout
+
+    def _check_again(self, X, look=True):
+        """What a fitted augmenter checks: its parameters may have been set anew, and X must be as it was in fit.
+
+        It need not ``look`` for NaN and infinity if the images are looked at later.
+        """
+        check_is_fitted(self)
+        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape, look=look)
+        warn_of_other_scale(self, array)
+        self._check_images(layout.to_images(array).shape[1:], self.value_range_)
+        self._check_dtype(array.dtype)
+        return array, layout
+
+    def _contain(self, array, X):
+        """A table where ``set_output`` wants one; it knows no tables of three or four dimensions."""
+        return array if array.ndim > 2 else _wrap_data_with_container("transform", array, X, self)

@@ -1,0 +1,1 @@
+"""Augmented copies and views of rows around any estimator."""

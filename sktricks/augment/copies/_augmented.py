@@ -1,0 +1,381 @@
+"""AugmentedClassifier and AugmentedRegressor: more rows at fit, more views at prediction, around any estimator."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, is_classifier, is_regressor
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from ..._threads import compute_sample_weight
+from ..._warnings import SampledLabelsWarning, warn
+from ..transforms._mix import read_target
+from ._average_views import decide, mean_of
+from ._base_augmented import BaseAugmented
+from ._inner_estimator import take_balance
+from ._training_copies import draw_labels, mix_values, target_codes, weighted_rows
+
+
+def inner_has(method):
+    """Whether the estimator inside, fitted or not, has a method."""
+    return lambda self: hasattr(vars(self).get("estimator_", self.estimator), method)
+
+
+class AugmentedClassifier(ClassifierMixin, BaseAugmented):
+    """Any classifier, fitted on augmented copies of its rows.
+
+    ``fit`` makes copies of the rows, a random draw for each row of each, and fits a clone of the classifier on all of
+    them; prediction is on the rows as they are, or on the mean over several views of each.
+
+    An augmenter that mixes rows, :class:`MixUp` or :class:`CutMix`, mixes labels as well. A classifier that takes
+    ``sample_weight`` gets a mixed row once for each of its labels, weighted by its share: for a loss that is linear in
+    the target, such as the log loss, that is the mixed target itself. For other classifiers one label is drawn for each
+    mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row carries the ``sample_weight`` of the row
+    that it comes from, and ``class_weight="balanced"`` of the classifier becomes such weights, computed from the labels
+    before mixing.
+
+    A classifier that refuses the labels, such as one that knows integers from 0 only, is fitted on codes of them; what
+    it predicts becomes labels again.
+
+    Forests have gained most by copies of images, support vector machines where the images are many pixels, and linear
+    models nothing; of tables, forests a little by GaussianNoise and MixUp, the others nothing.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted as a clone. scikit-learn's estimators for tables get images as rows.
+    augmenter : augmenter, default=None
+        What makes the copies. None: the classifier is fitted on the rows as they are.
+    n_copies : int, default=1
+        Copies of each row, at least 0.
+    keep_original : bool, default=True
+        Whether to train on the rows themselves as well, as they are at prediction (cropped, if the augmenter crops).
+    predict_views : int, default=0
+        Predictions are the mean over a row as it is and this many views of it: draws that ``fit`` makes once and that
+        are applied to every row alike, so that the prediction for a row depends on that row only. Steps that mix rows
+        or swap values between them have no part in it.
+    image_shape, value_range
+        See :class:`BaseAugmenter`. The augmenter's own must be None or agree.
+    n_jobs : int, default=None
+        Threads that make copies and views; None is 1 outside a :obj:`joblib.parallel_config` context.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all draws, unless the augmenter has its own. The classifier is not seeded.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted one.
+    augmenter_ : augmenter or None
+        A clone of the augmenter.
+    classes_ : ndarray of shape (n_classes,), or a list of them
+    n_features_in_ : int
+        Of images height x width x channels.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had any in ``fit``; the classifier then gets a table with these names.
+    image_shape_ : tuple or None
+        (height, width, channels) of the images; None for tables.
+    value_range_ : tuple of float or None
+        The value range; None for tables without one.
+
+    Warns
+    -----
+    CopiesMayLeakWarning
+        Where the classifier splits its rows without groups: in a search, for early stopping, to calibrate. Copies of a
+        row then lie on both sides. Copies have the ``groups`` of their row, which keep them together.
+    ValueRangeWarning
+        If the pixels to predict are on another scale than those of ``fit``.
+
+    See Also
+    --------
+    AugmentedRegressor : The same around a regressor.
+    NetClassifier : Draws anew in every epoch.
+
+    Notes
+    -----
+    In memory are all training rows, and no copy beyond. ``partial_fit``, where the classifier has one, holds the rows
+    it is given and, of a single copy, as many as have 64 MB in float64.
+
+    Integers in a table are augmented as floats; images keep their dtype.
+
+    A model that weighs its penalty against the sum of the losses, as ``C`` does, sees more rows and is penalised less.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.svm import SVC
+    >>> from sktricks import AugmentedClassifier, RandomAffine
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X, X_test, y, y_test = train_test_split(X, y, train_size=100, random_state=0)
+    >>> shifts = RandomAffine(max_angle=10, shift=0.1)
+    >>> model = AugmentedClassifier(SVC(), shifts, n_copies=8, image_shape=(8, 8), random_state=0).fit(X, y)
+    >>> bool(model.score(X_test, y_test) > SVC().fit(X, y).score(X_test, y_test))
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
+        """Fit a clone of the classifier on copies of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            A table or images.
+        y : array-like of shape (n,) or (n, labels)
+            Labels, or 0/1 columns of several labels.
+        **fit_params : dict
+            What the classifier's ``fit`` takes besides; with metadata routing, what it asks for. ``sample_weight``
+            reaches the last step of a Pipeline; rows of weight 0 are left out. Whatever has a value a row, such as
+            ``groups``, is repeated for its copies.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, X, y or a weight does not fit.
+        """
+        return self._fit(X, y, fit_params)
+
+    @available_if(inner_has("partial_fit"))
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **fit_params) -> Self:
+        """Go on with fresh copies of the given rows, of which only a chunk is in memory at a time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            The first call learns shape and value range.
+        y : array-like of shape (n,)
+        classes : array-like of shape (n_classes,), default=None
+            All labels there are; needed at the first call unless y has them all.
+        **fit_params : dict
+            As in ``fit``, for the classifier's ``partial_fit``.
+
+        Returns
+        -------
+        self : object
+        """
+        if classes is None and not hasattr(self, "estimator_") and y is not None:
+            classes = np.unique(y)
+        return self._partial_fit(X, y, fit_params, **({} if classes is None else {"classes": classes}))
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The class of each row: by the mean over the views of probabilities, of decision values, or by their votes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, labels)
+        """
+        if not getattr(self, "_views", None):
+            return self._ask(X, "predict")[0]
+        method = next(m for m in ("predict_proba", "decision_function", "predict") if hasattr(self.estimator_, m))
+        return decide(self._ask(X, method), method, self.classes_, self._several)
+
+    @available_if(inner_has("predict_proba"))
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Mean probabilities over the views.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes), or of several labels what the classifier makes of them
+        """
+        return mean_of(self._ask(X, "predict_proba"))
+
+    @available_if(inner_has("predict_proba"))
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Logarithms of the mean probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes), or a list of them
+        """
+        proba = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return [np.log(one) for one in proba] if isinstance(proba, list) else np.log(proba)
+
+    @available_if(inner_has("decision_function"))
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Decision values that agree with ``predict``: their means over the views.
+
+        Where the estimator has probabilities, ``predict`` goes by the means of these, and these are their logarithms,
+        of two classes that of their ratio.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        values : ndarray of shape (n,) or (n, columns)
+        """
+        check_is_fitted(self)
+        views = getattr(self, "_views", None)
+        if self._several or not (views and hasattr(self.estimator_, "predict_proba")):
+            return mean_of(self._ask(X, "decision_function"))
+        logs = self.predict_log_proba(X)
+        return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
+
+    @property
+    def classes_(self):
+        """The classes, in the order of the columns of ``predict_proba``."""
+        return self.estimator_.classes_
+
+    def _check_kind(self):
+        if not is_classifier(self.estimator):
+            raise ValueError(f"estimator must be a classifier, got {self.estimator!r}")
+
+    def _check_kept(self, y, kept):
+        if len(kept) < len(y) and len(np.unique(kept)) == 1 < len(np.unique(y)):
+            label = kept.ravel().tolist()[0]
+            raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two are needed")
+
+    def _prepare(self, y, params, keyword):
+        estimator, params = super()._prepare(y, params, keyword)
+        mixes = self.augmenter_ is not None and self.augmenter_._mixing_target() is not None
+        weighted = keyword is None or keyword in params
+        if mixes and not (weighted or self._several) and take_balance(estimator):
+            params = {**params, keyword: compute_sample_weight("balanced", y)}
+        return estimator, params
+
+    def _make_targets(self, n, copies, y, weight, keyword, rng):
+        places = np.arange(n * len(copies))
+        if self.augmenter_._mixing_target() is None:
+            return places, y[places % n], None
+        if keyword is None:
+            warn(
+                f"{type(self.estimator).__name__} takes no sample_weight, by which it could learn of mixed labels: "
+                "one label is drawn for each mixed row",
+                SampledLabelsWarning,
+            )
+            return places, y[draw_labels(copies, n, rng)], None
+        places, labels, weights = weighted_rows(copies, target_codes(y), weight)
+        return places, y[labels], weights
+
+
+class AugmentedRegressor(RegressorMixin, BaseAugmented):
+    """Any regressor, fitted on augmented copies of its rows.
+
+    ``fit`` makes copies of the rows, a random draw for each row of each, and fits a clone of the regressor on all of
+    them; prediction is on the rows as they are, or on the mean over several views of each. An augmenter that mixes rows
+    mixes their values as well. With ``sample_weight``, each part of a mixed value carries the weight of the row that it
+    comes from: a row mixed of ``share * own + (1 - share) * partner`` has the weight ``share * own_weight +
+    (1 - share) * partner_weight`` and the mean value of both by these two parts. For the squared error that is the same
+    as two rows with the same features, one for each value.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Fitted as a clone. scikit-learn's estimators for tables get images as rows.
+    augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, random_state
+        As in :class:`AugmentedClassifier`.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted one.
+    augmenter_, n_features_in_, feature_names_in_, image_shape_, value_range_
+        As in :class:`AugmentedClassifier`.
+
+    Warns
+    -----
+    CopiesMayLeakWarning
+        As :class:`AugmentedClassifier`.
+
+    See Also
+    --------
+    AugmentedClassifier : The same around a classifier.
+    NetRegressor : Draws anew in every epoch.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sktricks import AugmentedRegressor, MixUp
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> forest = RandomForestRegressor(20, random_state=0)
+    >>> model = AugmentedRegressor(forest, MixUp(alpha=1.0), n_copies=2, random_state=0).fit(X[:200], y[:200])
+    >>> bool(model.score(X[200:], y[200:]) > 0.3)
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
+        """Fit a clone of the regressor on copies of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            A table or images.
+        y : array-like of shape (n,) or (n, outputs)
+            Values.
+        **fit_params : dict
+            As in :class:`AugmentedClassifier`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, X, y or a weight does not fit.
+        """
+        return self._fit(X, y, fit_params)
+
+    @available_if(inner_has("partial_fit"))
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
+        """Go on with fresh copies of the given rows, of which only a chunk is in memory at a time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            The first call learns shape and value range.
+        y : array-like of shape (n,) or (n, outputs)
+        **fit_params : dict
+            As in ``fit``, for the regressor's ``partial_fit``.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, fit_params)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The values of each row: the mean over the views.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, outputs)
+        """
+        return mean_of(self._ask(X, "predict"))
+
+    def _check_kind(self):
+        if not is_regressor(self.estimator):
+            raise ValueError(f"estimator must be a regressor, got {self.estimator!r}")
+
+    def _make_targets(self, n, copies, y, weight, keyword, rng):
+        places = np.arange(n * len(copies))
+        if self.augmenter_._mixing_target() is None:
+            return places, y[places % n], None
+        return places, *mix_values(copies, read_target(y, n, "values")[1], weight)

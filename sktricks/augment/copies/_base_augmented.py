@@ -1,0 +1,275 @@
+"""What the two estimators that train on copies share: from rows to copies, and from views to predictions."""
+
+import inspect
+from numbers import Integral
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._set_output import ADAPTERS_MANAGER
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.validation import _check_method_params, check_is_fitted
+
+from ..._coded import fit_model
+from ..._naming import NamesItsMethods
+from ..._sample_weight import weight_keyword
+from ..._validation import Layout, check_labels, check_value_range, check_weights, check_X, warn_of_other_scale
+from ..._warnings import CopiesMayLeakWarning, warn
+from ...tables._categories import number_categories
+from .._base_augmenter import BaseAugmenter
+from .._random import make_rng
+from ._inner_estimator import reads_rows, table_kind
+from ._leaks import find_splits
+from ._training_copies import draw_copies, fill_copies
+from ._views import apply_view, check_keeps_values, draw_views
+
+CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit
+
+
+class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
+    """An estimator that is fitted on augmented copies and asked about several views of a row.
+
+    A subclass says which estimators it is for (``_check_kind``), and what becomes of the targets (``_make_targets``)
+    and of the answers.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit"])],
+        "augmenter": [BaseAugmenter, None],
+        "n_copies": [Interval(Integral, 0, None, closed="left")],
+        "keep_original": ["boolean"],
+        "predict_views": [Interval(Integral, 0, None, closed="left")],
+        "image_shape": ["array-like", None],
+        "value_range": ["array-like", None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        augmenter=None,
+        *,
+        n_copies=1,
+        keep_original=True,
+        predict_views=0,
+        image_shape=None,
+        value_range=None,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.augmenter = augmenter
+        self.n_copies = n_copies
+        self.keep_original = keep_original
+        self.predict_views = predict_views
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        inner = get_tags(self.estimator)
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan and self.image_shape is None
+        tags.target_tags = inner.target_tags
+        tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimator_")
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """How metadata reach the estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            What the estimator's ``fit`` and ``partial_fit`` ask for.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="partial_fit", callee="partial_fit")
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+    # -- fitting -------------------------------------------------------------------------------------------------------
+
+    def _fit(self, X, y, fit_params):
+        images, put_back, y, params, keyword = self._read(X, y, fit_params, "fit", reset=True)
+        rng = self._start(images)
+        images, kept, params = self._drop_weightless(images, y, params, keyword)
+        self._check_kept(y, kept)
+        estimator, params = self._prepare(kept, params, keyword)
+        how = keyword, rng, self._drawing(rng), self.n_copies, self.keep_original
+        rows, y, params = self._make_rows(images, kept, params, *how)
+        self._warn_of_leaks(len(rows), params)
+        self.estimator_ = fit_model(estimator, self._hand_over(rows, put_back), y, params, classes=self._has_classes())
+        return self
+
+    def _partial_fit(self, X, y, fit_params, **more):
+        """A call of the estimator's own for each chunk of each copy."""
+        first = not hasattr(self, "estimator_")
+        images, put_back, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
+        if first:
+            self._start(images)
+        estimator = clone(self.estimator) if first else self.estimator_
+        rng = np.random.default_rng([self._seed, self._n_batches])
+        drawing = self._drawing(rng)
+        images, y, params = self._drop_weightless(images, y, params, keyword)
+        for chunk, n_copies in self._chunks(images, rng):
+            some = images[chunk], y[chunk], _check_method_params(images, params, indices=chunk)
+            rows, targets, some = self._make_rows(*some, keyword, rng, drawing, n_copies, not n_copies)
+            estimator.partial_fit(self._hand_over(rows, put_back), targets, **some, **more)
+        self.estimator_, self._n_batches = estimator, self._n_batches + 1
+        return self
+
+    def _chunks(self, images, rng):
+        """Rows in a random order, a chunk at a time, and 1 if they are for a copy, 0 for the rows themselves."""
+        size = max(1, CHUNK_BYTES // (8 * images[0].size))
+        copies = [0] * bool(self.keep_original) + [1] * self.n_copies
+        for n_copies in [0] if self.augmenter_ is None else copies:
+            order = rng.permutation(len(images))
+            for start in range(0, len(images), size):
+                yield order[start : start + size], n_copies
+
+    def _read(self, X, y, fit_params, method, *, reset):
+        """Checked images and what puts categories back, targets, what ``method`` gets, and its keyword for weights."""
+        self._check_estimator()
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        images, put_back = self._check_X(X, reset=reset)
+        y = y.toarray() if issparse(y) else np.asarray(y)
+        check_consistent_length(images, y)
+        if is_classifier(self):
+            check_labels(y)
+        if reset:
+            self._several = y.ndim == 2 and y.shape[1] > 1
+        keyword = weight_keyword(self.estimator) if method == "fit" else "sample_weight"
+        if method == "partial_fit" and keyword not in inspect.signature(self.estimator.partial_fit).parameters:
+            keyword = None
+        if _routing_enabled():
+            keyword = keyword and "sample_weight"
+            params = dict(process_routing(self, method, **fit_params)["estimator"][method])
+        else:
+            params = {name: value for name, value in fit_params.items() if value is not None}
+            if "sample_weight" in params and keyword is None:
+                raise ValueError(f"sample_weight was given, but {type(self.estimator).__name__}.{method} takes none")
+            if "sample_weight" in params:
+                params[keyword] = params.pop("sample_weight")
+        if keyword in params:
+            params[keyword] = check_weights(params[keyword], len(images))
+        return images, put_back, y, params, keyword
+
+    def _check_estimator(self):
+        if isinstance(self.estimator, type):
+            raise TypeError(f"estimator must be an instance, such as {self.estimator.__name__}(), got the class")
+        self._check_kind()
+        if get_tags(self.estimator).input_tags.pairwise:
+            raise ValueError(f"estimator must take rows, and {self.estimator!r} takes a matrix of pairs of rows")
+        if self.augmenter is not None and self.n_copies == 0 and not self.keep_original:
+            raise ValueError("n_copies=0 with keep_original=False leaves nothing to train on")
+
+    def _check_X(self, X, *, reset):
+        """X as images (n, height, width, channels), and what puts the categories of a table back, if it has any."""
+        numbered, put_back = number_categories(X)
+        how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
+        wants_images = self.augmenter is not None and self.augmenter._wants_images()
+        array, layout = check_X(self, numbered, reset=reset, warn=wants_images, **how)
+        if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
+            array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
+        if reset:
+            signal = layout.image_shape is None and self.value_range is None
+            self.value_range_ = None if signal else check_value_range(self.value_range, array)
+            self._ndim = 2 if reads_rows(self.estimator) else layout.ndim
+            self._table = table_kind(X) if hasattr(self, "feature_names_in_") else None
+        else:
+            warn_of_other_scale(self, array)
+        if put_back is not None:
+            check_keeps_values(self.augmenter, layout.n_features)
+            if self._table is None or self._table != table_kind(X):
+                raise ValueError(
+                    "X has categories, which takes a DataFrame whose columns have names, strings, in fit as well as "
+                    f"now; got {type(X).__module__.partition('.')[0]} after {self._table}"
+                )
+        return layout.to_images(array), put_back
+
+    def _start(self, images):
+        """Set up what all copies have in common, and draw the views; returns what draws the rest."""
+        rng = make_rng(self.random_state)
+        self._seed, self._n_batches = int(rng.integers(2**31)), 0
+        self.augmenter_, self._views = None, []
+        if self.augmenter is not None:
+            self.augmenter._check_images(images.shape[1:], self.value_range_)
+            self.augmenter_ = clone(self.augmenter)
+            self._views = draw_views(self.augmenter_, self._drawing(rng), self.predict_views, images.shape[1:])
+        return rng
+
+    def _drawing(self, rng):
+        """What the augmenter draws with."""
+        return None if self.augmenter_ is None else self.augmenter_._make_rng(rng)
+
+    def _drop_weightless(self, images, y, params, keyword):
+        """Rows of weight 0 count nothing, and must not be mixed into others."""
+        weight = params.get(keyword)
+        if weight is None or weight.all():
+            return images, y, params
+        rows = np.flatnonzero(weight)
+        return images[rows], y[rows], _check_method_params(images, params, indices=rows)
+
+    def _check_kept(self, y, kept):
+        """An error if the rows of positive weight do not do."""
+
+    def _prepare(self, y, params, keyword):
+        """The estimator to fit on copies of rows with these targets, and what its ``fit`` gets."""
+        return clone(self.estimator), params
+
+    def _has_classes(self):
+        """Whether there is one label a row."""
+        return is_classifier(self) and not self._several
+
+    def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
+        """Training rows as images, their targets, and their weights and other metadata."""
+        if self.augmenter_ is None:
+            return images, y, params
+        n = len(images)
+        copies = draw_copies(self.augmenter_, drawing, n, images.shape[1:], n_copies, keep_original)
+        places, y, weights = self._make_targets(n, copies, y, params.get(keyword), keyword, rng)
+        rows = fill_copies(self.augmenter_, copies, places, images, self.value_range_, self.n_jobs)
+        params = _check_method_params(images, params, indices=places % n)
+        if weights is not None:
+            params[keyword] = weights
+        return rows, y, params
+
+    def _warn_of_leaks(self, n_rows, params):
+        if self.augmenter_ is None:
+            return
+        alone = self.n_copies + bool(self.keep_original) == 1 and self.augmenter_._mixing_target() is None
+        splits = {} if alone else find_splits(self.estimator, n_rows, params)
+        if splits:
+            warn(
+                f"{', '.join(splits)}: copies of a row may lie on both sides of such a split, and what is judged on "
+                f"held-out rows looks too good. To avoid it, set {'; '.join(dict.fromkeys(splits.values()))}",
+                CopiesMayLeakWarning,
+            )
+
+    # -- predicting ----------------------------------------------------------------------------------------------------
+
+    def _hand_over(self, images, put_back=None):
+        """Images as the estimator takes them: in the layout, and the kind of table, of ``fit``, with its categories."""
+        rows = Layout(self._ndim, self.image_shape_, self.n_features_in_).restore(images)
+        if self._table is None or self._ndim != 2 or rows.shape[1] != self.n_features_in_:
+            return rows
+        table = ADAPTERS_MANAGER.adapters[self._table].create_container(rows, None, columns=self.feature_names_in_)
+        return table if put_back is None else put_back(table)
+
+    def _ask(self, X, method):
+        """What the estimator answers to the rows as they are at prediction, and to each view of them: a list."""
+        check_is_fitted(self)
+        images, put_back = self._check_X(X, reset=False)
+        center = images if self.augmenter_ is None else self.augmenter_._center_images(images, self.value_range_)
+        answers = [getattr(self.estimator_, method)(self._hand_over(center, put_back))]
+        for view in self._views:
+            seen = apply_view(view, images, self.value_range_, self.n_jobs)
+            answers.append(getattr(self.estimator_, method)(self._hand_over(seen, put_back)))
+        return answers

@@ -1,0 +1,96 @@
+"""Estimators that split their rows: copies of one row then lie on both sides.
+
+What is judged on held-out copies of rows that were learned from looks better than it is: a search picks what overfits,
+early stopping comes too late, a calibration is too sure. A splitter by groups keeps copies together, since they repeat
+the ``groups`` of their row.
+"""
+
+from inspect import signature
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._split import GroupsConsumerMixin
+from sklearn.multioutput import ClassifierChain, RegressorChain
+
+STOPS_EARLY_ABOVE = 10_000  # rows, from where on early_stopping="auto" does
+
+
+def find_splits(estimator, n_rows, fit_params):
+    """The parameters by which an estimator, or a part of it, splits its rows without regard to groups.
+
+    Parameters
+    ----------
+    estimator : estimator
+    n_rows : int
+        Training rows, copies included.
+    fit_params : names of what its ``fit`` gets
+
+    Returns
+    -------
+    splits : dict of str to str
+        Such as ``"early_stopping=True of MLPClassifier"``, and what avoids it, such as ``"early_stopping=False"``.
+    """
+    if not hasattr(estimator, "get_params"):
+        return {}
+    owners = {
+        "": estimator,
+        **{name: value for name, value in estimator.get_params(deep=True).items() if is_part(value)},
+    }
+    found = {}
+    for name, owner in owners.items():
+        own = owner.get_params(deep=False)
+        held_out = not name and "X_val" in fit_params  # early stopping then looks at rows that were given for it
+        for param, splits in SPLITS.items():
+            if param in own and splits(owner, own, n_rows, held_out):
+                found[f"{param}={own[param]!r} of {type(owner).__name__}"] = cure(param, estimator, owner)
+    return found
+
+
+def cure(param, estimator, owner):
+    """What to set instead of a parameter that splits rows."""
+    takes_rows = owner is estimator and "X_val" in signature(owner.fit).parameters
+    if param == "early_stopping" and takes_rows:
+        return "early_stopping=False, or X_val and y_val in fit"
+    return CURES.get(param, f"{param}=False")
+
+
+def is_part(value):
+    """Whether a parameter is an estimator, and not the class of one."""
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
+def _cv_splits(owner, own, n_rows, held_out):
+    if own["cv"] is None and isinstance(owner, ClassifierChain | RegressorChain):
+        return False  # which learn from the true labels then
+    if own.get("prefit") or isinstance(own.get("estimator"), FrozenEstimator):
+        return False
+    if "weights" in own and not isinstance(own["weights"], str) and own.get("calibration") is None:
+        return False  # a vote with nothing to learn out of fold
+    return not (isinstance(own["cv"], GroupsConsumerMixin) or (isinstance(own["cv"], str) and own["cv"] == "prefit"))
+
+
+def _stopping_splits(owner, own, n_rows, held_out):
+    if held_out:
+        return False
+    return n_rows > STOPS_EARLY_ABOVE if own["early_stopping"] == "auto" else bool(own["early_stopping"])
+
+
+def _patience_splits(owner, own, n_rows, held_out):
+    return "early_stopping" not in own and "validation_fraction" in own and own["n_iter_no_change"] is not None
+
+
+def _is_asked_for(param):
+    return lambda owner, own, n_rows, held_out: own[param] not in (False, None, "deprecated")
+
+
+CURES = {
+    "cv": "cv=GroupKFold() and fit(X, y, groups=np.arange(len(X))), where the estimator takes groups",
+    "n_iter_no_change": "n_iter_no_change=None",
+}
+
+SPLITS = {
+    "cv": _cv_splits,
+    "early_stopping": _stopping_splits,
+    "n_iter_no_change": _patience_splits,
+    "oob_score": _is_asked_for("oob_score"),
+    "probability": _is_asked_for("probability"),
+}

@@ -1,0 +1,68 @@
+"""Views: draws made once, and applied to every row alike.
+
+A *view* is a plan (:mod:`._plan`) of a single row. What it makes of a row depends on that row only, so that predictions
+do not change with the rows they come with, and a frozen net that has encoded a view of a row need not do so again.
+Steps that pair rows have no part in it.
+"""
+
+import numpy as np
+
+from .._plan import apply_plan
+
+
+def draw_views(augmenter, rng, n_views, shape):
+    """So many views for images of ``shape`` (height, width, channels).
+
+    Parameters
+    ----------
+    augmenter : augmenter or None
+        Without one, or with one that does nothing but pair rows, there are no views.
+    rng : what ``augmenter._make_rng`` returned
+    n_views : int
+    shape : tuple of int
+
+    Returns
+    -------
+    views : list of plans
+    """
+    if augmenter is None or n_views == 0:
+        return []
+    n_views = int(n_views)  # True is one
+    plan = [(step, params) for step, params in augmenter._plan(rng, n_views, shape) if not pairs_rows(step, params)]
+    return [
+        [(step, {name: values[view : view + 1] for name, values in params.items()}) for step, params in plan]
+        for view in range(n_views if plan else 0)
+    ]
+
+
+def pairs_rows(step, params):
+    """Whether a step of a plan makes a row of several."""
+    return "partner" in params or step._takes_others
+
+
+def mixes_rows(augmenter, shape):
+    """Whether an augmenter makes rows of several, which no view can do."""
+    return any(pairs_rows(step, params) for step, params in augmenter._plan(augmenter._make_rng(0), 2, shape))
+
+
+def check_keeps_values(augmenter, n_features):
+    """An error if an augmenter would make other numbers of those that stand for categories."""
+    if augmenter is None:
+        return
+    plan = augmenter._plan(augmenter._make_rng(0), 2, (1, n_features, 1))
+    others = sorted({type(step).__name__ for step, _ in plan if not step._keeps_values})
+    if others:
+        raise ValueError(
+            f"augmenter has {', '.join(others)}, which makes new numbers, and X has categories, that would become "
+            "others: SwapNoise, CutMix and FeatureDropout(fill=0) leave them whole; or encode the categories before, "
+            "by scikit-learn's OneHotEncoder"
+        )
+
+
+def apply_view(view, images, value_range, n_jobs=None):
+    """What a view makes of images, (n, height, width, channels) of the same dtype; they are not written to."""
+    n, shape = len(images), images.shape[1:]
+    for step, _ in view:
+        shape = step._output_shape(shape)
+    plan = [(step, {name: np.repeat(values, n, axis=0) for name, values in params.items()}) for step, params in view]
+    return apply_plan(plan, images, value_range, shape, n_jobs)

@@ -1,0 +1,1 @@
+"""Loops over pixels: compiled, or in numpy."""

@@ -1,0 +1,88 @@
+"""Brightness, contrast, saturation and hue.
+
+The four are functions of float images ``(n, height, width, channels)``, which they change in place, and one number an
+image. None of them clips, so that one clip at the end is all that is ever lost.
+"""
+
+import numpy as np
+
+from .._pixel_values import black
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of red, green and blue in a grey value
+NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # brightness, contrast, saturation, hue: the factors that change nothing
+
+
+def _each(values, images):
+    """One number an image, to be multiplied with images."""
+    return values.astype(images.dtype)[:, None, None, None]
+
+
+def _scale_about(images, factors, center):
+    """``center + (x - center) * factor``."""
+    images -= center
+    images *= _each(factors, images)
+    images += center
+    return images
+
+
+def scale_brightness(images, factors, low=0.0):
+    """``low + (x - low) * factor``: black, the low end, stays black."""
+    return _scale_about(images, factors, low) if low else np.multiply(images, _each(factors, images), out=images)
+
+
+def scale_contrast(images, factors):
+    """``mean + (x - mean) * factor``, about the mean of the image's own values."""
+    # Of float64, since numpy converts by and by, and the order of a sum would depend on the chunk.
+    means = images.reshape(len(images), -1).astype(np.float64, copy=False).mean(axis=1)
+    return _scale_about(images, factors, _each(means, images))
+
+
+def scale_saturation(images, factors):
+    """``grey + (x - grey) * factor``, about the grey value (luma) of each pixel."""
+    red, green, blue = (images[..., i : i + 1] * images.dtype.type(weight) for i, weight in enumerate(LUMA))
+    return _scale_about(images, factors, red + green + blue)
+
+
+def turn_hue(images, turns):
+    """Turn the hue by a share of a full circle, and keep the largest and the smallest channel of each pixel (HSV)."""
+    red, green, blue = (images[..., i] for i in range(3))
+    low, high = images.min(axis=-1), images.max(axis=-1)
+    chroma = high - low
+    safe = np.where(chroma > 0, chroma, 1)
+    hue = np.where(
+        high == red,
+        (green - blue) / safe,
+        np.where(high == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    hue = (hue + 6 * turns.astype(images.dtype)[:, None, None]) % 6
+    for channel, (peak, sign) in enumerate([(3, 1), (2, -1), (4, -1)]):
+        ramp = (np.abs(hue - peak) - 1.5) * sign + 0.5
+        images[..., channel] = low + chroma * np.clip(ramp, 0, 1)
+    return images
+
+
+def change_tones(images, tones, value_range):
+    """One change of colour: ``tones`` (n, 4) are the factors of brightness, contrast and saturation, and the turn.
+
+    A factor that changes nothing is left out, and an image that nothing changes is not clipped either.
+    """
+    steps = [
+        lambda some, factors: scale_brightness(some, factors, black(value_range)),
+        scale_contrast,
+        scale_saturation,
+        turn_hue,
+    ]
+    for step, factors, neutral in zip(steps, tones.T, NEUTRAL, strict=True):
+        images = _where(factors != neutral, images, lambda some, rows, s=step, f=factors: s(some, f[rows]))
+    if value_range is None:
+        return images
+    return _where((tones != NEUTRAL).any(axis=1), images, lambda some, rows: np.clip(some, *value_range, out=some))
+
+
+def _where(chosen, images, function):
+    """The function in place of the chosen images, row by row the same whatever the other rows are."""
+    if chosen.all():
+        return function(images, slice(None))
+    if chosen.any():
+        images[chosen] = function(images[chosen], chosen)
+    return images

@@ -1,0 +1,110 @@
+"""Adjacent steps of a plan as one pass over the pixels.
+
+Geometry is an affine map (:mod:`._warp`), a change of colour four factors an image (:mod:`._tone`). :func:`fuse` makes
+one :class:`Pass` of as many adjacent steps as it can: maps first, then changes of colour. Each pixel is read once, and
+rounded once.
+
+Maps are joined as long as their borders agree. A step that never reads outside its image agrees with all.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from . import _kernels
+from ._color_factors import NEUTRAL
+from ._warp import IDENTITY, compose
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Some steps as one: an affine map, if their parameters hold one, and then changes of colour.
+
+    Attributes
+    ----------
+    size : (height, width) of the output
+    border : (mode, fill), or None if nothing outside the images is read
+    exact : bool
+        Whether all maps are flips and shifts by whole pixels.
+    look : bool
+        Whether to look for NaN and infinity on the way, see :func:`looking`.
+    """
+
+    size: tuple
+    border: tuple | None = None
+    exact: bool = True
+    look: bool = False
+    _has_kernel: ClassVar = True
+
+    def _run(self, images, params, value_range, out=None):
+        """The images after this pass: ``out``, if they could be written there, or floats, or of the dtype they had."""
+        maps, tones = params.get("map"), params.get("tones")
+        border, fill = self.border or ("edge", 0.0)
+        if self.exact and tones is None:
+            return _kernels.move(images, maps, self.size, border, fill, out)
+        return _kernels.transform(images, maps, tones, self.size, border, fill, self.exact, value_range, out, self.look)
+
+
+def fuse(plan, shape, value_range):
+    """The plan with passes in the place of its geometric steps and changes of colour, as few as can be."""
+    fused = []
+    for step, params in plan:
+        output = step._output_shape(shape)
+        if step._kind is None:
+            fused.append((step, params))
+        elif part := _as_pass(step, params, shape, value_range):
+            joined = _join(fused[-1], part) if fused else None
+            fused[-1:] = [joined] if joined else [*fused[-1:], part]
+        shape = output
+    return fused
+
+
+def looking(plan):
+    """A plan whose first pass looks for NaN and infinity in what it reads; None if it has no such pass.
+
+    The images are then read once, not twice. Of passes only those that compute look, not those that move bytes.
+    """
+    if not plan or not isinstance(plan[0][0], Pass) or (plan[0][0].exact and "tones" not in plan[0][1]):
+        return None
+    (first, params), *others = plan
+    return [(replace(first, look=True), params), *others]
+
+
+def _as_pass(step, params, shape, value_range):
+    """The pass of one step; None if it does nothing to any row."""
+    if step._kind == "colour":
+        tones = _if_chosen(params, step._tones(params, shape), NEUTRAL)
+        return None if _all_are(tones, NEUTRAL) else (Pass(shape[:2]), {"tones": tones[:, None]})
+    size = step._output_shape(shape)[:2]
+    maps = step._maps(params, shape)
+    if maps is None:
+        return None
+    maps = _if_chosen(params, maps, IDENTITY)
+    if size == tuple(shape[:2]) and _all_are(maps, IDENTITY):
+        return None
+    return Pass(size, step._border(shape, value_range), step._exact), {"map": maps}
+
+
+def _all_are(values, neutral):
+    """Whether no row differs; where the first does, the others need not be looked at."""
+    return bool((values[:1] == neutral).all() and (values == neutral).all())
+
+
+def _if_chosen(params, values, neutral):
+    chosen = params.get("chosen")
+    return values if chosen is None else np.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), values, neutral)
+
+
+def _join(first, second):
+    """Two passes as one; None where they cannot be."""
+    (before, params), (after, others) = first, second
+    if not isinstance(before, Pass):
+        return None
+    if "tones" in others:
+        tones = [p["tones"] for p in (params, others) if "tones" in p]
+        return before, {**params, "tones": np.concatenate(tones, axis=1)}
+    if "tones" in params or (before.border and after.border and before.border != after.border):
+        return None
+    joined = Pass(after.size, before.border or after.border, before.exact and after.exact)
+    return joined, {"map": compose(params["map"], others["map"])}

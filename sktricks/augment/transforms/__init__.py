@@ -1,0 +1,1 @@
+"""The augmenters: one file per kind of transform."""

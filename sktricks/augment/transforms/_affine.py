@@ -1,0 +1,204 @@
+"""Shifts, scales and shears; crops of any size and shape, resized."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from .._base_augmenter import BaseAugmenter
+from .._parameters import check_interval
+from .._plan import apply_plan
+from ..kernels._warp import linear_maps, resize_maps, rotations
+from ._geometry import BORDER_CONSTRAINTS, GeometricAugmenter, read_size
+
+
+def affine_linear(angles, scales, shears):
+    """(n, 2, 2) from output to input: an image scaled, sheared along its rows and turned, read backwards.
+
+    ``angles`` and ``shears`` are in degrees.
+    """
+    linear = rotations(angles) / scales[:, None, None]
+    linear[:, 1] -= np.tan(np.deg2rad(shears))[:, None] * linear[:, 0]
+    return linear
+
+
+class RandomAffine(GeometricAugmenter):
+    """Turn, shift, scale and shear each image at random, in one affine map about its centre.
+
+    Each of the five numbers is uniform: the angle and the shear between plus and minus their largest value, the factor
+    in ``1 ± scale``, the shifts down and to the right within plus and minus ``shift`` of the side. Values between the
+    pixels are read bilinearly. ``transform`` leaves X as it is. Rows without ``image_shape`` are signals, which are
+    shifted and scaled along their one direction; that they are not turned and sheared is said by a warning.
+
+    Parameters
+    ----------
+    max_angle : float, default=10
+        Largest angle in degrees, from 0 to 180, counter-clockwise where it is positive.
+    shift : float, default=0.1
+        Largest shift, as a fraction of the height and of the width, from 0 to 1.
+    scale : float, default=0.1
+        Strength of the change of size, from 0 to below 1.
+    shear : float, default=5
+        Largest shear in degrees, from 0 to below 90: each row of pixels moves aside by ``tan(shear)`` times its
+        distance from the middle.
+    border : {"constant", "edge", "reflect"}, default="constant"
+        What comes in from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost
+        pixels.
+    fill : float, default=None
+        Its value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        in most images.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks.augment import RandomAffine
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> RandomAffine(scale=0.2, image_shape=(8, 8), random_state=0).fit_transform(X).shape
+    (1797, 64)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "max_angle": [Interval(Real, 0, 180, closed="both")],
+        "shift": [Interval(Real, 0, 1, closed="both")],
+        "scale": [Interval(Real, 0, 1, closed="left")],
+        "shear": [Interval(Real, 0, 90, closed="left")],
+        **BORDER_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        max_angle: float = 10,
+        shift: float = 0.1,
+        scale: float = 0.1,
+        shear: float = 5,
+        *,
+        border: str = "constant",
+        fill: float | None = None,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.max_angle = max_angle
+        self.shift = shift
+        self.scale = scale
+        self.shear = shear
+        self.border = border
+        self.fill = fill
+
+    def _draw(self, rng, n, shape, y=None):
+        angle, down, right, size, shear = rng.uniform(-1, 1, (5, n))
+        scales = 1 + self.scale * size
+        if shape[0] == 1:
+            linear = np.tile(np.eye(2), (n, 1, 1))
+            linear[:, 1, 1] /= scales
+            down = np.zeros(n)
+        else:
+            linear = affine_linear(self.max_angle * angle, scales, self.shear * shear)
+        shift = [self.shift * share * side for share, side in ((down, shape[0]), (right, shape[1]))]
+        return {"map": linear_maps(linear, shape, shift)}
+
+    def _wants_images(self):
+        return self.max_angle > 0 or self.shear > 0
+
+
+class RandomResizedCrop(GeometricAugmenter):
+    """Cut a window of random size and shape out of each image, and bring it to one size.
+
+    The share of the image that the window has is uniform in ``scale``, the logarithm of its width over its height
+    uniform within those of ``ratio``; where that is longer than the image it is cut to it. Its place is uniform. Values
+    between the pixels are read bilinearly; where a window shrinks to less than half, pixels are passed over.
+
+    ``transform`` brings the whole image to the size. Rows without ``image_shape`` are signals, of which a window in
+    their one direction is taken, with a warning unless ``size`` is None or ``(1, width)``.
+
+    Parameters
+    ----------
+    size : int or pair of int, default=None
+        Height and width of the result in pixels; an int is both, None the size of the image.
+    scale : pair of float, default=(0.08, 1.0)
+        Smallest and largest share of the image, above 0 and up to 1.
+    ratio : pair of float, default=(0.75, 1.333)
+        Smallest and largest width over height.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import RandomResizedCrop
+    >>> X = np.random.default_rng(0).random((10, 40, 32, 3), dtype=np.float32)
+    >>> RandomResizedCrop(24, scale=(0.3, 1)).fit_transform(X).shape
+    (10, 24, 24, 3)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "size": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+        "scale": ["array-like"],
+        "ratio": ["array-like"],
+    }
+
+    def __init__(
+        self,
+        size: int | tuple | None = None,
+        scale: tuple = (0.08, 1.0),
+        ratio: tuple = (0.75, 1.333),
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.size = size
+        self.scale = scale
+        self.ratio = ratio
+
+    def _draw(self, rng, n, shape, y=None):
+        share = rng.uniform(*self.scale, n)
+        slimness = np.exp(rng.uniform(*np.log(self.ratio), n))
+        down, right = rng.random((2, n))
+        if shape[0] == 1:
+            height, width = np.ones(n), share * shape[1]
+        else:
+            area = share * shape[0] * shape[1]
+            height, width = (
+                np.minimum(np.sqrt(side), most)
+                for side, most in zip((area / slimness, area * slimness), shape[:2], strict=True)
+            )
+        top, left = down * (shape[0] - height), right * (shape[1] - width)
+        return {"map": resize_maps(top, left, height, width, read_size(self.size, shape))}
+
+    def _border(self, shape, value_range):
+        return None  # half a pixel at most
+
+    def _center_images(self, images, value_range=None):
+        shape, output = images.shape[1:], self._output_shape(images.shape[1:])
+        whole = [np.full(len(images), value, dtype=float) for value in (0, 0, *shape[:2])]
+        return apply_plan([(self, {"map": resize_maps(*whole, output[:2])})], images, value_range, output, self.n_jobs)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_interval("scale", self.scale, 0, 1)
+        check_interval("ratio", self.ratio, 0, np.inf)
+
+    def _output_shape(self, shape):
+        return *read_size(self.size, shape), shape[2]
+
+    def _wants_images(self):
+        return self.size is not None and (np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [1])

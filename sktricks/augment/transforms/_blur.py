@@ -1,0 +1,80 @@
+"""Blur."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from .._base_augmenter import BaseAugmenter
+from .._parameters import check_interval
+from ..kernels import _kernels
+from ..kernels._gaussian import REACH, bell_weights
+
+
+class GaussianBlur(BaseAugmenter):
+    """Blur each image with a normal bell of random width.
+
+    The standard deviation is uniform between those of ``sigma``; the bell ends three of them from its middle.
+    Outside the image lies its mirror image. Rows without ``image_shape`` are signals, blurred in their one direction.
+    ``transform`` leaves X as it is.
+
+    Parameters
+    ----------
+    sigma : float or pair of float, default=(0.1, 2.0)
+        Smallest and largest standard deviation in pixels, above 0; one number is both. At most the longer side of the
+        image, or 16.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import GaussianBlur
+    >>> X = np.zeros((1, 5, 5))
+    >>> X[0, 2, 2] = 1
+    >>> GaussianBlur(sigma=0.5).fit_transform(X)[0, 2].round(2)
+    array([0.  , 0.08, 0.62, 0.08, 0.  ])
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "sigma": [Interval(Real, 0, None, closed="neither"), "array-like"],
+    }
+    _has_kernel = True
+
+    def __init__(
+        self,
+        sigma: float | tuple = (0.1, 2.0),
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.sigma = sigma
+
+    def _draw(self, rng, n, shape, y=None):
+        low, high = self._sigmas()
+        return {"weights": bell_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
+
+    def _run(self, images, params, value_range, out=None):
+        return _kernels.blur(images, params["weights"], out)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_interval("sigma", self._sigmas(), 0, np.inf)
+
+    def _output_shape(self, shape):
+        most = max(16, *shape[:2])
+        if max(self._sigmas()) > most:
+            raise ValueError(f"sigma must be at most {most} for images of {shape[0]} x {shape[1]}, got {self.sigma}")
+        return tuple(shape)
+
+    def _sigmas(self):
+        return (self.sigma, self.sigma) if isinstance(self.sigma, Real) else self.sigma

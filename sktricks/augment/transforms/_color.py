@@ -1,0 +1,167 @@
+"""Brightness, contrast, saturation and hue, and their loss."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from .._base_augmenter import BaseAugmenter
+from ..kernels._color_factors import NEUTRAL
+
+
+class ColourAugmenter(BaseAugmenter):
+    """Base of those that change the colours of each image by four factors, and whose changes can thus be joined."""
+
+    _kind = "colour"
+
+    def _tones(self, params, shape):
+        """(n, 4): the factors of brightness, contrast and saturation, and the turn of the hue."""
+        raise NotImplementedError
+
+
+class ColorJitter(ColourAugmenter):
+    """Change the brightness, contrast, saturation and hue of each image at random, in this order.
+
+    Each factor is uniform in ``1 ± strength`` (never below 0). The brightness factor scales the distance to black, the
+    low end of the value range; the contrast factor that to the mean of the image's own values after the change of
+    brightness; the saturation factor that to the grey value of each pixel. The hue is turned in the sense of HSV. The
+    result is clipped to the value range, and rounded if X has integers, once at the end. A strength of 0 leaves its
+    property exactly as it is. ``transform`` leaves X as it is.
+
+    Rows without ``image_shape`` are signals; they are not clipped unless ``value_range`` is given.
+
+    Parameters
+    ----------
+    brightness : float, default=0.2
+        Strength, from 0 to 100.
+    contrast : float, default=0.2
+        Strength, from 0 to 100.
+    saturation : float, default=0.0
+        Strength, from 0 to 100. Above 0 it needs images of three channels: red, green, blue.
+    hue : float, default=0.0
+        Largest turn of the hue, as a share of the full circle: from 0 to 0.5. Above 0 it needs three channels.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import ColorJitter
+    >>> X = np.full((3, 2, 2), 100, dtype=np.uint8)
+    >>> ColorJitter(brightness=0.5, random_state=0).fit_transform(X)[:, 0, 0].tolist()
+    [53, 134, 57]
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "brightness": [Interval(Real, 0, 100, closed="both")],
+        "contrast": [Interval(Real, 0, 100, closed="both")],
+        "saturation": [Interval(Real, 0, 100, closed="both")],
+        "hue": [Interval(Real, 0, 0.5, closed="both")],
+    }
+
+    def __init__(
+        self,
+        brightness: float = 0.2,
+        contrast: float = 0.2,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.hue = hue
+
+    def _draw(self, rng, n, shape, y=None):
+        # All four are always drawn: a strength set to 0 does not change the draws of the others.
+        draws = {
+            name: rng.uniform(max(0.0, 1 - strength), 1 + strength, n)
+            for name, strength in [
+                ("brightness", self.brightness),
+                ("contrast", self.contrast),
+                ("saturation", self.saturation),
+            ]
+        }
+        return {**draws, "hue": rng.uniform(-self.hue, self.hue, n)}
+
+    def _tones(self, params, shape):
+        return np.stack([params[name] for name in ("brightness", "contrast", "saturation", "hue")], axis=1)
+
+    def _output_shape(self, shape):
+        for name in ("saturation", "hue"):
+            strength = getattr(self, name)
+            if strength > 0 and shape[2] != 3:
+                raise ValueError(
+                    f"{name}={strength} needs images of 3 channels (red, green, blue), X has {shape[2]}; set {name}=0"
+                )
+        return tuple(shape)
+
+
+class RandomGrayscale(ColourAugmenter):
+    """Take the colour from each image with probability ``p``.
+
+    Red, green and blue become the grey value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
+    are grey already and stay as they are. ``transform`` leaves X as it is.
+
+    Parameters
+    ----------
+    p : float, default=0.1
+        Probability, from 0 to 1.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import RandomGrayscale
+    >>> X = np.full((1, 2, 2, 3), [200, 100, 0], dtype=np.uint8)
+    >>> RandomGrayscale(p=1).fit_transform(X)[0, 0, 0].tolist()
+    [118, 118, 118]
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "p": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        p: float = 0.1,
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.p = p
+
+    def _draw(self, rng, n, shape, y=None):
+        return {"grey": rng.random(n) < self.p}
+
+    def _tones(self, params, shape):
+        tones = np.tile(NEUTRAL, (len(params["grey"]), 1))
+        if shape[2] == 3:
+            tones[params["grey"], 2] = 0
+        return tones
+
+    def _output_shape(self, shape):
+        if shape[2] not in (1, 3):
+            raise ValueError(f"RandomGrayscale needs images of 1 or 3 channels (red, green, blue), X has {shape[2]}")
+        return tuple(shape)

@@ -1,0 +1,289 @@
+"""Flips, crops and rotations, and what all geometry has in common: the draw of a row is an affine map (:mod:`._warp`).
+
+A flip and a crop move pixels and are exact in any dtype; the others interpolate.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..._validation import as_pair
+from .._base_augmenter import BaseAugmenter
+from .._pixel_values import black
+from ..kernels._warp import BORDERS, flip_maps, pad, rotation_maps, shift_maps
+
+LONGEST = 16384  # pixels of a side: images that are longer would not fit into memory
+BORDER_CONSTRAINTS = {
+    "border": [StrOptions(set(BORDERS))],
+    "fill": [Interval(Real, None, None, closed="neither"), None],
+}
+
+
+def read_size(size, shape):
+    """``size`` as (height, width) for images of this shape; None is their own, an int both (of a signal the width)."""
+    if size is None:
+        return tuple(shape[:2])
+    sides = (1 if shape[0] == 1 else size, size) if isinstance(size, Integral) else as_pair(size)
+    if len(sides) != 2 or not all(isinstance(side, Integral) and 0 < side <= LONGEST for side in sides):
+        raise ValueError(
+            f"size must be None, an int from 1 to {LONGEST} or a pair (height, width) of them, got {size!r}"
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def crop_center(images, size, border="constant", fill=0.0):
+    """The middle of the images, a view; of images smaller than ``size``, in the middle of their border."""
+    spare = [side - wanted for side, wanted in zip(images.shape[1:3], size, strict=True)]
+    margins = [max(0, -(room // 2)) for room in spare]
+    top, left = (room // 2 + margin for room, margin in zip(spare, margins, strict=True))
+    return pad(images, margins, margins, border, fill)[:, top : top + size[0], left : left + size[1]]
+
+
+class GeometricAugmenter(BaseAugmenter):
+    """Base of those whose pixels come from elsewhere: maps from the output to the input, that can be joined."""
+
+    _kind = "geometry"
+    _exact = False
+
+    def _maps(self, params, shape):
+        """(n, 2, 3), from what :meth:`_draw` returned; None where images of this shape stay as they are."""
+        return params["map"]
+
+    def _border(self, shape, value_range):
+        """(mode, fill) of what lies outside the images; None for a step that does not look there."""
+        return self.border, black(value_range) if self.fill is None else float(self.fill)
+
+
+class RandomFlip(GeometricAugmenter):
+    """Mirror each image with probability ``p``.
+
+    ``transform`` leaves X as it is. Rows without ``image_shape`` are signals: a horizontal flip reverses them, a
+    vertical one does nothing and warns.
+
+    Parameters
+    ----------
+    p : float, default=0.5
+        Probability of a flip, from 0 to 1.
+    direction : {"horizontal", "vertical"}, default="horizontal"
+        Left and right, or top and bottom, change places.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import RandomFlip
+    >>> X = np.array([[[0, 1], [2, 3]]], dtype=np.uint8)
+    >>> RandomFlip(p=1).fit_transform(X)
+    array([[[1, 0],
+            [3, 2]]], dtype=uint8)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "p": [Interval(Real, 0, 1, closed="both")],
+        "direction": [StrOptions({"horizontal", "vertical"})],
+    }
+    _exact = True
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        direction: str = "horizontal",
+        *,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.p = p
+        self.direction = direction
+
+    def _draw(self, rng, n, shape, y=None):
+        return {"flipped": rng.random(n) < self.p}
+
+    def _maps(self, params, shape):
+        return flip_maps(params["flipped"], 1 if self.direction == "horizontal" else 0, shape)
+
+    def _border(self, shape, value_range):
+        return None
+
+    def _wants_images(self):
+        return self.direction == "vertical"
+
+
+class RandomCrop(GeometricAugmenter):
+    """Cut a window out of each image, at a random place.
+
+    The image is padded on every side first; offsets are uniform over all places of the window, both ends included.
+    ``transform`` takes the centre (the upper and left of two, where there are two). Rows without ``image_shape`` are
+    signals: they are padded and cropped in their one direction, with a warning unless ``size`` is ``(1, width)``.
+
+    Parameters
+    ----------
+    size : int or pair of int, default=None
+        Height and width of the window in pixels; an int is both, None the size of the image.
+    padding : int, default=0
+        Pixels added on every side, at most the shorter side of the image.
+    border : {"constant", "edge", "reflect"}, default="constant"
+        What they hold: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
+    fill : float, default=None
+        Their value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        in most images.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks.augment import RandomCrop
+    >>> X = np.random.default_rng(0).random((10, 32, 32, 3), dtype=np.float32)
+    >>> RandomCrop(28, padding=4).fit_transform(X).shape
+    (10, 28, 28, 3)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "size": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+        "padding": [Interval(Integral, 0, None, closed="left")],
+        **BORDER_CONSTRAINTS,
+    }
+    _exact = True
+
+    def __init__(
+        self,
+        size: int | tuple | None = None,
+        padding: int = 0,
+        *,
+        border: str = "constant",
+        fill: float | None = None,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.size = size
+        self.padding = padding
+        self.border = border
+        self.fill = fill
+
+    def _draw(self, rng, n, shape, y=None):
+        (height, width, _), (rows, columns) = self._output_shape(shape), self._paddings(shape)
+        top, left = shape[0] + 2 * rows - height, shape[1] + 2 * columns - width
+        return {"top": rng.integers(0, top + 1, n), "left": rng.integers(0, left + 1, n)}
+
+    def _maps(self, params, shape):
+        rows, columns = self._paddings(shape)
+        return shift_maps(params["top"] - rows, params["left"] - columns)
+
+    def _border(self, shape, value_range):
+        return super()._border(shape, value_range) if any(self._paddings(shape)) else None
+
+    def _center_images(self, images, value_range=None):
+        border = GeometricAugmenter._border(self, images.shape[1:], value_range)
+        return np.ascontiguousarray(crop_center(images, read_size(self.size, images.shape[1:]), *border))
+
+    def _output_shape(self, shape):
+        height, width = read_size(self.size, shape)
+        rows, columns = self._paddings(shape)
+        most = shape[1] if shape[0] == 1 else min(shape[:2])
+        if self.padding > most:
+            raise ValueError(
+                f"padding must be at most {most}, the shorter side of the images, got {self.padding}: windows could "
+                "lie outside of the image"
+            )
+        if height > shape[0] + 2 * rows or width > shape[1] + 2 * columns:
+            raise ValueError(
+                f"size={self.size} is larger than the images with their padding: "
+                f"{shape[0]} x {shape[1]} pixels and padding={self.padding} on every side"
+            )
+        return height, width, shape[2]
+
+    def _wants_images(self):
+        return np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [
+            1
+        ]  # a window (1, width) is meant for signals
+
+    def _paddings(self, shape):
+        """Rows and columns of padding; a signal has no rows to add."""
+        return (0 if shape[0] == 1 else int(self.padding)), int(self.padding)
+
+
+class RandomRotation(GeometricAugmenter):
+    """Turn each image about its centre by a random angle.
+
+    The angle is uniform between ``-max_angle`` and ``max_angle``; positive is counter-clockwise. Values between the
+    pixels are read bilinearly. ``transform`` leaves X as it is. Rows without ``image_shape`` are signals, which cannot
+    be turned: they stay as they are, with a warning.
+
+    Parameters
+    ----------
+    max_angle : float, default=15
+        Largest angle in degrees, from 0 to 180.
+    border : {"constant", "edge", "reflect"}, default="constant"
+        What comes in from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost
+        pixels.
+    fill : float, default=None
+        Its value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        in most images.
+    image_shape, value_range, n_jobs, random_state
+        See :class:`BaseAugmenter`.
+
+    Attributes
+    ----------
+    image_shape_, value_range_, n_features_in_, feature_names_in_
+        See :class:`BaseAugmenter`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks.augment import RandomRotation
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> RandomRotation(10, image_shape=(8, 8), random_state=0).fit_transform(X).shape
+    (1797, 64)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAugmenter._parameter_constraints,
+        "max_angle": [Interval(Real, 0, 180, closed="both")],
+        **BORDER_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        max_angle: float = 15,
+        *,
+        border: str = "constant",
+        fill: float | None = None,
+        image_shape: tuple | None = None,
+        value_range: tuple | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
+        self.max_angle = max_angle
+        self.border = border
+        self.fill = fill
+
+    def _draw(self, rng, n, shape, y=None):
+        # The sines are taken here, of all rows at once: in a chunk their last bits could depend on its length.
+        return {"map": rotation_maps(rng.uniform(-self.max_angle, self.max_angle, n), shape)}
+
+    def _maps(self, params, shape):
+        return None if shape[0] == 1 else params["map"]
+
+    def _wants_images(self):
+        return True

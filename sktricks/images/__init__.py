@@ -1,0 +1,7 @@
+"""Where images come from: folders, files, decoding, and a loader."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"_image_folder": ["read_image_folder"], "_image_loader": ["ImageLoader"]}
+)

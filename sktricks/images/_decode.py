@@ -1,0 +1,186 @@
+"""From the file of an image, or its bytes, to pixels.
+
+Whatever is in the file comes out as 8-bit gray or color: turned as its EXIF orientation says, of several frames the
+first, transparent parts on white, gray of more bits scaled to 8.
+"""
+
+import io
+import os
+import stat
+from typing import NamedTuple
+
+import numpy as np
+
+from .._optional import import_optional
+
+# Pillow tries no other format. Some of those that it knows start a program: a .jpg with EPS inside runs Ghostscript.
+# TGA has no signature and comes last; HEIF is there if the user registers a plugin for it.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
+WHITE_OF_16_BITS = 65535
+ORIENTATION = 0x0112  # the EXIF tag
+# What turns an image of each EXIF orientation upright, by the names in PIL.Image.Transpose; from 5 on the sides swap.
+UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
+
+class Peak(NamedTuple):
+    """The largest value of an image of more than 8 bits, and whether it is a color image."""
+
+    value: float
+    is_color: bool
+
+
+def open_image(source):
+    """A Pillow image of which only the header has been read, to be closed by the caller.
+
+    Parameters
+    ----------
+    source : str, os.PathLike or bytes
+        A path, or what is in the file.
+    """
+    module = import_optional("PIL.Image", "images")
+    module.init()  # else two threads that meet a first TIFF or WebP may find its decoder half loaded
+    file = io.BytesIO(source) if isinstance(source, bytes) else check_regular(source)
+    return module.open(file, formats=known_formats())
+
+
+def known_formats():
+    """Return the formats of :data:`FORMATS` that this Pillow reads; which they are is known after ``init``."""
+    return [name for name in FORMATS if name in import_optional("PIL.Image", "images").OPEN]
+
+
+def check_regular(path):
+    """Return the path of a regular file as a str; opening a FIFO would wait for a writer forever."""
+    path = os.fsdecode(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"it is {'a folder' if os.path.isdir(path) else 'a pipe, socket or device'}, not a file")
+    return path
+
+
+def read_header(source):
+    """Open an image and close it, which is an error where it is none."""
+    open_image(source).close()
+
+
+def read_size(source):
+    """(height, width) of an image as it will be decoded, from its header."""
+    with open_image(source) as image:
+        if image.format in ("TIFF", "PNG"):  # see orientation; the EXIF data of a PNG may come after its pixels
+            image.load()
+        return image.size if orientation(image) >= 5 else image.size[::-1]
+
+
+def decode(source, size=None, mode="RGB", white_level=None):
+    """The pixels of an image.
+
+    Parameters
+    ----------
+    source : str, os.PathLike or bytes
+    size : tuple of int or None
+        (height, width) to resize to, whatever the shape was: bilinear, averaging where it shrinks. A JPEG is decoded at
+        once to the smallest of its own scales that is at least twice that large, which is several times faster.
+    mode : {"RGB", "L"}
+    white_level : float or None
+        The value that becomes 255 in an image of more than 8 bits per channel; None: 65535.
+
+    Returns
+    -------
+    pixels : uint8 ndarray of shape (height, width, 3), or (height, width) for ``"L"``
+    peak : Peak or None
+        None for an image of 8 bits.
+    """
+    with open_image(source) as image:
+        is_deep = has_16_bits(image)
+        if size is not None:
+            image.draft(None, (2 * max(size),) * 2)
+        image.load()
+        turned = orientation(image)
+        image, peak = eight_bits(image, white_level, is_deep)
+        pixels = opaque(image).convert(mode)
+        if size is not None:
+            pixels = resize(pixels, size if turned >= 5 else size[::-1])
+    if turned in UPRIGHT:
+        pixels = pixels.transpose(getattr(import_optional("PIL.Image", "images").Transpose, UPRIGHT[turned]))
+    return np.asarray(pixels), peak
+
+
+def read_peak(source, white_level=None):
+    """Return the :class:`Peak` of an image; None for 8 bits, where only the header is read."""
+    with open_image(source) as image:
+        if not (has_16_bits(image) or is_deep_gray(image)):
+            return None
+    return decode(source, white_level=white_level)[1]
+
+
+def orientation(image):
+    """Return the EXIF orientation, 1 to 8; 1 (upright) without a valid one."""
+    if image.format == "TIFF":  # Pillow turns these itself when it loads them
+        return 1
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged EXIF raises errors of all sorts, and the pixels may be sound all the same
+        return 1
+    return found if isinstance(found, int) and found in UPRIGHT else 1
+
+
+def is_deep_gray(image):
+    """Return True if an image is gray with more than 8 bits: 16 or 32 bits, or floats."""
+    return image.mode[0] in "IF"
+
+
+def has_16_bits(image):
+    """Return True if an image that is not loaded yet has 16 bits per channel in its file; Pillow reads 8 of colors."""
+    return image.format in ("PNG", "TIFF") and ";16" in str(image.tile[:1])
+
+
+def eight_bits(image, white_level, is_deep):
+    """Return an image in 8 bits, with ``white_level`` scaled to 255, and its :class:`Peak`."""
+    if is_deep_gray(image):
+        return scale_gray(image, white_level)
+    if not is_deep:
+        return image, None
+    if white_level not in (None, WHITE_OF_16_BITS):
+        raise ValueError(
+            f"white_level={white_level:g} cannot be applied to colors of 16 bits, of which Pillow reads the upper 8: "
+            "save it with 8 bits per channel, or in gray"
+        )
+    colors = image.convert("RGB").getextrema()
+    return image, Peak(256 * max(high for _, high in colors) + 255, True)
+
+
+def scale_gray(image, white_level):
+    """Return gray of more than 8 bits in 8 bits, and its :class:`Peak`."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()  # NaN where a value is
+    if not np.isfinite([low, high]).all() or low < 0:
+        raise ValueError(f"its pixels must be finite and not negative, got values from {low:g} to {high:g}")
+    if white_level is None and (image.mode == "F" or high > WHITE_OF_16_BITS):
+        kind = "floats" if image.mode == "F" else "32-bit integers"
+        raise ValueError(
+            f"its pixels are {kind} up to {high:g}, and nothing says which value is white: pass white_level to "
+            "ImageLoader or PretrainedFeatures, or save it with 8 or 16 bits"
+        )
+    pixels = np.rint(np.minimum(values / ((white_level or WHITE_OF_16_BITS) / 255), 255)).astype(np.uint8)
+    return import_optional("PIL.Image", "images").fromarray(pixels), Peak(float(high), False)
+
+
+def opaque(image):
+    """An image on white where it is transparent."""
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return image
+    module = import_optional("PIL.Image", "images")
+    return module.alpha_composite(module.new("RGBA", image.size, "white"), image.convert("RGBA"))
+
+
+def resize(image, size):
+    """An image of this (width, height), bilinear and antialiased."""
+    if image.size == size:
+        return image
+    return image.resize(size, import_optional("PIL.Image", "images").Resampling.BILINEAR, reducing_gap=3.0)

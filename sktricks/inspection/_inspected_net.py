@@ -1,0 +1,40 @@
+"""The net to look at: a copy of the one that was given, and the rows as it gets them."""
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from ..training._base_net import BaseNet
+
+NETS = "NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor"
+
+
+def take_net(estimator, X, y, caller):
+    """An unfitted copy of a net, or of the one at the end of a Pipeline, and X as it arrives there.
+
+    Parameters
+    ----------
+    estimator : BaseNet or Pipeline
+    X, y : array-like
+    caller : str
+        Whom an error names.
+    """
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) and estimator.steps else estimator
+    if not isinstance(last, BaseNet):
+        got = last.__name__ if isinstance(last, type) else type(last).__name__
+        where = f"a {type(estimator).__name__} whose last step is {got}" if last is not estimator else got
+        raise TypeError(f"estimator of {caller} must be a {NETS}, or a Pipeline whose last step is one, got {where}")
+    copy = clone(estimator)
+    if last is estimator:
+        return copy, X
+    steps = copy[:-1]
+    return copy.steps[-1][1], steps.fit_transform(X, y) if steps.steps else X
+
+
+def rows_of_fit(net, X, y, sample_weight=None):
+    """X, y and the weights as a training of ``net`` gets them: checked, without what ``early_stopping`` holds out."""
+    net._validate_params()
+    X, y, weight = net._check_rows(X, y, sample_weight, fresh=True, ensure_min_samples=2)
+    if net.early_stopping:
+        train, _ = net._split(X, y)
+        X, y, weight = X[train], y[train], None if weight is None else weight[train]
+    return X, y, weight

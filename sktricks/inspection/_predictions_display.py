@@ -1,0 +1,230 @@
+"""A picture of predictions: the rows that a classifier is most wrong about, confuses most often, or any."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._optional import import_optional
+from .._threads import column_or_1d
+from .._validation import find_layout
+
+KINDS = ("top-losses", "confused", "random")
+TOLD = 3  # columns of a table that stand out most, for each row
+WRONG = "C3"
+
+
+class PredictionsDisplay:
+    """Some rows with what they are, what a classifier takes them for, and how sure it is; what is wrong in red.
+
+    Make one with :meth:`from_estimator`. Images are shown; of a row of a table, how far its most unusual values are
+    from the mean, in standard deviations.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, height, width, channels) or (n, features)
+        Images, from black, 0, to white, 1; or rows of a table, standardised.
+    truth, predicted : ndarray of shape (n,)
+        Labels.
+    likely : ndarray of shape (n,)
+        The probability of the predicted label.
+    names : list of str, default=None
+        Of the columns of a table.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : list of matplotlib Axes
+        One for each row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks import PredictionsDisplay
+    >>> images = np.random.default_rng(0).random((2, 8, 8, 1))
+    >>> display = PredictionsDisplay(rows=images, truth=[3, 8], predicted=[3, 9], likely=[0.9, 0.6])
+    >>> display.rows.shape
+    (2, 8, 8, 1)
+
+    With matplotlib, ``display.plot()`` draws them, and ``PredictionsDisplay.from_estimator(classifier, X, y)`` chooses
+    rows, predicts and draws.
+    """
+
+    def __init__(self, *, rows, truth, predicted, likely, names=None):
+        self.rows = rows
+        self.truth = truth
+        self.predicted = predicted
+        self.likely = likely
+        self.names = names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        kind: str = "top-losses",
+        n_rows: int = 12,
+        image_shape: tuple | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        figure=None,
+        **kwargs,
+    ) -> Self:
+        """Predict, choose rows and draw them.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted, with ``predict_proba``; any of scikit-learn's kind.
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, a table, or one column of image files.
+        y : array-like of shape (n,)
+            Their labels.
+        kind : {"top-losses", "confused", "random"}, default="top-losses"
+            Which rows: those whose own label got the smallest probability; rows with a wrong label, of the pairs of
+            labels that are confused most often; or any.
+        n_rows : int, default=12
+            How many, at most.
+        image_shape : tuple, default=None
+            (height, width) or (height, width, channels) of images that come as rows. None: that of the estimator.
+        random_state : int, RandomState instance or None, default=None
+            Of the choice, for ``"random"``.
+        figure : matplotlib Figure, default=None
+            Where to draw; None: a new one.
+        **kwargs : dict
+            Passed on to :meth:`plot`.
+
+        Returns
+        -------
+        display : PredictionsDisplay
+
+        Raises
+        ------
+        ValueError
+            For an unknown kind, no classifier, several labels a row, labels that it does not know, nothing that is
+            confused.
+        ImportError
+            Without matplotlib.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+        if n_rows < 1:
+            raise ValueError(f"n_rows must be at least 1, got {n_rows}")
+        if not is_classifier(estimator) or not hasattr(estimator, "predict_proba"):
+            raise ValueError(f"estimator must be a classifier with predict_proba, got {estimator!r}")
+        check_is_fitted(estimator)
+        y = column_or_1d(y)
+        classes, proba = np.asarray(estimator.classes_), np.asarray(estimator.predict_proba(X))
+        unknown = np.setdiff1d(y, classes)
+        if len(unknown):
+            raise ValueError(f"y has labels that the classifier does not know: {unknown.tolist()}")
+        codes = np.searchsorted(classes, y)
+        chosen = choose_rows(kind, proba, codes, n_rows, check_random_state(random_state))
+        rows, names = look_at(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
+        said = proba[chosen].argmax(axis=1)
+        return cls(
+            rows=rows, truth=y[chosen], predicted=classes[said], likely=proba[chosen].max(axis=1), names=names
+        ).plot(figure=figure, **kwargs)
+
+    def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, default=None
+            Where to draw; None: a new one.
+        n_columns : int, default=4
+            Pictures side by side.
+        title : str, default=None
+            Of the figure.
+
+        Returns
+        -------
+        self : object
+        """
+        n_columns = min(n_columns, len(self.rows))
+        n_lines = -(-len(self.rows) // n_columns)
+        images = self.rows.ndim == 4
+        if figure is None:
+            pyplot = import_optional("matplotlib.pyplot", "plot")
+            width, height = (1.8, 2.1) if images else (3.2, 1.6)
+            figure = pyplot.figure(figsize=(width * n_columns, height * n_lines), layout="constrained")
+        axes = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
+        for number, ax in enumerate(axes):
+            if number >= len(self.rows):
+                ax.set_axis_off()
+                continue
+            self._draw_image(ax, self.rows[number]) if images else self._draw_values(ax, self.rows[number])
+            wrong = self.truth[number] != self.predicted[number]
+            said = f"{self.predicted[number]} ({self.likely[number]:.0%})"
+            style = {"color": WRONG} if wrong else {}
+            ax.set_title(f"{said}\nis {self.truth[number]}" if wrong else f"{said}\n", fontsize="medium", **style)
+        figure.suptitle(title or "")
+        self.figure_, self.axes_ = figure, list(axes[: len(self.rows)])
+        return self
+
+    def _draw_image(self, ax, image):
+        ax.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+
+    def _draw_values(self, ax, values):
+        order = np.argsort(-np.abs(values), kind="stable")[:TOLD][::-1]
+        names = [self.names[column] if self.names else f"column {column}" for column in order]
+        ax.barh(names, values[order], color="C0")
+        ax.axvline(0, color="0.5", linewidth=0.8)
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+def choose_rows(kind, proba, codes, n, random):
+    """The numbers of at most ``n`` rows, the most telling first.
+
+    Parameters
+    ----------
+    kind : {"top-losses", "confused", "random"}
+    proba : ndarray of shape (rows, classes)
+    codes : ndarray of shape (rows,)
+        The true classes, as columns of ``proba``.
+    n : int
+    random : RandomState
+    """
+    own, said = proba[np.arange(len(codes)), codes], proba.argmax(axis=1)
+    if kind == "random":
+        return random.permutation(len(codes))[:n]
+    if kind == "top-losses":
+        return np.argsort(own, kind="stable")[:n]
+    pairs = codes * proba.shape[1] + said
+    counts = np.bincount(pairs, minlength=proba.shape[1] ** 2)[pairs]
+    wrong = np.flatnonzero(codes != said)
+    if not len(wrong):
+        raise ValueError("kind='confused' needs rows with a wrong prediction, and all of them are right")
+    # pair by pair, the most frequent first; within a pair the surest first
+    return wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))][:n]
+
+
+def look_at(X, chosen, image_shape):
+    """The chosen rows as pictures of 0 to 1, or standardised values and their names (None for images)."""
+    if np.ndim(X) == 1 or (np.ndim(X) == 2 and np.shape(X)[1] == 1 and np.asarray(X).dtype.kind in "OUS"):
+        from ..images._image_loader import ImageLoader
+
+        files = np.asarray(X, dtype=object).ravel()[chosen]
+        images = ImageLoader(size=image_shape[:2] if image_shape else None).fit_transform(files)
+        return images / 255.0, None
+    columns = None
+    if hasattr(X, "columns"):
+        columns = [name for name in X.columns if np.asarray(X[name]).dtype.kind in "biuf"]
+        X = np.column_stack([np.asarray(X[name]) for name in columns]) if columns else np.zeros((len(X), 0))
+    values = np.asarray(X)
+    layout = find_layout(values.shape, image_shape)
+    if layout.image_shape is None:
+        values = values.astype(float)
+        mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        return np.nan_to_num(values[chosen] - mean) / np.where(spread > 0, spread, 1), columns and [
+            str(name) for name in columns
+        ]
+    images = layout.to_images(values)
+    low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
+    return np.clip((images[chosen] - float(low)) / (float(high - low) or 1.0), 0, 1), None

@@ -1,0 +1,162 @@
+"""Short trainings of copies of a net, and what is seen in them."""
+
+import inspect
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from skorch.callbacks.scoring import ScoringBase
+
+from ..training._inputs import augment_batch
+from ..training._net_params import unnamed
+from ..training._randomness import kept_randomness
+from ..training._range_test import N_STEPS, TOO_FEW, range_test, train_watched
+from ..transfer._strategies import auto_strategy, labels_per_class
+from ._row_statistics import as_values, transfer_of
+from ._watch import UntilLearned, Watch, dead_shares, is_norm, share_right
+
+STEPS, FEW_ROWS, FEW_STEPS = 200, 16, 200
+FIRST_STEPS = 5  # in which a layer that starts at zero lets no gradient through to those before it
+SECONDS = 12  # for each of the trainings
+RATES = (1e-2, 1e-3)  # of the training on few rows, besides the suggested one
+
+
+@contextmanager
+def failures(seen):
+    """An error of a training is evidence."""
+    try:
+        yield
+    except Exception as error:  # a module of the user's raises whatever it likes
+        message = " ".join(str(error).split())
+        seen.failure = seen.failure or f"{type(error).__name__}: {message[:400]}"
+
+
+def look_at_training(seen, net, X, y, weight, valid):
+    """All evidence that a net gives in short trainings of copies of it.
+
+    Parameters
+    ----------
+    seen : Evidence
+        It is filled in.
+    net : BaseNet
+        Unfitted, its rows checked.
+    X, y, weight
+        Some rows, as ``_check_rows`` gives them.
+    valid : tuple or None
+        X and y to validate on.
+    """
+    watch, rate = Watch(STEPS, SECONDS), {}
+    if net.lr == "auto":
+        find_curve(seen, net, X, y, weight)
+        default = inspect.signature(type(net)).parameters["lr"].default
+        rate = {"lr": getattr(seen.curve, "suggestion", None) or default}
+    started = time.monotonic()
+    with failures(seen):
+        trained = train_watched(net, X, y, weight, watch, epochs=STEPS, valid=valid, **rate)
+        note_training(seen, watch, trained)
+    note_start(seen, watch, net)
+    seconds = (time.monotonic() - started) / max(1, len(seen.losses))
+    if seen.failure is None and not rate and seconds * N_STEPS < SECONDS:
+        find_curve(seen, net, X, y, weight)
+    if seen.failure is None:
+        with failures(seen):
+            seen.one_batch = learn_few_rows(net, X, y, getattr(seen.curve, "suggestion", None))
+
+
+def find_curve(seen, net, X, y, weight):
+    """A range test, if there are rows enough."""
+    if len(X) >= TOO_FEW and (weight is None or np.count_nonzero(weight) >= TOO_FEW):
+        with failures(seen):
+            seen.curve = range_test(net, X, y, weight)
+
+
+def note_start(seen, watch, net):
+    """What is known of a net from before its first step, even if there never was one."""
+    if not hasattr(watch, "frozen_"):
+        return
+    seen.outputs, seen.weights, seen.batch_norms = watch.outputs_, watch.weights_, watch.batch_norms_
+    seen.normalises = net.image_shape_ is not None or is_norm(watch.first_layer_)
+    never = watch.trainable_ - watch.had_gradient_
+    if watch.losses_ or "not require grad" in (seen.failure or ""):
+        seen.without_gradient = sorted(never)
+    if watch.bad_gradient_ is not None:
+        step, name = watch.bad_gradient_
+        seen.bad_gradient = step, name, watch.losses_[step] if step < len(watch.losses_) else float("nan")
+
+
+def note_training(seen, watch, trained):
+    """What is known of a net after some steps."""
+    inner = trained.net_
+    seen.lr, seen.losses = float(trained.lr_), np.array(watch.losses_)
+    if not trained._has_default_module:  # which reads columns in their own dtype
+        seen.resolution = max(seen.resolution, torch.finfo(trained._dtype).eps)
+    if watch.dataset_.y.is_floating_point() and not hasattr(trained, "classes_"):
+        seen.target_size = watch.dataset_.y.double().square().mean().sqrt().item()
+    seen.takes_logits = isinstance(inner.criterion_, torch.nn.CrossEntropyLoss)
+    seen.smallest_batch = min(inner.batch_size, len(watch.dataset_))
+    later = {name: sizes[FIRST_STEPS:] for name, sizes in watch.sizes_.items() if len(sizes) > FIRST_STEPS}
+    medians = {name: np.median(sizes, axis=0) for name, sizes in later.items()}
+    seen.gradients = {name: (float(gradient), float(weight)) for name, (gradient, weight) in medians.items()}
+    seen.frozen_changes = watch.changed(inner.module_)
+    seen.valid_losses = seen.valid_losses or [e["valid_loss"] for e in inner.history if "valid_loss" in e]
+    if watch.bad_gradient_ is None:
+        seen.dead = dead_shares(inner, watch.dataset_)
+
+
+def learn_few_rows(net, X, y, suggestion):
+    """The loss of few rows before and after a training on them alone, and how many targets are then right."""
+    rows, best = few_rows(y), None
+    rates = [rate for rate in (suggestion, *RATES) if rate is not None]
+    for rate in rates:
+        watch = UntilLearned(FEW_STEPS, SECONDS / len(rates))
+        settings = {"lr": rate, "augmenter": None, "n_views": 1, "clip_norm": None}
+        copy = train_watched(net, X[rows], y[rows], None, watch, epochs=FEW_STEPS, **settings)
+        with kept_randomness(copy._device):  # dropout draws
+            found = watch.losses_[0], watch.losses_[-1], share_right(copy.net_, watch.dataset_)
+        best = found if best is None or found[2] > best[2] else best
+        if best[2] >= 0.99:
+            break
+    return best
+
+
+def few_rows(y):
+    """The numbers of few rows, of as many classes as they have room for."""
+    order = np.random.default_rng(0).permutation(len(y))
+    if y.dtype == np.int64:
+        places = np.zeros(len(y), int)
+        for label in np.unique(y):
+            mine = order[y[order] == label]
+            places[mine] = np.arange(len(mine))
+        order = order[np.argsort(places[order], kind="stable")]
+    return order[:FEW_ROWS]
+
+
+def pin_strategy(net, y):
+    """Have a copy that gets fewer rows choose the strategy of all."""
+    if getattr(net, "strategy", None) == "auto" and net.freeze_until is None:
+        net.strategy = auto_strategy(labels_per_class(y))
+
+
+def compare_augmented(net, X, y):
+    """How far a forest recognises originals, if it learned from originals and if it learned from augmented rows."""
+    order = np.random.default_rng(0).permutation(len(X))
+    train, test = order[: len(order) // 2], order[len(order) // 2 :]
+    images = X if X.ndim == 4 else X[:, None, :, None]
+    targets = as_values(y)
+    x, t = torch.from_numpy(np.ascontiguousarray(images[train])), torch.from_numpy(targets[train])
+    augmented, mixed, _ = augment_batch(x, t, None, net.augmenter, net.augmenter._make_rng(0), net._pixel_range)
+    whole = torch.from_numpy(np.ascontiguousarray(images[test]))
+    same, *_ = augment_batch(whole, None, None, net.augmenter, None, net._pixel_range)
+    before, *_ = augment_batch(x, None, None, net.augmenter, None, net._pixel_range)
+    rows = same.numpy()
+    plain = transfer_of(before.numpy(), targets[train], rows, targets[test])
+    return plain, transfer_of(augmented.numpy(), mixed.numpy(), rows, targets[test])
+
+
+def scores_otherwise(callbacks):
+    """Whether a callback measures something else than the accuracy."""
+    return any(
+        isinstance(callback, ScoringBase) and getattr(callback, "scoring", None) not in (None, "accuracy")
+        for callback in unnamed(callbacks)
+    )

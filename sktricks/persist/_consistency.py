@@ -1,0 +1,286 @@
+"""What has to agree within an estimator that was read, so that its methods meet nothing that ``fit`` does not leave.
+
+The types of the attributes are known by now (:mod:`._descriptions`). Here are their lengths, ranges and relations.
+"""
+
+from math import prod
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils.validation import check_is_fitted
+
+from ._codec import brief, require
+from ._descriptions import PIXELS
+
+LARGE = 1e9  # parameters of views: with larger ones a place in an image is no 64-bit integer any more
+
+
+def check_estimator(estimator):
+    """An error unless all that an estimator has learned agrees."""
+    learned, name = vars(estimator), type(estimator).__name__
+    check_inputs(estimator, learned)
+    if "_views" in learned:
+        check_views(estimator, [*learned["_views"], *learned.get("_fit_views", [])])
+    if "_columns" in learned:
+        check_columns(estimator)
+    if "_kind" in learned:
+        check_classes(learned["classes_"], at_least=2 if learned["_kind"] == "classes" else 1)
+    if "_y_mean" in learned:
+        n = learned["_n_outputs"]
+        require(len(learned["_y_mean"]) == len(learned["_y_scale"]) == n, f"must have a mean for each of {n} outputs")
+        require(learned["_several"] or n == 1, "must have one output, or several")
+    if "_encoded" in learned:
+        check_tuned(learned)
+    if "estimators_" in learned:
+        check_members(estimator, learned)
+    if "_ndim" in learned:
+        check_augmented(estimator, learned)
+    if name == "CodedClassifier" and learned:
+        check_classes(learned["classes_"])
+        check_member(learned["estimator_"], "predict")
+    if name == "FoldModels":
+        kind = type(estimator.target).__name__
+        require(kind == "Target", f"must have a Target as target, got a {kind}")
+        require(len(estimator.estimators) > 0, "must have estimators")
+
+
+# -- rows and images ---------------------------------------------------------------------------------------------------
+
+
+def check_inputs(estimator, learned):
+    """The shape of the rows, and their names."""
+    n, shape = learned.get("n_features_in_"), learned.get("image_shape_")
+    if shape is not None:
+        of_files = hasattr(estimator, "backbone") and n == 1  # a column of image files is one feature
+        require(
+            prod(shape) == n or of_files, f"must have n_features_in_={prod(shape)} with image_shape_={shape}, got {n}"
+        )
+        is_net = "_device" in learned
+        require(not is_net or learned.get("value_range_") is not None, "must have value_range_ with image_shape_")
+    names = learned.get("feature_names_in_")
+    if names is not None:
+        require(all(type(name) is str for name in names.tolist()), "must have feature_names_in_ that are strings")
+        require(n is None or len(names) == n, f"must have {n} feature_names_in_, got {len(names)}")
+
+
+def check_classes(classes, at_least=1):
+    """Classes are sorted, and each of them is there once."""
+    if type(classes) is list:
+        for pair in classes:
+            check_classes(pair)
+        return
+    require(len(classes) >= at_least, f"must have at least {at_least} classes_, got {len(classes)}")
+    try:
+        ascends = all(one < other for one, other in zip(classes[:-1].tolist(), classes[1:].tolist(), strict=True))
+    except TypeError:  # of values that cannot be compared, which fit refuses
+        ascends = False
+    require(ascends, "must have classes_ in ascending order")
+
+
+def check_columns(estimator):
+    """The columns of a table, as :mod:`sktricks.tables._table_reader` makes them, and its categories."""
+    columns, mask = estimator._columns, estimator.is_categorical_
+    require((columns is None) == (estimator.image_shape_ is not None), "must have _columns of a table, and of it alone")
+    if columns is None:
+        require(mask is None, "must have no is_categorical_ of images")
+        return
+    n = estimator.n_features_in_
+    require(len(columns.is_categorical) == n, f"must have {n} columns, got {len(columns.is_categorical)}")
+    known = np.zeros(n, bool) if mask is None else mask
+    require(np.array_equal(known, columns.is_categorical), "must have the is_categorical_ of its _columns")
+    if mask is not None:
+        categories = vars(estimator).get("_categories", [])
+        require(len(categories) == mask.sum(), f"must have _categories of {mask.sum()} columns, got {len(categories)}")
+
+
+def check_tuned(learned):
+    """A net on a backbone, or on a table."""
+    on_images = learned["image_shape_"] is not None
+    required = ("_stages", "_n_frozen", "_rates")
+    require(not on_images or all(name in learned for name in required), f"must have {required} of a backbone")
+    require(on_images or not learned["_encoded"], "must have no features of a backbone, since X is a table")
+    require(
+        on_images == (learned["strategy_"] != "from-scratch"),
+        "must have another strategy_",
+    )
+
+
+def check_views(estimator, views):
+    """The views that predictions are averaged over fit the images."""
+    from ..augment._base_augmenter import BaseAugmenter
+    from ..augment.copies._views import apply_view
+
+    if not views:
+        return
+    shape = estimator.image_shape_ or (1, estimator.n_features_in_, 1)
+    value_range = vars(estimator).get("value_range_")
+    require(prod(shape) <= PIXELS, f"must have views of images of at most {PIXELS} values")
+    for view in views:
+        size = shape
+        for step, params in view:
+            require(isinstance(step, BaseAugmenter), "must have views of augmenters")
+            check_draw(step, params, size)
+            size = step._output_shape(size)
+            require(prod(size) <= PIXELS, f"must have views of images of at most {PIXELS} values")
+        for dtype in (np.uint8, np.float32):
+            apply_view(view, np.zeros((1, *shape), dtype), value_range)
+
+
+def check_draw(step, params, shape):
+    """What was drawn for one row by a step is of the kind that it draws, and not far beyond."""
+    expected = step._draw(np.random.default_rng(0), 1, shape)
+    extra = params.keys() - expected.keys()
+    require(extra <= {"chosen"} and expected.keys() <= params.keys(), f"must have a view of {[*expected]}")
+    require("partner" not in params, "must have views of single rows")
+    for name, values in params.items():
+        like = expected.get(name, np.zeros(1, bool))
+        shapes = values.shape == like.shape or (name == "weights" and values.ndim == 2 and values.shape[1] % 2 == 1)
+        fits = values.dtype == like.dtype and shapes and len(values) == 1
+        require(fits, f"must have a view whose {name} is like {like!r}")
+        if values.dtype.kind in "if" and name != "key":
+            low = 0 if name in ("box", "change", "top", "left") else -LARGE
+            require(bool((values >= low).all() and (values <= LARGE).all()), f"must have a view with another {name}")
+
+
+# -- ensembles ---------------------------------------------------------------------------------------------------------
+
+
+def check_members(estimator, learned):
+    """The members of an ensemble, ours or scikit-learn's: as many as there are names, and able to do what is asked."""
+    members = learned["estimators_"]
+    n, named = len(members), learned.get("named_estimators_")
+    if "_names" in learned:
+        for name in ("_names", "_targets"):
+            require(len(learned[name]) == n, f"must have {n} {name}, got {len(learned[name])}")
+        check_targets(learned)
+    for name in ("weights_", "temperatures_", "contributions_", "stack_method_", "_n_feature_outs"):
+        if name in learned and not (name == "weights_" and "final_estimator_" in learned):
+            require(len(learned[name]) == n, f"must have {n} {name}, got {len(learned[name])}")
+    if "thresholds_" in learned:
+        require(len(learned["thresholds_"]) == n - 1, f"must have {n - 1} thresholds_")
+        require(not np.isnan(learned["thresholds_"]).any(), "must have thresholds_ that are numbers")
+    if "weights_" in learned and "final_estimator_" not in learned:
+        check_weights(learned["weights_"])
+    require(named is None or sum(one != "drop" for one in map(as_text, named.values())) == n, f"must name {n} members")
+    for member, method in zip(members, methods_of(estimator, learned), strict=True):
+        check_member(member, method)
+    if "final_estimator_" in learned:
+        check_member(learned["final_estimator_"], "predict")
+    if "le_" in learned:
+        check_encoder(learned["le_"])
+    if "_label_encoder" in learned:
+        encoders = learned["_label_encoder"]
+        for one in encoders if type(encoders) is list else [encoders]:
+            check_encoder(one)
+
+
+def as_text(value):
+    return value if type(value) is str else ""
+
+
+def check_weights(weights):
+    """The weights of a vote."""
+    require(bool((weights >= 0).all() and weights.sum() > 0), "must have weights_ of at least 0, and not all of them 0")
+
+
+def check_encoder(encoder):
+    """The encoder of the labels of one of scikit-learn's ensembles."""
+    from sklearn.preprocessing import LabelEncoder
+
+    require(type(encoder) is LabelEncoder and hasattr(encoder, "classes_"), "must have a fitted LabelEncoder")
+
+
+def check_targets(learned):
+    """What the members predict is what the ensemble does."""
+    target, classes = learned["_target"], learned.get("classes_")
+    require((target.kind == "values") == (classes is None), "must have classes_ only as a classifier")
+    if classes is not None:
+        same = type(classes) is type(target.classes) and len(classes) == len(target.classes)
+        same = same and all(np.array_equal(*pair) for pair in zip(classes, target.classes, strict=True))
+        require(same, "must have the classes_ of its target")
+    for one in learned["_targets"]:
+        require(one.kind in (target.kind, "values"), f"must have members that predict {target.kind}, got {one.kind}")
+
+
+def methods_of(estimator, learned):
+    """The method that each member is asked by."""
+    n = len(learned["estimators_"])
+    if "stack_method_" in learned:
+        return learned["stack_method_"]
+    hard = getattr(estimator, "voting", None) == "hard" and getattr(estimator, "tie_break", "first") == "first"
+    return ["predict_proba" if is_classifier(estimator) and not hard else "predict"] * n
+
+
+def check_member(member, method):
+    """A member is fitted, of the kind of the ensemble, and has the method that it is asked by."""
+    kind = type(member).__name__
+    for one in member.estimators if kind == "FoldModels" else [member]:
+        check_is_fitted(one)
+    predicts = is_classifier(member) or is_regressor(member) or kind == "FoldModels"
+    require(predicts, f"must have members that predict, got {kind}")
+    require(hasattr(member, method), f"must have members with {method}, got {kind}")
+
+
+def check_augmented(estimator, learned):
+    """The estimator that was fitted on copies."""
+    inner, ndim, shape = learned["estimator_"], learned["_ndim"], learned["image_shape_"]
+    check_member(inner, "predict")
+    same_kind = is_classifier(inner) == is_classifier(estimator)
+    require(same_kind, f"must have an estimator_ of its own kind, got {type(inner).__name__}")
+    require(ndim == 2 or shape is not None, f"must have an image_shape_ with _ndim={ndim}")
+    require(ndim != 3 or shape[2] == 1, f"must have images of one channel with _ndim=3, got {shape}")
+    require(learned["_table"] is None or "feature_names_in_" in learned, "must have feature_names_in_ of a table")
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def check_settings(name, settings):
+    """The settings of one of our own small classes, before it is made."""
+    {"Columns": check_column_settings, "FeatureCache": check_cache, "Target": check_target}[name](settings)
+
+
+def check_cache(settings):
+    """The folder, the memory and the type of a cache of features."""
+    folder, max_bytes, dtype = (settings[name] for name in ("folder", "max_bytes", "dtype"))
+    require(folder is None or type(folder) is str, f"must have None or a str as folder, got {brief(folder)}")
+    require(type(max_bytes) is int and max_bytes >= 0, f"must have an int as max_bytes, got {brief(max_bytes)}")
+    require(
+        type(dtype) is str and dtype in ("float32", "float16"),
+        f"must have 'float32' or 'float16' as dtype, got {brief(dtype)}",
+    )
+
+
+def check_target(settings):
+    """The kind of a target, and its classes."""
+    kind, classes = settings["kind"], settings["classes"]
+    known = type(kind) is str and kind in ("classes", "multilabel", "values")
+    require(known, f"must be a target of a known kind, got {brief(kind)}")
+    if kind == "values":
+        require(classes is None, "must be a target without classes")
+        return
+    require(
+        type(classes) is (np.ndarray if kind == "classes" else list),
+        "must be a target with classes",
+    )
+    for one in [classes] if kind == "classes" else classes:
+        require(type(one) is np.ndarray and one.ndim == 1, "must be a target whose classes are an array")
+    require(len(classes) > 0, "must be a target with classes")
+    check_classes(classes)
+
+
+def check_column_settings(settings):
+    """The columns of a table."""
+    mask, means, gaps = (settings[name] for name in ("is_categorical", "means", "has_gaps"))
+    for name, kind in (("is_categorical", "b"), ("means", "f"), ("has_gaps", "b")):
+        value = settings[name]
+        fits = type(value) is np.ndarray and value.ndim == 1 and value.dtype.kind == kind
+        require(fits, f"must have an array of one dimension as {name}")
+    n = int(mask.sum())
+    require(len(means) == len(gaps) == len(mask) - n, f"must have means and has_gaps of {len(mask) - n} numbers")
+    places = settings["places"]
+    require(type(places) is list and len(places) == n, f"must have places of {n} columns of categories")
+    for one in places:
+        fits = type(one) is np.ndarray and one.ndim == 1 and one.dtype.kind == "i" and len(one) > 0
+        require(fits and one.min() >= 0 and one.max() <= len(one), "must have places that are numbers of categories")
+    require(type(settings["one_hot"]) is bool, "must have True or False as one_hot")

@@ -1,0 +1,253 @@
+"""What the fitted attributes of each class are: the closed list that archives are written and read by.
+
+An attribute that is not described here can be neither saved nor loaded. A class with a new one has it added here, with
+its type from :mod:`._specs`; ``maybe`` marks one that not every fit sets. Parameters are not described: the constraints
+of their class hold for them, and :mod:`._params`.
+"""
+
+import sys
+from math import prod
+
+from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
+
+from ._specs import (
+    Spec,
+    array,
+    boolean,
+    dict_of,
+    either,
+    integer,
+    label,
+    labels,
+    list_of,
+    maybe,
+    nothing,
+    only,
+    optional,
+    pixel_range,
+    real,
+    string,
+    tuple_of,
+)
+from ._steps import STEPS
+from ._tensors import is_torch
+
+PIXELS = 2**25  # in an image, of all channels together; a net is built with one such image before it is filled
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def instance(of):
+    """An instance of exactly one of our own classes, by its name."""
+
+    def fits(value):
+        cls = type(value)
+        return cls.__name__ == of and cls.__module__.partition(".")[0] == "sktricks"
+
+    return Spec(f"a {of}", fits)
+
+
+def is_dtype(value):
+    """Whether a value is a dtype of torch that nets compute in."""
+    torch = sys.modules.get("torch")
+    return is_torch(value, "dtype") and value in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
+member = either(estimator, only("drop"))
+names = list_of(string)
+target = instance("Target")
+device = Spec(
+    f"a torch device of the type {', '.join(DEVICES)}",
+    lambda value: is_torch(value, "device") and value.type in DEVICES,
+)
+dtype = Spec("a floating dtype of torch", is_dtype)
+image_shape = Spec(
+    f"a tuple (height, width, channels) of at most {PIXELS} values",
+    lambda value: tuple_of(*[integer(1, PIXELS)] * 3).fits(value) and prod(value) <= PIXELS,
+)
+# Pairs of a step and its draw, as :mod:`sktricks.augment.copies._views` makes them; _consistency.py looks inside.
+drawn = tuple_of(estimator, dict_of(string, array("biuf", 1, 2, 3, 4, finite=True)))
+views = Spec("a list of views, each a list of pairs of an augmenter and arrays", list_of(list_of(drawn)).fits)
+
+INPUTS = {
+    "n_features_in_": integer(1),
+    "feature_names_in_": maybe(array("O", 1)),
+    "image_shape_": optional(image_shape),
+}
+OUTPUT = {"_sklearn_output_config": maybe(dict_of(only("transform"), only("default", "pandas", "polars")))}
+AUGMENTER = {**INPUTS, **OUTPUT, "value_range_": optional(pixel_range)}
+MIXER = {**AUGMENTER, "target_": maybe(only("classes", "values", None)), "classes_": maybe(labels)}
+AUGMENTED = {
+    **INPUTS,
+    "value_range_": optional(pixel_range),
+    "_ndim": integer(2, 4),
+    "_table": only(None, "pandas", "polars"),
+    "_several": boolean,
+    "_seed": integer(),
+    "_n_batches": integer(),
+    "augmenter_": optional(estimator),
+    "_views": views,
+    "estimator_": estimator,
+}
+
+# Without the torch part (`_net`, `_loaded`, `_backbone`), which _nets.py writes.
+NET = {
+    **INPUTS,
+    "value_range_": maybe(pixel_range),
+    "n_iter_": integer(),
+    "lr_": real(0),
+    "_seed": integer(),
+    "_device": device,
+    "_dtype": dtype,
+    "_views": views,
+    "_fit_views": views,
+}
+CLASSES = {"classes_": labels, "_kind": only("classes", "multilabel", "soft")}
+VALUES = {
+    "_several": boolean,
+    "_n_outputs": integer(1),
+    "_y_mean": array("f", 1),
+    "_y_scale": array("f", 1),
+}
+TABLE = {
+    "is_categorical_": optional(array("b", 1)),
+    "_categories": maybe(list_of(list_of(label))),
+    "_columns": optional(instance("Columns")),
+    "_by_batch": boolean,
+}
+TUNED = {
+    "strategy_": only("linear-probe", "fine-tune", "lp-ft", "gradual", "from-scratch"),
+    "_encoded": boolean,
+    "_thaws": boolean,
+    "_stages": maybe(optional(names)),
+    "_n_frozen": maybe(integer()),
+    "_rates": maybe(tuple_of(real(0), real(0))),
+    "_probed": maybe(nothing),
+    "_found": maybe(nothing),
+}
+
+MEMBERS = {
+    "_target": target,
+    "_targets": list_of(target),
+    "_names": names,
+    "estimators_": list_of(estimator, at_least=1),
+}
+ENSEMBLE = {
+    **MEMBERS,
+    "named_estimators_": dict_of(string, member, Bunch),
+    "feature_names_in_": maybe(array("O", 1)),
+    "oof_predictions_": maybe(array("f", 2, 3)),
+    "contributions_": maybe(array("f", 1)),
+    "weights_": maybe(array("f", 1)),
+    "weights_accepted_": maybe(boolean),
+}
+ENSEMBLE_CLASSES = {"classes_": either(labels, list_of(labels))}
+FACTORS = array("f", 1, finite=True)
+VOTE = {**ENSEMBLE, **OUTPUT, "weights_": FACTORS, "temperatures_": maybe(FACTORS)}
+METHODS = only("predict_proba", "decision_function", "predict")
+STACK = {
+    **ENSEMBLE,
+    **OUTPUT,
+    "oof_predictions_": array("f", 2),
+    "stack_method_": list_of(METHODS),
+    "_n_feature_outs": list_of(integer(1)),
+    "_n_passed": integer(),
+    "final_estimator_": estimator,
+}
+NETS = {**MEMBERS, **{name: maybe(spec) for name, spec in INPUTS.items()}}
+
+# scikit-learn's own containers
+SKLEARN_MEMBERS = {
+    "estimators_": list_of(estimator, at_least=1),
+    "named_estimators_": dict_of(string, member, Bunch),
+    "feature_names_in_": maybe(array("O", 1)),
+    **OUTPUT,
+}
+SKLEARN_STACK = {
+    "stack_method_": list_of(METHODS),
+    "_n_feature_outs": maybe(list_of(integer(1))),
+    "final_estimator_": estimator,
+}
+ENCODERS = either(estimator, list_of(estimator))
+
+PLAIN_AUGMENTERS = (
+    *("RandomFlip", "RandomCrop", "RandomRotation", "RandomAffine", "RandomResizedCrop", "RandomErasing"),
+    *("ColorJitter", "RandomGrayscale", "GaussianNoise", "GaussianBlur", "FeatureDropout", "SwapNoise"),
+    "TrivialAugment",
+)
+OWN = {
+    **{name: AUGMENTER for name in PLAIN_AUGMENTERS},
+    **{name: MIXER for name in ("MixUp", "CutMix", "RandomApply", "AugmentationPipeline")},
+    "AugmentedClassifier": AUGMENTED,
+    "AugmentedRegressor": AUGMENTED,
+    "NetClassifier": {**NET, **CLASSES, **TABLE},
+    "NetRegressor": {**NET, **VALUES, **TABLE},
+    "FineTuneClassifier": {**NET, **CLASSES, **TUNED},
+    "FineTuneRegressor": {**NET, **VALUES, **TUNED},
+    "PretrainedFeatures": {
+        **INPUTS,
+        **OUTPUT,
+        "value_range_": maybe(pixel_range),
+        "_n_features_out": integer(1),
+        "_device": maybe(device),
+        "_stages": maybe(optional(names)),
+        "_backbone": maybe(nothing),
+    },
+    "ImageLoader": {**OUTPUT, "n_features_in_": integer(1), "feature_names_in_": maybe(array("O", 1))},
+    "VotingClassifier": {**VOTE, **ENSEMBLE_CLASSES},
+    "VotingRegressor": VOTE,
+    "StackingClassifier": {**STACK, **ENSEMBLE_CLASSES},
+    "StackingRegressor": {**STACK, "stack_method": maybe(METHODS)},
+    "CascadeClassifier": {
+        **ENSEMBLE,
+        "classes_": labels,
+        "thresholds_": array("f", 1),
+        "escalated_fraction_": real(),
+    },
+    "NetEnsembleClassifier": {**NETS, **ENSEMBLE_CLASSES},
+    "NetEnsembleRegressor": NETS,
+    # callbacks, which are copied before they learn anything
+    "FreezeLayers": {},
+    "AverageWeights": {},
+    "GradientNorms": {},
+}
+CONTAINERS = {
+    "FoldModels": {},
+    "CodedClassifier": {"estimator_": estimator, "classes_": labels},
+    "Pipeline": OUTPUT,
+    "FeatureUnion": OUTPUT,
+    "FrozenEstimator": {},
+    "LabelEncoder": {**OUTPUT, "classes_": maybe(labels)},
+    "VotingClassifier": {**SKLEARN_MEMBERS, **ENSEMBLE_CLASSES, "le_": estimator},
+    "VotingRegressor": SKLEARN_MEMBERS,
+    "StackingClassifier": {**SKLEARN_MEMBERS, **SKLEARN_STACK, **ENSEMBLE_CLASSES, "_label_encoder": ENCODERS},
+    "StackingRegressor": {**SKLEARN_MEMBERS, **SKLEARN_STACK, "stack_method": maybe(METHODS)},
+    **STEPS,
+}
+
+
+def describe_class(cls):
+    """The attributes that a fitted instance of a class may have, by name, and their types."""
+    ours = cls.__module__.partition(".")[0] == "sktricks" and cls.__name__ in OWN
+    return (OWN if ours else CONTAINERS)[cls.__name__]
+
+
+def find_undescribed(cls, learned):
+    """What is wrong with the attributes of an instance: a pair (name, what is expected), or None.
+
+    Parameters
+    ----------
+    cls : type
+    learned : dict
+        All attributes that are no parameters, without the torch part.
+    """
+    known = describe_class(cls)
+    for name, value in learned.items():
+        if name not in known:
+            return name, "absent: it is no fitted attribute of " + cls.__name__
+        if not known[name].fits(value):
+            return name, known[name].text
+    fitted = learned.keys() - OUTPUT.keys()
+    missing = [name for name, spec in known.items() if spec.required and name not in learned] if fitted else []
+    return (missing[0], known[missing[0]].text) if missing else None

@@ -1,0 +1,3 @@
+"""DataFrames as arrays: numbers, gaps and categories."""
+
+__all__ = []

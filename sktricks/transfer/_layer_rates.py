@@ -1,0 +1,59 @@
+"""How fast each layer of a backbone learns: smaller steps than the head's, and smaller ones the nearer to the image."""
+
+from ..training._decay import is_spared
+from .freezing._layers import own_tensors
+
+
+def stage_depths(layers, stages):
+    """How far each layer is from the head: 1 in the last stage, 2 in the one before, and so on.
+
+    Layers outside all stages go with the stage that ran last before them, the first ones with the first stage.
+    """
+    depths, depth = [], len(stages)
+    for layer in layers:
+        for place, stage in enumerate(stages):
+            if layer.name == stage or layer.name.startswith(stage + "."):
+                depth = len(stages) - place
+        depths.append(depth)
+    return depths
+
+
+def set_factors(layers, depths, scale, decay):
+    """Note on each layer's module the factor ``scale * decay ** depth`` of its learning rate.
+
+    The usual layer-wise decay (Clark et al. 2020): the head learns at the full rate. The factor is kept at the module,
+    so that a layer that thaws finds its group again.
+    """
+    for layer, depth in zip(layers, depths, strict=True):
+        layer.module._lr_factor = scale * decay**depth
+
+
+def group_parameters(optimizer, module):
+    """Give an optimizer that has not stepped yet a group for each factor that the layers of ``module`` have."""
+    factors = {
+        id(parameter): factor_of(part)
+        for part in module.modules()
+        if own_tensors(part)
+        for parameter in part.parameters(recurse=False)
+    }
+    for group in list(optimizer.param_groups):
+        options = {name: value for name, value in group.items() if name != "params"}
+        parts = {}
+        for parameter in group["params"]:
+            parts.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)  # a loss may have some too
+        group["params"], group["lr_factor"] = parts.pop(1.0, []), 1.0
+        for factor, parameters in parts.items():
+            options_here = {**options, "lr": options["lr"] * factor, "lr_factor": factor}
+            optimizer.add_param_group({"params": parameters, **options_here})
+
+
+def factor_of(module):
+    """The factor of a module's learning rate, 1.0 unless :func:`set_factors` was here."""
+    return getattr(module, "_lr_factor", 1.0)
+
+
+def home_group(optimizer, module, parameter):
+    """The group of an optimizer that a parameter of a module belongs to, by its rate and by whether it decays."""
+    factor = factor_of(module)
+    groups = [g for g in optimizer.param_groups if g.get("lr_factor", 1.0) == factor] or optimizer.param_groups
+    return next((g for g in groups if g.get("spared", False) == is_spared(parameter)), groups[0])

@@ -1,0 +1,141 @@
+"""Columns of image files where arrays of images would be."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from .._validation import check_image_shape, check_layout, check_value_range, check_X
+from .._warnings import BitDepthWarning, warn
+from ..images._image_files import ImageFiles, as_column, check_files_exist, describe_depth, find_peaks
+
+FILE_RANGE = (0.0, 255.0)
+INSTEAD = ". A net has no white_level: put ImageLoader(white_level=...) before it in a Pipeline"
+
+
+def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
+    """Validate X, of an estimator with a ``backbone``: a table, images, or a column of image files.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like
+    reset : bool
+        True in ``fit``, False afterwards.
+    ensure_min_samples : int
+
+    Returns
+    -------
+    X : ndarray or ImageFiles
+        A table, or canonical images.
+    layout : Layout
+    """
+    sources = as_column(X)
+    if sources is not None:
+        found = check_files(estimator, sources, reset=reset, ensure_min_samples=ensure_min_samples)
+        check_column(estimator, X, reset=reset)
+        return found
+    how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples}
+    X, layout = check_X(estimator, X, reset=reset, **how)
+    return (layout.to_images(X) if layout.image_shape else X), layout
+
+
+def check_files(estimator, sources, *, reset, ensure_min_samples=1):
+    """The images in files, not yet read, of the size that the estimator says or was fitted on."""
+    name = type(estimator).__name__
+    if len(sources) < ensure_min_samples:
+        raise ValueError(f"X has {len(sources)} sample(s), a minimum of {ensure_min_samples} is required by {name}")
+    if not reset and estimator.image_shape_ is None:
+        raise ValueError(f"{name} was fitted on a table of {estimator.n_features_in_} columns, X has image files")
+    check_pixel_range(name, estimator.value_range if reset else estimator.value_range_, reset=reset)
+    shape = decoded_shape(estimator.backbone, estimator.image_shape) if reset else estimator.image_shape_
+    if shape[2] not in (1, 3):
+        raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
+    check_files_exist(sources)
+    white_level = getattr(estimator, "white_level", None)
+    look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
+    files = ImageFiles(sources, shape, white_level=white_level)
+    return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset)
+
+
+def check_column(estimator, X, *, reset):
+    """Learn the name of a column of image files, which is one feature, or compare it with that of ``fit``.
+
+    A column without a name passes after ``fit``, and so does any column if ``fit`` saw pixels.
+    """
+    has_name = hasattr(X, "columns")
+    compares = has_name and hasattr(estimator, "feature_names_in_") and estimator.n_features_in_ == 1
+    if reset or compares:
+        validate_data(estimator, X if has_name else np.empty((0, 1)), reset=reset, skip_check_array=True)
+
+
+def look_at_depth(sources, white_level, remedy):
+    """Warn if some of the files, of those with more than 8 bits, are read very dark or too bright."""
+    problem = describe_depth(find_peaks(sources, white_level), white_level, " in the files that were looked at")
+    if problem:
+        warn(problem + remedy, BitDepthWarning)
+
+
+def check_pixel_range(name, value_range, *, reset):
+    """An error unless ``value_range``, as given or, after ``fit``, as learned, is that of the pixels in files."""
+    if value_range is None:
+        return
+    low, high = check_value_range(value_range)
+    if (low, high) != FILE_RANGE:
+        raise ValueError(
+            f"{name} {'is told of' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, X has image files, "
+            f"whose pixels are from 0 to 255: value_range must be None or (0, 255), got ({low:g}, {high:g})"
+        )
+
+
+def decoded_shape(backbone, image_shape):
+    """(height, width, channels) that files are decoded to: in colour and of the backbone's size, unless told."""
+    if image_shape is not None:
+        check_image_shape(image_shape)
+        return check_image_shape((*image_shape, 3)[:3])
+    size = own_size(backbone) if isinstance(backbone, str) else None
+    if size is None:
+        raise ValueError(
+            "image_shape must say to what (height, width) image files are decoded, got None, and backbone="
+            f"{backbone!r} has no size of its own"
+        )
+    return (*size, 3)
+
+
+def own_size(backbone):
+    """(height, width) of the images that a backbone was trained on, None for any."""
+    from .backbones._load_backbone import UNTRAINED, is_ready
+
+    spec = "tiny32" if backbone == "auto" else backbone
+    name = spec.removeprefix(UNTRAINED)
+    if is_ready(name) or name.startswith("file:"):
+        return kept_size(spec, files_as_they_are(name))
+    return load_size(spec)  # a factory of the user's own may make another net each time
+
+
+@lru_cache(maxsize=32)  # a search would load each backbone twice
+def kept_size(spec, files):
+    """The size of a backbone while the files that it comes from are these."""
+    return load_size(spec)
+
+
+def load_size(spec):
+    """The size of a backbone as it is now."""
+    from ..training._randomness import kept_randomness
+    from .backbones import load_backbone
+
+    with kept_randomness():
+        return load_backbone(spec).preprocess.size
+
+
+def files_as_they_are(spec):
+    """What changes with the file, or the files in the folder, that a spec names, if it names any."""
+    from .cache._templates import file_as_it_is
+
+    name = spec.partition(":")[2].partition("::")[0]
+    path = Path(os.path.expanduser(name))
+    if not name or not os.path.exists(path):
+        return ()
+    return tuple(map(file_as_it_is, sorted(path.iterdir()) if path.is_dir() else [path]))

@@ -1,0 +1,209 @@
+"""What every backbone has, wherever it comes from: stages, a preprocessing, features."""
+
+import threading
+from dataclasses import dataclass
+from math import isfinite
+from numbers import Integral
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..cache._fingerprint import fingerprint_of
+from ..freezing._layers import call_order, layers_of
+from ._stages import find_channel_axes, find_stages, main_tensor, watching
+
+LARGEST = 4096  # pixels of a side of the images that a configuration may ask for
+QUARTERS_UP_TO = 256  # channels of a stage up to which the quarters of an image are looked at one by one
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From images in 0..1, (n, channels, height, width), to what a net was trained on.
+
+    Parameters
+    ----------
+    size : tuple of int or None
+        (height, width) to resize the whole image to; None keeps the size.
+    channels : int or None
+        1 or 3: grey images become three equal channels, colour images their mean. None keeps them.
+    mean, std : tuple of float or None
+        Subtracted and divided by, per channel.
+    interpolation : {"bilinear", "bicubic"}, default="bilinear"
+        How to resize.
+    """
+
+    size: tuple | None = None
+    channels: int | None = None
+    mean: tuple | None = None
+    std: tuple | None = None
+    interpolation: str = "bilinear"
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Resize, match the channels, normalise."""
+        if self.channels == 3 and x.shape[1] == 1:
+            x = x.expand(-1, 3, -1, -1)
+        elif self.channels == 1 and x.shape[1] == 3:
+            x = x.mean(1, keepdim=True)
+        if self.channels is not None and x.shape[1] != self.channels:
+            raise ValueError(f"the backbone needs images of {self.channels} channels, X has {x.shape[1]}")
+        if self.size is not None and x.shape[2:] != self.size:
+            smaller = x.shape[2] > self.size[0] or x.shape[3] > self.size[1]
+            x = F.interpolate(x, self.size, mode=self.interpolation, align_corners=False, antialias=smaller)
+            x = x.clamp(0, 1) if self.interpolation == "bicubic" else x  # which overshoots at edges
+        if self.mean is not None:
+            mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+            x = (x - mean) / std
+        return x
+
+
+def check_preprocess(preprocess):
+    """The preprocessing, or an error that says which of its settings is wrong: it may come out of a file."""
+    size, channels, mean, std = (getattr(preprocess, name) for name in ("size", "channels", "mean", "std"))
+    if size is not None and not (len(size) == 2 and all(is_int(side) and 1 <= side <= LARGEST for side in size)):
+        raise ValueError(f"the size of images must be a height and a width from 1 to {LARGEST}, got {size!r}")
+    if channels is not None and not (is_int(channels) and channels >= 1):
+        raise ValueError(f"the number of channels must be an int of at least 1, got {channels!r}")
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and not (all(map(isfinite, values)) and len(values) in (1, channels or len(values))):
+            raise ValueError(f"{name} must hold {channels} finite numbers, got {values!r}")
+    if std is not None and min(std) <= 0:
+        raise ValueError(f"std must be greater than 0, got {std!r}")
+    return preprocess
+
+
+def is_int(value):
+    """True for an int that is no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+class Enough(Exception):
+    """Ends a forward pass when all that is wanted of it has been computed."""
+
+
+class Backbone(nn.Module):
+    """A net without its classifier.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It returns a tensor, or a tuple, mapping or object of tensors, of which the first, or the pooled one, counts.
+    preprocess : Preprocess
+    example : torch.Tensor of shape (1, channels, height, width)
+        A preprocessed image; a forward pass of it shows the order of the layers and the sizes of the features.
+    name : str
+    default_stages : list of str or None, default=None
+        The stages whose features serve best; None: the model's own output.
+
+    Attributes
+    ----------
+    stages : list of str
+        The names of the stages, in execution order: the parts of the model that have parameters. A part that only wraps
+        the others, or that is a list of blocks, is replaced by its own parts; of more than 16 some count.
+    layer_order : list of str
+        The names of all modules of ``model``, in execution order.
+    num_features : int
+        The length of what :meth:`features` returns by default.
+    """
+
+    def __init__(self, model, preprocess, example, name, default_stages=None):
+        super().__init__()
+        self.model, self.preprocess, self.name, self.default_stages = model, preprocess, name, default_stages
+        with watching(model) as shapes:
+            self.layer_order = call_order(model, lambda: model(example))
+        if len(shapes.get("", ())) < 2:
+            raise ValueError(f"backbone {name} must give a tensor with a row for each image, got {shapes.get('')}")
+        self.stages = find_stages(model, self.layer_order, shapes)
+        self._channel_axes = find_channel_axes(self.layers, {name: shapes[name] for name in (*self.stages, "")})
+        self.num_features = pool(torch.empty(shapes[""]), channel_axis=self._channel_axes[""]).shape[1]
+        axes = {name: self._channel_axes[name] for name in self.stages}
+        self._widths = {name: pool(torch.empty(shapes[name]), True, axis).shape[1] for name, axis in axes.items()}
+
+    @property
+    def layers(self):
+        """The layers of the model, in execution order."""
+        return layers_of(self.model, self.layer_order)
+
+    def features(self, x: torch.Tensor, stages: list[str] | None = None, *, upto: str | None = None) -> torch.Tensor:
+        """One row of numbers per preprocessed image.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, channels, height, width)
+        stages : list of str, default=None
+            Of each of them the mean over the image and, where it has no more than 256 channels, the means of the four
+            quarters. None: the model's own output. What comes after the last of them is not computed.
+        upto : str, default=None
+            The name of one stage, short for ``stages=[upto]``.
+
+        Returns
+        -------
+        features : Tensor of shape (n, features)
+        """
+        if upto is not None and stages is not None:
+            raise ValueError(f"stages and upto exclude each other, got stages={stages!r} and upto={upto!r}")
+        stages = stages if upto is None else [upto]
+        if stages is None:
+            return pool(main_tensor(self.model(x)), channel_axis=self._channel_axes[""])
+        unknown = [stage for stage in stages if stage not in self.stages]
+        if unknown or not stages:
+            raise ValueError(f"a stage must be one of {self.stages}, got {unknown or stages}")
+        pooled = self._watch(x, set(stages))
+        return torch.cat([pooled[name] for name in stages], 1)
+
+    forward = features
+
+    def count(self, stages):
+        """The number of features of the given stages, or of the model's own output for None."""
+        return self.num_features if stages is None else sum(self._widths[name] for name in stages)
+
+    def _watch(self, x, names):
+        """The pooled outputs of some stages, by their names, and nothing after them computed."""
+        pooled, thread = {}, threading.get_ident()
+
+        def note(name, output):
+            if threading.get_ident() != thread:  # which has hooks of its own
+                return
+            is_last = len(pooled.keys() | {name}) == len(names)
+            # what comes after may overwrite the output in place, as a ReLU does
+            output = main_tensor(output) if is_last else main_tensor(output).clone()
+            pooled.setdefault(name, pool(output, True, self._channel_axes[name]))
+            if is_last:
+                raise Enough
+
+        hooks = [
+            self.model.get_submodule(name).register_forward_hook(
+                lambda module, inputs, output, name=name: note(name, output)
+            )
+            for name in names
+        ]
+        try:
+            self.model(x)
+        except Enough:
+            pass
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return pooled
+
+    def fingerprint(self) -> str:
+        """A hash of weights, buffers, settings, preprocessing and code, which differs where the features do.
+
+        The code is that of the net's classes, methods and hooks, with the globals that it names; what it takes out of
+        an imported module, as ``settings.SCALE``, is not looked at.
+        """
+        return fingerprint_of(self)
+
+
+def pool(x, quarters=False, channel_axis=None):
+    """The mean over all positions, and over those of the quarters, as (n, channels) or (n, 5 * channels).
+
+    ``channel_axis`` is that of the channels; by default the second, and of tokens, (n, tokens, channels), the third.
+    """
+    if x.ndim == 2:
+        return x
+    x = x.movedim((2 if x.ndim == 3 else 1) if channel_axis is None else channel_axis, 1)
+    whole = x.mean(tuple(range(2, x.ndim)))
+    if not quarters or x.ndim != 4 or x.shape[1] > QUARTERS_UP_TO or min(x.shape[2:]) < 2:
+        return whole
+    return torch.cat([whole, F.adaptive_avg_pool2d(x, 2).flatten(1)], 1)

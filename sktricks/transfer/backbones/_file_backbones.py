@@ -1,0 +1,41 @@
+"""Backbones from a file of weights and the spec of the net that they are for."""
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+from ._assemble import fit_images, make_example
+from ._classifier import find_classifiers
+from ._weight_files import compare, first_line, misfit_of, read_weights
+
+SEPARATOR = "::"
+
+
+def split_file(text):
+    """The path and the spec in ``"<path>::<spec>"``."""
+    path, _, spec = text.partition(SEPARATOR)
+    if not path or not spec:
+        raise ValueError(
+            f"a file of weights needs the net that they are for, backbone='file:{path}{SEPARATOR}<spec>', where <spec> "
+            f"is such as 'timm:resnet18' or 'package.module:factory'; got 'file:{text}'"
+        )
+    if spec.startswith("hf:"):
+        raise ValueError(f"transformers keeps weights in folders: pass backbone='hf:<folder>', not 'file:{text}'")
+    return Path(os.path.expanduser(path)), spec
+
+
+def load_weights(net, path, image_shape):
+    """Put the weights of a file into a net; its classifier's, of however many classes, do not count."""
+    weights = read_weights(path)
+    fitted = fit_images(net, image_shape)
+    heads = find_classifiers(fitted.model, make_example(fitted.preprocess, image_shape))
+    if compare(net.model, weights, heads):
+        raise misfit_of(path, net.name, net.model, weights, heads)
+    own = {name: tensor for name, tensor in weights.items() if not any(name.startswith(f"{head}.") for head in heads)}
+    versioned = OrderedDict(own)
+    # without the versions of its modules some nets take the weights for those of an earlier version of themselves
+    versioned._metadata = net.model.state_dict()._metadata
+    try:
+        net.model.load_state_dict(versioned, strict=False)
+    except RuntimeError as error:
+        raise misfit_of(path, net.name, net.model, weights, heads, first_line(error)) from error

@@ -1,0 +1,215 @@
+"""From what a user writes to a backbone."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._backbone import Backbone
+
+BUNDLED = ["tiny32"]
+UNTRAINED = "untrained:"
+HUBS = {  # the word before the colon: the file, what loads from it and what lists it
+    "timm": ("_timm", "load_timm", "list_timm"),
+    "torchvision": ("_torchvision", "load_torchvision", "list_torchvision"),
+    "hf": ("_huggingface", "load_huggingface", "list_huggingface"),
+}
+
+
+def list_backbones(pattern: str | None = None) -> list[str]:
+    """The backbones that can be loaded by name.
+
+    Parameters
+    ----------
+    pattern : str, default=None
+        Those of a hub, such as ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"``, which gives the repositories in
+        the cache on this machine. None: those that come with the package, for which nothing else need be installed.
+
+    Returns
+    -------
+    names : list of str
+        Each as :func:`load_backbone` takes it.
+
+    Examples
+    --------
+    >>> from sktricks import list_backbones
+    >>> list_backbones()
+    ['tiny32']
+    """
+    if pattern is None:
+        return list(BUNDLED)
+    hub, colon, names = pattern.partition(":")
+    if hub not in HUBS or not colon:
+        raise ValueError(f"pattern must begin with one of {[f'{name}:' for name in HUBS]}, got {pattern!r}")
+    return [f"{hub}:{name}" for name in of_hub(hub, 2)(names)]
+
+
+def load_backbone(
+    spec="tiny32",
+    *,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    pretrained: bool = True,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    interpolation: str | None = None,
+) -> "Backbone":
+    """Load a net without its classifier.
+
+    Parameters
+    ----------
+    spec : str, module class, factory or torch.nn.Module, default="tiny32"
+        One of
+
+        - ``"tiny32"``, the net that comes with the package;
+        - ``"timm:resnet18"``, ``"timm:resnet18.a1_in1k"``: a net of timm, with the weights named behind the dot or the
+          default ones; ``"timm:user/repository"`` and ``"timm:./folder"``: one saved in timm's format;
+        - ``"torchvision:resnet18"``, ``"torchvision:resnet50.IMAGENET1K_V1"``: a net of torchvision for classification;
+        - ``"hf:user/repository"``, ``"hf:./folder"``: an image encoder of transformers;
+        - ``"file:weights.safetensors::timm:resnet18"``: the weights in a file, safetensors or a checkpoint of torch,
+          in the net that any other spec names. The file's classifier does not count;
+        - ``"package.module:factory"``: a class or factory that makes a module without arguments;
+        - such a class or factory itself, or an instance, which is copied; a :class:`Backbone` keeps its preprocessing.
+
+        ``"untrained:"`` before a name does what ``pretrained=False`` does.
+    image_shape : tuple, default=(32, 32, 3)
+        (height, width, channels) of the images.
+    pretrained : bool, default=True
+        If False, the same net with the initial weights that its library gives it. For those types of nets that
+        transformers knows their name is enough: ``"untrained:hf:vit"``.
+    mean, std : float or sequence of float, default=None
+        What is subtracted from pixels scaled to 0..1, and what they are divided by then: a number, or one per channel.
+        None: as the configuration of the net says; the pixels of a module of your own stay in 0..1.
+    interpolation : {"bilinear", "bicubic"}, default=None
+        How images are resized. None: as the configuration of the net says, otherwise ``"bilinear"``.
+
+    Returns
+    -------
+    backbone : Backbone
+        With ``stages``, ``num_features``, ``features(x)``, ``preprocess`` and ``fingerprint()``.
+
+    Raises
+    ------
+    ValueError
+        If the spec names nothing, if the file of weights is damaged, does not fit the net or would run code when
+        loaded, if the net cannot take the images, or if ``image_shape``, ``mean``, ``std`` or ``interpolation`` has a
+        wrong value.
+    TypeError
+        If the spec makes no module, or if ``pretrained``, ``mean`` or ``std`` has a wrong type.
+    ImportError
+        If timm, torchvision or transformers is needed and is missing or broken.
+    ConnectionError
+        If the weights are not in the hub's cache on this machine and cannot be downloaded.
+
+    Notes
+    -----
+    Images go in as they are, scaled to 0..1. Whole images are resized, without cropping, to the size at which the
+    weights were trained, for at another size a net sees worse: 32 x 32 pixels become 224 x 224 for most nets of the
+    hubs, with weights from a file too. An untrained net, or one of your own, gets them as they are; where it cannot
+    take them, twice, four times, ... as large, or at the size that it is made for. Grey images are repeated for a net
+    of three channels; for a net of one channel colours are averaged. Channels are normalised by the mean and standard
+    deviation of the net's own configuration.
+
+    A folder of transformers without ``preprocessor_config.json`` gets images of the ``image_size`` in its
+    ``config.json``, normalized to -1..1, and a :class:`BackboneConfigWarning` says so; ``mean`` and ``std`` replace the
+    guess. The configuration of a folder of timm decides the architecture and the preprocessing only: settings in it
+    that name other files are ignored, with the same warning.
+
+    The hubs' own caches are used: what is there is loaded without a network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktricks import load_backbone
+    >>> backbone = load_backbone("tiny32")
+    >>> backbone.stages
+    ['stem', 'stage1', 'stage2', 'stage3']
+    >>> images = torch.rand(5, 1, 28, 28)
+    >>> backbone.features(backbone.preprocess(images)).shape
+    torch.Size([5, 256])
+    """
+    from ...training._randomness import GENERATORS
+    from ._assemble import assemble, check_triple, complete
+
+    image_shape = check_triple(image_shape)
+    if not isinstance(pretrained, bool | np.bool_):
+        raise TypeError(f"pretrained must be True or False, got {pretrained!r:.200}")
+    with GENERATORS():  # a net without weights of its own draws them
+        net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
+        return assemble(net, image_shape)
+
+
+def make_net(spec, image_shape, pretrained=True):
+    """The net that a spec stands for, with its classifier."""
+    from ._own import module_exists
+
+    if not isinstance(spec, str):
+        return make_own(spec, pretrained)
+    if spec.startswith(UNTRAINED):
+        return make_net(spec.removeprefix(UNTRAINED), image_shape, False)
+    source, colon, name = spec.partition(":")
+    if is_ready(spec):
+        return make_ready(source, name, pretrained)
+    if source == "file":
+        return make_filed(name, image_shape, pretrained)
+    if name and module_exists(source):
+        return make_own(spec, pretrained)
+    close = get_close_matches(source, [*BUNDLED, *HUBS, "file"], n=1)
+    hint = f" (did you mean {close[0] + colon + name!r}?)" if close else ""
+    raise ValueError(
+        f"backbone={spec!r} is unknown{hint}; by name there are {BUNDLED}, or say where it comes from, as in "
+        f"'{'hf' if '/' in spec else 'timm'}:{name or spec}' or 'package.module:factory', or pass a torch module"
+    )
+
+
+def is_ready(spec):
+    """Whether a spec names a net of the package or of a hub."""
+    source, _, name = spec.partition(":")
+    return spec in BUNDLED or (source in HUBS and name != "")
+
+
+def make_ready(source, name, pretrained):
+    """A net of the package or of a hub."""
+    from ._bundled import load_tiny32
+
+    with keeping_the_generator(pretrained):
+        return load_tiny32(pretrained) if source in BUNDLED else of_hub(source, 1)(name, pretrained)
+
+
+def make_filed(text, image_shape, pretrained):
+    """A net with the weights in a file."""
+    from ._file_backbones import load_weights, split_file
+
+    path, spec = split_file(text)
+    with keeping_the_generator(pretrained):
+        net = make_net(spec, image_shape, not is_ready(spec))
+    if pretrained:
+        load_weights(net, path, image_shape)
+        net.resize = is_ready(spec)
+    return net
+
+
+def keeping_the_generator(pretrained):
+    """Inside, drawing initial weights that others will replace does not move torch's global generator."""
+    from ...training._randomness import kept_randomness
+
+    return kept_randomness() if pretrained else nullcontext()
+
+
+def make_own(spec, pretrained):
+    """A net of the user's own, passed or named."""
+    from ._own import load_named, load_own
+
+    if not isinstance(spec, str) and not callable(spec):
+        raise TypeError(f"backbone must be a name, a module class, a factory or an instance, got {spec!r}")
+    if not pretrained:
+        raise ValueError(f"pretrained=False is for nets by name; {spec!r} has the weights that you give it")
+    return load_named(spec) if isinstance(spec, str) else load_own(spec)
+
+
+def of_hub(hub, which):
+    """The function that loads (1) or lists (2) the nets of a hub."""
+    return getattr(import_module(f".{HUBS[hub][0]}", __package__), HUBS[hub][which])

@@ -1,0 +1,1 @@
+"""Features of frozen nets, encoded once."""

@@ -1,0 +1,1 @@
+"""Layers of a net in execution order, and freezing that holds."""
