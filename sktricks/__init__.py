@@ -1,5 +1,7 @@
 """Deep learning's everyday tricks as scikit-learn estimators: augment, transfer, ensemble."""
 
+from __future__ import annotations
+
 import lazy_loader
 
 __version__ = "0.1.0"

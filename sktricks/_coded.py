@@ -1,5 +1,7 @@
 """Classifiers that refuse labels: they are fitted on codes, and their predictions become labels again."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags

@@ -1,5 +1,7 @@
 """Errors that several subpackages raise or catch."""
 
+from __future__ import annotations
+
 
 class DivergenceError(ValueError):
     """The loss or the weights of a net in training are no longer finite."""

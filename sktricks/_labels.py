@@ -1,5 +1,7 @@
 """Labels as codes, the indices of their sorted classes, and a column a class."""
 
+from __future__ import annotations
+
 import numpy as np
 
 TEXT = "SU"  # kinds of dtypes

@@ -4,6 +4,8 @@ Python names the function in ``fit() missing 1 required positional argument``: a
 there, not the private class that defines it.
 """
 
+from __future__ import annotations
+
 from types import CellType, FunctionType
 
 

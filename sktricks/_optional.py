@@ -1,5 +1,7 @@
 """Optional dependencies: imported late; where that fails, the package at fault and the cure are named."""
 
+from __future__ import annotations
+
 import importlib
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec

@@ -1,5 +1,7 @@
 """By which keyword an estimator takes the weights of rows, if it takes any."""
 
+from __future__ import annotations
+
 import inspect
 
 from sklearn.compose import TransformedTargetRegressor

@@ -1,5 +1,7 @@
 """What a bug report needs: the system, the versions, and what there is to compute with."""
 
+from __future__ import annotations
+
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version

@@ -4,6 +4,8 @@
 at the same time leave the wrong ones behind. scikit-learn's checks of arrays use it.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 from functools import partial, wraps

@@ -5,6 +5,8 @@ one. :func:`check_X` validates X as scikit-learn does and describes it by a :cla
 makes the canonical form and :meth:`Layout.restore` brings a result back to the layout that came in.
 """
 
+from __future__ import annotations
+
 import datetime
 import re
 from dataclasses import dataclass

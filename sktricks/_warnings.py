@@ -1,5 +1,7 @@
 """Every named warning, and :func:`warn`, which points at the caller's line."""
 
+from __future__ import annotations
+
 import sys
 import warnings
 

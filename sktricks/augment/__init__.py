@@ -1,5 +1,7 @@
 """Random copies of images and rows, as scikit-learn transformers; numpy is all they need."""
 
+from __future__ import annotations
+
 from .._warnings import CopiesMayLeakWarning, SampledLabelsWarning, UnmixedRowsWarning
 from ._apply import RandomApply
 from ._augmentation_display import AugmentationDisplay

@@ -1,5 +1,7 @@
 """Any augmenter, for some of the rows."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Pictures of what an augmenter does: originals beside draws."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -80,7 +82,7 @@ class AugmentationDisplay:
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         ax=None,
         **kwargs,
-    ) -> "AugmentationDisplay":
+    ) -> AugmentationDisplay:
         """Draw from an augmenter, and plot.
 
         Parameters
@@ -123,7 +125,7 @@ class AugmentationDisplay:
             images = [np.clip((some.astype(float) - low) / (high - low), 0, 1) for some in images]
         return cls(originals=images[0], draws=images[1:]).plot(ax=ax, **kwargs)
 
-    def plot(self, *, ax=None, cmap: str = "gray", title: str | None = None) -> "AugmentationDisplay":
+    def plot(self, *, ax=None, cmap: str = "gray", title: str | None = None) -> AugmentationDisplay:
         """Plot originals and draws.
 
         Parameters

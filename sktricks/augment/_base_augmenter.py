@@ -1,5 +1,7 @@
 """What all augmenters share: draw small parameters, a set a row, then apply them."""
 
+from __future__ import annotations
+
 from functools import partial
 from numbers import Integral
 
@@ -118,7 +120,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "BaseAugmenter":
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> BaseAugmenter:
         """Learn the shape of the images and their value range.
 
         Parameters

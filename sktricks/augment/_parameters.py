@@ -3,6 +3,8 @@
 That reads the signature and makes all constraints anew each time; here values that were allowed once pass at once.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 from numbers import Real
 

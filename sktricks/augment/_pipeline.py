@@ -5,6 +5,8 @@ before the next one starts, adjacent steps of a kind become one pass over the pi
 are rounded once, after the last step.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.pipeline import _name_estimators
 from sklearn.utils import Bunch
@@ -95,7 +97,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         """
         return self._get_params("steps", deep=deep)
 
-    def set_params(self, **params) -> "AugmentationPipeline":
+    def set_params(self, **params) -> AugmentationPipeline:
         """Set parameters of the pipeline, whole steps by name, or parameters of steps.
 
         Parameters

@@ -1,5 +1,7 @@
 """Pixel values: integers as floats and back, and which of them is black."""
 
+from __future__ import annotations
+
 import numpy as np
 
 

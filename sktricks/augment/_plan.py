@@ -9,6 +9,8 @@ Two names among the parameters mean the same in every step: ``chosen``, the rows
 none), and ``partner``, the row that each row is mixed with.
 """
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 

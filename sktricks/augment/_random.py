@@ -1,5 +1,7 @@
 """Generators, of whatever scikit-learn calls a random state."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from numbers import Integral
 

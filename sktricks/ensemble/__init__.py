@@ -1,5 +1,7 @@
 """Votes, stacks and cascades of any estimators; numpy and scikit-learn are all they need."""
 
+from __future__ import annotations
+
 from .._warnings import (
     MissingClassesWarning,
     RowsWithoutPredictionWarning,

@@ -5,6 +5,8 @@ Members see the labels as they came, and may know them in any order or only some
 decision values get a column a class. Rows with several labels have a 0 or 1, or a probability, for each.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """VotingRegressor: the mean or the median of regressors, with weights that may be learned."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

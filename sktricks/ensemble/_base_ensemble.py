@@ -1,5 +1,7 @@
 """What votes and stacks share: which members there are, what their fits get, and how they differ."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import Bunch

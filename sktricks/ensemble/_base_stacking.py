@@ -1,5 +1,7 @@
 """What a stack of classifiers and one of regressors share."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.base import TransformerMixin, clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression

@@ -1,5 +1,7 @@
 """What a vote of classifiers and one of regressors share: the fit, and where weights come from."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import indexable

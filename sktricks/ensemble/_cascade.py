@@ -1,5 +1,7 @@
 """CascadeClassifier: a cheap member first, the others where it is unsure."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import Self
 

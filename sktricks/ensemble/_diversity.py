@@ -3,6 +3,8 @@
 ``probabilities`` is (members, rows, classes), ``values`` (members, rows).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._votes import TINY, average

@@ -1,5 +1,7 @@
 """EnsembleDisplay: weights, contributions and disagreement in one picture."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

@@ -1,5 +1,7 @@
 """How a stack's final estimator uses its members."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone

@@ -4,6 +4,8 @@ What an estimator must have for it is a function ``_fit_many(fits)`` that takes 
 each the fitted estimator, or ``NotImplemented`` where it is better fitted by itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial

@@ -5,6 +5,8 @@ A loss is a small object that knows the predictions and the truth: called with w
 ``row_weights`` (rows,) say how much each row counts, and sum to 1.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar, nnls
 

@@ -4,6 +4,8 @@ All fits of an ensemble, those on all rows and those on folds, are jobs of one p
 slowest member.
 """
 
+from __future__ import annotations
+
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field

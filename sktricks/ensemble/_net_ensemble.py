@@ -1,5 +1,7 @@
 """NetEnsembleClassifier and NetEnsembleRegressor: one net several times over, at a fraction of the cost."""
 
+from __future__ import annotations
+
 from copy import deepcopy
 from numbers import Integral
 from typing import Self

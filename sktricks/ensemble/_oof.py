@@ -4,6 +4,8 @@ Any splitter will do. Rows that it predicts more than once get the mean; rows th
 whatever is learned, with a warning.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What of X a stack hands to its final estimator besides the predictions."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np

@@ -1,5 +1,7 @@
 """A scorer as a loss of predictions that are there already."""
 
+from __future__ import annotations
+
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 

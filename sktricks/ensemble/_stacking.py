@@ -1,5 +1,7 @@
 """StackingClassifier and StackingRegressor: a final estimator that learns from what members say out of fold."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

@@ -5,6 +5,8 @@ The shapes are everywhere the same: ``codes`` (members, rows) are the classes th
 proportions matter. Several labels a row are as many binary questions, one after the other (:func:`as_questions`).
 """
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.utils import gen_batches
 

@@ -1,5 +1,7 @@
 """VotingClassifier: the majority or the mean of classifiers, with weights that may be learned."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Where images come from: folders, files, decoding, and a loader."""
 
+from __future__ import annotations
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(

@@ -4,6 +4,8 @@ Whatever is in the file comes out as 8-bit gray or color: turned as its EXIF ori
 first, transparent parts on white, gray of more bits scaled to 8.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import stat

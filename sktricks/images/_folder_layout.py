@@ -6,6 +6,8 @@ The layouts of public data sets differ in four ways, which are undone from the t
 (``seg_train/seg_train/cat``) and folders that only say what is in them (``train/images/cat``, ``cat/images``).
 """
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """A column of image files: what counts as one, and pixels that are read when they are asked for."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,7 @@
 """read_image_folder: a folder of image files as a table of paths, labels and splits."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
 from pathlib import Path

@@ -1,5 +1,7 @@
 """ImageLoader: a column of image files as an array of pixels."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import Self
 

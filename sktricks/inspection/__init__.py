@@ -1,5 +1,7 @@
 """Looking at a training from outside, before an hour is lost: a learning rate found, a net and its rows examined."""
 
+from __future__ import annotations
+
 from ..training._rate_curve import LearningRateCurve
 from ._diagnose import diagnose
 from ._findings import Diagnosis, Finding

@@ -1,5 +1,7 @@
 """All checks of a diagnosis: pure functions from :class:`Evidence` to a :class:`Finding` or None."""
 
+from __future__ import annotations
+
 from ._checks_net import (
     all_weights_alike,
     batch_norm_of_few,

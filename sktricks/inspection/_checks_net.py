@@ -1,5 +1,7 @@
 """Checks of a net before it is trained, and of what stays frozen; see :mod:`sktricks.inspection._checks`."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._findings import Finding, listed

@@ -1,5 +1,7 @@
 """Checks of the rows and of what is to be learned from them; see :mod:`sktricks.inspection._checks`."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._findings import Finding, listed

@@ -1,5 +1,7 @@
 """diagnose: look at a net and its rows before an hour is lost."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

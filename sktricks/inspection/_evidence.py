@@ -1,5 +1,7 @@
 """What the checks go by: everything that was seen, as plain values; None where nothing could be seen."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What a diagnosis is made of, and how it reads on a terminal and in a notebook."""
 
+from __future__ import annotations
+
 import html
 import textwrap
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The net to look at: a copy of the one that was given, and the rows as it gets them."""
 
+from __future__ import annotations
+
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 

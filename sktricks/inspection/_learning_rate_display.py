@@ -1,5 +1,7 @@
 """LearningRateDisplay: the curve of a range test."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

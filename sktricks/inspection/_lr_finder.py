@@ -1,5 +1,7 @@
 """find_lr: a learning rate from a training whose rate rises."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 from numpy.typing import ArrayLike

@@ -1,5 +1,7 @@
 """A picture of predictions: the rows that a classifier is most wrong about, confuses most often, or any."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What is to be seen of the rows alone: numpy and a forest."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 

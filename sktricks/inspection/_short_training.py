@@ -1,5 +1,7 @@
 """Short trainings of copies of a net, and what is seen in them."""
 
+from __future__ import annotations
+
 import inspect
 import time
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Callbacks that look on while a copy of an estimator is trained."""
 
+from __future__ import annotations
+
 import time
 from functools import partial
 

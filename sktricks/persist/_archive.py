@@ -4,6 +4,8 @@ The checksum tells damage, not forgery: whoever can write a file can write its c
 harmless is that it is read against a closed description, and that nothing it says is imported, opened or run.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

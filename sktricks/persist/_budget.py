@@ -4,6 +4,8 @@ The weights in the archive say how large the net is. Each parameter of a module 
 it is filled, so that a net that is too large costs no memory, whatever makes it.
 """
 
+from __future__ import annotations
+
 import threading
 from contextlib import contextmanager
 

@@ -5,6 +5,8 @@ written and read by the :class:`Codec` of that kind. There is a fixed list of ki
 record says.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from math import isfinite
 from typing import NamedTuple

@@ -3,6 +3,8 @@
 The types of the attributes are known by now (:mod:`._descriptions`). Here are their lengths, ranges and relations.
 """
 
+from __future__ import annotations
+
 from math import prod
 
 import numpy as np

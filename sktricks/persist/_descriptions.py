@@ -5,6 +5,8 @@ its type from :mod:`._specs`; ``maybe`` marks one that not every fit sets. Param
 of their class hold for them, and :mod:`._params`.
 """
 
+from __future__ import annotations
+
 import sys
 from math import prod
 

@@ -1,5 +1,7 @@
 """Estimators: our own and scikit-learn's containers by parameters and attributes."""
 
+from __future__ import annotations
+
 import inspect
 from functools import cache
 

@@ -5,6 +5,8 @@ checks. So a scikit-learn class is trusted here if its predictions are numpy thr
 is a check of its arrays (:mod:`._member_checks`). All others have to be named by the caller in ``trusted``.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import re

@@ -5,6 +5,8 @@ array that somebody altered would crash the process in ``predict``, or read memo
 one fitted object of scikit-learn and raises a ``ValueError`` unless its arrays can be read safely.
 """
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 import numpy as np

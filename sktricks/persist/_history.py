@@ -1,5 +1,7 @@
 """The history of a net as columns: a list of dicts of numbers, which as JSON would fill most of a manifest."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._codec import Malformed

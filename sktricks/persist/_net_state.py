@@ -1,5 +1,7 @@
 """The torch part of a fitted estimator: weights, optimizer, history, what is frozen; and how it is built again."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from dataclasses import asdict, is_dataclass
 from math import isfinite

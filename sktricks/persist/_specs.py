@@ -3,6 +3,8 @@
 Types are exact: a subclass of ``str`` or ``int`` may behave in ways that its value does not show.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from math import isfinite, isinf
 from typing import NamedTuple

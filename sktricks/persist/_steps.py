@@ -3,6 +3,8 @@
 What is described here is stored; a step with anything else, such as a function of the user's, goes through skops.
 """
 
+from __future__ import annotations
+
 from functools import cache
 
 import numpy as np

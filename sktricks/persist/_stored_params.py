@@ -4,6 +4,8 @@ Values are plain: numbers, text, arrays, random states, of exact types. Only the
 else. What names code is asked for by ``load``; what names a path or a download is dropped, with a warning.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import sys

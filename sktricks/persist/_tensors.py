@@ -1,5 +1,7 @@
 """Tensors, and the names that torch has for types, devices and its own classes."""
 
+from __future__ import annotations
+
 import re
 import sys
 from functools import cache

@@ -1,5 +1,7 @@
 """Plain values that JSON does not have: tuples, odd numbers, arrays, random states."""
 
+from __future__ import annotations
+
 import re
 from math import isfinite, prod
 from pathlib import Path, PurePath

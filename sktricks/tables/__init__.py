@@ -1,3 +1,5 @@
 """DataFrames as arrays: numbers, gaps and categories."""
 
+from __future__ import annotations
+
 __all__ = []

@@ -1,5 +1,7 @@
 """Categories of a DataFrame as numbers while its rows are augmented, and as what they were afterwards."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._frames import encode, find_categorical, find_categories, is_frame, values_of

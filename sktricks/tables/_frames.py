@@ -7,6 +7,8 @@ Missing categories are a value like any other, None, where ``fit`` found some.
 Frames of pandas and polars are asked for what they themselves say of their columns; neither library is imported.
 """
 
+from __future__ import annotations
+
 from numbers import Number
 
 import numpy as np

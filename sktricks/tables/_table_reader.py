@@ -1,5 +1,7 @@
 """The columns that a module sees of a table: numbers without gaps, what is missing, categories."""
 
+from __future__ import annotations
+
 import numpy as np
 
 

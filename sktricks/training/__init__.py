@@ -1,5 +1,7 @@
 """How any net is trained: torch modules as scikit-learn estimators, over skorch."""
 
+from __future__ import annotations
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(

@@ -1,5 +1,7 @@
 """EMA and SWA: the mean of the weights on the way of a training often predicts better than the last ones."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import torch

@@ -4,6 +4,8 @@ A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and 
 skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
 """
 
+from __future__ import annotations
+
 import re
 from contextlib import ExitStack, contextmanager
 from functools import partial

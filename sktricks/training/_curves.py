@@ -1,5 +1,7 @@
 """What a training leaves in a net's history besides its losses: validation scores, learning rates, gradient norms."""
 
+from __future__ import annotations
+
 import torch
 from skorch.callbacks import Callback
 

@@ -4,6 +4,8 @@ Decay pulls a map towards a simpler one. A bias or the scale of a norm is not si
 them (He et al. 2019): whatever has fewer than two dimensions.
 """
 
+from __future__ import annotations
+
 
 def split_by_decay(group, also_of=None):
     """The groups of an optimizer that a group of its parameters becomes: those that decay, and those that do not.

@@ -1,5 +1,7 @@
 """A training whose loss, weights or outputs are no longer finite has failed, and says so. All engines share this."""
 
+from __future__ import annotations
+
 import math
 
 import torch

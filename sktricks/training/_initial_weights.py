@@ -1,5 +1,7 @@
 """The weights that a training begins with, where a module's own are not wanted."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import torch

@@ -1,5 +1,7 @@
 """From what the user gave to the tensors that a net is called with."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np

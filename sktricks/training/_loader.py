@@ -4,6 +4,8 @@ torch's ``DataLoader`` asks for one row at a time and stacks them again; for sma
 time. :class:`BatchLoader` takes a batch, or several small ones, with one index operation.
 """
 
+from __future__ import annotations
+
 import torch
 
 AT_ONCE = 2**21  # bytes of rows, of several small batches, which stay in the cache until they are used

@@ -1,5 +1,7 @@
 """Errors about finite numbers that are out of range for the dtype that a net computes in."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 

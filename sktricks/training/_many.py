@@ -8,6 +8,8 @@ them one after the other: nets with a BatchNorm, dropout or convolutions, with c
 bar, of a module instance, with a loss or an optimizer of the user's, and those whose products outweigh all else.
 """
 
+from __future__ import annotations
+
 from contextlib import suppress
 from inspect import unwrap
 

@@ -1,5 +1,7 @@
 """The default module for tables, and what turns a module's parameters into a built one."""
 
+from __future__ import annotations
+
 import inspect
 import math
 from copy import deepcopy

@@ -1,5 +1,7 @@
 """What the user's callbacks watch: scores of y as it was given, and values that the history has."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 
 from skorch.callbacks import PrintLog

@@ -1,5 +1,7 @@
 """NetClassifier and NetRegressor: any torch module as a scikit-learn estimator."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions

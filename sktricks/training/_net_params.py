@@ -1,5 +1,7 @@
 """skorch's own parameters behind one dict, searchable like any other; callbacks, checked and copied."""
 
+from __future__ import annotations
+
 from copy import deepcopy
 from pickle import PicklingError
 

@@ -1,5 +1,7 @@
 """From what a module returns to labels, probabilities and values, and from the targets of the loss back to y."""
 
+from __future__ import annotations
+
 import re
 
 import numpy as np

@@ -4,6 +4,8 @@ Modules draw their initial weights from them, and dropout its masks. While a thr
 that draw nothing run side by side.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 
 import torch

@@ -3,6 +3,8 @@
 It is the estimator's own training, from its rows to the steps of its optimizer; only the rate is moved from outside.
 """
 
+from __future__ import annotations
+
 import inspect
 from contextlib import suppress
 from copy import copy

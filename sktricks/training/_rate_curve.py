@@ -1,5 +1,7 @@
 """What a learning-rate range test saw, and what it says: pure functions of the rates and the losses."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

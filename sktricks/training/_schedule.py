@@ -1,5 +1,7 @@
 """Learning-rate schedules: torch's under skorch's ``LRScheduler``."""
 
+from __future__ import annotations
+
 import math
 
 from skorch.callbacks import LRScheduler

@@ -1,5 +1,7 @@
 """A net as it was before a training that went on from it, brought back if that training fails."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from copy import deepcopy
 

@@ -1,5 +1,7 @@
 """Many modules of one architecture as one: their parameters side by side, and one call for all."""
 
+from __future__ import annotations
+
 import copy
 
 import torch

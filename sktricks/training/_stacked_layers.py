@@ -4,6 +4,8 @@
 name in the module. Modules that are made of these layers alone run faster so than through ``torch.func.vmap``.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,5 +1,7 @@
 """What y means: classes, several labels or probabilities for a classifier, values for a regressor."""
 
+from __future__ import annotations
+
 import re
 from typing import Self
 

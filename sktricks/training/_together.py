@@ -4,6 +4,8 @@ Each training keeps its own rows, order, length and settings; its steps are thos
 that take more steps come first, so that those which go on are always the first rows of the stack.
 """
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
 from itertools import islice

@@ -1,5 +1,7 @@
 """A picture of a training: losses, scores, learning rates, gradients, and how much was frozen when."""
 
+from __future__ import annotations
+
 from itertools import groupby
 from typing import Self
 

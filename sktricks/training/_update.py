@@ -4,6 +4,8 @@
 small net.
 """
 
+from __future__ import annotations
+
 import torch
 from torch.optim import optimizer as of_all
 from torch.optim.adam import adam

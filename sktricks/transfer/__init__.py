@@ -1,5 +1,7 @@
 """Nets that come pretrained: backbones, freezing, and the estimators that fine-tune them."""
 
+from __future__ import annotations
+
 import lazy_loader
 
 from .._warnings import FeatureCacheWarning as FeatureCacheWarning

@@ -1,5 +1,7 @@
 """The torch side of a fine-tuned net: a head on a backbone's features."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 

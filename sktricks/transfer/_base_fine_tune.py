@@ -1,5 +1,7 @@
 """What a fine-tuned net is made of, whatever it predicts: a backbone, a head, and what of them is trained when."""
 
+from __future__ import annotations
+
 import os
 from functools import partial
 from numbers import Integral, Real

@@ -5,6 +5,8 @@ step (the dual form, Aizerman et al. 1964). What a step needs of the rows are th
 which are found once for all steps. The steps are the same, up to rounding, and cost a fraction.
 """
 
+from __future__ import annotations
+
 import time
 from contextlib import suppress
 

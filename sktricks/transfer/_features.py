@@ -1,5 +1,7 @@
 """PretrainedFeatures: what a pretrained net sees in an image, as columns for any estimator."""
 
+from __future__ import annotations
+
 import os
 from numbers import Real
 from typing import Self

@@ -1,5 +1,7 @@
 """FineTuneClassifier and FineTuneRegressor: a pretrained net on your images."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval, StrOptions

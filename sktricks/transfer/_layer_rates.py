@@ -1,5 +1,7 @@
 """How fast each layer of a backbone learns: smaller steps than the head's, and smaller ones the nearer to the image."""
 
+from __future__ import annotations
+
 from ..training._decay import is_spared
 from .freezing._layers import own_tensors
 

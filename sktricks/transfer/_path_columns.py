@@ -1,5 +1,7 @@
 """Columns of image files where arrays of images would be."""
 
+from __future__ import annotations
+
 import os
 from functools import lru_cache
 from pathlib import Path

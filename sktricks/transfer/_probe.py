@@ -1,5 +1,7 @@
 """The first of the two phases of ``"lp-ft"``: the head learns alone, so that it does not tear at the backbone."""
 
+from __future__ import annotations
+
 import torch
 from skorch.callbacks import Callback
 

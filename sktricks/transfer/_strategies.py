@@ -1,5 +1,7 @@
 """What each strategy trains, and the settings that it trains with."""
 
+from __future__ import annotations
+
 import numpy as np
 
 LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL = "linear-probe", "fine-tune", "lp-ft", "gradual"

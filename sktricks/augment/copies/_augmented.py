@@ -1,5 +1,7 @@
 """AugmentedClassifier and AugmentedRegressor: more rows at fit, more views at prediction, around any estimator."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

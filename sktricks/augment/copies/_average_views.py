@@ -1,5 +1,7 @@
 """Answers to several views of a row as one."""
 
+from __future__ import annotations
+
 import numpy as np
 
 

@@ -1,5 +1,7 @@
 """What the two estimators that train on copies share: from rows to copies, and from views to predictions."""
 
+from __future__ import annotations
+
 import inspect
 from numbers import Integral
 

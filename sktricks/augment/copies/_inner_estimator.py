@@ -1,5 +1,7 @@
 """What the estimator inside wants to be given."""
 
+from __future__ import annotations
+
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags

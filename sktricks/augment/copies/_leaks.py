@@ -5,6 +5,8 @@ early stopping comes too late, a calibration is too sure. A splitter by groups k
 the ``groups`` of their row.
 """
 
+from __future__ import annotations
+
 from inspect import signature
 
 from sklearn.frozen import FrozenEstimator

@@ -7,6 +7,8 @@ between a row of 0.7 dog and 0.3 cat and two rows of the same pixels, a dog that
 (:func:`draw_labels`).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .._plan import apply_plan, mix_targets, split_weights, weight_targets

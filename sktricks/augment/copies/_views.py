@@ -5,6 +5,8 @@ do not change with the rows they come with, and a frozen net that has encoded a 
 Steps that pair rows have no part in it.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .._plan import apply_plan

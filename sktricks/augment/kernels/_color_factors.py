@@ -4,6 +4,8 @@ The four are functions of float images ``(n, height, width, channels)``, which t
 image. None of them clips, so that one clip at the end is all that is ever lost.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .._pixel_values import black

@@ -4,6 +4,8 @@ The numbers of a row depend on its key alone, so that chunks and threads change 
 (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) started at the key.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 GAMMA, FIRST, SECOND = (np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

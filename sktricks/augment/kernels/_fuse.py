@@ -7,6 +7,8 @@ rounded once.
 Maps are joined as long as their borders agree. A step that never reads outside its image agrees with all.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

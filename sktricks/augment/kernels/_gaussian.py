@@ -1,5 +1,7 @@
 """The weights of a normal bell, and blurring by them in numpy."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._warp import pad

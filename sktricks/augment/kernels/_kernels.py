@@ -6,6 +6,8 @@ compiler, and lets other threads run. It gives the same as numpy within rounding
 which is in use.
 """
 
+from __future__ import annotations
+
 import os
 from importlib.util import find_spec
 

@@ -8,6 +8,8 @@ The border says what lies outside the image: ``"constant"`` one value, ``"edge"`
 image mirrored at its outermost pixels (the names of :func:`numpy.pad`).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .._pixel_values import from_float

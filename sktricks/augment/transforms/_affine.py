@@ -1,5 +1,7 @@
 """Shifts, scales and shears; crops of any size and shape, resized."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Blur."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Brightness, contrast, saturation and hue, and their loss."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np

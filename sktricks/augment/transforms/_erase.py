@@ -1,5 +1,7 @@
 """Rectangles taken out of images."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np

@@ -3,6 +3,8 @@
 A flip and a crop move pixels and are exact in any dtype; the others interpolate.
 """
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 import numpy as np

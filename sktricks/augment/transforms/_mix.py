@@ -4,6 +4,8 @@ Classes are mixed as probabilities: a matrix with a column a class, which starts
 they are. What can be mixed is told from the targets once, in ``fit`` (:class:`TargetMixing`).
 """
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np

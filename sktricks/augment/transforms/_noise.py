@@ -1,5 +1,7 @@
 """Noise and gaps: for tables and signals, and for images just as well."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np

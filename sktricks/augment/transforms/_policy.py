@@ -4,6 +4,8 @@ Its geometry and its changes of brightness, contrast and saturation are maps and
 augmenter, and are joined with them; what is left is a function of an image, below.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .._base_augmenter import BaseAugmenter

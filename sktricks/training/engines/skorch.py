@@ -1,5 +1,7 @@
 """The skorch net inside: rows with weights, batches prepared on their way, nothing printed."""
 
+from __future__ import annotations
+
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext

@@ -1,5 +1,7 @@
 """Where pretrained nets come from: one file a source, all behind :func:`load_backbone`."""
 
+from __future__ import annotations
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(

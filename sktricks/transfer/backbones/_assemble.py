@@ -1,5 +1,7 @@
 """From a net, wherever it comes from, to a backbone."""
 
+from __future__ import annotations
+
 from copy import deepcopy
 from dataclasses import dataclass, replace
 

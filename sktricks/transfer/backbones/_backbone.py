@@ -1,5 +1,7 @@
 """What every backbone has, wherever it comes from: stages, a preprocessing, features."""
 
+from __future__ import annotations
+
 import threading
 from dataclasses import dataclass
 from math import isfinite

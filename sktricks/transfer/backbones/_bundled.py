@@ -1,5 +1,7 @@
 """The backbone that comes with the package: tiny32."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from pathlib import Path

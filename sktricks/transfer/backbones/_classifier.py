@@ -1,5 +1,7 @@
 """Removing the classifier of a net."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 
 from torch import nn

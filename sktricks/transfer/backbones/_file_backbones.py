@@ -1,5 +1,7 @@
 """Backbones from a file of weights and the spec of the net that they are for."""
 
+from __future__ import annotations
+
 import os
 from collections import OrderedDict
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Files of model hubs: from the hub's cache on this machine, else downloaded, else an error that says where to look."""
 
+from __future__ import annotations
+
 import os
 import re
 import ssl

@@ -1,5 +1,7 @@
 """Backbones of transformers: the image encoders of Hugging Face's hub, or a local folder in its format."""
 
+from __future__ import annotations
+
 import os
 import pickle
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """From what a user writes to a backbone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from contextlib import nullcontext
 from difflib import get_close_matches
@@ -56,7 +58,7 @@ def load_backbone(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     interpolation: str | None = None,
-) -> "Backbone":
+) -> Backbone:
     """Load a net without its classifier.
 
     Parameters

@@ -1,5 +1,7 @@
 """Backbones of the user's own: a module class, a factory or an instance, passed or named."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
 from copy import deepcopy

@@ -1,5 +1,7 @@
 """Which parts of a net are its stages, found by watching one forward pass."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import contextmanager
 from itertools import pairwise

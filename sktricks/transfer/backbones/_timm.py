@@ -1,5 +1,7 @@
 """Backbones of timm: by name, or a folder or repository in the format that timm saves."""
 
+from __future__ import annotations
+
 import json
 import os
 from dataclasses import fields

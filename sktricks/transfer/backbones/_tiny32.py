@@ -1,5 +1,7 @@
 """tiny32: a small residual net for 32 x 32 images, photos and glyphs alike."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 from torch.nn import functional as F

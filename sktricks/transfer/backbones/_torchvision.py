@@ -1,5 +1,7 @@
 """Backbones of torchvision: its nets for classification."""
 
+from __future__ import annotations
+
 from difflib import get_close_matches
 from fnmatch import filter as matching
 

@@ -1,5 +1,7 @@
 """Files of weights: read without running anything in them, and compared with the net that they are for."""
 
+from __future__ import annotations
+
 import os
 import pickle
 import re

@@ -8,6 +8,8 @@ the one that holds ``choosing``.
 A process renews its claims every second. One that is stopped does not, and others then encode its rows too.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import threading

@@ -5,6 +5,8 @@ candidates of a search, the members of an ensemble and :class:`PretrainedFeature
 and nothing has to be said about who they are.
 """
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import threading

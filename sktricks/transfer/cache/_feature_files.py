@@ -12,6 +12,8 @@ A process reads heads and tables, which are small, and of the rows those that it
 a temporary name and gets its own by one move, so that neither a kill nor another writer can leave half of one.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import stat

@@ -1,5 +1,7 @@
 """Rows of features in memory: how they are known, packed, kept and let go."""
 
+from __future__ import annotations
+
 import hashlib
 import threading
 

@@ -5,6 +5,8 @@ written anew in a notebook. So the text tells of what a forward pass can meet, a
 and is the same in every process.
 """
 
+from __future__ import annotations
+
 import hashlib
 from copy import copy
 

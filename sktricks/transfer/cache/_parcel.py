@@ -6,6 +6,8 @@ hence small ones travel as one. Where a message brings the module of the last on
 serves again.
 """
 
+from __future__ import annotations
+
 import multiprocessing
 from copy import deepcopy
 from weakref import WeakValueDictionary

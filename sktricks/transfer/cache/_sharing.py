@@ -1,5 +1,7 @@
 """Estimators whose backbone may be a module of hundreds of megabytes: what a search does with it costs little."""
 
+from __future__ import annotations
+
 import sys
 
 from ...training._net_params import same_with

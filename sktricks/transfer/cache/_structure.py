@@ -9,6 +9,8 @@ Not followed are: what imported modules hold (``settings.SCALE``), lists, dicts 
 as notes, compiled code, the code of a scripted module, and names that are only looked up while the code runs.
 """
 
+from __future__ import annotations
+
 import dis
 import re
 import sys

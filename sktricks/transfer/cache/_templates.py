@@ -4,6 +4,8 @@ Loading reads weights and sends an image through the net several times. What com
 net may use it as it is, behind the scenes, and whoever could change it gets a copy.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import threading

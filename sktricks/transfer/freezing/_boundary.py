@@ -5,6 +5,8 @@ A net is any code, so where it can be cut is found by trying: all frozen parts b
 last repeats what it said before, and if the features come out the same, the rest needs to hear nothing else.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from typing import NamedTuple
 

@@ -7,6 +7,8 @@ trainable layers, such as the net itself, is in evaluation mode while its own ``
 and its own buffers belong to the frozen part. The modules inside keep their modes.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right
 from contextlib import contextmanager
 from numbers import Integral

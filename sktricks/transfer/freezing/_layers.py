@@ -4,6 +4,8 @@ Registration order is another thing: there the layers stand as the constructor m
 a net are those that an image meets first, so one forward pass is watched.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import NamedTuple
