@@ -285,8 +285,8 @@ class BaseNet(NamesItsMethods, NetParamsMixin, BaseEstimator):
 
     @staticmethod
     def _fit_many(fits):
-        """Fit many nets together, as far as that is faster; see :func:`sktricks.training._many.fit_many`."""
-        from ._many import fit_many
+        """Fit many nets together, as far as that is faster; see :func:`sktricks.training._fit_many.fit_many`."""
+        from ._fit_many import fit_many
 
         return fit_many(fits)
 

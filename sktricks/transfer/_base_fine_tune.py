@@ -328,8 +328,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return signed_sqrt(self._found.go_on_by_parts(self._loaded, x, self._stages, self._device, at_once))
 
     def _run_epochs(self, dataset, valid, epochs, schedule):
-        from ..training._together import Training
-        from ._dual import is_quicker_by_rows, train_by_rows
+        from ..training.engines.dual import is_quicker_by_rows, train_by_rows
+        from ..training.engines.stacked import Training
 
         if self._encoded and valid is None:
             training = Training.of(self, dataset, epochs, schedule)

@@ -7,9 +7,9 @@ from skorch.callbacks import Callback
 
 from ..training._divergence import check_training
 from ..training._loader import ArrayDataset
-from ..training._together import Training
+from ..training.engines.dual import Dual, is_quicker_by_rows
 from ..training.engines.skorch import make_net, set_up_training
-from ._dual import Dual, is_quicker_by_rows
+from ..training.engines.stacked import Training
 from ._strategies import LINEAR_PROBE, TRAINING
 
 

@@ -26,7 +26,7 @@ from sktricks import (
     load,
     save,
 )
-from sktricks.training._many import is_plain
+from sktricks.training._fit_many import is_plain
 from sktricks.training._rate_curve import find_problem, has_diverged, read_curve, smooth, suggest
 
 X, y = make_classification(200, 6, n_informative=4, random_state=0)

@@ -18,8 +18,9 @@ from sktricks import (
     TrainingInterruptedWarning,
     cache_info,
 )
-from sktricks.training import _many, _together
-from sktricks.training._many import fit_many
+from sktricks.training import _fit_many
+from sktricks.training._fit_many import fit_many
+from sktricks.training.engines import stacked
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(83, 5))
@@ -230,10 +231,10 @@ def test_training_goes_on_as_after_fit():
 
 
 def test_more_nets_than_the_cache_holds(monkeypatch):
-    monkeypatch.setattr(_many, "MAX_CACHE", 1)
-    sizes, train = [], _many.train_together
+    monkeypatch.setattr(_fit_many, "MAX_CACHE", 1)
+    sizes, train = [], _fit_many.train_together
     monkeypatch.setattr(
-        _many, "train_together", lambda stack, trainings: sizes.append(len(trainings)) or train(stack, trainings)
+        _fit_many, "train_together", lambda stack, trainings: sizes.append(len(trainings)) or train(stack, trainings)
     )
     done, alone = fit_both(lambda seed: NetClassifier(random_state=seed, **SMALL), folds=FOLDS[:4])
     assert sizes == [2, 2]
@@ -294,7 +295,7 @@ def test_only_nets_with_the_same_parameters_train_together():
 
 
 def test_ctrl_c_leaves_usable_nets(monkeypatch):
-    calls, take_step = [], _together.take_step
+    calls, take_step = [], stacked.take_step
 
     def interrupt(*args):
         calls.append(1)
@@ -302,7 +303,7 @@ def test_ctrl_c_leaves_usable_nets(monkeypatch):
             raise KeyboardInterrupt
         return take_step(*args)
 
-    monkeypatch.setattr(_together, "take_step", interrupt)
+    monkeypatch.setattr(stacked, "take_step", interrupt)
     fits = [Fit(NetClassifier(random_state=seed, **SMALL), X, y) for seed in range(2)]
     with pytest.warns(TrainingInterruptedWarning, match="2 nets was interrupted after 1 of 2 epochs") as caught:
         done = fit_many(fits)

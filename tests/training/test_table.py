@@ -34,7 +34,7 @@ from sktricks import (
     save,
 )
 from sktricks.tables._table_reader import learn_columns
-from sktricks.training import _many
+from sktricks.training import _fit_many
 from sktricks.training._modules import CategoryEmbedding, ResidualMLP
 
 nan = np.nan
@@ -323,7 +323,7 @@ def test_nets_are_trained_together(augmenter, module):
         return classifier(random_state=seed, augmenter=augmenter, module=module, net_params=own)
 
     folds = [np.arange(200) % 4 != fold for fold in range(4)]
-    together = _many.fit_many([Fit(make(seed), X[rows], Y[rows]) for seed, rows in enumerate(folds)])
+    together = _fit_many.fit_many([Fit(make(seed), X[rows], Y[rows]) for seed, rows in enumerate(folds)])
     assert NotImplemented not in together
     for seed, rows in enumerate(folds):
         alone = make(seed).fit(X[rows], Y[rows])
@@ -334,7 +334,7 @@ def test_embeddings_of_other_columns_are_no_hindrance():
     frames = [X.assign(kids=X.kids.astype("category")), X.assign(kids=X.kids.astype("category"))]
     frames[1]["city"] = frames[1].city.where(frames[1].city != "Oslo")  # 3 and 3 categories beside 4 and 3
     frames.append(frames[1].assign(kids=pd.Categorical(np.arange(200) % 4)))  # 3 and 4: the same shapes, other columns
-    together = _many.fit_many([Fit(classifier(), frame, Y) for frame in frames])
+    together = _fit_many.fit_many([Fit(classifier(), frame, Y) for frame in frames])
     assert together[1] is NotImplemented
     for number in (0, 2):
         alone = classifier().fit(frames[number], Y)

@@ -10,7 +10,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, TrainingInterruptedWarning
-from sktricks.transfer import _dual, _probe
+from sktricks.training.engines import dual as _dual
+from sktricks.transfer import _probe
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (90, 6, 6, 3), dtype=np.uint8)

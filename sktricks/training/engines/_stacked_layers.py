@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, centred, rows_of
+from .._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, centred, rows_of
 
 # What works on each number alone.
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity)

@@ -13,11 +13,11 @@ from itertools import islice
 import numpy as np
 import torch
 
-from .._warnings import TrainingInterruptedWarning, warn
-from ._loader import ArrayDataset, BatchLoader, take
-from ._schedule import WarmupCosine
-from ._update import update
-from .engines.skorch import FUSED, warn_if_slow
+from ..._warnings import TrainingInterruptedWarning, warn
+from .._loader import ArrayDataset, BatchLoader, take
+from .._schedule import WarmupCosine
+from .._update import update
+from .skorch import FUSED, warn_if_slow
 
 TINY = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
 

@@ -19,10 +19,10 @@ from .._errors import DivergenceError
 from ._divergence import check_training, infinite_buffers
 from ._loader import BatchLoader
 from ._randomness import kept_randomness, own_randomness
-from ._stack import Stack, can_stack, does_the_same
 from ._targets import ClassifierNetMixin, RegressorNetMixin
-from ._together import Training, train_together
+from .engines._stack import Stack, can_stack, does_the_same
 from .engines.skorch import LOSSES, OPTIMIZERS, release_memory
+from .engines.stacked import Training, train_together
 
 OWN_FITS = {unwrap(mixin.fit).__code__ for mixin in (ClassifierNetMixin, RegressorNetMixin)}
 OWN_CALLBACKS = {"train_loss", "valid_loss", "own_progress", "own_schedule", "own_clipping"}

@@ -13,13 +13,13 @@ from contextlib import suppress
 import torch
 from skorch.callbacks import PassthroughScoring
 
-from ..training._divergence import check_training, infinite_buffers
-from ..training._loader import BatchLoader, take
-from ..training._many import SCHEDULES
-from ..training._stacked_layers import has_hooks
-from ..training._together import Slice, note_training
-from ..training._update import is_watched
-from ..training.engines.skorch import choose_reduction, warn_if_slow, warn_of_interruption
+from .._divergence import check_training, infinite_buffers
+from .._fit_many import SCHEDULES
+from .._loader import BatchLoader, take
+from .._update import is_watched
+from ._stacked_layers import has_hooks
+from .skorch import choose_reduction, warn_if_slow, warn_of_interruption
+from .stacked import Slice, note_training
 
 MOST_ROWS = 1.5  # for each feature: of more, the products fill much more memory than the rows, and steps take longer
 AT_ONCE = 4  # how many products of many rows with many take as long as one of many with few
