@@ -1,21 +1,43 @@
-"""By which keyword an estimator takes the weights of rows, if it takes any."""
+"""Sample weights: the checks, and the keyword by which an estimator takes them."""
+
+from __future__ import annotations
 
 from __future__ import annotations
 
 import inspect
+from numbers import Real
 
+import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import TunedThresholdClassifierCV
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
+from ._threads import check_array
+
+
+def check_weights(sample_weight, n_rows):
+    """Return ``sample_weight`` as float64 of shape (n_rows,), or None; negative and all-zero weights are errors."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, float(sample_weight))
+    weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, allow_nd=True, input_name="sample_weight")
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight must be 1D, one value a row: expected shape ({n_rows},), got {weight.shape}")
+    if weight.min() < 0:
+        raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
+    if not weight.any():
+        raise ValueError("sample_weight must have a positive value, got zeros only")
+    return weight
+
 
 def weight_keyword(estimator):
-    """The keyword by which ``fit`` takes sample weights, or None if it takes none.
+    """Return the keyword by which ``fit`` takes sample weights, or None if it takes none.
 
-    A signature with ``**params`` does not tell: scikit-learn's searches hand on whatever they get, in the words of
-    what they wrap, while its other meta-estimators hand on nothing without metadata routing. Those of others that wrap
-    an estimator which takes weights are believed to take them too.
+    A signature with ``**params`` does not tell. scikit-learn's searches pass on all keywords to the estimator that they
+    wrap; its other meta-estimators pass on nothing without metadata routing. Meta-estimators of other packages are
+    expected to take weights if the estimator that they wrap does.
     """
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
@@ -30,7 +52,7 @@ def weight_keyword(estimator):
         return "sample_weight"
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
-    if hasattr(estimator, "estimators"):  # votes and stacks, which know what to do with them
+    if hasattr(estimator, "estimators"):  # votes and stacks, which know which members take weights
         return "sample_weight"
     inner = getattr(estimator, "estimator", None)
     scikit_learns = type(estimator).__module__.partition(".")[0] == "sklearn"

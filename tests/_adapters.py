@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, ImageLoader, PretrainedFeatures
-from sktricks._validation import Layout
+from sktricks._layout import Layout
 
 
 def as_squares(X):

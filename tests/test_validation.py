@@ -17,15 +17,10 @@ from sktricks import (
     ValueRangeWarning,
     make_augmentation_pipeline,
 )
-from sktricks._validation import (
-    Layout,
-    check_image_shape,
-    check_value_range,
-    check_weights,
-    check_X,
-    find_layout,
-    guess_value_range,
-)
+from sktricks._layout import Layout, check_image_shape, find_layout
+from sktricks._sample_weight import check_weights
+from sktricks._validation import check_X
+from sktricks._value_range import check_value_range, guess_value_range
 
 # shapes
 
@@ -298,7 +293,7 @@ def test_a_failed_fit_leaves_nothing_behind():
 )
 def test_warning_of_rows_guesses_squares(n_features, guess):
     with pytest.warns(ImageShapeWarning, match=f"rows of {n_features} columns") as caught:
-        check_X(BaseEstimator(), np.zeros((3, n_features)), reset=True, warn=True)
+        check_X(BaseEstimator(), np.zeros((3, n_features)), reset=True, expects_images=True)
     (message,) = [str(warning.message) for warning in caught]
     assert message.endswith(guess or "does nothing")
 

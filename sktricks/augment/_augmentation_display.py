@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._layout import find_layout
 from .._optional import import_optional
-from .._validation import find_layout
 from ._base_augmenter import BaseAugmenter
 from ._random import make_rng
 

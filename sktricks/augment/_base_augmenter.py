@@ -13,8 +13,10 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
+from .._layout import fits_image_shape
 from .._naming import NamesItsMethods
-from .._validation import check_finite, check_value_range, check_X, fits_image_shape, warn_of_other_scale
+from .._validation import check_finite, check_X
+from .._value_range import check_value_range, warn_of_other_scale
 from ._parameters import check_fill, check_fill_dtype, check_parameters
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._random import make_rng
@@ -212,7 +214,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """
         if not hasattr(self, "n_features_in_"):
             self.fit(X, y)
-        array, layout = self._check_again(X, look=False)
+        array, layout = self._check_again(X, ensure_finite=False)
         if y is not None:
             check_consistent_length(array, y)
         targets = self._encode_target(y)
@@ -382,7 +384,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
 
     def _fit(self, X, y):
         self._check_parameters()
-        array, layout = check_X(self, X, reset=True, image_shape=self.image_shape, warn=self._wants_images())
+        array, layout = check_X(self, X, reset=True, image_shape=self.image_shape, expects_images=self._wants_images())
         if layout.image_shape is None and self.value_range is None:
             self.value_range_ = None
         else:
@@ -394,13 +396,13 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         self._learn_target(y, len(array))
         return array, layout
 
-    def _check_again(self, X, look=True):
+    def _check_again(self, X, ensure_finite=True):
         """What a fitted augmenter checks: its parameters may have been set anew, and X must be as it was in fit.
 
-        It need not ``look`` for NaN and infinity if the images are looked at later.
+        ``ensure_finite=False`` leaves NaN and infinity to a later check.
         """
         check_is_fitted(self)
-        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape, look=look)
+        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape, ensure_finite=ensure_finite)
         warn_of_other_scale(self, array)
         self._check_images(layout.to_images(array).shape[1:], self.value_range_)
         self._check_dtype(array.dtype)

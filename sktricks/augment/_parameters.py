@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
 
-from .._validation import check_magnitude
+from .._parameter_checks import check_magnitude
 
 
 def check_parameters(estimator):

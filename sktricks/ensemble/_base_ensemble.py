@@ -9,8 +9,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import check_is_fitted
 
 from .._naming import NamesItsMethods
-from .._sample_weight import weight_keyword
-from .._validation import check_weights
+from .._sample_weight import check_weights, weight_keyword
 from .._warnings import SampleWeightIgnoredWarning, warn
 from ._align import Target, join_classes, read_classes
 from ._diversity import correlation, disagreement, distance, entropy, mutual_information, weighted_std

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._validation import as_pair
+from .._parameter_checks import as_pair
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
 from ._image_files import as_column, check_files_exist, common_size, describe_depth, name_some, read_pixels
 

@@ -10,9 +10,9 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._layout import find_layout
 from .._optional import import_optional
 from .._threads import column_or_1d
-from .._validation import find_layout
 
 KINDS = ("top-losses", "confused", "random")
 TOLD = 3  # columns of a table that stand out most, for each row

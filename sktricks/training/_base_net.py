@@ -18,9 +18,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._layout import warn_of_rows
 from .._naming import NamesItsMethods
+from .._sample_weight import check_weights
 from .._threads import FILTERS
-from .._validation import check_value_range, check_weights, check_X, warn_of_other_scale, warn_of_rows
+from .._validation import check_X
+from .._value_range import check_value_range, warn_of_other_scale
 from ._net_params import NetParamsMixin, check_augmenter, check_callbacks, check_net_params, copy_callbacks
 
 

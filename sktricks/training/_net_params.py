@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from pickle import PicklingError
 
-from .._validation import check_magnitude
+from .._parameter_checks import check_magnitude
 
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
 OTHERS = (

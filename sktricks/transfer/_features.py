@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_value_range, warn_of_other_scale
+from .._value_range import check_value_range, warn_of_other_scale
 from .._warnings import NoPretrainedBackboneWarning, warn
 from ._path_columns import check_inputs
 from .cache._feature_cache import FeatureCache, resolve_cache

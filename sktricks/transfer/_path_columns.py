@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from .._validation import check_image_shape, check_layout, check_value_range, check_X
+from .._layout import check_image_shape
+from .._validation import check_layout, check_X
+from .._value_range import check_value_range
 from .._warnings import BitDepthWarning, warn
 from ..images._image_files import ImageFiles, as_column, check_files_exist, describe_depth, find_peaks
 

@@ -15,9 +15,11 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..._coded import fit_model
+from ..._layout import Layout
 from ..._naming import NamesItsMethods
-from ..._sample_weight import weight_keyword
-from ..._validation import Layout, check_labels, check_value_range, check_weights, check_X, warn_of_other_scale
+from ..._sample_weight import check_weights, weight_keyword
+from ..._validation import check_labels, check_X
+from ..._value_range import check_value_range, warn_of_other_scale
 from ..._warnings import CopiesMayLeakWarning, warn
 from ...tables._categories import number_categories
 from .._base_augmenter import BaseAugmenter
@@ -177,7 +179,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         numbered, put_back = number_categories(X)
         how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
         wants_images = self.augmenter is not None and self.augmenter._wants_images()
-        array, layout = check_X(self, numbered, reset=reset, warn=wants_images, **how)
+        array, layout = check_X(self, numbered, reset=reset, expects_images=wants_images, **how)
         if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
             array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
         if reset:

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..._validation import as_pair
+from ..._parameter_checks import as_pair
 from .._base_augmenter import BaseAugmenter
 from .._pixel_values import black
 from ..kernels._warp import BORDERS, flip_maps, pad, rotation_maps, shift_maps

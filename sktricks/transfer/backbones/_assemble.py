@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..._validation import as_pair
+from ..._parameter_checks import as_pair
 from ..._warnings import BackboneConfigWarning, warn
 from ...training._modules import dtype_of
 from ..freezing._layers import evaluating

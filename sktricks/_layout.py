@@ -1,0 +1,142 @@
+"""How X came: as rows of a table, rows that are images, or images; and how a result gets the same layout again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from numbers import Integral
+
+from ._warnings import ImageShapeWarning, warn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of X.
+
+    Attributes
+    ----------
+    ndim : int
+        2 for rows, 3 for images without channels, 4 for images with channels.
+    image_shape : tuple of int or None
+        (height, width, channels); None for a table.
+    n_features : int
+        Values per row.
+    """
+
+    ndim: int
+    image_shape: tuple | None
+    n_features: int
+
+    def to_images(self, X):
+        """Return X as ``(n, height, width, channels)``; a table is a signal of one channel, ``(n, 1, features, 1)``."""
+        return X.reshape(len(X), *(self.image_shape or (1, self.n_features, 1)))
+
+    def restore(self, images):
+        """Return canonical images in the layout of X; the height and width may have changed."""
+        if self.ndim == 2:
+            return images.reshape(len(images), -1)
+        return images[..., 0] if self.ndim == 3 else images
+
+
+def find_layout(shape, image_shape=None, input_name="X"):
+    """Return the :class:`Layout` of an X of this shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    image_shape : tuple or None
+        (height, width) or (height, width, channels).
+    input_name : str
+        The name of X in errors.
+    """
+    if len(shape) == 2:
+        image_shape = None if image_shape is None else check_image_shape(image_shape)
+        if image_shape is not None:
+            check_n_columns(image_shape, shape[1], input_name)
+        return Layout(2, image_shape, shape[1])
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            f"{input_name} must be (n, features), (n, height, width) or (n, height, width, channels), "
+            f"got {len(shape)} dimensions: {tuple(shape)}"
+        )
+    found = (*shape[1:], 1)[:3]
+    fits = image_shape is not None and fits_image_shape(image_shape, found)
+    if not fits:
+        check_orientation(shape, input_name)
+    if min(found[:2]) < 2 or found[2] < 1:
+        raise ValueError(f"{input_name} needs images with a height and a width of at least 2, got {tuple(shape)}")
+    if image_shape is not None and not fits:
+        raise ValueError(
+            f"{input_name} must hold images of image_shape={tuple(image_shape)}, got images of shape {found}"
+        )
+    return Layout(len(shape), found, prod(found))
+
+
+def check_image_shape(image_shape):
+    """Return ``image_shape``, (height, width) or (height, width, channels), as (height, width, channels)."""
+    expected = "a pair (height, width) or a triple (height, width, channels) of integers"
+    try:
+        shape = tuple(image_shape)
+    except TypeError:
+        raise ValueError(f"image_shape must be {expected}, got {image_shape!r}") from None
+    if len(shape) not in (2, 3) or not all(isinstance(side, Integral) for side in shape):
+        raise ValueError(f"image_shape must be {expected}, got {image_shape!r}")
+    height, width, channels = (int(side) for side in (*shape, 1)[:3])
+    if height < 2 or width < 2 or channels < 1:
+        raise ValueError(
+            f"image_shape needs a height and a width of at least 2 and at least 1 channel, got {image_shape!r}"
+        )
+    return height, width, channels
+
+
+def fits_image_shape(image_shape, shape):
+    """Return True if ``image_shape`` describes images of this shape; a pair fits any number of channels."""
+    checked = check_image_shape(image_shape)
+    n_given = len(tuple(image_shape))
+    return checked[:n_given] == tuple(shape)[:n_given]
+
+
+def check_n_columns(image_shape, n_columns, input_name="X"):
+    """Raise an error unless rows of this many columns hold images of this shape (height, width, channels)."""
+    if prod(image_shape) == n_columns:
+        return
+    height, width, channels = image_shape
+    hint = next((c for c in (3, 4) if channels == 1 and height * width * c == n_columns), None)
+    hint = f": images of {hint} channels need image_shape=({height}, {width}, {hint})" if hint else ""
+    plain = image_shape[:2] if channels == 1 else image_shape
+    raise ValueError(f"image_shape={plain} needs {prod(image_shape)} columns, {input_name} has {n_columns}{hint}")
+
+
+def check_orientation(shape, input_name="X"):
+    """Raise an error if an X of this shape looks like one image, or like images whose channels come first.
+
+    No image is two, three or four pixels high, ten or a hundred wide, and has tens of channels. With more rows than
+    that, channels come first only where height and width are equal, as they are in most batches.
+    """
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        raise ValueError(
+            f"{input_name} of shape {tuple(shape)} looks like one color image. Pass a batch of images, "
+            f"(n, height, width, channels): {input_name}[None] makes a batch of one"
+        )
+    if len(shape) == 4 and min(shape[2:]) >= 8 and (shape[1] <= 4 or shape[1] < shape[2] == shape[3]):
+        really = f"; if they are {shape[1]} pixels high and have {shape[3]} channels: image_shape={tuple(shape[1:])}"
+        raise ValueError(
+            f"{input_name} of shape {tuple(shape)} looks like images whose channels come first. Pass (n, height, "
+            f"width, channels): {input_name}.transpose(0, 2, 3, 1){really if shape[1] > 1 else ''}"
+        )
+
+
+def warn_of_rows(estimator, n_features):
+    """Warn that rows came without ``image_shape``, with a guess if the number of columns is that of square images."""
+    sides = [(channels, round((n_features / channels) ** 0.5)) for channels in (1, 3)]
+    guesses = [
+        f"({side}, {side})" if channels == 1 else f"({side}, {side}, 3)"
+        for channels, side in sides
+        if side > 1 and side * side * channels == n_features
+    ]
+    hint = f"; if the rows are square images, image_shape={guesses[0]}" if guesses else ""
+    warn(
+        f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape, "
+        f"and reads each as a signal, on which two-dimensional geometry does nothing{hint}",
+        ImageShapeWarning,
+    )

@@ -1,0 +1,19 @@
+"""Checks of parameters that scikit-learn's constraints cannot express."""
+
+from __future__ import annotations
+
+
+def as_pair(value):
+    """Return the items of a value as a tuple, an empty one if it has none."""
+    try:
+        return tuple(value)
+    except TypeError:
+        return ()
+
+
+def check_magnitude(name, value):
+    """Raise an error if a parameter is an integer that no float can hold."""
+    try:
+        float(value if isinstance(value, int) else 0)
+    except OverflowError:
+        raise ValueError(f"{name} must be below 1e308, got an integer of {len(str(value))} digits") from None
