@@ -32,6 +32,10 @@ FORBIDDEN = {
     "sktricks.persist": {"inspection"},
     # of ours each other alone
     "sktricks._validation": {*ROOMS, "_optional"},
+    "sktricks._layout": {*ROOMS, "_optional"},
+    "sktricks._value_range": {*ROOMS, "_optional"},
+    "sktricks._sample_weight": {*ROOMS, "_optional"},
+    "sktricks._parameter_checks": {""},
     "sktricks._coded": {*ROOMS},
     "sktricks._labels": {""},
     "sktricks._threads": {""},  # nothing of ours

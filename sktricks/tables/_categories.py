@@ -1,34 +1,34 @@
-"""Categories of a DataFrame as numbers while its rows are augmented, and as what they were afterwards."""
+"""Categories of a DataFrame as numbers while its rows are augmented, and as categories again afterwards."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ._frames import encode, find_categorical, find_categories, is_frame, values_of
+from ._frames import encode, find_categorical, find_categories, is_frame, is_pandas, values_of
 
 
 def number_categories(X):
-    """A frame with numbers in the place of its categories, and a function that puts them back; X and None without any.
+    """Return a DataFrame with codes in place of its categories, and a function that puts the categories back.
 
-    The numbers are from 1 on, 0 for none. They serve while X is at hand and are not remembered, so that a category need
-    not be known before.
+    The codes count from 1; 0 is a missing category. They are used while X is at hand and not kept, so that a category
+    need not be known before. X without categories is returned as it is, with None.
     """
     mask = find_categorical(X, "from_dtype") if is_frame(X) else None
     if mask is None:
         return X, None
     codes, rows_of = {}, {}
-    for place in map(int, np.flatnonzero(mask)):
-        codes[place], rows_of[place] = number(values_of(X, place))
+    for index in map(int, np.flatnonzero(mask)):
+        codes[index], rows_of[index] = find_codes(values_of(X, index))
 
     def put_back(frame):
-        found = {place: rows[np.nan_to_num(column_of(frame, place)).astype(int)] for place, rows in rows_of.items()}
-        return with_columns(frame, {place: take(X, place, rows) for place, rows in found.items()})
+        found = {index: rows[np.nan_to_num(numbers_of(frame, index)).astype(int)] for index, rows in rows_of.items()}
+        return with_columns(frame, {index: take(X, index, rows) for index, rows in found.items()})
 
-    return with_columns(X, {place: as_column(X, place, own) for place, own in codes.items()}), put_back
+    return with_columns(X, {index: as_column(X, index, own) for index, own in codes.items()}), put_back
 
 
-def number(values):
-    """The number of each value, 0 for none, and for each number a row in which it stands, -1 for that of none."""
+def find_codes(values):
+    """Return the code of each value, 0 if it is missing, and for each code a row that has it, -1 for code 0."""
     codes = np.array(encode(values, [value for value in find_categories(values) if value is not None]), np.intp)
     present, first = np.unique(codes, return_index=True)
     rows = np.full(codes.max(initial=0) + 1, -1)
@@ -36,31 +36,26 @@ def number(values):
     return codes, rows
 
 
-def is_pandas(X):
-    """Whether a frame is one of pandas; else it is one of polars."""
-    return hasattr(X, "iloc")
+def numbers_of(X, index):
+    """Return a column of numbers as an array."""
+    return np.asarray(X.iloc[:, index] if is_pandas(X) else X.to_series(index), float)
 
 
-def column_of(X, place):
-    """A column of numbers as an array."""
-    return np.asarray(X.iloc[:, place] if is_pandas(X) else X.to_series(place), float)
+def as_column(X, index, values):
+    """Return numbers as a column for X."""
+    return values.astype(float) if is_pandas(X) else type(X.to_series(index))(X.columns[index], values.astype(float))
 
 
-def as_column(X, place, values):
-    """Numbers as a column of X."""
-    return values.astype(float) if is_pandas(X) else type(X.to_series(place))(X.columns[place], values.astype(float))
-
-
-def take(X, place, rows):
-    """What stands in these rows of a column, with its type; nothing for row -1."""
+def take(X, index, rows):
+    """Return the values of a column in these rows, with its type; a missing value for row -1."""
     if is_pandas(X):
-        return X.iloc[:, place].array.take(rows, allow_fill=True)
-    return X.to_series(place).gather([None if row < 0 else row for row in rows.tolist()])
+        return X.iloc[:, index].array.take(rows, allow_fill=True)
+    return X.to_series(index).gather([None if row < 0 else row for row in rows.tolist()])
 
 
 def with_columns(X, columns):
-    """A frame with other columns in some places."""
+    """Return a copy of a DataFrame with other columns at some indices."""
     X = X.copy(deep=False) if is_pandas(X) else X.clone()
-    for place, values in columns.items():
-        X.isetitem(place, values) if is_pandas(X) else X.replace_column(place, values)
+    for index, values in columns.items():
+        X.isetitem(index, values) if is_pandas(X) else X.replace_column(index, values)
     return X

@@ -1,10 +1,10 @@
-"""Tables as people have them in, one canonical array out.
+"""Tables in, one canonical array out.
 
-The canonical form of a table is an array of floats with the columns of X. A number that is missing is NaN. A category
-is its place among the values that ``fit`` found in its column, counted from 1; 0 is a value that was not among them.
-Missing categories are a value like any other, None, where ``fit`` found some.
+The canonical form of a table is an array of floats with the columns of X. A missing number is NaN. A category is its
+index among the values that ``fit`` found in its column, counted from 1; 0 is a value that was not among them. A missing
+category is a value like any other, None, if ``fit`` found one.
 
-Frames of pandas and polars are asked for what they themselves say of their columns; neither library is imported.
+The names and types of columns come from the DataFrame itself; neither pandas nor polars is imported.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ from numbers import Number
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import validate_data
 
 from .._threads import check_array
-from .._validation import check_layout, check_no_paths, check_X, is_time, refuse_equal_names, refuse_times, to_plain
+from .._validation import (
+    check_columns,
+    check_layout,
+    check_no_paths,
+    check_X,
+    is_time,
+    refuse_equal_names,
+    refuse_times,
+    to_plain,
+)
 
 CATEGORIES = ("category", "Categorical", "Enum")  # what pandas and polars call the types of categories
 
 
-def check_table(estimator, X, *, reset, ensure_min_samples=1):
+def check_table(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
     """Validate X as :func:`check_X` does, and read its categories and missing numbers.
 
     Parameters
@@ -33,6 +41,8 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1):
     reset : bool
         True in ``fit``, False afterwards.
     ensure_min_samples : int
+    input_name : str
+        The name of X in errors.
 
     Returns
     -------
@@ -40,46 +50,51 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1):
         The canonical form of a table, or an array of images.
     layout : Layout
     """
-    refuse_equal_names(X)
+    refuse_equal_names(X, input_name)
     if reset:
         estimator.is_categorical_ = find_categorical(X, estimator.categorical_features, estimator.image_shape)
     mask, X = estimator.is_categorical_, to_plain(X)
-    if mask is None or issparse(X):  # which check_X refuses
-        if not reset and is_frame(X):  # columns of other names are to be told first
-            validate_data(estimator, X, reset=False, skip_check_array=True)
-        X = read_objects(X, None, estimator, reset)
-        shape, how = estimator.image_shape, {"reset": reset, "ensure_min_samples": ensure_min_samples}
-        return check_X(estimator, X, image_shape=shape, allow_nan=True, **how)
+    if mask is None or issparse(X):  # check_X refuses sparse matrices
+        if not reset and is_frame(X):  # an error about the names of the columns comes first
+            check_columns(estimator, X, reset=False, input_name=input_name)
+        X = read_objects(X, None, estimator, reset, input_name)
+        how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples, "allow_nan": True}
+        return check_X(estimator, X, reset=reset, input_name=input_name, **how)
     X = X if hasattr(X, "shape") else as_objects(X)
-    layout = check_layout(estimator, X, tuple(X.shape), reset=reset)
-    X = read_objects(X, mask, estimator, reset)
+    layout = check_layout(estimator, X, tuple(X.shape), reset=reset, input_name=input_name)
+    X = read_objects(X, mask, estimator, reset, input_name)
     columns = [values_of(X, place) for place in np.flatnonzero(mask)]
     if reset:
         estimator._categories = [find_categories(values) for values in columns]
-    numbers = read_numbers(X, np.flatnonzero(~mask), estimator)
+    how = {"ensure_all_finite": "allow-nan", "estimator": estimator, "input_name": input_name}
+    numbers = read_numbers(X, np.flatnonzero(~mask), how)
     array = np.empty(X.shape, np.float32 if np.can_cast(numbers.dtype, np.float32) else np.float64)
     array[:, ~mask] = numbers
     for place, values, known in zip(np.flatnonzero(mask), columns, estimator._categories, strict=True):
         array[:, place] = encode(values, known)
-    how = {"ensure_all_finite": "allow-nan", "ensure_min_samples": ensure_min_samples}
-    return check_array(array, dtype=None, estimator=estimator, input_name="X", **how), layout
+    return check_array(array, dtype=None, ensure_min_samples=ensure_min_samples, **how), layout
 
 
 # -- which columns -----------------------------------------------------------------------------------------------------
 
 
 def is_frame(X):
-    """Whether X is a table whose columns have names and types."""
+    """Return True for a table whose columns have names and types."""
     return hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
+def is_pandas(X):
+    """Return True for a DataFrame of pandas, False for one of polars."""
+    return hasattr(X, "iloc")
+
+
 def find_categorical(X, categorical_features, image_shape=None):
-    """Which columns are categories, (n_features,) bool; None where none are, or X has images.
+    """Return a mask of the columns that are categories, (n_features,) bool; None if none are, or X holds images.
 
     Parameters
     ----------
     X : array-like or DataFrame
-    categorical_features : "from_dtype", None, or a mask, names or numbers of columns
+    categorical_features : "from_dtype", None, or a mask, names or indices of columns
         As in scikit-learn's HistGradientBoosting.
     image_shape : tuple or None
     """
@@ -99,7 +114,7 @@ def find_categorical(X, categorical_features, image_shape=None):
 
 
 def mark(wanted, n_features, names):
-    """A mask, numbers or names of columns as a mask."""
+    """Return a mask, indices or names of columns as a mask."""
     if wanted.ndim != 1:
         raise ValueError(f"categorical_features must have one dimension, got an array of shape {wanted.shape}")
     if wanted.size == 0:
@@ -128,7 +143,7 @@ def mark(wanted, n_features, names):
 
 
 def name_of(dtype):
-    """What a library calls the type of a column, whether it gives the type or an instance of it."""
+    """Return the name of the type of a column, from the type or an instance of it."""
     return getattr(dtype, "name", None) or getattr(dtype, "__name__", type(dtype).__name__)
 
 
@@ -136,30 +151,30 @@ def name_of(dtype):
 
 
 def as_objects(X):
-    """A list of rows as an array that keeps numbers numbers where others are strings."""
+    """Return a list of rows as an array of objects, in which numbers beside strings stay numbers."""
     return np.asarray(X, dtype=object)
 
 
-def values_of(X, place):
-    """The values of a column, a list."""
-    column = _safe_indexing(X, int(place), axis=1)
+def values_of(X, index):
+    """Return the values of a column as a list."""
+    column = _safe_indexing(X, int(index), axis=1)
     return column.to_list() if hasattr(column, "to_list") else column.tolist()
 
 
 def is_missing(value):
-    """Whether a value stands for none: None, NaN, and what pandas has for no time and for nothing at all."""
+    """Return True for None, NaN, and the missing values of pandas."""
     return value is None or type(value).__name__ == "NAType" or (not isinstance(value, str) and value != value)
 
 
 def plain(value):
-    """A number of numpy as Python's; None for what is missing."""
+    """Return a number of numpy as a number of Python, and None for a missing value."""
     if is_missing(value):
         return None
     return value.item() if isinstance(value, np.generic) else value
 
 
 def find_categories(values):
-    """The different values, sorted, None for missing ones at the end."""
+    """Return the different values, sorted; None at the end if values are missing."""
     found = {plain(value) for value in distinct(values)}
     known = found - {None}
     try:
@@ -170,102 +185,100 @@ def find_categories(values):
 
 
 def encode(values, categories):
-    """The place of each value among the categories, from 1; 0 for one that is not among them."""
-    places = {value: place for place, value in enumerate(categories, start=1)}
-    places = {value: places.get(plain(value), 0) for value in distinct(values)}  # of several NaN each is an own value
-    return [places[value] for value in values]
+    """Return the code of each value: its index among the categories, from 1; 0 for a value that is not among them."""
+    known = {value: code for code, value in enumerate(categories, start=1)}
+    codes = {value: known.get(plain(value), 0) for value in distinct(values)}  # each NaN is a value of its own
+    return [codes[value] for value in values]
 
 
 def distinct(values):
-    """The set of the values of a column of categories."""
+    """Return the set of the values of a column of categories."""
     try:
         return set(values)
     except TypeError as error:
         raise TypeError(f"categorical_features: categories must be values that can be hashed: {error}") from error
 
 
-def read_numbers(X, places, estimator):
-    """Some columns as an array of numbers, NaN where they are missing."""
-    if len(places) == 0:
+def read_numbers(X, indices, how):
+    """Return some columns as an array of numbers, NaN where they are missing; ``how`` are arguments of check_array."""
+    if len(indices) == 0:
         return np.empty((len(X), 0), np.float32)
-    how = {"dtype": "numeric", "ensure_all_finite": "allow-nan", "ensure_min_samples": 0}
-    numbers = check_array(_safe_indexing(X, places, axis=1), estimator=estimator, input_name="X", **how)
-    return numbers.astype(np.float64) if numbers.dtype == object else numbers  # as polars has booleans with gaps
+    numbers = check_array(_safe_indexing(X, indices, axis=1), dtype="numeric", ensure_min_samples=0, **how)
+    return numbers.astype(np.float64) if numbers.dtype == object else numbers  # booleans with gaps of polars
 
 
 # -- other values than numbers -----------------------------------------------------------------------------------------
 
 
-def read_objects(X, mask, estimator, reset):
-    """X with its columns of objects as floats, where it is a frame of pandas.
+def read_objects(X, mask, estimator, reset, input_name="X"):
+    """Return X with its columns of objects as floats if it is a DataFrame of pandas; other X as it is.
 
-    Columns that are not categorical and hold something else than numbers are an error that names them.
+    A column that is not categorical and holds anything but numbers is an error that names it.
     """
     frame = is_frame(X)
     if not frame and (getattr(getattr(X, "dtype", None), "kind", None) not in ("O", "U") or X.ndim != 2):
         return X
     numeric = [frame and is_numeric(dtype) for dtype in (X.dtypes if frame else range(X.shape[1]))]
-    places = np.flatnonzero(~np.array(numeric, bool) & (True if mask is None else ~mask))
-    columns = {int(place): values_of(X, place) for place in places}
+    indices = np.flatnonzero(~np.array(numeric, bool) & (True if mask is None else ~mask))
+    columns = {int(index): values_of(X, index) for index in indices}
     names = list(X.columns) if frame else list(range(X.shape[1]))
-    refuse_times(None, find_times(names, columns))
-    refuse_complex(names, columns)
-    odd = {place: find_odd(values, object if frame else str) for place, values in columns.items()}
-    odd = {place: value for place, value in odd.items() if value is not None}
+    refuse_times(None, find_times(names, columns), input_name)
+    refuse_complex(names, columns, input_name)
+    odd = {index: find_odd(values, object if frame else str) for index, values in columns.items()}
+    odd = {index: value for index, value in odd.items() if value is not None}
     if odd:
-        check_no_paths(estimator, list(odd.values()))
-        what = ", ".join(f"{names[place]!r} ({value!r})" for place, value in odd.items())
-        ours = [names[place] for place in odd]
-        declared = [] if mask is None else [names[place] for place in np.flatnonzero(mask)]
-        cure = (
-            f". If these are categories, say so: {cures(X, estimator, ours, declared)}"
-            if reset
-            else "; fit had numbers"
+        check_no_paths(estimator, list(odd.values()), input_name)
+        what = ", ".join(f"{names[index]!r} ({value!r})" for index, value in odd.items())
+        cure = "; fit had numbers"
+        if reset:
+            declared = [names[index] for index in np.flatnonzero(mask)] if mask is not None else []
+            cure = f". If these are categories, say so: {cures(X, estimator, [names[i] for i in odd], declared)}"
+        raise ValueError(
+            f"{input_name} holds other values than numbers in the column{'s' * (len(odd) > 1)} {what}{cure}"
         )
-        raise ValueError(f"X holds other values than numbers in the column{'s' * (len(odd) > 1)} {what}{cure}")
-    if columns and hasattr(X, "iloc"):
+    if columns and is_pandas(X):
         X = X.copy(deep=False)
-        for place, values in columns.items():
-            X.isetitem(place, np.array([np.nan if is_missing(value) else value for value in values], float))
+        for index, values in columns.items():
+            X.isetitem(index, np.array([np.nan if is_missing(value) else value for value in values], float))
     return X
 
 
 def find_times(names, columns):
-    """From the name of each column that holds dates or times to the first of them."""
+    """Return the first date or time of each column that holds any, by the name of the column."""
     first = {
-        str(names[place]): next((value for value in values if is_time(value) and not is_missing(value)), None)
-        for place, values in columns.items()
+        str(names[index]): next((value for value in values if is_time(value) and not is_missing(value)), None)
+        for index, values in columns.items()
     }
     return {name: repr(value) for name, value in first.items() if value is not None}
 
 
 def is_numeric(dtype):
-    """Whether a column of this type holds numbers, which may be complex, or booleans, and nothing else but gaps."""
+    """Return True if a column of this type holds only numbers, which may be complex, or booleans, and gaps."""
     if hasattr(dtype, "is_numeric"):  # of polars
         return bool(dtype.is_numeric()) or name_of(dtype) == "Boolean"
     return dtype.kind in "biufc"
 
 
-def refuse_complex(names, columns):
+def refuse_complex(names, columns, input_name="X"):
     """Raise an error that names a column with a complex number, in the words of scikit-learn."""
-    for place, values in columns.items():
+    for index, values in columns.items():
         if any(isinstance(value, complex) for value in values):
             raise ValueError(
-                f"Complex data not supported: X must hold real numbers, unlike the column {names[place]!r}"
+                f"Complex data not supported: {input_name} must hold real numbers, unlike the column {names[index]!r}"
             )
 
 
 def find_odd(values, kind):
-    """The first value of a kind that is no number; None where there is none."""
+    """Return the first value of a type that is neither a number nor missing; None if there is none."""
     return next((v for v in values if isinstance(v, kind) and not (isinstance(v, Number) or is_missing(v))), None)
 
 
 def cures(X, estimator, names, declared):
-    """What to write so that the columns of these names count as categories too."""
+    """Return the code that makes columns of these names categories too."""
     cure = f"categorical_features={[*declared, *names]}"
     if not is_frame(X) or not isinstance(estimator.categorical_features, str):
         return cure
-    if hasattr(X, "iloc"):
+    if is_pandas(X):
         what = repr(names[0] if len(names) == 1 else names)
         return f'X[{what}] = X[{what}].astype("category"), or {cure}'
     return f"X = X.with_columns(pl.col({', '.join(map(repr, names))}).cast(pl.Categorical)), or {cure}"
