@@ -20,12 +20,14 @@ AT_ONCE = 1024  # rows that wait for a thread, so that an error ends the work so
 LOOKED_AT = 8  # files whose values an estimator looks at before it reads all of them batch by batch
 
 
-def as_column(X):
-    """The paths or bytes in a column, or None where X is something else.
+def as_column(X, input_name="X"):
+    """Return the paths or bytes in a column, or None if X is something else.
 
     Parameters
     ----------
     X : list, array or Series of shape (n,), or (n, 1), or a DataFrame of one column
+    input_name : str
+        The name of X in errors.
 
     Returns
     -------
@@ -35,29 +37,33 @@ def as_column(X):
     Raises
     ------
     TypeError
-        If some values are and others are not.
+        If only some values are paths or bytes.
     ValueError
-        If a column of paths comes among others, if X is a single path, or an empty column.
+        If X has other columns besides a column of paths, or is a single path or an empty column.
     """
     if isinstance(X, SOURCES):
-        raise ValueError(f"X must be a column of image files, got {describe_single(X)}")
+        raise ValueError(f"{input_name} must be a column of image files, got {describe_single(X)}")
     columns = list(getattr(X, "columns", []))
     if len(columns) > 1 and "path" in columns and isinstance(X["path"].iloc[0] if len(X) else None, SOURCES):
-        raise ValueError(f"X has the columns {columns}: pass that of the image files alone, X[['path']]")
+        alone = f"{input_name}[['path']]"
+        raise ValueError(f"{input_name} has the columns {columns}: pass that of the image files alone, {alone}")
     values = flat_values(X)
     if is_empty_column(X):
         raise ValueError(
-            "X must hold at least one row, got an empty column. If it is a split of a folder of images, see "
-            "images.split.unique() for the splits that exist"
+            f"{input_name} must hold at least one row, got an empty column. If it is a split of a folder of images, "
+            "see images.split.unique() for the splits that exist"
         )
     if not any(isinstance(value, SOURCES) for value in values):
         return None
     for row, value in enumerate(values):
         if not isinstance(value, SOURCES):
-            raise TypeError(f"X must hold the path or the bytes of an image in each row, got {value!r} in row {row}")
+            raise TypeError(
+                f"{input_name} must hold the path or the bytes of an image in each row, got {value!r} in row {row}"
+            )
     if getattr(getattr(X, "dtype", None), "kind", None) == "S":
         raise TypeError(
-            f"X must hold bytes in a list or an array of dtype object, got {X.dtype}, which drops zeros at the end"
+            f"{input_name} must hold bytes in a list or an array of dtype object, got {X.dtype}, which drops zeros at "
+            "the end"
         )
     sources = np.empty(len(values), dtype=object)
     sources[:] = values
@@ -107,15 +113,15 @@ def printable(name):
     return name.encode(errors="backslashreplace").decode()
 
 
-def check_files_exist(sources):
-    """An error that names the first files that are not there."""
+def check_files_exist(sources, input_name="X"):
+    """Raise an error that names the first files that do not exist."""
     paths = [os.fsdecode(source) for source in sources if not isinstance(source, bytes)]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         begin = "" if all(map(os.path.isabs, missing)) else f"; relative paths begin at {os.getcwd()}"
         pipes = " or are no regular files" if any(map(os.path.exists, missing)) else ""
         raise ValueError(
-            f"X must hold paths of image files; of those given {len(missing)} cannot be found{pipes}: "
+            f"{input_name} must hold paths of image files; of those given {len(missing)} cannot be found{pipes}: "
             f"{name_some(map(printable, missing))}{begin}"
         )
 

@@ -7,10 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils.validation import validate_data
 
 from .._layout import check_image_shape
-from .._validation import check_layout, check_X
+from .._validation import check_columns, check_layout, check_X
 from .._value_range import check_value_range
 from .._warnings import BitDepthWarning, warn
 from ..images._image_files import ImageFiles, as_column, check_files_exist, describe_depth, find_peaks
@@ -19,7 +18,7 @@ FILE_RANGE = (0.0, 255.0)
 INSTEAD = ". A net has no white_level: put ImageLoader(white_level=...) before it in a Pipeline"
 
 
-def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
+def check_inputs(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
     """Validate X, of an estimator with a ``backbone``: a table, images, or a column of image files.
 
     Parameters
@@ -29,6 +28,8 @@ def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
     reset : bool
         True in ``fit``, False afterwards.
     ensure_min_samples : int
+    input_name : str
+        The name of X in errors.
 
     Returns
     -------
@@ -36,35 +37,38 @@ def check_inputs(estimator, X, *, reset, ensure_min_samples=1):
         A table, or canonical images.
     layout : Layout
     """
-    sources = as_column(X)
+    how = {"reset": reset, "ensure_min_samples": ensure_min_samples, "input_name": input_name}
+    sources = as_column(X, input_name)
     if sources is not None:
-        found = check_files(estimator, sources, reset=reset, ensure_min_samples=ensure_min_samples)
-        check_column(estimator, X, reset=reset)
+        found = check_files(estimator, sources, **how)
+        check_column(estimator, X, reset=reset, input_name=input_name)
         return found
-    how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples}
-    X, layout = check_X(estimator, X, reset=reset, **how)
+    X, layout = check_X(estimator, X, image_shape=estimator.image_shape, **how)
     return (layout.to_images(X) if layout.image_shape else X), layout
 
 
-def check_files(estimator, sources, *, reset, ensure_min_samples=1):
-    """The images in files, not yet read, of the size that the estimator says or was fitted on."""
+def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="X"):
+    """Return the images in files, not yet read, of the size of ``image_shape`` or ``fit``, and their layout."""
     name = type(estimator).__name__
     if len(sources) < ensure_min_samples:
-        raise ValueError(f"X has {len(sources)} sample(s), a minimum of {ensure_min_samples} is required by {name}")
+        raise ValueError(
+            f"{input_name} has {len(sources)} sample(s), a minimum of {ensure_min_samples} is required by {name}"
+        )
     if not reset and estimator.image_shape_ is None:
-        raise ValueError(f"{name} was fitted on a table of {estimator.n_features_in_} columns, X has image files")
-    check_pixel_range(name, estimator.value_range if reset else estimator.value_range_, reset=reset)
+        n_columns = estimator.n_features_in_
+        raise ValueError(f"{name} was fitted on a table of {n_columns} columns, {input_name} has image files")
+    check_pixel_range(name, estimator.value_range if reset else estimator.value_range_, reset, input_name)
     shape = decoded_shape(estimator.backbone, estimator.image_shape) if reset else estimator.image_shape_
     if shape[2] not in (1, 3):
         raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
-    check_files_exist(sources)
+    check_files_exist(sources, input_name)
     white_level = getattr(estimator, "white_level", None)
     look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
     files = ImageFiles(sources, shape, white_level=white_level)
-    return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset)
+    return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset, input_name=input_name)
 
 
-def check_column(estimator, X, *, reset):
+def check_column(estimator, X, *, reset, input_name="X"):
     """Learn the name of a column of image files, which is one feature, or compare it with that of ``fit``.
 
     A column without a name passes after ``fit``, and so does any column if ``fit`` saw pixels.
@@ -72,7 +76,7 @@ def check_column(estimator, X, *, reset):
     has_name = hasattr(X, "columns")
     compares = has_name and hasattr(estimator, "feature_names_in_") and estimator.n_features_in_ == 1
     if reset or compares:
-        validate_data(estimator, X if has_name else np.empty((0, 1)), reset=reset, skip_check_array=True)
+        check_columns(estimator, X if has_name else np.empty((0, 1)), reset=reset, input_name=input_name)
 
 
 def look_at_depth(sources, white_level, remedy):
@@ -82,15 +86,16 @@ def look_at_depth(sources, white_level, remedy):
         warn(problem + remedy, BitDepthWarning)
 
 
-def check_pixel_range(name, value_range, *, reset):
-    """An error unless ``value_range``, as given or, after ``fit``, as learned, is that of the pixels in files."""
+def check_pixel_range(name, value_range, reset, input_name="X"):
+    """Raise an error unless ``value_range``, as given or, after ``fit``, as learned, is that of the pixels in files."""
     if value_range is None:
         return
     low, high = check_value_range(value_range)
     if (low, high) != FILE_RANGE:
         raise ValueError(
-            f"{name} {'is told of' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, X has image files, "
-            f"whose pixels are from 0 to 255: value_range must be None or (0, 255), got ({low:g}, {high:g})"
+            f"{name} {'is told of' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, {input_name} has "
+            "image files, whose pixels are from 0 to 255: value_range must be None or (0, 255), got "
+            f"({low:g}, {high:g})"
         )
 
 
