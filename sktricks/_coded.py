@@ -55,7 +55,8 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X, **params):
         """Return the labels of the predicted codes, (n,)."""
-        return self.classes_[encode_labels(self.estimator_.predict(X, **params), np.arange(len(self.classes_)))]
+        codes = np.arange(len(self.classes_))
+        return self.classes_[encode_labels(self.estimator_.predict(X, **params), codes, "the output of predict")]
 
     @available_if(inner_has("predict_proba"))
     def predict_proba(self, X):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from numbers import Real
 from os import PathLike
 
 import numpy as np
@@ -255,24 +254,3 @@ def warn_of_one_hot(estimator, y):
             "independent labels (multilabel): if each row has one class, pass y.argmax(axis=1)",
             OneHotTargetWarning,
         )
-
-
-def check_labels(y, input_name="y"):
-    """Raise an error if an array of objects holds labels of several types, or of one that cannot be sorted."""
-    if getattr(getattr(y, "dtype", None), "kind", None) != "O":
-        return
-    labels = np.asarray(y).ravel().tolist()
-    kinds = {"number" if isinstance(label, Real) else type(label).__name__ for label in labels}
-    if len(kinds) > 1 or (labels and not is_sortable(labels[0])):
-        raise TypeError(
-            f"{input_name} must hold labels of one type that can be sorted, got {', '.join(sorted(kinds))}: convert "
-            "them to strings, and leave out rows without a label"
-        )
-
-
-def is_sortable(label):
-    """Return True if labels of this type can be compared."""
-    try:
-        return label < label or True
-    except TypeError:
-        return False

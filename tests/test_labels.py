@@ -75,7 +75,7 @@ def test_an_unknown_label_is_an_error(labels, classes):
 
 
 def test_labels_of_another_kind_are_an_error():
-    with pytest.raises(ValueError, match=r"labels \['1'\] are not of the kind of the classes \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"labels \['1'\], which cannot be compared with the classes \[1, 2\]"):
         encode_labels(["1"], np.array([1, 2]))
     with pytest.raises(ValueError, match="cannot be compared"):
         encode_labels(np.array([1, 2], dtype=object), np.array(["a", "b"], dtype=object))
@@ -89,5 +89,5 @@ def test_columns_in_any_order_or_only_some():
     assert_array_equal(aligned, np.array([[0, 0.1, 0.9], [0, 0.6, 0.4]], dtype=np.float32))
     assert aligned.dtype == np.float32
     assert align_columns(columns, np.array([0, 1]), np.array([0, 1])) is columns
-    with pytest.raises(ValueError, match="3 columns, one a class, were expected, got 2"):
+    with pytest.raises(ValueError, match="3 columns, one per class, were expected, got 2"):
         align_columns(columns, None, np.arange(3))

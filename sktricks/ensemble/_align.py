@@ -13,9 +13,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
-from .._labels import align_columns, one_dtype, same_kind
+from .._labels import align_columns, check_labels, one_dtype, same_kind
 from .._threads import check_classification_targets, column_or_1d, type_of_target
-from .._validation import check_labels
 
 
 @dataclass(frozen=True)

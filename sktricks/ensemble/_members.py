@@ -106,7 +106,7 @@ def answer(estimator, X, method, target):
 def _read_predictions(output, target):
     output = output.toarray() if issparse(output) else np.asarray(output)
     if target.kind == "classes":
-        return encode_labels(output, target.classes)
+        return encode_labels(output, target.classes, "the output of predict")
     if target.kind == "multilabel":
         return (output > 0.5).astype(np.intp)  # some give floats, some booleans
     return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output

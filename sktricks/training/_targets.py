@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from .._labels import check_labels, encode_labels
 from .._threads import (
     check_array,
     check_classification_targets,
@@ -18,7 +19,7 @@ from .._threads import (
     compute_sample_weight,
     type_of_target,
 )
-from .._validation import check_labels, warn_of_one_hot
+from .._validation import warn_of_one_hot
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
 SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
@@ -429,11 +430,3 @@ def check_probabilities(y):
             f"sum to 1 in each row; got numbers from {y.min():.3g} to {y.max():.3g} with sums from "
             f"{sums.min():.3g} to {sums.max():.3g}"
         )
-
-
-def encode_labels(y, classes):
-    """Labels as their places in ``classes``, int64; a label that is not there is an error."""
-    unseen = np.setdiff1d(y, classes)
-    if len(unseen):
-        raise ValueError(f"y has labels that are not among the classes {classes.tolist()}: {unseen.tolist()}")
-    return np.searchsorted(classes, y)

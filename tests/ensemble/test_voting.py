@@ -740,7 +740,7 @@ def test_a_member_that_fails_is_named_with_its_fold():
 def test_a_member_that_answers_with_unknown_labels_is_named():
     rows = np.zeros((4, 1))
     vote = VotingClassifier([("a", DummyClassifier()), ("odd", Says([7]))]).fit(rows, [0, 1, 0, 1])
-    with pytest.raises(ValueError, match=r"labels \[7\] are not among the classes \[0, 1\]") as caught:
+    with pytest.raises(ValueError, match=r"predict has labels .* not among the classes \[0, 1\]: \[7\]") as caught:
         vote.predict(rows)
     assert caught.value.__notes__ == ["This happened in member 'odd'."]
 

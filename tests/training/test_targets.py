@@ -4,7 +4,7 @@ from sklearn.metrics import log_loss, r2_score
 
 import sktricks
 from sktricks import NetClassifier, NetRegressor, OneHotTargetWarning
-from sktricks.training._targets import check_probabilities, encode_labels, find_classes, read_classification
+from sktricks.training._targets import check_probabilities, find_classes, read_classification
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4))
@@ -58,12 +58,9 @@ def test_values_are_no_labels():
         read_classification(np.array([0.3, 1.7, 2.2]))
 
 
-def test_encoding():
+def test_classes_are_sorted():
     classes = find_classes("classes", np.array(["b", "a", "b"]), None, "Net")
     np.testing.assert_array_equal(classes, ["a", "b"])
-    np.testing.assert_array_equal(encode_labels(np.array(["b", "a"]), classes), [1, 0])
-    with pytest.raises(ValueError, match="not among the classes \\['a', 'b'\\]: \\['c'\\]"):
-        encode_labels(np.array(["c", "a"]), classes)
 
 
 # labels

@@ -15,10 +15,11 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..._coded import fit_model
+from ..._labels import check_labels
 from ..._layout import Layout
 from ..._naming import NamesItsMethods
 from ..._sample_weight import check_weights, weight_keyword
-from ..._validation import check_labels, check_X
+from ..._validation import check_X
 from ..._value_range import check_value_range, warn_of_other_scale
 from ..._warnings import CopiesMayLeakWarning, warn
 from ...tables._categories import number_categories

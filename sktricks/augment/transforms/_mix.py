@@ -11,6 +11,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..._labels import check_labels, encode_labels
 from ..._threads import check_array
 from ..._warnings import UnmixedRowsWarning, warn
 from .._base_augmenter import BaseAugmenter
@@ -40,23 +41,6 @@ def read_target(y, n, target="auto"):
     if kind not in "biuf":
         raise ValueError(f"y must hold numbers to be mixed as values, got dtype {y.dtype} of shape {y.shape}")
     return "values", y if y.dtype == np.float32 else y.astype(np.float64)
-
-
-def find_classes(labels):
-    """The sorted classes."""
-    try:
-        return np.unique(labels)
-    except TypeError as error:
-        raise TypeError(f"y must hold labels of one kind, that can be sorted: {error}") from error
-
-
-def find_codes(labels, classes):
-    """The index of each label in ``classes``; a label that is not among them is an error."""
-    seen = {label: code for code, label in enumerate(classes.tolist())}
-    unseen = sorted(set(labels.tolist()) - seen.keys(), key=repr)
-    if unseen:
-        raise ValueError(f"y has labels that fit has not seen: {unseen[:10]}; classes_ is {classes.tolist()[:10]}")
-    return np.array([seen[label] for label in labels.tolist()], dtype=np.intp)
 
 
 def draw_partners(rng, n, groups=None):
@@ -95,7 +79,8 @@ class TargetMixing:
         if y is not None:
             self.target_, labels = read_target(y, n, target)
             if self.target_ == "classes":
-                self.classes_ = find_classes(labels)
+                check_labels(labels)
+                self.classes_ = np.unique(labels)
 
     def _encode_target(self, y):
         target = self._mixing_target()
@@ -104,7 +89,7 @@ class TargetMixing:
         kind, values = read_target(y, len(y), self._known_target())
         if kind == "values":
             return values
-        return np.eye(len(self._known_classes()))[find_codes(values, self.classes_)]
+        return np.eye(len(self._known_classes()))[encode_labels(values, self.classes_)]
 
     def _groups(self, y, n):
         target = self._mixing_target()
@@ -114,7 +99,7 @@ class TargetMixing:
             raise ValueError(f'target="classes" needs labels: {type(self).__name__} got no y')
         kind, labels = ("none", None) if y is None else read_target(y, n, self._known_target())
         if kind == "classes":
-            return find_codes(labels, self._known_classes())
+            return encode_labels(labels, self._known_classes())
         warn(
             f"{type(self).__name__} has no classes to mix within, and y cannot change here: the rows are not mixed. "
             "augment(X, y) mixes both",
