@@ -8,12 +8,12 @@ from .._warnings import (
     SampleWeightIgnoredWarning,
     SmallToleranceWarning,
 )
-from ._averaging import VotingRegressor
 from ._cascade import CascadeClassifier
 from ._ensemble_display import EnsembleDisplay
 from ._net_ensemble import NetEnsembleClassifier, NetEnsembleRegressor
 from ._stacking import StackingClassifier, StackingRegressor
-from ._voting import VotingClassifier
+from ._voting_classifier import VotingClassifier
+from ._voting_regressor import VotingRegressor
 
 __all__ = [
     "CascadeClassifier",

@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._naming import NamesItsMethods
 from .._sample_weight import check_weights, weight_keyword
 from .._warnings import SampleWeightIgnoredWarning, warn
-from ._align import Target, join_classes, read_classes
 from ._diversity import correlation, disagreement, distance, entropy, mutual_information, weighted_std
 from ._members import Member, check_frozen, is_frozen, member_target
+from ._target import Target, join_classes, read_classes
 from ._votes import average
 
 # Attributes that not every fit sets.

@@ -24,8 +24,8 @@ from .._coded import fit_model
 from .._errors import DivergenceError
 from .._labels import align_columns, encode_labels
 from .._threads import run_parallel
-from ._align import Target, decision_columns, positive_probabilities
 from ._fit_together import fit_together
+from ._target import Target, decision_columns, positive_probabilities
 from ._votes import hard_vote
 
 TRIES = 5  # of a cluster whose workers die

@@ -24,9 +24,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from ._align import Target, read_classes
 from ._base_ensemble import BaseEnsemble
 from ._members import Member, answers, fit_members, naming
+from ._target import Target, read_classes
 from ._votes import as_questions
 
 LEARNED = ("n_features_in_", "feature_names_in_", "image_shape_")  # which the members learn, as far as they do

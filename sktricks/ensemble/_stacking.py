@@ -15,9 +15,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._threads import column_or_1d
-from ._align import Target
 from ._base_stacking import BaseStacking, columns_to_codes, columns_to_votes, final_has
 from ._members import answer, answers
+from ._target import Target
 
 
 class StackingClassifier(BaseStacking, ensemble.StackingClassifier):

@@ -359,7 +359,7 @@ def restore_requests(estimator, requests):
 @cache
 def classes_of_settings():
     """Classes whose instances are made again from these settings; what a cache keeps it can find again."""
-    from ..ensemble._align import Target
+    from ..ensemble._target import Target
     from ..tables._table_reader import Columns
     from ..transfer import FeatureCache
 

@@ -6,9 +6,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
 
 from sktricks.ensemble import VotingClassifier
-from sktricks.ensemble._align import Target
 from sktricks.ensemble._learned_weights import ErrorRate, MixtureLogLoss, leave_one_out, non_negative
 from sktricks.ensemble._oof import as_array, compact_votes, join_folds, join_votes, make_splits, spread_out
+from sktricks.ensemble._target import Target
 from sktricks.ensemble._votes import one_hot
 
 N, K = 40, 30

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 
-from sktricks.ensemble._align import decision_columns, join_classes, positive_probabilities, read_classes
+from sktricks.ensemble._target import decision_columns, join_classes, positive_probabilities, read_classes
 
 
 def test_decision_values_of_fewer_classes():

@@ -13,12 +13,12 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._threads import column_or_1d
-from ._align import Target
 from ._base_voting import BaseVoting
 from ._learned_weights import PARTS, MedianSquaredError, SquaredError, greedy, leave_one_out, normalize
 from ._members import answers
 from ._oof import join_folds
 from ._scoring import ScorerLoss, StoredRegressor
+from ._target import Target
 from ._votes import average, weighted_median
 
 
