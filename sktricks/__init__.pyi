@@ -2,6 +2,8 @@ from ._show_versions import show_versions as show_versions
 from ._warnings import BackboneConfigWarning as BackboneConfigWarning
 from ._warnings import BitDepthWarning as BitDepthWarning
 from ._warnings import DroppedOnLoadWarning as DroppedOnLoadWarning
+from ._warnings import FeatureCacheWarning as FeatureCacheWarning
+from ._warnings import FeaturesNotSharedWarning as FeaturesNotSharedWarning
 from ._warnings import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._warnings import ImageFolderWarning as ImageFolderWarning
 from ._warnings import ImageShapeWarning as ImageShapeWarning
@@ -68,8 +70,6 @@ from .training import TrainingDisplay as TrainingDisplay
 from .transfer import Backbone as Backbone
 from .transfer import CacheInfo as CacheInfo
 from .transfer import FeatureCache as FeatureCache
-from .transfer import FeatureCacheWarning as FeatureCacheWarning
-from .transfer import FeaturesNotSharedWarning as FeaturesNotSharedWarning
 from .transfer import FineTuneClassifier as FineTuneClassifier
 from .transfer import FineTuneRegressor as FineTuneRegressor
 from .transfer import FreezeLayers as FreezeLayers
@@ -80,3 +80,5 @@ from .transfer import freeze_layers as freeze_layers
 from .transfer import layer_table as layer_table
 from .transfer import list_backbones as list_backbones
 from .transfer import load_backbone as load_backbone
+
+__version__: str

@@ -84,7 +84,8 @@ def module_name(path):
 def homes():
     """The module that each public name comes from, according to the stub."""
     stub = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
-    return {alias.name: f"sktricks.{node.module}" for node in stub.body for alias in node.names}
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: f"sktricks.{node.module}" for node in imports for alias in node.names}
 
 
 def imported(path):

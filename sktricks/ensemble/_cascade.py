@@ -7,13 +7,14 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._labels import encode_labels
+from .._typing import fit_context
 from .._warnings import SmallToleranceWarning, warn
 from ._base_ensemble import BaseEnsemble, row_shares
 from ._learned_weights import MixtureLogLoss, leave_one_out, normalize, uniform
@@ -197,7 +198,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
             raise AttributeError(f"this {type(self).__name__} is not fitted and has no n_features_in_")
         return self.estimators_[0].n_features_in_
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members, and learn from which probability on each may decide.
 

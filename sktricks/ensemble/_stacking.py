@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import ensemble
-from sklearn.base import _fit_context, is_regressor
+from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.utils.metadata_routing import _routing_enabled
@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._threads import column_or_1d
+from .._typing import fit_context
 from ._base_stacking import BaseStacking, columns_to_codes, columns_to_votes, final_has
 from ._members import answer, answers
 from ._target import Target
@@ -153,7 +154,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         if isinstance(estimator, type) or not (hasattr(estimator, "fit") and is_regressor(estimator)):
             super()._check_kind(name, estimator)
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members on all rows and on folds, and the final estimator on what they say out of fold.
 
@@ -315,7 +316,7 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         self.refit = refit
         self.store_oof = store_oof
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members on all rows and on folds, and the final estimator on what they say out of fold.
 

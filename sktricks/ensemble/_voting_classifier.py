@@ -7,13 +7,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import ensemble
-from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, _num_samples, check_is_fitted
 
 from .._labels import encode_labels
+from .._typing import fit_context
 from ._base_voting import BaseVoting
 from ._learned_weights import (
     PARTS,
@@ -210,7 +210,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         self.scoring = scoring
         self.store_oof = store_oof
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members, and learn what is to be learned.
 

@@ -7,12 +7,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import ensemble
-from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._threads import column_or_1d
+from .._typing import fit_context
 from ._base_voting import BaseVoting
 from ._learned_weights import PARTS, MedianSquaredError, SquaredError, greedy, leave_one_out, normalize
 from ._members import answers
@@ -106,7 +106,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         self.scoring = scoring
         self.store_oof = store_oof
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members, and learn their weights where they are to be learned.
 

@@ -7,10 +7,11 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._parameter_checks import as_pair
+from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
 from ._image_files import as_column, check_files_exist, common_size, describe_depth, name_some, read_pixels
 
@@ -109,7 +110,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
         """Check the parameters and that X is a column of image files; no file is opened.
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..tables._frames import check_table
 from ..tables._table_reader import learn_columns
 from ._base_net import BaseNet
 from ._targets import ClassifierNetMixin, RegressorNetMixin
+
+if TYPE_CHECKING:
+    import torch
+
+    from .._typing import Splitter
+    from ..augment import BaseAugmenter
 
 
 class TableOrImageNet(BaseNet):
@@ -208,34 +218,34 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
 
     def __init__(
         self,
-        module="mlp",
+        module: str | Callable[..., Any] = "mlp",
         *,
-        init="default",
-        image_shape=None,
-        value_range=None,
-        categorical_features="from_dtype",
-        augmenter=None,
-        predict_views=0,
-        loss="auto",
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=1e-2,
-        clip_norm=None,
-        schedule="warmup-cosine",
-        average=None,
-        label_smoothing=0.0,
-        max_epochs=20,
-        batch_size=128,
-        class_weight=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        callbacks=None,
-        net_params=None,
-        device="auto",
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        init: str = "default",
+        image_shape: Sequence[int] | None = None,
+        value_range: Sequence[float] | None = None,
+        categorical_features: str | ArrayLike | None = "from_dtype",
+        augmenter: BaseAugmenter | None = None,
+        predict_views: int = 0,
+        loss: str | Callable[..., Any] = "auto",
+        optimizer: str | Callable[..., Any] = "adamw",
+        lr: float | str = 2e-3,
+        weight_decay: float = 1e-2,
+        clip_norm: float | None = None,
+        schedule: str = "warmup-cosine",
+        average: str | None = None,
+        label_smoothing: float = 0.0,
+        max_epochs: int = 20,
+        batch_size: int = 128,
+        class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float | Splitter = 0.1,
+        n_iter_no_change: int = 10,
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.module = module
         self.init = init
@@ -311,32 +321,32 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     def __init__(
         self,
-        module="mlp",
+        module: str | Callable[..., Any] = "mlp",
         *,
-        init="default",
-        image_shape=None,
-        value_range=None,
-        categorical_features="from_dtype",
-        augmenter=None,
-        predict_views=0,
-        loss="auto",
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=1e-2,
-        clip_norm=None,
-        schedule="warmup-cosine",
-        average=None,
-        max_epochs=20,
-        batch_size=128,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        callbacks=None,
-        net_params=None,
-        device="auto",
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        init: str = "default",
+        image_shape: Sequence[int] | None = None,
+        value_range: Sequence[float] | None = None,
+        categorical_features: str | ArrayLike | None = "from_dtype",
+        augmenter: BaseAugmenter | None = None,
+        predict_views: int = 0,
+        loss: str | Callable[..., Any] = "auto",
+        optimizer: str | Callable[..., Any] = "adamw",
+        lr: float | str = 2e-3,
+        weight_decay: float = 1e-2,
+        clip_norm: float | None = None,
+        schedule: str = "warmup-cosine",
+        average: str | None = None,
+        max_epochs: int = 20,
+        batch_size: int = 128,
+        early_stopping: bool = False,
+        validation_fraction: float | Splitter = 0.1,
+        n_iter_no_change: int = 10,
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.module = module
         self.init = init

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._labels import check_labels, encode_labels
@@ -19,6 +19,7 @@ from .._threads import (
     compute_sample_weight,
     type_of_target,
 )
+from .._typing import fit_context
 from .._validation import warn_of_one_hot
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
@@ -33,7 +34,7 @@ class ClassifierNetMixin(ClassifierMixin):
         tags.classifier_tags.multi_label = True
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: ArrayLike,
@@ -73,7 +74,7 @@ class ClassifierNetMixin(ClassifierMixin):
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -204,7 +205,7 @@ class RegressorNetMixin(RegressorMixin):
         tags.target_tags.multi_output = True
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: ArrayLike,
@@ -243,7 +244,7 @@ class RegressorNetMixin(RegressorMixin):
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one more epoch on the given rows, at a constant learning rate.
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import fit_context
 from .._value_range import check_value_range, warn_of_other_scale
 from .._warnings import NoPretrainedBackboneWarning, warn
 from ._path_columns import check_inputs
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
+
+if TYPE_CHECKING:
+    import torch
 
 ROWS = 1024  # to transform at once, so that memory is bounded
 
@@ -92,14 +97,14 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     def __init__(
         self,
-        backbone="tiny32",
+        backbone: str | Callable[..., Any] = "tiny32",
         *,
-        stages="auto",
-        image_shape=None,
-        value_range=None,
-        cache="auto",
-        device="auto",
-        white_level=None,
+        stages: str | Sequence[str] = "auto",
+        image_shape: Sequence[int] | None = None,
+        value_range: Sequence[float] | None = None,
+        cache: str | os.PathLike[str] | FeatureCache | None = "auto",
+        device: str | torch.device = "auto",
+        white_level: float | None = None,
     ):
         self.backbone = backbone
         self.stages = stages
@@ -124,7 +129,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
             self._backbone = own(self._backbone)
         return self._backbone
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
         """Load the backbone and learn the shape and range of the images.
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..training._targets import ClassifierNetMixin, RegressorNetMixin
 from ._base_fine_tune import BaseFineTune
+
+if TYPE_CHECKING:
+    import torch
+
+    from .._typing import Splitter
+    from ..augment import BaseAugmenter
+    from .cache._feature_cache import FeatureCache
 
 
 class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
@@ -176,39 +187,39 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
     def __init__(
         self,
-        backbone="auto",
+        backbone: str | Callable[..., Any] = "auto",
         *,
-        image_shape=None,
-        value_range=None,
-        strategy="auto",
-        freeze_until=None,
-        stages="auto",
-        augmenter=None,
-        n_views=1,
-        predict_views=0,
-        backbone_lr_scale=1.0,
-        layer_decay=1.0,
-        cache="auto",
-        loss="auto",
-        optimizer=None,
-        lr=None,
-        weight_decay=None,
-        clip_norm=None,
-        schedule="warmup-cosine",
-        average=None,
-        label_smoothing=0.0,
-        max_epochs=None,
-        batch_size=None,
-        class_weight=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        callbacks=None,
-        net_params=None,
-        device="auto",
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        image_shape: Sequence[int] | None = None,
+        value_range: Sequence[float] | None = None,
+        strategy: str = "auto",
+        freeze_until: float | str | None = None,
+        stages: str | Sequence[str] = "auto",
+        augmenter: BaseAugmenter | None = None,
+        n_views: int = 1,
+        predict_views: int = 0,
+        backbone_lr_scale: float = 1.0,
+        layer_decay: float = 1.0,
+        cache: str | os.PathLike[str] | FeatureCache | None = "auto",
+        loss: str | Callable[..., Any] = "auto",
+        optimizer: str | Callable[..., Any] | None = None,
+        lr: float | str | None = None,
+        weight_decay: float | None = None,
+        clip_norm: float | None = None,
+        schedule: str = "warmup-cosine",
+        average: str | None = None,
+        label_smoothing: float = 0.0,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float | Splitter = 0.1,
+        n_iter_no_change: int = 10,
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.backbone = backbone
         self.image_shape = image_shape
@@ -298,37 +309,37 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     def __init__(
         self,
-        backbone="auto",
+        backbone: str | Callable[..., Any] = "auto",
         *,
-        image_shape=None,
-        value_range=None,
-        strategy="auto",
-        freeze_until=None,
-        stages="auto",
-        augmenter=None,
-        n_views=1,
-        predict_views=0,
-        backbone_lr_scale=1.0,
-        layer_decay=1.0,
-        cache="auto",
-        loss="auto",
-        optimizer=None,
-        lr=None,
-        weight_decay=None,
-        clip_norm=None,
-        schedule="warmup-cosine",
-        average=None,
-        max_epochs=None,
-        batch_size=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        callbacks=None,
-        net_params=None,
-        device="auto",
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        image_shape: Sequence[int] | None = None,
+        value_range: Sequence[float] | None = None,
+        strategy: str = "auto",
+        freeze_until: float | str | None = None,
+        stages: str | Sequence[str] = "auto",
+        augmenter: BaseAugmenter | None = None,
+        n_views: int = 1,
+        predict_views: int = 0,
+        backbone_lr_scale: float = 1.0,
+        layer_decay: float = 1.0,
+        cache: str | os.PathLike[str] | FeatureCache | None = "auto",
+        loss: str | Callable[..., Any] = "auto",
+        optimizer: str | Callable[..., Any] | None = None,
+        lr: float | str | None = None,
+        weight_decay: float | None = None,
+        clip_norm: float | None = None,
+        schedule: str = "warmup-cosine",
+        average: str | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float | Splitter = 0.1,
+        n_iter_no_change: int = 10,
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.backbone = backbone
         self.image_shape = image_shape

@@ -6,11 +6,12 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context, is_classifier, is_regressor
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..._threads import compute_sample_weight
+from ..._typing import fit_context
 from ..._warnings import SampledLabelsWarning, warn
 from ..transforms._mix import read_target
 from ._average_views import decide, mean_of
@@ -116,7 +117,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     True
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit a clone of the classifier on copies of the rows.
 
@@ -143,7 +144,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         return self._fit(X, y, fit_params)
 
     @available_if(inner_has("partial_fit"))
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **fit_params) -> Self:
         """Go on with fresh copies of the given rows, of which only a chunk is in memory at a time.
 
@@ -316,7 +317,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     True
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit a clone of the regressor on copies of the rows.
 
@@ -341,7 +342,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         return self._fit(X, y, fit_params)
 
     @available_if(inner_has("partial_fit"))
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Go on with fresh copies of the given rows, of which only a chunk is in memory at a time.
 

@@ -4,11 +4,4 @@ from __future__ import annotations
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "_backbone": ["Backbone"],
-        "_load_backbone": ["list_backbones", "load_backbone"],
-        "_tiny32": ["Tiny32"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from ._features import PretrainedFeatures as PretrainedFeatures
+from ._fine_tune import FineTuneClassifier as FineTuneClassifier
+from ._fine_tune import FineTuneRegressor as FineTuneRegressor
+from .backbones import Backbone as Backbone
+from .backbones import list_backbones as list_backbones
+from .backbones import load_backbone as load_backbone
+from .cache._feature_cache import CacheInfo as CacheInfo
+from .cache._feature_cache import FeatureCache as FeatureCache
+from .cache._feature_cache import cache_info as cache_info
+from .cache._feature_cache import clear_cache as clear_cache
+from .freezing._freeze import FreezeLayers as FreezeLayers
+from .freezing._freeze import freeze_layers as freeze_layers
+from .freezing._layers import layer_table as layer_table
