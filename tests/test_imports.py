@@ -42,6 +42,7 @@ FORBIDDEN = {
     "sktricks._optional": {""},
     "sktricks._warnings": {""},
     "sktricks._errors": {""},
+    "sktricks._typing": {""},
 }
 NO_TORCH = ("augment", "ensemble")  # at import time
 # through _optional alone
