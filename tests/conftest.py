@@ -8,7 +8,6 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its che
 
 import pytest  # noqa: E402 (after what has to come first)
 
-
 collect_ignore = ["typing"]  # files for type checkers, which are not to be run
 
 

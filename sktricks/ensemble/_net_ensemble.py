@@ -13,7 +13,6 @@ from sklearn.base import (
     ClassifierMixin,
     MetaEstimatorMixin,
     RegressorMixin,
-    _fit_context,
     clone,
     is_classifier,
     is_regressor,
@@ -24,6 +23,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import fit_context
 from ._base_ensemble import BaseEnsemble
 from ._members import Member, answers, fit_members, naming
 from ._target import Target, read_classes
@@ -227,7 +227,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
     True
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members.
 
@@ -329,7 +329,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
     ((5,), (5,))
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
         """Fit the members.
 
