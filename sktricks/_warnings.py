@@ -40,7 +40,7 @@ class DroppedOnLoadWarning(UserWarning):
 
 
 class FeatureCacheWarning(UserWarning):
-    """A folder of features cannot be used in full: damaged, foreign, unwritable, full or held by a stopped process."""
+    """A folder of features cannot be used completely: damaged, read-only, full or locked by a stopped process."""
 
 
 class FeaturesNotSharedWarning(UserWarning):

@@ -1,7 +1,8 @@
 import copy
 import errno
-import itertools
+import json
 import logging
+import multiprocessing
 import os
 import pickle
 import stat
@@ -12,7 +13,6 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,10 +35,8 @@ from sktricks import (
     load_backbone,
 )
 from sktricks.transfer import _backbone_net
-from sktricks.transfer.cache import _claims as _cache_claims
-from sktricks.transfer.cache import _feature_cache as _cache
-from sktricks.transfer.cache import _feature_files as _cache_files
-from sktricks.transfer.cache import _parcel, _templates
+from sktricks.transfer.cache import _feature_cache, _feature_folder, _parcel, _templates
+from sktricks.transfer.cache._feature_folder import FeatureFolder
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
@@ -85,10 +83,10 @@ def encoder(calls):
     return encode_rows
 
 
-def encoded(cache, images, fingerprint="net", fill=True):
-    """The features of images and the number of rows that were encoded for them."""
+def encoded(cache, images, fingerprint="net", fill=True, n_features=None):
+    """Return the features of images and the number of rows that were encoded for them."""
     calls = []
-    features = cache.encode(images, fingerprint, encoder(calls), fill)
+    features = cache.encode(images, fingerprint, encoder(calls), fill, n_features)
     return features, sum(calls)
 
 
@@ -314,8 +312,8 @@ def test_half_precision():
 # -- a folder ----------------------------------------------------------------------------------------------------------
 
 
-def segments(folder):
-    return sorted(folder.glob("*/*.features"))
+def files_in(folder):
+    return sorted(folder.glob("*/*.safetensors"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -328,7 +326,7 @@ def test_a_folder_outlives_the_process(tmp_path, dtype):
     again, n_encoded = encoded(second, images)
     np.testing.assert_array_equal(again, features)
     assert n_encoded == 0 and second.info().rows_in_folder == 41
-    assert second.info().bytes_in_folder == sum(path.stat().st_size for path in segments(tmp_path / "new" / "folder"))
+    assert second.info().bytes_in_folder == sum(path.stat().st_size for path in files_in(tmp_path / "new" / "folder"))
     assert (
         encoded(
             FeatureCache(tmp_path / "new" / "folder", dtype="float16" if dtype == "float32" else "float32"), images
@@ -358,8 +356,8 @@ def test_memory_may_be_smaller_than_the_folder(tmp_path):
 def test_a_path_is_one_cache_in_a_process(tmp_path):
     assert rows_seen(lambda: net(tmp_path).fit(GREY, LABELS)) == 40
     assert rows_seen(lambda: PretrainedFeatures(Conv, cache=str(tmp_path)).fit_transform(GREY)) == 0
-    assert _cache.resolve_cache(tmp_path) is _cache.resolve_cache(str(tmp_path))
-    assert os.listdir(tmp_path) == [segments(tmp_path)[0].parent.name]
+    assert _feature_cache.resolve_cache(tmp_path) is _feature_cache.resolve_cache(str(tmp_path))
+    assert os.listdir(tmp_path) == [files_in(tmp_path)[0].parent.name]
 
 
 def test_clear_leaves_what_is_not_ours(tmp_path):
@@ -367,46 +365,41 @@ def test_clear_leaves_what_is_not_ours(tmp_path):
     encoded(cache, GREY)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "a.features").write_text("mine")
+    (tmp_path / "other" / "a.safetensors").write_text("mine")
     other = FeatureCache(tmp_path)
     encoded(other, GREY[:5])
     cache.clear()
-    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "other"] and os.listdir(tmp_path / "other") == ["a.features"]
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "other"] and os.listdir(tmp_path / "other") == [
+        "a.safetensors"
+    ]
     assert cache.info()[:2] == (0, 0) and cache.info().rows_in_folder == 0
     assert encoded(cache, GREY)[1] == 40
     np.testing.assert_array_equal(encoded(other, GREY)[0], plain(GREY))
 
 
-@pytest.mark.parametrize("what", ["row", "digest", "checksum", "end", "head", "empty"])
+@pytest.mark.parametrize("what", ["row", "checksum", "end", "header", "size of the header", "empty"])
 def test_a_damaged_entry_is_encoded_again(tmp_path, what):
     encoded(FeatureCache(tmp_path), GREY)
-    (path,) = segments(tmp_path)
+    (path,) = files_in(tmp_path)
     content = bytearray(path.read_bytes())
-    place = {"row": -3, "digest": 60, "checksum": -40 * 20 - 5, "end": -1, "head": 20, "empty": 0}[what]
-    content[place] ^= 255
+    if what == "checksum":
+        content[content.index(b'":"') + 3] ^= 1
+    elif what not in ("end", "empty"):
+        content[{"row": -3, "header": 10, "size of the header": 7}[what]] ^= 255
     path.write_bytes({"end": content[:-1], "empty": b""}.get(what, content))
-    with pytest.warns(FeatureCacheWarning, match=r"1 of 40 rows in .* damaged" if what == "row" else "ignored: "):
+    is_row = what in ("row", "checksum")
+    with pytest.warns(FeatureCacheWarning, match=r"1 rows in .* are damaged" if is_row else "are ignored: "):
         features, n_encoded = encoded(FeatureCache(tmp_path), GREY)
     np.testing.assert_array_equal(features, plain(GREY))
-    assert n_encoded == (1 if what == "row" else 40)
-    if what == "row":
+    assert n_encoded == (1 if is_row else 40)
+    if is_row:
         assert encoded(FeatureCache(tmp_path), GREY)[1] == 0  # the new row counts, without a warning
-
-
-def test_a_folder_of_another_version_is_ignored_and_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache_files, "VERSION", 9)
-    encoded(FeatureCache(tmp_path), GREY)
-    monkeypatch.undo()
-    with pytest.warns(FeatureCacheWarning, match="have version 9, this sktricks reads version 1"):
-        features, n_encoded = encoded(FeatureCache(tmp_path), GREY)
-    assert n_encoded == 40 and len(segments(tmp_path)) == 2
-    np.testing.assert_array_equal(features, plain(GREY))
 
 
 def test_an_unwritable_folder_is_done_without(tmp_path):
     (tmp_path / "file").write_text("no folder")
     cache = FeatureCache(tmp_path / "file" / "features")
-    with pytest.warns(FeatureCacheWarning, match=r"not kept in .*features, which cannot be written to") as caught:
+    with pytest.warns(FeatureCacheWarning, match=r"not stored in .*features, which cannot be written to") as caught:
         assert encoded(cache, GREY)[1] == 40
         assert encoded(cache, GREY)[1] == 0  # memory serves
         assert encoded(cache, GREY ^ 1)[1] == 40
@@ -432,114 +425,101 @@ def test_a_full_folder_is_done_without(tmp_path, monkeypatch):
 
 
 WRITER = """
-import itertools, pathlib, sys
+import itertools, sys
 import numpy as np
-from sktricks.transfer.cache._feature_files import FeatureFolder
+from sktricks import FeatureCache
 
-folder, start = FeatureFolder(pathlib.Path(sys.argv[1])), int(sys.argv[2]) * 10**6
-print("ready", flush=True)
-for number in itertools.count(start):
-    for digests in folder.portions([b"%016d" % (30 * number + k) for k in range(30)], 10):
-        folder.write({digest: np.full(10_000, number % 1000, np.float32) for digest in digests})
+for number in itertools.count(int(sys.argv[2])):
+    images = np.arange(100 * number, 100 * number + 300).reshape(-1, 1, 1, 1)
+    FeatureCache(sys.argv[1]).encode(images, "net", lambda some: np.repeat(some[:, 0, 0], 1000, axis=1))
+    print(number, flush=True)
 """
 
 
-def test_a_folder_survives_twenty_kills_of_two_writers(tmp_path):
-    rng = np.random.default_rng(0)
-    for kill in range(10):
+def test_kills_lose_nothing_that_was_stored(tmp_path):
+    """Two processes store rows, partly the same, and are killed while they go on."""
+    stored = set()
+    for start in range(0, 40, 10):
         writers = [
-            subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, str(2 * kill + k)], stdout=subprocess.PIPE)
-            for k in range(2)
+            subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, str(start)], stdout=subprocess.PIPE)
+            for _ in range(2)
         ]
         for writer in writers:
-            assert writer.stdout.readline() == b"ready\n"
-        time.sleep(rng.uniform(0.01, 0.05))
+            stored |= {int(writer.stdout.readline()) for _ in range(start // 10 + 1)}
         for writer in writers:
             writer.kill()
             writer.communicate()
-    folder = _cache_files.FeatureFolder(tmp_path)
-    folder.refresh()  # a damaged file would warn, which is an error here
-    assert len(folder) > 0
-    for digest, row in folder.read(list(folder._where)).items():
-        assert (row == int(digest) // 30 % 1000).all()
-    for digests in folder.portions([b"%016d" % k for k in range(100)], 100):  # nobody has claimed any
-        assert len(digests) == 100 and not list(tmp_path.glob("*.part"))  # and what was left is removed
-    assert not list(tmp_path.glob("claim-*"))
+    cache, calls = FeatureCache(tmp_path), []
+
+    def encode_rows(images):
+        calls.append(len(images))
+        return np.repeat(images[:, 0, 0], 1000, axis=1)
+
+    for number in range(50):  # a damaged file would warn, which is an error here
+        images = np.arange(100 * number, 100 * number + 300).reshape(-1, 1, 1, 1)
+        before = sum(calls)
+        features = cache.encode(images, "net", encode_rows, n_features=1000)
+        assert (features == images[:, 0, 0]).all()
+        assert number not in stored or sum(calls) == before
+    assert stored and calls
+
+
+def test_no_row_is_encoded_by_two_processes(tmp_path):
+    """Each thread has a cache of its own, as a process would; the folds overlap."""
+    taken, images = [], np.arange(6 * 600).reshape(600, 3, 2, 1)
+
+    def encode(rows):
+        def encode_rows(images):
+            time.sleep(0.005)
+            return encoder(taken)(images)
+
+        features = FeatureCache(tmp_path).encode(images[rows], "net", encode_rows)
+        np.testing.assert_array_equal(features, plain(images[rows]))
+
+    folds = np.array_split(np.random.default_rng(0).permutation(600), 5)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(encode, (np.concatenate(folds[:k] + folds[k + 1 :]) for k in range(5))))
+    assert sum(taken) == FeatureCache(tmp_path).info().rows_in_folder == 600
+    assert max(taken) == 128  # whole batches: the last batch of a call is padded
 
 
 def test_several_processes_encode_at_the_same_time(tmp_path):
-    digests = [b"%016d" % number for number in range(1000)]
-    first, second = (_cache_files.FeatureFolder(tmp_path).portions(digests, 300) for _ in range(2))
+    digests = [number.to_bytes(16, "little") + bytes([number % 256]) for number in range(1000)]
+    first, second = (FeatureFolder(tmp_path).portions(dict.fromkeys(digests)) for _ in range(2))
     with closing(first), closing(second):
         mine, others = next(first), next(second)
         assert len(mine) == len(others) == 256 and not set(mine) & set(others)
-        second.close()  # as if it had been killed
-        assert {*mine, *itertools.chain.from_iterable(first)} == {*digests}
 
 
-def test_folds_in_several_processes_share_whole_batches(tmp_path):
-    digests, taken = [b"%016d" % number for number in range(600)], []
-
-    def encode(rows):
-        folder = _cache_files.FeatureFolder(tmp_path)
-        for portion in folder.portions(rows, 4096):
-            folder.refresh()
-            new = [digest for digest in portion if digest not in folder._where]
-            taken.append(len(new))
-            time.sleep(0.01)
-            folder.write({digest: np.zeros(2, np.float32) for digest in new})
-
-    with ThreadPoolExecutor(2) as pool:  # each has a folder of its own, as a process would
-        list(pool.map(encode, (digests[120:], digests[:120] + digests[240:])))
-    assert sum(taken) == 600 and sum(-(-n_rows // _cache_files.BATCH) for n_rows in taken) <= 6
+def test_rows_of_a_process_that_has_ended_are_encoded(tmp_path):
+    digests = dict.fromkeys(bytes([number] * 16) for number in range(100))
+    first, second = (FeatureFolder(tmp_path).portions(digests) for _ in range(2))
+    with closing(second), ThreadPoolExecutor(1) as pool:
+        assert set(next(first)) == set(digests)
+        answer = pool.submit(next, second)
+        time.sleep(0.1)
+        assert not answer.done()
+        first.close()
+        assert answer.result(timeout=60)  # some rows or all, since the locks are released one by one
 
 
-def test_a_stopped_process_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache_claims, "PATIENCE", 0.01)
-    monkeypatch.setattr(_cache_claims, "BEAT", 1000)
-    digests = [b"%016d" % number for number in range(100)]
-    first, second = (_cache_files.FeatureFolder(tmp_path / "folder").portions(digests, 4096) for _ in range(2))
+def test_rows_that_are_there_are_not_waited_for(tmp_path):
+    digests = dict.fromkeys(bytes([number] * 16) for number in range(100))
+    busy, waiting = (FeatureFolder(tmp_path) for _ in range(2))
+    first, second = busy.portions(digests), waiting.portions(dict.fromkeys(list(digests)[:10]))
     with closing(first), closing(second):
-        assert next(first) == digests
-        with pytest.warns(FeatureCacheWarning, match="another process holds 100 rows .* no sign of life"):
-            assert next(second) == digests
+        busy.write({digest: np.zeros(2, np.float32) for digest in next(first)})
+        assert next(second) == list(digests)[:10]  # although ``first`` still holds the locks
 
 
-@pytest.mark.parametrize("renews", [True, False])
-def test_a_claim_that_is_renewed_is_waited_for(tmp_path, monkeypatch, renews):
-    """With a clock of its own, on which a second passes at each look."""
-    claims, now = _cache_claims.Claims(tmp_path), [0]
-
-    def sleep(seconds):
-        now[0] += 1
-        if renews:
-            os.utime(path, ns=(now[0], now[0]))
-        if now[0] == 100:
-            path.unlink()
-
-    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
-    monkeypatch.setattr(_cache_claims, "time", clock)
-    monkeypatch.setattr(_cache_claims, "BEAT", 1000)
-    with _cache_claims.Claims(tmp_path).make([b"%016d" % 1]):
-        (path,) = tmp_path.glob("claim-*")
-        assert claims.wait({path.name}) == (set() if renews else {path.name})
-    assert now[0] == (100 if renews else _cache_claims.PATIENCE + 1)
-
-
-def test_a_claim_is_renewed_while_it_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache_claims, "BEAT", 0.001)
-    renewed = threading.Event()
-    monkeypatch.setattr(os, "utime", lambda path: renewed.set())
-    with _cache_claims.Claims(tmp_path).make([b"%016d" % 1]):
-        assert renewed.wait(60)
-
-
-def test_a_process_that_stops_while_it_chooses_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache_claims, "MOMENT", 0.01)
-    folder = _cache_files.FeatureFolder(tmp_path)
-    expected = pytest.warns(FeatureCacheWarning, match="holds the lock of the claims")
-    with _cache_claims.Claims(tmp_path).choosing(), expected:
-        assert list(folder.portions([b"%016d" % 1], 10)) == [[b"%016d" % 1]]
+def test_a_stopped_process_is_not_waited_for_forever(tmp_path, monkeypatch):
+    monkeypatch.setattr(_feature_folder, "PATIENCE", 0.01)
+    digests = dict.fromkeys(bytes([number] * 16) for number in range(100))
+    first, second = (FeatureFolder(tmp_path / "folder").portions(digests) for _ in range(2))
+    with closing(first), closing(second):
+        assert set(next(first)) == set(digests)
+        with pytest.warns(FeatureCacheWarning, match="another process has locked 100 rows .* may be stopped"):
+            assert next(second) == list(digests)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions and pipes of Unix")
@@ -552,81 +532,80 @@ def test_files_in_a_folder_follow_the_umask(tmp_path, umask, file, folder):
         encoded(FeatureCache(tmp_path / "shared"), GREY)
     finally:
         os.umask(previous)
-    (segment,) = segments(tmp_path / "shared")
-    assert stat.S_IMODE(segment.stat().st_mode) == file
-    assert all(stat.S_IMODE(path.stat().st_mode) == folder for path in (segment.parent, segment.parent.parent))
-    assert all(stat.S_IMODE(path.stat().st_mode) == file for path in segment.parent.iterdir())
+    (path,) = files_in(tmp_path / "shared")
+    assert all(stat.S_IMODE(parent.stat().st_mode) == folder for parent in path.parents[:2])
+    files = list(path.parent.iterdir())  # features and locks
+    assert len(files) > 1 and all(stat.S_IMODE(path.stat().st_mode) == file for path in files)
 
 
 @pytest.mark.parametrize(
-    ("width", "dtype", "message"),
-    [
-        (5, np.float32, "its rows have 5 numbers, those of this net 6"),
-        (7, np.float32, "its rows have 7 numbers, those of this net 6"),
-        (6, np.float16, "its numbers are float16, which this folder does not hold"),
-    ],
+    "row", [np.ones(5, np.float32), np.ones(7, np.float32), np.ones((6, 1), np.float32), np.ones(6)], ids=str
 )
-def test_rows_that_no_such_net_makes_are_ignored(tmp_path, width, dtype, message):
+def test_rows_that_no_such_net_computes_are_ignored(tmp_path, row):
     expected = PretrainedFeatures(Conv).fit_transform(GREY)
     PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
-    (path,) = segments(tmp_path)
-    digests = _cache_files.read_table(path).digests
+    (path,) = files_in(tmp_path)
+    names = _feature_folder.row_names(path)
     path.unlink()
-    _cache_files.write_segment(path.parent, {digest: np.ones(width, dtype) for digest in digests}, 0)
-    with pytest.warns(FeatureCacheWarning, match=f"are ignored: {message}"):
+    _feature_folder.write_rows(path.parent, {bytes.fromhex(name): row for name in names})
+    with pytest.warns(FeatureCacheWarning, match="40 rows in .* are damaged, or of another length"):
         features = PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
     np.testing.assert_array_equal(features, expected)
-    with pytest.warns(FeatureCacheWarning, match="are ignored"):
-        cache = FeatureCache(tmp_path)
-        assert net(cache).fit(GREY, LABELS).predict(GREY).shape == (40,)
+    cache = FeatureCache(tmp_path)
+    assert net(cache).fit(GREY, LABELS).predict(GREY).shape == (40,)
     assert cache.info().encoded == 0  # what was encoded again counts
 
 
 @pytest.mark.parametrize(
-    ("head", "message"),
-    [({"itemsize": 3}, "numbers have 3 bytes"), ({"rows": 2**63}, "is damaged"), ({"columns": 2**31}, "is damaged")],
+    "forge",
+    [
+        lambda header: header.replace(b"[5]", b"[9]"),
+        lambda header: header.replace(b'"F32"', b'"F16"'),
+        lambda header: header.replace(b"[0,20]", b"[0,2000000000]"),
+        lambda header: header.replace(b"{", b"["),
+    ],
+    ids=["shape", "dtype", "offsets", "no JSON"],
 )
-def test_heads_with_wrong_numbers(tmp_path, head, message):
+def test_forged_headers(tmp_path, forge):
     encoded(FeatureCache(tmp_path), GREY)
-    (path,) = segments(tmp_path)
+    (path,) = files_in(tmp_path)
     content = path.read_bytes()
-    struct, names = _cache_files.HEAD, ("magic", "version", "itemsize", "columns", "rows")
-    values = dict(zip(names, struct.unpack(content[: struct.size]), strict=True)) | head
-    path.write_bytes(struct.pack(*values.values()) + content[struct.size :])
-    with pytest.warns(FeatureCacheWarning, match=message):
+    size = int.from_bytes(content[:8], "little")
+    header = forge(content[8 : 8 + size].rstrip())
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+    with pytest.warns(FeatureCacheWarning, match="are ignored: "):
         assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
+
+
+def test_a_forged_row_is_not_read_if_it_is_too_large(tmp_path):
+    encoded(FeatureCache(tmp_path), GREY[:1])
+    (path,) = files_in(tmp_path)
+    (name,) = _feature_folder.row_names(path)
+    header = json.dumps({name: {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}}).encode()
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(file.tell() + 2**40)  # a terabyte of which nothing is on the disk
+    with pytest.warns(FeatureCacheWarning, match="1 rows in .* are damaged, or of another length"):
+        assert encoded(FeatureCache(tmp_path), GREY[:1], n_features=5)[1] == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are pipes on Unix alone")
 def test_a_pipe_in_the_place_of_a_segment_is_not_opened(tmp_path):
     encoded(FeatureCache(tmp_path), GREY)
-    (path,) = segments(tmp_path)
+    (path,) = files_in(tmp_path)
     path.unlink()
     os.mkfifo(path)
-    with pytest.warns(FeatureCacheWarning, match="it is no regular file"):
+    with pytest.warns(FeatureCacheWarning, match="it is not a regular file"):
         assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
-
-
-def test_rows_that_are_there_are_not_waited_for(tmp_path):
-    folders = [_cache_files.FeatureFolder(tmp_path) for _ in range(2)]
-    digests = [b"%016d" % number for number in range(1000)]
-    busy, waiting = folders[0].portions(digests, 128), folders[1].portions(digests[:10], 128)
-    with closing(busy), closing(waiting), ThreadPoolExecutor(1) as pool:
-        rows, answer = next(busy), pool.submit(next, waiting)
-        time.sleep(0.1)
-        assert not answer.done()
-        folders[0].write({digest: np.zeros(2, np.float32) for digest in rows})
-        next(busy)  # claims others, with the same lock
-        assert answer.result(timeout=60) == digests[:10]
 
 
 @pytest.mark.parametrize("error", [NotImplementedError(), OSError(errno.ENOLCK, "")], ids=["unknown", "refused"])
 def test_folders_without_locks_serve(tmp_path, monkeypatch, error):
-    class NoLock(_cache_claims.FileLock):
+    class NoLock(_feature_folder.FileLock):
         def acquire(self, *args, **kwargs):
             raise error
 
-    monkeypatch.setattr(_cache_claims, "FileLock", NoLock)
+    monkeypatch.setattr(_feature_folder, "FileLock", NoLock)
     assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
     assert encoded(FeatureCache(tmp_path), GREY)[1] == 0
 
@@ -640,18 +619,39 @@ def test_a_folder_that_is_emptied_in_the_middle_serves(tmp_path, monkeypatch):
         replace(*args)
 
     monkeypatch.setattr(os, "replace", empty_first)
-    assert encoded(FeatureCache(tmp_path), GREY)[1] == 40
-    assert encoded(FeatureCache(tmp_path), GREY)[1] == 0
+    assert [encoded(FeatureCache(tmp_path), GREY)[1] for _ in range(3)] == [40, 40, 0]
 
 
-def test_a_folder_in_which_nothing_was_finished_is_cleared(tmp_path):
-    folder = _cache_files.FeatureFolder(tmp_path / "features-0")
+def test_what_killed_processes_leave_is_cleared(tmp_path):
+    cache = FeatureCache(tmp_path)
+    encoded(cache, GREY)
+    (path,) = files_in(tmp_path)
+    path.rename(path.with_suffix(".part"))
     (tmp_path / "mine.txt").write_text("kept")
-    with closing(folder.portions([b"%016d" % 1], 10)) as portions:
-        next(portions)
-    assert (tmp_path / "features-0").exists()
-    FeatureCache(tmp_path).clear()
+    cache.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_is_forked_while_another_thread_encodes():
+    cache, encoding, done = FeatureCache(), threading.Event(), threading.Event()
+
+    def slow(images):
+        encoding.set()
+        done.wait(60)
+        return encoder([])(images)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(cache.encode, GREY, "net", slow)
+        encoding.wait(60)
+        child = multiprocessing.get_context("fork").Process(target=encoded, args=(cache, GREY, "net", False))
+        child.start()
+        child.join(60)
+        done.set()
+    is_over = child.exitcode is not None
+    child.kill()
+    assert is_over and child.exitcode == 0
 
 
 # -- copies and processes ----------------------------------------------------------------------------------------------
@@ -671,8 +671,8 @@ def test_clones_and_copies_share_the_cache(tmp_path):
 def test_a_pickle_in_another_process(monkeypatch, tmp_path):
     for cache in (FeatureCache(max_bytes=1000), FeatureCache(tmp_path, max_bytes=1000, dtype="float16")):
         content = pickle.dumps(cache)
-        monkeypatch.setattr(_cache, "KNOWN", {})
-        monkeypatch.setattr(_cache, "IN_USE", {})
+        monkeypatch.setattr(_feature_cache, "KNOWN", {})
+        monkeypatch.setattr(_feature_cache, "IN_USE", {})
         there = pickle.loads(content)
         assert there is not cache and there is pickle.loads(content)  # all jobs of a process share one
         assert (there.folder, there.max_bytes, there.dtype) == (cache.folder, cache.max_bytes, cache.dtype)
@@ -687,8 +687,8 @@ def test_processes_share_a_folder(tmp_path):
 
 
 def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache.multiprocessing, "parent_process", lambda: threading)
-    monkeypatch.setattr(_cache, "warned_of_processes", False)
+    monkeypatch.setattr(_feature_cache.multiprocessing, "parent_process", lambda: threading)
+    monkeypatch.setattr(_feature_cache, "warned_of_processes", False)
     encoded(FeatureCache(tmp_path), GREY)
     encoded(FeatureCache(), GREY, fill=False)
     with pytest.warns(FeaturesNotSharedWarning, match="give cache= a folder") as caught:

@@ -1,8 +1,8 @@
-"""The cache of features: what a frozen net makes of an image is computed once.
+"""The cache of features: a frozen net encodes each image once.
 
-A row is known by its content, and the net by a fingerprint of what decides its features. So epochs, folds, the
-candidates of a search, the members of an ensemble and :class:`PretrainedFeatures` share what any of them has encoded,
-and nothing has to be said about who they are.
+A row is recognized by its content, and a net by a fingerprint of everything that decides its features. Epochs, folds,
+the candidates of a search, the members of an ensemble and :class:`PretrainedFeatures` therefore share what any of them
+has encoded, without knowing of each other.
 """
 
 from __future__ import annotations
@@ -14,30 +14,29 @@ import uuid
 from contextlib import closing
 from numbers import Integral
 from typing import NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
 from ..._warnings import FeaturesNotSharedWarning, warn
-from ._feature_files import FeatureFolder, folder_of, remove_features, size_on_disk
-from ._feature_memory import Memory, Space, Wanted, pack, row_digests
+from ._feature_folder import BLOCK, FeatureFolder, folder_of, remove_features, size_on_disk
+from ._feature_memory import Memory, Request, compress, cost_of, row_digests
 
 MAX_BYTES = 512 * 2**20
-PREDICTIONS = 8  # an eighth of the memory is what predictions may fill after each fit
-BLOCK = 4096  # rows to encode before they are kept, so that little is lost if the process ends
+PREDICTIONS = 8  # predictions may fill an eighth of the memory after each fit
 
 
 class CacheInfo(NamedTuple):
-    """What is in a :class:`FeatureCache`, and what came of it in this process.
+    """The content of a :class:`FeatureCache`, and its use in this process.
 
     Parameters
     ----------
     rows, n_bytes, max_bytes : int
         In memory.
     encoded, reused : int
-        Rows encoded, and rows taken from here instead.
+        Rows that were encoded, and rows that were found in the cache instead.
     dropped : int
-        Rows encoded but not kept, or gone since to make room.
+        Rows that were encoded and are no longer stored, or never were, for lack of room.
     rows_in_folder, bytes_in_folder : int
     """
 
@@ -52,38 +51,39 @@ class CacheInfo(NamedTuple):
 
 
 class FeatureCache:
-    """Keep what a frozen net makes of images.
+    """Store the features that a frozen net computes from images.
 
-    ``cache=FeatureCache(...)`` shares one among all estimators that are given it, clones included.
+    ``cache=FeatureCache(...)`` shares one cache among all estimators that receive it, clones included.
 
     Parameters
     ----------
     folder : str or path, default=None
-        Where to keep features, for several processes and for later. It is made if need be; files in it are written
-        whole or not at all, so that any number of processes may write, and be killed. Where it cannot be written to,
-        a :class:`FeatureCacheWarning` says so and memory serves. Only processes of people you trust may write to it;
-        see the notes. None: in memory alone.
+        Folder to store features in, for several processes and for later. It is created if necessary. Any number of
+        processes may write to it, and be killed: a file is written completely or not at all. If the folder cannot be
+        written to, a :class:`FeatureCacheWarning` says so and features are kept in memory. Only processes of people
+        you trust may write to it; see the notes. None: memory only.
     max_bytes : int, default=512 * 2**20
-        The most memory to use; what was not used for longest goes first. A folder has no limit.
+        Maximum memory to use; the least recently used features are dropped first. A folder has no limit.
     dtype : {"float32", "float16"}, default="float32"
-        How features are kept. ``"float16"`` halves memory and files; a number is then off by up to 0.05 %.
+        Dtype of stored features. ``"float16"`` halves memory and files, with an error of at most 0.05 % per number.
 
     Notes
     -----
-    ``fit`` keeps whatever it encodes. ``predict`` and ``transform`` keep it while it is little, an eighth of
-    ``max_bytes`` after each ``fit``: the held-out fold that the next ``fit`` of a search trains on. A stream of new
-    images passes by.
+    ``fit`` stores everything that it encodes. ``predict`` and ``transform`` store at most an eighth of ``max_bytes``
+    after each ``fit``: enough for the held-out fold that the next ``fit`` of a search trains on, whereas a stream of
+    new images is not stored.
 
-    Nothing in a folder is run, and damaged files and rows of another length are ignored with a
-    :class:`FeatureCacheWarning`. But nothing proves that features belong to their image: whoever can write to the
-    folder can change what every net that uses it learns and predicts. Files get the permissions of the umask, so with
-    the usual one others can read them and cannot write.
+    Nothing in a folder is run. Damaged files, and rows of another length than the features of the net, are ignored
+    with a :class:`FeatureCacheWarning`. But nothing proves that features belong to their image: anyone who can write to
+    the folder can change what every net that uses it learns and predicts. Files get the permissions of the umask, so
+    with the usual one others can read them and cannot write.
 
-    Each process claims the rows that it encodes, and others wait for them. If it gives no sign of life for 15 seconds,
-    because it was stopped, they encode these rows too, and a :class:`FeatureCacheWarning` says so.
+    Processes that share a folder lock the rows that they encode, and others wait for them. If a process is stopped, so
+    that nothing new is stored for two minutes, the others encode its rows too, and a :class:`FeatureCacheWarning` says
+    so.
 
-    A search with ``n_jobs`` over processes shares features through a folder only. Other numbers of threads change the
-    last bits of what a net computes; a row keeps those with which it was first encoded.
+    The processes of a search with ``n_jobs`` share features only through a folder. Another number of threads changes
+    the last bits of what a net computes; a row keeps the bits with which it was first encoded.
 
     Examples
     --------
@@ -108,13 +108,14 @@ class FeatureCache:
         self.folder = None if folder is None else os.path.abspath(os.path.expanduser(folder))
         self.max_bytes, self.dtype = int(max_bytes), dtype
         self._name = self.folder or uuid.uuid4().hex
-        self._memory = Memory(self.max_bytes)
-        self._spaces, self._lock = {}, threading.Lock()
+        self._memory, self._nets = Memory(self.max_bytes), {}
+        self._lock = threading.Lock()  # of the memory and of all numbers that change
+        CACHES.add(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"FeatureCache({self.folder!r}, max_bytes={self.max_bytes}, dtype={self.dtype!r})"
 
-    # Copies are the cache itself, so that clones share it; so are pickles, in this process and in each other one.
+    # A copy is the cache itself, so that clones share it. A pickle stands for one cache per process.
 
     def _identity(self):
         return self._name, self.folder, self.max_bytes, self.dtype
@@ -130,152 +131,177 @@ class FeatureCache:
         return find_cache, self._identity()
 
     def info(self) -> CacheInfo:
-        """What is in it, and what came of it in this process.
+        """Return the content of the cache and its use in this process.
 
         Returns
         -------
         info : CacheInfo
         """
         with self._lock:
-            spaces = list(self._spaces.values())
-        return CacheInfo(
-            len(self._memory.rows),
-            self._memory.n_bytes,
-            self.max_bytes,
-            *(sum(getattr(space, name) for space in spaces) for name in ("encoded", "reused", "dropped")),
-            *((0, 0) if self.folder is None else size_on_disk(self.folder)),
-        )
+            nets = list(self._nets.values())
+            in_memory = len(self._memory.rows), self._memory.n_bytes, self.max_bytes
+            used = (sum(net.encoded for net in nets), sum(net.reused for net in nets), sum(map(self._n_dropped, nets)))
+        return CacheInfo(*in_memory, *used, *((0, 0) if self.folder is None else size_on_disk(self.folder)))
 
     def clear(self) -> None:
-        """Forget everything, in memory and in the folder; counters begin again."""
-        self._memory.clear()
+        """Remove everything from memory and from the folder, and start counting again."""
         with self._lock:
-            self._spaces = {}
+            self._memory, self._nets = Memory(self.max_bytes), {}
         if self.folder is not None:
             remove_features(self.folder)
 
     def report(self, fingerprint: str) -> str:
-        """What came of it in this process for one net, in words.
+        """Return a sentence about the use of the cache by one net in this process.
 
         Parameters
         ----------
         fingerprint : str
-            As :meth:`encode` was given.
+            As passed to :meth:`encode`.
 
         Returns
         -------
         text : str
         """
-        space = self._space(fingerprint)
-        once = "" if space.dropped else " once"
-        dropped = f"; {space.dropped:,} no longer kept" if space.dropped else ""
-        return f"{space.encoded:,} rows encoded{once}, reused {space.reused:,} times{dropped}"
+        net = self._net(fingerprint)
+        with self._lock:
+            n_dropped = self._n_dropped(net)
+        once = "" if n_dropped else " once"
+        dropped = f"; {n_dropped:,} no longer kept" if n_dropped else ""
+        return f"{net.encoded:,} rows encoded{once}, reused {net.reused:,} times{dropped}"
 
     def encode(
         self, images, fingerprint: str, encode_rows, fill: bool = True, n_features: int | None = None
     ) -> np.ndarray:
-        """The features of images, computed as far as they are not known.
+        """Return the features of images; only rows that are not stored are computed.
 
         Parameters
         ----------
         images : array or tensor of shape (n, height, width, channels), or sequence of images with ``digests()``
-            Indexed by an array of row numbers. ``digests()`` gives 16 bytes an image, equal exactly if the image is.
+            Indexed by an array of row numbers. ``digests()`` returns 16 bytes per image that are equal exactly if the
+            images are.
         fingerprint : str
-            Equal exactly if the features of an equal image are.
+            Equal exactly if the features of equal images are.
         encode_rows : callable
-            From some of the images to their features (m, features); each row's depend on that row alone.
+            Maps some of the images to their features (m, features). Each row must depend on its image only.
         fill : bool, default=True
-            Keep everything; else only while it is little.
+            Store all rows. False: only while they are few, as in ``predict``.
         n_features : int, default=None
-            The length of each row of features. Rows of another length in the folder are ignored with a
-            :class:`FeatureCacheWarning`. None: the folder is trusted to hold rows of one length.
+            Length of a row of features. Rows of another length in the folder are ignored with a
+            :class:`FeatureCacheWarning`. None: all rows in the folder are assumed to have one length.
 
         Returns
         -------
         features : ndarray of shape (n, features), float32
         """
-        space, wanted = self._space(fingerprint), Wanted(row_digests(images))
-        if space.files is not None and n_features is not None:
-            space.files.n_columns = n_features
+        net, request = self._net(fingerprint), Request(row_digests(images))
+        if net.files is not None and n_features is not None:
+            net.files.n_columns = n_features
         if fill:
-            space.allowance = self.max_bytes // PREDICTIONS
+            net.allowance = self.max_bytes // PREDICTIONS
             warn_of_processes(self.folder)
-        for block in blocks(wanted.missing):
-            wanted.take(self._find(space, wanted, block))
-        if wanted.missing:
-            # whoever else wants these rows waits, and finds them
-            with space.encoding, closing(portions(space, wanted.missing, fill)) as some:
-                for portion in some:
-                    self._encode_portion(space, wanted, portion, images, encode_rows, fill)
-        space.count(wanted)
-        return wanted.features
-
-    # -- how ---------------------------------------------------------------------------------------------------------
-
-    def _space(self, fingerprint):
+        for block in blocks(request.missing):
+            request.take(self._find(net, block, request.call))
+        if request.missing:
+            # Other threads that need these rows wait here, and then find them.
+            with net.encoding, closing(net.portions(request.missing, fill)) as portions:
+                for portion in portions:
+                    self._encode_portion(net, request, portion, images, encode_rows, fill)
         with self._lock:
-            if fingerprint not in self._spaces:
+            net.encoded += request.n_encoded
+            net.reused += len(request.digests) - request.n_encoded
+        return request.result()
+
+    def _net(self, fingerprint):
+        with self._lock:
+            if fingerprint not in self._nets:
                 files = None
                 if self.folder is not None:
-                    # of float16 a row with larger numbers stays float32
-                    dtypes = (np.float32,) if self.dtype == "float32" else (np.float16, np.float32)
-                    files = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"), dtypes)
-                self._spaces[fingerprint] = Space(fingerprint, files)
-            return self._spaces[fingerprint]
+                    files = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"))
+                self._nets[fingerprint] = NetFeatures(fingerprint, files)
+            return self._nets[fingerprint]
 
-    def _find(self, space, wanted, digests):
-        """Those of the rows that are in memory or in files, as a dict."""
-        found = self._memory.get(space, digests, wanted.call)
-        absent = [digest for digest in digests if digest not in found]
-        if absent and space.files is not None:
-            with space.reading:
-                space.files.refresh()
-                read = space.files.read(absent)
-            self._memory.put(space, read, wanted.call)
+    def _n_dropped(self, net):
+        """Return how many rows were encoded and are not stored; the lock is held."""
+        is_stored = net.files is not None and net.files.writable
+        return 0 if is_stored else max(0, net.encoded - self._memory.n_rows[net.fingerprint])
+
+    def _find(self, net, digests, call):
+        """Return those of the rows that are in memory or in files, as a dict from digests."""
+        with self._lock:
+            found = self._memory.get(net.fingerprint, digests, call)
+        if net.files is not None and len(found) < len(digests):
+            read = net.files.read([digest for digest in digests if digest not in found])
+            with self._lock:
+                self._memory.put(net.fingerprint, read, call)
             found |= read
         return found
 
-    def _encode_portion(self, space, wanted, portion, images, encode_rows, fill):
+    def _encode_portion(self, net, request, portion, images, encode_rows, fill):
         """Encode those of some rows that nobody has encoded meanwhile."""
-        wanted.take(self._find(space, wanted, portion))
-        missing = [digest for digest in portion if digest in wanted.missing]
+        request.take(self._find(net, portion, request.call))
+        missing = [digest for digest in portion if digest in request.missing]
         if not missing:
             return
-        features = np.asarray(encode_rows(images[wanted.first_places(missing)]), dtype=np.float32)
-        rows = {digest: pack(row, self.dtype) for digest, row in zip(missing, features, strict=True)}
-        wanted.n_encoded += len(rows)
-        wanted.take(rows)
-        kept = rows if fill else space.affordable(rows)
-        space.dropped += len(rows) - len(kept)
-        self._keep(space, wanted, kept)
+        indices = np.array([request.first[digest] for digest in missing])
+        features = np.asarray(encode_rows(images[indices]), dtype=np.float32)
+        rows = {digest: compress(row, self.dtype) for digest, row in zip(missing, features, strict=True)}
+        request.take(rows)
+        request.n_encoded += len(rows)
+        with self._lock:
+            stored = rows if fill else net.affordable(rows)
+            self._memory.put(net.fingerprint, stored, request.call)
+        if net.files is not None and stored:
+            net.files.write(stored)
 
-    def _keep(self, space, wanted, rows):
-        self._memory.put(space, rows, wanted.call)
-        if space.files is not None:
-            with space.reading:
-                space.files.write(rows)
+
+class NetFeatures:
+    """The features of one net: its files, its lock, and its use in this process."""
+
+    def __init__(self, fingerprint, files):
+        self.fingerprint, self.files, self.encoding = fingerprint, files, threading.Lock()
+        self.encoded = self.reused = self.allowance = 0
+
+    def portions(self, missing, fill):
+        """Yield rows to encode next; those to store in a folder are locked against other processes meanwhile."""
+        is_stored = self.files is not None and (fill or self.allowance > 0)
+        return self.files.portions(missing) if is_stored else blocks(missing)
+
+    def affordable(self, rows):
+        """Return as many of the rows as predictions may still store."""
+        cost = cost_of(next(iter(rows.values())))
+        stored = list(rows)[: self.allowance // cost]
+        self.allowance -= len(stored) * cost
+        return {digest: rows[digest] for digest in stored}
 
 
 def blocks(digests):
-    """The digests as they are now, in lists of ``BLOCK``."""
+    """Yield the digests as they are now, in lists of ``BLOCK``."""
     digests = list(digests)
-    return (digests[start : start + BLOCK] for start in range(0, len(digests), BLOCK))
-
-
-def portions(space, digests, fill):
-    """Rows to encode, by and by; in a folder no other process encodes a portion that is out, if it is to be kept."""
-    is_kept = space.files is not None and (fill or space.allowance > 0)
-    return space.files.portions(digests, BLOCK) if is_kept else blocks(digests)
+    for start in range(0, len(digests), BLOCK):
+        yield digests[start : start + BLOCK]
 
 
 # -- which cache -------------------------------------------------------------------------------------------------------
 
-KNOWN = WeakValueDictionary()  # those that were pickled in this process, by what their pickles say
-IN_USE = {}  # those that were made here for a path or for a pickle
+CACHES = WeakSet()
+KNOWN = WeakValueDictionary()  # caches that were pickled in this process, by what their pickles contain
+IN_USE = {}  # caches that were created here for a path or for a pickle
+
+
+def renew_locks():
+    """Replace the locks of all caches in a forked process, where the threads that held them do not exist."""
+    for cache in list(CACHES):
+        cache._lock = threading.Lock()
+        for net in cache._nets.values():
+            net.encoding = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_locks)
 
 
 def find_cache(name, folder, max_bytes, dtype):
-    """The cache in this process that a path or a pickle stands for, made if there is none."""
+    """Return the cache in this process that a path or a pickle stands for, created if there is none."""
     identity = name, folder, max_bytes, dtype
     cache = KNOWN.get(identity) or IN_USE.get(identity)
     if cache is None:
@@ -289,7 +315,7 @@ DEFAULT = FeatureCache()
 
 
 def resolve_cache(cache):
-    """The :class:`FeatureCache` that a parameter ``cache`` stands for, or None."""
+    """Return the :class:`FeatureCache` that a parameter ``cache`` stands for, or None."""
     if cache is None or isinstance(cache, FeatureCache):
         return cache
     if isinstance(cache, str) and cache == "auto":
@@ -301,7 +327,7 @@ def resolve_cache(cache):
 
 
 def clear_cache() -> None:
-    """Forget all features that ``cache="auto"`` has kept in this process.
+    """Remove all features that ``cache="auto"`` has stored in this process.
 
     Examples
     --------
@@ -314,7 +340,7 @@ def clear_cache() -> None:
 
 
 def cache_info() -> CacheInfo:
-    """What ``cache="auto"`` has kept in this process.
+    """Return the content of ``cache="auto"`` and its use in this process.
 
     Returns
     -------
@@ -333,7 +359,7 @@ warned_of_processes = False
 
 
 def warn_of_processes(folder):
-    """Say once that a worker process shares its features with no other."""
+    """Warn once if this is a worker process whose features no other process finds."""
     global warned_of_processes
     if folder is None and not warned_of_processes and multiprocessing.parent_process() is not None:
         warned_of_processes = True

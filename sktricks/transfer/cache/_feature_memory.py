@@ -1,23 +1,23 @@
-"""Rows of features in memory: how they are known, packed, kept and let go."""
+"""Rows of features in memory: how rows are recognized, stored and dropped."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
+from collections import Counter
 
 import numpy as np
 
 DIGEST = 16  # bytes
-OVERHEAD = 250  # bytes that Python needs to hold a row, besides its numbers
+OVERHEAD = 250  # bytes that Python needs to store a row, besides its numbers
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 def row_digests(images):
-    """16 bytes a row, equal exactly if dtype, shape and content are."""
+    """Return 16 bytes per row that are equal exactly if dtype, shape and content are."""
     if hasattr(images, "digests"):
         return images.digests()
     rows = np.ascontiguousarray(images)
-    start = hashlib.sha256(f"{rows.dtype.str} {rows.shape[1:]}".encode())  # for which processors have instructions
+    start = hashlib.sha256(f"{rows.dtype.str} {rows.shape[1:]}".encode())  # processors have instructions for SHA-256
     digests = []
     for row in rows:
         digest = start.copy()
@@ -26,121 +26,82 @@ def row_digests(images):
     return digests
 
 
-def pack(row, dtype):
-    """A row as it is kept, apart from its batch; one with numbers beyond the range of float16 stays float32."""
+def compress(row, dtype):
+    """Return a copy of a row in the dtype to store; a row beyond the range of float16 stays float32."""
     if dtype == "float16" and np.abs(row).max() <= LARGEST_FLOAT16:
         return row.astype(np.float16)
     return row.copy()
 
 
 def cost_of(row):
-    """The bytes that a row takes in memory."""
+    """Return the bytes that a row takes in memory."""
     return row.nbytes + OVERHEAD
 
 
-class Wanted:
-    """The rows of one call: where each goes, which are missing, and the features so far."""
+class Request:
+    """The rows of one call of ``encode``: which are missing, and the features so far."""
 
     def __init__(self, digests):
-        self.n_rows, self.n_encoded, self.features = len(digests), 0, None
-        self.call = object()  # stands for the call in the memory, which must not hold its features
-        self.places = {}
-        for place, digest in enumerate(digests):
-            self.places.setdefault(digest, []).append(place)
-        self.missing = dict.fromkeys(self.places)
-
-    def first_places(self, digests):
-        """Where these rows stand among the images, for the first time."""
-        return np.array([self.places[digest][0] for digest in digests])
+        self.digests, self.n_encoded = digests, 0
+        self.call = object()  # identifies the call in the memory, which must not keep its features alive
+        self.first = {}
+        for index, digest in enumerate(digests):
+            self.first.setdefault(digest, index)
+        self.missing = dict.fromkeys(self.first)
+        self._features = None
 
     def take(self, rows):
-        """Put rows, a dict, where they belong."""
+        """Store rows, a dict from digests, as part of the result."""
         for digest, row in rows.items():
-            if self.features is None:
-                self.features = np.empty((self.n_rows, len(row)), np.float32)
-            for place in self.places[digest]:
-                self.features[place] = row
+            if self._features is None:
+                self._features = np.empty((len(self.digests), len(row)), np.float32)
+            self._features[self.first[digest]] = row
             self.missing.pop(digest, None)
 
-
-class Space:
-    """What belongs to one fingerprint: its files, its locks, and what came of it in this process."""
-
-    def __init__(self, fingerprint, files):
-        self.prefix = hashlib.blake2b(fingerprint.encode(), digest_size=DIGEST).digest()
-        self.files = files
-        self.encoding, self.reading, self.counting = threading.Lock(), threading.Lock(), threading.Lock()
-        self.encoded = self.reused = self.dropped = self.allowance = 0
-
-    def count(self, wanted):
-        """Add what one call encoded and reused."""
-        with self.counting:
-            self.encoded += wanted.n_encoded
-            self.reused += wanted.n_rows - wanted.n_encoded
-
-    def drop(self, n_rows):
-        """Note that rows are no longer kept, unless a file has them."""
-        with self.counting:
-            if self.files is None or not self.files.writable:
-                self.dropped += n_rows
-
-    def affordable(self, rows):
-        """As many of the rows as predictions may still keep."""
-        with self.counting:
-            cost = cost_of(next(iter(rows.values())))
-            kept = list(rows)[: self.allowance // cost]
-            self.allowance -= len(kept) * cost
-        return {digest: rows[digest] for digest in kept}
+    def result(self):
+        """Return the features of all rows, equal images included."""
+        if len(self.first) == len(self.digests):
+            return self._features
+        return self._features[[self.first[digest] for digest in self.digests]]
 
 
 class Memory:
-    """Rows of all fingerprints; those that were not used for longest make room.
+    """Rows of all nets; those that were used least recently make room for new ones.
 
-    No call drives out a row that it used itself: of more rows than there is room for, some are then there at the next
-    time, instead of each being gone when its turn comes.
+    A call never drops a row that it used itself. If there are more rows than fit, some of them are thus found the next
+    time, instead of each being dropped just before it is needed.
     """
 
     def __init__(self, max_bytes):
-        self.max_bytes, self.lock = max_bytes, threading.Lock()
-        self.clear()
+        self.max_bytes, self.n_bytes = max_bytes, 0
+        self.rows = {}  # from (fingerprint, digest) to the row and the call that used it last
+        self.n_rows = Counter()  # per fingerprint
 
-    def clear(self):
-        """Forget everything."""
-        with self.lock:
-            self.rows = {}  # from prefix and digest to the row, its space and the call that used it last
-            self.n_bytes = 0
-
-    def get(self, space, digests, call):
-        """Those of the rows that are here, as a dict."""
+    def get(self, fingerprint, digests, call):
+        """Return the rows that are here, as a dict from digests."""
         found = {}
-        with self.lock:
-            for digest in digests:
-                entry = self.rows.pop(space.prefix + digest, None)
-                if entry is not None:
-                    found[digest] = entry[0]
-                    self.rows[space.prefix + digest] = entry[0], space, call  # now the last to go
+        for digest in digests:
+            row, _ = self.rows.pop((fingerprint, digest), (None, None))
+            if row is not None:
+                self.rows[fingerprint, digest] = row, call  # now the last to be dropped
+                found[digest] = row
         return found
 
-    def put(self, space, rows, call):
-        """Keep rows as far as there is room."""
-        with self.lock:
-            for digest, row in rows.items():
-                key, cost = space.prefix + digest, cost_of(row)
-                if key in self.rows:
-                    continue
-                while self.n_bytes + cost > self.max_bytes and self._drop_oldest(call):
-                    pass
-                if self.n_bytes + cost > self.max_bytes:
-                    space.drop(1)
-                else:
-                    self.rows[key] = row, space, call
-                    self.n_bytes += cost
+    def put(self, fingerprint, rows, call):
+        """Store rows, a dict from digests, as far as there is room."""
+        for digest, row in rows.items():
+            key, cost = (fingerprint, digest), cost_of(row)
+            if key not in self.rows and self._make_room(cost, call):
+                self.rows[key] = row, call
+                self.n_bytes += cost
+                self.n_rows[fingerprint] += 1
 
-    def _drop_oldest(self, call):
-        key = next(iter(self.rows), None)
-        if key is None or self.rows[key][2] is call:
-            return False
-        row, space, _ = self.rows.pop(key)
-        self.n_bytes -= cost_of(row)
-        space.drop(1)
+    def _make_room(self, cost, call):
+        """Drop rows until so many bytes are free; return False if only rows of this call are left."""
+        while self.n_bytes + cost > self.max_bytes:
+            key = next(iter(self.rows), None)
+            if key is None or self.rows[key][1] is call:
+                return False
+            self.n_bytes -= cost_of(self.rows.pop(key)[0])
+            self.n_rows[key[0]] -= 1
         return True

@@ -1,0 +1,227 @@
+"""Features in a folder, which processes share.
+
+The features of one net are safetensors files in a folder of their own. A tensor is one row of features, and its name is
+the digest of the image; the metadata hold a checksum per row. A file never changes: it is written under a temporary
+name and moved to its own, so that neither a kill nor another writer can leave half of one.
+
+Rows belong to ``SHARDS`` shards by their digests, and each shard has a file lock. A process encodes rows of the shards
+that it has locked, so that no two processes encode the same row, and writes them before it releases the locks. The
+system releases the locks of a process that dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+import uuid
+from collections import defaultdict
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..._warnings import FeatureCacheWarning, warn
+
+FOLDER, SUFFIX, PART, LOCK = "features-v2-", ".safetensors", ".part", ".lock"
+SHARDS = 32
+BATCH = 128  # rows in a batch of a net, or in two; the last batch is padded, and takes as long as a whole one
+BLOCK = 1024  # rows to encode before they are stored, so that little is lost if the process ends
+POLL, PATIENCE = 0.01, 120  # seconds between two looks at the locks of others, and until they are ignored
+UNREADABLE = OSError, TypeError, ValueError, SafetensorError
+
+
+class FeatureFolder:
+    """The features of one net, on disk.
+
+    Parameters
+    ----------
+    path : Path
+        Created when something is first written.
+
+    Attributes
+    ----------
+    n_columns : int or None
+        The length of each row, once it is known: rows of another length count as damaged.
+    """
+
+    def __init__(self, path):
+        self.path, self.n_columns = path, None
+        self.writable = self.lockable = True
+        self._seen, self._paths = set(), {}  # names of files, and the path of each row's file by the name of the row
+
+    def read(self, digests):
+        """Return the rows that are here, as a dict from digests; damaged rows are left out with a warning."""
+        by_path, found = defaultdict(list), {}
+        for digest in self._known(digests):
+            by_path[self._paths[digest.hex()]].append(digest)
+        for path, wanted in by_path.items():
+            rows = read_rows(path, wanted, self.n_columns)
+            self._forget(path, [digest for digest in wanted if digest not in rows])
+            found |= rows
+        return found
+
+    def write(self, rows):
+        """Store rows, a dict from digests; if that fails, warn and write nothing from now on."""
+        if self.writable:
+            try:
+                write_rows(self.path, rows)
+            except FileNotFoundError:
+                pass  # another process has just cleared the folder; memory has the rows
+            except OSError as error:
+                self.writable = False
+                warn(
+                    f"features are not stored in {self.path.parent}, which cannot be written to ({error}): they are "
+                    "kept in memory, and other processes encode them again",
+                    FeatureCacheWarning,
+                )
+
+    def portions(self, missing):
+        """Yield rows until none is missing, either stored here or locked against other processes meanwhile.
+
+        ``missing`` is a dict from digests, which the caller empties. If other processes hold the locks of all rows and
+        write none for ``PATIENCE`` seconds, or if the folder cannot be locked, all rows are yielded without locks.
+        """
+        progress = time.monotonic()
+        while missing:
+            with ExitStack() as locks:
+                portion = self._known(missing)[:BLOCK] or self._lock_some(missing, locks)
+                if portion:
+                    yield portion
+                    progress = time.monotonic()
+            if not portion and time.monotonic() - progress > PATIENCE:
+                self.lockable = False
+                warn(
+                    f"another process has locked {len(missing)} rows in {self.path.parent} and has stored none for "
+                    f"{PATIENCE} seconds: it may be stopped, and the rows are encoded here too",
+                    FeatureCacheWarning,
+                )
+            elif not portion:
+                time.sleep(POLL)
+
+    def _known(self, digests):
+        """Return those of the digests whose rows are here, files that have just been written included."""
+        with suppress(OSError):
+            # The names begin with the time: a row that was encoded again, since it was damaged, replaces the former.
+            for name in sorted(set(os.listdir(self.path)) - self._seen):
+                self._seen.add(name)
+                if name.endswith(SUFFIX):
+                    self._index(self.path / name)
+        return [digest for digest in digests if digest.hex() in self._paths]
+
+    def _index(self, path):
+        try:
+            self._paths |= dict.fromkeys(row_names(path), path)
+        except FileNotFoundError:
+            pass  # another process has just cleared the folder
+        except UNREADABLE as error:
+            warn(f"features in {path} are ignored: {error}", FeatureCacheWarning)
+
+    def _forget(self, path, digests):
+        for digest in digests:
+            self._paths.pop(digest.hex(), None)
+        if digests and path.exists():  # otherwise another process has cleared the folder
+            warn(
+                f"{len(digests)} rows in {path} are damaged, or of another length than the features of this net, and "
+                "are encoded again",
+                FeatureCacheWarning,
+            )
+
+    def _lock_some(self, missing, locks):
+        """Return a quarter of the rows, at least a batch, after locking their shards; none if others hold them all."""
+        if not (self.lockable and self.writable):
+            return list(missing)[:BLOCK]
+        shards, locked = defaultdict(list), []
+        for digest in missing:
+            shards[digest[-1] % SHARDS].append(digest)
+        n_batches = -(-len(missing) // (4 * BATCH))
+        n_rows = min(BLOCK, n_batches * BATCH)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            mode = self.path.stat().st_mode & 0o666  # whoever may write in the folder may lock it
+            for shard, digests in shards.items():
+                with suppress(Timeout):
+                    if len(locked) < n_rows:
+                        locks.enter_context(FileLock(self.path / f"{shard}{LOCK}", mode=mode).acquire(timeout=0))
+                        locked += digests
+        except (NotImplementedError, OSError):
+            self.lockable = False  # rows may be encoded twice; if nothing can be written, ``write`` will say so
+        return locked[:n_rows]
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def checksum(digest, row):
+    """Return a few characters that change with any bit of a row or of the digest of its image."""
+    return hashlib.blake2b(digest + row.tobytes(), digest_size=8).hexdigest()
+
+
+def write_rows(folder, rows):
+    """Write a dict from digests to rows as a new file, with the permissions of the umask."""
+    checksums = {digest.hex(): checksum(digest, row) for digest, row in rows.items()}
+    content = save({digest.hex(): row for digest, row in rows.items()}, checksums)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{uuid.uuid4().hex}{PART}"
+    try:
+        part.write_bytes(content)  # ``save_file`` would let nobody else read it
+        os.replace(part, folder / f"{time.time_ns():020d}-{part.stem}{SUFFIX}")
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def row_names(path):
+    """Return the digests of the rows in a file, in hexadecimal digits."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer
+        raise ValueError("it is not a regular file")
+    with safe_open(path, framework="np") as file:
+        return file.keys()
+
+
+def read_rows(path, digests, n_columns):
+    """Return rows of a file, as a dict from digests, without damaged rows and those of another length."""
+    rows = {}
+    with suppress(*UNREADABLE), safe_open(path, framework="np") as file:
+        checksums = file.metadata() or {}
+        for digest in digests:
+            shape = file.get_slice(digest.hex()).get_shape()  # a forged row may be too large to read
+            if len(shape) == 1 and n_columns in (None, *shape):
+                row = file.get_tensor(digest.hex())
+                if row.dtype in (np.float16, np.float32) and checksum(digest, row) == checksums.get(digest.hex()):
+                    rows[digest] = row
+    return rows
+
+
+# -- the whole folder --------------------------------------------------------------------------------------------------
+
+
+def folder_of(root, fingerprint):
+    """Return the folder for the features of one net."""
+    return Path(root) / f"{FOLDER}{hashlib.blake2b(fingerprint.encode(), digest_size=16).hexdigest()}"
+
+
+def size_on_disk(root):
+    """Return the number of rows that are stored, one as often as it is stored, and of bytes."""
+    n_rows = n_bytes = 0
+    for path in Path(root).glob(f"{FOLDER}*/*{SUFFIX}"):
+        with suppress(*UNREADABLE):
+            n_rows += len(row_names(path))
+            n_bytes += path.stat().st_size
+    return n_rows, n_bytes
+
+
+def remove_features(root):
+    """Remove all features from a folder, and leave everything else there."""
+    for folder in filter(Path.is_dir, Path(root).glob(f"{FOLDER}*")):
+        for path in folder.iterdir():
+            if path.suffix in (SUFFIX, PART, LOCK):
+                with suppress(OSError):  # somebody holds the lock, or has removed the file
+                    path.unlink()
+        with suppress(OSError):
+            folder.rmdir()
