@@ -1,12 +1,49 @@
-"""Image estimators for scikit-learn's checks, which come with plain rows: each row is read as a small square image."""
+"""Estimators that suit scikit-learn's checks.
+
+The checks come with plain rows: each row is read as a small square image. They also compare a weight of 2 with a row
+given twice, to 1e-7: the small backbone computes in float64, and the augmenters make one draw for all rows of a batch.
+"""
 
 import io
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from sktricks import FineTuneClassifier, FineTuneRegressor, ImageLoader, PretrainedFeatures
+from sktricks import (
+    FineTuneClassifier,
+    FineTuneRegressor,
+    GaussianNoise,
+    ImageLoader,
+    PretrainedFeatures,
+    RandomAffine,
+)
 from sktricks._layout import Layout
+
+
+def float64_backbone():
+    """Return a small backbone in float64, with the same weights at each call."""
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh()
+        return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), *layers).double()
+
+
+class OneDraw:
+    """Give all rows of a batch the same draw."""
+
+    def _draw(self, rng, n, shape, y=None):
+        return {name: np.repeat(values, n, axis=0) for name, values in super()._draw(rng, 1, shape, y).items()}
+
+
+class OneNoise(OneDraw, GaussianNoise):
+    pass
+
+
+class OneAffine(OneDraw, RandomAffine):
+    pass
 
 
 def as_squares(X):

@@ -5,7 +5,15 @@ import warnings
 
 import numpy as np
 import pytest
-from _adapters import RowsFineTuneClassifier, RowsFineTuneRegressor, RowsImageLoader, RowsPretrainedFeatures
+from _adapters import (
+    OneAffine,
+    OneNoise,
+    RowsFineTuneClassifier,
+    RowsFineTuneRegressor,
+    RowsImageLoader,
+    RowsPretrainedFeatures,
+    float64_backbone,
+)
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -80,12 +88,26 @@ NETS = [
     NetClassifier(max_epochs=30, average="swa"),
     NetRegressor(max_epochs=30),
     NetRegressor(max_epochs=30, average="ema"),
+    NetClassifier(max_epochs=30, augmenter=OneNoise(std=0.1), predict_views=2),
+    NetRegressor(max_epochs=30, augmenter=OneNoise(std=0.1), predict_views=2),
 ]
 TUNED_ON_TABLES = [FineTuneClassifier(max_epochs=30), FineTuneRegressor(max_epochs=30), PretrainedFeatures()]
 TUNED_ON_IMAGES = [
     RowsPretrainedFeatures(),
     RowsFineTuneClassifier(strategy="linear-probe", max_epochs=30),
     RowsFineTuneRegressor(strategy="linear-probe", max_epochs=50),
+]
+SMALL = {"backbone": float64_backbone, "max_epochs": 20}
+SMALL_CLASSIFIER = {**SMALL, "lr": 0.01}
+# AdamW divides a gradient by its own size. In a regression that of the bias is zero but for rounding, which would grow.
+SMALL_REGRESSOR = {**SMALL, "optimizer": "sgd", "lr": 0.005, "clip_norm": 1.0}
+STRATEGIES = ["linear-probe", "fine-tune", "lp-ft", "gradual", "auto"]
+AFFINE = {"augmenter": OneAffine(shift=0.02), "predict_views": 2}
+TUNED_BY_STRATEGY = [
+    *[RowsFineTuneClassifier(strategy=strategy, **SMALL_CLASSIFIER) for strategy in STRATEGIES],
+    *[RowsFineTuneRegressor(strategy=strategy, **SMALL_REGRESSOR) for strategy in STRATEGIES],
+    RowsFineTuneClassifier(strategy="fine-tune", **AFFINE, **SMALL_CLASSIFIER),
+    RowsFineTuneRegressor(strategy="fine-tune", **AFFINE, **SMALL_REGRESSOR),
 ]
 LOADERS = [ImageLoader(), RowsImageLoader(mode="L")]  # of the first, which takes files alone, little can be checked
 CLASSIFIERS = [(f"tree{depth}", DecisionTreeClassifier(max_depth=depth, random_state=0)) for depth in (5, 9)]
@@ -117,7 +139,8 @@ NET_ENSEMBLES = [
     NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2),
     NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2, mode="loop"),
 ]
-ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, *TUNED_ON_IMAGES, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
+TUNED = [*TUNED_ON_TABLES, *TUNED_ON_IMAGES, *TUNED_BY_STRATEGY]
+ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}

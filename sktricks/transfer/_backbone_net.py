@@ -57,7 +57,7 @@ class BackboneNet(nn.Module):
 
 
 def encode(backbone, images, value_range, what, device, cache=None, fill=True, fresh=False, at_once=None):
-    """The features of canonical images, (n, features) float32 on the CPU, in evaluation mode.
+    """The features of canonical images, (n, features) in the backbone's dtype, on the CPU, in evaluation mode.
 
     ``what``: the stages that features come from, or a :class:`Boundary`, whose values then are the features.
 

@@ -185,6 +185,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
                 FrozenPrefixNotCachedWarning,
             )
 
+    def _choose_dtype(self, n_rows):
+        import torch
+
+        super()._choose_dtype(n_rows)
+        if self._loaded is not None and self._loaded.dtype == torch.float64:
+            self._dtype = torch.float64
+
     @property
     def _may_be_exact(self):
         return self._loaded is None or self._encoded  # a table, or a head on frozen features
@@ -200,7 +207,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             where = self._loaded, self._n_frozen, self._stages, self.image_shape_
             question = "crossing", self._n_frozen, *(self._stages or ())
             found = find_out(self._loaded, question, lambda: find_crossing(*where))
-            if found is not None and 4 * n_rows * found.n_values <= cache.max_bytes // 2:
+            if found is not None and self._loaded.dtype.itemsize * n_rows * found.n_values <= cache.max_bytes // 2:
                 self._found = found
 
     def _draw_views(self, shape):

@@ -183,7 +183,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         Returns
         -------
         features : ndarray of shape (n, n_features_out)
-            float64 if X is float64, else float32.
+            In the dtype of X if that is float32 or float64, otherwise in that of the backbone.
         """
         return self.fit(X, y)._transform(X, fill=True)
 
@@ -197,7 +197,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         Returns
         -------
         features : ndarray of shape (n, n_features_out)
-            float64 if X is float64, else float32.
+            In the dtype of X if that is float32 or float64, otherwise in that of the backbone.
         """
         check_is_fitted(self)
         return self._transform(X, fill=False)
@@ -207,7 +207,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         if self._backbone is None:
             return X
         warn_of_other_scale(self, X)
-        features = np.empty((len(X), self._n_features_out), np.float64 if X.dtype == np.float64 else np.float32)
+        features = np.empty((len(X), self._n_features_out), features_dtype(X, self._backbone))
         step = len(X) if fill else ROWS
         for start in range(0, len(X), step):
             features[start : start + step] = self._encode(X[start : start + step], fill)
@@ -221,3 +221,12 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         return encode(
             self._backbone, images_to_tensor(images, self.value_range_), *settings, fill=fill, fresh=fill
         ).numpy()
+
+
+def features_dtype(X, backbone):
+    """Return the dtype of features: that of floating-point images, otherwise that of the backbone."""
+    import torch
+
+    if X.dtype in (np.float32, np.float64):
+        return X.dtype
+    return np.float64 if backbone.dtype == torch.float64 else np.float32

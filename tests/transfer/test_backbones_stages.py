@@ -341,13 +341,23 @@ def test_images_that_no_size_helps():
         load_backbone(nn.Linear(5, 5), image_shape=(8, 8, 1))
 
 
-def test_parameters_that_are_not_float32():
-    for module in (nn.Conv2d(1, 2, 3).double(), nn.Conv2d(1, 2, 3).bfloat16()):
-        dtype = module.weight.dtype
-        with pytest.raises(ValueError, match=f"Its parameters are {dtype}, images float32: call module.float"):
-            load_backbone(module, image_shape=(8, 8, 1))
-        assert module.weight.dtype == dtype
-        assert load_backbone(module.float(), image_shape=(8, 8, 1)).num_features == 2
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parameters_of_half_precision(dtype):
+    module = nn.Conv2d(1, 2, 3).to(dtype)
+    with pytest.raises(ValueError, match=f"Its parameters are {dtype}, images float32: call module.float"):
+        load_backbone(module, image_shape=(8, 8, 1))
+    assert module.weight.dtype == dtype
+    assert load_backbone(module.float(), image_shape=(8, 8, 1)).num_features == 2
+
+
+@pytest.mark.parametrize("stages", [None, ["0"], ["0", "1"]])
+def test_parameters_in_float64(stages):
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3)).double()
+    backbone = load_backbone(module, image_shape=(8, 8, 1))
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    features = backbone.features(images, stages)
+    assert backbone.dtype == features.dtype == torch.float64
+    assert torch.equal(features, backbone.features(images.double(), stages))
 
 
 def test_an_image_shape_of_numpy():

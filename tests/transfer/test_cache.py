@@ -309,6 +309,17 @@ def test_half_precision():
     assert cache.info().n_bytes == 39 * (COST - 10) + COST
 
 
+@pytest.mark.parametrize("in_folder", [False, True])
+@pytest.mark.parametrize("dtype, stored", [("float32", np.float64), ("float16", np.float32)])
+def test_features_in_float64(tmp_path, in_folder, dtype, stored):
+    images, cache, calls = RNG.normal(size=(40, 5)), FeatureCache(dtype=dtype), []
+    for _ in range(2):
+        cache = FeatureCache(tmp_path, dtype=dtype) if in_folder else cache
+        features = cache.encode(images, "float64", lambda rows: calls.extend(rows) or rows / 3)
+        np.testing.assert_allclose(features, images / 3, rtol=0 if stored == np.float64 else 5e-4)
+        assert features.dtype == stored and len(calls) == 40
+
+
 # -- a folder ----------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,10 @@ class Conv(nn.Module):
         return self.second(self.drop(self.norm(self.first(x)))).mean((2, 3))
 
 
+def float64_conv():
+    return Conv().double()
+
+
 def test_features_are_those_of_the_backbone():
     backbone = load_backbone("tiny32")
     x = backbone.preprocess(torch.as_tensor(IMAGES[:, None] / 255, dtype=torch.float32))
@@ -42,6 +46,20 @@ def test_features_are_those_of_the_backbone():
     np.testing.assert_allclose(features, expected, atol=1e-4)
     assert features.dtype == np.float32 and features.shape[0] == 20
     assert PretrainedFeatures().fit(IMAGES).backbone_.fingerprint() == backbone.fingerprint()
+
+
+@pytest.mark.parametrize("spec", [Conv().double(), float64_conv], ids=["instance", "factory"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_float64_backbone_computes_in_float64(spec, cached, tmp_path):
+    x = torch.from_numpy(IMAGES)[:, None].float() / 255
+    with torch.no_grad():
+        expected = float64_conv().eval()(x.double()).numpy()
+    features = PretrainedFeatures(spec, cache=tmp_path if cached else None)
+    for result in (features.fit_transform(IMAGES), features.transform(IMAGES), clone(features).fit_transform(IMAGES)):
+        np.testing.assert_allclose(result, expected, rtol=1e-12)
+        assert result.dtype == np.float64
+    for dtype in (np.float32, np.float64):
+        assert features.transform(IMAGES.astype(dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("stages", [["stage1"], ["stage2", "stage3"], ("stem",)])

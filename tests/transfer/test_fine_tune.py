@@ -655,6 +655,39 @@ def test_early_stopping_brings_the_best_weights_back(strategy):
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
+def float64_conv():
+    return Conv().double()
+
+
+WAYS = [("linear-probe", None), ("fine-tune", None), ("fine-tune", "second"), ("lp-ft", None), ("gradual", None)]
+
+
+@pytest.mark.parametrize("spec", [float64_conv(), float64_conv], ids=["instance", "factory"])
+@pytest.mark.parametrize("strategy, freeze_until", WAYS)
+def test_a_float64_backbone_computes_in_float64(spec, strategy, freeze_until, tmp_path):
+    settings = {"strategy": strategy, "freeze_until": freeze_until, "batch_size": 16, "random_state": 0}
+    fitted = FineTuneClassifier(spec, max_epochs=3, **settings).fit(GREY, LABELS)
+    module = fitted.net_.module_.eval()
+    x = torch.from_numpy(GREY)[:, None].float() / 255
+    with torch.no_grad():
+        features = module.backbone.model(x.double())
+        features = features / (features.abs() + 1e-3).sqrt()
+        standard = (features - module.head.standardize.mean) / module.head.standardize.scale
+        expected = module.head.linear(standard).softmax(1).numpy()
+    np.testing.assert_allclose(fitted.predict_proba(GREY), expected, rtol=1e-11)
+    assert {p.dtype for p in module.parameters()} == {torch.float64}
+    save(fitted, tmp_path / "net")
+    again = load(tmp_path / "net", backbone=float64_conv)
+    np.testing.assert_array_equal(again.predict_proba(GREY), fitted.predict_proba(GREY))
+
+
+def test_a_float64_backbone_on_a_device_that_refuses_float64(monkeypatch):
+    monkeypatch.setattr(sktricks.transfer.cache._templates, "supports_float64", lambda device: False)
+    for spec in (float64_conv, float64_conv()):
+        with pytest.raises(ValueError, match=r"float32 parameters for device='cpu', Conv has float64: call module.fl"):
+            net(backbone=spec).fit(GREY, LABELS)
+
+
 def test_a_device_that_refuses_float64(monkeypatch):
     monkeypatch.setattr(sktricks.training._inputs, "supports_float64", lambda device: False)
     for strategy in ("linear-probe", "fine-tune"):

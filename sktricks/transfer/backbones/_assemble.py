@@ -13,7 +13,7 @@ from ..._parameter_checks import as_pair
 from ..._warnings import BackboneConfigWarning, warn
 from ...training._modules import dtype_of
 from ..freezing._layers import evaluating
-from ._backbone import Backbone, Preprocess, check_preprocess, is_int
+from ._backbone import Backbone, Preprocess, check_preprocess, is_int, match_dtype
 from ._classifier import remove_classifier
 from ._stages import main_tensor
 
@@ -61,7 +61,7 @@ def check_triple(image_shape):
 def assemble(net, image_shape):
     """The backbone for images of ``image_shape``, (height, width, channels): the classifier off, in evaluation mode."""
     net = fit_images(net, image_shape)
-    example = make_example(net.preprocess, image_shape)
+    example = make_example(net, image_shape)
     model = (remove_classifier(net.model, example) if net.has_classifier else net.model).eval()
     return Backbone(model, net.preprocess, example, net.name, net.default_stages)
 
@@ -112,10 +112,10 @@ def assumed(net, image_shape, is_told):
     return {"mean": (0.5,) * net.preprocess.channels, "std": (0.5,) * net.preprocess.channels}
 
 
-def make_example(preprocess, image_shape):
-    """One black image, preprocessed."""
+def make_example(net, image_shape):
+    """One black image, as the net takes it."""
     height, width, channels = image_shape
-    return preprocess(torch.zeros(1, channels, height, width))
+    return match_dtype(net.preprocess(torch.zeros(1, channels, height, width)), net.model)
 
 
 def fit_images(net, image_shape):
@@ -124,14 +124,16 @@ def fit_images(net, image_shape):
     for preprocess in attempts:
         # a Swin transformer adapts its windows to the first image, and keeps them
         model = deepcopy(net.model) if len(attempts) > 1 else net.model
+        fitted = replace(net, model=model, preprocess=preprocess)
         try:
             with evaluating(model):
-                check_rows(model(make_example(preprocess, image_shape).repeat(2, 1, 1, 1)), 2)
-            return replace(net, model=model, preprocess=preprocess)
+                check_rows(model(make_example(fitted, image_shape).repeat(2, 1, 1, 1)), 2)
+            return fitted
         except Exception as error:  # a net is any code, and so are its errors
             errors.append(error)
     dtype = dtype_of(net.model)
-    cure = "" if dtype == torch.float32 else f". Its parameters are {dtype}, images float32: call module.float()"
+    full = dtype in (torch.float32, torch.float64)
+    cure = "" if full else f". Its parameters are {dtype}, images float32: call module.float()"
     raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {errors[0]}{cure}") from errors[0]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...training._modules import dtype_of
 from ..cache._fingerprint import fingerprint_of
 from ..freezing._layers import call_order, layers_of
 from ._stages import find_channel_axes, find_stages, main_tensor, watching
@@ -112,7 +113,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.model, self.preprocess, self.name, self.default_stages = model, preprocess, name, default_stages
         with watching(model) as shapes:
-            self.layer_order = call_order(model, lambda: model(example))
+            self.layer_order = call_order(model, lambda: self.run(example))
         if len(shapes.get("", ())) < 2:
             raise ValueError(f"backbone {name} must give a tensor with a row for each image, got {shapes.get('')}")
         self.stages = find_stages(model, self.layer_order, shapes)
@@ -125,6 +126,15 @@ class Backbone(nn.Module):
     def layers(self):
         """The layers of the model, in execution order."""
         return layers_of(self.model, self.layer_order)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model's first floating-point parameter, in which it computes."""
+        return dtype_of(self.model)
+
+    def run(self, x: torch.Tensor):
+        """Return what the model makes of preprocessed images, float64 ones if its parameters are float64."""
+        return self.model(match_dtype(x, self.model))
 
     def features(self, x: torch.Tensor, stages: list[str] | None = None, *, upto: str | None = None) -> torch.Tensor:
         """One row of numbers per preprocessed image.
@@ -146,7 +156,7 @@ class Backbone(nn.Module):
             raise ValueError(f"stages and upto exclude each other, got stages={stages!r} and upto={upto!r}")
         stages = stages if upto is None else [upto]
         if stages is None:
-            return pool(main_tensor(self.model(x)), channel_axis=self._channel_axes[""])
+            return pool(main_tensor(self.run(x)), channel_axis=self._channel_axes[""])
         unknown = [stage for stage in stages if stage not in self.stages]
         if unknown or not stages:
             raise ValueError(f"a stage must be one of {self.stages}, got {unknown or stages}")
@@ -180,7 +190,7 @@ class Backbone(nn.Module):
             for name in names
         ]
         try:
-            self.model(x)
+            self.run(x)
         except Enough:
             pass
         finally:
@@ -195,6 +205,11 @@ class Backbone(nn.Module):
         an imported module, as ``settings.SCALE``, is not looked at.
         """
         return fingerprint_of(self)
+
+
+def match_dtype(x, model):
+    """Return images as float64 for a model with float64 parameters, and unchanged for any other."""
+    return x.double() if dtype_of(model) == torch.float64 else x
 
 
 def pool(x, quarters=False, channel_axis=None):

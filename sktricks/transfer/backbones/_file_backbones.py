@@ -30,7 +30,7 @@ def load_weights(net, path, image_shape):
     """Put the weights of a file into a net; its classifier's, of however many classes, do not count."""
     weights = read_weights(path)
     fitted = fit_images(net, image_shape)
-    heads = find_classifiers(fitted.model, make_example(fitted.preprocess, image_shape))
+    heads = find_classifiers(fitted.model, make_example(fitted, image_shape))
     if compare(net.model, weights, heads):
         raise misfit_of(path, net.name, net.model, weights, heads)
     own = {name: tensor for name, tensor in weights.items() if not any(name.startswith(f"{head}.") for head in heads)}

@@ -115,6 +115,9 @@ def load_backbone(
     of three channels; for a net of one channel colours are averaged. Channels are normalised by the mean and standard
     deviation of the net's own configuration.
 
+    A module of your own computes in float32 or float64, the dtype of its parameters: images are cast to float64 for it.
+    One with float16 or bfloat16 parameters that cannot take float32 images is an error.
+
     A folder of transformers without ``preprocessor_config.json`` gets images of the ``image_size`` in its
     ``config.json``, normalized to -1..1, and a :class:`BackboneConfigWarning` says so; ``mean`` and ``std`` replace the
     guess. The configuration of a folder of timm decides the architecture and the preprocessing only: settings in it

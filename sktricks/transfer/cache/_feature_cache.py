@@ -20,7 +20,7 @@ import numpy as np
 
 from ..._warnings import FeaturesNotSharedWarning, warn
 from ._feature_folder import BLOCK, FeatureFolder, folder_of, remove_features, size_on_disk
-from ._feature_memory import Memory, Request, compress, cost_of, row_digests
+from ._feature_memory import Memory, Request, compress, cost_of, result_dtype, row_digests
 
 MAX_BYTES = 512 * 2**20
 PREDICTIONS = 8  # predictions may fill an eighth of the memory after each fit
@@ -66,6 +66,7 @@ class FeatureCache:
         Maximum memory to use; the least recently used features are dropped first. A folder has no limit.
     dtype : {"float32", "float16"}, default="float32"
         Dtype of stored features. ``"float16"`` halves memory and files, with an error of at most 0.05 % per number.
+        With ``"float32"``, the features of a float64 backbone are stored in float64.
 
     Notes
     -----
@@ -191,7 +192,7 @@ class FeatureCache:
 
         Returns
         -------
-        features : ndarray of shape (n, features), float32
+        features : ndarray of shape (n, features), float32, or float64 if ``encode_rows`` returns float64
         """
         net, request = self._net(fingerprint), Request(row_digests(images))
         if net.files is not None and n_features is not None:
@@ -243,7 +244,8 @@ class FeatureCache:
         if not missing:
             return
         indices = np.array([request.first[digest] for digest in missing])
-        features = np.asarray(encode_rows(images[indices]), dtype=np.float32)
+        features = np.asarray(encode_rows(images[indices]))
+        features = features.astype(result_dtype(features), copy=False)
         rows = {digest: compress(row, self.dtype) for digest, row in zip(missing, features, strict=True)}
         request.take(rows)
         request.n_encoded += len(rows)

@@ -28,6 +28,7 @@ from safetensors.numpy import save
 from ..._warnings import FeatureCacheWarning, warn
 
 FOLDER, SUFFIX, PART, LOCK = "features-v2-", ".safetensors", ".part", ".lock"
+DTYPES = np.float16, np.float32, np.float64
 SHARDS = 32
 BATCH = 128  # rows in a batch of a net, or in two; the last batch is padded, and takes as long as a whole one
 BLOCK = 1024  # rows to encode before they are stored, so that little is lost if the process ends
@@ -193,7 +194,7 @@ def read_rows(path, digests, n_columns):
             shape = file.get_slice(digest.hex()).get_shape()  # a forged row may be too large to read
             if len(shape) == 1 and n_columns in (None, *shape):
                 row = file.get_tensor(digest.hex())
-                if row.dtype in (np.float16, np.float32) and checksum(digest, row) == checksums.get(digest.hex()):
+                if row.dtype in DTYPES and checksum(digest, row) == checksums.get(digest.hex()):
                     rows[digest] = row
     return rows
 

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from ...training._inputs import supports_float64
 from ..backbones import Backbone, load_backbone
 from ..backbones._bundled import VARIABLE, WEIGHTS
 from ..backbones._load_backbone import BUNDLED, is_ready
@@ -49,14 +50,25 @@ def share_backbone(spec, image_shape, device):
     elif isinstance(spec, str) and is_ready(spec):
         templates, source = templates_of_name(spec), source_of_name(spec)
     else:
-        return load_backbone(spec, image_shape=image_shape).to(device)
+        return load_on(device, spec, image_shape)
     template = templates.get((image_shape, str(device)))
     if template is None or template.source != source:
-        backbone = load_backbone(spec, image_shape=image_shape).to(device).eval()
+        backbone = load_on(device, spec, image_shape).eval()
         backbone.fingerprint()
         vars(backbone).update(_template=TEMPLATE, _found_out={})
         template = templates[image_shape, str(device)] = Template(source, backbone)
     return template.backbone
+
+
+def load_on(device, spec, image_shape):
+    """Return a backbone on a device, or raise an error if it computes in float64 and the device cannot."""
+    backbone = load_backbone(spec, image_shape=image_shape)
+    if backbone.dtype == torch.float64 and not supports_float64(device):
+        raise ValueError(
+            f"backbone must have float32 parameters for device={str(device)!r}, {backbone.name} has float64: call "
+            "module.float(), or use device='cpu'"
+        )
+    return backbone.to(device)
 
 
 def templates_of_name(spec):

@@ -47,7 +47,7 @@ class Boundary(NamedTuple):
 
         hook = backbone.model.get_submodule(self.name).register_forward_hook(stop)
         try:
-            backbone.model(x)
+            backbone.run(x)
         except Enough as enough:
             return enough.args[0].flatten(1)
         finally:
