@@ -93,7 +93,7 @@ AUGMENTED = {
     "estimator_": estimator,
 }
 
-# Without the torch part (`_net`, `_loaded`, `_backbone`), which _nets.py writes.
+# Without the torch part (`_net`, `_backbone`), which _nets.py writes.
 NET = {
     **INPUTS,
     "value_range_": maybe(pixel_range),

@@ -13,7 +13,7 @@ from ._descriptions import describe_class, find_undescribed
 from ._steps import STEPS, check_step, step_classes
 from ._stored_params import as_plain_text, check_constraints, find_wrong_param, is_storable, must_be_given, replacement
 
-TORCH_PARTS = ("_net", "_loaded", "_backbone")
+TORCH_PARTS = ("_net", "_backbone")
 
 
 # -- what the caller of load gives -------------------------------------------------------------------------------------

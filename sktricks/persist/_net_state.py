@@ -177,13 +177,11 @@ def restore_trained(estimator, state):
 
 def restore_features(estimator, backbone, weights, what):
     """Give a PretrainedFeatures its backbone."""
-    from ..transfer.cache._templates import count_features
-
     if backbone is None:
         raise Malformed("must have no trained part without images")
     fill(backbone, weights, what)
     estimator._backbone = backbone.to(estimator._device).eval()
-    n = count_features(backbone, estimator._stages, estimator.image_shape_)
+    n = backbone.count(estimator._stages)
     if n != estimator._n_features_out:
         raise Malformed(f"must have {n} features, got {estimator._n_features_out}")
 

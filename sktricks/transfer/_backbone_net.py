@@ -10,7 +10,6 @@ from ..images._image_files import ImageFiles
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
 from ..training._modules import Standardize
 from .cache._fingerprint import fingerprint_of
-from .cache._templates import is_template, using
 from .freezing._boundary import Boundary
 
 
@@ -74,13 +73,12 @@ def encode(backbone, images, value_range, what, device, cache=None, fill=True, f
         images = LazyImages(images) if isinstance(images, ImageFiles) else images
         backbone.to(device).eval()
         size = at_once or images_at_once(backbone, prepare, images, device)
-        with torch.no_grad(), using(backbone):
+        with torch.no_grad():
             return map_images(compute, images, size)
 
     if cache is None:
         return encode_rows(images)
-    unchanged = fresh or is_template(backbone)
-    fingerprint = fingerprint_of_features(backbone, value_range, what, device, unchanged)
+    fingerprint = fingerprint_of_features(backbone, value_range, what, device, unchanged=fresh)
     rows = images.files if isinstance(images, LazyImages) else images  # those that are known need not be read
     n_features = what.n_values if isinstance(what, Boundary) else backbone.count(what)
     return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_features))

@@ -53,35 +53,29 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     @property
     def net_(self):
-        """The skorch net inside, to which a backbone that was kept apart belongs from now on."""
-        from .cache._templates import ONE_THREAD
+        """The skorch net inside."""
+        from .cache._pool import mark_seen
 
         net = super().net_
-        if "_loaded" in vars(self):
-            with ONE_THREAD:
-                if "_loaded" in vars(self):
-                    self._join(net)
+        if self._backbone is not None:
+            mark_seen(self._backbone)
         return net
 
     @property
     def backbone_(self):
-        """The backbone, fitted to the rows as far as it is not frozen; None where X is a table."""
+        """The backbone, fitted to the rows unless it is frozen; None if X is a table."""
         return getattr(self.net_.module_, "backbone", None)
 
     @property
     def _backbone(self):
-        """The backbone, which may be apart from the net, and is then perhaps shared with others."""
-        try:
-            return vars(self)["_loaded"]
-        except KeyError:
-            return getattr(self._net.module_, "backbone", None)
+        """The backbone, which is no part of the net yet while the head of a frozen one is trained."""
+        own = vars(self).get("_own_backbone")
+        return getattr(self._net.module_, "backbone", None) if own is None else own
 
     @property
     def _boundary(self):
-        """Where the frozen part of the backbone ends, if what crosses it is computed once; else None."""
-        if "_loaded" in vars(self):
-            return self._found
-        return getattr(self._net.module_, "boundary", None)
+        """The :class:`Boundary` behind the frozen layers if values at it are computed once; else None."""
+        return self._found if "_found" in vars(self) else getattr(self._net.module_, "boundary", None)
 
     @property
     def batch_norm_(self):
@@ -120,16 +114,14 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
     def _start(self, y):
-        from .cache._templates import own
-
         if self.image_shape_ is None:
-            self._loaded, self._found, self._encoded = None, None, False
+            self._own_backbone, self._found, self._encoded = None, None, False
             self._thaws, self.strategy_ = False, SCRATCH
             warn_of_table(type(self).__name__)
         else:
-            self._load_backbone()
-            self._choose_strategy(labels_per_class(y))
-            self._loaded = self._loaded if self._stays_apart else own(self._loaded)
+            loaded = self._load_backbone()
+            self._choose_strategy(loaded.backbone, labels_per_class(y))
+            self._own_backbone = loaded.lend(frozen=True) if self._trains_head_alone else loaded.copy()
             self._find_boundary(len(y))
         if self.n_views > 1 and self.augmenter is not None and not self._encoded:
             raise ValueError(
@@ -140,32 +132,30 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _load_backbone(self):
         from ._backbone_net import check_stages
-        from .cache._templates import share_backbone
+        from .cache._pool import find_loaded
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        self._loaded = share_backbone("tiny32" if auto else self.backbone, self.image_shape_, self._device)
-        self._stages = check_stages(self._loaded, self.stages)
+        loaded = find_loaded("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        self._stages = check_stages(loaded.backbone, self.stages)
+        return loaded
 
     @property
-    def _stays_apart(self):
-        """Whether ``fit`` leaves the backbone out of the net: it only encodes, and nothing of the user's looks at it.
-
-        It comes in when somebody asks for the net. So a search need not copy it for each fit.
-        """
+    def _trains_head_alone(self):
+        """True if the backbone joins the net after the training: it only encodes, and no code of the user's sees it."""
         return self._encoded and self.strategy_ == LINEAR_PROBE and not self.callbacks and not self.net_params
 
-    def _choose_strategy(self, n_labels):
+    def _choose_strategy(self, backbone, n_labels):
         """Find what freezes, and whether each row need be encoded only once."""
         from .backbones._load_backbone import UNTRAINED
-        from .cache._templates import find_out
         from .freezing._freeze import FreezeLayers
         from .freezing._layers import find_boundary
 
-        n_layers = find_out(self._loaded, "layers", lambda: len(self._loaded.layers))
+        layers = backbone.layers
+        n_layers = len(layers)
         if self.freeze_until in (None, "head"):
             self._n_frozen = 0 if self.freeze_until is None else n_layers
         else:
-            self._n_frozen = find_boundary(self._loaded.layers, self.freeze_until)
+            self._n_frozen = find_boundary(layers, self.freeze_until)
         everything = self._n_frozen == n_layers
         self._thaws = any(isinstance(callback, FreezeLayers) for callback in unnamed(self.callbacks))
         at_once = self._thaws or (isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED))
@@ -189,26 +179,23 @@ class BaseFineTune(SharesBackbone, BaseNet):
         import torch
 
         super()._choose_dtype(n_rows)
-        if self._loaded is not None and self._loaded.dtype == torch.float64:
+        if self._own_backbone is not None and self._own_backbone.dtype == torch.float64:
             self._dtype = torch.float64
 
     @property
     def _may_be_exact(self):
-        return self._loaded is None or self._encoded  # a table, or a head on frozen features
+        return self._own_backbone is None or self._encoded  # a table, or a head on frozen features
 
     def _find_boundary(self, n_rows):
         """What a frozen part makes of a row is computed once, where the net can be cut there and memory allows."""
-        from .cache._templates import find_out
         from .freezing._boundary import find_crossing
 
         self._found, cache = None, resolve_cache(self.cache)
-        partly = self.strategy_ == FINE_TUNE and 0 < self._n_frozen < len(self._loaded.layers)
+        partly = self.strategy_ == FINE_TUNE and 0 < self._n_frozen < len(self._own_backbone.layers)
         if partly and cache is not None and self.augmenter is None and not self._thaws:
-            where = self._loaded, self._n_frozen, self._stages, self.image_shape_
-            question = "crossing", self._n_frozen, *(self._stages or ())
-            found = find_out(self._loaded, question, lambda: find_crossing(*where))
-            if found is not None and self._loaded.dtype.itemsize * n_rows * found.n_values <= cache.max_bytes // 2:
-                self._found = found
+            found = find_crossing(self._own_backbone, self._n_frozen, self._stages, self.image_shape_)
+            n_bytes = 0 if found is None else self._own_backbone.dtype.itemsize * n_rows * found.n_values
+            self._found = found if n_bytes <= cache.max_bytes // 2 else None
 
     def _draw_views(self, shape):
         from ..augment.copies._views import mixes_rows
@@ -298,13 +285,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ..training._modules import make_module
         from ._backbone_net import BackboneNet, Head
 
-        if self._loaded is None:
+        if self._own_backbone is None:
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params, dtype=self._dtype)
         features, weight = self._features_to_learn_from(dataset)
         head = Head(features.shape[1], self._n_outputs).to(self._dtype)
         head.standardize.learn(features, weight)
         self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
-        return BackboneNet(None if self._stays_apart else self._loaded, head, self._stages, self._found)
+        return BackboneNet(None if self._trains_head_alone else self._own_backbone, head, self._stages, self._found)
 
     def _features_to_learn_from(self, dataset):
         """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
@@ -320,7 +307,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             return self._encode_view(dataset.x, cache=resolve_cache(self.cache), fresh=True), dataset.weight
         n_rows, some = some_rows(len(dataset))
         trained_at_once = self.strategy_ == FINE_TUNE and not self._thaws
-        norms = batch_norms(self._loaded.layers[self._n_frozen :]) if trained_at_once else []
+        norms = batch_norms(self._own_backbone.layers[self._n_frozen :]) if trained_at_once else []
         batch_size = min(len(dataset), self._settings()["batch_size"])
         with batch_statistics([norm for norm in norms if learns_statistics(norm, batch_size)]):
             features = self._features(select_images(dataset.x, some), STATISTICS_OF)[:n_rows]
@@ -332,7 +319,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
         if self._found is None:
             return self._encode_view(x, at_once=at_once)
-        return signed_sqrt(self._found.go_on_by_parts(self._loaded, x, self._stages, self._device, at_once))
+        return signed_sqrt(self._found.go_on_by_parts(self._own_backbone, x, self._stages, self._device, at_once))
 
     def _run_epochs(self, dataset, valid, epochs, schedule):
         from ..training.engines.dual import is_quicker_by_rows, train_by_rows
@@ -357,40 +344,48 @@ class BaseFineTune(SharesBackbone, BaseNet):
             features, self._probed = self._probed, None
             return [("probe_first", ProbeFirst(features, self._seed))]
         if self.strategy_ == GRADUAL:
-            return [("thawing", ThawBackbone(len(self._loaded.layers), self._thawing()))]
+            return [("thawing", ThawBackbone(len(self._own_backbone.layers), self._thawing()))]
         return []
 
     def _thawing(self):
         """When the stages thaw that ``freeze_until`` leaves to be trained."""
         from .freezing._layers import find_boundary
 
-        layers = self._loaded.layers
-        starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._loaded.stages]
+        layers = self._own_backbone.layers
+        starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._own_backbone.stages]
         return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
 
     def _make_net(self, dataset):
         net = super()._make_net(dataset)
         if self._encoded:
             dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
-        if self._loaded is None:
-            del self._loaded, self._found
-        elif not self._stays_apart:
-            self._join(net)
+        if self._own_backbone is None:
+            del self._own_backbone, self._found
+        elif not self._trains_head_alone:
+            self._freeze(net)
         return net
 
-    def _join(self, net):
-        """Freeze the backbone, which belongs to its net from now on."""
+    def _freeze(self, net):
+        """Freeze layers of a backbone that is part of the net, and set the learning rates of the others."""
         from ._layer_rates import group_parameters, set_factors, stage_depths
-        from .cache._templates import own
         from .freezing._freeze import set_frozen
 
-        if net.module_.backbone in (None, self._loaded):  # else a shallow copy of this estimator has joined it
-            backbone = net.module_.backbone = own(self._loaded)
-            if self._rates != (1, 1):
-                set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
-                group_parameters(net.optimizer_, net.module_)
-            set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
-        del self._loaded, self._found
+        backbone = self._own_backbone
+        if self._rates != (1, 1):
+            set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
+            group_parameters(net.optimizer_, net.module_)
+        set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
+        del self._own_backbone, self._found
+
+    def _complete(self, n_epochs):
+        super()._complete(n_epochs)
+        self._join()
+
+    def _join(self):
+        """Make a frozen backbone part of the net, if the head was trained alone."""
+        if "_own_backbone" in vars(self):
+            self._net.module_.backbone = self._own_backbone
+            del self._own_backbone, self._found
 
     def _before_epochs(self, n_rows):
         from .freezing._freeze import batch_norms, choose_statistics
@@ -399,17 +394,16 @@ class BaseFineTune(SharesBackbone, BaseNet):
             choose_statistics(batch_norms(self._backbone.layers[self._n_frozen :]), min(n_rows, self._net.batch_size))
 
     def _build_again(self, backbone=None):
-        self._loaded, self._found = None if backbone is None else backbone.to(self._device), None
+        self._own_backbone, self._found = None if backbone is None else backbone.to(self._device), None
         super()._build_again()
+        self._join()
 
     def _blank_row(self):
         import torch
 
-        from .cache._templates import count_features
-
-        if self._loaded is None:
+        if self._own_backbone is None:
             return super()._blank_row()
-        return torch.zeros(1, count_features(self._loaded, self._stages, self.image_shape_))
+        return torch.zeros(1, self._own_backbone.count(self._stages))
 
 
 def warn_of_table(name):

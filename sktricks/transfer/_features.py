@@ -122,12 +122,10 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     @property
     def backbone_(self):
-        """The backbone; one of its own from the first time that somebody asks for it."""
-        from .cache._templates import own
+        """The backbone; None if X is a table."""
+        from .cache._pool import mark_seen
 
-        if self._backbone is not None:
-            self._backbone = own(self._backbone)
-        return self._backbone
+        return None if self._backbone is None else mark_seen(self._backbone)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
@@ -160,13 +158,13 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         from ..training._inputs import pick_device
         from ..training._randomness import kept_randomness
         from ._backbone_net import check_stages
-        from .cache._templates import count_features, share_backbone
+        from .cache._pool import find_loaded
 
         self._device = pick_device(self.device, images=True)
         with kept_randomness():
-            self._backbone = share_backbone(self.backbone, layout.image_shape, self._device)
+            self._backbone = find_loaded(self.backbone, layout.image_shape, self._device).lend()
         self._stages = check_stages(self._backbone, self.stages)
-        self._n_features_out = count_features(self._backbone, self._stages, layout.image_shape)
+        self._n_features_out = self._backbone.count(self._stages)
 
     def _check_X(self, X, *, reset):
         return check_inputs(self, X, reset=reset)

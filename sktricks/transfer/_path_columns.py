@@ -141,10 +141,10 @@ def load_size(spec):
 
 def files_as_they_are(spec):
     """What changes with the file, or the files in the folder, that a spec names, if it names any."""
-    from .cache._templates import file_as_it_is
+    from .cache._pool import describe_file
 
     name = spec.partition(":")[2].partition("::")[0]
     path = Path(os.path.expanduser(name))
     if not name or not os.path.exists(path):
         return ()
-    return tuple(map(file_as_it_is, sorted(path.iterdir()) if path.is_dir() else [path]))
+    return tuple(map(describe_file, sorted(path.iterdir()) if path.is_dir() else [path]))

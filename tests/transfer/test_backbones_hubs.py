@@ -21,7 +21,7 @@ from sktricks.transfer.backbones._backbone import Preprocess
 from sktricks.transfer.backbones._classifier import find_classifiers, remove_classifier
 from sktricks.transfer.backbones._huggingface import preprocess_of
 from sktricks.transfer.backbones._torchvision import build
-from sktricks.transfer.cache import _templates
+from sktricks.transfer.cache import _pool
 
 timm = pytest.importorskip("timm", exc_type=ImportError)
 torchvision = pytest.importorskip("torchvision", exc_type=ImportError)
@@ -563,8 +563,8 @@ def test_a_download_that_breaks_off(checkpoints, monkeypatch):
 @pytest.fixture
 def loads(monkeypatch):
     """The names of the nets that are loaded, and not taken from an earlier time."""
-    names, original = [], _templates.load_backbone
-    monkeypatch.setattr(_templates, "load_backbone", lambda spec, **how: names.append(spec) or original(spec, **how))
+    names, original = [], _pool.load_backbone
+    monkeypatch.setattr(_pool, "load_backbone", lambda spec, **how: names.append(spec) or original(spec, **how))
     return names
 
 

@@ -35,7 +35,7 @@ from sktricks import (
     load_backbone,
 )
 from sktricks.transfer import _backbone_net
-from sktricks.transfer.cache import _feature_cache, _feature_folder, _parcel, _templates
+from sktricks.transfer.cache import _feature_cache, _feature_folder
 from sktricks.transfer.cache._feature_folder import FeatureFolder
 
 RNG = np.random.default_rng(0)
@@ -706,26 +706,6 @@ def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monk
         encoded(FeatureCache(), GREY)
         encoded(FeatureCache(), GREY)
     assert len(caught) == 1
-
-
-def test_a_worker_loads_a_module_once_for_all_tasks(monkeypatch):
-    monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: threading)
-    monkeypatch.setattr(_parcel, "CAME", [])
-    module, loaded = Conv(), []
-    original = _templates.load_backbone
-    monkeypatch.setattr(_templates, "load_backbone", lambda *args, **how: loaded.append(1) or original(*args, **how))
-
-    def task():
-        return pickle.loads(pickle.dumps(PretrainedFeatures(module, cache=None)))
-
-    expected = task().fit_transform(GREY)
-    assert task().backbone is task().backbone is not module
-    np.testing.assert_array_equal(task().fit_transform(GREY), expected)
-    assert len(loaded) == 1
-    task().backbone.second.bias.data[-1] += 1  # by a task, of which torch takes no note: the next has what was sent
-    np.testing.assert_array_equal(task().fit_transform(GREY), expected)
-    module.second.bias.data[-1] += 1  # something else is sent
-    assert not np.array_equal(task().fit_transform(GREY), expected)
 
 
 # -- what the features depend on ---------------------------------------------------------------------------------------

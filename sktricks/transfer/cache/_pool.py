@@ -1,0 +1,127 @@
+"""A pool of loaded backbones, since a search fits the same backbone dozens of times.
+
+Loading reads weights and sends images through the net. The pool loads a backbone once and hands out copies, each to one
+estimator. When the estimator is gone, the next fit gets its copy, unless somebody has seen it and may have changed it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections import deque
+from copy import copy, deepcopy
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...training._inputs import supports_float64
+from ..backbones import load_backbone
+from ..backbones._bundled import VARIABLE, WEIGHTS
+from ..backbones._load_backbone import BUNDLED, is_ready
+from ..freezing._freeze import set_frozen
+from ._fingerprint import inherit_fingerprint, stamp_of
+
+OF_MODULES = weakref.WeakKeyDictionary()  # from a module to a dict from image shape and device
+OF_NAMES = {}  # the same from a name: that of the bundled net, and of the net of a hub that was loaded last
+LENT = weakref.WeakKeyDictionary()  # what returns a backbone to the pool, by the backbone
+
+
+class Loaded:
+    """A backbone as it was loaded.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Handed out as copies only, if it has a source.
+    source : object, default=None
+        Equal as long as loading gives the same backbone; None if it gives another one each time.
+    """
+
+    def __init__(self, backbone, source=None):
+        self.backbone, self.source = backbone, source
+        self.unused = {frozen: deque(maxlen=1) for frozen in (False, True)}
+
+    def copy(self):
+        """Return a backbone of one's own, which may be trained."""
+        if self.source is None:
+            return self.backbone
+        backbone = deepcopy(self.backbone)
+        inherit_fingerprint(backbone, self.backbone)
+        return backbone
+
+    def lend(self, frozen=False):
+        """Return a backbone of one's own, perhaps ``frozen``, which comes back to the pool unless it was seen."""
+        try:
+            backbone = self.unused[frozen].pop()
+        except IndexError:
+            backbone = self.copy()
+            if frozen:
+                set_frozen(backbone.model, backbone.layer_order, len(backbone.layers))
+        if self.source is not None:
+            LENT[backbone] = weakref.finalize(backbone, self.unused[frozen].append, copy(backbone))
+        return backbone
+
+
+def mark_seen(backbone):
+    """Return a backbone that somebody gets to see, so that the pool does not hand it to others afterwards."""
+    finalizer = LENT.pop(backbone, None)
+    if finalizer is not None:
+        finalizer.detach()
+    return backbone
+
+
+def find_loaded(spec, image_shape, device):
+    """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
+
+    A module, the bundled net and a net of a hub are loaded again only if they have changed. A class or factory may make
+    another net each time, and is called each time.
+    """
+    if isinstance(spec, nn.Module):
+        known, source = OF_MODULES.setdefault(spec, {}), stamp_of(spec)
+    elif isinstance(spec, str) and is_ready(spec):
+        known, source = loaded_by_name(spec), source_of_name(spec)
+    else:
+        known, source = {}, None
+    loaded = known.get((image_shape, str(device)))
+    if loaded is None or loaded.source != source:
+        backbone = load_on(device, spec, image_shape).eval()
+        backbone.fingerprint()  # which all copies inherit
+        loaded = known[image_shape, str(device)] = Loaded(backbone, source)
+    return loaded
+
+
+def load_on(device, spec, image_shape):
+    """Return a backbone on a device, or raise an error if it computes in float64 and the device cannot."""
+    backbone = load_backbone(spec, image_shape=image_shape)
+    if backbone.dtype == torch.float64 and not supports_float64(device):
+        raise ValueError(
+            f"backbone must have float32 parameters for device={str(device)!r}, {backbone.name} has float64: call "
+            "module.float(), or use device='cpu'"
+        )
+    return backbone.to(device)
+
+
+def loaded_by_name(spec):
+    """Return what was loaded by a name; an earlier net of a hub is dropped, since such nets are large."""
+    if spec not in BUNDLED:
+        for other in set(OF_NAMES) - {spec, *BUNDLED}:
+            del OF_NAMES[other]
+    return OF_NAMES.setdefault(spec, {})
+
+
+def source_of_name(spec):
+    """Return what changes if a net of this name changes: its file, or the cache or folder of the hub."""
+    if spec in BUNDLED:
+        return describe_file(os.environ.get(VARIABLE) or WEIGHTS)
+    hub = sys.modules.get("huggingface_hub.constants")
+    folder = Path(spec.partition(":")[2])
+    files = sorted(folder.glob("*")) if os.path.isdir(folder) else []
+    return torch.hub.get_dir(), getattr(hub, "HF_HUB_CACHE", None), *map(describe_file, files)
+
+
+def describe_file(path):
+    """Return what changes with a file; None if there is none."""
+    path = Path(path)
+    return (path, path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None

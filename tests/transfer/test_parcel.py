@@ -1,0 +1,148 @@
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sktricks import FineTuneClassifier, PretrainedFeatures
+from sktricks.transfer.cache import _parcel
+from sktricks.transfer.cache._fingerprint import stamp_of, sum_of_bytes
+
+
+class Odd(nn.Module):
+    """All kinds of tensors that a module may hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.lstm = nn.LSTM(4, 4, batch_first=True)
+        self.tied = nn.Linear(4, 4)
+        self.again = nn.Linear(4, 4)
+        self.again.weight = self.tied.weight
+        self.frozen = nn.Parameter(torch.rand(4), requires_grad=False)
+        self.short = nn.Parameter(torch.rand(4).bfloat16())
+        self.register_buffer("aside", torch.rand(4).double(), persistent=False)
+        self.register_buffer("whole", torch.rand(2, 4))
+        self.register_buffer("part", self.whole[1])
+        self.register_buffer("turned", torch.rand(4, 2).T)
+        self.register_buffer("spread", torch.rand(1).expand(4, 4))
+        self.register_buffer("every_other", torch.rand(10)[::2])
+        self.plain = torch.rand(4)  # neither a parameter nor a buffer
+        self.settings = {"scale": 2.0}
+
+    def forward(self, x):
+        x = self.norm(self.conv(x)).mean((2, 3))
+        return self.again(self.lstm(x[:, None])[0][:, 0]) * self.frozen + self.aside.float() + self.plain
+
+
+def content_of(module):
+    """What a module is, how it is set, and what its tensors hold, wherever they lie."""
+    structure, places, how = stamp_of(module)
+    return structure, [bits for _, _, bits in places], how
+
+
+ESTIMATORS = [PretrainedFeatures, FineTuneClassifier]
+
+
+@pytest.mark.parametrize("make", ESTIMATORS)
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_a_module_comes_out_as_it_went_in(make, again):
+    module = Odd()
+    other = again(make(module)).backbone
+    assert other is not module and content_of(other) == content_of(module)
+    assert {name: p.requires_grad for name, p in module.named_parameters()} == {
+        name: p.requires_grad for name, p in other.named_parameters()
+    }
+    assert {name: type(value) for name, value in vars(module).items()} == {
+        name: type(value) for name, value in vars(other).items()
+    }
+    assert other.again.weight is other.tied.weight
+    x = torch.rand(3, 1, 8, 8)
+    with torch.no_grad():
+        np.testing.assert_array_equal(module.eval()(x), other.eval()(x))
+        other.conv.weight.zero_()  # memory of its own
+    assert module.conv.weight.abs().sum() > 0
+
+
+class Stubborn(nn.Linear):
+    """May be pickled, and not copied."""
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("no copies")
+
+
+class Picky(nn.Linear):
+    """Looks at its weights when it is copied."""
+
+    def __deepcopy__(self, memo):
+        other = copy.copy(self)
+        vars(other).update(copy.deepcopy(vars(self), memo))
+        other.n_weights = sum(p.numel() for p in self._parameters.values())
+        return other
+
+
+class Shared(nn.Linear):
+    """A copy of it is itself."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Waking(nn.Linear):
+    """Looks at its weights when it is unpickled."""
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.n_weights = self.weight.numel()
+
+
+@pytest.mark.parametrize(
+    "module", [Waking(2, 2), Stubborn(2, 2), Picky(2, 2), nn.Sequential(nn.Conv2d(1, 4, 3), Shared(4, 4))]
+)
+def test_modules_with_copies_of_their_own_are_pickled(module):
+    again = pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone
+    assert type(again) is type(module)
+    for one, other in zip(module.parameters(), again.parameters(), strict=True):
+        assert type(one) is type(other) is nn.Parameter and torch.equal(one, other)
+
+
+def test_a_pickle_has_the_module_of_several_estimators_once():
+    module = Odd()
+    whole = len(pickle.dumps(PretrainedFeatures(module)))
+    message = pickle.dumps([PretrainedFeatures(module), FineTuneClassifier(module), PretrainedFeatures(Odd())])
+    assert len(message) < 2.5 * whole
+    one, other, third = (estimator.backbone for estimator in pickle.loads(message))
+    assert one is other is not third and content_of(one) == content_of(module) != content_of(third)
+    assert id(module) not in _parcel.PARCELS
+
+
+def test_equal_modules_have_equal_hashes():
+    def hash_of(seed):  # by which Pipeline(memory=) recognizes a step
+        torch.manual_seed(seed)
+        return joblib.hash(PretrainedFeatures(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).eval()))
+
+    assert hash_of(0) == hash_of(0) != hash_of(1)
+
+
+def test_joblib_writes_weights_as_arrays(tmp_path):
+    module = nn.Linear(300, 1000)
+    joblib.dump(PretrainedFeatures(module), tmp_path / "features")
+    weights = joblib.load(tmp_path / "features", mmap_mode="r").backbone.weight
+    assert np.array_equal(weights.detach(), module.weight.detach())
+    assert module.weight.detach().numpy().tobytes() in (tmp_path / "features").read_bytes()
+    weights.data += 1  # memory of its own
+
+
+def test_a_sum_of_bytes_changes_with_each_and_with_their_places():
+    content = np.random.default_rng(0).integers(0, 256, 300_001, dtype=np.uint8)
+    turned = content.copy()
+    turned[:200_000] = np.roll(turned[:200_000].reshape(100, 2000), 1, axis=0).reshape(-1)  # as filters of a net
+    changed = [content.copy() for _ in range(5)]
+    for other, place in zip(changed, (0, 1234, 150_000, 299_000, 300_000), strict=True):
+        other[place] ^= 1
+    sums = [sum_of_bytes(other) for other in (content, turned, *changed)]
+    assert len(set(sums)) == 7 and sum_of_bytes(content.copy()) == sums[0]

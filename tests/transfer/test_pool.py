@@ -1,0 +1,128 @@
+import copy
+import gc
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from sktricks import FineTuneClassifier, PretrainedFeatures, layer_table
+from sktricks.transfer.cache import _pool
+
+X, Y = np.random.default_rng(0).random((20, 8, 8)), np.arange(20) % 2
+
+
+ESTIMATORS = [PretrainedFeatures, FineTuneClassifier]
+
+
+@pytest.mark.parametrize("make", ESTIMATORS)
+def test_copies_and_clones_share_the_module(make):
+    estimator = make(nn.Conv2d(1, 4, 3))
+    assert copy.copy(estimator).backbone is clone(estimator).backbone is estimator.backbone
+    assert pickle.loads(pickle.dumps(make("tiny32"))).backbone == "tiny32"
+
+
+@pytest.mark.parametrize("make", ESTIMATORS)
+def test_a_clone_of_what_is_fitted_copies_no_net(make, monkeypatch):
+    fitted = make(nn.Conv2d(1, 4, 3)).fit(X, Y)
+    if make is PretrainedFeatures:
+        fitted.set_output(transform="pandas")
+    monkeypatch.setattr(nn.Module, "__deepcopy__", None, raising=False)  # whoever copies one fails
+    monkeypatch.setattr(make, "__getstate__", None)
+    cloned = clone(fitted)
+    assert cloned.backbone is fitted.backbone and not hasattr(cloned, "n_features_in_")
+    assert getattr(cloned, "_sklearn_output_config", None) == getattr(fitted, "_sklearn_output_config", None)
+
+
+class Counted(nn.Conv2d):
+    """Notes each of its copies."""
+
+    copies = []
+
+    def __deepcopy__(self, memo):
+        self.copies.append(1)
+        other = Counted(1, 4, 3)
+        other.load_state_dict(self.state_dict())
+        return other
+
+
+@pytest.fixture
+def counted():
+    module = Counted(1, 4, 3)
+    _pool.find_loaded(module, (8, 8, 1), torch.device("cpu"))
+    Counted.copies.clear()
+    return module
+
+
+def search_in(module, **params):
+    if params:
+        net = FineTuneClassifier(module, max_epochs=1, random_state=0, **params)
+        return GridSearchCV(net, {"lr": [1e-3, 1e-2]}, cv=3).fit(X, Y)
+    model = make_pipeline(PretrainedFeatures(module), LogisticRegression())
+    return GridSearchCV(model, {"logisticregression__C": [0.1, 1.0]}, cv=3).fit(X, Y)
+
+
+@pytest.mark.parametrize("params", [{}, {"strategy": "linear-probe"}], ids=["PretrainedFeatures", "linear-probe"])
+def test_a_search_over_a_frozen_net_copies_it_once(params, counted):
+    search = search_in(counted, **params)
+    assert len(Counted.copies) == 1
+    search_in(counted, **params)
+    assert len(Counted.copies) == 2  # the best estimator has the other
+    del search
+    search_in(counted, **params)
+    assert len(Counted.copies) == 2
+
+
+def test_each_training_of_a_net_copies_it_once(counted):
+    search_in(counted, strategy="fine-tune")
+    assert len(Counted.copies) == 7  # fits
+
+
+@pytest.mark.parametrize(
+    "look", [lambda e: e.net_, lambda e: e.backbone_, layer_table], ids=["net_", "backbone_", "layers"]
+)
+def test_a_net_that_was_seen_serves_no_other_fit(look, counted):
+    def fit():
+        return FineTuneClassifier(counted, strategy="linear-probe", max_epochs=1, random_state=0).fit(X, Y)
+
+    expected = fit().predict_proba(X)
+    fitted = fit()
+    look(fitted)
+    fitted._backbone.model.weight.data.zero_()
+    del fitted
+    np.testing.assert_array_equal(fit().predict_proba(X), expected)
+    assert len(Counted.copies) == 2
+
+
+def test_shallow_copies_keep_the_net_in_use(counted):
+    fitted = PretrainedFeatures(counted).fit(X)
+    other, backbone = copy.copy(fitted), weakref.ref(fitted._backbone)
+    del fitted
+    assert PretrainedFeatures(counted).fit(X)._backbone.model is not other._backbone.model
+    del other
+    assert backbone() is None
+    PretrainedFeatures(counted).fit(X)
+    assert len(Counted.copies) == 2
+
+
+def test_frozen_and_other_nets_are_apart(counted):
+    FineTuneClassifier(counted, strategy="linear-probe", max_epochs=1).fit(X, Y)
+    backbone = PretrainedFeatures(counted).fit(X).backbone_
+    assert all(p.requires_grad for p in backbone.parameters()) and not backbone.model._forward_pre_hooks
+    net = FineTuneClassifier(counted, strategy="linear-probe", max_epochs=1).fit(X, Y)
+    assert not any(p.requires_grad for p in net.backbone_.parameters())
+
+
+def test_a_module_that_is_no_longer_used_goes():
+    module = nn.Conv2d(1, 4, 3)
+    PretrainedFeatures(module).fit(X)
+    gone, n_known = weakref.ref(module), len(_pool.OF_MODULES)
+    del module
+    gc.collect()
+    assert gone() is None and len(_pool.OF_MODULES) < n_known
