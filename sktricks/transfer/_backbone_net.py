@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -81,7 +82,12 @@ def encode(backbone, images, value_range, what, device, cache=None, fill=True, f
     fingerprint = fingerprint_of_features(backbone, value_range, what, device, unchanged=fresh)
     rows = images.files if isinstance(images, LazyImages) else images  # those that are known need not be read
     n_features = what.n_values if isinstance(what, Boundary) else backbone.count(what)
-    return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_features))
+    return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_features, numpy_dtype(backbone)))
+
+
+def numpy_dtype(backbone):
+    """Return the dtype of a backbone's features as arrays: float64 for a float64 backbone, otherwise float32."""
+    return np.float64 if backbone.dtype == torch.float64 else np.float32
 
 
 def fingerprint_of_features(backbone, value_range, what, device, unchanged=False):

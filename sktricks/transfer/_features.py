@@ -223,8 +223,6 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
 def features_dtype(X, backbone):
     """Return the dtype of features: that of floating-point images, otherwise that of the backbone."""
-    import torch
+    from ._backbone_net import numpy_dtype
 
-    if X.dtype in (np.float32, np.float64):
-        return X.dtype
-    return np.float64 if backbone.dtype == torch.float64 else np.float32
+    return X.dtype if X.dtype in (np.float32, np.float64) else numpy_dtype(backbone)

@@ -310,14 +310,14 @@ def test_half_precision():
 
 
 @pytest.mark.parametrize("in_folder", [False, True])
-@pytest.mark.parametrize("dtype, stored", [("float32", np.float64), ("float16", np.float32)])
-def test_features_in_float64(tmp_path, in_folder, dtype, stored):
+@pytest.mark.parametrize("dtype, rtol", [("float32", 0), ("float16", 5e-4)])
+def test_features_in_float64(tmp_path, in_folder, dtype, rtol):
     images, cache, calls = RNG.normal(size=(40, 5)), FeatureCache(dtype=dtype), []
     for _ in range(2):
         cache = FeatureCache(tmp_path, dtype=dtype) if in_folder else cache
-        features = cache.encode(images, "float64", lambda rows: calls.extend(rows) or rows / 3)
-        np.testing.assert_allclose(features, images / 3, rtol=0 if stored == np.float64 else 5e-4)
-        assert features.dtype == stored and len(calls) == 40
+        features = cache.encode(images, "float64", lambda rows: calls.extend(rows) or rows / 3, dtype=np.float64)
+        np.testing.assert_allclose(features, images / 3, rtol=rtol)
+        assert features.dtype == np.float64 and len(calls) == 40
 
 
 # -- a folder ----------------------------------------------------------------------------------------------------------

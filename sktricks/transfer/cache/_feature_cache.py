@@ -20,7 +20,7 @@ import numpy as np
 
 from ..._warnings import FeaturesNotSharedWarning, warn
 from ._feature_folder import BLOCK, FeatureFolder, folder_of, remove_features, size_on_disk
-from ._feature_memory import Memory, Request, compress, cost_of, result_dtype, row_digests
+from ._feature_memory import Memory, Request, compress, cost_of, row_digests
 
 MAX_BYTES = 512 * 2**20
 PREDICTIONS = 8  # predictions may fill an eighth of the memory after each fit
@@ -171,7 +171,7 @@ class FeatureCache:
         return f"{net.encoded:,} rows encoded{once}, reused {net.reused:,} times{dropped}"
 
     def encode(
-        self, images, fingerprint: str, encode_rows, fill: bool = True, n_features: int | None = None
+        self, images, fingerprint: str, encode_rows, fill: bool = True, n_features: int | None = None, dtype=np.float32
     ) -> np.ndarray:
         """Return the features of images; only rows that are not stored are computed.
 
@@ -189,14 +189,16 @@ class FeatureCache:
         n_features : int, default=None
             Length of a row of features. Rows of another length in the folder are ignored with a
             :class:`FeatureCacheWarning`. None: all rows in the folder are assumed to have one length.
+        dtype : numpy dtype, default=float32
+            Dtype that the features are returned in: float64 for a float64 net.
 
         Returns
         -------
-        features : ndarray of shape (n, features), float32, or float64 if ``encode_rows`` returns float64
+        features : ndarray of shape (n, features) and of ``dtype``
         """
-        net, request = self._net(fingerprint), Request(row_digests(images))
-        if net.files is not None and n_features is not None:
-            net.files.n_columns = n_features
+        net, request = self._net(fingerprint), Request(row_digests(images), dtype)
+        if net.files is not None:
+            net.files.n_columns, net.files.dtype = n_features or net.files.n_columns, dtype
         if fill:
             net.allowance = self.max_bytes // PREDICTIONS
             warn_of_processes(self.folder)
@@ -244,8 +246,7 @@ class FeatureCache:
         if not missing:
             return
         indices = np.array([request.first[digest] for digest in missing])
-        features = np.asarray(encode_rows(images[indices]))
-        features = features.astype(result_dtype(features), copy=False)
+        features = np.asarray(encode_rows(images[indices]), dtype=request.dtype)
         rows = {digest: compress(row, self.dtype) for digest, row in zip(missing, features, strict=True)}
         request.take(rows)
         request.n_encoded += len(rows)

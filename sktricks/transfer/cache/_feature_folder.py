@@ -28,7 +28,6 @@ from safetensors.numpy import save
 from ..._warnings import FeatureCacheWarning, warn
 
 FOLDER, SUFFIX, PART, LOCK = "features-v2-", ".safetensors", ".part", ".lock"
-DTYPES = np.float16, np.float32, np.float64
 SHARDS = 32
 BATCH = 128  # rows in a batch of a net, or in two; the last batch is padded, and takes as long as a whole one
 BLOCK = 1024  # rows to encode before they are stored, so that little is lost if the process ends
@@ -48,10 +47,12 @@ class FeatureFolder:
     ----------
     n_columns : int or None
         The length of each row, once it is known: rows of another length count as damaged.
+    dtype : type
+        The dtype in which the net computes: rows of any other dtype but float16 count as damaged.
     """
 
     def __init__(self, path):
-        self.path, self.n_columns = path, None
+        self.path, self.n_columns, self.dtype = path, None, np.float32
         self.writable = self.lockable = True
         self._seen, self._paths = set(), {}  # names of files, and the path of each row's file by the name of the row
 
@@ -61,7 +62,7 @@ class FeatureFolder:
         for digest in self._known(digests):
             by_path[self._paths[digest.hex()]].append(digest)
         for path, wanted in by_path.items():
-            rows = read_rows(path, wanted, self.n_columns)
+            rows = read_rows(path, wanted, self.n_columns, self.dtype)
             self._forget(path, [digest for digest in wanted if digest not in rows])
             found |= rows
         return found
@@ -185,8 +186,8 @@ def row_names(path):
         return file.keys()
 
 
-def read_rows(path, digests, n_columns):
-    """Return rows of a file, as a dict from digests, without damaged rows and those of another length."""
+def read_rows(path, digests, n_columns, dtype):
+    """Return rows of a file, as a dict from digests, without damaged rows and those of another length or dtype."""
     rows = {}
     with suppress(*UNREADABLE), safe_open(path, framework="np") as file:
         checksums = file.metadata() or {}
@@ -194,7 +195,7 @@ def read_rows(path, digests, n_columns):
             shape = file.get_slice(digest.hex()).get_shape()  # a forged row may be too large to read
             if len(shape) == 1 and n_columns in (None, *shape):
                 row = file.get_tensor(digest.hex())
-                if row.dtype in DTYPES and checksum(digest, row) == checksums.get(digest.hex()):
+                if row.dtype in (np.float16, dtype) and checksum(digest, row) == checksums.get(digest.hex()):
                     rows[digest] = row
     return rows
 

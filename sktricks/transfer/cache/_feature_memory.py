@@ -27,15 +27,10 @@ def row_digests(images):
 
 
 def compress(row, dtype):
-    """Return a copy of a row in the dtype to store; for float16, a row beyond its range is stored as float32."""
-    if dtype == "float16":
-        return row.astype(np.float16 if np.abs(row).max() <= LARGEST_FLOAT16 else np.float32)
+    """Return a copy of a row in the dtype to store; a row beyond the range of float16 stays as it is."""
+    if dtype == "float16" and np.abs(row).max() <= LARGEST_FLOAT16:
+        return row.astype(np.float16)
     return row.copy()
-
-
-def result_dtype(features):
-    """Return the dtype in which features are returned: float64 for those of a float64 net, otherwise float32."""
-    return np.float64 if features.dtype == np.float64 else np.float32
 
 
 def cost_of(row):
@@ -46,8 +41,8 @@ def cost_of(row):
 class Request:
     """The rows of one call of ``encode``: which are missing, and the features so far."""
 
-    def __init__(self, digests):
-        self.digests, self.n_encoded = digests, 0
+    def __init__(self, digests, dtype):
+        self.digests, self.dtype, self.n_encoded = digests, dtype, 0
         self.call = object()  # identifies the call in the memory, which must not keep its features alive
         self.first = {}
         for index, digest in enumerate(digests):
@@ -59,7 +54,7 @@ class Request:
         """Store rows, a dict from digests, as part of the result."""
         for digest, row in rows.items():
             if self._features is None:
-                self._features = np.empty((len(self.digests), len(row)), result_dtype(row))
+                self._features = np.empty((len(self.digests), len(row)), self.dtype)
             self._features[self.first[digest]] = row
             self.missing.pop(digest, None)
 
