@@ -17,6 +17,7 @@ it compares the two on the terminal only.
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -46,14 +47,14 @@ def loggers(run):
     return [] if SummaryWriter is None else [TensorBoard(SummaryWriter(folder / run))]
 
 
-settings = {"adamw": {"lr": 2e-3}, "sgd": {"lr": 0.02}}
+settings: dict[str, dict[str, Any]] = {"adamw": {"lr": 2e-3}, "sgd": {"lr": 0.02}}
 print(f"{'':8}{'loss':>8}{'validation':>12}{'accuracy':>10}{'gradient':>10}")
 for optimizer, params in settings.items():
     callbacks = [GradientNorms(), *loggers(optimizer)]
     net = NetClassifier(optimizer=optimizer, max_epochs=40, callbacks=callbacks, random_state=0, **params)
     net.fit(X, y, X_val=X_val, y_val=y_val)
-    norms = net.net_.history[:, "gradient_norm"]
-    last = net.loss_curve_[-1], net.validation_loss_curve_[-1], net.validation_scores_[-1], np.mean(norms)
+    norms = [epoch["gradient_norm"] for epoch in net.net_.history]
+    last = net.loss_curve_[-1], net.validation_loss_curve_[-1], net.validation_scores_[-1], float(np.mean(norms))
     print("{:8}{:8.4f}{:12.3f}{:10.3f}{:10.2f}".format(optimizer, *last))
 
 # %%

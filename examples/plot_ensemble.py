@@ -69,7 +69,7 @@ def conclude(scores, members):
 # and equal weights do harm. What an ensemble brings is what its members know that the best one does not.
 
 figure = plt.figure(figsize=(15, 9), layout="constrained")
-parts = figure.subfigures(2, 2, width_ratios=[1, 3])
+parts = figure.subfigures(2, 2, squeeze=False, width_ratios=[1, 3])
 for (title, (X, y, members, n_train)), (left, right) in zip(tasks.items(), parts, strict=True):
     scores, vote = compare(X, y, members, n_train)
     weights = dict(zip(dict(members), vote.weights_, strict=True))

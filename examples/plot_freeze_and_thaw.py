@@ -10,6 +10,8 @@ first and then stage by stage from the top (``strategy="gradual"``), and nothing
 It takes half a minute, without network or GPU, and leaves a figure, ``freeze_and_thaw.png``.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
@@ -19,7 +21,7 @@ from sktricks import FineTuneClassifier, TrainingDisplay, layer_table, load_back
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, train_size=200, stratify=y, random_state=0)
-settings = {"image_shape": (8, 8), "max_epochs": 12, "random_state": 0}
+settings: dict[str, Any] = {"image_shape": (8, 8), "max_epochs": 12, "random_state": 0}
 nets = {
     "all at once": FineTuneClassifier(strategy="fine-tune", **settings),
     "stage by stage": FineTuneClassifier(strategy="gradual", **settings),
@@ -37,7 +39,7 @@ for name, net in nets.items():
 # Grey are the epochs in which layers were frozen, with their number.
 
 figure = plt.figure(figsize=(11, 5.5), layout="constrained")
-for part, (name, net) in zip(figure.subfigures(1, 3), nets.items(), strict=True):
+for part, (name, net) in zip(figure.subfigures(1, 3, squeeze=False)[0], nets.items(), strict=True):
     TrainingDisplay.from_estimator(net, figure=part, title=name)
 figure.savefig("freeze_and_thaw.png", dpi=120)
 

@@ -13,6 +13,8 @@ What holds for the inputs holds for each layer: the second half is about the wei
 It takes half a minute, without network or GPU, and leaves a figure, ``normalise.png``.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ from sktricks import NetClassifier
 
 X, y = load_wine(return_X_y=True)
 folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))
-settings = {"max_epochs": 60, "batch_size": 32, "random_state": 0}
+settings: dict[str, Any] = {"max_epochs": 60, "batch_size": 32, "random_state": 0}
 
 
 def losses_and_scores(model):

@@ -12,6 +12,8 @@ well before. Two hundred images of digits have labels here. ::
 It takes about half a minute, with Optuna a little more, without network or GPU, and leaves a figure, ``search.png``.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import loguniform
@@ -75,8 +77,8 @@ space = {
     "label_smoothing": [0, 0.05, 0.1],
     "augmenter": [RandomRotation(angle) for angle in (5, 10, 20)],
 }
-epochs = {"resource": "max_epochs", "min_resources": 5, "max_resources": 45}
-halving = HalvingRandomSearchCV(net, space, n_candidates=18, random_state=0, **epochs, **common).fit(X, y)
+halves: dict[str, Any] = {"n_candidates": 18, "resource": "max_epochs", "min_resources": 5, "max_resources": 45}
+halving = HalvingRandomSearchCV(net, space, random_state=0, **halves, **common).fit(X, y)
 n_candidates = sum(halving.n_candidates_)
 report("HalvingRandomSearchCV", n_candidates, halving.best_score_, halving.best_estimator_, halving.best_params_)
 

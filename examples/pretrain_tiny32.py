@@ -85,16 +85,17 @@ def render_letters(folder, size=GLYPH, max_fonts=400):
         except OSError:
             print(f"cannot read {path}")
             continue
-        missing = bytes(font.getmask("\uffff"))
+        missing = bytes(font.getmask("\uffff"))  # type: ignore[arg-type]
         for label, letters in enumerate(LETTERS):
             for letter in letters:
                 left, top, right, bottom = font.getbbox(letter)
-                if bytes(font.getmask(letter)) in (missing, b"") or right <= left or bottom <= top:
+                mask = bytes(font.getmask(letter))  # type: ignore[arg-type]
+                if mask in (missing, b"") or right <= left or bottom <= top:
                     continue
-                ink = Image.new("L", (right - left, bottom - top))
+                ink = Image.new("L", (round(right - left), round(bottom - top)))
                 ImageDraw.Draw(ink).text((-left, -top), letter, font=font, fill=255)
                 scale = (size - 8) / max(ink.size)
-                ink = ink.resize([max(1, round(side * scale)) for side in ink.size], Image.BILINEAR)
+                ink = ink.resize([max(1, round(side * scale)) for side in ink.size], Image.Resampling.BILINEAR)
                 image = Image.new("L", (size, size))
                 image.paste(ink, ((size - ink.size[0]) // 2, (size - ink.size[1]) // 2))
                 X.append(np.asarray(image))
@@ -300,7 +301,7 @@ def main(args):
     model = nn.Sequential(Tiny32(), nn.Linear(Tiny32.widths[-1], n_classes))
     if args.weights:
         start_from(model, args.weights)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     decay = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -354,7 +355,9 @@ def main(args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("::")[0], formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("::")[0], formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--cifar100", help="a torchvision folder or an .npz file")
     parser.add_argument("--omniglot", help="an .npz file with X (n, h, w), ink bright, and y")
     parser.add_argument("--fonts", help="a folder of .ttf and .otf files")

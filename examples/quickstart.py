@@ -140,7 +140,7 @@ print(
 
 COLOURS = ["#b0b0b0", "#8c8c8c", "#666666", "#e39a3b", "#3b75af", "#2a9d6f", "#b5446e"]
 figure = plt.figure(figsize=(14, 4.9), layout="constrained")
-samples, middle, right = figure.subfigures(1, 3, width_ratios=[0.8, 1.25, 1])
+samples, middle, right = figure.subfigures(1, 3, squeeze=False, width_ratios=[0.8, 1.25, 1])[0]
 
 first = [np.flatnonzero(y == digit)[0] for digit in range(6)]
 columns = [X[first], *(augmenter.augment(X[first], random_state=k) for k in range(4))]
