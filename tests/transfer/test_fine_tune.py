@@ -672,7 +672,7 @@ def test_a_float64_backbone_computes_in_float64(spec, strategy, freeze_until, tm
 
 
 def test_a_float64_backbone_on_a_device_that_refuses_float64(monkeypatch):
-    monkeypatch.setattr(sktricks.transfer.cache._pool, "supports_float64", lambda device: False)
+    monkeypatch.setattr("sktricks.transfer.cache._pool.supports_float64", lambda device: False)
     for spec in (float64_conv, float64_conv()):
         with pytest.raises(ValueError, match=r"float32 parameters for device='cpu', Conv has float64: call module.fl"):
             net(backbone=spec).fit(GREY, LABELS)
