@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..training._rows import check_validation_rows
 from ._checks import CHECKS
 from ._evidence import Evidence
 from ._findings import Diagnosis, sort_findings
@@ -112,15 +115,16 @@ def diagnose(
     net, X = take_net(estimator, X, y, "diagnose")
     seen = Evidence(valid_losses=valid_losses_of(estimator))
     names = list(getattr(X, "columns", []))
-    X, y, weight = rows_of_fit(net, X, y, sample_weight)
-    valid = net._check_validation_rows(X_val, y_val)
+    rows = rows_of_fit(net, X, y, sample_weight)
+    X, y = rows.X, rows.y
+    valid = check_validation_rows(net, X_val, y_val)
     note_settings(seen, net, y, valid)
     if net.image_shape_ is None:
         note_columns(seen, X, y, names)
-    some = np.sort(np.random.default_rng(0).permutation(len(X))[:SOME_ROWS])
+    some = replace(rows.take(np.sort(np.random.default_rng(0).permutation(len(X))[:SOME_ROWS])), valid=valid)
     pin_strategy(net, y)
-    look_at_rows(seen, net, X[some], y[some])
-    look_at_training(seen, net, X[some], y[some], None if weight is None else weight[some], valid)
+    look_at_rows(seen, net, some.X, some.y)
+    look_at_training(seen, net, some)
     findings = [finding for check in CHECKS if (finding := check(seen)) is not None]
     return Diagnosis(sort_findings(findings), f"{type(net).__name__} on {len(X):,} rows")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..training._base_net import BaseNet
+from ..training._rows import check_rows, hold_out
 
 NETS = "NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor"
 
@@ -33,10 +36,7 @@ def take_net(estimator, X, y, caller):
 
 
 def rows_of_fit(net, X, y, sample_weight=None):
-    """X, y and the weights as a training of ``net`` gets them: checked, without what ``early_stopping`` holds out."""
+    """The rows as a training of ``net`` gets them: checked, without those that ``early_stopping`` holds out."""
     net._validate_params()
-    X, y, weight = net._check_rows(X, y, sample_weight, fresh=True, ensure_min_samples=2)
-    if net.early_stopping:
-        train, _ = net._split(X, y)
-        X, y, weight = X[train], y[train], None if weight is None else weight[train]
-    return X, y, weight
+    rows = check_rows(net, X, y, sample_weight, fresh=True, ensure_min_samples=2)
+    return replace(hold_out(net, rows), valid=None) if net.early_stopping else rows

@@ -96,7 +96,7 @@ def find_lr(
     if lowest >= highest:
         raise ValueError(f"lowest must be below highest, got lowest={lowest} and highest={highest}")
     net, X = take_net(estimator, X, y, "find_lr")
-    curve = range_test(net, *rows_of_fit(net, X, y, sample_weight), lowest, highest, n_steps)
+    curve = range_test(net, rows_of_fit(net, X, y, sample_weight), lowest, highest, n_steps)
     if curve.problem is not None:
         warn(f"find_lr has no suggestion: {curve.problem}", UnclearLearningRateWarning)
     return curve

@@ -14,6 +14,7 @@ from ..training._inputs import augment_batch
 from ..training._net_params import unnamed
 from ..training._randomness import kept_randomness
 from ..training._range_test import N_STEPS, TOO_FEW, range_test, train_watched
+from ..training._rows import Rows
 from ..transfer._strategies import auto_strategy, labels_per_class
 from ._row_statistics import as_values, transfer_of
 from ._watch import UntilLearned, Watch, dead_shares, is_norm, share_right
@@ -34,7 +35,7 @@ def failures(seen):
         seen.failure = seen.failure or f"{type(error).__name__}: {message[:400]}"
 
 
-def look_at_training(seen, net, X, y, weight, valid):
+def look_at_training(seen, net, rows):
     """All evidence that a net gives in short trainings of copies of it.
 
     Parameters
@@ -43,34 +44,32 @@ def look_at_training(seen, net, X, y, weight, valid):
         It is filled in.
     net : BaseNet
         Unfitted, its rows checked.
-    X, y, weight
-        Some rows, as ``_check_rows`` gives them.
-    valid : tuple or None
-        X and y to validate on.
+    rows : Rows
+        Some rows, as ``check_rows`` returns them, maybe with rows to validate on.
     """
     watch, rate = Watch(STEPS, SECONDS), {}
     if net.lr == "auto":
-        find_curve(seen, net, X, y, weight)
+        find_curve(seen, net, rows)
         default = inspect.signature(type(net)).parameters["lr"].default
         rate = {"lr": getattr(seen.curve, "suggestion", None) or default}
     started = time.monotonic()
     with failures(seen):
-        trained = train_watched(net, X, y, weight, watch, epochs=STEPS, valid=valid, **rate)
+        trained = train_watched(net, rows, watch, epochs=STEPS, **rate)
         note_training(seen, watch, trained)
     note_start(seen, watch, net)
     seconds = (time.monotonic() - started) / max(1, len(seen.losses))
     if seen.failure is None and not rate and seconds * N_STEPS < SECONDS:
-        find_curve(seen, net, X, y, weight)
+        find_curve(seen, net, rows)
     if seen.failure is None:
         with failures(seen):
-            seen.one_batch = learn_few_rows(net, X, y, getattr(seen.curve, "suggestion", None))
+            seen.one_batch = learn_few_rows(net, rows.X, rows.y, getattr(seen.curve, "suggestion", None))
 
 
-def find_curve(seen, net, X, y, weight):
+def find_curve(seen, net, rows):
     """A range test, if there are rows enough."""
-    if len(X) >= TOO_FEW and (weight is None or np.count_nonzero(weight) >= TOO_FEW):
+    if len(rows) >= TOO_FEW and (rows.weight is None or np.count_nonzero(rows.weight) >= TOO_FEW):
         with failures(seen):
-            seen.curve = range_test(net, X, y, weight)
+            seen.curve = range_test(net, rows)
 
 
 def note_start(seen, watch, net):
@@ -108,12 +107,12 @@ def note_training(seen, watch, trained):
 
 def learn_few_rows(net, X, y, suggestion):
     """The loss of few rows before and after a training on them alone, and how many targets are then right."""
-    rows, best = few_rows(y), None
+    some, best = few_rows(y), None
     rates = [rate for rate in (suggestion, *RATES) if rate is not None]
     for rate in rates:
         watch = UntilLearned(FEW_STEPS, SECONDS / len(rates))
         settings = {"lr": rate, "augmenter": None, "n_views": 1, "clip_norm": None}
-        copy = train_watched(net, X[rows], y[rows], None, watch, epochs=FEW_STEPS, **settings)
+        copy = train_watched(net, Rows(X[some], y[some]), watch, epochs=FEW_STEPS, **settings)
         with kept_randomness(copy._device):  # dropout draws
             found = watch.losses_[0], watch.losses_[-1], share_right(copy.net_, watch.dataset_)
         best = found if best is None or found[2] > best[2] else best

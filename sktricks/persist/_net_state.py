@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ..training._base_net import BaseNet
+from ..training._make_net import OPTIMIZERS
 from ..training._randomness import own_randomness
-from ..training.engines.skorch import OPTIMIZERS
 from ..transfer.backbones import load_backbone
 from ..transfer.freezing._freeze import frozen_state, restore_frozen
 from ._budget import at_most

@@ -5,11 +5,24 @@ from __future__ import annotations
 import math
 
 import torch
+from skorch.callbacks import Callback
 
 from .._errors import DivergenceError
 
 SOME = 32  # rows whose outputs tell of all
 LARGE = 1e4  # sum of the weights below which outputs are not looked at, since modules may count or record their calls
+
+
+class CheckLosses(Callback):
+    """End a training after the first epoch whose training or validation loss is not finite."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.n_before_ = len(net.history)
+
+    def on_epoch_end(self, net, **kwargs):
+        for key, name in {"train_loss": "training loss", "valid_loss": "validation loss"}.items():
+            total = sum(batch.get(key, 0.0) for batch in net.history[-1]["batches"])
+            check_loss(net, total, len(net.history) - self.n_before_, name)
 
 
 def check_loss(net, loss, epoch, name="training loss"):

@@ -37,23 +37,21 @@ class TableOrImageNet(BaseNet):
         tags.input_tags.allow_nan = self.image_shape is None
         return tags
 
-    def _check_X(self, X, *, reset, ensure_min_samples=1):
-        X, layout = check_table(self, X, reset=reset, ensure_min_samples=ensure_min_samples)
+    def _check_X(self, X, *, reset, **how):
+        X, layout = check_table(self, X, reset=reset, **how)
         return (layout.to_images(X) if layout.image_shape else X), layout
 
-    def _learn_from(self, X, y, weight, *, fresh):
+    def _start(self, rows, *, fresh):
         from ..augment.copies._views import check_keeps_values
 
-        X, y, weight, seed = super()._learn_from(X, y, weight, fresh=fresh)
         if fresh:
             one_hot = not isinstance(self.module, str)  # which has the embeddings
             table = self.image_shape_ is None
-            self._columns = learn_columns(X, weight, self.is_categorical_, one_hot) if table else None
+            self._columns = learn_columns(rows.X, rows.weight, self.is_categorical_, one_hot) if table else None
         if self.is_categorical_ is not None:
-            check_keeps_values(self.augmenter, X.shape[1])
+            check_keeps_values(self.augmenter, rows.X.shape[1])
         # rows are augmented as they came, so that a value and its being missing stay together
         self._by_batch = self.augmenter is not None and self._columns is not None and not self._columns.is_plain
-        return X, y, weight, seed
 
     def _read_inputs(self, X, **how):
         return super()._read_inputs(X if self._columns is None or self._by_batch else self._columns.apply(X), **how)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .._threads import ForkSafeLock
-from .engines.skorch import FunctionLoss
+from ._make_net import FunctionLoss
 
 GENERATORS = ForkSafeLock()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 from skorch.callbacks import (
@@ -25,9 +26,9 @@ from skorch.callbacks import (
 
 from .._warnings import UnclearLearningRateWarning, warn
 from ._monitors import needs_validation
-from ._randomness import own_randomness
 from ._rate_curve import has_diverged, read_curve
-from .engines.skorch import release_memory, run_epochs
+from .engines import skorch
+from .run import open_run, train
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
 # Callbacks that report a training, store it or stop it. The training of a copy has an end of its own.
@@ -49,23 +50,21 @@ class EndOfWatchError(Exception):
     """A callback has seen enough: this ends the training of a copy."""
 
 
-def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
+def train_watched(net, rows, watch, *, epochs, **params):
     """Train a copy of an estimator at a constant rate, by its own training, for as long as a callback wants.
 
     Parameters
     ----------
     net : BaseNet
         It stays as it is.
-    X, y, weight
-        Rows to train on, as ``_check_rows`` gives them.
+    rows : Rows
+        Rows to train on, as ``check_rows`` returns them, maybe with rows to validate on.
     watch : skorch Callback
         Ends the training by :class:`EndOfWatchError`; it is called after all others that take part.
     epochs : int
         The most there are.
-    valid : tuple or None
-        X and y to validate on.
     **params
-        What the copy has in the place of the estimator's own parameters.
+        Parameters of the copy that differ from those of the estimator.
 
     Returns
     -------
@@ -74,14 +73,11 @@ def train_watched(net, X, y, weight, watch, *, epochs, valid=None, **params):
     """
     net = copy(net)  # whose attributes are replaced by its training, and never changed
     vars(net).update({"verbose": 0, **net._range_test_params, **params})
-    X, y, weight, seed = net._learn_from(X, y, weight, fresh=True)
-    with own_randomness(seed, net._device):
-        training = net._set_up(X, y, weight, valid, seed, fresh=True, schedule="constant", epochs=epochs)
-        own = [item for item in net._net.callbacks_ if takes_part(*item, has_validation=valid is not None)]
-        net._net.callbacks_ = [*own, ("own_watch", watch.initialize())]
+    with open_run(net, rows, fresh=True, epochs=epochs) as run:
+        own = [item for item in run.net.callbacks_ if takes_part(*item, has_validation=run.valid is not None)]
+        run.net.callbacks_ = [*own, ("own_watch", watch.initialize())]
         with suppress(EndOfWatchError):
-            run_epochs(net._net, *training)
-    release_memory(net._device)
+            train([run], skorch)
     return net
 
 
@@ -130,31 +126,32 @@ class RaiseRate(Callback):
                 raise EndOfWatchError
 
 
-def range_test(net, X, y, weight, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
+def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
     """The :class:`LearningRateCurve` of an estimator, which stays as it is.
 
     Parameters
     ----------
     net : BaseNet
-    X, y, weight
-        Rows to train on, as ``_check_rows`` gives them.
+    rows : Rows
+        Rows to train on, as ``check_rows`` returns them.
     lowest, highest : float
         Of the rates.
     n_steps : int
         Of the training: its length, unless the loss diverges before.
     """
-    n_rows = len(X) if weight is None else np.count_nonzero(weight)
+    rows = replace(rows, valid=None)
+    n_rows = len(rows) if rows.weight is None else np.count_nonzero(rows.weight)
     if n_rows < TOO_FEW:
         raise ValueError(f"a learning-rate range test needs at least {TOO_FEW} rows that count, X has {n_rows}")
     ramp = RaiseRate(np.geomspace(lowest, highest, n_steps))
-    settings = train_watched(net, X, y, weight, ramp, lr=1.0, epochs=n_steps)._settings()
+    settings = train_watched(net, rows, ramp, lr=1.0, epochs=n_steps)._settings()
     n_updates = settings["max_epochs"] * -(-n_rows // settings["batch_size"])
     return read_curve(ramp.lrs[: len(ramp.losses_)], ramp.losses_, short=n_updates < n_steps)
 
 
-def find_rate(net, X, y, weight):
+def find_rate(net, rows):
     """What ``lr="auto"`` stands for: the suggestion of a range test, else the estimator's default, and a warning."""
-    curve = range_test(net, X, y, weight)
+    curve = range_test(net, rows)
     if curve.problem is None:
         return curve.suggestion
     warn(

@@ -21,12 +21,13 @@ from .._threads import (
 )
 from .._typing import fit_context
 from .._validation import warn_of_one_hot
+from ._hooks import TargetHooks
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
 SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
 
 
-class ClassifierNetMixin(ClassifierMixin):
+class ClassifierNetMixin(TargetHooks, ClassifierMixin):
     """The classifier's side of a net: labels, several labels or class probabilities in, labels or probabilities out."""
 
     def __sklearn_tags__(self):
@@ -116,8 +117,10 @@ class ClassifierNetMixin(ClassifierMixin):
         proba : ndarray of shape (n, n_classes)
             In the order of ``classes_``. Where rows have several labels, the probability of each, (n, labels).
         """
+        from ._prediction import mean_over_views
+
         check_is_fitted(self)
-        return self._mean_over_views(X, self._make_outputs().finish)
+        return mean_over_views(self, X, self._make_outputs().finish)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each row; where rows have several labels, 0 or 1 for each.
@@ -133,24 +136,26 @@ class ClassifierNetMixin(ClassifierMixin):
         proba = self.predict_proba(X)
         return self._make_outputs().decide(proba)
 
-    def _check_y(self, y, *, fresh, classes=None):
+    def _check_y(self, y, *, fresh, classes=None, input_name="y"):
         """y as the loss wants it, and what the class weights make each row count."""
-        kind, y = read_classification(y)
+        kind, y = read_classification(y, input_name)
         if fresh:
             self._kind = kind
             self.classes_ = find_classes(kind, y, classes, type(self).__name__)
             if kind == MULTILABEL:
                 warn_of_one_hot(self, y)
         elif kind != self._kind and not (self._kind == SOFT and kind == MULTILABEL):
-            raise ValueError(f"y has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets")
+            raise ValueError(
+                f"{input_name} has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets"
+            )
         elif classes is not None:
             check_same_classes(classes, self.classes_)
         if kind == CLASSES:
-            codes = encode_labels(y, self.classes_)
+            codes = encode_labels(y, self.classes_, input_name)
             return codes, weights_of_classes(self.class_weight, y, codes, self.classes_)
         weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
         if y.shape[1] != len(self.classes_):
-            raise ValueError(f"y needs {len(self.classes_)} columns, one a class, got {y.shape[1]}")
+            raise ValueError(f"{input_name} needs {len(self.classes_)} columns, one per class, got {y.shape[1]}")
         y = y.astype(np.float64)
         smooth = self.label_smoothing - self._loss_smoothing  # what is left to the targets
         return y * (1 - smooth) + smooth / 2, weight
@@ -161,12 +166,6 @@ class ClassifierNetMixin(ClassifierMixin):
                 "sample_weight and class_weight must leave at least two classes, got rows with a weight above 0 of one "
                 f"class only: {self.classes_.tolist()[left[0]]!r}"
             )
-
-    def _learn_targets(self, y, weight):
-        """There is nothing to learn; the classes are known."""
-
-    def _scale_targets(self, y):
-        return y
 
     def _scoring(self):
         from ._curves import accuracy, subset_accuracy
@@ -191,7 +190,7 @@ class ClassifierNetMixin(ClassifierMixin):
         return len(self.classes_)
 
 
-class RegressorNetMixin(RegressorMixin):
+class RegressorNetMixin(TargetHooks, RegressorMixin):
     """The regressor's side of a net: one value a row or several.
 
     They are standardized inside, by the weighted mean and standard deviation, unless the loss is one of the user's. An
@@ -276,26 +275,31 @@ class RegressorNetMixin(RegressorMixin):
         -------
         y : ndarray of shape (n,) or (n, outputs)
         """
-        values = self._mean_over_views(X, lambda values: values) * self._y_scale + self._y_mean
+        from ._prediction import mean_over_views
+
+        values = mean_over_views(self, X, lambda values: values) * self._y_scale + self._y_mean
         return values if self._several else values[:, 0]
 
-    def _check_y(self, y, *, fresh, classes=None):
+    def _check_y(self, y, *, fresh, classes=None, input_name="y"):
         try:
-            y = check_y(y, "numbers", dtype="numeric")
+            y = check_y(y, "numbers", "numeric", input_name)
             if y.dtype.kind in "mM":
-                raise ValueError(f"y must hold numbers, got {y.dtype}: convert it to a number of seconds or days")
+                raise ValueError(
+                    f"{input_name} must hold numbers, got {y.dtype}: convert it to a number of seconds or days"
+                )
             y = y.astype(np.float64)
         except (ValueError, TypeError) as error:
             label = first_label(y) if "string" in str(error) else None
             if label is None:
                 raise
-            raise ValueError(f"y must hold numbers, got {label!r}: for classes use {self._classifier_name}") from error
+            cure = f"for classes use {self._classifier_name}"
+            raise ValueError(f"{input_name} must hold numbers, got {label!r}: {cure}") from error
         if fresh:
             self._several, self._n_outputs = y.ndim == 2, y.shape[1] if y.ndim == 2 else 1
         if (y.ndim == 2) != self._several:
-            raise ValueError(f"y must have as many dimensions as in the first fit, got shape {y.shape}")
+            raise ValueError(f"{input_name} must have as many dimensions as in the first fit, got shape {y.shape}")
         if self._several and y.shape[1] != self._n_outputs:
-            raise ValueError(f"y needs {self._n_outputs} columns as in the first fit, got {y.shape[1]}")
+            raise ValueError(f"{input_name} needs {self._n_outputs} columns as in the first fit, got {y.shape[1]}")
         return y if self._several else y[:, None], None
 
     def _learn_targets(self, y, weight):
@@ -337,19 +341,17 @@ class RegressorNetMixin(RegressorMixin):
     def _default_loss(self):
         return "squared_error"
 
-    _loss_smoothing = 0.0
 
-
-def check_y(y, expected, dtype):
-    """Return y as an array without gaps; an error says what was ``expected`` where scikit-learn does not name y."""
+def check_y(y, expected, dtype, input_name="y"):
+    """Return y as an array without gaps; an error says what was ``expected`` if scikit-learn does not name y."""
     if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
-        raise ValueError("y must not be masked: leave out the rows whose target is masked, y[~y.mask]")
+        raise ValueError(f"{input_name} must not be masked: leave out the rows whose target is masked, y[~y.mask]")
     try:
-        return check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
+        return check_array(y, ensure_2d=False, dtype=dtype, input_name=input_name)
     except (ValueError, TypeError) as error:
-        if re.search(r"\by\b", str(error)):
+        if re.search(rf"\b{input_name}\b", str(error)):
             raise
-        raise type(error)(f"y must hold {expected}: {error}") from error
+        raise type(error)(f"{input_name} must hold {expected}: {error}") from error
 
 
 def first_label(y):
@@ -363,15 +365,15 @@ def first_label(y):
     return None
 
 
-def read_classification(y):
+def read_classification(y, input_name="y"):
     """The kind of y and y as an array."""
-    y = check_y(y, "labels, columns of 0 and 1, or class probabilities", dtype=None)
-    check_labels(y)
-    kind = type_of_target(y, input_name="y")
+    y = check_y(y, "labels, columns of 0 and 1, or class probabilities", None, input_name)
+    check_labels(y, input_name)
+    kind = type_of_target(y, input_name=input_name)
     if kind == "multilabel-indicator":
         return MULTILABEL, y
     if kind == "continuous-multioutput":
-        check_probabilities(y)
+        check_probabilities(y, input_name)
         return SOFT, y
     y = column_or_1d(y, warn=True)
     if kind not in ("binary", "multiclass"):
@@ -422,12 +424,12 @@ def weights_of_classes(class_weight, y, codes, classes):
     return weight
 
 
-def check_probabilities(y):
-    """An error unless each row of ``y`` is a distribution over classes."""
+def check_probabilities(y, input_name="y"):
+    """Raise an error unless each row of ``y`` is a distribution over classes."""
     sums = y.sum(1)
     if y.min() < 0 or np.abs(sums - 1).max() > 1e-4:
         raise ValueError(
-            "y must hold labels, 0/1 columns of several labels, or class probabilities that are not negative and "
-            f"sum to 1 in each row; got numbers from {y.min():.3g} to {y.max():.3g} with sums from "
+            f"{input_name} must hold labels, 0/1 columns of several labels, or class probabilities that are not "
+            f"negative and sum to 1 in each row; got numbers from {y.min():.3g} to {y.max():.3g} with sums from "
             f"{sums.min():.3g} to {sums.max():.3g}"
         )

@@ -11,7 +11,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._warnings import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning, warn
-from ..training._base_net import SETTINGS, BaseNet
+from ..training._base_net import BaseNet
+from ..training._hooks import SETTINGS
 from ..training._net_params import unnamed
 from ._path_columns import check_inputs
 from ._strategies import (
@@ -106,14 +107,18 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     # -- hooks of BaseNet --------------------------------------------------------------------------------------------
 
-    def _check_X(self, X, *, reset, ensure_min_samples=1):
-        return check_inputs(self, X, reset=reset, ensure_min_samples=ensure_min_samples)
+    def _check_X(self, X, *, reset, **how):
+        return check_inputs(self, X, reset=reset, **how)
 
     def _settings(self):
         defaults = TRAINING[self.strategy_]
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
-    def _start(self, y):
+    def _start(self, rows, *, fresh):
+        if fresh:
+            self._start_anew(rows.y)
+
+    def _start_anew(self, y):
         if self.image_shape_ is None:
             self._own_backbone, self._found, self._encoded = None, None, False
             self._thaws, self.strategy_ = False, SCRATCH
@@ -258,14 +263,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
         features = encode(self._backbone, x, self.value_range_, self._stages, self._device, cache, **how)
         return signed_sqrt(features)
 
-    def _train(self, *args, **kwargs):
-        super()._train(*args, **kwargs)
+    def _after_training(self):
+        self._join()
         cache = resolve_cache(self.cache)
         if self.verbose and self._encoded and cache is not None:
             from ._backbone_net import fingerprint_of_features
 
             print(cache.report(fingerprint_of_features(self._backbone, self.value_range_, self._stages, self._device)))
-        return self
 
     def _make_preparation(self, seed):
         from ..training._inputs import first_view, pick_view
@@ -321,17 +325,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             return self._encode_view(x, at_once=at_once)
         return signed_sqrt(self._found.go_on_by_parts(self._own_backbone, x, self._stages, self._device, at_once))
 
-    def _run_epochs(self, dataset, valid, epochs, schedule):
-        from ..training.engines.dual import is_quicker_by_rows, train_by_rows
-        from ..training.engines.stacked import Training
-
-        if self._encoded and valid is None:
-            training = Training.of(self, dataset, epochs, schedule)
-            if is_quicker_by_rows(training):
-                return train_by_rows(training)
-        return super()._run_epochs(dataset, valid, epochs, schedule)
-
-    def _part_to_stack(self):
+    def _trained_part(self):
         if self._encoded:
             return self._net.module_.head.linear
         return self._net.module_ if self._backbone is None else None
@@ -355,15 +349,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
         starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._own_backbone.stages]
         return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
 
-    def _make_net(self, dataset):
-        net = super()._make_net(dataset)
+    def _adapt_net(self, net, dataset):
         if self._encoded:
             dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
         if self._own_backbone is None:
             del self._own_backbone, self._found
         elif not self._trains_head_alone:
             self._freeze(net)
-        return net
 
     def _freeze(self, net):
         """Freeze layers of a backbone that is part of the net, and set the learning rates of the others."""
@@ -376,10 +368,6 @@ class BaseFineTune(SharesBackbone, BaseNet):
             group_parameters(net.optimizer_, net.module_)
         set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
         del self._own_backbone, self._found
-
-    def _complete(self, n_epochs):
-        super()._complete(n_epochs)
-        self._join()
 
     def _join(self):
         """Make a frozen backbone part of the net, if the head was trained alone."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from skorch.callbacks import Callback
 
-from ..training._divergence import check_training
 from ..training._loader import ArrayDataset
-from ..training.engines.dual import Dual, is_quicker_by_rows
-from ..training.engines.skorch import make_net, set_up_training
-from ..training.engines.stacked import Training
+from ..training._make_net import make_net
+from ..training.run import TrainingRun, train
 from ._strategies import LINEAR_PROBE, TRAINING
 
 
@@ -38,18 +36,9 @@ class ProbeFirst(Callback):
         settings = dict(TRAINING[LINEAR_PROBE])
         epochs = settings.pop("max_epochs")
         probe = make_net(head.linear, net.criterion_, **settings, device=net.device, callbacks=[], params={})
-        set_up_training(probe, n_rows=len(rows), epochs=epochs, seed=self.seed)
-        training = Training(probe, head.linear, rows, probe.get_iterator(rows, training=True), epochs)
-        if is_quicker_by_rows(training):
-            dual = Dual(training)
-            try:
-                dual.descend()  # an interruption ends both phases
-            finally:
-                dual.write_back()
-            check_training(probe, rows)
-        else:
-            probe.notify("on_train_begin", X=rows, y=None)
-            probe.fit_loop(rows, epochs=epochs)  # as it does here
+        run = TrainingRun(probe, head.linear, rows, epochs=epochs, seed=self.seed)
+        train([run], interruptible=False)  # an interruption ends both phases
+        run.check()
 
     def on_train_end(self, net, **kwargs):
         """Forget features that an interruption has left unused: they are of this training's rows."""

@@ -35,7 +35,7 @@ from sktricks import (
     save,
 )
 from sktricks.ensemble import _members
-from sktricks.training import _fit_many
+from sktricks.training.engines import stacked
 
 X, codes = make_classification(120, 6, n_informative=4, n_classes=3, random_state=0)
 y = np.array(["ant", "bee", "cow"])[codes]
@@ -51,13 +51,13 @@ HEAD = FineTuneClassifier(**PROBE)
 @pytest.fixture
 def batches(monkeypatch):
     """How many nets were trained together each time."""
-    sizes, train = [], _fit_many.train_together
+    sizes, train = [], stacked.train
 
-    def count(stack, trainings):
-        sizes.append(len(trainings))
-        return train(stack, trainings)
+    def count(runs):
+        sizes.append(len(runs))
+        return train(runs)
 
-    monkeypatch.setattr(_fit_many, "train_together", count)
+    monkeypatch.setattr(stacked, "train", count)
     return sizes
 
 

@@ -26,6 +26,7 @@ from sktricks.inspection._checks import CHECKS, augmentation_too_strong
 from sktricks.inspection._evidence import Evidence
 from sktricks.inspection._findings import sort_findings
 from sktricks.inspection._row_statistics import column_moments, signal_of
+from sktricks.training._rows import check_rows
 
 X, y = make_classification(240, 6, n_informative=4, n_redundant=0, random_state=0)
 VALUES = X[:, 0] * 2 + X[:, 1] * X[:, 2]
@@ -341,7 +342,8 @@ def test_an_augmentation_too_strong():
 def test_what_a_forest_recognises_after_augmentation(augmenter, params, recognised):
     net = NetClassifier(augmenter=augmenter, **params)
     rows, targets = (DIGITS[:200], LABELS[:200]) if params else (X, y)
-    plain, augmented = _probe.compare_augmented(net, *net._check_rows(rows, targets, None, fresh=True)[:2])
+    checked = check_rows(net, rows, targets, fresh=True)
+    plain, augmented = _probe.compare_augmented(net, checked.X, checked.y)
     assert (
         plain > 0.5 and (augmentation_too_strong(Evidence(augmented_signal=(plain, augmented))) is None) == recognised
     )

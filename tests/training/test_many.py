@@ -232,10 +232,8 @@ def test_training_goes_on_as_after_fit():
 
 def test_more_nets_than_the_cache_holds(monkeypatch):
     monkeypatch.setattr(_fit_many, "MAX_CACHE", 1)
-    sizes, train = [], _fit_many.train_together
-    monkeypatch.setattr(
-        _fit_many, "train_together", lambda stack, trainings: sizes.append(len(trainings)) or train(stack, trainings)
-    )
+    sizes, train = [], stacked.train
+    monkeypatch.setattr(stacked, "train", lambda runs: sizes.append(len(runs)) or train(runs))
     done, alone = fit_both(lambda seed: NetClassifier(random_state=seed, **SMALL), folds=FOLDS[:4])
     assert sizes == [2, 2]
     for one, other in zip(done, alone, strict=True):

@@ -761,7 +761,7 @@ def test_an_augmenter_draws_anew_in_every_epoch():
 
 
 def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
-    monkeypatch.setattr(sktricks.training.engines.skorch, "computes_elsewhere", lambda device: True)
+    monkeypatch.setattr(sktricks.training.run, "computes_elsewhere", lambda device: True)
 
     class Spy(ColorJitter):
         threads = set()
@@ -773,13 +773,13 @@ def test_images_are_augmented_ahead_by_another_thread(monkeypatch):
     make = partial(with_module, ConvNet, augmenter=Spy(0.5), max_epochs=3, batch_size=8)
     ahead = make().fit(IMAGES, SHADES).predict_proba(IMAGES)
     assert threading.main_thread() not in Spy.threads
-    monkeypatch.setattr(sktricks.training.engines.skorch, "computes_elsewhere", lambda device: False)
+    monkeypatch.setattr(sktricks.training.run, "computes_elsewhere", lambda device: False)
     np.testing.assert_array_equal(make().fit(IMAGES, SHADES).predict_proba(IMAGES), ahead)
     assert threading.main_thread() in Spy.threads
 
 
 def test_an_error_in_the_other_thread_is_raised_in_fit(monkeypatch):
-    monkeypatch.setattr(sktricks.training.engines.skorch, "computes_elsewhere", lambda device: True)
+    monkeypatch.setattr(sktricks.training.run, "computes_elsewhere", lambda device: True)
 
     class Broken(ColorJitter):
         def _augment_images(self, *args, **kwargs):
@@ -856,7 +856,7 @@ def test_a_progress_bar(capfd):
 
 
 def test_a_slow_fit_warns_once(monkeypatch):
-    monkeypatch.setattr(sktricks.training.engines.skorch, "SLOW", 0)
+    monkeypatch.setattr(sktricks.training._progress, "SLOW", 0)
     with pytest.warns(SlowFitWarning, match="4 epochs may take about.*verbose=1") as caught:
         classifier().fit(X, Y)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -914,7 +914,8 @@ def test_an_interruption_in_the_first_epoch():
 
 
 def test_a_device_that_refuses_float64_trains_in_float32(monkeypatch):
-    monkeypatch.setattr(sktricks.training._inputs, "supports_float64", lambda device: False)
+    for part in (sktricks.training._inputs, sktricks.training._make_net):
+        monkeypatch.setattr(part, "supports_float64", lambda device: False)
     net = classifier().fit(X, Y, sample_weight=np.linspace(0, 1, 80), X_val=X, y_val=Y)
     assert {tensor.dtype for tensor in weights_of(net).values()} == {torch.float32}
     assert net.predict_proba(X).dtype == np.float32
@@ -1000,7 +1001,7 @@ def test_images_are_computed_in_half_precision_where_it_is_worth_it(monkeypatch)
             seen.add((x.dtype, features.dtype))
             return self.head(features)
 
-    monkeypatch.setattr(sktricks.training.engines.skorch, "is_worth_halving", lambda x, device: x.ndim == 4)
+    monkeypatch.setattr(sktricks.training._inner_net, "is_worth_halving", lambda x, device: x.ndim == 4)
     net = NetClassifier(Note, max_epochs=2, random_state=0).fit(IMAGES, SHADES)
     assert seen == {(torch.float32, torch.bfloat16)}
     assert net.predict_proba(IMAGES).dtype == np.float32
@@ -1018,7 +1019,7 @@ def test_images_are_computed_in_half_precision_where_it_is_worth_it(monkeypatch)
 )
 def test_where_half_precision_is_worth_it(x, device, capability, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert sktricks.training.engines.skorch.is_worth_halving(x, torch.device(device)) == expected
+    assert sktricks.training._inner_net.is_worth_halving(x, torch.device(device)) == expected
 
 
 def test_the_memory_of_a_gpu_is_given_back(monkeypatch):
@@ -1026,7 +1027,7 @@ def test_the_memory_of_a_gpu_is_given_back(monkeypatch):
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
     classifier().fit(X, Y)
     assert not given_back
-    sktricks.training.engines.skorch.release_memory(torch.device("cuda"))
+    sktricks.training.run.release_memory(torch.device("cuda"))
     assert given_back
 
 

@@ -36,6 +36,7 @@ from sktricks import (
 from sktricks.tables._table_reader import learn_columns
 from sktricks.training import _fit_many
 from sktricks.training._modules import CategoryEmbedding, ResidualMLP
+from sktricks.training._net import TableOrImageNet
 
 nan = np.nan
 RNG = np.random.default_rng(0)
@@ -119,7 +120,7 @@ def test_polars_frames():
 def test_a_plain_table_is_trained_as_ever():
     class WithoutColumns(NetClassifier):
         def _read_inputs(self, X, **how):
-            return super(NetClassifier.__mro__[2], self)._read_inputs(X, **how)
+            return super(TableOrImageNet, self)._read_inputs(X, **how)
 
     x = X[["income", "kids"]].to_numpy()
     net = classifier().fit(x, Y)

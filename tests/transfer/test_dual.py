@@ -10,8 +10,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, TrainingInterruptedWarning
-from sktricks.training.engines import dual as _dual
-from sktricks.transfer import _probe
+from sktricks.training.engines import dual
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (90, 6, 6, 3), dtype=np.uint8)
@@ -40,10 +39,9 @@ class Wide(nn.Module):
 def by_rows(monkeypatch):
     """A list that grows with each training in terms of its rows; ``allowed[0] = False`` forbids it."""
     done, allowed = [], [True]
-    decide, descend = _dual.is_quicker_by_rows, _dual.Dual.descend
-    for module in (_dual, _probe):
-        monkeypatch.setattr(module, "is_quicker_by_rows", lambda training: allowed[0] and decide(training))
-    monkeypatch.setattr(_dual.Dual, "descend", lambda dual: (done.append(dual), descend(dual))[1])
+    supports, train = dual.supports, dual.train
+    monkeypatch.setattr(dual, "supports", lambda run: allowed[0] and supports(run))
+    monkeypatch.setattr(dual, "train", lambda runs: (done.append(runs), train(runs)))
     return done, allowed
 
 
@@ -164,14 +162,14 @@ def test_many_rows_are_not_multiplied_with_each_other(by_rows):
 
 
 def test_an_interrupted_fit_leaves_a_usable_net(monkeypatch):
-    step = _dual.Dual._take_step
+    step = dual.DualTraining._take_step
 
-    def interrupt(dual, batch, rate):
-        if len(dual.losses) == 7:  # the second batch of the third epoch
+    def interrupt(training, batch, rate):
+        if len(training.losses) == 7:  # the second batch of the third epoch
             raise KeyboardInterrupt
-        return step(dual, batch, rate)
+        return step(training, batch, rate)
 
-    monkeypatch.setattr(_dual.Dual, "_take_step", interrupt)
+    monkeypatch.setattr(dual.DualTraining, "_take_step", interrupt)
     with pytest.warns(TrainingInterruptedWarning, match="interrupted after 2 of 30 epochs; the net keeps"):
         net = FineTuneClassifier(Wide, **COMMON | {"schedule": "constant"}).fit(X, LABELS)
     assert net.n_iter_ == len(net.loss_curve_) == 2

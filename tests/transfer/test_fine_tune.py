@@ -679,7 +679,8 @@ def test_a_float64_backbone_on_a_device_that_refuses_float64(monkeypatch):
 
 
 def test_a_device_that_refuses_float64(monkeypatch):
-    monkeypatch.setattr(sktricks.training._inputs, "supports_float64", lambda device: False)
+    for part in (sktricks.training._inputs, sktricks.training._make_net):
+        monkeypatch.setattr(part, "supports_float64", lambda device: False)
     for strategy in ("linear-probe", "fine-tune"):
         fitted = net(strategy=strategy).fit(GREY / 255, LABELS, sample_weight=np.linspace(0.5, 1, 40))
         kinds = {t.dtype for t in fitted.net_.module_.state_dict().values() if t.is_floating_point()}

@@ -1,0 +1,188 @@
+"""What a subclass of a net may define: all hooks, in the order in which a training calls them.
+
+``fit`` and ``partial_fit`` check the rows (``_check_X``, ``_check_y``), then :func:`~sktricks.training.run.prepare`
+calls the other hooks from ``_start`` to ``_trained_part``, and ``_after_training`` comes last. The hooks of
+:class:`InputHooks` say what becomes of X, and have defaults for tables and images; those of :class:`TargetHooks` say
+what y means, and are defined by ``ClassifierNetMixin`` and ``RegressorNetMixin``. Nothing else of
+:class:`~sktricks.training._base_net.BaseNet` is meant to be overridden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .._validation import check_X
+
+if TYPE_CHECKING:
+    import torch
+    from skorch.callbacks import Callback
+
+    from .._layout import Layout
+    from ._inner_net import InnerNet
+    from ._loader import ArrayDataset
+    from ._rows import Rows
+
+    # from a batch, its targets and its weights (or None) to all three as the module and the loss take them
+    Preparation = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor | None], tuple]
+
+SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
+
+
+class InputHooks:
+    """What becomes of X."""
+
+    # Attributes that a copy of the estimator gets for a range test.
+    _range_test_params: ClassVar[dict[str, Any]] = {}
+
+    def _check_X(self, X, *, reset: bool, **how) -> tuple[Any, Layout]:
+        """Return X as a table (n, features) or as images (n, height, width, channels), and its layout.
+
+        ``how`` has ``ensure_min_samples`` and ``input_name``, the name of X in errors, for :func:`check_X`.
+        """
+        X, layout = check_X(self, X, reset=reset, image_shape=self.image_shape, **how)
+        return (layout.to_images(X) if layout.image_shape else X), layout
+
+    def _start(self, rows: Rows, *, fresh: bool) -> None:
+        """Learn from the rows what must be known before there are tensors; in a ``fresh`` net nothing is known yet."""
+
+    @property
+    def _may_be_exact(self) -> bool:
+        """True if the trained part may compute in float64, in which a weight of 2 equals a row given twice."""
+        return self._has_default_module
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the parameters in ``SETTINGS``; a subclass may fill in those that are None."""
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        return {**settings, "lr": self.lr_} if self.lr == "auto" else settings
+
+    def _read_inputs(
+        self, X, *, fresh: bool = False, fit: bool = True, held_out: bool = False, view=None
+    ) -> torch.Tensor:
+        """Return the tensor from which batches are taken: a table, or canonical images.
+
+        Parameters
+        ----------
+        X : ndarray or ImageFiles
+        fresh : bool, default=False
+            True if the net learns what its inputs are like from these rows.
+        fit : bool, default=True
+            False for rows to predict.
+        held_out : bool, default=False
+            True for rows to validate on.
+        view : view or None, default=None
+            The augmented view of the rows to return.
+        """
+        from ._inputs import as_tensor, images_to_tensor, table_dtype, view_of
+
+        if fresh:
+            self._draw_views(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))  # a row is a signal of one channel
+        if X.ndim == 4:
+            x = images_to_tensor(X, self._pixel_range)
+        else:  # the default module subtracts the mean before it rounds
+            exact = fresh or self._has_default_module
+            x = as_tensor(X, table_dtype(X.dtype, self._device) if exact else self._dtype)
+        return x if view is None else view_of(x, view, self._pixel_range, self.augmenter)
+
+    _n_fit_views: int = 0  # augmented views to train on instead of fresh draws
+
+    def _draw_views(self, shape: tuple[int, int, int]) -> None:
+        """Check the augmenter against images of this shape, and draw the views that predictions are the mean over."""
+        from ..augment.copies._views import draw_views
+
+        if self.augmenter is not None:
+            self.augmenter._check_images(shape, self._pixel_range)
+        rng = np.random.default_rng([self._seed, 1])  # not that of the draws in training
+        rng = None if self.augmenter is None else self.augmenter._make_rng(rng)
+        views = draw_views(self.augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
+        self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
+
+    def _make_module(self, dataset: ArrayDataset, params: dict[str, Any]) -> torch.nn.Module:
+        """Return a new module for the rows of ``dataset``; ``params`` are those of ``net_params`` for the module."""
+        raise NotImplementedError
+
+    def _own_callbacks(self) -> list[tuple[str, Callback]]:
+        """Return callbacks, named, that follow the user's in a new net."""
+        return []
+
+    def _adapt_net(self, net: InnerNet, dataset: ArrayDataset) -> None:
+        """Change a new net that is built, such as what is frozen in it, or the rows that it is trained on."""
+
+    def _make_preparation(self, seed: int) -> tuple[Preparation | None, Preparation | None]:
+        """Return what happens to a batch on its way to the module, in training and at prediction."""
+        rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
+        return self._preparation(self.augmenter, rng), self._preparation(self.augmenter)
+
+    def _preparation(self, augmenter=None, rng=None) -> Preparation | None:
+        """Return what happens to a batch; without ``rng`` the deterministic counterpart of the augmenter applies."""
+        from ._inputs import prepare_images, prepare_table
+
+        if self.image_shape_ is None:
+            return None if augmenter is None else prepare_table(augmenter, rng)
+        return prepare_images(self.value_range_, augmenter, rng)
+
+    def _before_epochs(self, n_rows: int) -> None:
+        """Adapt the net to the number of rows of a training."""
+
+    def _trained_part(self) -> torch.nn.Module | None:
+        """Return the module that has all trained parameters and is called with rows of the dataset; None if none is."""
+        return self._net.module_
+
+    def _after_training(self) -> None:
+        """Do what is left at the end of a training."""
+
+    def _blank_row(self) -> torch.Tensor:
+        """Return a row like those of ``fit``, for which :func:`~sktricks.load` builds the net."""
+        images = self.image_shape_ is not None
+        shape = self.image_shape_ if images else (self.n_features_in_,)
+        return self._read_inputs(np.zeros((1, *shape), np.uint8 if images else np.float64))
+
+    # Not hooks, but what the defaults above need.
+
+    @property
+    def _has_default_module(self) -> bool:
+        """True if the module is ours: it standardizes its inputs, and computes in any dtype."""
+        return isinstance(getattr(self, "module", "mlp"), str)
+
+    @property
+    def _pixel_range(self):
+        """The range of pixels; None for a table."""
+        return getattr(self, "value_range_", None)
+
+
+class TargetHooks:
+    """What y means."""
+
+    _n_outputs: int  # of the module
+    _loss_smoothing: float = 0.0  # label smoothing that is left to the loss
+
+    def _check_y(self, y, *, fresh: bool, classes=None, input_name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
+        """Return y as codes (int64) or as float columns, and the weight of each row by its class, or None."""
+        raise NotImplementedError
+
+    def _check_weighted(self, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """Raise an error if the weights leave too little of y."""
+
+    def _learn_targets(self, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """Learn how the targets of a new net are scaled."""
+
+    def _follow_targets(self, y: np.ndarray) -> None:
+        """Adapt what the first training learned of y to the y of a later one."""
+
+    def _scale_targets(self, y: np.ndarray) -> np.ndarray:
+        """Return y as the loss sees it."""
+        return y
+
+    def _default_loss(self) -> str:
+        """Return what ``loss="auto"`` stands for."""
+        raise NotImplementedError
+
+    def _make_outputs(self):
+        """Return the Outputs that check the module's outputs and turn them into predictions."""
+        raise NotImplementedError
+
+    def _scoring(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Return the score of outputs against targets that validation rows get in each epoch."""
+        raise NotImplementedError

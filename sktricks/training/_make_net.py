@@ -1,0 +1,181 @@
+"""Build a skorch net: its loss, its optimizer, and how it follows the settings of its estimator."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import partial
+
+import torch
+
+from ._decay import split_by_decay
+from ._hooks import SETTINGS
+from ._inner_net import InnerNet
+from ._inputs import supports_float64
+from ._loader import BatchLoader, batch_bounds
+from ._modules import accepted, dtype_of
+from ._monitors import adapt_callbacks
+from ._net_params import copy_callbacks
+
+LOSSES = {
+    "cross_entropy": torch.nn.CrossEntropyLoss,
+    "bce": torch.nn.BCEWithLogitsLoss,
+    "squared_error": torch.nn.MSELoss,
+    "absolute_error": torch.nn.L1Loss,
+    "huber": torch.nn.HuberLoss,
+}
+OPTIMIZERS = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+# That can update all weights in one pass over memory; torch's SGD can too, but not where some thawed later than others.
+FUSED = (torch.optim.Adam, torch.optim.AdamW)
+
+
+class FunctionLoss(torch.nn.Module):
+    """A function of outputs and targets as the module that skorch wants."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, y_pred, y_true):
+        return self.function(y_pred, y_true)
+
+
+def make_loss(loss, label_smoothing=0.0, params=None):
+    """A loss with one value a row, from a name, a class, an instance (copied) or a function."""
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be 'auto', one of {sorted(LOSSES)} or a torch loss, got {loss!r}")
+        loss = LOSSES[loss]
+    if label_smoothing and (isinstance(loss, torch.nn.Module) or not accepted(loss, label_smoothing=label_smoothing)):
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise ValueError(
+            f"label_smoothing={label_smoothing} needs a loss that takes label_smoothing, such as 'cross_entropy'; "
+            f"{name} as loss {'is an instance, which has its own' if isinstance(loss, torch.nn.Module) else 'does not'}"
+        )
+    if not isinstance(loss, torch.nn.Module):
+        settings = {**accepted(loss, reduction="none", label_smoothing=label_smoothing), **(params or {})}
+        if not isinstance(loss, type):
+            return FunctionLoss(partial(loss, **settings))
+        if not issubclass(loss, torch.nn.Module):
+            raise TypeError(f"loss must be a torch loss or a function of outputs and targets, got the class {loss!r}")
+        return loss(**settings)
+    if params:
+        names = ", ".join(f"criterion__{name}" for name in params)
+        raise ValueError(f"net_params has {names}, but loss is an instance: pass its class instead")
+    loss = deepcopy(loss)
+    if hasattr(loss, "reduction"):
+        loss.reduction = "none"
+    return loss
+
+
+def is_own_loss(loss):
+    """True for a function or module of the user's, which may hold or create tensors of torch's default dtype."""
+    cls = loss if isinstance(loss, type) else type(loss)
+    return not isinstance(loss, str) and not cls.__module__.startswith("torch.nn.")
+
+
+def averages_rows(loss):
+    """Whether a loss with ``reduction="mean"``, which is faster, is the mean of its values: not with class weights."""
+    return getattr(loss, "weight", None) is None
+
+
+def choose_dtype(estimator, n_rows):
+    """Return what to compute in: float64 if all rows form one batch, and module and loss are not the user's own."""
+    one_batch = len(batch_bounds(n_rows, estimator._settings()["batch_size"])) == 1
+    exact = one_batch and estimator._may_be_exact and not is_own_loss(estimator.loss)
+    exact = exact or not estimator._has_default_module  # until the user's module is built, which decides
+    return torch.float64 if exact and supports_float64(estimator._device) else torch.float32
+
+
+def build_net(estimator, dataset):
+    """Return a new skorch net of an estimator, initialized, for the rows of ``dataset``."""
+    module_params, loss_params, params = estimator._split_net_params()
+    settings = estimator._settings()
+    loss = estimator._default_loss() if isinstance(estimator.loss, str) and estimator.loss == "auto" else estimator.loss
+    outputs = estimator._make_outputs()
+    module = estimator._make_module(dataset, module_params)
+    if not supports_float64(estimator._device):
+        module = module.float()
+    if not estimator._has_default_module:
+        estimator._dtype = torch.float64 if dtype_of(module) == torch.float64 else torch.float32
+        dataset.cast(estimator._dtype)
+    net = make_net(
+        module,
+        outputs.adapt_loss(make_loss(loss, estimator._loss_smoothing, loss_params)).to(estimator._dtype),
+        **{name: settings[name] for name in SETTINGS if name != "max_epochs"},
+        device=estimator._device,
+        callbacks=[*copy_callbacks(estimator.callbacks), *estimator._own_callbacks()],
+        params=params,
+        outputs=outputs,
+    )
+    net.input_dtype_ = None if estimator._has_default_module else dtype_of(module)
+    return net
+
+
+def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params, outputs=None):
+    """An initialised net; ``params`` are skorch's own."""
+    settings = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
+    if optimizer == "sgd":
+        settings["optimizer__momentum"] = 0.9  # without it SGD is of little use
+    optimizer = OPTIMIZERS.get(optimizer, optimizer)
+    if isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer):
+        check_optimizer(optimizer)
+    settings |= {f"optimizer__{name}": value for name, value in accepted(optimizer, weight_decay=weight_decay).items()}
+    if can_fuse(optimizer, device, params):
+        settings["optimizer__fused"] = True
+    net = InnerNet(
+        module,
+        criterion=loss,
+        optimizer=optimizer,
+        lr=lr,
+        batch_size=batch_size,
+        device=device,
+        callbacks=callbacks,
+        train_split=None,
+        verbose=0,
+        **{**settings, **params},
+    )
+    net.initialize()
+    check_optimizer(net.optimizer_)
+    net.outputs_ = outputs
+    adapt_callbacks(net)
+    net.module = type(module)  # else a pickle would hold the weights twice
+    return net
+
+
+def check_optimizer(optimizer):
+    """Raise an error unless it is an optimizer of torch."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer must be the class of a torch.optim.Optimizer, or build one, got {optimizer!r}")
+
+
+def can_fuse(optimizer, device, params):
+    """Whether an optimizer has a fused form on a device, and the user's parameters leave the choice."""
+    ways = {"optimizer__fused", "optimizer__foreach", "optimizer__differentiable"}
+    return optimizer in FUSED and torch.device(device).type in ("cpu", "cuda") and not ways & params.keys()
+
+
+def follow_settings(net, lr, weight_decay, batch_size):
+    """Give an initialised net the settings that its estimator has by now; groups keep the ratio of their rates."""
+    decay, groups = getattr(net, "optimizer__weight_decay", None), net.optimizer_.param_groups
+    if decay == 0 and weight_decay:  # so far there was nothing to be spared
+        groups[:] = [part for group in groups for part in split_by_decay(group, also_of=0)]
+    for group in groups:
+        for name in {"lr", "initial_lr", "max_lr"} & group.keys():
+            group[name] *= lr / net.lr
+        follows = decay is not None and not group.get("spared")
+        if follows and group["weight_decay"] == decay:  # a group of the user's may have another
+            group["weight_decay"] = weight_decay
+    net.lr, net.batch_size = lr, batch_size
+    if decay is not None:
+        net.optimizer__weight_decay = weight_decay
+
+
+def choose_reduction(net, dataset):
+    """Have the loss average over rows itself, where it can."""
+    if hasattr(net.criterion_, "reduction"):
+        net.criterion_.reduction = "mean" if dataset.weight is None and averages_rows(net.criterion_) else "none"

@@ -1,0 +1,63 @@
+"""Predictions of a fitted net: outputs for rows, read part by part, and their mean over augmented views."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from .._value_range import warn_of_other_scale
+from ._inputs import images_at_once, map_images, table_dtype
+from ._magnitude import check_table
+
+PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
+
+
+def mean_over_views(estimator, X, finish):
+    """Return the mean over all views of a function of the module's outputs.
+
+    Parameters
+    ----------
+    estimator : BaseNet
+    X : array-like
+    finish : callable
+        Called with logits or values, a float tensor (n, outputs).
+
+    Returns
+    -------
+    mean : ndarray of shape (n, outputs)
+    """
+    check_is_fitted(estimator)
+    X, _ = estimator._check_X(X, reset=False)
+    check_table(estimator, X)
+    warn_of_other_scale(estimator, X)
+    exact = X.ndim == 2 and table_dtype(X.dtype, estimator._device) == torch.float64  # as precise as the table
+    total, views = 0, [None, *estimator._views]
+    for view in views:
+        prepare = estimator._net.prepare_valid_ if view is None else estimator._preparation()
+        outputs = predict_rows(estimator._net, X, partial(estimator._read_inputs, fit=False, view=view), prepare)
+        total = total + finish(outputs.double() if exact else outputs)
+    return (total / len(views)).numpy()
+
+
+@torch.inference_mode()
+def predict_rows(net, X, read_inputs, prepare):
+    """The module's outputs for the rows of ``X``, read part by part by a function to a tensor: memory is bounded.
+
+    ``prepare`` is what happens to a batch on its way to the module, or None.
+    """
+    net.module_.eval()
+    device = torch.device(net.device)
+
+    def outputs(part):
+        part = part if prepare is None else prepare(part)[0]
+        return net.infer({"x": part.to(device)})
+
+    def outputs_of(x):
+        if x.ndim != 4:
+            return outputs(x).cpu()
+        return map_images(outputs, x, images_at_once(net.module_, prepare, x, device))
+
+    parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
+    return torch.cat([outputs_of(x) for x in parts])

@@ -1,0 +1,45 @@
+"""Write the history of a training whose engine does not use skorch's loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .run import TrainingRun
+
+
+def record_steps(run: TrainingRun, losses: list[float]) -> None:
+    """Give a net the history and the learning rates that skorch's loop would leave.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    losses : list of float
+        Loss of each step; those of an epoch that was interrupted do not count.
+    """
+    net, epochs = run.net, make_epochs(run, losses)
+    net.history.extend(epochs)
+    dict(net.callbacks_)["train_loss"].best_score_ = min((epoch["train_loss"] for epoch in epochs), default=np.inf)
+    for group in net.optimizer_.param_groups:
+        group["lr"] = run.rate(group["initial_lr"], len(losses))
+
+
+def make_epochs(run: TrainingRun, losses: list[float]) -> list[dict]:
+    """Return the entries of skorch's history for the whole epochs of these losses."""
+    epochs, best, n_batches = [], np.inf, len(run.loader)
+    sizes = [stop - start for start, stop in run.loader.bounds]
+    highest = run.net.optimizer_.param_groups[0]["initial_lr"]
+    whole = np.array(losses[: len(losses) // n_batches * n_batches]).reshape(-1, n_batches)
+    means = (whole * sizes).sum(axis=1) / np.sum(sizes)  # np.average per epoch is slow
+    for number, (own, loss) in enumerate(zip(whole.tolist(), means, strict=True)):
+        batches = [{"train_loss": one, "train_batch_size": size} for one, size in zip(own, sizes, strict=True)]
+        rates = [run.rate(highest, number * n_batches + step) for step in range(n_batches)]
+        if run.schedule != "constant":
+            for batch, rate in zip(batches, rates, strict=True):
+                batch["event_lr"] = rate
+        entry = {"epoch": number + 1, "lr": rates[0], "train_batch_count": n_batches}
+        epochs.append({"batches": batches, **entry, "train_loss": loss, "train_loss_best": bool(loss < best)})
+        best = min(best, loss)
+    return epochs

@@ -1,0 +1,318 @@
+"""One training: prepared once, then trained by one of three engines.
+
+``fit``, ``partial_fit``, ``warm_start``, nets that train together, range tests and probes all come here::
+
+    with open_run(estimator, rows, fresh=True) as run:  # tensors, module, optimizer, schedule, callbacks
+        train([run])                                    # by the first engine that supports it
+
+An engine is a module with two functions, ``supports(run) -> bool`` and ``train(runs) -> None``. It trains the modules
+in place and leaves a history in each ``run.net.history``; if Ctrl-C interrupts it, it leaves usable nets and lets the
+KeyboardInterrupt pass. All else is done here, once: the seed, the lock on torch's generators, the order of
+preparation, the schedule, the bar, the warnings, the check for divergence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from skorch.callbacks import EarlyStopping, GradientNormClipping
+from torch import nn
+
+from .._warnings import TrainingInterruptedWarning, warn
+from ._average import AverageWeights
+from ._curves import ValidationScore
+from ._divergence import CheckLosses, check_loss, check_trained, infinite_buffers
+from ._inner_net import InnerNet, computes_elsewhere
+from ._inputs import as_tensor, pick_device
+from ._loader import ArrayDataset, BatchLoader, batch_bounds
+from ._magnitude import check_table, check_targets
+from ._make_net import build_net, choose_dtype, choose_reduction, follow_settings
+from ._progress import Progress, ReportEpochs
+from ._randomness import draws_nothing, own_randomness
+from ._rows import Rows
+from ._schedule import WarmupCosine, highest_rates, make_schedule
+from ._snapshot import kept_on_failure
+from .engines import dual, skorch
+
+if TYPE_CHECKING:
+    from ._base_net import BaseNet
+
+FIRST = ("own_score", "own_check")  # before the user's callbacks, which find the score, and act on losses
+
+
+@dataclass
+class TrainingRun:
+    """A training that is ready for its first epoch: to make one gives the net its callbacks and the order of rows.
+
+    Parameters
+    ----------
+    net : InnerNet
+        The skorch net: ``module_``, ``criterion_``, ``optimizer_``, ``callbacks_`` and ``history``.
+    module : torch.nn.Module or None
+        The part of the net that is trained, called with rows of ``train.x``. None if the net cannot be cut there.
+    train : ArrayDataset
+        Rows to train on, as tensors.
+    valid : ArrayDataset or None, default=None
+        Rows to validate on. Their loss is watched instead of that of the training rows.
+    epochs : int
+    seed : int
+        Seed of the order of the rows.
+    schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
+    average : {"ema", "swa"} or None, default=None
+    clip_norm : float or None, default=None
+    score : callable or None, default=None
+        Score of outputs against targets, for the validation rows in each epoch.
+    patience : int, default=10
+        Number of epochs without a lower loss after which the training ends, if it ``stops``.
+    stops : bool, default=False
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    n_epochs_before : int
+        Epochs of earlier trainings of this net.
+    infinite : list of str
+        Buffers that are not finite before the training, such as a mask of -inf.
+    progress : Progress
+    """
+
+    net: InnerNet
+    module: nn.Module | None
+    train: ArrayDataset
+    valid: ArrayDataset | None = None
+    _: KW_ONLY
+    epochs: int
+    seed: int
+    schedule: str = "warmup-cosine"
+    average: str | None = None
+    clip_norm: float | None = None
+    score: Callable[[torch.Tensor, torch.Tensor], float] | None = None
+    patience: int = 10
+    stops: bool = False
+    verbose: int = 0
+
+    def __post_init__(self):
+        self.n_epochs_before = len(self.net.history)
+        self.infinite = infinite_buffers(self.net)
+        self.progress = Progress(self.epochs, show=bool(self.verbose))
+        if self.net.iterator_train is BatchLoader:
+            self.net.iterator_train__seed = self.seed
+        self._set_callbacks()
+
+    def _set_callbacks(self):
+        """Replace the callbacks of an earlier training."""
+        n_steps = self.epochs * len(batch_bounds(len(self.train), self.net.batch_size))
+        rates, watched = highest_rates(self.net.optimizer_), "train_loss" if self.valid is None else "valid_loss"
+        own = {
+            "own_score": None if self.score is None else ValidationScore(self.score),
+            "own_check": CheckLosses(),
+            "own_progress": ReportEpochs(self.progress),
+            "own_schedule": make_schedule(self.schedule, n_steps, rates, watched, max(1, self.patience // 2)),
+            "own_average": None if self.average is None else AverageWeights(self.average, n_epochs=self.epochs),
+            "own_clipping": None if self.clip_norm is None else GradientNormClipping(self.clip_norm),
+            "own_stopping": EarlyStopping(patience=self.patience, load_best=True) if self.stops else None,
+        }
+        users = [(name, callback) for name, callback in self.net.callbacks_ if name not in own]
+        own = [(name, callback.initialize()) for name, callback in own.items() if callback is not None]
+        self.net.callbacks_ = sorted(users + own, key=lambda item: item[0] not in FIRST)
+
+    @cached_property
+    def loader(self):
+        """Batches of the rows to train on."""
+        return self.net.get_iterator(self.train, training=True)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * len(self.loader)
+
+    @property
+    def called_module(self) -> nn.Module:
+        """The module that is called in the training."""
+        return self.net.module_ if self.module is None else self.module
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Trained parameters of the module."""
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    @cached_property
+    def _factor(self):
+        return WarmupCosine(self.n_steps) if self.schedule == "warmup-cosine" else None
+
+    def rate(self, highest: float, step: int) -> float:
+        """Return the learning rate of a step, of ``"warmup-cosine"`` and ``"constant"``."""
+        return highest if self._factor is None else highest * self._factor(step)
+
+    @property
+    def n_whole_epochs(self) -> int:
+        """Epochs of this training that were not interrupted."""
+        return sum("train_loss" in epoch for epoch in self.net.history[self.n_epochs_before :])
+
+    def check(self) -> None:
+        """Raise a DivergenceError unless the losses, the weights and some outputs are finite."""
+        for number, epoch in enumerate(self.net.history[self.n_epochs_before :], start=1):
+            check_loss(self.net, epoch.get("train_loss", 0.0), number)
+        check_trained(self.net, self.train, max(1, self.n_whole_epochs), self.infinite)
+
+
+# -- before the first epoch --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_run(estimator: BaseNet, rows: Rows, *, fresh: bool, epochs: int | None = None) -> Iterator[TrainingRun]:
+    """Prepare a training; inside, torch's generators are seeded for it, and an error restores a net trained before.
+
+    Parameters
+    ----------
+    estimator : BaseNet
+    rows : Rows
+        As ``check_rows`` returns them.
+    fresh : bool
+        True for a new net, False to continue with the one that there is.
+    epochs : int, default=None
+        Number of epochs at a constant learning rate, without averaging. None: a whole ``fit``, by the parameters.
+    """
+    rows = learn_rows(estimator, rows, fresh)
+    seed = (estimator._seed + estimator.n_iter_) % 2**31
+    with kept_on_failure(None if fresh else estimator._net), ExitStack() as lock:
+        lock.enter_context(own_randomness(seed, estimator._device))
+        run = prepare(estimator, rows, seed, fresh=fresh, epochs=epochs)
+        if draws_nothing(run.net, run.called_module, estimator.augmenter):
+            lock.close()  # other threads may draw from torch's generators now
+        yield run
+
+
+def learn_rows(estimator: BaseNet, rows: Rows, fresh: bool) -> Rows:
+    """Return the rows that count; a fresh net learns its targets, seed and device from them."""
+    rows = rows.without_zero_weights()
+    if fresh:
+        estimator._learn_targets(rows.y, rows.weight)
+        estimator.n_iter_ = 0
+        estimator._seed = check_random_state(estimator.random_state).randint(2**31 - 1)
+        estimator._device = pick_device(estimator.device, images=rows.X.ndim == 4)
+    return rows
+
+
+def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: int | None = None) -> TrainingRun:
+    """Return a training that is ready for its first epoch; see :func:`open_run`.
+
+    The hooks in :mod:`~sktricks.training._hooks` are called in the order in which they stand there.
+    """
+    estimator._start(rows, fresh=fresh)
+    if fresh:
+        estimator._dtype = choose_dtype(estimator, len(rows))
+    settings = estimator._settings()
+    estimator.lr_ = settings["lr"]
+    train = make_dataset(estimator, rows, mixable_targets(estimator, rows.y), fresh=fresh)
+    if fresh:
+        estimator._net = build_net(estimator, train)
+        estimator._adapt_net(estimator._net, train)
+    else:
+        follow_settings(estimator._net, *(settings[name] for name in ("lr", "weight_decay", "batch_size")))
+        estimator._follow_targets(rows.y)
+    net = estimator._net
+    check_table(estimator, rows.X)
+    check_targets(rows.y, train.y)
+    net.prepare_train_, net.prepare_valid_ = estimator._make_preparation(seed)
+    augments_images = estimator.augmenter is not None and train.x.ndim == 4
+    net.prepares_ahead_ = augments_images and computes_elsewhere(estimator._device)
+    estimator._before_epochs(len(train))
+    valid = prepare_validation(estimator, rows.valid)
+    if epochs is None:
+        how = {"epochs": settings["max_epochs"], "schedule": estimator.schedule, "average": estimator.average}
+    else:
+        how = {"epochs": epochs, "schedule": "constant"}
+    return TrainingRun(
+        net,
+        estimator._trained_part(),
+        train,
+        valid,
+        seed=seed,
+        clip_norm=estimator.clip_norm,
+        score=None if valid is None else estimator._scoring(),
+        patience=estimator.n_iter_no_change,
+        stops=valid is not None and estimator.early_stopping,
+        verbose=estimator.verbose,
+        **how,
+    )
+
+
+def make_dataset(estimator: BaseNet, rows: Rows, y, **how) -> ArrayDataset:
+    """Return rows as tensors, with these targets."""
+    x = estimator._read_inputs(rows.X, **how)
+    y = as_tensor(estimator._scale_targets(y), None if y.dtype == np.int64 else estimator._dtype)
+    return ArrayDataset(x, y, None if rows.weight is None else as_tensor(rows.weight, estimator._dtype))
+
+
+def mixable_targets(estimator: BaseNet, y):
+    """Return classes as probabilities if the augmenter mixes rows and their targets."""
+    if estimator.augmenter is None or estimator.augmenter._mixing_target() is None or y.dtype != np.int64:
+        return y
+    return np.eye(estimator._n_outputs)[y]
+
+
+def prepare_validation(estimator: BaseNet, rows: Rows | None) -> ArrayDataset | None:
+    """Return the rows to validate on as tensors; None if there are none."""
+    if rows is None:
+        return None
+    check_table(estimator, rows.X)
+    valid = make_dataset(estimator, rows, rows.y, held_out=True)
+    check_targets(rows.y, valid.y)
+    return valid
+
+
+# -- the epochs --------------------------------------------------------------------------------------------------------
+
+
+def train(runs: list[TrainingRun], engine=None, *, interruptible: bool = True) -> None:
+    """Train runs by an engine, or one run by the first engine that supports it.
+
+    Ctrl-C ends all of them with usable nets and a warning; if not ``interruptible``, the KeyboardInterrupt passes.
+    """
+    if engine is None:
+        engine = next(one for one in (dual, skorch) if one.supports(runs[0]))
+    for run in runs:
+        choose_reduction(run.net, run.train)
+        run.net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
+    try:
+        with runs[0].progress.shown():
+            engine.train(runs)
+    except KeyboardInterrupt:
+        if not interruptible:
+            raise
+        warn_of_interruption(runs)
+    finally:
+        release_memory(torch.device(runs[0].net.device))
+
+
+def warn_of_interruption(runs):
+    """Warn that nets keep what they learned before Ctrl-C."""
+    one = len(runs) == 1
+    warn(
+        f"fit{'' if one else f' of {len(runs)} nets'} was interrupted after {runs[0].n_whole_epochs} of "
+        f"{runs[0].epochs} epochs; {'the net keeps what it' if one else 'the nets keep what they'} had learned",
+        TrainingInterruptedWarning,
+    )
+
+
+def finish(estimator: BaseNet, run: TrainingRun) -> None:
+    """Check what a training has led to, and count its epochs."""
+    run.check()
+    estimator.n_iter_ += run.n_whole_epochs
+    run.net.prepare_train_ = None
+    estimator._after_training()
+
+
+def release_memory(device):
+    """Give a GPU's unused memory back, so that the next fit, in this process or another, finds it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
