@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
-BETWEEN = {"sktricks", "sklearn", "skorch", "joblib"}  # packages whose frames lie between the user's line and a warning
+# Packages whose frames lie between the user's line and a warning.
+BETWEEN = {"sktricks", "sklearn", "skorch", "joblib", "contextlib"}
 
 
 def warn(message, category):
