@@ -1,4 +1,4 @@
-"""From values to JSON and arrays, and back.
+"""Turn values into JSON and arrays, and back.
 
 Numbers, text, lists and dicts are JSON as they are. Any other value is a *record*: a dict whose ``"$"`` names its kind,
 written and read by the :class:`Codec` of that kind. There is a fixed list of kinds, and none imports or runs what a
@@ -8,12 +8,13 @@ record says.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from math import isfinite
 from typing import NamedTuple
 
 
 class Codec(NamedTuple):
-    """How one kind of value is written and read."""
+    """The writing and reading of one kind of value."""
 
     kind: str
     takes: Callable  # (value) -> bool
@@ -22,22 +23,32 @@ class Codec(NamedTuple):
     shared: bool = False  # an object that stands in several places is written once, and is one object again
 
 
+def codec_by_name(kind, takes, name_of, find):
+    """Return the codec of values that are written as a name, ``name_of(value)``, and read by ``find(name)``."""
+    return Codec(
+        kind,
+        takes,
+        lambda value, name, writer: {"value": name_of(value)},
+        lambda record, reader: find(entry(record, "value", str)),
+    )
+
+
 class NotStorable(TypeError):
-    """A value that an archive cannot hold."""
+    """An archive cannot hold a value."""
 
 
 class Malformed(ValueError):
-    """Something in an archive that ``save`` never writes."""
+    """An archive holds something that ``save`` never writes."""
 
 
 def require(holds, text):
-    """Raise an error that says what something in an archive must be like, unless it is."""
+    """Raise :class:`Malformed` with a text such as "must be a slice", unless ``holds``."""
     if not holds:
         raise Malformed(text)
 
 
 def describe(value):
-    """What a value is, for a reader."""
+    """Return a description of a value for errors: its name, or the name of its type."""
     if isinstance(value, list | tuple) and value:
         return "[" + ", ".join(describe(item) for item in value) + "]"
     if hasattr(value, "__qualname__"):
@@ -49,36 +60,54 @@ def describe(value):
 
 
 def brief(value):
-    """What was found, in few words."""
+    """Return a short description of a value that was found in an archive."""
     return f"{value!r:.60}" if type(value) in (str, bool, int, float, type(None)) else f"a {type(value).__name__}"
 
 
 def entry(record, key, *types):
-    """What a record has under a key, of exactly one of these types; or an error."""
-    if key not in record:
-        raise Malformed(f"must have {key!r}")
+    """Return the value of a record under a key, which must be of exactly one of these types."""
+    require(key in record, f"must have {key!r}")
     if types and type(record[key]) not in types:
-        expected = " or ".join("None" if one is type(None) else one.__name__ for one in types)
+        expected = " or ".join(one.__name__ for one in types)
         raise Malformed(f"must have {key!r} of type {expected}, got {brief(record[key])}")
     return record[key]
 
 
+def look_up(known, name, what):
+    """Return the value with a name in a closed list, a dict."""
+    require(name in known, f"must be the name of {what}, got {name!r:.60}")
+    return known[name]
+
+
 def join(prefix, name):
-    """The name of a parameter of an estimator that is itself a parameter, as ``get_params`` has it."""
+    """Return the name of a parameter within an estimator that is itself a parameter, as ``get_params`` has it."""
     return f"{prefix}__{name}" if prefix else name
 
 
 def is_pair(item):
-    """Whether an item of a list is a member with its name, such as a step of a Pipeline."""
+    """Return True if an item of a list is a member with its name, such as a step of a Pipeline."""
     return isinstance(item, list | tuple) and len(item) > 1 and isinstance(item[0], str)
 
 
 class Writer:
-    """Turns values into JSON.
+    """Write values as JSON and arrays.
 
-    ``arrays`` are what the JSON points to, ``seen`` the numbers of shared objects, ``asked`` the names under which
-    ``load`` asks for what cannot be stored, ``trusted`` the full names of the types that the caller trusts, and
-    ``untrusted`` those that it would have to, by the members that have them.
+    Parameters
+    ----------
+    codecs : list of Codec
+    trusted : frozenset of str
+        The full names of the types that the caller trusts.
+
+    Attributes
+    ----------
+    arrays : dict
+        The arrays that the JSON points to.
+    seen : dict
+        The numbers of shared objects, by their ids.
+    asked : dict
+        The names under which ``load`` asks for values that cannot be stored.
+    untrusted : dict
+        The types that the caller does not trust, by the members that have them.
     """
 
     def __init__(self, codecs, trusted=frozenset()):
@@ -86,7 +115,7 @@ class Writer:
         self.arrays, self.seen, self.asked = {}, {}, {}
 
     def write(self, value, name):
-        """A value as JSON. ``name`` says where it stands: in errors, and as the name of an array."""
+        """Return a value as JSON. ``name`` says where it stands: in errors, and as the name of an array."""
         if value is None or type(value) in (bool, int, str) or (type(value) is float and isfinite(value)):
             return value
         if type(value) is list:
@@ -104,7 +133,7 @@ class Writer:
         return record
 
     def write_items(self, items, name):
-        """The items of a list or tuple; a member of a list of pairs (name, member) goes by its own name."""
+        """Return the items of a list or tuple as JSON; in a list of pairs (name, member) a member has its own name."""
         if is_pair(items) and name.rpartition("__")[2] == items[0]:
             return [self.write(item, name) for item in items]
         prefix = name.rpartition("__")[0]
@@ -121,17 +150,32 @@ class Writer:
         return key
 
     def undo(self, before):
-        """Forget what was written since ``before``, two lengths of :attr:`arrays` and :attr:`seen`."""
+        """Remove what was written since ``before``, two lengths of :attr:`arrays` and :attr:`seen`."""
         for kept, length in zip((self.arrays, self.seen), before, strict=True):
             for key in list(kept)[length:]:
                 del kept[key]
 
 
 class Reader:
-    """Turns JSON into values; ``given`` is what the caller gives, ``trusted`` the types that the caller trusts.
+    """Read values from JSON and arrays.
 
-    ``place`` says where in the manifest it is: after an error, where that happened. ``dropped`` are the names and the
-    values of parameters that were replaced, since they name a path.
+    Parameters
+    ----------
+    codecs : list of Codec
+    arrays : dict of ndarray
+    given : Given
+        The values that the caller of ``load`` gives.
+    trusted : frozenset of str
+        The full names of the types that the caller trusts.
+
+    Attributes
+    ----------
+    seen : dict
+        Shared objects by their numbers.
+    place : list of str or int
+        Where in the manifest the reader is; after an error, where it happened.
+    dropped : dict
+        Parameters that were replaced because they name a path: their names and values.
     """
 
     def __init__(self, codecs, arrays, given, trusted=frozenset()):
@@ -140,11 +184,21 @@ class Reader:
         self.place, self.dropped = [], {}
 
     def read(self, node, *where):
-        """The value of a piece of JSON, which stands at ``where`` in the one that is being read."""
+        """Return the value of a piece of JSON, which stands at ``where`` in the one that is being read."""
         self.place += where
         value = self._read(node)
-        del self.place[len(self.place) - len(where) :]  # only if all went well
+        self._leave(where)
         return value
+
+    @contextmanager
+    def inside(self, *where):
+        """Have errors name a place within the current one."""
+        self.place += where
+        yield
+        self._leave(where)
+
+    def _leave(self, where):
+        del self.place[len(self.place) - len(where) :]  # not after an error, so that its place is known
 
     def _read(self, node):
         if isinstance(node, list):
@@ -156,26 +210,23 @@ class Reader:
         kind = entry(node, "$", str)
         if kind == "again":
             return self._read_again(entry(node, "id", int))
-        if kind not in self.codecs:
-            raise Malformed(f"must be a value of a known kind, got the unknown kind {kind!r:.60}")
+        require(kind in self.codecs, f"must be a value of a known kind, got the unknown kind {kind!r:.60}")
         value = self.codecs[kind].read(node, self)
         if "id" in node:
             self.seen[entry(node, "id", int)] = value
         return value
 
     def _read_again(self, number):
-        if number not in self.seen:
-            raise Malformed(f"must point to a value before it, got the number {number}")
+        require(number in self.seen, f"must point to a value before it, got the number {number}")
         return self.seen[number]
 
     def array(self, record):
-        """The array that a record points to."""
+        """Return the array that a record points to."""
         key = entry(record, "key", str)
-        if key not in self.arrays:
-            raise Malformed(f"must point to an array of the file, got {key!r:.60}")
+        require(key in self.arrays, f"must point to an array of the file, got {key!r:.60}")
         return self.arrays[key]
 
     def where(self):
-        """The place as a reader knows it, such as ``estimator.learned.classes_``."""
+        """Return the place as text, such as ``estimator.learned.classes_``."""
         parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place)
         return "estimator" + "".join(parts)

@@ -1,4 +1,4 @@
-"""Small types for what an archive may hold: each says what it expects, and whether a value is of it.
+"""Small types for the contents of an archive: each has a description and a check.
 
 Types are exact: a subclass of ``str`` or ``int`` may behave in ways that its value does not show.
 """
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._codec import brief, require
 from ._tensors import is_torch
 
 PLAIN = (type(None), bool, int, float, str, bytes)
@@ -18,14 +19,14 @@ LARGEST = 2**53  # integers up to here are the same as floats
 
 
 class Spec(NamedTuple):
-    """What an attribute may be.
+    """The type of an attribute or parameter.
 
     Parameters
     ----------
     text : str
-        What is expected, as it stands in an error after "must be".
+        The description, as it stands in an error after "must be".
     fits : callable
-        Whether a value is of this type.
+        Takes a value and returns True if it is of this type.
     required : bool
         False for an attribute that not every fit sets.
     """
@@ -36,33 +37,33 @@ class Spec(NamedTuple):
 
 
 def maybe(spec):
-    """An attribute that not every fit sets."""
+    """Return the type of an attribute that not every fit sets."""
     return spec._replace(required=False)
 
 
 def optional(spec):
-    """None, or a value of another type."""
+    """Return the type of None and the values of a type."""
     return Spec(f"None or {spec.text}", lambda value: value is None or spec.fits(value))
 
 
 def either(*specs):
-    """A value of one of several types."""
+    """Return the type of the values of several types."""
     return Spec(" or ".join(spec.text for spec in specs), lambda value: any(spec.fits(value) for spec in specs))
 
 
 def only(*values):
-    """One of these strings, numbers or None."""
+    """Return the type of these strings, numbers or None."""
     text = "one of " + ", ".join(map(repr, values)) if len(values) > 1 else repr(values[0])
     return Spec(text, lambda value: any(type(value) is type(one) and value == one for one in values))
 
 
 def integer(low=0, high=LARGEST):
-    """An int in a range, both ends included."""
+    """Return the type of an int in a range, both ends included."""
     return Spec(f"an int from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
 
 
 def real(low=-np.inf, high=np.inf):
-    """A number of Python or numpy in a range, which NaN is never in."""
+    """Return the type of a number of Python or numpy in a range; NaN is in no range."""
 
     def fits(value):
         is_number = type(value) in (int, float) or (isinstance(value, np.generic) and value.dtype.kind in "iuf")
@@ -72,7 +73,7 @@ def real(low=-np.inf, high=np.inf):
 
 
 def list_of(spec, at_least=0):
-    """A list of any number of values of one type."""
+    """Return the type of a list of values of one type."""
 
     def fits(value):
         return type(value) is list and len(value) >= at_least and all(spec.fits(item) for item in value)
@@ -81,7 +82,7 @@ def list_of(spec, at_least=0):
 
 
 def tuple_of(*specs):
-    """A tuple of values of these types."""
+    """Return the type of a tuple of values of these types."""
 
     def fits(value):
         lengths = type(value) is tuple and len(value) == len(specs)
@@ -91,7 +92,7 @@ def tuple_of(*specs):
 
 
 def dict_of(key, item, kind=dict):
-    """A dict whose keys are of one type and whose values of another."""
+    """Return the type of a dict whose keys are of one type and whose values are of another."""
 
     def fits(value):
         return type(value) is kind and all(key.fits(k) and item.fits(v) for k, v in value.items())
@@ -100,7 +101,7 @@ def dict_of(key, item, kind=dict):
 
 
 def array(kinds, *dims, finite=False):
-    """An array of these kinds of numpy types and one of these numbers of dimensions; of objects only plain values."""
+    """Return the type of an array of these kinds of dtypes and numbers of dimensions; objects in it must be plain."""
 
     def fits(value):
         if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim not in dims:
@@ -113,12 +114,13 @@ def array(kinds, *dims, finite=False):
 
 
 def is_label(value):
-    """Whether a value is a plain one, as labels and categories are: of Python or a scalar of numpy."""
+    """Return True for a plain value of Python or a scalar of numpy, as labels and categories are."""
     if type(value) is tuple:
         return all(map(is_label, value))
     return type(value) in PLAIN or (isinstance(value, np.generic) and value.dtype.kind in "biufUSmM")
 
 
+anything = Spec("anything", lambda value: True)
 boolean = Spec("True or False", lambda value: type(value) is bool)
 string = Spec("a str", lambda value: type(value) is str)
 nothing = Spec("None", lambda value: value is None)
@@ -131,7 +133,7 @@ pixel_range = Spec(
 
 
 def is_plain(value, tensors=True):
-    """Whether a value consists of numbers, text, arrays, random states and maybe tensors, all of exact types."""
+    """Return True for a value of numbers, text, arrays, random states and perhaps tensors, all of exact types."""
     if type(value) in (list, tuple):
         return all(is_plain(item, tensors) for item in value)
     if type(value) is dict:
@@ -143,3 +145,33 @@ def is_plain(value, tensors=True):
     if type(value) in (*PLAIN, complex, np.random.RandomState):
         return True
     return tensors and any(is_torch(value, name) for name in ("Tensor", "dtype", "device"))
+
+
+def check_fields(value, fields, what):
+    """Raise an error unless a value is a dict with exactly these entries, of these types.
+
+    Parameters
+    ----------
+    value : object
+    fields : dict
+        From the names of the entries to their :class:`Spec`, or to the fields of a dict within.
+    what : str
+        The name of the dict in errors.
+    """
+    is_dict = type(value) is dict
+    found = sorted(map(str, value)) if is_dict else type(value).__name__
+    has_all = is_dict and value.keys() == fields.keys()
+    require(has_all, f"must have the entries {sorted(fields)} in its {what}, got {found!r:.100}")
+    for name, spec in fields.items():
+        if isinstance(spec, dict):
+            check_fields(value[name], spec, name)
+        else:
+            text = f"must have {spec.text} as {name} of its {what}, got {brief(value[name])}"
+            require(spec.fits(value[name]), text)
+
+
+# -- attributes that classes of several kinds have ---------------------------------------------------------------------
+
+NAMES = {"feature_names_in_": maybe(array("O", 1))}
+COLUMNS = {"n_features_in_": integer(1), **NAMES}
+OUTPUT = {"_sklearn_output_config": maybe(dict_of(only("transform"), only("default", "pandas", "polars")))}

@@ -1,4 +1,4 @@
-"""Tensors, and the names that torch has for types, devices and its own classes."""
+"""Tensors, and the dtypes, devices and classes of torch by their names."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 import sys
 from functools import cache
 
-from ._codec import Codec, Malformed, entry
+from ._codec import Codec, codec_by_name, entry, look_up, require
 from ._values import read_array, write_array
 
 DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,3})?")
 
 
 def is_torch(value, name):
-    """Whether a value is an instance of ``torch.<name>``; where torch is not loaded there is none."""
+    """Return True for an instance of ``torch.<name>``; there is none while torch is not loaded."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, getattr(torch, name))
 
 
 def write_tensor(tensor, name, writer):
-    """A tensor as an array; of a type that numpy lacks, such as bfloat16, integers of its size."""
+    """Return the record of a tensor as an array; bfloat16 and other dtypes that numpy lacks become integers."""
     import torch
 
     tensor = tensor.detach().cpu()
@@ -31,31 +31,24 @@ def write_tensor(tensor, name, writer):
 
 
 def read_tensor(record, reader):
-    """What :func:`write_tensor` wrote, on the CPU."""
+    """Return the tensor that :func:`write_tensor` wrote, on the CPU."""
     import torch
 
     array = read_array(record, reader)
-    if array.dtype.kind not in "biufc" or not array.dtype.isnative:
-        raise Malformed(f"must be a tensor, got an array of the type {array.dtype}")
+    is_numeric = array.dtype.kind in "biufc" and array.dtype.isnative
+    require(is_numeric, f"must be a tensor, got an array of the type {array.dtype}")
     tensor = torch.from_numpy(array)
     if "torch" not in record:
         return tensor
     dtype = look_up(torch_dtypes(), entry(record, "torch", str), "a type of torch")
-    if not dtype.is_floating_point or dtype.itemsize != tensor.element_size():
-        raise Malformed(f"must be a tensor of a type that numpy lacks, got {dtype}")
+    fits = dtype.is_floating_point and dtype.itemsize == tensor.element_size()
+    require(fits, f"must be a tensor of a type that numpy lacks, got {dtype}")
     return tensor.view(dtype)
-
-
-def look_up(known, name, what):
-    """What goes by a name in a closed list."""
-    if name not in known:
-        raise Malformed(f"must be the name of {what}, got {name!r:.60}")
-    return known[name]
 
 
 @cache
 def torch_dtypes():
-    """The types that torch has, by name."""
+    """Return the dtypes of torch by name."""
     import torch
 
     return {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
@@ -63,7 +56,7 @@ def torch_dtypes():
 
 @cache
 def torch_classes():
-    """The modules, losses and optimizers of torch itself, by name."""
+    """Return the modules, losses and optimizers of torch itself by name."""
     import torch
 
     return {
@@ -75,38 +68,31 @@ def torch_classes():
 
 
 def name_of_class(value):
-    """The name of a class of torch's own; None if it is none."""
+    """Return the name of a class of torch itself; None for any other class."""
     return next((name for name, known in torch_classes().items() if known is value), None)
 
 
-def read_device(record, reader):
-    """A device, whether it is there or not."""
+def find_device(name):
+    """Return a device by its name, present or not."""
     import torch
 
-    name = entry(record, "value", str)
-    if not DEVICE.fullmatch(name):
-        raise Malformed(f"must be the name of a device, got {name!r:.60}")
+    require(DEVICE.fullmatch(name), f"must be the name of a device, got {name!r:.60}")
     return torch.device(name)
 
 
 TENSORS = [
     Codec("tensor", lambda value: is_torch(value, "Tensor") and not value.is_sparse, write_tensor, read_tensor),
-    Codec(
+    codec_by_name(
         "dtype",
         lambda value: is_torch(value, "dtype"),
-        lambda value, name, writer: {"value": str(value)},
-        lambda record, reader: look_up(torch_dtypes(), entry(record, "value", str), "a type of torch"),
+        str,
+        lambda name: look_up(torch_dtypes(), name, "a type of torch"),
     ),
-    Codec(
-        "device",
-        lambda value: is_torch(value, "device"),
-        lambda value, name, writer: {"value": str(value)},
-        read_device,
-    ),
-    Codec(
+    codec_by_name("device", lambda value: is_torch(value, "device"), str, find_device),
+    codec_by_name(
         "torch",
         lambda value: isinstance(value, type) and "torch" in sys.modules and name_of_class(value) is not None,
-        lambda value, name, writer: {"value": name_of_class(value)},
-        lambda record, reader: look_up(torch_classes(), entry(record, "value", str), "a class of torch"),
+        name_of_class,
+        lambda name: look_up(torch_classes(), name, "a class of torch"),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Plain values that JSON does not have: tuples, odd numbers, arrays, random states."""
+"""Plain values that JSON does not have: tuples, infinity and NaN, arrays, random states."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path, PurePath
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._codec import Codec, Malformed, entry
+from ._codec import Codec, codec_by_name, entry, look_up, require
 
-NUMBERS, OTHERS = "biuf", "biufcUSmM"  # kinds of numpy types: that safetensors has, and that are kept as bytes
-# The names of these types: numpy would parse others, of several fields, and even evaluate a part of them.
+NUMBERS, OTHERS = "biuf", "biufcUSmM"  # kinds of numpy types: those of safetensors, and those that are kept as bytes
+# The names of these types. numpy would parse others, of several fields, and even evaluate a part of them.
 DTYPE = re.compile(r"[<>|=]([biufcUS]\d{1,9}|[mM]8(\[\d{0,9}[a-zA-Z]{1,2}\])?)")
 LAST_CHARACTER = 0x10FFFF
+NOT_FINITE = {name: float(name) for name in ("inf", "-inf", "nan")}
 
 
 def write_array(array, name, writer):
-    """An array; one of objects, such as labels of a DataFrame, item by item."""
+    """Return the record of an array; an array of objects, such as labels of a DataFrame, is written item by item."""
     if array.dtype == object:
         return {"shape": list(array.shape), "items": writer.write_items(array.reshape(-1).tolist(), name)}
     array = np.asarray(array, order="C")
@@ -29,7 +30,7 @@ def write_array(array, name, writer):
 
 
 def read_array(record, reader):
-    """What :func:`write_array` wrote."""
+    """Return the array that :func:`write_array` wrote."""
     if "items" in record:
         return read_objects(record, reader)
     array = reader.array(record)
@@ -39,102 +40,89 @@ def read_array(record, reader):
 
 
 def read_objects(record, reader):
-    """An array of objects."""
+    """Return an array of objects."""
     items, shape = entry(record, "items", list), read_shape(record)
-    if prod(shape) != len(items):
-        raise Malformed(f"must have a value for each place of an array of shape {shape}, got {len(items)}")
+    require(prod(shape) == len(items), f"must have the values of an array of shape {shape}, got {len(items)}")
     array = np.empty(len(items), object)
-    for place, item in enumerate(items):  # at once, numpy would look into items that are tuples
-        array[place] = reader.read(item, place)
+    for index, item in enumerate(items):  # at once, numpy would look into items that are tuples
+        array[index] = reader.read(item, index)
     return array.reshape(shape)
 
 
 def read_bytes(record, content):
-    """An array that is kept as its bytes."""
+    """Return an array that is kept as its bytes."""
     name, shape = entry(record, "dtype", str), read_shape(record)
     dtype = np.dtype(name) if DTYPE.fullmatch(name) else None
-    if dtype is None or dtype.kind not in OTHERS or dtype.itemsize == 0:
-        raise Malformed(f"must be of a type that save writes, got an array of the type {name!r:.60}")
-    if content.dtype != np.uint8 or content.ndim != 1 or prod(shape) * dtype.itemsize != len(content):
-        raise Malformed(f"must have the bytes of an array of shape {shape} and type {dtype}, got {content.nbytes}")
+    known = dtype is not None and dtype.kind in OTHERS and dtype.itemsize > 0
+    require(known, f"must be of a type that save writes, got an array of the type {name!r:.60}")
+    fits = content.dtype == np.uint8 and content.ndim == 1 and prod(shape) * dtype.itemsize == len(content)
+    require(fits, f"must have the bytes of an array of shape {shape} and type {dtype}, got {content.nbytes}")
     return np.ndarray(shape, dtype, buffer=content.tobytes()).copy()
 
 
 def read_shape(record):
-    """A shape as a tuple of numbers."""
+    """Return a shape as a tuple of numbers."""
     shape = entry(record, "shape", list)
-    if len(shape) > 32 or not all(type(side) is int and side >= 0 for side in shape):
-        raise Malformed(f"must have a shape of at most 32 numbers, got {shape!r:.60}")
+    fits = len(shape) <= 32 and all(type(side) is int and side >= 0 for side in shape)
+    require(fits, f"must have a shape of at most 32 numbers, got {shape!r:.60}")
     return tuple(shape)
 
 
 def check_content(array):
-    """An error if there are bytes that are no value: numpy's own loops rely on it that there are none."""
-    if array.dtype == bool and array.size and array.view(np.uint8).max() > 1:
-        raise Malformed("must be an array of booleans, got other bytes than 0 and 1")
+    """Raise an error if bytes of an array are no value of its type: numpy's loops rely on valid ones."""
+    if array.dtype == bool and array.size:
+        require(array.view(np.uint8).max() <= 1, "must be an array of booleans, got other bytes than 0 and 1")
     if array.dtype.kind == "U" and array.size:
         letters = np.ascontiguousarray(array).reshape(-1).view(array.dtype.str[0] + "u4")
-        if letters.max() > LAST_CHARACTER:
-            raise Malformed("must be an array of strings, got a number that is no character")
+        require(letters.max() <= LAST_CHARACTER, "must be an array of strings, got a number that is no character")
 
 
 def write_random_state(state, name, writer):
-    """The state of a RandomState, at the draw where it stands."""
+    """Return the record of a RandomState at its current draw."""
     kind, keys, *rest = state.get_state()
     return {"state": [kind, writer.write(keys, name), *rest]}
 
 
 def read_random_state(record, reader):
-    """A RandomState that goes on where the saved one stood."""
+    """Return a RandomState that continues from the draw at which it was saved."""
     values = reader.read(entry(record, "state", list), "state")
     types = [str, np.ndarray, int, int, float]
-    if [type(value) for value in values] != types or values[0] != "MT19937":
-        raise Malformed("must be a random state of numpy")
-    _, keys, place, has_gauss, _ = values
-    if keys.dtype != np.uint32 or keys.shape != (624,) or has_gauss not in (0, 1):
-        raise Malformed("must be a random state of numpy")
-    if not 0 <= place <= len(keys):  # numpy would read beyond the end
-        raise Malformed(f"must be a random state, got one that stands at draw {place} of {len(keys)}")
+    require([type(value) for value in values] == types, "must be a random state of numpy")
+    kind, keys, draw, has_gauss, _ = values
+    known = kind == "MT19937" and keys.dtype == np.uint32 and keys.shape == (624,) and has_gauss in (0, 1)
+    require(known, "must be a random state of numpy")
+    require(0 <= draw <= len(keys), f"must be a random state at a draw of at most {len(keys)}, got {draw}")
     state = np.random.RandomState(0)  # noqa: NPY002 - scikit-learn's kind of generator
     state.set_state(tuple(values))
     return state
 
 
 def write_pairs(items, name, writer):
-    """The items of a dict whose keys are not all strings."""
+    """Return the record of a dict whose keys are not all strings."""
     return {"items": [[writer.write(key, name), writer.write(value, f"{name}.{key}")] for key, value in items.items()]}
 
 
 def read_pairs(record, reader):
-    """What :func:`write_pairs` wrote."""
+    """Return the dict that :func:`write_pairs` wrote."""
     pairs = reader.read(entry(record, "items", list))
-    if not all(type(pair) is list and len(pair) == 2 for pair in pairs):
-        raise Malformed("must have pairs of a key and a value")
+    fits = all(type(pair) is list and len(pair) == 2 for pair in pairs)
+    require(fits, "must have pairs of a key and a value")
     return dict(pairs)
 
 
 def read_bunch(record, reader):
-    """A Bunch, whose keys are strings."""
+    """Return a Bunch, whose keys are strings."""
     pairs = read_pairs(record, reader)
-    if not all(type(key) is str for key in pairs):
-        raise Malformed("must have keys that are strings")
+    require(all(type(key) is str for key in pairs), "must have keys that are strings")
     return Bunch(**pairs)
 
 
-def read_float(record, reader):
-    """Infinity or NaN."""
-    value = entry(record, "value", str)
-    if value not in ("inf", "-inf", "nan"):
-        raise Malformed(f"must be infinity or NaN, got {value!r:.60}")
-    return float(value)
-
-
 VALUES = [
-    Codec(
+    codec_by_name(
         "float",
         lambda value: type(value) is float and not isfinite(value),
-        lambda value, name, writer: {"value": str(value)},
-        read_float,
+        str,
+        lambda name: look_up(NOT_FINITE, name, "infinity or NaN"),
     ),
     Codec(
         "tuple",
@@ -163,10 +151,5 @@ VALUES = [
         read_random_state,
         shared=True,
     ),
-    Codec(
-        "path",
-        lambda value: isinstance(value, PurePath),
-        lambda value, name, writer: {"value": str(value)},
-        lambda record, reader: Path(entry(record, "value", str)),
-    ),
+    codec_by_name("path", lambda value: isinstance(value, PurePath), str, Path),
 ]
