@@ -1,4 +1,4 @@
-"""A limit for the size of a net that is being built by what an archive says.
+"""A limit for the size of a net that is built from the settings in an archive.
 
 The weights in the archive say how large the net is. Each parameter of a module is counted when it is registered, before
 it is filled, so that a net that is too large costs no memory, whatever makes it.
@@ -14,7 +14,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from ._codec import Malformed
+from ._codec import require
 
 HOOKS = (register_module_parameter_registration_hook, register_module_buffer_registration_hook)
 SPARE = 2**25  # numbers that a net may have beyond what is saved, such as those of a classifier that is taken off
@@ -22,16 +22,14 @@ SPARE = 2**25  # numbers that a net may have beyond what is saved, such as those
 
 @contextmanager
 def at_most(n_saved):
-    """Inside, an error if this thread builds a net of far more numbers than an archive has."""
+    """Raise an error if this thread builds a net of far more numbers than an archive has."""
     thread, most, count = threading.get_ident(), 2 * n_saved + SPARE, 0
 
     def register(module, name, tensor):
         nonlocal count
-        if tensor is None or threading.get_ident() != thread:
-            return
-        count += tensor.numel()
-        if count > most:
-            raise Malformed(f"must have the weights of its net, got {n_saved} numbers for a net of over {most}")
+        if tensor is not None and threading.get_ident() == thread:
+            count += tensor.numel()
+            require(count <= most, f"must have the weights of its net, got {n_saved} numbers for a net of over {most}")
 
     hooks = [hook(register) for hook in HOOKS]
     try:

@@ -1,6 +1,6 @@
-"""What has to agree within an estimator that was read, so that its methods meet nothing that ``fit`` does not leave.
+"""Check that the fitted attributes of an estimator agree with each other, as they do after ``fit``.
 
-The types of the attributes are known by now (:mod:`._descriptions`). Here are their lengths, ranges and relations.
+Their types have been checked by now (:mod:`._descriptions`). Here are their lengths, ranges and relations.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.validation import check_is_fitted
 
-from ._codec import brief, require
+from ._codec import require
 from ._descriptions import PIXELS
+from ._steps import STEPS, check_step
 
-LARGE = 1e9  # parameters of views: with larger ones a place in an image is no 64-bit integer any more
+LARGE = 1e9  # parameters of views: with larger ones a position in an image is no 64-bit integer any more
 
 
-def check_estimator(estimator):
-    """An error unless all that an estimator has learned agrees."""
+def check_consistency(estimator):
+    """Raise an error unless the fitted attributes of an estimator agree with each other."""
     learned, name = vars(estimator), type(estimator).__name__
     check_inputs(estimator, learned)
+    if name in STEPS:
+        check_step(estimator)
+        return
     if "_views" in learned:
         check_views(estimator, [*learned["_views"], *learned.get("_fit_views", [])])
     if "_columns" in learned:
@@ -32,7 +36,7 @@ def check_estimator(estimator):
         require(len(learned["_y_mean"]) == len(learned["_y_scale"]) == n, f"must have a mean for each of {n} outputs")
         require(learned["_several"] or n == 1, "must have one output, or several")
     if "_encoded" in learned:
-        check_tuned(learned)
+        check_fine_tuned(learned)
     if "estimators_" in learned:
         check_members(estimator, learned)
     if "_ndim" in learned:
@@ -50,15 +54,14 @@ def check_estimator(estimator):
 
 
 def check_inputs(estimator, learned):
-    """The shape of the rows, and their names."""
+    """Check the shape of the rows, and the names of their columns."""
     n, shape = learned.get("n_features_in_"), learned.get("image_shape_")
     if shape is not None:
         of_files = hasattr(estimator, "backbone") and n == 1  # a column of image files is one feature
-        require(
-            prod(shape) == n or of_files, f"must have n_features_in_={prod(shape)} with image_shape_={shape}, got {n}"
-        )
-        is_net = "_device" in learned
-        require(not is_net or learned.get("value_range_") is not None, "must have value_range_ with image_shape_")
+        fits = prod(shape) == n or of_files
+        require(fits, f"must have n_features_in_={prod(shape)} with image_shape_={shape}, got {n}")
+        has_range = "_device" not in learned or learned.get("value_range_") is not None
+        require(has_range, "must have value_range_ with image_shape_")
     names = learned.get("feature_names_in_")
     if names is not None:
         require(all(type(name) is str for name in names.tolist()), "must have feature_names_in_ that are strings")
@@ -66,7 +69,7 @@ def check_inputs(estimator, learned):
 
 
 def check_classes(classes, at_least=1):
-    """Classes are sorted, and each of them is there once."""
+    """Check that classes are sorted and different."""
     if type(classes) is list:
         for pair in classes:
             check_classes(pair)
@@ -80,7 +83,7 @@ def check_classes(classes, at_least=1):
 
 
 def check_columns(estimator):
-    """The columns of a table, as :mod:`sktricks.tables._table_reader` makes them, and its categories."""
+    """Check the columns of a table, as :mod:`sktricks.tables._table_reader` makes them, and its categories."""
     columns, mask = estimator._columns, estimator.is_categorical_
     require((columns is None) == (estimator.image_shape_ is not None), "must have _columns of a table, and of it alone")
     if columns is None:
@@ -95,20 +98,17 @@ def check_columns(estimator):
         require(len(categories) == mask.sum(), f"must have _categories of {mask.sum()} columns, got {len(categories)}")
 
 
-def check_tuned(learned):
-    """A net on a backbone, or on a table."""
+def check_fine_tuned(learned):
+    """Check a net on a backbone, or on a table, for which there is none."""
     on_images = learned["image_shape_"] is not None
     required = ("_stages", "_n_frozen", "_rates")
     require(not on_images or all(name in learned for name in required), f"must have {required} of a backbone")
     require(on_images or not learned["_encoded"], "must have no features of a backbone, since X is a table")
-    require(
-        on_images == (learned["strategy_"] != "from-scratch"),
-        "must have another strategy_",
-    )
+    require(on_images == (learned["strategy_"] != "from-scratch"), "must have another strategy_")
 
 
 def check_views(estimator, views):
-    """The views that predictions are averaged over fit the images."""
+    """Check that the views over which predictions are averaged fit the images."""
     from ..augment._base_augmenter import BaseAugmenter
     from ..augment.copies._views import apply_view
 
@@ -116,20 +116,21 @@ def check_views(estimator, views):
         return
     shape = estimator.image_shape_ or (1, estimator.n_features_in_, 1)
     value_range = vars(estimator).get("value_range_")
-    require(prod(shape) <= PIXELS, f"must have views of images of at most {PIXELS} values")
+    too_large = f"must have views of images of at most {PIXELS} values"
+    require(prod(shape) <= PIXELS, too_large)
     for view in views:
         size = shape
         for step, params in view:
             require(isinstance(step, BaseAugmenter), "must have views of augmenters")
             check_draw(step, params, size)
             size = step._output_shape(size)
-            require(prod(size) <= PIXELS, f"must have views of images of at most {PIXELS} values")
+            require(prod(size) <= PIXELS, too_large)
         for dtype in (np.uint8, np.float32):
             apply_view(view, np.zeros((1, *shape), dtype), value_range)
 
 
 def check_draw(step, params, shape):
-    """What was drawn for one row by a step is of the kind that it draws, and not far beyond."""
+    """Check that the parameters of a view are like those that its step draws, and not far larger."""
     expected = step._draw(np.random.default_rng(0), 1, shape)
     extra = params.keys() - expected.keys()
     require(extra <= {"chosen"} and expected.keys() <= params.keys(), f"must have a view of {[*expected]}")
@@ -148,7 +149,7 @@ def check_draw(step, params, shape):
 
 
 def check_members(estimator, learned):
-    """The members of an ensemble, ours or scikit-learn's: as many as there are names, and able to do what is asked."""
+    """Check the members of an ensemble, ours or scikit-learn's: their number and their methods."""
     members = learned["estimators_"]
     n, named = len(members), learned.get("named_estimators_")
     if "_names" in learned:
@@ -163,7 +164,7 @@ def check_members(estimator, learned):
         require(not np.isnan(learned["thresholds_"]).any(), "must have thresholds_ that are numbers")
     if "weights_" in learned and "final_estimator_" not in learned:
         check_weights(learned["weights_"])
-    require(named is None or sum(one != "drop" for one in map(as_text, named.values())) == n, f"must name {n} members")
+    require(named is None or sum(type(one) is not str for one in named.values()) == n, f"must name {n} members")
     for member, method in zip(members, methods_of(estimator, learned), strict=True):
         check_member(member, method)
     if "final_estimator_" in learned:
@@ -176,24 +177,20 @@ def check_members(estimator, learned):
             check_encoder(one)
 
 
-def as_text(value):
-    return value if type(value) is str else ""
-
-
 def check_weights(weights):
-    """The weights of a vote."""
+    """Check the weights of a vote."""
     require(bool((weights >= 0).all() and weights.sum() > 0), "must have weights_ of at least 0, and not all of them 0")
 
 
 def check_encoder(encoder):
-    """The encoder of the labels of one of scikit-learn's ensembles."""
+    """Check the label encoder of one of scikit-learn's ensembles."""
     from sklearn.preprocessing import LabelEncoder
 
     require(type(encoder) is LabelEncoder and hasattr(encoder, "classes_"), "must have a fitted LabelEncoder")
 
 
 def check_targets(learned):
-    """What the members predict is what the ensemble does."""
+    """Check that the members predict the same kind of target as the ensemble."""
     target, classes = learned["_target"], learned.get("classes_")
     require((target.kind == "values") == (classes is None), "must have classes_ only as a classifier")
     if classes is not None:
@@ -205,7 +202,7 @@ def check_targets(learned):
 
 
 def methods_of(estimator, learned):
-    """The method that each member is asked by."""
+    """Return the method that the ensemble calls for each member."""
     n = len(learned["estimators_"])
     if "stack_method_" in learned:
         return learned["stack_method_"]
@@ -214,7 +211,7 @@ def methods_of(estimator, learned):
 
 
 def check_member(member, method):
-    """A member is fitted, of the kind of the ensemble, and has the method that it is asked by."""
+    """Check that a member is fitted, predicts, and has the method that the ensemble calls."""
     kind = type(member).__name__
     for one in member.estimators if kind == "FoldModels" else [member]:
         check_is_fitted(one)
@@ -224,7 +221,7 @@ def check_member(member, method):
 
 
 def check_augmented(estimator, learned):
-    """The estimator that was fitted on copies."""
+    """Check the estimator that was fitted on augmented copies."""
     inner, ndim, shape = learned["estimator_"], learned["_ndim"], learned["image_shape_"]
     check_member(inner, "predict")
     same_kind = is_classifier(inner) == is_classifier(estimator)
@@ -232,57 +229,3 @@ def check_augmented(estimator, learned):
     require(ndim == 2 or shape is not None, f"must have an image_shape_ with _ndim={ndim}")
     require(ndim != 3 or shape[2] == 1, f"must have images of one channel with _ndim=3, got {shape}")
     require(learned["_table"] is None or "feature_names_in_" in learned, "must have feature_names_in_ of a table")
-
-
-# -- settings ----------------------------------------------------------------------------------------------------------
-
-
-def check_settings(name, settings):
-    """The settings of one of our own small classes, before it is made."""
-    {"Columns": check_column_settings, "FeatureCache": check_cache, "Target": check_target}[name](settings)
-
-
-def check_cache(settings):
-    """The folder, the memory and the type of a cache of features."""
-    folder, max_bytes, dtype = (settings[name] for name in ("folder", "max_bytes", "dtype"))
-    require(folder is None or type(folder) is str, f"must have None or a str as folder, got {brief(folder)}")
-    require(type(max_bytes) is int and max_bytes >= 0, f"must have an int as max_bytes, got {brief(max_bytes)}")
-    require(
-        type(dtype) is str and dtype in ("float32", "float16"),
-        f"must have 'float32' or 'float16' as dtype, got {brief(dtype)}",
-    )
-
-
-def check_target(settings):
-    """The kind of a target, and its classes."""
-    kind, classes = settings["kind"], settings["classes"]
-    known = type(kind) is str and kind in ("classes", "multilabel", "values")
-    require(known, f"must be a target of a known kind, got {brief(kind)}")
-    if kind == "values":
-        require(classes is None, "must be a target without classes")
-        return
-    require(
-        type(classes) is (np.ndarray if kind == "classes" else list),
-        "must be a target with classes",
-    )
-    for one in [classes] if kind == "classes" else classes:
-        require(type(one) is np.ndarray and one.ndim == 1, "must be a target whose classes are an array")
-    require(len(classes) > 0, "must be a target with classes")
-    check_classes(classes)
-
-
-def check_column_settings(settings):
-    """The columns of a table."""
-    mask, means, gaps = (settings[name] for name in ("is_categorical", "means", "has_gaps"))
-    for name, kind in (("is_categorical", "b"), ("means", "f"), ("has_gaps", "b")):
-        value = settings[name]
-        fits = type(value) is np.ndarray and value.ndim == 1 and value.dtype.kind == kind
-        require(fits, f"must have an array of one dimension as {name}")
-    n = int(mask.sum())
-    require(len(means) == len(gaps) == len(mask) - n, f"must have means and has_gaps of {len(mask) - n} numbers")
-    places = settings["places"]
-    require(type(places) is list and len(places) == n, f"must have places of {n} columns of categories")
-    for one in places:
-        fits = type(one) is np.ndarray and one.ndim == 1 and one.dtype.kind == "i" and len(one) > 0
-        require(fits and one.min() >= 0 and one.max() <= len(one), "must have places that are numbers of categories")
-    require(type(settings["one_hot"]) is bool, "must have True or False as one_hot")

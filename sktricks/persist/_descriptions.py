@@ -1,8 +1,8 @@
-"""What the fitted attributes of each class are: the closed list that archives are written and read by.
+"""The fitted attributes of each class: the closed list by which archives are written and read.
 
-An attribute that is not described here can be neither saved nor loaded. A class with a new one has it added here, with
-its type from :mod:`._specs`; ``maybe`` marks one that not every fit sets. Parameters are not described: the constraints
-of their class hold for them, and :mod:`._params`.
+An attribute that is not described here can be neither saved nor loaded. Add a new attribute of a class here, with its
+type from :mod:`._specs`; ``maybe`` marks one that not every fit sets. Parameters are not described here: they are
+checked by the constraints of their class and by :mod:`._stored_params`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from ._specs import (
+    COLUMNS,
+    NAMES,
+    OUTPUT,
     Spec,
     array,
     boolean,
@@ -40,7 +43,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def instance(of):
-    """An instance of exactly one of our own classes, by its name."""
+    """Return the type of the instances of exactly one of our own classes, given by its name."""
 
     def fits(value):
         cls = type(value)
@@ -50,7 +53,7 @@ def instance(of):
 
 
 def is_dtype(value):
-    """Whether a value is a dtype of torch that nets compute in."""
+    """Return True for a dtype of torch that nets compute in."""
     torch = sys.modules.get("torch")
     return is_torch(value, "dtype") and value in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -68,16 +71,11 @@ image_shape = Spec(
     f"a tuple (height, width, channels) of at most {PIXELS} values",
     lambda value: tuple_of(*[integer(1, PIXELS)] * 3).fits(value) and prod(value) <= PIXELS,
 )
-# Pairs of a step and its draw, as :mod:`sktricks.augment.copies._views` makes them; _consistency.py looks inside.
+# Pairs of a step and its draw, as :mod:`sktricks.augment.copies._views` makes them; checked by _consistency.py.
 drawn = tuple_of(estimator, dict_of(string, array("biuf", 1, 2, 3, 4, finite=True)))
 views = Spec("a list of views, each a list of pairs of an augmenter and arrays", list_of(list_of(drawn)).fits)
 
-INPUTS = {
-    "n_features_in_": integer(1),
-    "feature_names_in_": maybe(array("O", 1)),
-    "image_shape_": optional(image_shape),
-}
-OUTPUT = {"_sklearn_output_config": maybe(dict_of(only("transform"), only("default", "pandas", "polars")))}
+INPUTS = {**COLUMNS, "image_shape_": optional(image_shape)}
 AUGMENTER = {**INPUTS, **OUTPUT, "value_range_": optional(pixel_range)}
 MIXER = {**AUGMENTER, "target_": maybe(only("classes", "values", None)), "classes_": maybe(labels)}
 AUGMENTED = {
@@ -93,7 +91,7 @@ AUGMENTED = {
     "estimator_": estimator,
 }
 
-# Without the torch part (`_net`, `_backbone`), which _nets.py writes.
+# Without the torch part (`_net`, `_backbone`), which _net_state.py writes.
 NET = {
     **INPUTS,
     "value_range_": maybe(pixel_range),
@@ -137,8 +135,8 @@ MEMBERS = {
 }
 ENSEMBLE = {
     **MEMBERS,
+    **NAMES,
     "named_estimators_": dict_of(string, member, Bunch),
-    "feature_names_in_": maybe(array("O", 1)),
     "oof_predictions_": maybe(array("f", 2, 3)),
     "contributions_": maybe(array("f", 1)),
     "weights_": maybe(array("f", 1)),
@@ -162,8 +160,8 @@ NETS = {**MEMBERS, **{name: maybe(spec) for name, spec in INPUTS.items()}}
 # scikit-learn's own containers
 SKLEARN_MEMBERS = {
     "estimators_": list_of(estimator, at_least=1),
+    **NAMES,
     "named_estimators_": dict_of(string, member, Bunch),
-    "feature_names_in_": maybe(array("O", 1)),
     **OUTPUT,
 }
 SKLEARN_STACK = {
@@ -196,7 +194,7 @@ OWN = {
         "_stages": maybe(optional(names)),
         "_backbone": maybe(nothing),
     },
-    "ImageLoader": {**OUTPUT, "n_features_in_": integer(1), "feature_names_in_": maybe(array("O", 1))},
+    "ImageLoader": {**COLUMNS, **OUTPUT},
     "VotingClassifier": {**VOTE, **ENSEMBLE_CLASSES},
     "VotingRegressor": VOTE,
     "StackingClassifier": {**STACK, **ENSEMBLE_CLASSES},
@@ -230,13 +228,13 @@ CONTAINERS = {
 
 
 def describe_class(cls):
-    """The attributes that a fitted instance of a class may have, by name, and their types."""
+    """Return the attributes that a fitted instance of a class may have, by name, and their types."""
     ours = cls.__module__.partition(".")[0] == "sktricks" and cls.__name__ in OWN
     return (OWN if ours else CONTAINERS)[cls.__name__]
 
 
 def find_undescribed(cls, learned):
-    """What is wrong with the attributes of an instance: a pair (name, what is expected), or None.
+    """Return the first wrong attribute of an instance and what is expected instead, or None.
 
     Parameters
     ----------

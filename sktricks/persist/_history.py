@@ -1,17 +1,18 @@
-"""The history of a net as columns: a list of dicts of numbers, which as JSON would fill most of a manifest."""
+"""The history of a net as columns: as JSON, its dicts of numbers would fill most of a manifest."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ._codec import Malformed
+from ._codec import require
+from ._specs import Spec, array, check_fields, dict_of, list_of, string
 
 KINDS = {"float": float, "int": int, "bool": bool, "float64": np.float64}
 DTYPES = {"float": np.float64, "int": np.int64, "bool": bool, "float64": np.float64}
 
 
 def write_rows(rows):
-    """Rows as columns.
+    """Return rows as columns.
 
     Parameters
     ----------
@@ -21,8 +22,8 @@ def write_rows(rows):
     Returns
     -------
     columns : dict
-        ``layouts``, the lists of keys that occur; ``kinds``, which of them each row has; ``values``, what the rows have
-        under each key, one after the other, as an array if they are numbers of one type.
+        ``layouts``: the different lists of keys; ``kinds``: the index of the layout of each row; ``values``: the values
+        of the rows under each key, as an array if they are numbers of one type.
     """
     layouts = list(dict.fromkeys(tuple(row) for row in rows))
     numbers = {layout: number for number, layout in enumerate(layouts)}
@@ -33,7 +34,7 @@ def write_rows(rows):
 
 
 def as_column(values):
-    """Values as an array, if they are numbers of one type all of them, and the name of the type."""
+    """Return values with the name of their type, as an array if all are numbers of one type."""
     kind = next((kind for kind, cls in KINDS.items() if all(type(value) is cls for value in values)), "mixed")
     if kind == "mixed" or (kind == "int" and not all(-(2**63) <= value < 2**63 for value in values)):
         return {"kind": "mixed", "values": values}
@@ -41,15 +42,14 @@ def as_column(values):
 
 
 def read_rows(columns):
-    """What :func:`write_rows` was given."""
+    """Return the rows that :func:`write_rows` got."""
     check_rows(columns)
     values = {key: iter(as_list(column)) for key, column in columns["values"].items()}
-    rows = [{key: next(values[key]) for key in columns["layouts"][kind]} for kind in columns["kinds"]]
-    return rows
+    return [{key: next(values[key]) for key in columns["layouts"][kind]} for kind in columns["kinds"]]
 
 
 def as_list(column):
-    """The values of a column, of the types that they had."""
+    """Return the values of a column, of the types that they had."""
     kind, values = column["kind"], column["values"]
     if kind == "mixed":
         return values
@@ -57,7 +57,7 @@ def as_list(column):
 
 
 def is_column(column):
-    """Whether a value is a column as :func:`as_column` makes it."""
+    """Return True for a column as :func:`as_column` makes it."""
     if type(column) is not dict or column.keys() != {"kind", "values"}:
         return False
     kind, values = column["kind"], column["values"]
@@ -67,24 +67,23 @@ def is_column(column):
     return known and values.ndim == 1 and values.dtype == DTYPES[kind]
 
 
+ROWS = {
+    "layouts": list_of(list_of(string)),
+    "kinds": array("u", 1),
+    "values": dict_of(string, Spec("columns", is_column)),
+}
+
+
 def check_rows(columns):
-    """An error unless there are as many values under each key as rows that have it."""
-    if type(columns) is not dict or columns.keys() != {"layouts", "kinds", "values"}:
-        raise Malformed("must have a history with layouts, kinds and values")
-    layouts, kinds, values = (columns[name] for name in ("layouts", "kinds", "values"))
-    lists = type(layouts) is list and all(type(layout) is list for layout in layouts)
-    if not lists or not all(type(key) is str for layout in layouts for key in layout):
-        raise Malformed("must have a history whose layouts are lists of str")
-    if type(kinds) is not np.ndarray or kinds.dtype != np.uint32 or kinds.ndim != 1:
-        raise Malformed("must have a history whose kinds are an array")
+    """Raise an error unless there are as many values under each key as rows that have it."""
+    check_fields(columns, ROWS, "history")
+    layouts, kinds, values = (columns[name] for name in ROWS)
     counts = np.bincount(kinds, minlength=len(layouts)) if (kinds < len(layouts)).all() else []
-    if len(counts) != len(layouts) or any(len(set(layout)) < len(layout) for layout in layouts):
-        raise Malformed("must have a history whose kinds are numbers of layouts")
+    fits = len(counts) == len(layouts) and all(len(set(layout)) == len(layout) for layout in layouts)
+    require(fits, "must have a history whose kinds are indices of layouts of different keys")
     wanted = {key: 0 for layout in layouts for key in layout}
     for layout, count in zip(layouts, counts, strict=True):
         for key in layout:
             wanted[key] += int(count)
-    if type(values) is not dict or not all(map(is_column, values.values())):
-        raise Malformed("must have a history whose values are columns")
-    if {key: len(column["values"]) for key, column in values.items()} != wanted:
-        raise Malformed("must have a history with a value for each row")
+    found = {key: len(column["values"]) for key, column in values.items()}
+    require(found == wanted, "must have a history with a value for each row")

@@ -15,13 +15,15 @@ from .._show_versions import installed
 from .._warnings import DroppedOnLoadWarning, warn
 from ._archive import read_archive, write_archive
 from ._codec import Malformed, Reader, Writer
-from ._estimators import ESTIMATORS, Given
+from ._estimators import ESTIMATORS
 from ._foreign import MEMBERS, check_trusted, refuse_untrusted
-from ._steps import STEP_VALUES
+from ._given import GIVEN, Given
+from ._numpy_names import NUMPY_NAMES
+from ._settings import SETTINGS_CODEC
 from ._tensors import TENSORS
 from ._values import VALUES
 
-CODECS = [*VALUES, *STEP_VALUES, *TENSORS, *ESTIMATORS, *MEMBERS]
+CODECS = [*VALUES, *NUMPY_NAMES, *TENSORS, *ESTIMATORS, SETTINGS_CODEC, GIVEN, *MEMBERS]
 LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
 
 

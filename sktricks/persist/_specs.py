@@ -120,6 +120,11 @@ def is_label(value):
     return type(value) in PLAIN or (isinstance(value, np.generic) and value.dtype.kind in "biufUSmM")
 
 
+def instance(cls):
+    """Return the type of the instances of exactly this class."""
+    return Spec(f"a {cls.__name__}", lambda value: type(value) is cls)
+
+
 anything = Spec("anything", lambda value: True)
 boolean = Spec("True or False", lambda value: type(value) is bool)
 string = Spec("a str", lambda value: type(value) is str)

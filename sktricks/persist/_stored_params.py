@@ -1,7 +1,7 @@
-"""Parameters: which values an archive may hold, beyond what the constraints of their class allow.
+"""Parameters: the values that an archive may hold, within what the constraints of their class allow.
 
-Values are plain: numbers, text, arrays, random states, of exact types. Only the parameters named here may be something
-else. What names code is asked for by ``load``; what names a path or a download is dropped, with a warning.
+Values are plain: numbers, text, arrays and random states of exact types. Only the parameters named here may have other
+values. ``load`` asks for a value that names code, and drops one that names a path or a download, with a warning.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._codec import Malformed
 from ._descriptions import DEVICES, OWN
 from ._specs import Spec, either, integer, is_plain, list_of, nothing, only, optional, string
 from ._steps import PARAMS
-from ._tensors import is_torch
+from ._tensors import is_torch, name_of_class
 
 # Backbones that a library builds from their name alone, without weights and without a network. The weights are in the
 # archive. Any other name is one of code, of a folder or of a repository, which the caller has to give.
@@ -31,7 +31,7 @@ THREADS = 4096
 
 
 def torch_class(beginning, ending=""):
-    """A class of torch's own, as the codec of :mod:`._tensors` reads it."""
+    """Return the type of the classes of torch itself whose names begin and end like this."""
 
     def fits(value):
         name = own_name(value)
@@ -41,60 +41,55 @@ def torch_class(beginning, ending=""):
 
 
 def own_name(value):
-    """The name of a class of torch's own; an empty string for all else."""
-    if not isinstance(value, type) or "torch" not in sys.modules:
-        return ""
-    from ._tensors import name_of_class
-
-    return name_of_class(value) or ""
+    """Return the name of a class of torch itself; an empty string for anything else."""
+    return (name_of_class(value) or "") if isinstance(value, type) and "torch" in sys.modules else ""
 
 
 def is_storable(key, value):
-    """Whether an archive may hold an entry of ``net_params``; the caller of ``load`` gives any other again."""
+    """Return True if an archive may hold an entry of ``net_params``; the caller of ``load`` gives any other again."""
     return key.startswith(STORED_PREFIXES) and (is_plain(value) or own_name(value) != "")
 
 
 def is_cache(value):
-    """Whether a value is a cache of features that has no folder."""
+    """Return True for a cache of features that has no folder."""
     from ..transfer import FeatureCache
 
     return type(value) is FeatureCache and value.folder is None
 
 
 def is_callback(value):
-    """Whether a value is a callback of our own, perhaps with its name."""
+    """Return True for a callback of our own, perhaps with its name."""
     if type(value) is tuple and len(value) == 2 and type(value[0]) is str:
         value = value[1]
     return type(value).__name__ in OWN and not isinstance(value, type) and hasattr(value, "on_train_begin")
 
 
 def is_member(value):
-    """Whether a value is a pair of a name and an estimator, or of a name and what stands for none."""
+    """Return True for a pair of a name and an estimator, None, "drop" or "passthrough"."""
     if type(value) not in (tuple, list) or len(value) != 2 or type(value[0]) is not str:
         return False
     return isinstance(value[1], BaseEstimator) or value[1] is None or value[1] in ("drop", "passthrough")
 
 
 def is_augmenter(value):
-    """Whether a value is an augmenter."""
+    """Return True for an augmenter."""
     from ..augment import BaseAugmenter
 
     return isinstance(value, BaseAugmenter)
 
 
 def is_device(value):
-    """Whether a value names a device of a kind that nets are known to run on."""
+    """Return True for a device, or the name of one, of a kind that nets are known to run on."""
     known = rf"auto|({'|'.join(DEVICES)})(:\d{{1,3}})?"
     return (type(value) is str or is_torch(value, "device")) and re.fullmatch(known, str(value)) is not None
 
 
 BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
-BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
 plain = Spec("a plain value", lambda value: is_plain(value, tensors=False))
 estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
 members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is_member)).fits)
 augmenter = optional(Spec("an augmenter", is_augmenter))
-# The parameters that are more than plain values, or less, by their names.
+# The parameters that may have other values than plain ones, or only some of these, by their names.
 SPECIAL = {
     **PARAMS,
     "estimator": estimator,
@@ -117,14 +112,14 @@ SPECIAL = {
 
 
 def is_text(value, pattern):
-    """Whether a value is exactly a str that matches a pattern."""
+    """Return True for exactly a str that matches a pattern."""
     return type(value) is str and pattern.fullmatch(value) is not None
 
 
 def find_wrong_param(cls, params, given=()):
-    """What is wrong with the parameters of an estimator: a pair (name, what is expected), or None.
+    """Return the first wrong parameter of an estimator and what is expected instead, or None.
 
-    Those ``given`` by the caller may be anything that the class takes.
+    Parameters ``given`` by the caller may be anything that the class takes.
     """
     for name, value in params.items():
         spec = SPECIAL.get(name, plain)
@@ -134,7 +129,7 @@ def find_wrong_param(cls, params, given=()):
 
 
 def check_constraints(cls, params, given=()):
-    """scikit-learn's own check of the parameters that a class has constraints for; an error says whose they are."""
+    """Check parameters by the constraints of their class, as scikit-learn does."""
     constraints = getattr(cls, "_parameter_constraints", {})
     for name in constraints.keys() & params.keys():
         try:
@@ -149,7 +144,7 @@ def check_constraints(cls, params, given=()):
 
 
 def must_be_given(name, value):
-    """Whether ``load`` has to ask for a parameter since its value could name code or a download."""
+    """Return True if ``load`` has to ask for a parameter because its value may name code or a download."""
     key = name.rpartition("__")[2]
     if key == "backbone":
         return isinstance(value, str) and not (is_text(value, BACKBONE) or is_text(value, FILED))
@@ -159,7 +154,7 @@ def must_be_given(name, value):
 
 
 def replacement(key, value):
-    """A pair of what takes the place of a value that names a path and a description of it; None where nothing does."""
+    """Return the replacement of a value that names a path, and a description of the value; None for other values."""
     if key == "memory" and value is not None:
         return None, value if isinstance(value, str) else str(getattr(value, "location", value))
     if key == "cache" and isinstance(value, str | PurePath) and value != "auto":
@@ -172,5 +167,5 @@ def replacement(key, value):
 
 
 def as_plain_text(value):
-    """A string of numpy, as a search over an array of names sets it, as Python's own."""
+    """Return a string of numpy, as a search over an array sets it, as a string of Python; other values as they are."""
     return str(value) if type(value).__name__ == "str_" and isinstance(value, str) else value

@@ -1,0 +1,69 @@
+"""The classes of estimators that archives hold without skops: our own, containers around them, and common steps."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ._codec import require
+from ._descriptions import find_undescribed
+from ._steps import STEPS, step_classes
+from ._stored_params import find_wrong_param
+
+
+def is_own(value):
+    """Return True for an instance of exactly one of our public classes."""
+    import sktricks
+
+    cls = type(value)
+    return cls.__name__ in sktricks.__all__ and getattr(sktricks, cls.__name__) is cls and hasattr(cls, "get_params")
+
+
+def own_class(name):
+    """Return one of our public estimators and callbacks by name."""
+    import sktricks
+
+    cls = getattr(sktricks, name) if name in sktricks.__all__ else None
+    known = isinstance(cls, type) and hasattr(cls, "get_params")
+    require(known, f"must be an estimator of a known class, got the unknown class {name!r:.60}")
+    return cls
+
+
+@cache
+def containers():
+    """Return the classes around other estimators, scikit-learn's and two of ours, and the common steps, by name."""
+    from sklearn import ensemble, frozen, pipeline, preprocessing
+
+    from .._coded import CodedClassifier
+    from ..ensemble._members import FoldModels
+
+    classes = [
+        *(FoldModels, CodedClassifier),
+        *(pipeline.Pipeline, pipeline.FeatureUnion, frozen.FrozenEstimator, preprocessing.LabelEncoder),
+        *(ensemble.VotingClassifier, ensemble.VotingRegressor),
+        *(ensemble.StackingClassifier, ensemble.StackingRegressor),
+    ]
+    return {**{cls.__name__: cls for cls in classes}, **step_classes()}
+
+
+def is_container(value):
+    """Return True for an instance of :func:`containers`; a common step must have described attributes only."""
+    cls = type(value)
+    if containers().get(cls.__name__) is not cls:
+        return False
+    if cls.__name__ not in STEPS:
+        return True
+    params, learned, _ = parts_of(value)
+    return find_wrong_param(cls, params) is None and find_undescribed(cls, learned) is None
+
+
+def container_class(name):
+    """Return one of :func:`containers` by name."""
+    require(name in containers(), f"must be an estimator of a known class, got the unknown class 'sklearn {name:.60}'")
+    return containers()[name]
+
+
+def parts_of(estimator):
+    """Return the parameters of an estimator, its other attributes, and its metadata requests or None."""
+    params = estimator.get_params(deep=False)
+    learned = {key: value for key, value in vars(estimator).items() if key not in params}
+    return params, learned, learned.pop("_metadata_request", None)

@@ -1,0 +1,233 @@
+"""Build the torch part of a loaded estimator again, as ``fit`` does, and fill it with the numbers of the archive."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+from ..training._base_net import BaseNet
+from ..training._make_net import OPTIMIZERS
+from ..training._randomness import own_randomness
+from ..transfer.backbones import load_backbone
+from ..transfer.freezing._freeze import frozen_state, restore_frozen
+from ._budget import at_most
+from ._codec import describe, require
+from ._descriptions import DEVICES, PIXELS
+from ._history import read_rows
+from ._net_state import check_state, names, trained_parameters
+from ._specs import check_fields, instance, is_plain
+from ._stored_params import BACKBONE, is_text
+
+WAYS = ("fused", "foreach")  # settings of how an optimizer computes, which depend on the device
+# As large as the parameter that they belong to.
+FULL = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg")
+
+
+def restore_trained(estimator, state):
+    """Build the torch part of an estimator as ``fit`` does, and fill it with the saved numbers."""
+    check_state(state)
+    is_net = isinstance(estimator, BaseNet)
+    require(is_net == ("net_" in state), f"must have the trained part of a {type(estimator).__name__}")
+    estimator._device = usable(estimator._device)
+    role = "backbone" if hasattr(estimator, "backbone") else "module"
+    what = f"{role}={describe(getattr(estimator, role))}"
+    saved = state["net_"]["module"] if is_net else state["backbone"]
+    if role == "module" or estimator.image_shape_ is None:
+        check_default_module(estimator, saved["tensors"])
+    n_saved = sum(tensor.numel() for tensor in saved["tensors"].values())
+    with own_randomness(0, estimator._device):  # initial weights, which are replaced, must not advance a generator
+        with at_most(n_saved):
+            backbone = None
+            if role == "backbone" and estimator.image_shape_ is not None:
+                backbone = untrained_backbone(estimator, state["preprocess"])
+            if is_net:
+                estimator._build_again(*([] if backbone is None else [backbone]))
+        if is_net:
+            restore_net(estimator, state["net_"], what)
+        else:
+            restore_features(estimator, backbone, saved, what)
+
+
+def restore_features(estimator, backbone, weights, what):
+    """Give a PretrainedFeatures its backbone."""
+    require(backbone is not None, "must have no trained part without images")
+    fill(backbone, weights, what)
+    estimator._backbone = backbone.to(estimator._device).eval()
+    n = backbone.count(estimator._stages)
+    require(n == estimator._n_features_out, f"must have {n} features, got {estimator._n_features_out}")
+
+
+def check_default_module(estimator, tensors):
+    """Raise an error unless the weights of the default module are as large as its settings say, before it is built."""
+    if getattr(estimator, "module", "mlp") != "mlp":
+        return
+    settings = {"width": 128, "depth": 2} | module_settings(estimator)
+    fits = all(type(value) is int or isinstance(value, np.integer) for value in settings.values())
+    require(fits, "must have an int as width and as depth of the default module")
+    columns = getattr(estimator, "_columns", None)
+    expected = {"head.weight": (estimator._n_outputs, settings["width"])}
+    if estimator.image_shape_ is None:
+        n_numbers = estimator.n_features_in_ if columns is None else len(columns.means)
+        expected["embed.weight"] = (settings["width"], n_numbers)
+    for name, shape in expected.items():
+        found = tuple(tensors[name].shape) if name in tensors else None
+        require(found == shape, f"must have weights {name} of shape {shape}, got {found}")
+    depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    require(settings["depth"] == depth, f"must have the weights of {settings['depth']} blocks, got {depth}")
+
+
+def module_settings(estimator):
+    """Return the settings of the default module in ``net_params``."""
+    params = {name.removeprefix("module__"): value for name, value in (estimator.net_params or {}).items()}
+    return {name: params[name] for name in ("width", "depth") if name in params}
+
+
+def untrained_backbone(estimator, preprocess):
+    """Return the backbone of an estimator without its weights, which are in the archive.
+
+    It is built for images as they leave the preprocessing of the archive, not that of an untrained net.
+    """
+    height, width, channels = estimator.image_shape_
+    if preprocess is not None:
+        height, width = preprocess["size"] or (height, width)
+        channels = preprocess["channels"] or channels
+    shape = height, width, channels
+    require(height * width * channels <= PIXELS, f"must have images of at most {PIXELS} values, got {shape}")
+    spec, by_name = net_of(estimator.backbone)
+    backbone = load_backbone(spec, image_shape=shape, pretrained=not by_name)
+    if preprocess is not None:
+        backbone.preprocess = type(backbone.preprocess)(**preprocess)
+    return backbone
+
+
+def net_of(backbone):
+    """Return the backbone to build, and True if it is a name that can be built without weights.
+
+    A module of the user's is taken as it is. A name that cannot be built from itself alone comes from the caller.
+    """
+    if not isinstance(backbone, str):
+        return backbone, False
+    name = backbone
+    while name.startswith("untrained:"):
+        name = name.removeprefix("untrained:")
+    if name.startswith("file:") and "::" in name:
+        return net_of(name.partition("::")[2])
+    if name == "auto":
+        return "tiny32", True
+    return name, is_text(name, BACKBONE) or name.startswith(("hf:", "timm:"))
+
+
+def usable(device):
+    """Return the device, or the CPU if there is no such device."""
+    if device.type not in DEVICES:
+        return torch.device("cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        return torch.device("cpu")
+    return device
+
+
+def restore_net(estimator, state, what):
+    """Fill a new net with the state that :func:`~._net_state.net_state` returned."""
+    net = estimator.net_
+    fill(net.module_, state["module"], what)
+    fill(net.criterion_, state["criterion"], "loss")
+    net.prepare_valid_ = estimator._make_preparation(0)[1]
+    check_outputs(estimator)
+    fresh = frozen_state(net.module_)
+    check_fields(state["frozen"], {name: instance(type(part)) for name, part in fresh.items()}, "frozen part")
+    restore_frozen(net.module_, state["frozen"])
+    restore_optimizer(net, **state["optimizer"])
+    restore_history(net, state)
+
+
+def restore_history(net, state):
+    """Fill the history of a net with its epochs and batches."""
+    epochs, batches, counts = read_rows(state["epochs"]), read_rows(state["batches"]), state["n_batches"]
+    fits = len(counts) == len(epochs) and sum(counts) == len(batches)
+    require(fits, f"must have the batches of {len(epochs)} epochs")
+    require(is_plain(epochs) and is_plain(batches), "must have a history of plain values")
+    rest = iter(batches)
+    net.history.clear()
+    for epoch, count in zip(epochs, counts, strict=True):
+        net.history.append({"batches": [next(rest) for _ in range(count)], **epoch})
+
+
+def check_outputs(estimator):
+    """Raise an error unless a module of the caller's takes rows as in ``fit``, and its outputs fit y."""
+    if isinstance(getattr(estimator, "module", "mlp"), str):
+        return
+    net, x = estimator._net, estimator._blank_row()
+    net.module_.eval()
+    with torch.inference_mode():
+        x = x if net.prepare_valid_ is None else net.prepare_valid_(x)[0]
+        net.infer({"x": x.to(estimator._device)})
+
+
+def fill(module, weights, what):
+    """Load weights into a module, or raise an error that says how they differ from its own."""
+    tensors, versions = weights["tensors"], weights["versions"]
+    expected, found = ({name: sketch(value) for name, value in part.items()} for part in (module.state_dict(), tensors))
+    names = dict.fromkeys([*expected, *found])
+    wrong = [name for name in names if expected.get(name) != found.get(name)]
+    if wrong:
+        first = ", ".join(f"{n} (needs {expected.get(n)}, has {found.get(n)})" for n in wrong[:3])
+        raise ValueError(
+            f"the weights in the archive do not fit {what}: {len(wrong)} of {len(names)} tensors differ, first {first}"
+        )
+    state = OrderedDict(tensors)
+    state._metadata = {name: {"version": versions.get(name, 1)} for name, _ in module.named_modules()}
+    module.load_state_dict(state)
+
+
+def sketch(value):
+    """Return the shape and dtype of a tensor as text."""
+    return f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def restore_optimizer(net, groups, memory):
+    """Fill an optimizer with its groups and its state, through torch's own loading."""
+    optimizer, parameters = net.optimizer_, trained_parameters(net)
+    check_groups(groups, optimizer, parameters)
+    check_memory(memory, optimizer, parameters)
+    order = [name for group in groups for name in group["params"]]
+    numbers = {name: number for number, name in enumerate(order)}
+    ways = [{name: group[name] for name in WAYS if name in group} for group in optimizer.param_groups]
+    for group, saved in zip(optimizer.param_groups, groups, strict=True):
+        group["params"] = [parameters[name] for name in saved["params"]]
+    saved = [
+        {**group, **own, "params": [numbers[name] for name in group["params"]]}
+        for group, own in zip(groups, ways, strict=True)
+    ]
+    state = {numbers[name]: kept for name, kept in memory.items()}
+    optimizer.load_state_dict({"state": state, "param_groups": saved})
+
+
+def check_groups(groups, optimizer, parameters):
+    """Check the groups of parameters of an optimizer."""
+    n = len(optimizer.param_groups)
+    require(type(groups) is list and len(groups) == n, f"must have {n} groups of parameters for the optimizer")
+    for group, fresh in zip(groups, optimizer.param_groups, strict=True):
+        fits = type(group) is dict and names.fits(group.get("params")) and is_plain(group)
+        fits = fits and (fresh.keys() - {*WAYS, "params"}) <= group.keys()
+        require(fits, f"must have a group of parameters with the entries {sorted(fresh)}")
+    order = [name for group in groups for name in group["params"]]
+    fits = len(set(order)) == len(order) and set(order) <= parameters.keys()
+    require(fits, "must have groups of parameters of the net, each of them once")
+
+
+def check_memory(memory, optimizer, parameters):
+    """Check the state of an optimizer for each parameter: fused loops rely on it that it has the parameter's shape."""
+    fits = type(memory) is dict and memory.keys() <= parameters.keys()
+    require(fits, "must have a memory of the optimizer for parameters of the net")
+    known = type(optimizer) in OPTIMIZERS.values()
+    for name, kept in memory.items():
+        require(type(kept) is dict and is_plain(kept), "must have a memory of the optimizer of plain values")
+        for key, value in kept.items():
+            if not isinstance(value, torch.Tensor) or value.ndim == 0:
+                continue
+            fits = value.shape == parameters[name].shape if key in FULL else not known
+            require(fits, f"must have a memory {key!r:.40} of the shape of the parameter {name}")

@@ -1,0 +1,92 @@
+"""Our own small objects that are made again from their settings alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import inf
+
+from ._codec import Codec, entry, join, require
+from ._consistency import check_classes
+from ._specs import array, boolean, check_fields, either, integer, labels, list_of, only, optional, string
+
+SETTINGS = {
+    "Columns": {
+        "is_categorical": array("b", 1),
+        "means": array("f", 1),
+        "has_gaps": array("b", 1),
+        "places": list_of(array("i", 1)),
+        "one_hot": boolean,
+    },
+    "FeatureCache": {
+        "folder": optional(string),
+        "max_bytes": integer(0, inf),
+        "dtype": only("float32", "float16"),
+    },
+    "Target": {
+        "kind": only("classes", "multilabel", "values"),
+        "classes": optional(either(labels, list_of(labels))),
+    },
+}
+
+
+@cache
+def classes_of_settings():
+    """Return the classes of these objects by name."""
+    from ..ensemble._target import Target
+    from ..tables._table_reader import Columns
+    from ..transfer import FeatureCache
+
+    return {cls.__name__: cls for cls in (Columns, FeatureCache, Target)}
+
+
+def is_of_settings(value):
+    """Return True for one of these objects, exactly."""
+    return classes_of_settings().get(type(value).__name__) is type(value)
+
+
+def write_settings(value, name, writer):
+    """Return the record of one of these objects."""
+    kind = type(value).__name__
+    settings = {key: writer.write(getattr(value, key), join(name, key)) for key in SETTINGS[kind]}
+    return {"class": kind, "settings": settings}
+
+
+def read_settings(record, reader):
+    """Return one of these objects; a cache of features without its folder, which a file must not name."""
+    name = entry(record, "class", str)
+    require(name in SETTINGS, f"must be settings of a known class, got the unknown class {name!r:.60}")
+    nodes = entry(record, "settings", dict)
+    settings = {key: reader.read(node, "settings", key) for key, node in nodes.items()}
+    check_fields(settings, SETTINGS[name], f"settings of a {name}")
+    if name == "Columns":
+        check_columns(**settings)
+    if name == "Target":
+        check_target(**settings)
+    if settings.get("folder") is not None:
+        reader.dropped["cache"] = settings["folder"]
+        settings["folder"] = None
+    return classes_of_settings()[name](**settings)
+
+
+def check_columns(is_categorical, means, has_gaps, places, one_hot):
+    """Raise an error unless the settings of the columns of a table agree."""
+    n = int(is_categorical.sum())
+    n_numbers = len(is_categorical) - n
+    require(len(means) == len(has_gaps) == n_numbers, f"must have means and has_gaps of {n_numbers} numbers")
+    require(len(places) == n, f"must have places of {n} columns of categories")
+    for one in places:
+        fits = len(one) > 0 and one.min() >= 0 and one.max() <= len(one)
+        require(fits, "must have places that are indices of categories")
+
+
+def check_target(kind, classes):
+    """Raise an error unless the classes of a target are of its kind."""
+    expected = {"classes": "ndarray", "multilabel": "list", "values": "NoneType"}[kind]
+    found = type(classes).__name__
+    require(found == expected, f"must be a target of {kind} whose classes are of type {expected}, got {found}")
+    if classes is not None:
+        require(len(classes) > 0, "must be a target with classes")
+        check_classes(classes)
+
+
+SETTINGS_CODEC = Codec("settings", is_of_settings, write_settings, read_settings, shared=True)
