@@ -16,7 +16,8 @@ from .._warnings import DroppedOnLoadWarning, warn
 from ._archive import read_archive, write_archive
 from ._codec import Malformed, Reader, Writer
 from ._estimators import ESTIMATORS
-from ._foreign import MEMBERS, check_trusted, refuse_untrusted
+from ._foreign import MEMBERS, refuse_untrusted
+from ._foreign_types import check_trusted
 from ._given import GIVEN, Given
 from ._numpy_names import NUMPY_NAMES
 from ._settings import SETTINGS_CODEC
