@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._findings import Finding, listed
+from ._checks import Found, check
+from ._evidence import Evidence
+from ._findings import listed
 
-VANISHED, EXPLODED = 1e-6, 1e3  # gradients, as a share of the largest layer's, and of the weights
+VANISHED, EXPLODED = 1e-6, 1e3  # gradients, relative to those of the layer with the largest, and to the weights
 DEAD = 0.8  # of the units of a layer
 FLAT = 0.05  # of the loss at the start
-RATES_APART = 10  # between the rate in use and the one suggested
+RATES_APART = 10  # ratio of the suggested rate to the one in use
 LEARNED, FELL = 0.9, 0.1  # right targets, and loss, of one batch after a training on it alone
-TURNED = 0.1  # by which a validation loss ends above its minimum
+FEW = 2  # rows of a batch
 
 
-def bad_gradient(seen):
-    """A gradient that is not a number while the loss is as it was."""
+@check("nan-in-gradient", "error", "a gradient that is not finite, at a loss that is")
+def bad_gradient(seen: Evidence) -> Found:
+    """Report a gradient that is not finite while the loss has not diverged."""
     if seen.bad_gradient is None or diverges(seen):
         return None
     step, name, loss = seen.bad_gradient
-    return Finding(
-        "nan-in-gradient",
-        "error",
+    return (
         f"the gradient of {name} is not finite at step {step + 1}, where the loss is {loss:.3g}",
         "a derivative is infinite: a root, norm or logarithm at zero, a division by zero, an overflow of exp",
         "add a small number inside of it (sqrt(x + 1e-8)); torch.autograd.set_detect_anomaly(True) names the operation",
     )
 
 
-def without_gradient(seen):
-    """Trainable parameters that nothing reaches."""
+@check("no-gradient", "error", "the loss depends on no trainable parameter")
+def without_any_gradient(seen: Evidence) -> Found:
+    """Report that no trainable parameter has a gradient."""
+    return None if seen.gradients else describe_without_gradient(seen)
+
+
+@check("no-gradient", "warning", "the loss does not depend on some trainable parameters")
+def without_gradient(seen: Evidence) -> Found:
+    """Report trainable parameters without a gradient while others have one."""
+    return describe_without_gradient(seen) if seen.gradients else None
+
+
+def describe_without_gradient(seen: Evidence) -> Found:
+    """Return the evidence of trainable parameters without a gradient, its cause and the remedy."""
     if not seen.without_gradient:
         return None
-    return Finding(
-        "no-gradient",
-        "error" if not seen.gradients else "warning",
+    return (
         f"these are trainable and never had a gradient: {listed(seen.without_gradient)}",
         "the loss does not depend on them: a layer that forward does not use, detach(), no_grad(), or a round trip "
         "through numpy",
@@ -42,71 +53,13 @@ def without_gradient(seen):
     )
 
 
-def gradients_vanish(seen):
-    """Layers that learn next to nothing beside the others."""
-    sizes = {name: gradient for name, (gradient, _) in seen.gradients.items() if np.isfinite(gradient)}
-    largest = max(sizes.values(), default=0.0)
-    small = [name for name, size in sizes.items() if size < VANISHED * largest]
-    if not small:
-        return None
-    return Finding(
-        "vanishing-gradients",
-        "warning",
-        f"gradients of {listed(small)} are less than a millionth of those of {max(sizes, key=sizes.get)}",
-        "each of many layers shrinks the gradient: saturated sigmoids, small weights, no normalisation, dead units",
-        "use ReLU or GELU, residual connections and LayerNorm or BatchNorm, and He's or Xavier's initialisation",
-    )
-
-
-def gradients_explode(seen):
-    """Gradients that are large beside the weights."""
-    large = [n for n, (gradient, weight) in seen.gradients.items() if gradient > EXPLODED * max(weight, 1e-3)]
-    if not large:
-        return None
-    worst = max(large, key=lambda name: seen.gradients[name][0])
-    return Finding(
-        "exploding-gradients",
-        "warning",
-        f"gradients of {listed(large)} are more than {EXPLODED:g} times their weights, those of {worst} "
-        f"{seen.gradients[worst][0]:.2g}",
-        "each of many layers enlarges the gradient: large weights, no normalisation, inputs or targets of large scale",
-        "scale the inputs, normalise between layers, use He's or Xavier's initialisation, and set clip_norm=1.0",
-    )
-
-
-def dead_relus(seen):
-    """ReLUs behind which nothing ever comes out."""
-    dead = {name: share for name, share in seen.dead.items() if share >= DEAD}
-    if not dead:
-        return None
-    return Finding(
-        "dead-relus",
-        "warning",
-        listed([f"{share:.0%} of the units of {name}" for name, share in dead.items()]) + " are zero for every row",
-        "a large step or a negative bias has moved them to where ReLU has no slope, from which they never return",
-        "lower lr, begin biases at zero, scale the inputs, or use LeakyReLU or GELU",
-    )
-
-
-def diverges(seen):
-    """Whether the loss of the short training ends above its start, or was far above it and never came below."""
-    losses = seen.losses
-    if len(losses) < 2 or not np.isfinite(losses[0]):
-        return False
-    start, unit, end = losses[0], abs(losses[0]), losses[-max(1, len(losses) // 10) :].mean()
-    if not np.isfinite(end):
-        return True
-    return bool(end > start + 0.5 * unit or (losses.max() > start + 4 * unit and end > start - 0.1 * unit))
-
-
-def rate_too_high(seen):
-    """A learning rate at which the loss rises."""
+@check("learning-rate-too-high", "error", "the loss rises")
+def rate_too_high(seen: Evidence) -> Found:
+    """Report a learning rate at which the loss rises."""
     suggestion = getattr(seen.curve, "suggestion", None)
     if not diverges(seen) or seen.lr is None or (suggestion is not None and seen.lr <= 3 * suggestion):
         return None
-    return Finding(
-        "learning-rate-too-high",
-        "error",
+    return (
         f"at lr={seen.lr:.3g} the loss goes from {seen.losses[0]:.3g} to {seen.losses[-1]:.3g}"
         + ("" if suggestion is None else f"; a range test suggests {suggestion:.1g}"),
         "each step goes farther than the gradient holds",
@@ -114,35 +67,15 @@ def rate_too_high(seen):
     )
 
 
-def rate_too_low(seen):
-    """A learning rate at which nothing happens."""
-    suggestion = getattr(seen.curve, "suggestion", None)
-    if suggestion is None or seen.lr is None or seen.lr * RATES_APART > suggestion or len(seen.losses) < 10:
-        return None
-    n = len(seen.losses) // 5
-    start, end = seen.losses[:n].mean(), seen.losses[-n:].mean()
-    if start - end > FLAT * abs(start):
-        return None
-    return Finding(
-        "learning-rate-too-low",
-        "warning",
-        f"at lr={seen.lr:.3g} the loss goes from {start:.3g} to {end:.3g} in {len(seen.losses)} steps; a range test "
-        f"suggests {suggestion:.1g}",
-        "the steps are too small to get anywhere",
-        f"lr='auto', or lr={suggestion:.1g}",
-    )
-
-
-def one_batch_not_learned(seen):
-    """A net that cannot even learn a few rows by heart."""
+@check("one-batch-not-learned", "error", "the net cannot fit even a few rows")
+def one_batch_not_learned(seen: Evidence) -> Found:
+    """Report a net that cannot fit even a few rows."""
     if seen.one_batch is None:
         return None
     before, after, right = seen.one_batch
     if right >= LEARNED or (0 <= after <= FELL * before and not np.isnan(right)):
         return None
-    return Finding(
-        "one-batch-not-learned",
-        "error",
+    return (
         f"after a training on few rows alone {right:.0%} of them are right, and the loss went from {before:.3g} to "
         f"{after:.3g}",
         "something is cut or wrong: a detached layer, a loss that does not want what y says, outputs in the wrong "
@@ -151,19 +84,98 @@ def one_batch_not_learned(seen):
     )
 
 
-def validation_loss_turned(seen):
-    """A validation loss that rises again."""
-    losses = np.array(seen.valid_losses, float)
-    if len(losses) < 5 or not np.isfinite(losses).all() or seen.stops_early:
+@check("batch-norm-of-few-rows", "error", "BatchNorm in batches of one or two rows")
+def batch_norm_of_few(seen: Evidence) -> Found:
+    """Report batch statistics of one or two rows."""
+    if not seen.batch_norms or seen.smallest_batch is None or seen.smallest_batch > FEW:
         return None
-    best = int(losses.argmin())
-    if best >= 0.8 * len(losses) or losses[-3:].mean() <= losses[best] + TURNED * abs(losses[best]):
-        return None
-    return Finding(
-        "validation-loss-turned",
-        "warning",
-        f"the validation loss is lowest in epoch {best + 1} of {len(losses)} with {losses[best]:.3g} and ends at "
-        f"{losses[-1]:.3g}",
-        "from there on the net learns its rows by heart",
-        "early_stopping=True takes the best weights back; or fewer epochs, more weight_decay, augmentation",
+    return (
+        f"batches have {seen.smallest_batch} rows, and {listed(seen.batch_norms)} normalize by the batch",
+        "of one or two rows mean and variance are noise: training and prediction see different nets",
+        "make batch_size 16 or more, use GroupNorm or LayerNorm, or freeze the BatchNorms (FreezeLayers)",
     )
+
+
+@check("frozen-part-changes", "error", "parameters or statistics of a frozen layer change")
+def frozen_part_changes(seen: Evidence) -> Found:
+    """Report frozen layers that change."""
+    if not seen.frozen_changes:
+        return None
+    return (
+        f"the training changed parts of frozen layers: {listed(seen.frozen_changes)}",
+        "requires_grad=False leaves BatchNorm's statistics moving, and an optimizer moves what it remembers",
+        "freeze with FreezeLayers in callbacks, freeze_layers, or freeze_until of a FineTuneClassifier",
+    )
+
+
+@check("exploding-gradients", "warning", "the gradients of a layer are far larger than its weights")
+def gradients_explode(seen: Evidence) -> Found:
+    """Report gradients that are large relative to the weights."""
+    large = [n for n, (gradient, weight) in seen.gradients.items() if gradient > EXPLODED * max(weight, 1e-3)]
+    if not large:
+        return None
+    worst = max(large, key=lambda name: seen.gradients[name][0])
+    return (
+        f"gradients of {listed(large)} are more than {EXPLODED:g} times their weights, those of {worst} "
+        f"{seen.gradients[worst][0]:.2g}",
+        "each of many layers enlarges the gradient: large weights, no normalization, inputs or targets of large scale",
+        "scale the inputs, normalize between layers, use He's or Xavier's initialization, and set clip_norm=1.0",
+    )
+
+
+@check("vanishing-gradients", "warning", "the gradients of a layer are a millionth of those of another")
+def gradients_vanish(seen: Evidence) -> Found:
+    """Report layers that learn almost nothing while others do."""
+    sizes = {name: gradient for name, (gradient, _) in seen.gradients.items() if np.isfinite(gradient)}
+    largest = max(sizes.values(), default=0.0)
+    small = [name for name, size in sizes.items() if size < VANISHED * largest]
+    if not small:
+        return None
+    return (
+        f"gradients of {listed(small)} are less than a millionth of those of {max(sizes, key=sizes.get)}",
+        "each of many layers shrinks the gradient: saturated sigmoids, small weights, no normalization, dead units",
+        "use ReLU or GELU, residual connections and LayerNorm or BatchNorm, and He's or Xavier's initialization",
+    )
+
+
+@check("dead-relus", "warning", "most units of a layer are zero for all rows")
+def dead_relus(seen: Evidence) -> Found:
+    """Report ReLUs whose outputs are zero for all rows."""
+    dead = {name: fraction for name, fraction in seen.dead.items() if fraction >= DEAD}
+    if not dead:
+        return None
+    return (
+        listed([f"{fraction:.0%} of the units of {name}" for name, fraction in dead.items()])
+        + " are zero for every row",
+        "a large step or a negative bias has moved them to where ReLU has no slope, from which they never return",
+        "lower lr, begin biases at zero, scale the inputs, or use LeakyReLU or GELU",
+    )
+
+
+@check("learning-rate-too-low", "warning", "the loss stays as it is, and would fall at a higher rate")
+def rate_too_low(seen: Evidence) -> Found:
+    """Report a learning rate at which the loss stays as it is."""
+    suggestion = getattr(seen.curve, "suggestion", None)
+    if suggestion is None or seen.lr is None or seen.lr * RATES_APART > suggestion or len(seen.losses) < 10:
+        return None
+    n = len(seen.losses) // 5
+    start, end = seen.losses[:n].mean(), seen.losses[-n:].mean()
+    if start - end > FLAT * abs(start):
+        return None
+    return (
+        f"at lr={seen.lr:.3g} the loss goes from {start:.3g} to {end:.3g} in {len(seen.losses)} steps; a range test "
+        f"suggests {suggestion:.1g}",
+        "the steps are too small to get anywhere",
+        f"lr='auto', or lr={suggestion:.1g}",
+    )
+
+
+def diverges(seen):
+    """Return True if the loss of the short training ends above its start, or was far above it and never came below."""
+    losses = seen.losses
+    if len(losses) < 2 or not np.isfinite(losses[0]):
+        return False
+    start, unit, end = losses[0], abs(losses[0]), losses[-max(1, len(losses) // 10) :].mean()
+    if not np.isfinite(end):
+        return True
+    return bool(end > start + 0.5 * unit or (losses.max() > start + 4 * unit and end > start - 0.1 * unit))

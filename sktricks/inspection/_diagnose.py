@@ -1,4 +1,4 @@
-"""diagnose: look at a net and its rows before an hour is lost."""
+"""diagnose: look at a net and its rows before a long training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..training._rows import check_validation_rows
-from ._checks import CHECKS
-from ._evidence import Evidence
-from ._findings import Diagnosis, sort_findings
+from ._checks import document_checks, run_checks
+from ._evidence import Evidence, note_columns, note_settings
+from ._findings import Diagnosis
 from ._inspected_net import rows_of_fit, take_net
-from ._row_statistics import column_moments, find_duplicates, find_telling, signal_of
+from ._row_statistics import signal_of
+
+# These register the checks, in the order in which findings of one severity are reported.
+from . import _checks_net, _checks_training, _checks_rows, _checks_validation  # noqa: E402, F401  # isort: skip
 
 SOME_ROWS = 2000  # for trainings and forests
 
@@ -26,36 +29,36 @@ def diagnose(
     X_val: ArrayLike | None = None,
     y_val: ArrayLike | None = None,
 ) -> Diagnosis:
-    """Look for what commonly goes wrong with a net and its rows.
+    """Look for common faults of a net and its rows.
 
     Copies of the net are trained for some steps each, by its own training: with its settings, with a rising learning
-    rate, and on a few rows alone. A forest tells whether there is anything to learn. All that is seen goes through a
-    list of checks. Of more than 2,000 rows some are taken for the trainings.
+    rate, and on a few rows alone. A forest shows whether there is anything to learn. A list of checks looks at all
+    these observations. The trainings use at most 2,000 of the rows.
 
     Parameters
     ----------
     estimator : NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor, or a Pipeline that ends in one
-        Not changed. The validation losses of one that is fitted are looked at too.
+        Not changed. If it is fitted, its validation losses are examined too.
     X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
         The rows to train on.
     y : array-like of shape (n,) or (n, outputs)
     sample_weight : array-like of shape (n,), default=None
-        What each row counts.
+        The weight of each row.
     X_val, y_val : array-like, default=None
-        Rows to validate on, as for ``fit``; without a Pipeline.
+        Rows to validate on, as for ``fit``; not with a Pipeline.
 
     Returns
     -------
     diagnosis : Diagnosis
-        Its ``findings`` each have ``code``, ``severity`` (``"error"``, ``"warning"``, ``"note"``), ``evidence``,
-        ``cause`` and ``remedy``, the most severe first. ``print`` shows them; a notebook shows them as HTML.
+        Its ``findings``, the most severe first, have ``code``, ``severity`` (``"error"``, ``"warning"``, ``"note"``),
+        ``evidence``, ``cause`` and ``remedy``. ``print`` shows them; a notebook shows them as HTML.
 
     Raises
     ------
     TypeError
         If ``estimator`` is no net.
     ValueError
-        If X and y do not fit it. What goes wrong in a training is a finding.
+        If X and y do not fit it. Errors of a training are findings.
 
     See Also
     --------
@@ -63,39 +66,10 @@ def diagnose(
 
     Notes
     -----
-    Each training ends after some seconds at the latest; where a step takes long there is no range test, and a learning
-    rate that is too low is not found.
+    Each training ends after at most some seconds. If a step takes long, there is no range test, and a learning rate
+    that is too low is not found.
 
-    ========================== ======== ====================================================================
-    code                       severity what it says
-    ========================== ======== ====================================================================
-    "training-fails"           error    ``fit`` would raise
-    "head-not-replaced"        both     the net has another number of outputs than y needs
-    "softmax-before-loss"      error    the net returns probabilities, the cross-entropy wants logits
-    "weights-all-alike"        error    all weights are 0, or 1, before the training
-    "nan-in-gradient"          error    a gradient that is not finite, at a loss that is
-    "no-gradient"              both     trainable parameters that the loss does not depend on
-    "learning-rate-too-high"   error    the loss rises
-    "learning-rate-too-low"    warning  the loss stays as it is, and would fall at a higher rate
-    "one-batch-not-learned"    error    not even a few rows can be learned by heart
-    "batch-norm-of-few-rows"   error    BatchNorm in batches of one or two
-    "frozen-part-changes"      error    statistics or numbers of a frozen layer move
-    "exploding-gradients"      warning  gradients of a layer are far larger than its weights
-    "vanishing-gradients"      warning  gradients of a layer are a millionth of those of another
-    "dead-relus"               warning  most units of a layer are zero for all rows
-    "labels-look-shuffled"     warning  a forest finds nothing to learn
-    "target-in-column"         warning  a column tells the target of every row
-    "inputs-not-scaled"        warning  columns of very different scales go into a net that takes them as they are
-    "coarse-column"            warning  a column varies by few steps of the resolution of its dtype
-    "target-not-scaled"        warning  y is far from size 1, and the loss sees it in its own unit
-    "augmentation-too-strong"  warning  augmented rows teach nothing of the originals
-    "validation-loss-turned"   warning  the validation loss rises again
-    "imbalance"                warning  a rare class, and accuracy as all that is measured
-    "duplicated-column"        warning  two columns are the same
-    "constant-column"          note     a column has one value
-    "extreme-scale"            note     a column is larger than 1e8 or smaller than 1e-8
-    "no-validation-data"       note     nothing tells when to stop
-    ========================== ======== ====================================================================
+    {checks}
 
     Examples
     --------
@@ -125,42 +99,20 @@ def diagnose(
     pin_strategy(net, y)
     look_at_rows(seen, net, some.X, some.y)
     look_at_training(seen, net, some)
-    findings = [finding for check in CHECKS if (finding := check(seen)) is not None]
-    return Diagnosis(sort_findings(findings), f"{type(net).__name__} on {len(X):,} rows")
+    return Diagnosis(run_checks(seen), f"{type(net).__name__} on {len(X):,} rows")
+
+
+document_checks(diagnose)
 
 
 def valid_losses_of(estimator):
-    """The validation loss of each epoch of a fitted net; none of one that is not, or had no rows to validate on."""
+    """Return the validation loss of each epoch of a fitted net; an empty list without a fit or validation rows."""
     net = getattr(estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator, "net_", None)
     return [] if net is None else [epoch["valid_loss"] for epoch in net.history if "valid_loss" in epoch]
 
 
-def note_settings(seen, net, y, valid):
-    """What the parameters of a net and its targets say."""
-    from ._short_training import scores_otherwise
-
-    seen.n_outputs = net._n_outputs
-    seen.stops_early = net.early_stopping
-    seen.validates = net.early_stopping or valid is not None or bool(seen.valid_losses)
-    seen.weighs_classes = getattr(net, "class_weight", None) is not None
-    seen.scores_otherwise = scores_otherwise(net.callbacks)
-    if y.dtype == np.int64:
-        counts = np.bincount(y, minlength=net._n_outputs)
-        seen.class_counts = dict(zip(map(str, net.classes_), counts.tolist(), strict=True))
-
-
-def note_columns(seen, X, y, names):
-    """What the columns of a table say, each by itself."""
-    seen.columns = [repr(name) for name in names] or [f"column {place}" for place in range(X.shape[1])]
-    seen.means, seen.spreads = column_moments(X)
-    seen.largest = np.fmax.reduce(np.abs(X.astype(np.float64)))
-    seen.resolution = float(np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps)
-    seen.duplicates = find_duplicates(X, seen.columns)
-    seen.telling = find_telling(X, seen.columns, y)
-
-
 def look_at_rows(seen, net, X, y):
-    """What forests say of the rows; images are read where they are still in their files."""
+    """Fill in what forests find in the rows; images are read if they are still in their files."""
     from ._short_training import compare_augmented, failures
 
     X = X.read() if hasattr(X, "read") else X

@@ -1,4 +1,4 @@
-"""What the checks go by: everything that was seen, as plain values; None where nothing could be seen."""
+"""The evidence of a diagnosis: all that the checks read, and the part of it that settings and columns show."""
 
 from __future__ import annotations
 
@@ -6,76 +6,81 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ._row_statistics import column_moments, find_duplicates, find_telling
+
 
 @dataclass
 class Evidence:
-    """What was seen of an estimator and its rows.
+    """Observations of a net and its rows, as plain values; the defaults are those of nothing observed.
 
     Attributes
     ----------
     columns : list of str
-        The names of a table's columns; none of images.
+        The names of the columns of a table; empty for images.
     means, spreads : ndarray of shape (n_columns,)
         Mean and standard deviation of each column.
     largest : ndarray of shape (n_columns,)
         The largest absolute value of each column.
     resolution : float
-        The smallest relative difference of two numbers in the dtype that the columns reach the first layer in.
+        The smallest relative difference of two numbers in the dtype in which the columns reach the first layer.
     target_size : float
-        Root mean square of the targets as the loss sees them; NaN for classes.
-    normalises : bool
-        Whether the first layer of the net normalises its inputs.
+        Root mean square of the targets as the loss gets them; NaN for classes.
+    normalizes : bool
+        True if the first layer of the net normalizes its inputs.
     duplicates : list of (str, str)
-        A column, and an earlier one with the same values; constant columns aside.
+        A column, and an earlier one with the same values; without constant columns.
     telling : list of str
-        Columns that tell the target of every row by themselves.
+        Columns that determine the target of every row by themselves.
     signal : tuple of float or None
-        How far a forest's predictions for rows that it has not seen go with the targets: a correlation, and how many
-        standard errors of chance that is.
+        The correlation of a forest's out-of-bag predictions with the targets, and its size in standard errors of
+        chance.
     augmented_signal : tuple of float or None
-        The correlation on rows held out of a forest that learned from rows as they are, and of one that learned from
+        The correlation on held-out rows of a forest that learned from rows as they are, and of one that learned from
         augmented rows.
     class_counts : dict
-        Rows of each class, by its name; empty for a regressor.
-    weighs_classes, scores_otherwise : bool
-        Whether ``class_weight`` is set, and whether a callback measures anything else than accuracy.
-    validates, stops_early : bool
-        Whether rows are there to validate on, and whether ``early_stopping`` takes the best weights back.
+        Rows per class, by the name of the class; empty for a regressor.
+    weighs_classes : bool
+        True if ``class_weight`` is set.
+    scores_otherwise : bool
+        True if a callback measures anything but the accuracy.
+    validates : bool
+        True if there are rows to validate on.
+    stops_early : bool
+        True if ``early_stopping`` restores the best weights.
     valid_losses : list of float
-        Of each epoch.
+        The validation loss of each epoch.
     failure : str or None
-        The error that the training ended in.
+        The error of the training.
     n_outputs : int
-        That the net should have.
+        The number of outputs that y needs.
     outputs : ndarray of shape (n, outputs) or None
-        What the untrained net says of some rows.
+        The outputs of the untrained net for some rows.
     takes_logits : bool
-        Whether the loss is a cross-entropy, which makes probabilities itself.
+        True if the loss is a cross-entropy, which applies the softmax itself.
     weights : dict
-        The smallest and the largest number of each matrix of weights before the training, by name.
+        The smallest and the largest number of each weight matrix before the training, by name.
     batch_norms : list of str
-        BatchNorms that normalise by the batch in training.
+        BatchNorms that normalize by the batch in training.
     smallest_batch : int or None
     gradients : dict
-        Of each matrix of weights that is trained, by name and in the order of the net: the root mean square of its
-        gradient and of its numbers, medians over the steps.
+        The root mean square of the gradient and of the numbers of each trained weight matrix, by name and in the order
+        of the net: medians over the steps.
     without_gradient : list of str
         Trainable parameters that never had a gradient.
     bad_gradient : tuple or None
-        The first gradient that was not finite: its step, the parameter's name, and the loss there.
+        The first gradient that was not finite: its step, the name of the parameter, and the loss.
     frozen_changes : list of str
         Parameters and buffers of frozen layers that the training changed.
     dead : dict
-        The share of units of each ReLU that are zero for all rows after the training, by name.
+        The fraction of units of each ReLU that are zero for all rows after the training, by name.
     lr : float or None
         The learning rate in use.
     losses : ndarray of shape (n_steps,)
-        Of the batches of a short training at a constant rate.
+        The losses of the batches of a short training at a constant rate.
     curve : LearningRateCurve or None
-        Of a range test.
+        The result of a range test.
     one_batch : tuple of float or None
-        The loss before and after a training on one batch, and how many of its targets are then right: accuracy, or the
-        squared correlation.
+        The loss before and after a training on one batch, and then the accuracy on it, or the squared correlation.
     """
 
     columns: list = field(default_factory=list)
@@ -84,7 +89,7 @@ class Evidence:
     largest: np.ndarray = field(default_factory=lambda: np.zeros(0))
     resolution: float = 0.0
     target_size: float = float("nan")
-    normalises: bool = True
+    normalizes: bool = True
     duplicates: list = field(default_factory=list)
     telling: list = field(default_factory=list)
     signal: tuple | None = None
@@ -111,3 +116,27 @@ class Evidence:
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
     curve: object = None
     one_batch: tuple | None = None
+
+
+def note_settings(seen: Evidence, net, y, valid):
+    """Fill in what the parameters of a net and its targets show."""
+    from ._short_training import scores_otherwise
+
+    seen.n_outputs = net._n_outputs
+    seen.stops_early = net.early_stopping
+    seen.validates = net.early_stopping or valid is not None or bool(seen.valid_losses)
+    seen.weighs_classes = getattr(net, "class_weight", None) is not None
+    seen.scores_otherwise = scores_otherwise(net.callbacks)
+    if y.dtype == np.int64:
+        counts = np.bincount(y, minlength=net._n_outputs)
+        seen.class_counts = dict(zip(map(str, net.classes_), counts.tolist(), strict=True))
+
+
+def note_columns(seen: Evidence, X, y, names):
+    """Fill in what each column of a table shows."""
+    seen.columns = [repr(name) for name in names] or [f"column {index}" for index in range(X.shape[1])]
+    seen.means, seen.spreads = column_moments(X)
+    seen.largest = np.fmax.reduce(np.abs(X.astype(np.float64)))
+    seen.resolution = float(np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps)
+    seen.duplicates = find_duplicates(X, seen.columns)
+    seen.telling = find_telling(X, seen.columns, y)

@@ -1,4 +1,4 @@
-"""What a diagnosis is made of, and how it reads on a terminal and in a notebook."""
+"""Diagnosis and Finding: the results of diagnose, as text on a terminal and as HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One finding of :func:`diagnose`.
 
     Attributes
     ----------
     code : str
-        What it is, in a word or two, always the same: ``"inputs-not-scaled"``.
+        The identifier of the finding, such as ``"inputs-not-scaled"``.
     severity : {"error", "warning", "note"}
-        Whether the training cannot work, will be worse than it could be, or is as one should know.
+        ``"error"``: the training cannot work. ``"warning"``: it will be worse than it could be. ``"note"``: worth
+        knowing.
     evidence : str
-        What was seen, with numbers and names.
+        The observation, with numbers and names.
     cause : str
-        Why that is so.
+        The likely reason.
     remedy : str
-        What to do.
+        The change that helps.
     """
 
     code: str
@@ -45,17 +46,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What :func:`diagnose` found; ``print`` shows it.
+    """The result of :func:`diagnose`; ``print`` shows it.
 
     Attributes
     ----------
     findings : tuple of Finding
         The most severe first.
     subject : str
-        What was examined.
+        The net and the number of rows.
     """
 
-    findings: tuple
+    findings: tuple[Finding, ...]
     subject: str
 
     def __str__(self):
@@ -75,7 +76,7 @@ class Diagnosis:
 
 
 def finding_as_html(finding):
-    """A finding as a block with a coloured edge."""
+    """Return a finding as an HTML block with a colored edge."""
     color = COLORS[finding.severity]
     rows = "".join(
         f"<tr><td style='padding-right:1em;vertical-align:top;text-align:left'>{title}</td>"
@@ -87,12 +88,7 @@ def finding_as_html(finding):
     return f"<div style='{style}'>{head}<table>{rows}</table></div>"
 
 
-def sort_findings(findings):
-    """The most severe first; those that are alike stay in their order."""
-    return tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))
-
-
 def listed(names, at_most=5):
-    """Some names, and how many more there are."""
+    """Return the first names as text, and the number of the others."""
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(map(str, names[:at_most])) + more

@@ -1,4 +1,4 @@
-"""The net to look at: a copy of the one that was given, and the rows as it gets them."""
+"""The net to inspect: a copy of the one that was given, and the rows as it gets them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NETS = "NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor"
 
 
 def take_net(estimator, X, y, caller):
-    """An unfitted copy of a net, or of the one at the end of a Pipeline, and X as it arrives there.
+    """Return an unfitted copy of a net, or of the last step of a Pipeline, and X as it arrives there.
 
     Parameters
     ----------
     estimator : BaseNet or Pipeline
     X, y : array-like
     caller : str
-        Whom an error names.
+        The name of the calling function in errors.
     """
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) and estimator.steps else estimator
     if not isinstance(last, BaseNet):
@@ -36,7 +36,7 @@ def take_net(estimator, X, y, caller):
 
 
 def rows_of_fit(net, X, y, sample_weight=None):
-    """The rows as a training of ``net`` gets them: checked, without those that ``early_stopping`` holds out."""
+    """Return the rows as a training of ``net`` gets them: checked, without those that ``early_stopping`` holds out."""
     net._validate_params()
     rows = check_rows(net, X, y, sample_weight, fresh=True, ensure_min_samples=2)
     return replace(hold_out(net, rows), valid=None) if net.early_stopping else rows

@@ -1,4 +1,4 @@
-"""What is to be seen of the rows alone: numpy and a forest."""
+"""Statistics of rows and targets, by numpy and random forests."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 N_TREES, N_COLUMNS = 50, 400
-ENOUGH = 40  # rows, below which nothing is said of how they go with their targets
+ENOUGH = 40  # rows, below which nothing is reported about their relation to the targets
 
 
 def column_moments(X):
-    """Mean and standard deviation of each column, in double precision, of the values that are there."""
+    """Return mean and standard deviation of each column, in float64, without missing values."""
     X = np.asarray(X, np.float64)
     known, low, high = ~np.isnan(X), np.fmin.reduce(X), np.fmax.reduce(X)
     counts, unit = np.maximum(known.sum(0), 1), np.where(high > low, high - low, 1)
-    X = np.where(known, (X - low) / unit, 0)  # of which squares are in the range of float64, whatever its unit
+    X = np.where(known, (X - low) / unit, 0)  # squares of these are in the range of float64
     mean = X.sum(0) / counts
     spread = np.sqrt((np.where(known, X - mean, 0) ** 2).sum(0) / counts)
     return np.where(np.isnan(low), 0, low + unit * mean), unit * spread
 
 
 def in_units_of_range(X):
-    """Columns from 0 to 1, in float64; constant ones are 0."""
+    """Return columns scaled to 0 to 1, in float64; constant ones are 0."""
     X = np.asarray(X, np.float64)
     low, high = np.fmin.reduce(X), np.fmax.reduce(X)
     return (X - low) / np.where(high > low, high - low, 1)
 
 
 def find_duplicates(X, names):
-    """Pairs of a column and an earlier one with the same values; constant columns are another matter."""
+    """Return pairs of a column and an earlier one with the same values, without constant columns."""
     first, pairs = {}, []
     for name, column in zip(names, np.asarray(X).T, strict=True):
         if (column == column[0]).all():
@@ -41,7 +41,7 @@ def find_duplicates(X, names):
 
 
 def find_telling(X, names, y):
-    """Columns that order the rows as the target does, or each of whose stretches has one class."""
+    """Return columns that sort the rows as the target does, or into one interval per class."""
     if len(X) < ENOUGH:
         return []
     if y.dtype == np.int64:
@@ -51,7 +51,7 @@ def find_telling(X, names, y):
 
 
 def tells_class(column, y):
-    """Whether the classes lie in disjoint stretches of a column."""
+    """Return True if the classes lie in disjoint intervals of a column."""
     order = np.lexsort((y, column))
     values, labels = column[order], y[order]
     mixed = (values[1:] == values[:-1]) & (labels[1:] != labels[:-1])
@@ -59,7 +59,7 @@ def tells_class(column, y):
 
 
 def tells_value(column, y):
-    """Whether a column is, up to a few parts in a thousand, a straight or another monotonous function of the target."""
+    """Return True if a column is almost a linear or another monotonic function of the target."""
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim != 1 or np.ptp(column) == 0 or np.ptp(y) == 0 or len(np.unique(column)) < len(np.unique(y)) // 2:
         return False
@@ -68,7 +68,7 @@ def tells_value(column, y):
 
 
 def as_rows(X, seed=0):
-    """Rows for a forest: images flattened, of many columns some, and those of a table in units of their range.
+    """Return rows for a forest: images flattened, at most N_COLUMNS columns, those of a table scaled to 0 to 1.
 
     A forest reads float32, in which large numbers that differ little are equal, and huge ones infinite.
     """
@@ -79,7 +79,7 @@ def as_rows(X, seed=0):
 
 
 def as_values(y):
-    """Targets as columns of numbers: classes as indicators, values in units of their range.
+    """Return targets as columns of numbers: classes as indicators, values scaled to 0 to 1.
 
     A forest does not split rows whose targets have a tiny variance.
     """
@@ -89,7 +89,7 @@ def as_values(y):
 
 
 def signal_of(X, y):
-    """How far a forest predicts targets of rows out of its bags: the best column's correlation, and its z value.
+    """Return the correlation of a forest's out-of-bag predictions with the best column of the target, and its z value.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def signal_of(X, y):
 
 
 def best_correlation(predicted, truth):
-    """The largest correlation of two columns that belong together; 0 where one is constant."""
+    """Return the largest correlation of a column of predictions with its column of the target; 0 for constant ones."""
     best = 0.0
     for one, other in zip(predicted.T, truth.T, strict=True):
         known = np.isfinite(one)
@@ -122,7 +122,7 @@ def best_correlation(predicted, truth):
 
 
 def transfer_of(X, y, X_test, y_test):
-    """How far a forest that learns from some rows predicts others: the mean correlation over columns of the target."""
+    """Return how well a forest predicts other rows: the mean correlation over the columns of the target."""
     forest = RandomForestRegressor(N_TREES, min_samples_leaf=2, max_features="sqrt", random_state=0)
     rows = as_rows(np.concatenate([X, X_test]))
     predicted = forest.fit(rows[: len(X)], y).predict(rows[len(X) :]).reshape(len(y_test), -1)

@@ -17,7 +17,7 @@ from ..training._range_test import N_STEPS, TOO_FEW, range_test, train_watched
 from ..training._rows import Rows
 from ..transfer._strategies import auto_strategy, labels_per_class
 from ._row_statistics import as_values, transfer_of
-from ._watch import UntilLearned, Watch, dead_shares, is_norm, share_right
+from ._watch import UntilLearned, Watch, accuracy_of, dead_fractions, is_norm
 
 STEPS, FEW_ROWS, FEW_STEPS = 200, 16, 200
 FIRST_STEPS = 5  # in which a layer that starts at zero lets no gradient through to those before it
@@ -77,7 +77,7 @@ def note_start(seen, watch, net):
     if not hasattr(watch, "frozen_"):
         return
     seen.outputs, seen.weights, seen.batch_norms = watch.outputs_, watch.weights_, watch.batch_norms_
-    seen.normalises = net.image_shape_ is not None or is_norm(watch.first_layer_)
+    seen.normalizes = net.image_shape_ is not None or is_norm(watch.first_layer_)
     never = watch.trainable_ - watch.had_gradient_
     if watch.losses_ or "not require grad" in (seen.failure or ""):
         seen.without_gradient = sorted(never)
@@ -102,7 +102,7 @@ def note_training(seen, watch, trained):
     seen.frozen_changes = watch.changed(inner.module_)
     seen.valid_losses = seen.valid_losses or [e["valid_loss"] for e in inner.history if "valid_loss" in e]
     if watch.bad_gradient_ is None:
-        seen.dead = dead_shares(inner, watch.dataset_)
+        seen.dead = dead_fractions(inner, watch.dataset_)
 
 
 def learn_few_rows(net, X, y, suggestion):
@@ -114,7 +114,7 @@ def learn_few_rows(net, X, y, suggestion):
         settings = {"lr": rate, "augmenter": None, "n_views": 1, "clip_norm": None}
         copy = train_watched(net, Rows(X[some], y[some]), watch, epochs=FEW_STEPS, **settings)
         with kept_randomness(copy._device):  # dropout draws
-            found = watch.losses_[0], watch.losses_[-1], share_right(copy.net_, watch.dataset_)
+            found = watch.losses_[0], watch.losses_[-1], accuracy_of(copy.net_, watch.dataset_)
         best = found if best is None or found[2] > best[2] else best
         if best[2] >= 0.99:
             break

@@ -1,4 +1,4 @@
-"""Callbacks that look on while a copy of an estimator is trained."""
+"""Callbacks that observe the training of a copy of an estimator."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ NORMS = ("norm", "standardize")  # in the name of a layer's class
 
 
 class Watch(Callback):
-    """Note what happens in the first steps of a training.
+    """Note what happens in the first steps of a training, and end it then.
 
     Parameters
     ----------
     n_steps : int
-        After which it ends,
+        The training ends after this many steps.
     seconds : float
-        or after which time, if that comes first.
+        The training ends after this time at the latest.
     """
 
     def __init__(self, n_steps, seconds):
         self.n_steps, self.seconds = n_steps, seconds
 
     def initialize(self):
-        """Nothing is seen yet."""
+        """Forget what was noted."""
         self.losses_, self.sizes_, self.trained_, self.bad_gradient_ = [], {}, set(), None
         self.had_gradient_ = set()
         return self
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """How the net is before the training."""
+        """Note the state of the net before the training."""
         self.started_, self.dataset_ = time.monotonic(), X
         module, x = net.module_, some_inputs(net, X)
         outputs = []
@@ -49,12 +49,12 @@ class Watch(Callback):
         self.outputs_ = outputs[0].detach().float().cpu().numpy()
         self.first_layer_ = next((part for name in order if own_tensors(part := module.get_submodule(name))), None)
         self.weights_ = {name: (p.min().item(), p.max().item()) for name, p in matrices(module)}
-        self.batch_norms_ = [name for name, part in module.named_modules() if normalises_by_batch(part)]
+        self.batch_norms_ = [name for name, part in module.named_modules() if normalizes_by_batch(part)]
         self.trainable_ = {name for name, p in module.named_parameters() if p.requires_grad}
         self.frozen_ = {name: tensor.clone() for name, tensor in frozen_tensors(module).items()}
 
     def on_grad_computed(self, net, named_parameters, training=False, **kwargs):
-        """The gradients of a step; the training ends at one that is not finite."""
+        """Note the gradients of a step; the training ends at one that is not finite."""
         sizes = {name: size(p.grad) for name, p in net.module_.named_parameters() if p.grad is not None}
         self.had_gradient_ |= sizes.keys()
         if self.bad_gradient_ is None:
@@ -65,7 +65,7 @@ class Watch(Callback):
                 self.sizes_.setdefault(name, []).append((sizes[name], size(weight)))
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """The loss of a step."""
+        """Note the loss of a step."""
         if not training:
             return
         self.losses_.append(loss.item())
@@ -74,28 +74,28 @@ class Watch(Callback):
             raise EndOfWatchError
 
     def changed(self, module):
-        """Names of tensors that are frozen, and not what they were."""
+        """Return the names of frozen tensors that have changed."""
         now = frozen_tensors(module)
         return [name for name, before in self.frozen_.items() if name in now and not same(before, now[name])]
 
 
 class UntilLearned(Callback):
-    """End a training after so many steps or seconds, or when next to nothing is left of the loss."""
+    """End a training after some steps or seconds, or when almost nothing is left of the loss."""
 
     def __init__(self, n_steps, seconds, enough=0.02):
         self.n_steps, self.seconds, self.enough = n_steps, seconds, enough
 
     def initialize(self):
-        """Nothing is seen yet."""
+        """Forget what was noted."""
         self.losses_ = []
         return self
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """The rows, as they are trained on."""
+        """Note the rows of the training."""
         self.started_, self.dataset_ = time.monotonic(), X
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """The loss of a step."""
+        """Note the loss of a step."""
         self.losses_.append(loss.item())
         late = time.monotonic() - self.started_ > self.seconds
         done = 0 <= self.losses_[-1] < self.enough * self.losses_[0]
@@ -104,7 +104,7 @@ class UntilLearned(Callback):
 
 
 class ReLUs(TorchFunctionMode):
-    """Inside, the share of dead units of each ReLU of a module is noted, by the name of the part that calls it."""
+    """Note the fraction of dead units of each ReLU of a module, by the name of the part that calls it."""
 
     def __init__(self, module):
         super().__init__()
@@ -123,7 +123,7 @@ class ReLUs(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if func in RELUS:
             name = (self.inside[-1] if self.inside else "") or "the module"
-            self.dead[name] = min(dead_share(result), self.dead.get(name, 1.0))
+            self.dead[name] = min(dead_fraction(result), self.dead.get(name, 1.0))
         return result
 
     def __exit__(self, *error):
@@ -132,22 +132,22 @@ class ReLUs(TorchFunctionMode):
         return super().__exit__(*error)
 
 
-def dead_shares(net, dataset):
-    """The share of units of each ReLU, in evaluation mode, that are zero for all of some rows."""
+def dead_fractions(net, dataset):
+    """Return the fraction of units of each ReLU, in evaluation mode, that are zero for all of some rows."""
     x = some_inputs(net, dataset)
     with evaluating(net.module_), ReLUs(net.module_) as seen:
         net.infer({"x": x})
     return seen.dead
 
 
-def dead_share(output):
-    """The share of units, channels of images, that are zero everywhere."""
+def dead_fraction(output):
+    """Return the fraction of units, channels of images, that are zero everywhere."""
     units = output.movedim(1, -1) if output.ndim == 4 else output
     return (units.flatten(0, -2) <= 0).all(0).float().mean().item()
 
 
-def share_right(net, dataset):
-    """How many targets a net gives back: the accuracy, or the squared correlation; in training mode if that is better.
+def accuracy_of(net, dataset):
+    """Return the accuracy of a net on its rows, or the squared correlation; in training mode if that is better.
 
     After few steps the running statistics of a BatchNorm are not yet those of the rows.
     """
@@ -160,7 +160,7 @@ def share_right(net, dataset):
 
 
 def right(outputs, y):
-    """The accuracy for classes and for several labels, the squared correlation for values."""
+    """Return the accuracy for classes and several labels, the squared correlation for values."""
     if y.dtype == torch.int64:
         return (outputs.argmax(1) == y).float().mean().item()
     if outputs.shape != y.shape or not outputs.isfinite().all():
@@ -172,30 +172,30 @@ def right(outputs, y):
 
 
 def some_inputs(net, dataset):
-    """The first rows, as the module takes them at prediction."""
+    """Return the first rows, as the module takes them at prediction."""
     batch = net._prepared(dataset[: min(SOME, len(dataset))], net.prepare_valid_)
     return batch[0]["x"]
 
 
 def matrices(module):
-    """Names and parameters that are weights of layers, not offsets or factors."""
+    """Return the names and tensors of weight matrices, without biases and the factors of norms."""
     return [(name, p) for name, p in module.named_parameters() if p.ndim > 1]
 
 
 def size(tensor):
-    """The root mean square of a tensor."""
+    """Return the root mean square of a tensor."""
     return tensor.detach().float().square().mean().sqrt().item()
 
 
-def normalises_by_batch(part):
-    """Whether a module is a BatchNorm that normalises by the batch in training."""
+def normalizes_by_batch(part):
+    """Return True for a BatchNorm that normalizes by the batch in training."""
     if not isinstance(part, nn.modules.batchnorm._BatchNorm) or not part.training:
         return False
     return not (has_hook(part, keep_evaluating) or has_hook(part, keep_statistics))
 
 
 def frozen_tensors(module):
-    """Parameters and buffers, by name, of layers whose parameters are all frozen."""
+    """Return the parameters and buffers, by name, of layers whose parameters are all frozen."""
     found = {}
     for name, part in module.named_modules():
         own = list(part.named_parameters(recurse=False))
@@ -206,10 +206,10 @@ def frozen_tensors(module):
 
 
 def same(one, other):
-    """Whether two tensors are equal; numbers that are not finite are equal to themselves."""
+    """Return True if two tensors are equal; numbers that are not finite are equal to themselves."""
     return torch.equal(one.nan_to_num(), other.nan_to_num()) if one.is_floating_point() else torch.equal(one, other)
 
 
 def is_norm(layer):
-    """Whether a layer brings its inputs to one scale."""
+    """Return True for a layer that normalizes its inputs."""
     return layer is not None and any(word in type(layer).__name__.lower() for word in NORMS)
