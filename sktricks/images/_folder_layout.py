@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ._image_files import name_some
+from .._text import name_some
 
 ORDER = ("train", "valid", "test")
 WORDS = {

@@ -12,6 +12,7 @@ from joblib import effective_n_jobs
 from sklearn.utils import gen_batches
 
 from .._optional import import_optional
+from .._text import name_some
 from ._decode import WHITE_OF_16_BITS, check_regular, decode, known_formats, read_peak, read_size
 
 SOURCES = (str, os.PathLike, bytes)
@@ -124,12 +125,6 @@ def check_files_exist(sources, input_name="X"):
             f"{input_name} must hold paths of image files; of those given {len(missing)} cannot be found{pipes}: "
             f"{name_some(map(printable, missing))}{begin}"
         )
-
-
-def name_some(names, most=3):
-    """The first of some names, and how many there are beyond them."""
-    names = list(map(str, names))
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def why_unreadable(error):

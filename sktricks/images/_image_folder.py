@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._optional import import_optional
+from .._text import name_some
 from .._warnings import ImageFolderWarning, warn
 from ._decode import read_header
 from ._folder_layout import ORDER, Tree, find_layout, labels_without_training
-from ._image_files import UnreadableImageError, attempt, name_some, printable
+from ._image_files import UnreadableImageError, attempt, printable
 from ._image_loader import warn_of_unreadable
 
 EXTENSIONS = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
@@ -229,7 +230,7 @@ def extension(file):
 def count_extensions(files):
     """Return the number of files of each extension as text, the most frequent first."""
     counts = sorted(Counter(map(extension, files)).items(), key=lambda pair: (-pair[1], pair[0]))
-    return name_some([f"{count} {kind or 'without an extension'}" for kind, count in counts], most=8)
+    return name_some([f"{count} {kind or 'without an extension'}" for kind, count in counts], at_most=8)
 
 
 def describe_labels(rows):

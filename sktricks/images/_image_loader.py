@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._parameter_checks import as_pair
+from .._text import name_some
 from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
-from ._image_files import as_column, check_files_exist, common_size, describe_depth, name_some, read_pixels
+from ._image_files import as_column, check_files_exist, common_size, describe_depth, read_pixels
 
 
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):

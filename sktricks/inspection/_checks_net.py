@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._text import name_some
 from ._checks import Found, check
 from ._evidence import Evidence
-from ._findings import listed
 
 SAME_VALUE = (0.0, 1.0)
 
@@ -58,7 +58,7 @@ def all_weights_alike(seen: Evidence) -> Found:
     if len(seen.weights) < 2 or any(low != high or low not in SAME_VALUE for low, high in seen.weights.values()):
         return None
     return (
-        f"all {len(seen.weights)} matrices of weights hold one number at the start: {listed(list(seen.weights))}",
+        f"all {len(seen.weights)} matrices of weights hold one number at the start: {name_some(list(seen.weights), 5)}",
         "units that start alike have the same gradient and stay alike; from zeros nothing moves at all",
         "leave torch's own initialization, or draw the weights: torch.nn.init.kaiming_normal_",
     )

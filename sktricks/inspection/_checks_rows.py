@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._text import name_some
 from ._checks import Found, check
 from ._evidence import Evidence
-from ._findings import listed
 
 SCALES_APART = 30  # ratio of the sizes of two columns, or of the mean of a column to its spread
 CHANCE = 4  # standard errors
@@ -34,7 +34,7 @@ def target_among_columns(seen: Evidence) -> Found:
     if not seen.telling:
         return None
     return (
-        f"alone and without error these tell the target: {listed(seen.telling)}",
+        f"alone and without error these tell the target: {name_some(seen.telling, 5)}",
         "the column was computed from the target, or is only known after it",
         "leave it out, unless it will really be known when there is something to predict",
     )
@@ -114,7 +114,7 @@ def duplicated_columns(seen: Evidence) -> Found:
     if not seen.duplicates:
         return None
     return (
-        listed([f"{name} has the values of {other}" for name, other in seen.duplicates]),
+        name_some([f"{name} has the values of {other}" for name, other in seen.duplicates], 5),
         "a table was joined with itself, or a column was copied under another name",
         "leave one of them out: what is there twice counts twice in distances, penalties and importances",
     )
@@ -127,7 +127,7 @@ def constant_columns(seen: Evidence) -> Found:
     if not names:
         return None
     return (
-        f"{len(names)} of {len(seen.columns)} columns have one value: {listed(names)}",
+        f"{len(names)} of {len(seen.columns)} columns have one value: {name_some(names, 5)}",
         "the column was empty, or these rows were chosen by it",
         "leave such columns out, as VarianceThreshold does, or find out where their values went",
     )

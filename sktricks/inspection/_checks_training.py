@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._text import name_some
 from ._checks import Found, check
 from ._evidence import Evidence
-from ._findings import listed
 
 VANISHED, EXPLODED = 1e-6, 1e3  # gradients, relative to those of the layer with the largest, and to the weights
 DEAD = 0.8  # of the units of a layer
@@ -46,7 +46,7 @@ def describe_without_gradient(seen: Evidence) -> Found:
     if not seen.without_gradient:
         return None
     return (
-        f"these are trainable and never had a gradient: {listed(seen.without_gradient)}",
+        f"these are trainable and never had a gradient: {name_some(seen.without_gradient, 5)}",
         "the loss does not depend on them: a layer that forward does not use, detach(), no_grad(), or a round trip "
         "through numpy",
         "find where the path from them to the loss is cut; freeze or remove what is not used",
@@ -90,7 +90,7 @@ def batch_norm_of_few(seen: Evidence) -> Found:
     if not seen.batch_norms or seen.smallest_batch is None or seen.smallest_batch > FEW:
         return None
     return (
-        f"batches have {seen.smallest_batch} rows, and {listed(seen.batch_norms)} normalize by the batch",
+        f"batches have {seen.smallest_batch} rows, and {name_some(seen.batch_norms, 5)} normalize by the batch",
         "of one or two rows mean and variance are noise: training and prediction see different nets",
         "make batch_size 16 or more, use GroupNorm or LayerNorm, or freeze the BatchNorms (FreezeLayers)",
     )
@@ -102,7 +102,7 @@ def frozen_part_changes(seen: Evidence) -> Found:
     if not seen.frozen_changes:
         return None
     return (
-        f"the training changed parts of frozen layers: {listed(seen.frozen_changes)}",
+        f"the training changed parts of frozen layers: {name_some(seen.frozen_changes, 5)}",
         "requires_grad=False leaves BatchNorm's statistics moving, and an optimizer moves what it remembers",
         "freeze with FreezeLayers in callbacks, freeze_layers, or freeze_until of a FineTuneClassifier",
     )
@@ -116,7 +116,7 @@ def gradients_explode(seen: Evidence) -> Found:
         return None
     worst = max(large, key=lambda name: seen.gradients[name][0])
     return (
-        f"gradients of {listed(large)} are more than {EXPLODED:g} times their weights, those of {worst} "
+        f"gradients of {name_some(large, 5)} are more than {EXPLODED:g} times their weights, those of {worst} "
         f"{seen.gradients[worst][0]:.2g}",
         "each of many layers enlarges the gradient: large weights, no normalization, inputs or targets of large scale",
         "scale the inputs, normalize between layers, use He's or Xavier's initialization, and set clip_norm=1.0",
@@ -132,7 +132,7 @@ def gradients_vanish(seen: Evidence) -> Found:
     if not small:
         return None
     return (
-        f"gradients of {listed(small)} are less than a millionth of those of {max(sizes, key=sizes.get)}",
+        f"gradients of {name_some(small, 5)} are less than a millionth of those of {max(sizes, key=sizes.get)}",
         "each of many layers shrinks the gradient: saturated sigmoids, small weights, no normalization, dead units",
         "use ReLU or GELU, residual connections and LayerNorm or BatchNorm, and He's or Xavier's initialization",
     )
@@ -145,7 +145,7 @@ def dead_relus(seen: Evidence) -> Found:
     if not dead:
         return None
     return (
-        listed([f"{fraction:.0%} of the units of {name}" for name, fraction in dead.items()])
+        name_some([f"{fraction:.0%} of the units of {name}" for name, fraction in dead.items()], 5)
         + " are zero for every row",
         "a large step or a negative bias has moved them to where ReLU has no slope, from which they never return",
         "lower lr, begin biases at zero, scale the inputs, or use LeakyReLU or GELU",

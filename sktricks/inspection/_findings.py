@@ -86,9 +86,3 @@ def finding_as_html(finding):
     head = f"<b style='color:{color}'>{finding.severity}: {html.escape(finding.code)}</b>"
     style = f"border-left:4px solid {color};padding-left:0.8em;margin:0.8em 0"
     return f"<div style='{style}'>{head}<table>{rows}</table></div>"
-
-
-def listed(names, at_most=5):
-    """Return the first names as text, and the number of the others."""
-    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return ", ".join(map(str, names[:at_most])) + more

@@ -1,0 +1,12 @@
+"""Text for errors and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def name_some(names: Iterable, at_most: int = 3) -> str:
+    """Return the first names as text, and the number of the others."""
+    names = list(map(str, names))
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more
