@@ -1,7 +1,6 @@
 import copy
 import errno
 import json
-import logging
 import multiprocessing
 import os
 import pickle
@@ -32,7 +31,6 @@ from sktricks import (
     PretrainedFeatures,
     cache_info,
     clear_cache,
-    load_backbone,
 )
 from sktricks.transfer import _backbone_net
 from sktricks.transfer.cache import _feature_cache, _feature_folder
@@ -711,199 +709,12 @@ def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monk
 # -- what the features depend on ---------------------------------------------------------------------------------------
 
 
-def fingerprint(module):
-    return load_backbone(module, image_shape=(8, 8, 1)).fingerprint()
-
-
-def test_the_fingerprint_changes_with_any_weight_and_buffer():
-    module = Conv()
-    names = [*dict(module.named_parameters()), *dict(module.named_buffers())]
-    assert "norm.running_mean" in names and "scale" in names
-    found = {fingerprint(module)}
-    backbone = load_backbone(module, image_shape=(8, 8, 1))
-    known = {backbone.fingerprint()}
-    for name in names:
-        for model in (module, backbone.model):
-            tensor = model.get_parameter(name) if name in dict(model.named_parameters()) else model.get_buffer(name)
-            tensor.data.view(-1)[-1:].add_(1)  # of which torch takes no note
-        found.add(fingerprint(module))
-        known.add(backbone.fingerprint())
-    assert len(found) == len(known) == len(names) + 1 and found == known
-
-
-def test_the_fingerprint_changes_with_code_and_settings():
-    class Power(nn.Module):
-        def __init__(self, power=2, function=torch.relu):
-            super().__init__()
-            self.power, self.function = power, function
-
-        def forward(self, x):
-            return self.function(x.flatten(1)) ** self.power
-
-    class Other(Power):
-        def forward(self, x):
-            return self.function(x.flatten(1)) ** (self.power + 1)
-
-    nets = [Power(), Power(3), Power(function=torch.tanh), Power(function=nn.Tanh()), Other()]
-    nets += [nn.Sequential(nn.Flatten()), nn.Sequential(nn.AvgPool2d(2), nn.Flatten())]
-    nets += [nn.Sequential(nn.AvgPool2d(2, stride=1), nn.Flatten()), nn.Sequential(nn.AvgPool2d(4), nn.Flatten())]
-    assert len({fingerprint(net) for net in nets}) == len(nets)
-    Other.__qualname__, first = "Power", fingerprint(Other())
-    Other.forward = lambda self, x: helper(x.flatten(1))  # as if the cell of a notebook had run again
-    second = fingerprint(Other())
-    globals()["helper"], former = (lambda x: x - 1), helper
-    third = fingerprint(Other())
-    globals()["helper"] = former
-    assert len({first, second, third}) == 3
-
-
-def helper(x):
-    return x + 1
-
-
-CELL = """
-import torch
-from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
-
-class Conv(nn.Conv2d):
-    pass
-
-class Config:
-    def __init__(self, scale):
-        self.scale, self.me = scale, self
-
-class Slots:
-    __slots__ = ("scale",)
-
-class Helper:
-    @staticmethod
-    def apply(x):
-        return x * {edited}
-
-def act(x):
-    return x * {edited}
-
-def make_layer():
-    layer = nn.Conv2d(1, 1, 1)
-    nn.init.constant_(layer.weight, 1)
-    nn.init.constant_(layer.bias, {edited})
-    return layer
-
-SCALE, TABLE, WEIGHT = {edited}, {{"scale": [{edited}]}}, torch.ones(1) * {edited}
-CONFIG, LAYER = Config({edited}), make_layer()
-SLOTS = Slots()
-SLOTS.scale = {edited}
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = Conv(1, 4, 3)
-        for parameter in self.conv.parameters():
-            nn.init.constant_(parameter, 0.1)
-
-    def forward(self, x{argument}):
-        return {result}
-
-def make():
-    net = Net()
-    {attribute}
-    return net
-"""
-
-MADE_OF = {  # what is done to the net, an argument of its forward, what forward returns
-    "a default": ("", ", scale={edited}", "self.conv(x) * scale"),
-    "a default of a keyword": ("", ", *, scale={edited}", "self.conv(x) * scale"),
-    "a global number": ("", "", "self.conv(x) * SCALE"),
-    "a global dict": ("", "", "self.conv(x) * TABLE['scale'][0]"),
-    "a global tensor": ("", "", "self.conv(x) * WEIGHT"),
-    "a global object": ("", "", "self.conv(x) * CONFIG.scale"),
-    "a global object with slots": ("", "", "self.conv(x) * SLOTS.scale"),
-    "a global module": ("", "", "self.conv(LAYER(x))"),
-    "a global function": ("", "", "act(self.conv(x))"),
-    "a global class": ("", "", "Helper.apply(self.conv(x))"),
-    "a global in a lambda": ("", "", "(lambda x: act(x))(self.conv(x))"),
-    "a global in a comprehension": ("", "", "[act(row) for row in [self.conv(x)]][0]"),
-    "a constant of the class": ("Net.scale = {edited}", "", "self.conv(x) * self.scale"),
-    "a class that torch has made another of": (
-        "weight_norm(net.conv, 'weight'); Conv.scale = {edited}",
-        "",
-        "self.conv(x) * self.conv.scale",
-    ),
-    "a plain object": ("net.settings = Config({edited})", "", "self.conv(x) * self.settings.scale"),
-    "a method of a plain object": ("net.scaled = Bound({edited}).times", "", "self.scaled(self.conv(x))"),
-    "a module in a list": ("net.more = [make_layer()]", "", "self.more[0](x) + self.conv(x).mean()"),
-    "a module in a dict": ("net.more = dict(a=[make_layer()])", "", "self.more['a'][0](x) + self.conv(x).mean()"),
-    "an array": ("net.factors = np.array([{edited}])", "", "self.conv(x) * self.factors[0]"),
-}
-
-
-class Bound:
-    def __init__(self, scale):
-        self.scale = scale
-
-    def times(self, x):
-        return x * self.scale
-
-
-def run_cell(kind, edited):
-    """A factory of nets in a cell of a notebook; of what is edited the net meets only what belongs to ``kind``."""
-    attribute, argument, result = (text.replace("{edited}", "EDITED") for text in MADE_OF[kind])
-    text = CELL.format(edited="EDITED", attribute=attribute, argument=argument, result=result)
-    names = {"__name__": "cell", "Bound": Bound, "np": np}
-    exec(text.replace("EDITED", repr(edited)), names)
-    return names["make"]
-
-
-@pytest.mark.parametrize("kind", MADE_OF)
-def test_features_are_not_those_of_a_net_before_it_was_edited(kind):
-    cache = FeatureCache()
-    nets = [run_cell(kind, edited) for edited in (1.5, 1.5, 3.5)]
-    first, again, edited = (PretrainedFeatures(net, cache=cache).fit_transform(GREY) for net in nets)
-    assert cache.info().encoded == 80  # of the same code nothing anew
-    assert np.array_equal(first, again) and not np.array_equal(first, edited)
-
-
-@pytest.mark.parametrize("kind", ["a module in a list", "a plain object", "an array"])
-def test_what_is_no_parameter_changes_between_fits(kind):
-    module, cache = run_cell(kind, 1.5)(), FeatureCache()
-    features = PretrainedFeatures(module, cache=cache)
-    first = features.fit_transform(GREY)
-    if kind == "a module in a list":
-        module.more[0].bias.data += 1
-    elif kind == "a plain object":
-        module.settings.scale = 2.5
-    else:
-        module.factors += 1
-    second = features.fit_transform(GREY)
-    assert np.array_equal(features.fit_transform(GREY), second) and not np.array_equal(first, second)
-    assert cache.info().encoded == 80
-
-
 def test_a_folder_does_not_outlive_our_own_code(tmp_path, monkeypatch):
     for version, encoded_now in (("1", 40), ("1", 0), ("2", 40)):
         monkeypatch.setattr(_backbone_net, "__version__", version)
         cache = FeatureCache(tmp_path)
         PretrainedFeatures(Conv, cache=cache).fit_transform(GREY)
         assert cache.info().encoded == encoded_now
-
-
-def test_locks_loggers_and_notes_are_no_part_of_the_fingerprint():
-    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
-    backbone.model.lock, backbone.model.logger = threading.Lock(), logging.getLogger("sktricks.tests.fingerprint")
-    first = backbone.fingerprint()
-    with backbone.model.lock:
-        Conv.seen.append(0)
-        logging.getLogger("sktricks.tests.fingerprint.child")
-        backbone.model.logger.setLevel("ERROR")
-        assert backbone.fingerprint() == first
-
-
-def test_what_code_does_not_name_is_no_part_of_the_fingerprint():
-    kind = "a global number"
-    one, other = run_cell(kind, 1.5), run_cell(kind, 1.5)
-    other.__globals__.update(TABLE=None, conv=fingerprint)  # of which `conv` is an attribute in forward
-    assert fingerprint(one()) == fingerprint(other())
 
 
 def test_a_module_that_changes_between_fits():

@@ -199,10 +199,15 @@ class Backbone(nn.Module):
         return pooled
 
     def fingerprint(self) -> str:
-        """A hash of weights, buffers, settings, preprocessing and code, which differs where the features do.
+        """Return a hash of weights, buffers, settings, preprocessing and code, which differs if the features do.
 
-        The code is that of the net's classes, methods and hooks, with the globals that it names; what it takes out of
-        an imported module, as ``settings.SCALE``, is not looked at.
+        The code is the source of classes, methods, hooks and functions, with the globals that they name. If it is in no
+        file, as in a console or a notebook, other processes cannot know it: the text then starts with
+        ``"memory-only:"``.
+
+        Returns
+        -------
+        fingerprint : str
         """
         return fingerprint_of(self)
 

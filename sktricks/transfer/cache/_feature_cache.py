@@ -23,6 +23,7 @@ from ._feature_folder import BLOCK, FeatureFolder, folder_of, remove_features, s
 from ._feature_memory import Memory, Request, compress, cost_of, row_digests
 
 MAX_BYTES = 512 * 2**20
+MEMORY_ONLY = "memory-only:"  # prefix of a fingerprint that only this process can know
 PREDICTIONS = 8  # predictions may fill an eighth of the memory after each fit
 
 
@@ -82,6 +83,8 @@ class FeatureCache:
     Processes that share a folder lock the rows that they encode, and others wait for them. If a process is stopped, so
     that nothing new is stored for two minutes, the others encode its rows too, and a :class:`FeatureCacheWarning` says
     so.
+
+    If the code of a net is in no file, as in a console or a notebook, its features are kept in memory only.
 
     The processes of a search with ``n_jobs`` share features only through a folder. Another number of threads changes
     the last bits of what a net computes; a row keeps the bits with which it was first encoded.
@@ -181,7 +184,8 @@ class FeatureCache:
             Indexed by an array of row numbers. ``digests()`` returns 16 bytes per image that are equal exactly if the
             images are.
         fingerprint : str
-            Equal exactly if the features of equal images are.
+            Equal exactly if the features of equal images are. If it starts with ``MEMORY_ONLY``, nothing is written to
+            the folder.
         encode_rows : callable
             Maps some of the images to their features (m, features). Each row must depend on its image only.
         fill : bool, default=True
@@ -218,7 +222,7 @@ class FeatureCache:
         with self._lock:
             if fingerprint not in self._nets:
                 files = None
-                if self.folder is not None:
+                if self.folder is not None and not fingerprint.startswith(MEMORY_ONLY):
                     files = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"))
                 self._nets[fingerprint] = NetFeatures(fingerprint, files)
             return self._nets[fingerprint]

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._fingerprint import IN_NUMPY
-from ._structure import named_tensors
-
+IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 PARCELS = WeakValueDictionary()  # those of this moment, by the ids of their modules
 
 
@@ -36,7 +35,8 @@ class Parcel:
     def __reduce__(self):
         if not all(is_copied_as_usual(type(part)) for part in self.module.modules()):
             return Parcel, (self.module,)
-        arrays = {id(tensor): TensorAsArray(tensor) for _, tensor in named_tensors(self.module) if is_plain(tensor)}
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        arrays = {id(tensor): TensorAsArray(tensor) for tensor in tensors if is_plain(tensor)}
         return open_parcel, (deepcopy(self.module, arrays),)
 
 

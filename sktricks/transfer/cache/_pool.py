@@ -21,7 +21,7 @@ from ..backbones import load_backbone
 from ..backbones._bundled import VARIABLE, WEIGHTS
 from ..backbones._load_backbone import BUNDLED, is_ready
 from ..freezing._freeze import set_frozen
-from ._fingerprint import inherit_fingerprint, stamp_of
+from ._fingerprint import stamp_of
 
 OF_MODULES = weakref.WeakKeyDictionary()  # from a module to a dict from image shape and device
 OF_NAMES = {}  # the same from a name: that of the bundled net, and of the net of a hub that was loaded last
@@ -45,11 +45,7 @@ class Loaded:
 
     def copy(self):
         """Return a backbone of one's own, which may be trained."""
-        if self.source is None:
-            return self.backbone
-        backbone = deepcopy(self.backbone)
-        inherit_fingerprint(backbone, self.backbone)
-        return backbone
+        return self.backbone if self.source is None else deepcopy(self.backbone)
 
     def lend(self, frozen=False):
         """Return a backbone of one's own, perhaps ``frozen``, which comes back to the pool unless it was seen."""

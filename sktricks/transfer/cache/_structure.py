@@ -1,43 +1,49 @@
-"""What a module is besides the numbers in its tensors: classes, code and settings, as text.
+"""Describe a module as text: classes, code and settings, everything but the numbers in its tensors.
 
-Followed are, from the module on: its parts, their attributes and hooks, classes with their bases, methods and
-constants, functions with their defaults and what they enclose, the globals that code names, plain objects by their
-attributes, and modules and tensors wherever these lie. The code of large packages is told by their version, that of the
-standard library by its name.
-
-Not followed are: what imported modules hold (``settings.SCALE``), lists, dicts and sets that a class holds, which serve
-as notes, compiled code, the code of a scripted module, and names that are only looked up while the code runs.
+The description follows what a forward pass can meet: submodules, attributes, hooks, classes with their bases, functions
+with their defaults and closures, and the globals that code names. Every value is described once, in the order in which
+it is met. The version stands for the code of large packages, the name for that of the standard library. All other code
+is described by its source, which is taken only from a file that compiles to the code that runs.
 """
 
 from __future__ import annotations
 
+import copyreg
 import dis
-import re
+import inspect
 import sys
-from enum import Enum
-from functools import lru_cache, partial
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from weakref import ReferenceType
+import tokenize
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from uuid import uuid4
+from weakref import ReferenceType, WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import nn
 
-VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}  # the version tells their code
-ASIDE = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}
+IGNORED = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
+SIMPLE = {bool, int, float, str, bytes, type(None)}
 # Our own notes, which decide no feature.
 NOTES = ("_held_from_training", "_training_paused", "_came_blank", "_frozen_names", "_lr_factor")
-SENT = "_sktricks_sent"  # another note, of which no copy knows
-NOT_SETTINGS = {*vars(nn.Module()), *NOTES, SENT}  # parts and tensors have their own turn
-SIMPLE = {bool, int, float, str, type(None)}
-TOLD_BY_REPR = (bytes, complex, range, slice, Enum, BuiltinFunctionType, np.generic, np.dtype, np.ufunc)
-TOLD_BY_REPR += (torch.dtype, torch.device, torch.layout, torch.memory_format, ReferenceType)
-DEEPEST = 100  # of nested values; what lies deeper is not told
+NOT_SETTINGS = {*vars(nn.Module()), *NOTES}  # tensors, submodules and hooks are described apart
+INSIDE = {  # by type: what a value is made of
+    list: list,
+    tuple: list,
+    set: lambda values: sorted(values, key=repr),
+    frozenset: lambda values: sorted(values, key=repr),
+    dict: lambda values: [part for item in values.items() for part in item],
+    MethodType: lambda method: [method.__func__, method.__self__],
+    ReferenceType: lambda reference: [reference()],
+}
+TOKENS = WeakKeyDictionary()
 
 
 class Structure:
-    """The text that describes a module, and the tensors that the text speaks of.
+    """The description of a module.
 
     Parameters
     ----------
@@ -46,211 +52,185 @@ class Structure:
     Attributes
     ----------
     text : str
-        With the dtypes and shapes of the tensors, not their content. Equal modules have equal texts in every process.
-    tells_all : bool
-        Whether nothing was met that the text may leave out: what lies too deep, scripted code, and values of which only
-        the ``repr`` is known.
+        With the dtypes and shapes of tensors, not their content. Equal modules have equal texts in every process if
+        ``is_portable``.
+    is_portable : bool
+        False if the text has tokens of this process, which stand for code without source and for values that cannot be
+        described.
     tensors : list of torch.Tensor or ndarray
-        Parameters and buffers, those as well that a state dict leaves out, and all others that were met on the way.
+        Parameters and buffers, and all other tensors that were met.
     """
 
     def __init__(self, module):
-        self.tensors, self.told, self.waiting, self.tells_all = [], {}, [], True
-        self.around = []  # what the value that is told of lies in
-        texts = [self.of_module(module)]
-        texts.extend(self.describe(value) for value in self.waiting)  # which grows meanwhile
-        self.text = "\n".join(texts)
+        self.tensors, self.is_portable = [], True
+        self._numbers, self._values = {}, []
+        self._parts = set(module.modules())
+        self.refer(module)
+        self.text = "\n".join(map(self.describe, self._values))  # which grows meanwhile
 
-    def refer_to(self, value):
-        """A number for a class, function or module, each of which is described once, after all else."""
-        if value not in self.told:
-            self.told[value] = len(self.told)
-            self.waiting.append(value)
-        return f"#{self.told[value]}"
+    def refer(self, *values):
+        """Return the text of simple values, and the numbers under which all others are described."""
+        return " ".join(map(self._refer, values))
+
+    def _refer(self, value):
+        if type(value) in SIMPLE or (type(value) is tuple and all(type(item) in SIMPLE for item in value)):
+            return repr(value)
+        number = self._numbers.setdefault(id(value), len(self._values))
+        if number == len(self._values):
+            self._values.append(value)
+        return f"#{number}"
+
+    def token(self, value):
+        """Return a text that stands for this one object, which cannot be described."""
+        self.is_portable = False
+        try:
+            return TOKENS.setdefault(value, uuid4().hex)
+        except TypeError:  # there is no weak reference to it: not even the same object is found again
+            return uuid4().hex
 
     def describe(self, value):
-        if isinstance(value, nn.Module):  # no part of the other, whose mode it does not follow
-            return f"{[part.training for part in value.modules()]} {self.of_module(value)}"
-        return self.describe_class(value) if isinstance(value, type) else self.describe_function(value)
+        if isinstance(value, torch.Tensor) or (type(value) is np.ndarray and value.dtype != object):
+            self.tensors.append(value)
+            return f"{value.dtype} {tuple(value.shape)}"
+        if isinstance(value, nn.Module):
+            return self.describe_module(value)
+        if isinstance(value, type):
+            return self.describe_class(value)
+        if isinstance(value, FunctionType):
+            return self.describe_function(value)
+        return value.__name__ if isinstance(value, ModuleType) else self.describe_object(value)
 
-    def of_module(self, module):
-        """All parts that are not told of yet, one a line, and all tensors in them."""
-        parts = [(name, part) for name, part in module.named_modules() if part is module or part not in self.told]
-        for _, part in parts:
-            self.told.setdefault(part, len(self.told))
-        lines = [f"{name} {self.of_part(part)}" for name, part in parts]
-        return "\n".join(lines + [f"{name} {self.of_tensor(tensor)}" for name, tensor in named_tensors(module)])
-
-    def of_part(self, part):
-        """A module without those in it; our own hooks only watch it, or hold it in evaluation."""
-        self.tells_all &= not isinstance(part, torch.jit.ScriptModule)
-        # in the order of their names, since a copy of an LSTM has them in another
-        settings = dict(sorted(item for item in vars(part).items() if item[0] not in NOT_SETTINGS))
-        hooks = [
-            hook for name in HOOKS for hook in list(getattr(part, name).values()) if package_of(hook) != "sktricks"
-        ]
-        text = repr(settings) if all(map(is_simple, settings.values())) else self.of(settings)
-        return f"{self.of_code(type(part))} {text} {self.of(hooks) if hooks else ''}"
-
-    def of_code(self, value):
-        """The name of a class or function, whose code is described elsewhere or told by that name."""
-        if not is_known(value):
-            return f"{name_of(value)} {self.refer_to(value)}"
-        bases = value.__mro__[1:-1] if isinstance(value, type) else ()  # torch makes subclasses of the user's own
-        return " ".join([name_of(value), *(self.refer_to(base) for base in bases if not is_known(base))])
+    def describe_module(self, module):
+        # sorted, since a copy of an LSTM has its settings in another order
+        settings = dict(sorted(item for item in vars(module).items() if item[0] not in NOT_SETTINGS))
+        inside = {**settings, **module._parameters, **module._buffers, **module._modules}
+        hooks = [*module._forward_pre_hooks.values(), None, *module._forward_hooks.values()]
+        hooks = [hook for hook in hooks if package_of(hook) != "sktricks"]
+        mode = "" if module in self._parts else module.training  # the parts run in evaluation mode
+        return f"{self.refer(type(module))} {mode} {list(inside)} {self.refer(*inside.values(), *hooks)}"
 
     def describe_class(self, kind):
-        """Its methods and constants, and its bases."""
-        inside = [(name, value) for name, value in sorted(vars(kind).items()) if counts_in_class(name, value)]
-        return f"{self.of(inside)} {[self.of_code(base) for base in kind.__bases__]}"
+        bases = self.refer(*(base for base in kind.__mro__[1:] if not is_known(base)))
+        if is_known(kind):  # torch makes subclasses of the user's own
+            return f"{name_of(kind)} {bases}"
+        inside = {name: without_wrapper(value) for name, value in sorted(vars(kind).items())}
+        inside = {name: value for name, value in inside.items() if counts_in_class(kind, name, value)}
+        source = source_of_class(kind) or self.token(kind)
+        return f"{name_of(kind)} {source} {bases} {list(inside)} {self.refer(*inside.values())}"
 
     def describe_function(self, function):
-        """Its code, its defaults and attributes, what it has enclosed, and the globals that it names."""
-        known = function.__globals__
-        named = [(name, known[name]) for name in global_names(function.__code__) if name in known]
-        defaults = function.__defaults__, function.__kwdefaults__
-        return self.of((function.__code__, *defaults, vars(function), enclosed_in(function), named))
+        cells = [cell for cell in function.__closure__ or () if cell != CellType()]  # one may still be empty
+        enclosed = [cell.cell_contents for cell in cells]
+        text = self.refer(function.__defaults__, function.__kwdefaults__, *enclosed)
+        if is_known(function):
+            return f"{name_of(function)} {text}"
+        source = source_of(function.__code__) or self.token(function)
+        return f"{source} {text} {self.refer(vars(function), *globals_of(function))}"
 
-    def of_tensor(self, tensor):
-        self.tensors.append(tensor)
-        return f"{tensor.dtype} {tuple(tensor.shape)}"
-
-    def of(self, value):
-        """A setting or a piece of code."""
-        if is_simple(value):
-            return repr(value)
-        if isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype != object):
-            return self.of_tensor(value)
-        if isinstance(value, FunctionType | type):
-            return self.of_code(value)
-        if isinstance(value, nn.Module):
-            return self.refer_to(value)
-        if isinstance(value, ModuleType):
-            return value.__name__
-        if any(value is other for other in self.around) or len(self.around) == DEEPEST:
-            self.tells_all &= len(self.around) < DEEPEST
-            return f"again {type(value).__qualname__}"
-        self.around.append(value)
+    def describe_object(self, value):
+        """Describe a container by its parts, and any other object by what its pickle would hold."""
+        kind = type(value)
+        if kind in INSIDE:
+            return f"{kind.__name__} {self.refer(*INSIDE[kind](value))}"
+        if package_of(kind) in IGNORED:
+            return kind.__qualname__
         try:
-            return self.of_whole(value)
-        finally:
-            self.around.pop()
-
-    def of_whole(self, value):
-        """What is made of other values."""
-        if isinstance(value, CodeType):
-            return f"{value.co_code.hex()} {self.of(value.co_consts)} {value.co_names}"
-        if isinstance(value, list | tuple):
-            return f"[{', '.join(map(self.of, list(value)))}]"
-        if isinstance(value, set | frozenset):
-            return f"{{{', '.join(sorted(map(self.of, list(value))))}}}"
-        if isinstance(value, dict):
-            return self.of([*value.items()])
-        if isinstance(value, np.ndarray):
-            return self.of(value.tolist())
-        inside = contents_of(value)
-        if inside is not None:
-            return self.of(inside)
-        state = state_of(value)
-        if state is None:
-            self.tells_all &= is_told_by_repr(value)
-            return describe_other(value)
-        return f"{self.of_code(type(value))} {self.of(state)}"
+            reduced = copyreg.dispatch_table[kind](value) if kind in copyreg.dispatch_table else value.__reduce_ex__(4)
+        except Exception:  # anybody may have written that method
+            return f"{self.refer(kind)} {self.token(value)}"
+        if isinstance(reduced, str):  # the name of a global
+            name = f"{getattr(value, '__module__', '')}.{reduced}"
+            return f"{name} {self.refer(kind, getattr(value, '__dict__', None))}"
+        return self.refer(kind, *reduced[:3], *map(list, filter(None, reduced[3:5])))
 
 
-def named_tensors(module):
-    """All parameters, then all buffers, those as well that a state dict leaves out, each once; in one walk for both."""
-    found = {}, {}
-    for prefix, part in module.named_modules():
-        for known, own in zip(found, (part._parameters, part._buffers), strict=True):
-            for name, tensor in own.items():
-                if tensor is not None:
-                    known.setdefault(id(tensor), (f"{prefix}.{name}" if prefix else name, tensor))
-    return [*found[0].values(), *found[1].values()]
+def without_wrapper(value):
+    """Return the function in a method or property of a class."""
+    if isinstance(value, staticmethod | classmethod):
+        return value.__func__
+    return value.fget if isinstance(value, property) else value
 
 
-def is_simple(value):
-    """Whether a value is a number, a text or a pair of such, whose repr says everything."""
-    return type(value) in SIMPLE or (type(value) is tuple and all(type(item) in SIMPLE for item in value))
+def counts_in_class(kind, name, value):
+    """Return True for methods and constants; the source of the class tells its lists, dicts and sets."""
+    if isinstance(value, FunctionType):  # a dataclass makes some from what its source says
+        return not (hasattr(kind, "__dataclass_fields__") and inspect.unwrap(value).__code__.co_filename == "<string>")
+    return not (name.startswith(("__", "_abc_")) or isinstance(value, list | dict | set))
 
 
-def counts_in_class(name, value):
-    """Methods, and constants; not what Python or a method notes in a class."""
-    return is_method(value) or not (name.startswith("__") or isinstance(value, list | dict | set))
-
-
-def is_method(value):
-    return isinstance(value, FunctionType | staticmethod | classmethod | property)
+def globals_of(function):
+    """Return the globals that a function names, and what it takes out of modules that are not known by version."""
+    known, (names, attributes) = function.__globals__, names_in(function.__code__)
+    found = [known[name] for name in names if name in known]
+    modules = [vars(value) for value in found if isinstance(value, ModuleType) and not is_known(value)]
+    return found + [module[name] for module in modules for name in attributes if name in module]
 
 
 @lru_cache(maxsize=4096)
-def global_names(code):
-    """The globals that a piece of code names, lambdas and comprehensions in it as well."""
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    inner = [global_names(part) for part in code.co_consts if isinstance(part, CodeType)]
-    return sorted(names.union(*inner))
+def names_in(code):
+    """Return the names of globals and of attributes in a piece of code."""
+    codes = with_inner(code)
+    steps = [step for part in codes for step in dis.get_instructions(part)]
+    loaded = {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return sorted(loaded), sorted({name for part in codes for name in part.co_names})
 
 
-def enclosed_in(function):
-    """The values of its closure; a cell may be empty still."""
-    return [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
+def with_inner(code):
+    """Return a piece of code, and the functions, classes and comprehensions in it."""
+    codes = [code]
+    for outer in codes:  # which grows meanwhile
+        codes.extend(inner for inner in outer.co_consts if isinstance(inner, CodeType))
+    return codes
 
 
-def contents_of(value):
-    """What a callable is made of, if it is made of something."""
-    if isinstance(value, partial):
-        return value.func, value.args, value.keywords
-    if isinstance(value, property):
-        return (value.fget,)
-    if isinstance(value, MethodType):
-        return value.__func__, value.__self__
-    if isinstance(value, staticmethod | classmethod):
-        return (value.__func__,)
-    return None
+@lru_cache(maxsize=4096)
+def source_of(code):
+    """Return the source of a function, or None if no file has the code that runs."""
+    return find_source(code.co_filename, lambda other: other == code)
 
 
-def state_of(value):
-    """The attributes of a plain object; None of one whose repr has to tell, as that of a large package's."""
-    kind = type(value)
-    if package_of(kind) in VERSIONED | ASIDE:
+@lru_cache(maxsize=1024)
+def source_of_class(kind):
+    """Return the source of a class, from the file of its methods or of its module, or None."""
+    functions = filter(inspect.isfunction, map(without_wrapper, vars(kind).values()))
+    paths = dict.fromkeys(function.__code__.co_filename for function in functions)
+    paths[getattr(sys.modules.get(kind.__module__), "__file__", None)] = None
+    found = (find_source(path, lambda code: code.co_qualname == kind.__qualname__) for path in paths)
+    return next(filter(None, found), None)
+
+
+def find_source(path, is_wanted):
+    """Return the lines of all code in a file that is wanted, or None; lambdas may share a line, and have a number."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        lines, starts, found = [f"{line}\n" for line in text.split("\n")], Counter(), []
+        for code in codes_in(text):
+            if is_wanted(code):
+                found += [str(starts[code.co_firstlineno]), *inspect.getblock(lines[code.co_firstlineno - 1 :])]
+            starts[code.co_firstlineno] += 1
+        return "".join(found) or None
+    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
         return None
-    slots = [] if is_known(kind) else [slots_of(base) for base in kind.__mro__]
-    state = {name: getattr(value, name) for names in slots for name in names if hasattr(value, name)}
-    attributes = getattr(value, "__dict__", None)
-    if isinstance(attributes, dict):
-        return state | attributes
-    return state or None
 
 
-def slots_of(kind):
-    """The attributes that a class keeps without a ``__dict__``."""
-    slots = vars(kind).get("__slots__", ())
-    return [name for name in ([slots] if isinstance(slots, str) else slots) if not name.startswith("__")]
-
-
-def describe_other(value):
-    """A built-in function or any object, without its address."""
-    if package_of(type(value)) in ASIDE:
-        return type(value).__qualname__
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{type(value).__qualname__} {value!r}")
-
-
-def is_told_by_repr(value):
-    """Whether a repr leaves nothing out; that of a configuration of transformers is its JSON."""
-    return isinstance(value, TOLD_BY_REPR) or package_of(type(value)) == "transformers"
+@lru_cache(maxsize=64)
+def codes_in(text):
+    """Return all code that the text of a file compiles to."""
+    return with_inner(compile(text, "", "exec", dont_inherit=True))
 
 
 def package_of(value):
-    return str(getattr(value, "__module__", None) or "").partition(".")[0]
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return str(name or "").partition(".")[0]
 
 
 def is_known(value):
-    """Whether name and version tell the code of a class or function."""
+    """Return True if name and version stand for the code of a class, function or module."""
     return package_of(value) in VERSIONED or package_of(value) in sys.stdlib_module_names
 
 
 def name_of(value):
-    """The full name of a class or function, with the version of its package where that tells of its code."""
+    """Return the full name of a class or function, with the version of a large package."""
     package = package_of(value)
     version = getattr(sys.modules.get(package), "__version__", "") if package in VERSIONED else ""
     return f"{value.__module__}.{value.__qualname__} {version}"
