@@ -554,9 +554,9 @@ def test_rows_that_no_such_net_computes_are_ignored(tmp_path, row):
     expected = PretrainedFeatures(Conv).fit_transform(GREY)
     PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
     (path,) = files_in(tmp_path)
-    names = _feature_folder.row_names(path)
+    digests = _feature_folder.digests_in(path)
     path.unlink()
-    _feature_folder.write_rows(path.parent, {bytes.fromhex(name): row for name in names})
+    _feature_folder.write_rows(path.parent, dict.fromkeys(digests, row))
     with pytest.warns(FeatureCacheWarning, match="40 rows in .* are damaged, or of another length"):
         features = PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
     np.testing.assert_array_equal(features, expected)
@@ -589,8 +589,8 @@ def test_forged_headers(tmp_path, forge):
 def test_a_forged_row_is_not_read_if_it_is_too_large(tmp_path):
     encoded(FeatureCache(tmp_path), GREY[:1])
     (path,) = files_in(tmp_path)
-    (name,) = _feature_folder.row_names(path)
-    header = json.dumps({name: {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}}).encode()
+    (digest,) = _feature_folder.digests_in(path)
+    header = json.dumps({digest.hex(): {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}}).encode()
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(file.tell() + 2**40)  # a terabyte of which nothing is on the disk

@@ -201,8 +201,8 @@ class FeatureCache:
         features : ndarray of shape (n, features) and of ``dtype``
         """
         net, request = self._net(fingerprint), Request(row_digests(images), dtype)
-        if net.files is not None:
-            net.files.n_columns, net.files.dtype = n_features or net.files.n_columns, dtype
+        if net.folder is not None:
+            net.folder.n_columns, net.folder.dtype = n_features or net.folder.n_columns, dtype
         if fill:
             net.allowance = self.max_bytes // PREDICTIONS
             warn_of_processes(self.folder)
@@ -210,7 +210,7 @@ class FeatureCache:
             request.take(self._find(net, block, request.call))
         if request.missing:
             # Other threads that need these rows wait here, and then find them.
-            with net.encoding, closing(net.portions(request.missing, fill)) as portions:
+            with net.lock, closing(net.portions(request.missing, fill)) as portions:
                 for portion in portions:
                     self._encode_portion(net, request, portion, images, encode_rows, fill)
         with self._lock:
@@ -221,23 +221,23 @@ class FeatureCache:
     def _net(self, fingerprint):
         with self._lock:
             if fingerprint not in self._nets:
-                files = None
+                folder = None
                 if self.folder is not None and not fingerprint.startswith(MEMORY_ONLY):
-                    files = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"))
-                self._nets[fingerprint] = NetFeatures(fingerprint, files)
+                    folder = FeatureFolder(folder_of(self.folder, f"{fingerprint} {self.dtype}"))
+                self._nets[fingerprint] = NetFeatures(fingerprint, folder)
             return self._nets[fingerprint]
 
     def _n_dropped(self, net):
         """Return how many rows were encoded and are not stored; the lock is held."""
-        is_stored = net.files is not None and net.files.writable
+        is_stored = net.folder is not None and net.folder.writable
         return 0 if is_stored else max(0, net.encoded - self._memory.n_rows[net.fingerprint])
 
     def _find(self, net, digests, call):
         """Return those of the rows that are in memory or in files, as a dict from digests."""
         with self._lock:
             found = self._memory.get(net.fingerprint, digests, call)
-        if net.files is not None and len(found) < len(digests):
-            read = net.files.read([digest for digest in digests if digest not in found])
+        if net.folder is not None and len(found) < len(digests):
+            read = net.folder.read([digest for digest in digests if digest not in found])
             with self._lock:
                 self._memory.put(net.fingerprint, read, call)
             found |= read
@@ -257,21 +257,21 @@ class FeatureCache:
         with self._lock:
             stored = rows if fill else net.affordable(rows)
             self._memory.put(net.fingerprint, stored, request.call)
-        if net.files is not None and stored:
-            net.files.write(stored)
+        if net.folder is not None and stored:
+            net.folder.write(stored)
 
 
 class NetFeatures:
-    """The features of one net: its files, its lock, and its use in this process."""
+    """The features of one net: their folder, the lock of threads that encode, and numbers of rows."""
 
-    def __init__(self, fingerprint, files):
-        self.fingerprint, self.files, self.encoding = fingerprint, files, threading.Lock()
+    def __init__(self, fingerprint, folder):
+        self.fingerprint, self.folder, self.lock = fingerprint, folder, threading.Lock()
         self.encoded = self.reused = self.allowance = 0
 
     def portions(self, missing, fill):
         """Yield rows to encode next; those to store in a folder are locked against other processes meanwhile."""
-        is_stored = self.files is not None and (fill or self.allowance > 0)
-        return self.files.portions(missing) if is_stored else blocks(missing)
+        is_stored = self.folder is not None and (fill or self.allowance > 0)
+        return self.folder.portions(missing) if is_stored else blocks(missing)
 
     def affordable(self, rows):
         """Return as many of the rows as predictions may still store."""
@@ -300,7 +300,7 @@ def renew_locks():
     for cache in list(CACHES):
         cache._lock = threading.Lock()
         for net in cache._nets.values():
-            net.encoding = threading.Lock()
+            net.lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

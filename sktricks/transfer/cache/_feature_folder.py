@@ -18,6 +18,7 @@ import time
 import uuid
 from collections import defaultdict
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ FOLDER, SUFFIX, PART, LOCK = "features-v2-", ".safetensors", ".part", ".lock"
 SHARDS = 32
 BATCH = 128  # rows in a batch of a net, or in two; the last batch is padded, and takes as long as a whole one
 BLOCK = 1024  # rows to encode before they are stored, so that little is lost if the process ends
+WINDOW = 16 * BLOCK  # rows among which a process looks for those to encode next
 POLL, PATIENCE = 0.01, 120  # seconds between two looks at the locks of others, and until they are ignored
-UNREADABLE = OSError, TypeError, ValueError, SafetensorError
+UNREADABLE = OSError, TypeError, ValueError, SafetensorError  # TypeError: a dtype that NumPy does not have
 
 
 class FeatureFolder:
@@ -54,13 +56,13 @@ class FeatureFolder:
     def __init__(self, path):
         self.path, self.n_columns, self.dtype = path, None, np.float32
         self.writable = self.lockable = True
-        self._seen, self._paths = set(), {}  # names of files, and the path of each row's file by the name of the row
+        self._seen, self._paths = set(), {}  # names of files, and from digests to the path of the row's file
 
     def read(self, digests):
         """Return the rows that are here, as a dict from digests; damaged rows are left out with a warning."""
         by_path, found = defaultdict(list), {}
-        for digest in self._known(digests):
-            by_path[self._paths[digest.hex()]].append(digest)
+        for digest, path in self._find(digests).items():
+            by_path[path].append(digest)
         for path, wanted in by_path.items():
             rows = read_rows(path, wanted, self.n_columns, self.dtype)
             self._forget(path, [digest for digest in wanted if digest not in rows])
@@ -71,9 +73,9 @@ class FeatureFolder:
         """Store rows, a dict from digests; if that fails, warn and write nothing from now on."""
         if self.writable:
             try:
-                write_rows(self.path, rows)
-            except FileNotFoundError:
-                pass  # another process has just cleared the folder; memory has the rows
+                self.path.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # another process has just cleared the folder
+                    write_rows(self.path, rows)
             except OSError as error:
                 self.writable = False
                 warn(
@@ -90,34 +92,36 @@ class FeatureFolder:
         """
         progress = time.monotonic()
         while missing:
+            window = list(islice(missing, WINDOW))
             with ExitStack() as locks:
-                portion = self._known(missing)[:BLOCK] or self._lock_some(missing, locks)
+                portion = list(self._find(window))[:BLOCK] or self._lock_some(window, locks)
                 if portion:
                     yield portion
                     progress = time.monotonic()
-            if not portion and time.monotonic() - progress > PATIENCE:
+                    continue
+            if time.monotonic() - progress > PATIENCE:
                 self.lockable = False
                 warn(
                     f"another process has locked {len(missing)} rows in {self.path.parent} and has stored none for "
                     f"{PATIENCE} seconds: it may be stopped, and the rows are encoded here too",
                     FeatureCacheWarning,
                 )
-            elif not portion:
-                time.sleep(POLL)
+            time.sleep(POLL)
 
-    def _known(self, digests):
-        """Return those of the digests whose rows are here, files that have just been written included."""
+    def _find(self, digests):
+        """Return a dict from those of the digests whose rows are here, in the newest files too, to their paths."""
         with suppress(OSError):
             # The names begin with the time: a row that was encoded again, since it was damaged, replaces the former.
             for name in sorted(set(os.listdir(self.path)) - self._seen):
-                self._seen.add(name)
                 if name.endswith(SUFFIX):
                     self._index(self.path / name)
-        return [digest for digest in digests if digest.hex() in self._paths]
+                self._seen.add(name)
+        found = ((digest, self._paths.get(digest)) for digest in digests)
+        return {digest: path for digest, path in found if path is not None}
 
     def _index(self, path):
         try:
-            self._paths |= dict.fromkeys(row_names(path), path)
+            self._paths |= dict.fromkeys(digests_in(path), path)
         except FileNotFoundError:
             pass  # another process has just cleared the folder
         except UNREADABLE as error:
@@ -125,7 +129,7 @@ class FeatureFolder:
 
     def _forget(self, path, digests):
         for digest in digests:
-            self._paths.pop(digest.hex(), None)
+            self._paths.pop(digest, None)
         if digests and path.exists():  # otherwise another process has cleared the folder
             warn(
                 f"{len(digests)} rows in {path} are damaged, or of another length than the features of this net, and "
@@ -134,9 +138,12 @@ class FeatureFolder:
             )
 
     def _lock_some(self, missing, locks):
-        """Return a quarter of the rows, at least a batch, after locking their shards; none if others hold them all."""
+        """Return a quarter of the rows, at least a batch, after locking their shards; none if others hold them all.
+
+        If the folder cannot be locked, a block of rows is returned without locks.
+        """
         if not (self.lockable and self.writable):
-            return list(missing)[:BLOCK]
+            return missing[:BLOCK]
         shards, locked = defaultdict(list), []
         for digest in missing:
             shards[digest[-1] % SHARDS].append(digest)
@@ -167,7 +174,6 @@ def write_rows(folder, rows):
     """Write a dict from digests to rows as a new file, with the permissions of the umask."""
     checksums = {digest.hex(): checksum(digest, row) for digest, row in rows.items()}
     content = save({digest.hex(): row for digest, row in rows.items()}, checksums)
-    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{uuid.uuid4().hex}{PART}"
     try:
         part.write_bytes(content)  # ``save_file`` would let nobody else read it
@@ -178,12 +184,12 @@ def write_rows(folder, rows):
         raise
 
 
-def row_names(path):
-    """Return the digests of the rows in a file, in hexadecimal digits."""
+def digests_in(path):
+    """Return the digests of the rows in a file."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer
         raise ValueError("it is not a regular file")
     with safe_open(path, framework="np") as file:
-        return file.keys()
+        return list(map(bytes.fromhex, file.keys()))
 
 
 def read_rows(path, digests, n_columns, dtype):
@@ -213,7 +219,7 @@ def size_on_disk(root):
     n_rows = n_bytes = 0
     for path in Path(root).glob(f"{FOLDER}*/*{SUFFIX}"):
         with suppress(*UNREADABLE):
-            n_rows += len(row_names(path))
+            n_rows += len(digests_in(path))
             n_bytes += path.stat().st_size
     return n_rows, n_bytes
 
