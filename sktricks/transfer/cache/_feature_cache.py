@@ -207,7 +207,7 @@ class FeatureCache:
             net.allowance = self.max_bytes // PREDICTIONS
             warn_of_processes(self.folder)
         for block in blocks(request.missing):
-            request.take(self._find(net, block, request.call))
+            request.take(self._find(net, block))
         if request.missing:
             # Other threads that need these rows wait here, and then find them.
             with net.lock, closing(net.portions(request.missing, fill)) as portions:
@@ -232,20 +232,20 @@ class FeatureCache:
         is_stored = net.folder is not None and net.folder.writable
         return 0 if is_stored else max(0, net.encoded - self._memory.n_rows[net.fingerprint])
 
-    def _find(self, net, digests, call):
+    def _find(self, net, digests):
         """Return those of the rows that are in memory or in files, as a dict from digests."""
         with self._lock:
-            found = self._memory.get(net.fingerprint, digests, call)
+            found = self._memory.get(net.fingerprint, digests)
         if net.folder is not None and len(found) < len(digests):
             read = net.folder.read([digest for digest in digests if digest not in found])
             with self._lock:
-                self._memory.put(net.fingerprint, read, call)
+                self._memory.put(net.fingerprint, read)
             found |= read
         return found
 
     def _encode_portion(self, net, request, portion, images, encode_rows, fill):
         """Encode those of some rows that nobody has encoded meanwhile."""
-        request.take(self._find(net, portion, request.call))
+        request.take(self._find(net, portion))
         missing = [digest for digest in portion if digest in request.missing]
         if not missing:
             return
@@ -256,7 +256,7 @@ class FeatureCache:
         request.n_encoded += len(rows)
         with self._lock:
             stored = rows if fill else net.affordable(rows)
-            self._memory.put(net.fingerprint, stored, request.call)
+            self._memory.put(net.fingerprint, stored)
         if net.folder is not None and stored:
             net.folder.write(stored)
 

@@ -43,7 +43,6 @@ class Request:
 
     def __init__(self, digests, dtype):
         self.digests, self.dtype, self.n_encoded = digests, dtype, 0
-        self.call = object()  # identifies the call in the memory, which must not keep its features alive
         self.first = {}
         for index, digest in enumerate(digests):
             self.first.setdefault(digest, index)
@@ -66,42 +65,34 @@ class Request:
 
 
 class Memory:
-    """Rows of all nets; those that were used least recently make room for new ones.
-
-    A call never drops a row that it used itself. If there are more rows than fit, some of them are thus found the next
-    time, instead of each being dropped just before it is needed.
-    """
+    """Rows of all nets; those that were used least recently make room for new ones."""
 
     def __init__(self, max_bytes):
         self.max_bytes, self.n_bytes = max_bytes, 0
-        self.rows = {}  # from (fingerprint, digest) to the row and the call that used it last
-        self.n_rows = Counter()  # per fingerprint
+        self.rows = {}  # by fingerprint and digest, in the order of their last use
+        self.n_rows = Counter()  # by fingerprint
 
-    def get(self, fingerprint, digests, call):
+    def get(self, fingerprint, digests):
         """Return the rows that are here, as a dict from digests."""
         found = {}
         for digest in digests:
-            row, _ = self.rows.pop((fingerprint, digest), (None, None))
+            row = self.rows.pop((fingerprint, digest), None)
             if row is not None:
-                self.rows[fingerprint, digest] = row, call  # now the last to be dropped
-                found[digest] = row
+                self.rows[fingerprint, digest] = found[digest] = row
         return found
 
-    def put(self, fingerprint, rows, call):
-        """Store rows, a dict from digests, as far as there is room."""
+    def put(self, fingerprint, rows):
+        """Store rows, a dict from digests, and drop others to make room."""
         for digest, row in rows.items():
             key, cost = (fingerprint, digest), cost_of(row)
-            if key not in self.rows and self._make_room(cost, call):
-                self.rows[key] = row, call
+            if key not in self.rows and cost <= self.max_bytes:
+                while self.n_bytes + cost > self.max_bytes:
+                    self._drop_oldest()
+                self.rows[key] = row
                 self.n_bytes += cost
                 self.n_rows[fingerprint] += 1
 
-    def _make_room(self, cost, call):
-        """Drop rows until so many bytes are free; return False if only rows of this call are left."""
-        while self.n_bytes + cost > self.max_bytes:
-            key = next(iter(self.rows), None)
-            if key is None or self.rows[key][1] is call:
-                return False
-            self.n_bytes -= cost_of(self.rows.pop(key)[0])
-            self.n_rows[key[0]] -= 1
-        return True
+    def _drop_oldest(self):
+        key = next(iter(self.rows))
+        self.n_bytes -= cost_of(self.rows.pop(key))
+        self.n_rows[key[0]] -= 1
