@@ -132,7 +132,7 @@ def gradients_vanish(seen: Evidence) -> Found:
     if not small:
         return None
     return (
-        f"gradients of {name_some(small, 5)} are less than a millionth of those of {max(sizes, key=sizes.get)}",
+        f"gradients of {name_some(small, 5)} are less than a millionth of those of {max(sizes, key=sizes.__getitem__)}",
         "each of many layers shrinks the gradient: saturated sigmoids, small weights, no normalization, dead units",
         "use ReLU or GELU, residual connections and LayerNorm or BatchNorm, and He's or Xavier's initialization",
     )

@@ -34,7 +34,7 @@ def imbalance(seen: Evidence) -> Found:
     counts = seen.class_counts
     if not counts or seen.weighs_classes or seen.scores_otherwise:
         return None
-    rare, common = min(counts, key=counts.get), max(counts, key=counts.get)
+    rare, common = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[rare] >= RARE * counts[common]:
         return None
     return (

@@ -90,16 +90,15 @@ def diagnose(
     seen = Evidence(valid_losses=valid_losses_of(estimator))
     names = list(getattr(X, "columns", []))
     rows = rows_of_fit(net, X, y, sample_weight)
-    X, y = rows.X, rows.y
     valid = check_validation_rows(net, X_val, y_val)
-    note_settings(seen, net, y, valid)
+    note_settings(seen, net, rows.y, valid)
     if net.image_shape_ is None:
-        note_columns(seen, X, y, names)
-    some = replace(rows.take(np.sort(np.random.default_rng(0).permutation(len(X))[:SOME_ROWS])), valid=valid)
-    pin_strategy(net, y)
+        note_columns(seen, rows.X, rows.y, names)
+    some = replace(rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:SOME_ROWS])), valid=valid)
+    pin_strategy(net, rows.y)
     look_at_rows(seen, net, some.X, some.y)
     look_at_training(seen, net, some)
-    return Diagnosis(run_checks(seen), f"{type(net).__name__} on {len(X):,} rows")
+    return Diagnosis(run_checks(seen), f"{type(net).__name__} on {len(rows):,} rows")
 
 
 document_checks(diagnose)

@@ -1,4 +1,4 @@
-"""LearningRateDisplay: the curve of a range test."""
+"""LearningRateDisplay: a figure of the curve of a range test."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .._optional import import_optional
 from ..training._rate_curve import LearningRateCurve
 from ._lr_finder import find_lr
 
-ROOM = 0.12  # of the height, above and below the smoothed curve
+MARGIN = 0.12  # of the height, above and below the smoothed curve
 
 
 class LearningRateDisplay:
-    """The loss over the learning rate, and the rate that is suggested.
+    """A figure of the loss over the learning rate, with the suggested rate.
 
-    Made by :meth:`from_estimator` or :meth:`from_curve`; :meth:`plot` draws it again.
+    Make one with :meth:`from_estimator` or :meth:`from_curve`; :meth:`plot` draws it again.
 
     Parameters
     ----------
     curve : LearningRateCurve
-        What :func:`find_lr` returns.
+        The result of :func:`find_lr`.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class LearningRateDisplay:
         estimator, X, y
             As in :func:`find_lr`.
         ax : matplotlib Axes, default=None
-            Where to draw; None: a new figure.
+            The axes to draw in; None makes a new figure.
         **params
             Other parameters of :func:`find_lr`.
 
@@ -76,7 +76,7 @@ class LearningRateDisplay:
         ----------
         curve : LearningRateCurve
         ax : matplotlib Axes, default=None
-            Where to draw; None: a new figure.
+            The axes to draw in; None makes a new figure.
 
         Returns
         -------
@@ -85,12 +85,12 @@ class LearningRateDisplay:
         return cls(curve=curve).plot(ax=ax)
 
     def plot(self, ax=None) -> Self:
-        """Draw.
+        """Draw the curve.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None: a new figure.
+            The axes to draw in; None makes a new figure.
 
         Returns
         -------
@@ -118,9 +118,9 @@ class LearningRateDisplay:
         return ax.axvline(rate, color="C1", linestyle="--", linewidth=1.5, label=f"suggestion: {rate:.2g}")
 
     def _set_limits(self, ax):
-        """A batch that diverges would make all others a flat line; what is not finite has no place."""
+        """Limit the height, so that a batch that diverges does not flatten the rest of the curve."""
         shown = self.curve.smoothed[np.isfinite(self.curve.smoothed)]
         if len(shown):
             low, start = shown.min(), shown[: max(5, len(shown) // 10)].max()
             height = max(start - low, 0.05 * abs(start)) or 1.0
-            ax.set_ylim(low - ROOM * height, start + 2 * ROOM * height)
+            ax.set_ylim(low - MARGIN * height, start + 2 * MARGIN * height)

@@ -1,4 +1,4 @@
-"""A picture of predictions: the rows that a classifier is most wrong about, confuses most often, or any."""
+"""PredictionsDisplay: a figure of rows and their predictions: the worst, the most often confused, or any."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._labels import encode_labels
 from .._layout import find_layout
 from .._optional import import_optional
 from .._threads import column_or_1d
 
 KINDS = ("top-losses", "confused", "random")
-TOLD = 3  # columns of a table that stand out most, for each row
+N_VALUES = 3  # the most unusual values of each row of a table
 WRONG = "C3"
 
 
 class PredictionsDisplay:
-    """Some rows with what they are, what a classifier takes them for, and how sure it is; what is wrong in red.
+    """A figure of some rows with their labels, predicted labels and probabilities; wrong predictions are red.
 
-    Make one with :meth:`from_estimator`. Images are shown; of a row of a table, how far its most unusual values are
-    from the mean, in standard deviations.
+    Make one with :meth:`from_estimator`. Images are shown as they are. For a row of a table, bars show how far its most
+    unusual values are from the mean, in standard deviations.
 
     Parameters
     ----------
     rows : ndarray of shape (n, height, width, channels) or (n, features)
-        Images, from black, 0, to white, 1; or rows of a table, standardised.
+        Images, from 0 (black) to 1 (white), or standardized rows of a table.
     truth, predicted : ndarray of shape (n,)
         Labels.
     likely : ndarray of shape (n,)
         The probability of the predicted label.
     names : list of str, default=None
-        Of the columns of a table.
+        The names of the columns of a table.
 
     Attributes
     ----------
@@ -51,8 +52,8 @@ class PredictionsDisplay:
     >>> display.rows.shape
     (2, 8, 8, 1)
 
-    With matplotlib, ``display.plot()`` draws them, and ``PredictionsDisplay.from_estimator(classifier, X, y)`` chooses
-    rows, predicts and draws.
+    With matplotlib, ``display.plot()`` draws the rows, and ``PredictionsDisplay.from_estimator(classifier, X, y)``
+    predicts, chooses rows and draws them.
     """
 
     def __init__(self, *, rows, truth, predicted, likely, names=None):
@@ -81,22 +82,22 @@ class PredictionsDisplay:
         Parameters
         ----------
         estimator : classifier
-            Fitted, with ``predict_proba``; any of scikit-learn's kind.
+            Any fitted classifier with ``predict_proba``.
         X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
             Images, a table, or one column of image files.
         y : array-like of shape (n,)
             Their labels.
         kind : {"top-losses", "confused", "random"}, default="top-losses"
-            Which rows: those whose own label got the smallest probability; rows with a wrong label, of the pairs of
-            labels that are confused most often; or any.
+            The rows to show. ``"top-losses"``: those whose own label got the smallest probability. ``"confused"``: rows
+            with a wrong prediction, the most often confused pairs of labels first. ``"random"``: any rows.
         n_rows : int, default=12
-            How many, at most.
+            The largest number of rows.
         image_shape : tuple, default=None
             (height, width) or (height, width, channels) of images that come as rows. None: that of the estimator.
         random_state : int, RandomState instance or None, default=None
-            Of the choice, for ``"random"``.
+            The seed of ``kind="random"``.
         figure : matplotlib Figure, default=None
-            Where to draw; None: a new one.
+            The figure to draw in; None makes a new one.
         **kwargs : dict
             Passed on to :meth:`plot`.
 
@@ -107,10 +108,10 @@ class PredictionsDisplay:
         Raises
         ------
         ValueError
-            For an unknown kind, no classifier, several labels a row, labels that it does not know, nothing that is
-            confused.
+            If ``kind`` is unknown, ``estimator`` is no classifier, y has several labels per row or labels that the
+            classifier does not know, or ``kind="confused"`` finds no wrong prediction.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
@@ -121,28 +122,24 @@ class PredictionsDisplay:
         check_is_fitted(estimator)
         y = column_or_1d(y)
         classes, proba = np.asarray(estimator.classes_), np.asarray(estimator.predict_proba(X))
-        unknown = np.setdiff1d(y, classes)
-        if len(unknown):
-            raise ValueError(f"y has labels that the classifier does not know: {unknown.tolist()}")
-        codes = np.searchsorted(classes, y)
+        codes = encode_labels(y, classes)
         chosen = choose_rows(kind, proba, codes, n_rows, check_random_state(random_state))
-        rows, names = look_at(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
-        said = proba[chosen].argmax(axis=1)
-        return cls(
-            rows=rows, truth=y[chosen], predicted=classes[said], likely=proba[chosen].max(axis=1), names=names
-        ).plot(figure=figure, **kwargs)
+        rows, names = rows_to_show(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
+        predicted, likely = classes[proba[chosen].argmax(axis=1)], proba[chosen].max(axis=1)
+        display = cls(rows=rows, truth=np.asarray(y)[chosen], predicted=predicted, likely=likely, names=names)
+        return display.plot(figure=figure, **kwargs)
 
     def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
-        """Draw.
+        """Draw the rows.
 
         Parameters
         ----------
         figure : matplotlib Figure, default=None
-            Where to draw; None: a new one.
+            The figure to draw in; None makes a new one.
         n_columns : int, default=4
-            Pictures side by side.
+            Rows of X shown side by side.
         title : str, default=None
-            Of the figure.
+            The title of the figure.
 
         Returns
         -------
@@ -150,31 +147,32 @@ class PredictionsDisplay:
         """
         n_columns = min(n_columns, len(self.rows))
         n_lines = -(-len(self.rows) // n_columns)
-        images = self.rows.ndim == 4
+        shows_images = self.rows.ndim == 4
         if figure is None:
             pyplot = import_optional("matplotlib.pyplot", "plot")
-            width, height = (1.8, 2.1) if images else (3.2, 1.6)
+            width, height = (1.8, 2.1) if shows_images else (3.2, 1.6)
             figure = pyplot.figure(figsize=(width * n_columns, height * n_lines), layout="constrained")
         axes = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-        for number, ax in enumerate(axes):
-            if number >= len(self.rows):
-                ax.set_axis_off()
-                continue
-            self._draw_image(ax, self.rows[number]) if images else self._draw_values(ax, self.rows[number])
-            wrong = self.truth[number] != self.predicted[number]
-            said = f"{self.predicted[number]} ({self.likely[number]:.0%})"
-            style = {"color": WRONG} if wrong else {}
-            ax.set_title(f"{said}\nis {self.truth[number]}" if wrong else f"{said}\n", fontsize="medium", **style)
+        for ax, row, *labels in zip(axes, self.rows, self.truth, self.predicted, self.likely, strict=False):
+            self._draw_image(ax, row) if shows_images else self._draw_values(ax, row)
+            self._set_title(ax, *labels)
+        for ax in axes[len(self.rows) :]:
+            ax.set_axis_off()
         figure.suptitle(title or "")
         self.figure_, self.axes_ = figure, list(axes[: len(self.rows)])
         return self
+
+    def _set_title(self, ax, truth, predicted, likely):
+        wrong = truth != predicted
+        style = {"color": WRONG} if wrong else {}
+        ax.set_title(f"{predicted} ({likely:.0%})\n{f'is {truth}' if wrong else ''}", fontsize="medium", **style)
 
     def _draw_image(self, ax, image):
         ax.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
 
     def _draw_values(self, ax, values):
-        order = np.argsort(-np.abs(values), kind="stable")[:TOLD][::-1]
+        order = np.argsort(-np.abs(values), kind="stable")[:N_VALUES][::-1]
         names = [self.names[column] if self.names else f"column {column}" for column in order]
         ax.barh(names, values[order], color="C0")
         ax.axvline(0, color="0.5", linewidth=0.8)
@@ -182,7 +180,7 @@ class PredictionsDisplay:
 
 
 def choose_rows(kind, proba, codes, n, random):
-    """The numbers of at most ``n`` rows, the most telling first.
+    """Return the indices of at most ``n`` rows, the most informative first.
 
     Parameters
     ----------
@@ -193,40 +191,39 @@ def choose_rows(kind, proba, codes, n, random):
     n : int
     random : RandomState
     """
-    own, said = proba[np.arange(len(codes)), codes], proba.argmax(axis=1)
+    own, predicted = proba[np.arange(len(codes)), codes], proba.argmax(axis=1)
     if kind == "random":
         return random.permutation(len(codes))[:n]
     if kind == "top-losses":
         return np.argsort(own, kind="stable")[:n]
-    pairs = codes * proba.shape[1] + said
+    pairs = codes * proba.shape[1] + predicted
     counts = np.bincount(pairs, minlength=proba.shape[1] ** 2)[pairs]
-    wrong = np.flatnonzero(codes != said)
+    wrong = np.flatnonzero(codes != predicted)
     if not len(wrong):
         raise ValueError("kind='confused' needs rows with a wrong prediction, and all of them are right")
-    # pair by pair, the most frequent first; within a pair the surest first
+    # The most frequent pair comes first; within a pair, the prediction that is furthest from the truth.
     return wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))][:n]
 
 
-def look_at(X, chosen, image_shape):
-    """The chosen rows as pictures of 0 to 1, or standardised values and their names (None for images)."""
+def rows_to_show(X, chosen, image_shape):
+    """Return the chosen rows as images from 0 to 1 and None, or as standardized values and the names of the columns."""
     if np.ndim(X) == 1 or (np.ndim(X) == 2 and np.shape(X)[1] == 1 and np.asarray(X).dtype.kind in "OUS"):
-        from ..images._image_loader import ImageLoader
+        from ..images import ImageLoader
 
         files = np.asarray(X, dtype=object).ravel()[chosen]
         images = ImageLoader(size=image_shape[:2] if image_shape else None).fit_transform(files)
         return images / 255.0, None
-    columns = None
+    names = None
     if hasattr(X, "columns"):
-        columns = [name for name in X.columns if np.asarray(X[name]).dtype.kind in "biuf"]
-        X = np.column_stack([np.asarray(X[name]) for name in columns]) if columns else np.zeros((len(X), 0))
+        numbers = {str(name): np.asarray(X[name]) for name in X.columns if np.asarray(X[name]).dtype.kind in "biuf"}
+        names = list(numbers)
+        X = np.column_stack(list(numbers.values())) if numbers else np.zeros((len(X), 0))
     values = np.asarray(X)
     layout = find_layout(values.shape, image_shape)
     if layout.image_shape is None:
         values = values.astype(float)
         mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        return np.nan_to_num(values[chosen] - mean) / np.where(spread > 0, spread, 1), columns and [
-            str(name) for name in columns
-        ]
+        return np.nan_to_num(values[chosen] - mean) / np.where(spread > 0, spread, 1), names
     images = layout.to_images(values)
     low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
     return np.clip((images[chosen] - float(low)) / (float(high - low) or 1.0), 0, 1), None

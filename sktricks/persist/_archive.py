@@ -1,7 +1,7 @@
-"""The file: safetensors, whose header also holds a manifest in JSON and a checksum of all there is.
+"""The file: safetensors, whose header also holds a manifest in JSON and a checksum of the whole content.
 
-The checksum tells damage, not forgery: whoever can write a file can write its checksum. What makes a forged archive
-harmless is that it is read against a closed description, and that nothing it says is imported, opened or run.
+The checksum detects damage, not forgery: whoever writes a file can write its checksum. A forged archive is harmless
+because it is read against a closed description, and nothing that it names is imported, opened or run.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 VERSION = 2
-MARK = "sktricks_archive"  # the key under which the header has the version
-DAY = 86_400  # seconds after which a temporary file of another machine is taken for abandoned
+MARK = "sktricks_archive"  # the key of the version in the header
+DAY = 86_400  # seconds after which a temporary file of another machine counts as abandoned
 
 
 def write_archive(path, manifest, arrays):
-    """Write a file whole or not at all.
+    """Write an archive, completely or not at all.
 
     Parameters
     ----------
     path : str or path-like
         An existing file is replaced and keeps its permissions; a symbolic link is followed.
     manifest : dict
-        Plain JSON.
+        JSON as Python objects.
     arrays : dict of ndarray
-        C-contiguous, of types that safetensors has.
+        C-contiguous, of dtypes that safetensors has.
     """
     manifest = json.dumps(manifest, allow_nan=False)
     arrays = arrays or {"nothing": np.zeros(1, np.uint8)}  # safetensors 0.4 cannot read a file without any
@@ -48,7 +48,7 @@ def write_archive(path, manifest, arrays):
 
 
 def replace_file(target, content):
-    """Write bytes to a file beside the target, and put it in the target's place in one step."""
+    """Write bytes to a file beside the target, and rename it to the target."""
     remove_abandoned(target)
     beside = target.with_name(f"{temporary_prefix(target)}{host_key()}-{os.getpid()}-{uuid4().hex[:8]}.tmp")
     try:
@@ -62,9 +62,9 @@ def replace_file(target, content):
 
 
 def create_like(target, path):
-    """Create a file that only those can open who can open the target, and return its descriptor."""
+    """Create a file with the permissions of the target, and return its descriptor."""
     old = target.stat() if target.exists() else None
-    mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)  # of a new file the umask takes its part
+    mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)  # the umask applies to a new file
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     if old is not None and hasattr(os, "fchown"):
         with suppress(PermissionError):
@@ -73,21 +73,21 @@ def create_like(target, path):
     return descriptor
 
 
-# -- temporary files, which a save that is killed leaves behind --------------------------------------------------------
+# -- temporary files that a killed save leaves behind ------------------------------------------------------------------
 
 
 def temporary_prefix(target):
-    """The beginning of the names of temporary files: short, since the target's own name may have 255 bytes."""
+    """Return the prefix of the names of temporary files: short, since the target's own name may have 255 bytes."""
     return f".sktricks-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 
 def host_key():
-    """A short name for this machine."""
+    """Return a short name for this machine."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def remove_abandoned(target):
-    """Remove the temporary files that saves to the same target left behind when they were killed."""
+    """Remove the temporary files that killed saves to the same target left behind."""
     for path in target.parent.glob(f"{temporary_prefix(target)}*.tmp"):
         with suppress(OSError):
             if is_abandoned(path):
@@ -95,7 +95,7 @@ def remove_abandoned(target):
 
 
 def is_abandoned(path):
-    """Whether nobody writes to a temporary file: its process is gone, or it is a day old."""
+    """Return True if the process that wrote a temporary file is gone, or the file is a day old."""
     host, pid = path.name.split("-")[2:4]
     if host == host_key() and sys.platform != "win32" and pid.isdecimal():  # where signal 0 ends a process
         return not is_running(int(pid))
@@ -103,7 +103,7 @@ def is_abandoned(path):
 
 
 def is_running(pid):
-    """Whether a process of this machine exists."""
+    """Return True if a process of this machine exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -117,7 +117,7 @@ def is_running(pid):
 
 
 def read_archive(path):
-    """The manifest and the arrays of a file, or an error that says what is wrong with it."""
+    """Return the manifest and the arrays of a file; raise an error that says what is wrong with it."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError(f"path={str(path)!r} must be a file, got a pipe, socket or device")
     with open(path, "rb") as file:
@@ -138,7 +138,7 @@ def read_archive(path):
 
 
 def check_version(path, metadata):
-    """An error unless an archive is one of ours that this version can read."""
+    """Raise an error unless :func:`~sktricks.save` wrote an archive in a format that this version reads."""
     if MARK not in metadata:
         raise ValueError(f"path={str(path)!r} holds tensors, but is not an archive that sktricks.save wrote")
     if metadata[MARK] != str(VERSION):
@@ -149,7 +149,7 @@ def check_version(path, metadata):
 
 
 def checksum(manifest, arrays):
-    """SHA-256 of the manifest and of name, type, shape and bytes of every array."""
+    """Return the SHA-256 of the manifest and of name, dtype, shape and bytes of every array."""
     digest = hashlib.sha256(manifest.encode("utf-8", "surrogatepass"))
     for name in sorted(arrays):
         array = arrays[name]

@@ -1,12 +1,13 @@
-"""save and load."""
+"""save and load: estimators in files that are safe to read."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._show_versions import installed
 from .._warnings import DroppedOnLoadWarning, warn
 from ._archive import read_archive, write_archive
-from ._codec import Malformed, Reader, Writer
+from ._codec import Malformed, Reader, Writer, require
 from ._estimators import ESTIMATORS
 from ._foreign import MEMBERS, refuse_untrusted
 from ._foreign_types import check_trusted
@@ -28,8 +29,8 @@ CODECS = [*VALUES, *NUMPY_NAMES, *TENSORS, *ESTIMATORS, SETTINGS_CODEC, GIVEN, *
 LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
 
 
-def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
-    """Save a fitted estimator to one file, which is safe to load wherever it comes from.
+def save(estimator: BaseEstimator, path: str | os.PathLike, *, trusted: Iterable[str | type] | None = None) -> None:
+    """Save a fitted estimator to one file, which is safe to load whoever wrote it.
 
     Estimators of sktricks are saved as numbers and text, and so are scikit-learn's Pipeline, FeatureUnion, votes and
     stacks around them. Other members are saved through skops (``pip install "sktricks[persist]"``): those of
@@ -60,12 +61,12 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
 
     See Also
     --------
-    load : The reverse, with what survives and what does not.
+    load : Load an estimator; says what is restored and what is not.
 
     Notes
     -----
-    Only fitted attributes that sktricks knows are saved. An attribute that you added yourself is an error that names
-    it.
+    Only fitted attributes that sktricks knows are saved. An attribute that you added yourself raises an error that
+    names it.
 
     Examples
     --------
@@ -94,11 +95,17 @@ def save(estimator, path: str | os.PathLike, *, trusted=None) -> None:
 
 
 def load(
-    path: str | os.PathLike, *, module=None, backbone=None, callbacks=None, params: dict | None = None, trusted=None
-):
+    path: str | os.PathLike,
+    *,
+    module=None,
+    backbone=None,
+    callbacks: list | None = None,
+    params: Mapping[str, Any] | None = None,
+    trusted: Iterable[str | type] | None = None,
+) -> BaseEstimator:
     """Load an estimator that :func:`save` saved.
 
-    Nothing that the file names is imported, run, opened or downloaded. An archive holds no code: give a module class, a
+    Nothing that the file names is imported, run, opened or downloaded. An archive holds no code: pass a module class, a
     factory, a loss function or a callback of your own again, and a backbone from a folder or from Hugging Face's hub.
     The weights come from the archive.
 
@@ -106,10 +113,10 @@ def load(
     ----------
     path : str or path-like
     module : module class, factory or torch.nn.Module, default=None
-        The ``module`` of nets that had one of yours.
+        The ``module`` of nets that were fitted with one of yours.
     backbone : module class, factory, torch.nn.Module or str, default=None
-        The ``backbone`` of estimators that had one of yours, or one of a name that needs a folder or a download, such
-        as ``"hf:user/repository"``. Only its configuration is read: its weights are in the archive.
+        The ``backbone`` of estimators that were fitted with one of yours, or with a name that needs a folder or a
+        download, such as ``"hf:user/repository"``. Only its configuration is read: its weights are in the archive.
     callbacks : list, default=None
         The ``callbacks`` of nets that had any besides those of sktricks.
     params : dict, default=None
@@ -121,17 +128,18 @@ def load(
 
     Returns
     -------
-    estimator : estimator
-        As it was saved: parameters, fitted attributes, and predictions to the bit on the same kind of device. A net
-        that was on a device which is not there is loaded to the CPU.
+    estimator : BaseEstimator
+        The estimator as it was saved: parameters, fitted attributes, and bit-identical predictions on the same kind of
+        device. A net whose device does not exist is loaded to the CPU.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not one of :func:`save`, or is truncated, altered, forged, or of another version; if something
-        has to be given, or does not fit the weights. The message names the file and the place in it.
+        If :func:`save` did not write the file, or it is truncated, altered, forged, or of another version; if a module,
+        backbone, callback or parameter is missing, or does not fit the weights. The message names the file and the
+        place in it.
     TypeError
         If ``path`` is no path, ``params`` no dict, or ``trusted`` no list.
     ImportError
@@ -140,12 +148,12 @@ def load(
     Warns
     -----
     DroppedOnLoadWarning
-        If a parameter named a path: the memory of a Pipeline, the folder of a cache, a file of weights. It is replaced
-        by a default, unless ``params`` has it.
+        If a parameter named a path: the memory of a Pipeline, the folder of a cache, a file of weights. A default
+        replaces it, unless ``params`` holds it.
 
     Notes
     -----
-    A net also keeps its history, the state of its optimizer and what is frozen, so that ``partial_fit`` and
+    A net also keeps its history, the state of its optimizer and its frozen layers, so that ``partial_fit`` and
     ``warm_start`` continue as they would have. The state of your own callbacks is not kept. A search such as
     ``GridSearchCV`` is not saved: save its ``best_estimator_``.
 
@@ -183,8 +191,7 @@ def load(
         node = parse(manifest)
         given.check_missing(node)
         estimator = reader.read(node)
-        if not isinstance(estimator, BaseEstimator):
-            raise Malformed("must be an estimator")
+        require(isinstance(estimator, BaseEstimator), "must be an estimator")
         check_is_fitted(estimator)
     given.check_unused()
     warn_of_dropped(path, reader.dropped)
@@ -192,7 +199,7 @@ def load(
 
 
 def check_path(path):
-    """Raise an error unless a path may be that of a file."""
+    """Raise an error unless ``path`` can be the path of a file."""
     try:
         name = str(Path(path)) if os.fspath(path) else ""
     except TypeError:
@@ -202,16 +209,16 @@ def check_path(path):
 
 
 def parse(manifest):
-    """The estimator in a manifest, as JSON."""
+    """Return the record of the estimator in a manifest."""
     manifest = json.loads(manifest)
-    if type(manifest) is not dict or type(manifest.get("estimator")) is not dict:
-        raise Malformed("must be in the manifest")
+    fits = type(manifest) is dict and type(manifest.get("estimator")) is dict
+    require(fits, "must be in the manifest")
     return manifest["estimator"]
 
 
 @contextmanager
 def naming_the_file(path, reader):
-    """Whatever is wrong inside is an error that names the file and the place in it."""
+    """Raise errors that name the file and the place in it."""
     try:
         yield
     except ImportError as error:
@@ -226,7 +233,7 @@ def naming_the_file(path, reader):
 
 
 def warn_of_dropped(path, dropped):
-    """Say which parameters were replaced, since the file named a path in them."""
+    """Warn of parameters that were replaced because they named a path."""
     if dropped:
         what = ", ".join(f"{name}={value!r:.200}" for name, value in dropped.items())
         names = ", ".join(f"{name!r}: ..." for name in dropped)

@@ -131,7 +131,7 @@ def test_no_probabilities(estimator):
 
 
 def test_unknown_labels():
-    with pytest.raises(ValueError, match=r"labels that the classifier does not know: \['rose'\]"):
+    with pytest.raises(ValueError, match=r"labels that are not among the classes .*: \['rose'\]"):
         PredictionsDisplay.from_estimator(fit(IRIS, NAMES), IRIS[:2], ["rose", "setosa"])
 
 
