@@ -12,7 +12,7 @@ from sktricks.transfer.backbones import _stages
 from sktricks.transfer.backbones._assemble import Net, assemble, fit_images
 from sktricks.transfer.backbones._backbone import Preprocess
 from sktricks.transfer.backbones._classifier import find_classifiers
-from sktricks.transfer.backbones._stages import channel_axis, find_stages, main_tensor, watching
+from sktricks.transfer.backbones._stages import channel_axis, find_stages, main_tensor, recording_shapes
 from sktricks.transfer.freezing._layers import call_order
 
 X = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -38,7 +38,7 @@ class Calls(nn.Module):
 
 
 def stages_of(model, example=X[:1]):
-    with watching(model) as shapes:
+    with recording_shapes(model) as shapes:
         order = call_order(model, lambda: model(example))
     return find_stages(model, order, shapes)
 
@@ -76,7 +76,7 @@ def test_of_many_blocks_the_last_of_each_resolution():
 def test_of_many_equal_blocks_every_so_many_th():
     model = nn.Sequential(*(conv(1, 1) for _ in range(24)))
     assert stages_of(model) == [str(n) for n in range(1, 24, 2)]
-    assert len(stages_of(nn.Sequential(*(conv(1, 1) for _ in range(100))))) <= _stages.MOST
+    assert len(stages_of(nn.Sequential(*(conv(1, 1) for _ in range(100))))) <= _stages.MAX_STAGES
 
 
 def test_what_gives_nothing_for_each_image_is_no_stage():

@@ -1,4 +1,4 @@
-"""Where pretrained nets come from: one file a source, all behind :func:`load_backbone`."""
+"""Pretrained nets: one file per source, all behind :func:`load_backbone`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a net, wherever it comes from, to a backbone."""
+"""Turn a net of any source into a backbone."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from ._stages import main_tensor
 
 @dataclass
 class Net:
-    """What a source gives: a net with its classifier still on.
+    """A net as its source makes it, with its classifier.
 
     Parameters
     ----------
     model : torch.nn.Module
     preprocess : Preprocess
-        With the size and the channels of the images that the net is made for, each None if it is not known.
+        Size and number of channels are those that the net was made for, each None if unknown.
     name : str
     resize : bool, default=True
-        Whether images are resized to that size whatever theirs is, as for weights that were trained at it. If not, they
-        are resized only where the net cannot take them.
-    default_stages : list of str or None
-    lacks : str or None
-        The file that should say how images are normalized, if it is missing.
+        Resize all images to that size, as for weights that were trained at it. False: resize only images that the net
+        cannot take.
+    default_stages : list of str or None, default=None
+        The stages that serve best as features.
+    lacks : str or None, default=None
+        The missing file that should define how images are normalized.
     has_classifier : bool, default=True
-        False for a net whose classifier is off already.
+        False if the classifier has been removed already.
     """
 
     model: nn.Module
@@ -48,7 +49,7 @@ class Net:
 
 
 def check_triple(image_shape):
-    """``image_shape`` as three ints, or an error."""
+    """Return ``image_shape`` as three ints, or raise an error."""
     shape = as_pair(image_shape)
     if len(shape) != 3 or not all(is_int(side) and side >= 1 for side in shape):
         raise ValueError(
@@ -58,8 +59,16 @@ def check_triple(image_shape):
     return tuple(map(int, shape))
 
 
+def native_size(config):
+    """Return the (height, width) that a net, or its configuration, names as ``image_size``; None if it names none."""
+    size = getattr(config, "image_size", None)
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size, size
+    return tuple(size) if isinstance(size, list | tuple) and len(size) == 2 else None
+
+
 def assemble(net, image_shape):
-    """The backbone for images of ``image_shape``, (height, width, channels): the classifier off, in evaluation mode."""
+    """Return the backbone for images of ``image_shape``, in evaluation mode and without the classifier."""
     net = fit_images(net, image_shape)
     example = make_example(net, image_shape)
     model = (remove_classifier(net.model, example) if net.has_classifier else net.model).eval()
@@ -67,20 +76,20 @@ def assemble(net, image_shape):
 
 
 def complete(net, image_shape, mean=None, std=None, interpolation=None):
-    """The net with the settings of its preprocessing that the user gives, and with assumptions where it names none."""
+    """Return the net with the settings of preprocessing that the user gives, or that are assumed if it has none."""
     given = {"mean": per_channel("mean", mean), "std": per_channel("std", std), "interpolation": interpolation}
     if (mean is None) != (std is None):
         raise ValueError(f"mean and std must be given together, got mean={mean!r} and std={std!r}")
     if not (interpolation is None or isinstance(interpolation, str) and interpolation in ("bilinear", "bicubic")):
         raise ValueError(f"interpolation must be 'bilinear', 'bicubic' or None, got {interpolation!r:.200}")
     if net.lacks is not None:
-        given |= assumed(net, image_shape, mean is not None)
+        given |= assume_settings(net, image_shape, mean is not None)
     preprocess = replace(net.preprocess, **{name: value for name, value in given.items() if value is not None})
     return replace(net, preprocess=check_preprocess(preprocess))
 
 
 def per_channel(name, values):
-    """One number, or one for each channel, as a tuple of floats."""
+    """Return one number, or one per channel, as a tuple of floats."""
     if values is None:
         return None
     try:
@@ -93,10 +102,10 @@ def per_channel(name, values):
         raise ValueError(f"{name} must hold finite numbers, got {values!r:.200}") from error
 
 
-def assumed(net, image_shape, is_told):
-    """What stands for settings that a net does not name, with a warning unless the user names them."""
+def assume_settings(net, image_shape, is_given):
+    """Return settings for a net without its own, with a warning unless the user has given mean and std."""
     size = net.preprocess.size
-    if is_told:
+    if is_given:
         return {"size": size or tuple(image_shape[:2])}
     cure = f"load_backbone({net.name!r}, image_shape=..., mean=..., std=...) sets them, and backbone= takes the result"
     if size is None:
@@ -113,23 +122,23 @@ def assumed(net, image_shape, is_told):
 
 
 def make_example(net, image_shape):
-    """One black image, as the net takes it."""
+    """Return one preprocessed black image."""
     height, width, channels = image_shape
     return match_dtype(net.preprocess(torch.zeros(1, channels, height, width)), net.model)
 
 
 def fit_images(net, image_shape):
-    """The net with a preprocessing that makes what it can take of images of this shape."""
+    """Return the net with a preprocessing after which it can take images of this shape."""
     errors, attempts = [], ways_to_prepare(net, image_shape)
     for preprocess in attempts:
-        # a Swin transformer adapts its windows to the first image, and keeps them
+        # A Swin transformer adapts its windows to the first image, and keeps them.
         model = deepcopy(net.model) if len(attempts) > 1 else net.model
         fitted = replace(net, model=model, preprocess=preprocess)
         try:
             with evaluating(model):
                 check_rows(model(make_example(fitted, image_shape).repeat(2, 1, 1, 1)), 2)
             return fitted
-        except Exception as error:  # a net is any code, and so are its errors
+        except Exception as error:  # the code of a net may raise anything
             errors.append(error)
     dtype = dtype_of(net.model)
     full = dtype in (torch.float32, torch.float64)
@@ -138,14 +147,14 @@ def fit_images(net, image_shape):
 
 
 def check_rows(output, n_images):
-    """An error if a net packs several images into one row, as nets for images of different sizes do."""
+    """Raise an error if a net packs several images into one row, as nets for images of different sizes do."""
     tensor = main_tensor(output)
     if tensor is not None and tensor.ndim > 1 and len(tensor) != n_images:
         raise ValueError(f"it must give a row for each image, got {len(tensor)} for {n_images} images")
 
 
 def ways_to_prepare(net, image_shape):
-    """The preprocessings to try, of one size after the other and, if the net's channels are unknown, of several."""
+    """Return the preprocessings to try: all sizes and, if the number of channels is unknown, several of these."""
     known = net.preprocess.channels
     channels = [known] if known is not None else list(dict.fromkeys((image_shape[2], 3, 1)))
     sizes = sizes_to_try(net, image_shape)
@@ -153,7 +162,7 @@ def ways_to_prepare(net, image_shape):
 
 
 def sizes_to_try(net, image_shape):
-    """The size that the net is made for, if images must have it; else theirs, twice, four times, ..., and then that."""
+    """Return the size that the net was made for, after the size of the images and its doubles unless it is required."""
     native = net.preprocess.size
     if net.resize or native is None:
         return [native]

@@ -1,8 +1,9 @@
-"""What every backbone has, wherever it comes from: stages, a preprocessing, features."""
+"""Backbones of all sources: stages, preprocessing, features."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Integral
@@ -13,23 +14,23 @@ from torch.nn import functional as F
 
 from ...training._modules import dtype_of
 from ..cache._fingerprint import fingerprint_of
-from ..freezing._layers import call_order, layers_of
-from ._stages import find_channel_axes, find_stages, main_tensor, watching
+from ..freezing._layers import call_order, forward_hooks, layers_of
+from ._stages import find_channel_axes, find_stages, main_tensor, recording_shapes
 
-LARGEST = 4096  # pixels of a side of the images that a configuration may ask for
-QUARTERS_UP_TO = 256  # channels of a stage up to which the quarters of an image are looked at one by one
+MAX_SIDE = 4096  # pixels, in the configuration of a net
+MAX_CHANNELS_OF_QUARTERS = 256  # stages with more channels give only the mean over the whole image
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """From images in 0..1, (n, channels, height, width), to what a net was trained on.
+    """Preprocessing from images in 0..1, (n, channels, height, width), to the input of a net.
 
     Parameters
     ----------
     size : tuple of int or None
         (height, width) to resize the whole image to; None keeps the size.
     channels : int or None
-        1 or 3: grey images become three equal channels, colour images their mean. None keeps them.
+        1 or 3: gray images are repeated, color images averaged. None keeps the channels.
     mean, std : tuple of float or None
         Subtracted and divided by, per channel.
     interpolation : {"bilinear", "bicubic"}, default="bilinear"
@@ -43,7 +44,7 @@ class Preprocess:
     interpolation: str = "bilinear"
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Resize, match the channels, normalise."""
+        """Resize, match the channels and normalize."""
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         elif self.channels == 1 and x.shape[1] == 3:
@@ -53,7 +54,7 @@ class Preprocess:
         if self.size is not None and x.shape[2:] != self.size:
             smaller = x.shape[2] > self.size[0] or x.shape[3] > self.size[1]
             x = F.interpolate(x, self.size, mode=self.interpolation, align_corners=False, antialias=smaller)
-            x = x.clamp(0, 1) if self.interpolation == "bicubic" else x  # which overshoots at edges
+            x = x.clamp(0, 1) if self.interpolation == "bicubic" else x  # bicubic interpolation overshoots at edges
         if self.mean is not None:
             mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
             x = (x - mean) / std
@@ -61,10 +62,10 @@ class Preprocess:
 
 
 def check_preprocess(preprocess):
-    """The preprocessing, or an error that says which of its settings is wrong: it may come out of a file."""
+    """Return the preprocessing, or raise an error if a setting, which may come from a file, is wrong."""
     size, channels, mean, std = (getattr(preprocess, name) for name in ("size", "channels", "mean", "std"))
-    if size is not None and not (len(size) == 2 and all(is_int(side) and 1 <= side <= LARGEST for side in size)):
-        raise ValueError(f"the size of images must be a height and a width from 1 to {LARGEST}, got {size!r}")
+    if size is not None and not (len(size) == 2 and all(is_int(side) and 1 <= side <= MAX_SIDE for side in size)):
+        raise ValueError(f"the size of images must be a height and a width from 1 to {MAX_SIDE}, got {size!r}")
     if channels is not None and not (is_int(channels) and channels >= 1):
         raise ValueError(f"the number of channels must be an int of at least 1, got {channels!r}")
     for name, values in (("mean", mean), ("std", std)):
@@ -76,12 +77,12 @@ def check_preprocess(preprocess):
 
 
 def is_int(value):
-    """True for an int that is no bool."""
+    """Return True for an int that is not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Enough(Exception):
-    """Ends a forward pass when all that is wanted of it has been computed."""
+    """Ends a forward pass when everything needed has been computed."""
 
 
 class Backbone(nn.Module):
@@ -90,29 +91,29 @@ class Backbone(nn.Module):
     Parameters
     ----------
     model : torch.nn.Module
-        It returns a tensor, or a tuple, mapping or object of tensors, of which the first, or the pooled one, counts.
+        Returns a tensor, or a tuple, mapping or object of tensors, of which the first, or the pooled one, counts.
     preprocess : Preprocess
     example : torch.Tensor of shape (1, channels, height, width)
-        A preprocessed image; a forward pass of it shows the order of the layers and the sizes of the features.
+        A preprocessed image, whose forward pass shows the order of layers and the sizes of features.
     name : str
     default_stages : list of str or None, default=None
-        The stages whose features serve best; None: the model's own output.
+        The stages whose features serve best; None: the output of the model.
 
     Attributes
     ----------
     stages : list of str
-        The names of the stages, in execution order: the parts of the model that have parameters. A part that only wraps
-        the others, or that is a list of blocks, is replaced by its own parts; of more than 16 some count.
+        Names of the stages, in execution order: the parts of the model that have parameters. A part that only wraps the
+        others, or is a list of blocks, is replaced by its own parts. Of more than 16, only some count.
     layer_order : list of str
-        The names of all modules of ``model``, in execution order.
+        Names of all modules of ``model``, in execution order.
     num_features : int
-        The length of what :meth:`features` returns by default.
+        Number of features that :meth:`features` returns by default.
     """
 
     def __init__(self, model, preprocess, example, name, default_stages=None):
         super().__init__()
         self.model, self.preprocess, self.name, self.default_stages = model, preprocess, name, default_stages
-        with watching(model) as shapes:
+        with recording_shapes(model) as shapes:
             self.layer_order = call_order(model, lambda: self.run(example))
         if len(shapes.get("", ())) < 2:
             raise ValueError(f"backbone {name} must give a tensor with a row for each image, got {shapes.get('')}")
@@ -137,16 +138,16 @@ class Backbone(nn.Module):
         return self.model(match_dtype(x, self.model))
 
     def features(self, x: torch.Tensor, stages: list[str] | None = None, *, upto: str | None = None) -> torch.Tensor:
-        """One row of numbers per preprocessed image.
+        """Return one row of features per preprocessed image.
 
         Parameters
         ----------
         x : Tensor of shape (n, channels, height, width)
         stages : list of str, default=None
-            Of each of them the mean over the image and, where it has no more than 256 channels, the means of the four
-            quarters. None: the model's own output. What comes after the last of them is not computed.
+            For each stage, the means over the image and, for at most 256 channels, over its four quarters. Nothing
+            after the last stage is computed. None: the output of the model.
         upto : str, default=None
-            The name of one stage, short for ``stages=[upto]``.
+            Short for ``stages=[upto]``.
 
         Returns
         -------
@@ -160,42 +161,31 @@ class Backbone(nn.Module):
         unknown = [stage for stage in stages if stage not in self.stages]
         if unknown or not stages:
             raise ValueError(f"a stage must be one of {self.stages}, got {unknown or stages}")
-        pooled = self._watch(x, set(stages))
+        pooled = self._pooled_outputs(x, set(stages))
         return torch.cat([pooled[name] for name in stages], 1)
 
     forward = features
 
     def count(self, stages):
-        """The number of features of the given stages, or of the model's own output for None."""
+        """Return the number of features of some stages, or of the output of the model for None."""
         return self.num_features if stages is None else sum(self._widths[name] for name in stages)
 
-    def _watch(self, x, names):
-        """The pooled outputs of some stages, by their names, and nothing after them computed."""
+    def _pooled_outputs(self, x, names):
+        """Return the pooled outputs of some stages by name, without computing anything after them."""
         pooled, thread = {}, threading.get_ident()
 
         def note(name, output):
-            if threading.get_ident() != thread:  # which has hooks of its own
+            if threading.get_ident() != thread:  # another thread has hooks of its own
                 return
             is_last = len(pooled.keys() | {name}) == len(names)
-            # what comes after may overwrite the output in place, as a ReLU does
+            # The next module may overwrite the output in place, as a ReLU does.
             output = main_tensor(output) if is_last else main_tensor(output).clone()
             pooled.setdefault(name, pool(output, True, self._channel_axes[name]))
             if is_last:
                 raise Enough
 
-        hooks = [
-            self.model.get_submodule(name).register_forward_hook(
-                lambda module, inputs, output, name=name: note(name, output)
-            )
-            for name in names
-        ]
-        try:
+        with suppress(Enough), forward_hooks(self.model, names, note):
             self.run(x)
-        except Enough:
-            pass
-        finally:
-            for hook in hooks:
-                hook.remove()
         return pooled
 
     def fingerprint(self) -> str:
@@ -218,14 +208,14 @@ def match_dtype(x, model):
 
 
 def pool(x, quarters=False, channel_axis=None):
-    """The mean over all positions, and over those of the quarters, as (n, channels) or (n, 5 * channels).
+    """Return the means over all positions, and over those of the quarters, as (n, channels) or (n, 5 * channels).
 
-    ``channel_axis`` is that of the channels; by default the second, and of tokens, (n, tokens, channels), the third.
+    ``channel_axis`` is the second axis by default, and the third for tokens, (n, tokens, channels).
     """
     if x.ndim == 2:
         return x
     x = x.movedim((2 if x.ndim == 3 else 1) if channel_axis is None else channel_axis, 1)
     whole = x.mean(tuple(range(2, x.ndim)))
-    if not quarters or x.ndim != 4 or x.shape[1] > QUARTERS_UP_TO or min(x.shape[2:]) < 2:
+    if not quarters or x.ndim != 4 or x.shape[1] > MAX_CHANNELS_OF_QUARTERS or min(x.shape[2:]) < 2:
         return whole
     return torch.cat([whole, F.adaptive_avg_pool2d(x, 2).flatten(1)], 1)

@@ -18,7 +18,7 @@ VARIABLE = "SKTRICKS_TINY32"
 
 
 def load_tiny32(pretrained=True):
-    """tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
+    """Return tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
     model = Tiny32()
     if pretrained:
         path = Path(os.environ.get(VARIABLE) or WEIGHTS)
@@ -28,7 +28,7 @@ def load_tiny32(pretrained=True):
 
 
 def read_weights(path, model):
-    """The weights in a file, as float32, or an error that says what is wrong with the file."""
+    """Return the weights in a file as float32, or raise an error that names the defect."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -37,7 +37,7 @@ def read_weights(path, model):
         raise ValueError(f"the weights of tiny32 in {path} are not those that sktricks came with: install it again")
     try:
         weights = {name: tensor.float() for name, tensor in load(content).items()}
-    except Exception as error:  # a damaged header makes safetensors raise errors of several kinds
+    except Exception as error:  # safetensors raises errors of several kinds for a damaged header
         raise ValueError(f"the weights of tiny32 in {path} are truncated or altered: {error}") from error
     expected = {n: t.shape for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked")}
     found = {name: tensor.shape for name, tensor in weights.items()}

@@ -1,4 +1,4 @@
-"""Removing the classifier of a net."""
+"""Find and remove the classifier of a net."""
 
 from __future__ import annotations
 
@@ -7,65 +7,67 @@ from contextlib import contextmanager
 from torch import nn
 
 from ..freezing._layers import call_order, evaluating, layers_of
-from ._stages import main_tensor, watching
+from ._stages import main_tensor, recording_shapes
 
-PARTS = ("fc", "classifier", "head", "heads", "last_linear")  # the names under which nets keep their classifier
-AUXILIARY = ("AuxLogits", "aux1", "aux2")  # classifiers that Inception and GoogLeNet use in training alone
+CLASSIFIERS = ("fc", "classifier", "head", "heads", "last_linear")  # usual names
+AUXILIARY = ("AuxLogits", "aux1", "aux2")  # classifiers that Inception and GoogLeNet use only in training
 
 
 def find_classifiers(model, example):
-    """The names of the layers that turn features into classes; an empty list if the net has no classifier.
+    """Return the names of the layers that turn features into classes, an empty list if there are none.
 
-    timm's nets name theirs, and a base model of transformers has none. In other nets it is the last layer that a
-    forward pass runs, if it is a linear layer as wide as the output, or a convolution in a part that is called a
-    classifier. It counts only if the net works without it and then gives features of another width: the last layer of
-    a residual block is part of the features.
+    Nets of timm name theirs, and a base model of transformers has none. In other nets, the classifier is the last layer
+    of a forward pass, if this is a linear layer as wide as the output, or a convolution in a part with a usual name.
+    The net must work without it and then return features of another width, since the last layer of a residual block is
+    part of the features.
     """
     if hasattr(model, "get_classifier") and hasattr(model, "pretrained_cfg"):
         kept = model.get_classifier()
         kept = kept if isinstance(kept, tuple) else (kept,)
-        return [name for name, part in model.named_modules() if any(part is one for one in kept) and weighs(part)]
-    output, shapes, layers = watch_once(model, example)
+        return [
+            name for name, part in model.named_modules() if any(part is one for one in kept) and has_parameters(part)
+        ]
+    output, shapes, layers = run_once(model, example)
     name = None if is_base_model(model, output) else find_candidate(layers, shapes.get("", ()))
     return [name] if name and gives_other_features(model, name, example, shapes[""]) else []
 
 
-def watch_once(model, example):
-    """The output of a forward pass, the shapes of all outputs by name, and the layers that are called, in order."""
+def run_once(model, example):
+    """Return the output of a forward pass, the shapes of all outputs by name, and the layers in execution order."""
     outputs = []
-    with watching(model) as shapes:
+    with recording_shapes(model) as shapes:
         order = call_order(model, lambda: outputs.append(model(example)))
     return outputs[0], shapes, [layer for layer in layers_of(model, order) if layer.name in shapes]
 
 
 def is_base_model(model, output):
-    """True for a model of transformers that returns no logits."""
+    """Return True for a model of transformers that returns no logits."""
     return hasattr(model, "base_model_prefix") and not hasattr(output, "logits")
 
 
 def find_candidate(layers, shape):
-    """The name of the last layer if its kind, and the shape of the net's output, are those of a classifier."""
+    """Return the name of the last layer if its type and the shape of the output are those of a classifier."""
     name, module = layers[-1] if layers else ("", None)
     if isinstance(module, nn.Linear) and shape[-1:] == (module.out_features,):
         return name
     if isinstance(module, nn.Conv2d) and shape[1:] == (module.out_channels,):
-        return name if any(part in PARTS for part in name.split(".")) else None
+        return name if any(part in CLASSIFIERS for part in name.split(".")) else None
     return None
 
 
 def gives_other_features(model, name, example, shape):
-    """True if the net works without a layer and its output then has another shape."""
+    """Return True if the net works without a layer and its output then has another shape."""
     try:
-        with without(model, name), evaluating(model):
+        with bypassed(model, name), evaluating(model):
             output = main_tensor(model(example))
-    except Exception:  # a net is any code, and so are the errors of one without a part that it needs
+    except Exception:  # the code of a net without a part that it needs may raise anything
         return False
     return output is not None and tuple(output.shape) != shape
 
 
 @contextmanager
-def without(model, name):
-    """Inside, the layer of this name is the identity."""
+def bypassed(model, name):
+    """Replace the layer of this name by the identity, inside the context."""
     kept = model.get_submodule(name)
     replace_part(model, name, nn.Identity())
     try:
@@ -75,18 +77,18 @@ def without(model, name):
 
 
 def replace_part(model, name, part):
-    """Put a module in the place of another."""
+    """Replace the part of this name."""
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, part)
 
 
-def weighs(module):
-    """True if a module has parameters."""
+def has_parameters(module):
+    """Return True if a module has parameters."""
     return next(module.parameters(), None) is not None
 
 
 def remove_classifier(model, example):
-    """The model, changed, with the identity in the place of its classifier and without auxiliary classifiers."""
+    """Replace the classifier of a model by the identity, in place, and remove auxiliary classifiers."""
     remove_auxiliary(model)
     names = find_classifiers(model, example)
     if names and hasattr(model, "reset_classifier"):

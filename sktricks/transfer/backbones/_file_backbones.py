@@ -1,4 +1,4 @@
-"""Backbones from a file of weights and the spec of the net that they are for."""
+"""Backbones from a file of weights and the spec of their architecture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEPARATOR = "::"
 
 
 def split_file(text):
-    """The path and the spec in ``"<path>::<spec>"``."""
+    """Return the path and the spec in ``"<path>::<spec>"``."""
     path, _, spec = text.partition(SEPARATOR)
     if not path or not spec:
         raise ValueError(
@@ -27,7 +27,7 @@ def split_file(text):
 
 
 def load_weights(net, path, image_shape):
-    """Put the weights of a file into a net; its classifier's, of however many classes, do not count."""
+    """Load the weights of a file into a net; those of its classifier are ignored."""
     weights = read_weights(path)
     fitted = fit_images(net, image_shape)
     heads = find_classifiers(fitted.model, make_example(fitted, image_shape))
@@ -35,7 +35,7 @@ def load_weights(net, path, image_shape):
         raise misfit_of(path, net.name, net.model, weights, heads)
     own = {name: tensor for name, tensor in weights.items() if not any(name.startswith(f"{head}.") for head in heads)}
     versioned = OrderedDict(own)
-    # without the versions of its modules some nets take the weights for those of an earlier version of themselves
+    # Without the versions of its modules, a net may convert the weights as if an earlier version had saved them.
     versioned._metadata = net.model.state_dict()._metadata
     try:
         net.model.load_state_dict(versioned, strict=False)

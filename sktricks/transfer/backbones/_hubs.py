@@ -1,10 +1,11 @@
-"""Files of model hubs: from the hub's cache on this machine, else downloaded, else an error that says where to look."""
+"""Files of model hubs, from the cache of the hub on this machine or downloaded."""
 
 from __future__ import annotations
 
 import os
 import re
 import ssl
+from difflib import get_close_matches
 from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError, URLError
@@ -20,7 +21,7 @@ REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]{0,95}", re.ASC
 
 
 def check_repository(spec, name):
-    """An error unless a name is that of a folder on this machine or can be that of a repository on the hub."""
+    """Raise an error unless a name is a folder on this machine or a valid name of a repository."""
     if os.path.isdir(name) or (REPOSITORY.fullmatch(name) and ".." not in name and "--" not in name):
         return
     raise ValueError(
@@ -29,8 +30,15 @@ def check_repository(spec, name):
     )
 
 
+def unknown_net(library, name, known):
+    """Return the error for a name that a library does not know, with similar names."""
+    close = [f"{library}:{other}" for other in get_close_matches(name.partition(".")[0], known, n=4)]
+    hint = f"; close are {close}" if close else ""
+    return ValueError(f"backbone='{library}:{name}' is unknown: {library} has no net {name!r}{hint}")
+
+
 def fetch_url(url):
-    """The path of a file of torch's hub, downloaded if need be."""
+    """Return the path of a file of the hub of torch, which is downloaded if necessary."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / os.path.basename(urlparse(url).path)
     if path.exists():
@@ -46,7 +54,7 @@ def fetch_url(url):
 
 
 def fetch_hub(repository, names, extra):
-    """The path of the first of some files that a repository of Hugging Face's hub has, downloaded if need be."""
+    """Return the path of the first of some files in a repository of Hugging Face, downloaded if necessary."""
     hub = import_optional("huggingface_hub", extra)
     for name in names:
         path = hub.try_to_load_from_cache(repository, name)
@@ -66,7 +74,7 @@ def fetch_hub(repository, names, extra):
 
 
 def check_hub(repository, files, extra):
-    """An error if Hugging Face's hub cannot be asked for these files."""
+    """Raise an error if these files cannot be downloaded from Hugging Face."""
     constants = import_optional("huggingface_hub", extra).constants
     folder = hub_folder(repository, extra)
     if constants.HF_HUB_OFFLINE:
@@ -75,27 +83,27 @@ def check_hub(repository, files, extra):
 
 
 def hub_folder(repository, extra):
-    """Where the files of a repository of Hugging Face's hub are kept."""
+    """Return the folder of a repository in the cache of Hugging Face."""
     return hub_cache(extra) / f"models--{repository.replace('/', '--')}"
 
 
 def hub_cache(extra):
-    """Where Hugging Face's hub keeps what it downloads."""
+    """Return the cache folder of Hugging Face."""
     return Path(import_optional("huggingface_hub", extra).constants.HF_HUB_CACHE)
 
 
 def check_reachable(url, files, folder):
-    """An error, within seconds, if a host cannot be reached."""
-    answers = []
-    asking = Thread(target=lambda: answers.append(is_answering(url)), daemon=True)
-    asking.start()
-    asking.join(PATIENCE)  # looking up a name has no time limit of its own
-    if answers != [True]:
+    """Raise an error, within seconds, if a host cannot be reached."""
+    results = []
+    thread = Thread(target=lambda: results.append(is_answering(url)), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)  # looking up the name of a host has no time limit of its own
+    if results != [True]:
         raise unreachable(url, files, folder)
 
 
 def is_answering(url):
-    """Whether anything comes back from a host; a refusal is an answer too."""
+    """Return True if a host sends any response, a refusal included."""
     try:
         urlopen(Request(url, method="HEAD"), timeout=PATIENCE - 1).close()
     except HTTPError:
@@ -108,7 +116,7 @@ def is_answering(url):
 
 
 def unreachable(url, files, folder, why="it does not answer"):
-    """The error about a file that is not on this machine and cannot be downloaded."""
+    """Return the error for a file that is not on this machine and cannot be downloaded."""
     return ConnectionError(
         f"{files} is not on this machine and cannot be downloaded from {urlparse(url).hostname}: {why}. "
         f"It would be found in {folder}"

@@ -1,4 +1,4 @@
-"""Backbones of transformers: the image encoders of Hugging Face's hub, or a local folder in its format."""
+"""Backbones of transformers: image encoders from Hugging Face, or from a local folder in its format."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from fnmatch import filter as matching
 from torch import nn
 
 from ..._optional import import_optional
-from ._assemble import Net
+from ._assemble import Net, native_size
 from ._backbone import Preprocess, check_preprocess
 from ._hubs import check_hub, check_repository, hub_cache
 from ._timm import drop_pointers
-from ._weight_files import asked_for, first_line, misfit
+from ._weight_files import first_line, misfit, name_in_pickle
 
 EXTRA = "hf"
-SMOOTH = (1, 3)  # Pillow's numbers of Lanczos and bicubic interpolation
+SMOOTH = (1, 3)  # numbers of Lanczos and bicubic interpolation in Pillow
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
 class FirstToken(nn.Module):
-    """The class token as it is, in the place of a pooler that transforms it for the task of its pretraining."""
+    """Return the class token unchanged, instead of a pooler that was trained for the pretraining task."""
 
     def forward(self, tokens):
         return tokens[:, 0]
 
 
 def list_huggingface(pattern):
-    """The repositories in the hub's cache on this machine that match a pattern."""
+    """Return the repositories in the cache on this machine that match a pattern."""
     folders = sorted(folder.name for folder in hub_cache(EXTRA).glob("models--*"))
     return matching([name.removeprefix("models--").replace("--", "/") for name in folders], pattern)
 
 
 def load_huggingface(name, pretrained):
-    """A net by its repository on the hub or its local folder; untrained, a type such as ``"vit"`` will do."""
+    """Return a net by its repository or local folder, or an untrained net by its type, such as ``"vit"``."""
     transformers = import_optional("transformers", EXTRA)
     check_repository(f"hf:{name}", name)
     with quiet(transformers):
@@ -53,26 +53,26 @@ def load_huggingface(name, pretrained):
 
 
 def find_settings(transformers, name):
-    """What the processor of a repository or folder says about images; None for a folder without a processor."""
+    """Return the settings of the image processor of a repository or folder, None for a folder without one."""
     if os.path.isdir(name) and not any(os.path.isfile(os.path.join(name, file)) for file in PROCESSORS):
         return None
     return find(name, transformers.ImageProcessingMixin.get_image_processor_dict, PROCESSORS[0])[0]
 
 
 def read_preprocess(name, settings, config):
-    """The preprocessing, and the file that should say more about it, if that is missing."""
+    """Return the preprocessing, and the name of the missing file if there is no image processor."""
     if settings is None:
-        return Preprocess(native_size_of(config), getattr(config, "num_channels", None) or 3), PROCESSORS[0]
+        return Preprocess(native_size(config), getattr(config, "num_channels", None) or 3), PROCESSORS[0]
     try:
         return check_preprocess(preprocess_of(settings, config)), None
-    except Exception as error:  # any JSON
+    except Exception as error:  # of any JSON
         raise ValueError(
             f"{PROCESSORS[0]} of hf:{name} does not say how to prepare images: {first_line(error)}"
         ) from error
 
 
 def find_config(transformers, name, pretrained):
-    """The configuration of a repository or folder, or of an untrained net's type, for the part that sees images."""
+    """Return the configuration of the image encoder of a repository, folder or type of net."""
     if not pretrained and name in transformers.CONFIG_MAPPING and not os.path.isdir(name):
         config = transformers.AutoConfig.for_model(name)
     else:
@@ -80,12 +80,12 @@ def find_config(transformers, name, pretrained):
     vision = getattr(config, "vision_config", None)
     config = vision if hasattr(vision, "model_type") else config
     if getattr(config, "mask_ratio", None):
-        config.mask_ratio = 0.0  # a masked autoencoder sees the whole image
+        config.mask_ratio = 0.0  # a masked autoencoder then encodes the whole image
     return confine(config, name)
 
 
 def confine(config, name):
-    """The configuration without what a net of timm inside it would load from elsewhere."""
+    """Return the configuration without settings by which a net of timm inside would load other files."""
     if getattr(config, "use_pretrained_backbone", False):
         config.use_pretrained_backbone = False
     if isinstance(getattr(config, "model_args", None), dict):
@@ -96,17 +96,17 @@ def confine(config, name):
 
 
 def build(transformers, name, config):
-    """The net with initial weights."""
+    """Return the net with initial weights."""
     try:
         return transformers.AutoModel.from_config(config, trust_remote_code=False)
     except ImportError:
         raise
-    except Exception as error:  # any values in a configuration
+    except Exception as error:  # of any values in a configuration
         raise ValueError(f"transformers cannot build hf:{name} from its config.json: {first_line(error)}") from error
 
 
 def load_model(transformers, name, config):
-    """The net with its weights, all of which the files must have but for a pooler's."""
+    """Return the net with its weights; only those of a pooler may be missing in the files."""
     settings = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True}
     model, info = find(name, transformers.AutoModel.from_pretrained, "model.safetensors", **settings)
     missing = [key for key in info["missing_keys"] if "pooler" not in key.split(".")]
@@ -119,15 +119,15 @@ def load_model(transformers, name, config):
 
 
 def find(name, load, file="config.json", **settings):
-    """What ``load`` makes of the files of a folder or repository, which are downloaded only if they are not here."""
+    """Call ``load`` on the files of a folder or repository, which are downloaded only if necessary."""
     settings["trust_remote_code"] = False
     try:
         return load(name, local_files_only=True, **settings)
     except ImportError:
         raise
-    except Exception as error:  # damaged files make the readers raise errors of all sorts
+    except Exception as error:  # readers raise errors of all kinds for damaged files
         if any(isinstance(cause, pickle.UnpicklingError) for cause in causes(error)):
-            raise refused(name, "".join(map(asked_for, causes(error)))) from error
+            raise refused(name, "".join(map(name_in_pickle, causes(error)))) from error
         if "trust_remote_code" in str(error):
             raise refused(name, " (its configuration names Python files)") from error
         if os.path.isdir(name):
@@ -144,25 +144,25 @@ def find(name, load, file="config.json", **settings):
 
 
 def refused(name, what):
-    """The error about files that hold code."""
+    """Return the error for files that hold code."""
     return ValueError(f"backbone='hf:{name}' is refused: loading it would run code of its own{what}")
 
 
 def causes(error):
-    """An error and those that it was raised from or while handling."""
+    """Iterate over an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def first_sentence(error):
-    """The beginning of a long message."""
+    """Return the first sentence of a message."""
     return first_line(error).partition(". ")[0]
 
 
 @contextmanager
 def quiet(transformers):
-    """No progress bars and no reports of what was loaded: what does not fit is an error here."""
+    """Switch off progress bars and reports of loading; weights that do not fit are an error anyway."""
     logging = transformers.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -176,13 +176,13 @@ def quiet(transformers):
 
 
 def preprocess_of(settings, config):
-    """What ``preprocessor_config.json`` says about images; where it says nothing, -1 to 1 at the size of the net.
+    """Return the preprocessing of ``preprocessor_config.json``; by default -1 to 1 at the size of the net.
 
-    Its mean and standard deviation are of pixels times its ``rescale_factor``, ours of pixels in 0..1.
+    Its mean and standard deviation refer to pixels times ``rescale_factor``, ours to pixels in 0..1.
     """
     channels = getattr(config, "num_channels", None) or 3
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
-    size = size_of(crop) or size_of(settings.get("size")) or native_size_of(config) or (224, 224)
+    size = size_of(crop) or size_of(settings.get("size")) or native_size(config) or (224, 224)
     scale = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
     mean, std = settings.get("image_mean") or (0.5,) * channels, settings.get("image_std") or (0.5,) * channels
     if not settings.get("do_normalize", True):
@@ -193,18 +193,10 @@ def preprocess_of(settings, config):
 
 
 def size_of(size):
-    """(height, width) of what a processor calls a size; None if it says nothing definite."""
+    """Return (height, width) of a size in the settings of a processor; None if it is not definite."""
     if isinstance(size, int):
         return size, size
     size = size or {}
     side = size.get("shortest_edge")
     height, width = size.get("height", side), size.get("width", side)
     return (height, width) if height and width else None
-
-
-def native_size_of(config):
-    """(height, width) that the configuration of a net names; None if it names no size."""
-    size = getattr(config, "image_size", None)
-    if isinstance(size, int) and not isinstance(size, bool):
-        return size, size
-    return tuple(size) if isinstance(size, list | tuple) and len(size) == 2 else None

@@ -1,4 +1,4 @@
-"""From what a user writes to a backbone."""
+"""Load a backbone from its name, a file, a class, a factory or an instance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BUNDLED = ["tiny32"]
 UNTRAINED = "untrained:"
-HUBS = {  # the word before the colon: the file, what loads from it and what lists it
+HUBS = {  # by the word before the colon: the file, the function that loads a net, the function that lists all
     "timm": ("_timm", "load_timm", "list_timm"),
     "torchvision": ("_torchvision", "load_torchvision", "list_torchvision"),
     "hf": ("_huggingface", "load_huggingface", "list_huggingface"),
@@ -23,13 +23,13 @@ HUBS = {  # the word before the colon: the file, what loads from it and what lis
 
 
 def list_backbones(pattern: str | None = None) -> list[str]:
-    """The backbones that can be loaded by name.
+    """Return the backbones that can be loaded by name.
 
     Parameters
     ----------
     pattern : str, default=None
-        Those of a hub, such as ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"``, which gives the repositories in
-        the cache on this machine. None: those that come with the package, for which nothing else need be installed.
+        Backbones of a hub, such as ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"`` (repositories in the cache on
+        this machine). None: those that come with the package, for which no extra is needed.
 
     Returns
     -------
@@ -67,12 +67,12 @@ def load_backbone(
         One of
 
         - ``"tiny32"``, the net that comes with the package;
-        - ``"timm:resnet18"``, ``"timm:resnet18.a1_in1k"``: a net of timm, with the weights named behind the dot or the
-          default ones; ``"timm:user/repository"`` and ``"timm:./folder"``: one saved in timm's format;
+        - ``"timm:resnet18"``, ``"timm:resnet18.a1_in1k"``: a net of timm, with its default weights or those after the
+          dot; ``"timm:user/repository"`` and ``"timm:./folder"``: one saved in timm's format;
         - ``"torchvision:resnet18"``, ``"torchvision:resnet50.IMAGENET1K_V1"``: a net of torchvision for classification;
         - ``"hf:user/repository"``, ``"hf:./folder"``: an image encoder of transformers;
         - ``"file:weights.safetensors::timm:resnet18"``: the weights in a file, safetensors or a checkpoint of torch,
-          in the net that any other spec names. The file's classifier does not count;
+          in the net of any other spec. The classifier in the file is ignored;
         - ``"package.module:factory"``: a class or factory that makes a module without arguments;
         - such a class or factory itself, or an instance, which is copied; a :class:`Backbone` keeps its preprocessing.
 
@@ -80,13 +80,13 @@ def load_backbone(
     image_shape : tuple, default=(32, 32, 3)
         (height, width, channels) of the images.
     pretrained : bool, default=True
-        If False, the same net with the initial weights that its library gives it. For those types of nets that
-        transformers knows their name is enough: ``"untrained:hf:vit"``.
+        False: the same net with the initial weights of its library. For types of nets that transformers knows, the name
+        is enough: ``"untrained:hf:vit"``.
     mean, std : float or sequence of float, default=None
-        What is subtracted from pixels scaled to 0..1, and what they are divided by then: a number, or one per channel.
-        None: as the configuration of the net says; the pixels of a module of your own stay in 0..1.
+        Subtracted from pixels in 0..1, which are then divided by ``std``: a number, or one per channel. None: the
+        values in the configuration of the net; for a module of your own, pixels stay in 0..1.
     interpolation : {"bilinear", "bicubic"}, default=None
-        How images are resized. None: as the configuration of the net says, otherwise ``"bilinear"``.
+        How to resize images. None: as in the configuration of the net, ``"bilinear"`` without one.
 
     Returns
     -------
@@ -108,12 +108,12 @@ def load_backbone(
 
     Notes
     -----
-    Images go in as they are, scaled to 0..1. Whole images are resized, without cropping, to the size at which the
-    weights were trained, for at another size a net sees worse: 32 x 32 pixels become 224 x 224 for most nets of the
-    hubs, with weights from a file too. An untrained net, or one of your own, gets them as they are; where it cannot
-    take them, twice, four times, ... as large, or at the size that it is made for. Grey images are repeated for a net
-    of three channels; for a net of one channel colours are averaged. Channels are normalised by the mean and standard
-    deviation of the net's own configuration.
+    Pass raw images, scaled to 0..1. Whole images are resized, without cropping, to the size at which the weights were
+    trained, since features of another size are worse: 32 x 32 pixels become 224 x 224 for most nets of the hubs, also
+    with weights from a file. For an untrained net, or one of your own, images keep their size; if the net cannot take
+    them, they are enlarged twice, four times, ..., or to the size that it is made for. Gray images are repeated for a
+    net of three channels; colors are averaged for a net of one channel. Channels are normalized by the mean and
+    standard deviation in the configuration of the net.
 
     A module of your own computes in float32 or float64, the dtype of its parameters: images are cast to float64 for it.
     One with float16 or bfloat16 parameters that cannot take float32 images is an error.
@@ -123,7 +123,7 @@ def load_backbone(
     guess. The configuration of a folder of timm decides the architecture and the preprocessing only: settings in it
     that name other files are ignored, with the same warning.
 
-    The hubs' own caches are used: what is there is loaded without a network.
+    The caches of the hubs are used: files in them are loaded without a network.
 
     Examples
     --------
@@ -142,13 +142,13 @@ def load_backbone(
     image_shape = check_triple(image_shape)
     if not isinstance(pretrained, bool | np.bool_):
         raise TypeError(f"pretrained must be True or False, got {pretrained!r:.200}")
-    with GENERATORS():  # a net without weights of its own draws them
+    with GENERATORS():  # an untrained net draws its weights
         net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
         return assemble(net, image_shape)
 
 
 def make_net(spec, image_shape, pretrained=True):
-    """The net that a spec stands for, with its classifier."""
+    """Return the net of a spec, with its classifier."""
     from ._own import module_exists
 
     if not isinstance(spec, str):
@@ -171,25 +171,25 @@ def make_net(spec, image_shape, pretrained=True):
 
 
 def is_ready(spec):
-    """Whether a spec names a net of the package or of a hub."""
+    """Return True if a spec names a net of the package or of a hub."""
     source, _, name = spec.partition(":")
     return spec in BUNDLED or (source in HUBS and name != "")
 
 
 def make_ready(source, name, pretrained):
-    """A net of the package or of a hub."""
+    """Return a net of the package or of a hub."""
     from ._bundled import load_tiny32
 
-    with keeping_the_generator(pretrained):
+    with keep_generator(pretrained):
         return load_tiny32(pretrained) if source in BUNDLED else of_hub(source, 1)(name, pretrained)
 
 
 def make_filed(text, image_shape, pretrained):
-    """A net with the weights in a file."""
+    """Return a net with the weights in a file."""
     from ._file_backbones import load_weights, split_file
 
     path, spec = split_file(text)
-    with keeping_the_generator(pretrained):
+    with keep_generator(pretrained):
         net = make_net(spec, image_shape, not is_ready(spec))
     if pretrained:
         load_weights(net, path, image_shape)
@@ -197,15 +197,15 @@ def make_filed(text, image_shape, pretrained):
     return net
 
 
-def keeping_the_generator(pretrained):
-    """Inside, drawing initial weights that others will replace does not move torch's global generator."""
+def keep_generator(pretrained):
+    """Keep the global generator of torch while initial weights are drawn that others will replace."""
     from ...training._randomness import kept_randomness
 
     return kept_randomness() if pretrained else nullcontext()
 
 
 def make_own(spec, pretrained):
-    """A net of the user's own, passed or named."""
+    """Return a net of the user, passed or named."""
     from ._own import load_named, load_own
 
     if not isinstance(spec, str) and not callable(spec):
@@ -216,5 +216,5 @@ def make_own(spec, pretrained):
 
 
 def of_hub(hub, which):
-    """The function that loads (1) or lists (2) the nets of a hub."""
+    """Return the function that loads (1) or lists (2) the nets of a hub."""
     return getattr(import_module(f".{HUBS[hub][0]}", __package__), HUBS[hub][which])

@@ -1,4 +1,4 @@
-"""Backbones of the user's own: a module class, a factory or an instance, passed or named."""
+"""Backbones from a module class, a factory or an instance of the user, passed or named."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from importlib.util import find_spec
 
 from torch import nn
 
-from ._assemble import Net
+from ._assemble import Net, native_size
 from ._backbone import Backbone, Preprocess
 
 
 def load_own(spec):
-    """A net from a module class or factory (called without arguments) or from an instance (copied).
+    """Return the net of a module class or factory (called without arguments) or of an instance (copied).
 
-    Images come as they are, scaled to 0..1; grey images for a net of three input channels are repeated, and the
-    reverse. A net of timm brings its own mean and standard deviation, and a :class:`Backbone` all of its preprocessing.
+    Images are only scaled to 0..1, and channels are matched. A net of timm has its own mean and standard deviation, a
+    :class:`Backbone` its own preprocessing.
     """
     model = deepcopy(spec) if isinstance(spec, nn.Module) else call_factory(spec)
     if not isinstance(model, nn.Module):
@@ -30,11 +30,11 @@ def load_own(spec):
         from ._timm import preprocess_of
 
         return Net(model, preprocess_of(model.pretrained_cfg), name, resize=False)
-    return Net(model, Preprocess(native_size(model)), name, resize=False)
+    return Net(model, Preprocess(native_size(getattr(model, "config", model))), name, resize=False)
 
 
 def call_factory(factory):
-    """What a module class or factory makes without arguments."""
+    """Return the module that a class or factory makes without arguments."""
     try:
         inspect.signature(factory).bind()
     except TypeError as error:
@@ -46,16 +46,8 @@ def call_factory(factory):
     return factory()
 
 
-def native_size(model):
-    """The (height, width) that a net of transformers or a transformer of torchvision is made for; None if unknown."""
-    size = getattr(getattr(model, "config", model), "image_size", None)
-    if isinstance(size, int):
-        return size, size
-    return tuple(size) if isinstance(size, list | tuple) and len(size) == 2 else None
-
-
 def module_exists(name):
-    """Whether there is a module of this name; it is not imported, but the packages around it are."""
+    """Return True if there is a module of this name; only the packages around it are imported."""
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError):  # a package around it is missing, or it is no name of a module
@@ -63,7 +55,7 @@ def module_exists(name):
 
 
 def load_named(spec):
-    """A net from ``"package.module:factory"``."""
+    """Return the net of ``"package.module:factory"``."""
     module_name, _, name = spec.partition(":")
     module = importlib.import_module(module_name)
     factory = getattr(module, name, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import fields
-from difflib import get_close_matches
 from fnmatch import filter as matching
 from pathlib import Path
 
@@ -13,32 +12,29 @@ from ..._optional import import_optional
 from ..._warnings import BackboneConfigWarning, warn
 from ._assemble import Net
 from ._backbone import Preprocess, check_preprocess
-from ._hubs import check_repository, fetch_hub, fetch_url
+from ._hubs import check_repository, fetch_hub, fetch_url, unknown_net
 from ._weight_files import first_line, misfit_of, read_weights
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 EXTRA = "vision"
-# What timm would load, download or run instead of the weights beside the configuration, or would not compare.
+# Settings by which timm would load, download or run something other than the weights next to the configuration.
 POINTERS = {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "custom_load", "source"}
 POINTERS |= {"checkpoint_path", "cache_dir", "scriptable", "exportable", "no_jit"}
 
 
 def list_timm(pattern):
-    """The names of timm's nets that match a pattern."""
+    """Return the names of the nets of timm that match a pattern."""
     return matching(import_optional("timm", EXTRA).list_models(), pattern)
 
 
 def load_timm(name, pretrained):
-    """A net by its name (``"resnet18"``, ``"resnet18.a1_in1k"``), local folder or ``"user/repository"`` on the hub."""
+    """Return a net by name (``"resnet18"``, ``"resnet18.a1_in1k"``), local folder or ``"user/repository"``."""
     timm = import_optional("timm", EXTRA)
     if "/" in name or "\\" in name:
         check_repository(f"timm:{name}", name)
         return from_repository(timm, name, pretrained)
     if not timm.is_model(name):
-        close = [f"timm:{one}" for one in get_close_matches(name.partition(".")[0], timm.list_models(), n=4)]
-        raise ValueError(
-            f"backbone='timm:{name}' is unknown: timm has no net {name!r}" + (f"; close are {close}" if close else "")
-        )
+        raise unknown_net("timm", name, timm.list_models())
     try:
         cfg = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
     except RuntimeError as error:
@@ -50,7 +46,7 @@ def load_timm(name, pretrained):
 
 
 def find_weights(cfg, name):
-    """The path of the weights that a configuration of timm points to."""
+    """Return the path of the weights that a configuration of timm points to."""
     if cfg.file:
         return Path(cfg.file)
     if cfg.hf_hub_id:
@@ -61,7 +57,7 @@ def find_weights(cfg, name):
 
 
 def from_repository(timm, name, pretrained):
-    """A net from ``config.json`` and the weights beside it."""
+    """Return the net of a ``config.json`` and the weights next to it."""
     local = os.path.isdir(name)
     path = Path(name) / "config.json" if local else fetch_hub(name, ["config.json"], EXTRA)
     architecture, settings = read_config(timm, path)
@@ -75,16 +71,16 @@ def from_repository(timm, name, pretrained):
 
 
 def read_config(timm, path):
-    """The architecture that a ``config.json`` names, and the settings of the net without those that point elsewhere."""
+    """Return the architecture in a ``config.json``, and its settings without those that point to other files."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         architecture = config["architecture"]
         known = timm.is_model(architecture)
         cfg = {**config.get("pretrained_cfg", config), "num_classes": config.get("num_classes", 1000)}
         settings = dict(config.get("model_args") or {})
-    except Exception as error:  # any JSON, or none
+    except Exception as error:  # of any JSON, or none
         raise ValueError(f"{path} is no configuration of a net of timm ({type(error).__name__}: {error})") from error
-    if not known:  # some names of timm's are addresses
+    if not known:  # timm takes some names for addresses
         raise ValueError(f"{path} is no configuration of a net of timm: there is no architecture {architecture!r}")
     names = {field.name for field in fields(timm.models.PretrainedCfg)} - POINTERS
     cfg = {name: value for name, value in cfg.items() if name in names}
@@ -93,7 +89,7 @@ def read_config(timm, path):
 
 
 def drop_pointers(settings, where):
-    """The settings of a net in a configuration without those that name other files, with a warning about these."""
+    """Return settings of a configuration without those that name other files, about which a warning is issued."""
     dropped = sorted(name for name in settings if name in POINTERS or name.startswith("pretrained"))
     if dropped:
         warn(
@@ -104,10 +100,10 @@ def drop_pointers(settings, where):
 
 
 def make_net(timm, architecture, settings, title, path, custom_load=False, config=None):
-    """The net, with the weights of a file if there is one.
+    """Return the net, with the weights of a file if ``path`` is given.
 
-    It is built with its classifier, so that timm compares all the names in the file with the net's. ``config`` is the
-    file that the settings come from, if they come from one.
+    The net is built with its classifier, so that timm compares all names of weights. ``config`` is the file of the
+    settings, if they come from one.
     """
     if path is None:
         model = build(timm, architecture, settings, title, config)
@@ -116,15 +112,15 @@ def make_net(timm, architecture, settings, title, path, custom_load=False, confi
     source = {"file": str(path), "custom_load": True} if custom_load else {"state_dict": weights}
     try:
         model = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source, **settings)
-    except Exception as error:  # whatever a net raises about settings or weights that are not its own
+    except Exception as error:  # a net may raise anything for settings or weights of another
         bare = build(timm, architecture, settings, title, config)
         raise misfit_of(path, title, bare, weights or {}, why=first_line(error)) from error
-    model.pretrained_cfg.pop("state_dict", None)  # else it is pickled along
+    model.pretrained_cfg.pop("state_dict", None)  # which pickles would hold
     return Net(model, read_preprocess(model.pretrained_cfg, config or title), title)
 
 
 def build(timm, architecture, settings, title, config):
-    """The net without weights, or an error that names the file of its settings."""
+    """Return the net without weights, or raise an error that names the file of its settings."""
     try:
         return timm.create_model(architecture, pretrained=False, **settings)
     except Exception as error:
@@ -132,7 +128,7 @@ def build(timm, architecture, settings, title, config):
 
 
 def read_preprocess(cfg, where):
-    """The preprocessing in a configuration, or an error that says where it is."""
+    """Return the preprocessing of a configuration, or raise an error that names its file."""
     try:
         return check_preprocess(preprocess_of(cfg))
     except Exception as error:
@@ -140,10 +136,10 @@ def read_preprocess(cfg, where):
 
 
 def preprocess_of(cfg):
-    """What a configuration of timm says about images."""
+    """Return the preprocessing of a configuration of timm."""
     channels, *size = cfg["input_size"]
     smooth = cfg.get("interpolation") in ("bicubic", "lanczos")
     mean, std = tuple(cfg["mean"]), tuple(cfg["std"])
-    if len(mean) != channels:  # a net whose first layer was made for other images
+    if len(mean) != channels:  # the first layer was made for another number of channels
         mean, std = (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
     return Preprocess(tuple(size), channels, mean, std, "bicubic" if smooth else "bilinear")

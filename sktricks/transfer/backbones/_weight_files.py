@@ -1,4 +1,4 @@
-"""Files of weights: read without running anything in them, and compared with the net that they are for."""
+"""Read files of weights without running code, and compare them with a net."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")  # of the weights in a checkpoint
-PREFIXES = ("module.", "_orig_mod.")  # of the names of weights, from DataParallel and torch.compile
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")  # keys of checkpoints
+PREFIXES = ("module.", "_orig_mod.")  # that DataParallel and torch.compile add to names of weights
 
 
 def read_weights(path):
-    """The tensors in a safetensors file or in a checkpoint of torch, by their names.
+    """Return the tensors in a safetensors file or a checkpoint of torch, by name.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def read_weights(path):
         If there is no such file, if it is damaged, if it holds no weights, or if loading it would run code.
     """
     path = Path(path)
-    if not os.path.isfile(path):  # which is False, not an error, for a path that no file can have
+    if not os.path.isfile(path):  # also False for a path that no file can have
         raise ValueError(f"there is no file of weights {path}")
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path} is empty: it must be a safetensors file or a state_dict that torch.save wrote")
@@ -34,14 +34,14 @@ def read_weights(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise refused(path, error) from error
-    except Exception as error:  # damaged files make the readers raise errors of all sorts
+    except Exception as error:  # readers raise errors of all kinds for damaged files
         raise ValueError(f"{path} is damaged or holds no weights: {first_line(error)}") from error
     return check_tensors(find_tensors(content, path), path)
 
 
 def refused(path, error):
-    """The error about a pickle that torch does not load as weights alone."""
-    name = asked_for(error)
+    """Return the error for a pickle that holds more than weights."""
+    name = name_in_pickle(error)
     what = f"holds more than weights{name}" if name else "is damaged or holds more than weights"
     return ValueError(
         f"{path} is refused: it {what}, and loading it could run code. Save the state_dict alone, best with safetensors"
@@ -49,18 +49,18 @@ def refused(path, error):
 
 
 def first_line(error):
-    """The beginning of an error's message, or its class if it has none."""
+    """Return the first line of the message of an error, or its class if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def asked_for(error):
-    """What a refused pickle would have imported, as far as torch says it."""
+def name_in_pickle(error):
+    """Return the name that a refused pickle would have imported, if torch reports it."""
     found = re.search(r"GLOBAL (\S+)", str(error))
     return f" ({found[1]})" if found else ""
 
 
 def find_tensors(content, path):
-    """The weights in what a checkpoint holds, whatever wraps them."""
+    """Return the weights in the content of a checkpoint, without wrappers and prefixes."""
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -75,7 +75,7 @@ def find_tensors(content, path):
 
 
 def check_tensors(tensors, path):
-    """The tensors, or an error if a net cannot take one of them as a weight."""
+    """Return the tensors, or raise an error if one of them cannot be a weight."""
     for name, tensor in tensors.items():
         is_dense = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_nested)
         if not is_dense or tensor.is_complex() or tensor.device.type != "cpu":
@@ -87,9 +87,9 @@ def check_tensors(tensors, path):
 
 
 def compare(model, weights, without=()):
-    """The names of the weights that are missing, of another shape or too many, but for those in the parts ``without``.
+    """Return the names of weights that are missing, unknown or of another shape, except in the parts ``without``.
 
-    What is derived, as the number of batches that a BatchNorm has seen, may be missing.
+    The number of batches that a BatchNorm has seen may be missing.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -103,19 +103,19 @@ def compare(model, weights, without=()):
 
 
 def misfit(path, name, differing, strangers=(), why=""):
-    """The error about weights of another architecture.
+    """Return the error for weights of another architecture.
 
     Parameters
     ----------
     path : path
     name : str
-        What the net is called.
+        Of the net.
     differing : list of str
-        The names of the weights that differ.
+        Names of the weights that differ.
     strangers : list of str, default=()
-        The names in the file, if the net has none of them.
+        Names in the file, if the net has none of them.
     why : str, default=""
-        What the library says, for weights whose names and shapes fit.
+        Message of the library, for weights whose names and shapes fit.
     """
     what = f"{len(differing)} keys differ ({name_first(differing)})" if differing else why
     if strangers:
@@ -124,7 +124,7 @@ def misfit(path, name, differing, strangers=(), why=""):
 
 
 def misfit_of(path, name, model, weights, without=(), why=""):
-    """The same error about the weights in a file and the net that they should fit."""
+    """Return this error for the weights in a file and a net."""
     differing, own = compare(model, weights, without), model.state_dict().keys()
     if not own.isdisjoint(weights):
         return misfit(path, name, differing, why=why)
@@ -132,5 +132,5 @@ def misfit_of(path, name, model, weights, without=(), why=""):
 
 
 def name_first(names, most=3):
-    """The first of some names, and dots if there are more."""
+    """Return the first of some names, and dots if there are more."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -1,1 +1,1 @@
-"""Layers of a net in execution order, and freezing that holds."""
+"""Layers in execution order, and freezing to the bit."""

@@ -1,10 +1,10 @@
-"""Freezing that holds: parameters, buffers, dropout and optimizer state of the first layers of a net.
+"""Freeze the first layers of a net to the bit: parameters, buffers, dropout and optimizer state.
 
-``requires_grad = False`` alone leaves BatchNorm's statistics moving and dropout dropping, and an optimizer with
-momentum or weight decay may go on moving what it already knows. So a frozen module is put in evaluation mode by a hook
-right before each of its forward passes, and its parameters leave the optimizer. A module that holds both frozen and
-trainable layers, such as the net itself, is in evaluation mode while its own ``forward`` runs: its functional dropout
-and its own buffers belong to the frozen part. The modules inside keep their modes.
+With ``requires_grad = False`` alone, the statistics of BatchNorm still move, dropout is active, and an optimizer with
+momentum or weight decay may still change parameters that it knows. So a hook puts a frozen module in evaluation mode
+right before each of its forward passes, and its parameters leave the optimizer. A module with frozen and trainable
+layers, such as the net itself, is in evaluation mode while its own ``forward`` runs: functional dropout and its own
+buffers belong to the frozen part. The modules inside keep their modes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from skorch.utils import to_tensor
 from .._layer_rates import home_group
 from ._layers import call_order, check_trainable, find_boundary, layers_of
 
-# Rows in a batch from which its mean and variance are worth something, and are worth more than what pretraining left.
+# Batch sizes from which statistics of a batch are usable, and from which they are better than those of pretraining.
 SOME_ROWS, MANY_ROWS = 16, 128
 
 
 def freeze_layers(
     module: torch.nn.Module, freeze_until: int | float | str | None, X: ArrayLike | torch.Tensor | None = None
 ) -> list[str]:
-    """Freeze the first layers of a torch module, bit by bit.
+    """Freeze the first layers of a torch module, to the bit.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ def freeze_layers(
         mode whatever ``module.train()`` says. The ``forward`` of a module that holds frozen and trainable layers, such
         as the net itself, runs in evaluation mode too: its own buffers stay, and functional dropout in it is off.
     freeze_until : int, float, str or None
-        Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a share of them, or the
-        name of the first module that stays trainable; ``"head"``, where no module has that name, is the last linear or
-        convolutional layer. 0 or None thaws everything.
+        Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a fraction of them, or
+        the name of the first module that stays trainable. ``"head"``, if no module has that name, is the last linear or
+        convolution layer. 0 or None thaws everything.
     X : array-like or torch.Tensor, default=None
-        A batch to call ``module`` with, which shows the order of its layers. None takes the order of registration.
+        A batch to call ``module`` with, to find the execution order of its layers. None: the order of registration.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def freeze_layers(
 
 
 class FreezeLayers(Callback):
-    """Freeze the first layers of any skorch net, and thaw them later if you like.
+    """Freeze the first layers of any skorch net, and optionally thaw them later.
 
     Parameters
     ----------
@@ -80,15 +80,15 @@ class FreezeLayers(Callback):
         Where freezing ends, as in :func:`freeze_layers`. The order of layers is that of a forward pass of the first
         rows of the training data.
     unfreeze_at : int or dict, default=None
-        The epoch, counted from 1 over all calls of ``fit`` and ``partial_fit``, at whose beginning everything thaws; or
-        a schedule such as ``{5: 0.5, 10: 0}``, an epoch and the ``freeze_until`` that holds from then on. None: never.
+        Epoch, counted from 1 over all calls of ``fit`` and ``partial_fit``, at whose beginning everything thaws; or a
+        schedule such as ``{5: 0.5, 10: 0}``, from epochs to the ``freeze_until`` from then on. None: never.
 
     Attributes
     ----------
     layers_ : list of str
         The names of all layers, in execution order.
     n_frozen_ : int
-        How many of them, from the first, are frozen now.
+        Number of layers, from the first, that are frozen now.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class FreezeLayers(Callback):
         return call_order(net.module_, lambda: call_with_first_batch(net, X, y))
 
     def on_epoch_begin(self, net, **kwargs):
-        """Move the boundary if it is time."""
+        """Move the boundary if the schedule says so."""
         self._freeze(net, len(net.history))
         net.history.record("event_frozen", self.n_frozen_)
 
@@ -129,18 +129,18 @@ class FreezeLayers(Callback):
 
 
 class ThawBackbone(FreezeLayers):
-    """The same for the backbone of a fine-tuned net, whose layers are counted as the backbone itself counts them."""
+    """Freeze and thaw the backbone of a fine-tuned net, whose layers are counted in the order of the backbone."""
 
     def _find_order(self, net, X, y):
         inner = net.module_.backbone.layer_order
         inner = [f"backbone.model.{name}" if name else "backbone.model" for name in inner]
         outer = [name for name, _ in net.module_.named_modules() if name not in set(inner)]
-        place = outer.index("backbone") + 1
-        return [*outer[:place], *inner, *outer[place:]]
+        start = outer.index("backbone") + 1
+        return [*outer[:start], *inner, *outer[start:]]
 
 
 def check_schedule(unfreeze_at):
-    """``unfreeze_at`` as a dict from epochs, ascending, to boundaries."""
+    """Return ``unfreeze_at`` as a dict from epochs, ascending, to boundaries."""
     schedule = {} if unfreeze_at is None else unfreeze_at
     if isinstance(schedule, Integral) and not isinstance(schedule, bool):
         schedule = {int(schedule): 0}
@@ -152,70 +152,70 @@ def check_schedule(unfreeze_at):
 
 
 def call_with_first_batch(net, X, y):
-    """A forward pass of a skorch net on the first batch of its training data."""
+    """Run a forward pass of a skorch net on the first batch of its training data."""
     batch = next(iter(net.get_iterator(net.get_dataset(X, y), training=False)))
     prepare = getattr(net, "_prepared", None)
     batch = batch if prepare is None else prepare(batch, net.prepare_valid_)
     net.infer(to_tensor(unpack_data(batch)[0], device=net.device))
 
 
-# -- what frozen means -------------------------------------------------------------------------------------------------
+# -- hooks -------------------------------------------------------------------------------------------------------------
 
 
 def keep_evaluating(module, inputs):
-    """The hook before a frozen module's forward pass. It pickles, unlike a closure."""
+    """Hook before the forward pass of a frozen module; unlike a closure, it can be pickled."""
     if module.training:
         module.eval()
         module._held_from_training = True
 
 
 def keep_statistics(module, inputs):
-    """The same hook for a trainable BatchNorm, which thawing does not take off."""
+    """Hook of the same effect for a trainable BatchNorm, which thawing does not remove."""
     keep_evaluating(module, inputs)
 
 
 def pause_training(module, inputs):
-    """The hook before the forward pass of a partly frozen module: its own code runs in evaluation mode."""
+    """Hook before the forward pass of a partly frozen module, whose own code runs in evaluation mode."""
     if module.training:
         module.training, module._training_paused = False, True
 
 
 def resume_training(module, inputs, output):
-    """The hook after that forward pass, however it ends."""
+    """Hook after this forward pass, even if it fails."""
     if vars(module).pop("_training_paused", False):
         module.training = True
 
 
 def batch_norms(layers):
-    """The BatchNorms among some layers, as far as they keep running statistics."""
+    """Return the BatchNorms with running statistics among some layers."""
     kind = torch.nn.modules.batchnorm._BatchNorm
     return [part for _, part in layers if isinstance(part, kind) and part.track_running_stats]
 
 
 def learns_statistics(norm, n_rows):
-    """Whether a trainable BatchNorm normalises by batches of ``n_rows``, as one that came untrained must sooner."""
-    return n_rows >= (SOME_ROWS if came_blank(norm) else MANY_ROWS)
+    """Return True if a trainable BatchNorm normalizes by batches of ``n_rows``; untrained ones need fewer rows."""
+    return n_rows >= (SOME_ROWS if was_untrained(norm) else MANY_ROWS)
 
 
-def came_blank(norm):
-    """Whether a BatchNorm had seen nothing before it was trained here; a note is made at the first question."""
+def was_untrained(norm):
+    """Return True if a BatchNorm was untrained when this was first called."""
     if not hasattr(norm, "_came_blank"):
         norm._came_blank = not norm.running_mean.any() and bool((norm.running_var == 1).all())
     return norm._came_blank
 
 
 def choose_statistics(norms, n_rows):
-    """Hold BatchNorms to their running statistics if batches of ``n_rows`` are too small, else let them go."""
+    """Let BatchNorms use running statistics if batches of ``n_rows`` are too small, otherwise those of batches."""
     for norm in norms:
         if learns_statistics(norm, n_rows):
-            take_off(norm, keep_statistics)
+            remove_hook(norm._forward_pre_hooks, keep_statistics)
         else:
             hold_in_evaluation(norm, keep_statistics)
 
 
 @contextmanager
 def batch_statistics(norms):
-    """Let BatchNorms in evaluation mode normalise by the batch inside, as they will in training; nothing is learned."""
+    """Let BatchNorms in evaluation mode normalize by the batch, inside the context, without learning from it."""
     kept = [(norm, norm.running_mean, norm.running_var) for norm in norms]
     for norm in norms:
         norm.running_mean = norm.running_var = None
@@ -227,7 +227,7 @@ def batch_statistics(norms):
 
 
 def statistics_of(norms):
-    """What BatchNorms normalise by in training: ``"batch"``, ``"running"``, or None where all are frozen."""
+    """Return what BatchNorms normalize by in training: ``"batch"``, ``"running"``, or None if all are frozen."""
     trained = [norm for norm in norms if not has_hook(norm, keep_evaluating)]
     if not trained:
         return None
@@ -240,11 +240,11 @@ def set_frozen(module, order, n_frozen, optimizers=()):
     frozen, all_layers = {layer.module for layer in layers[:n_frozen]}, {layer.module for layer in layers}
     first_trainable = order.index(layers[n_frozen].name) if n_frozen < len(layers) else len(order)
     training = module.training or getattr(module, "_held_from_training", False)
-    for place, name in enumerate(order):
+    for index, name in enumerate(order):
         part = module.get_submodule(name)
         inside = all_layers.intersection(part.modules())
-        begins_frozen = n_frozen > 0 and place < first_trainable
-        # a part without layers, such as dropout, goes by when it is first called
+        begins_frozen = n_frozen > 0 and index < first_trainable
+        # A part without layers, such as dropout, is frozen if it is first called before a trainable layer.
         if n_frozen > 0 and (inside <= frozen if inside else begins_frozen):
             hold_in_evaluation(part)
         else:
@@ -260,49 +260,46 @@ def set_frozen(module, order, n_frozen, optimizers=()):
 
 
 def hold_in_evaluation(module, hook=keep_evaluating):
-    """Put the hook on a module, unless it is there."""
+    """Add the hook to a module, unless it has it."""
     if not has_hook(module, hook):
         module.register_forward_pre_hook(hook)
 
 
 def release(module, training):
-    """Take the hook off a module that has it, and put the module in the mode of the net around it."""
-    if take_off(module, keep_evaluating):
+    """Remove the hook of a module, and put the module in the mode of the net if it had one."""
+    if remove_hook(module._forward_pre_hooks, keep_evaluating):
         module.train(training)
 
 
 def hold_own_code(module):
-    """Put the two hooks on a partly frozen module, unless they are there."""
+    """Add the two hooks to a partly frozen module, unless it has them."""
     if not has_hook(module, pause_training):
         module.register_forward_pre_hook(pause_training)
         module.register_forward_hook(resume_training, always_call=True)
 
 
 def release_own_code(module):
-    """Take these two hooks off a module."""
-    take_off(module, pause_training)
-    keys = [key for key, value in module._forward_hooks.items() if value is resume_training]
-    for key in keys:
-        del module._forward_hooks[key]
+    """Remove these two hooks."""
+    remove_hook(module._forward_pre_hooks, pause_training)
+    for key in remove_hook(module._forward_hooks, resume_training):
         module._forward_hooks_always_called.pop(key, None)
 
 
 def has_hook(module, hook):
-    """True if a hook is on a module."""
+    """Return True if a module has a hook."""
     return hook in module._forward_pre_hooks.values()
 
 
-def take_off(module, hook):
-    """Take a hook off a module; True if it was there."""
-    hooks = module._forward_pre_hooks
+def remove_hook(hooks, hook):
+    """Remove a hook from the hooks of a module, and return the keys that it had."""
     keys = [key for key, value in hooks.items() if value is hook]
     for key in keys:
         del hooks[key]
-    return bool(keys)
+    return keys
 
 
 def set_trainable(module, trainable):
-    """Switch the gradients of a module's own parameters; those that the user had switched off stay off."""
+    """Switch gradients of the own parameters of a module; those that the user switched off stay off."""
     parameters = dict(module.named_parameters(recurse=False))
     if trainable:
         for name in module.__dict__.pop("_frozen_names", ()):
@@ -316,7 +313,7 @@ def set_trainable(module, trainable):
 
 
 def update_optimizer(optimizer, layers, n_frozen):
-    """Take frozen parameters and their state out of an optimizer and put thawed ones back, by identity."""
+    """Remove frozen parameters and their state from an optimizer and add thawed ones, by identity."""
     frozen = {id(p) for layer in layers[:n_frozen] for p in layer.module.parameters(recurse=False)}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -331,11 +328,11 @@ def update_optimizer(optimizer, layers, n_frozen):
         present |= {id(p) for p in thawed}
 
 
-# -- telling it to another copy of the module --------------------------------------------------------------------------
+# -- restoring it in another copy of the module ------------------------------------------------------------------------
 
 
 def frozen_state(module):
-    """What :func:`set_frozen` and the training have made of a module besides its numbers, as plain values."""
+    """Return the state that :func:`set_frozen` and training give a module, besides its numbers, as plain values."""
     parts, parameters = dict(module.named_modules()), dict(module.named_parameters())
     return {
         "held": [name for name, part in parts.items() if has_hook(part, keep_evaluating)],
@@ -350,11 +347,11 @@ def frozen_state(module):
 
 
 def restore_frozen(module, state):
-    """Make a module of the same architecture what :func:`frozen_state` was told of."""
+    """Give a module of the same architecture the state that :func:`frozen_state` returned."""
     training, trainable = set(state["training"]), set(state["trainable"])
     for part in module.modules():
         release(part, part.training)
-        take_off(part, keep_statistics)
+        remove_hook(part._forward_pre_hooks, keep_statistics)
         release_own_code(part)
     for name, part in module.named_modules():
         part.training = name in training

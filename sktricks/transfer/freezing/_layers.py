@@ -1,7 +1,7 @@
-"""The layers of a module in the order in which a forward pass runs them, and how to point at one.
+"""Layers of a module in execution order, and boundaries between them.
 
-Registration order is another thing: there the layers stand as the constructor made them. "The first ten layers" of
-a net are those that an image meets first, so one forward pass is watched.
+The order of registration is that of the constructor. "The first ten layers" of a net are those that an image passes
+first, so one forward pass is recorded.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Layer(NamedTuple):
 
 
 def own_tensors(module):
-    """The parameters and buffers that a module itself holds, not those of its children."""
+    """Return the parameters and buffers of a module itself, without those of its children."""
     return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 @contextmanager
 def evaluating(module):
-    """Evaluation mode and no gradients inside; afterwards every module is in the mode that it was in."""
+    """Switch to evaluation mode without gradients inside the context; every module gets its mode back."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -39,11 +39,25 @@ def evaluating(module):
             part.training = mode
 
 
-def call_order(module, run):
-    """The names of all modules in the order in which ``run()``, a forward pass, first calls them.
+@contextmanager
+def forward_hooks(module, names, note):
+    """Call ``note(name, output)`` after each forward pass of the parts of these names, inside the context."""
+    hooks = [
+        module.get_submodule(name).register_forward_hook(lambda part, inputs, output, name=name: note(name, output))
+        for name in names
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
-    A module that is never called stands behind the one registered before it: its parameters are used by a neighbour, as
-    those of an attention's output projection are.
+
+def call_order(module, run):
+    """Return the names of all modules in the order in which ``run()``, a forward pass, first calls them.
+
+    A module that is never called comes after the one registered before it: a neighbor uses its parameters, such as
+    those of the output projection of an attention.
     """
     names = {part: name for name, part in module.named_modules()}
     called = []
@@ -60,23 +74,23 @@ def call_order(module, run):
         for hook in hooks:
             hook.remove()
     registered = list(names.values())
-    for place, name in enumerate(registered):
+    for index, name in enumerate(registered):
         if name not in called:
-            called.insert(called.index(registered[place - 1]) + 1 if place else 0, name)
+            called.insert(called.index(registered[index - 1]) + 1 if index else 0, name)
     return called
 
 
 def layers_of(module, order):
-    """The :class:`Layer` list of a module, in the given order of names."""
+    """Return the layers of a module, in the given order of names."""
     parts = dict(module.named_modules())
     return [Layer(name, parts[name]) for name in order if own_tensors(parts[name])]
 
 
-# -- where the boundary is ---------------------------------------------------------------------------------------------
+# -- boundaries --------------------------------------------------------------------------------------------------------
 
 
 def find_boundary(layers, freeze_until):
-    """How many of the layers freeze.
+    """Return how many layers ``freeze_until`` freezes.
 
     Parameters
     ----------
@@ -99,7 +113,7 @@ def find_boundary(layers, freeze_until):
 
 
 def check_count(layers, n_frozen):
-    """A number of layers to freeze, or an error if there are not so many."""
+    """Return a number of layers to freeze, or raise an error if there are fewer."""
     n = len(layers)
     if n_frozen < 0:
         raise ValueError(
@@ -115,18 +129,18 @@ def check_count(layers, n_frozen):
 
 
 def find_name(layers, name):
-    """The place of the first layer in the module of this name."""
-    for place, layer in enumerate(layers):
+    """Return the index of the first layer in the module of this name."""
+    for index, layer in enumerate(layers):
         if layer.name == name or layer.name.startswith(name + "."):
-            return place
+            return index
     if name != "head":
         raise ValueError(f"freeze_until={name!r} matches no layer:\n" + format_layers(layers))
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return max((place for place, layer in enumerate(layers) if isinstance(layer.module, kinds)), default=len(layers))
+    return max((index for index, layer in enumerate(layers) if isinstance(layer.module, kinds)), default=len(layers))
 
 
 def check_trainable(layers, freeze_until):
-    """:func:`find_boundary`, with an error if nothing is left to train."""
+    """Return :func:`find_boundary`, or raise an error if nothing is left to train."""
     n_frozen = find_boundary(layers, freeze_until)
     if n_frozen == len(layers):
         raise ValueError(
@@ -136,7 +150,7 @@ def check_trainable(layers, freeze_until):
     return n_frozen
 
 
-# -- showing it --------------------------------------------------------------------------------------------------------
+# -- the table of layers -----------------------------------------------------------------------------------------------
 
 
 class LayerTable(list):
@@ -151,12 +165,12 @@ class LayerTable(list):
 
 
 def layer_table(estimator) -> LayerTable:
-    """Print the layers of a fitted net: index, name, shape, parameters and whether they are trained.
+    """Print the layers of a fitted net: index, name, shape, number of parameters, and if they are trainable.
 
     Parameters
     ----------
     estimator : estimator with a skorch net in ``net_``, skorch.NeuralNet or torch.nn.Module
-        Layers of our own fitted estimators come in execution order, those of others in the order of registration.
+        Layers of estimators of this package are in execution order, those of others in the order of registration.
 
     Returns
     -------
@@ -186,12 +200,12 @@ def layer_table(estimator) -> LayerTable:
 
 
 def is_trainable(layer):
-    """Whether a layer has a parameter that is trained."""
+    """Return True if a parameter of a layer is trainable."""
     return any(parameter.requires_grad for parameter in layer.module.parameters(recurse=False))
 
 
 def format_layers(layers):
-    """The table as text."""
+    """Return the table as text."""
     rows = [("index", "name", "layer", "shape", "parameters", "trainable")]
     rows += [describe(index, Layer(*layer)) for index, layer in enumerate(layers)]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
@@ -207,7 +221,7 @@ def format_layers(layers):
 
 
 def describe(index, layer):
-    """A layer as a row of the table."""
+    """Return a layer as a row of the table."""
     parameters = list(layer.module.parameters(recurse=False))
     shape = " x ".join(map(str, parameters[0].shape)) if parameters else ""
     n_parameters = f"{sum(parameter.numel() for parameter in parameters):,}"
