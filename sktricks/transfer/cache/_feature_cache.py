@@ -12,7 +12,6 @@ import os
 import threading
 import uuid
 from contextlib import closing
-from numbers import Integral
 from typing import NamedTuple
 from weakref import WeakSet, WeakValueDictionary
 
@@ -105,15 +104,16 @@ class FeatureCache:
     def __init__(self, folder: str | os.PathLike | None = None, *, max_bytes: int = MAX_BYTES, dtype: str = "float32"):
         if not (folder is None or isinstance(folder, str | os.PathLike)):
             raise TypeError(f"folder must be a path or None, got {folder!r}")
-        if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 0:
+        if not isinstance(max_bytes, int | np.integer) or isinstance(max_bytes, bool) or max_bytes < 0:
             raise ValueError(f"max_bytes must be an int of at least 0, got {max_bytes!r}")
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype must be 'float32' or 'float16', got {dtype!r}")
         self.folder = None if folder is None else os.path.abspath(os.path.expanduser(folder))
         self.max_bytes, self.dtype = int(max_bytes), dtype
         self._name = self.folder or uuid.uuid4().hex
-        self._memory, self._nets = Memory(self.max_bytes), {}
-        self._lock = threading.Lock()  # of the memory and of all numbers that change
+        self._memory = Memory(self.max_bytes)
+        self._nets: dict[str, NetFeatures] = {}
+        self._lock = threading.Lock()  # guards the memory and all counts
         CACHES.add(self)
 
     def __repr__(self) -> str:
@@ -262,7 +262,7 @@ class FeatureCache:
 
 
 class NetFeatures:
-    """The features of one net: their folder, the lock of threads that encode, and numbers of rows."""
+    """The features of one net: their folder, the lock of the thread that encodes, and counts of rows."""
 
     def __init__(self, fingerprint, folder):
         self.fingerprint, self.folder, self.lock = fingerprint, folder, threading.Lock()
@@ -290,9 +290,10 @@ def blocks(digests):
 
 # -- which cache -------------------------------------------------------------------------------------------------------
 
-CACHES = WeakSet()
-KNOWN = WeakValueDictionary()  # caches that were pickled in this process, by what their pickles contain
-IN_USE = {}  # caches that were created here for a path or for a pickle
+CACHES: WeakSet[FeatureCache] = WeakSet()
+# Caches that were pickled in this process, and those that were created in it for a path or a pickle, by identity.
+KNOWN: WeakValueDictionary[tuple, FeatureCache] = WeakValueDictionary()
+IN_USE: dict[tuple, FeatureCache] = {}
 
 
 def renew_locks():
