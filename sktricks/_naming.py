@@ -1,4 +1,4 @@
-"""Methods that estimators inherit from private classes, under the estimator's own name.
+"""Give methods that estimators inherit from private classes the name of the estimator.
 
 Python names the function in ``fit() missing 1 required positional argument``: a user should read ``NetClassifier.fit``
 there, not the private class that defines it.
@@ -24,7 +24,7 @@ class NamesItsMethods:
 
 
 def is_ours(part):
-    """True for a class or function of this package."""
+    """Return True for a class or function of this package."""
     return part.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 

@@ -1,7 +1,7 @@
-"""Locks for what threads of one process cannot do at the same time, and scikit-learn's checks under such a lock.
+"""Locks for code that only one thread of a process may run at a time, and scikit-learn's checks under such a lock.
 
-``warnings.catch_warnings`` changes the filters of the whole process and puts back those that it met: two threads in it
-at the same time leave the wrong ones behind. scikit-learn's checks of arrays use it.
+``warnings.catch_warnings`` changes the filters of the whole process and restores the previous ones afterwards: if two
+threads overlap in it, the wrong filters remain. scikit-learn's checks of arrays use it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn.utils import class_weight, multiclass, parallel
 class ForkSafeLock:
     """A re-entrant lock; ``with lock():`` holds it.
 
-    A forked process gets a new one: the thread that held the old one does not exist there and never releases it.
+    A forked process gets a new lock: the thread that held the old one does not exist there and never releases it.
     """
 
     def __init__(self):
@@ -36,9 +36,9 @@ class ForkSafeLock:
 
 
 def run_parallel(function, calls, n_jobs):
-    """The results of a function for tuples of arguments, which joblib spreads over threads, processes or machines.
+    """Return the results of a function for tuples of arguments, computed by joblib in threads or processes.
 
-    scikit-learn's own ``delayed`` takes the filters of the warnings along, which only other processes need.
+    scikit-learn's own ``delayed`` passes on the filters of the warnings, which only other processes need.
     """
     if getattr(get_active_backend()[0], "uses_threads", False) or effective_n_jobs(n_jobs) == 1:
         run = partial(call_configured, function, get_config())
@@ -47,7 +47,7 @@ def run_parallel(function, calls, n_jobs):
 
 
 def call_configured(function, config, *args):
-    """Call a function with scikit-learn's configuration of the thread that asks for it."""
+    """Call a function with the configuration of scikit-learn in the calling thread."""
     with config_context(**config):
         return function(*args)
 
@@ -56,7 +56,7 @@ FILTERS = ForkSafeLock()  # of the warnings
 
 
 def in_one_thread(function):
-    """The same function, which only one thread at a time is in, together with all others made so."""
+    """Return the function under one lock for all such functions: only one thread at a time runs any of them."""
 
     @wraps(function)
     def call(*args, **kwargs):

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import sktricks.images._decode
-import sktricks.images._image_files
+import sktricks.images._read_images
 import sktricks.training._inputs
 import sktricks.transfer.backbones
 from sktricks import (
@@ -34,7 +34,8 @@ from sktricks import (
     read_image_folder,
     save,
 )
-from sktricks.images._image_files import ImageFiles, as_column
+from sktricks.images._image_column import as_column
+from sktricks.images._image_files import ImageFiles
 from sktricks.training._inputs import LazyImages
 from sktricks.transfer._path_columns import own_size
 
@@ -323,7 +324,7 @@ def test_every_column_of_files(column, paths):
 
 @pytest.mark.parametrize("n_jobs", [2, 5, -1])
 def test_threads_change_nothing(n_jobs, paths, monkeypatch):
-    monkeypatch.setattr(sktricks.images._image_files, "AT_ONCE", 7)
+    monkeypatch.setattr(sktricks.images._read_images, "AT_ONCE", 7)
     np.testing.assert_array_equal(ImageLoader(n_jobs=n_jobs).transform(paths), PIXELS)
 
 

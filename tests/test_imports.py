@@ -10,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,16 @@ def test_optional_dependencies_are_reached_through_one_door(path):
 def test_every_room_and_rule_is_known():
     unknown = {f"sktricks.{room}" for room in ROOMS} - FORBIDDEN.keys()
     assert not unknown, f"say in FORBIDDEN whom {unknown} may import"
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    """Imports inside functions count, too: a circle there is one of ideas."""
+    names = set(map(module_name, SOURCES))
+    graph = {}
+    for path in SOURCES:
+        found = {name if name in names else name.rpartition(".")[0] for name in imported(path)}
+        graph[module_name(path)] = (found & names) - {module_name(path)}
+    TopologicalSorter(graph).prepare()  # its error names a circle
 
 
 def test_every_public_name_resolves_to_its_room():

@@ -75,7 +75,7 @@ from sktricks.persist._codec import Reader, Writer
 from sktricks.persist._descriptions import OWN, find_undescribed
 from sktricks.persist._estimators import TORCH_PARTS
 from sktricks.persist._save_load import CODECS
-from sktricks.tables._table_reader import Columns
+from sktricks.tables._columns import Columns
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 2

@@ -1,7 +1,7 @@
-"""From the file of an image, or its bytes, to pixels.
+"""Decode the file of an image, or its bytes, to pixels.
 
-Whatever is in the file comes out as 8-bit gray or color: turned as its EXIF orientation says, of several frames the
-first, transparent parts on white, gray of more bits scaled to 8.
+The pixels are 8-bit gray or color: rotated by the EXIF orientation, the first of several frames, transparent parts on
+white, gray of more bits scaled to 8.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ UPRIGHT = {
 
 
 class Peak(NamedTuple):
-    """The largest value of an image of more than 8 bits, and whether it is a color image."""
+    """The largest value of an image of more than 8 bits; ``is_color`` is True for a color image."""
 
     value: float
     is_color: bool
 
 
 def open_image(source):
-    """A Pillow image of which only the header has been read, to be closed by the caller.
+    """Return a Pillow image of which only the header has been read; the caller closes it.
 
     Parameters
     ----------
     source : str, os.PathLike or bytes
-        A path, or what is in the file.
+        A path, or the content of a file.
     """
     module = import_optional("PIL.Image", "images")
     module.init()  # else two threads that meet a first TIFF or WebP may find its decoder half loaded
@@ -54,7 +54,7 @@ def open_image(source):
 
 
 def known_formats():
-    """Return the formats of :data:`FORMATS` that this Pillow reads; which they are is known after ``init``."""
+    """Return the formats of :data:`FORMATS` that this Pillow reads, as known after its ``init``."""
     return [name for name in FORMATS if name in import_optional("PIL.Image", "images").OPEN]
 
 
@@ -67,12 +67,12 @@ def check_regular(path):
 
 
 def read_header(source):
-    """Open an image and close it, which is an error where it is none."""
+    """Open an image and close it; a file of another kind is an error."""
     open_image(source).close()
 
 
 def read_size(source):
-    """(height, width) of an image as it will be decoded, from its header."""
+    """Return the (height, width) of an image as it will be decoded, from its header."""
     with open_image(source) as image:
         if image.format in ("TIFF", "PNG"):  # see orientation; the EXIF data of a PNG may come after its pixels
             image.load()
@@ -80,7 +80,7 @@ def read_size(source):
 
 
 def decode(source, size=None, mode="RGB", white_level=None):
-    """The pixels of an image.
+    """Return the pixels of an image.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def scale_gray(image, white_level):
 
 
 def opaque(image):
-    """An image on white where it is transparent."""
+    """Return an image with white in place of transparent parts."""
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return image
     module = import_optional("PIL.Image", "images")
@@ -182,7 +182,7 @@ def opaque(image):
 
 
 def resize(image, size):
-    """An image of this (width, height), bilinear and antialiased."""
+    """Return an image of this (width, height), bilinear and antialiased."""
     if image.size == size:
         return image
     return image.resize(size, import_optional("PIL.Image", "images").Resampling.BILINEAR, reducing_gap=3.0)

@@ -1,4 +1,4 @@
-"""read_image_folder: a folder of image files as a table of paths, labels and splits."""
+"""read_image_folder: a table of the paths, labels and splits of a folder of image files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .._text import name_some
 from .._warnings import ImageFolderWarning, warn
 from ._decode import read_header
 from ._folder_layout import ORDER, Tree, find_layout, labels_without_training
-from ._image_files import UnreadableImageError, attempt, printable
+from ._image_column import printable
 from ._image_loader import warn_of_unreadable
+from ._read_images import UnreadableImageError, attempt
 
 EXTENSIONS = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
 EXTENSIONS |= {".tga", ".tif", ".tiff", ".webp"}

@@ -1,4 +1,4 @@
-"""ImageLoader: a column of image files as an array of pixels."""
+"""ImageLoader: a transformer from a column of image files to an array of pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from .._parameter_checks import as_pair
 from .._text import name_some
 from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
-from ._image_files import as_column, check_files_exist, common_size, describe_depth, read_pixels
+from ._bit_depth import describe_depth
+from ._image_column import as_column, check_files_exist
+from ._read_images import common_size, read_pixels
 
 
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -98,7 +100,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return tags
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Do nothing, for the sake of a Pipeline's: images come as an array whatever it says.
+        """Do nothing: images are always returned as an array, also within a Pipeline whose output is set.
 
         Parameters
         ----------
@@ -159,7 +161,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
 
 def check_size(size):
-    """``size`` as (height, width), None as it is."""
+    """Return ``size`` as (height, width), or None."""
     if size is None:
         return None
     sides = (size, size) if isinstance(size, Integral) else as_pair(size)
@@ -169,20 +171,15 @@ def check_size(size):
 
 
 def check_column(X):
-    """The paths or bytes in X, at least one."""
+    """Return the paths or bytes in X, at least one."""
     sources = as_column(X)
     if sources is None:
-        what = (
-            f" of shape {tuple(X.shape)}"
-            if hasattr(X, "shape")
-            else f" of length {len(X)}"
-            if isinstance(X, list)
-            else ""
-        )
+        what = f" of length {len(X)}" if isinstance(X, list) else ""
+        what = f" of shape {tuple(X.shape)}" if hasattr(X, "shape") else what
         raise ValueError(f"X must be one column of paths, or of the bytes of image files, got {type(X).__name__}{what}")
     return sources
 
 
 def warn_of_unreadable(errors, fate):
-    """Name the images that cannot be read, and say what becomes of them."""
+    """Warn of the images that cannot be read; ``fate`` says what happens to them."""
     warn(f"unreadable images are {fate}, {len(errors)} in all: {name_some(errors)}", UnreadableImageWarning)

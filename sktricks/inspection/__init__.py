@@ -1,4 +1,4 @@
-"""Looking at a training from outside, before an hour is lost: a learning rate found, a net and its rows examined."""
+"""Diagnose a training: find a learning rate, examine a net and its rows, show predictions."""
 
 from __future__ import annotations
 

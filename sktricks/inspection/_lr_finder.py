@@ -1,4 +1,4 @@
-"""find_lr: a learning rate from a training whose rate rises."""
+"""find_lr: find a learning rate by a training whose rate rises."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def find_lr(
 ) -> LearningRateCurve:
     """Find a learning rate by the range test (Smith 2017).
 
-    A copy of the net is trained, by its own training, while its learning rate rises from batch to batch. At first
-    nothing happens, then the loss falls, at last it rises. The suggestion is twice the rate at which the loss,
-    smoothed, has done 70 % of its fall, or the rate at 95 % if that is lower. A training with fewer updates than the
-    test has is to take larger steps: two and a half times the rate.
+    A copy of the net is trained, by its own training, while its learning rate rises from batch to batch. At first the
+    loss stays as it is, then it falls, and at last it rises. The suggestion is twice the rate at which the smoothed
+    loss has fallen by 70 % of its whole fall, or the rate at 95 % if that is lower. For a training of fewer steps than
+    the test, it is two and a half times the rate.
 
     Parameters
     ----------
     estimator : NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor, or a Pipeline that ends in one
-        It is not changed; its own ``lr`` and ``schedule`` play no part.
+        Not changed; its own ``lr`` and ``schedule`` are not used.
     X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
         A table or images, at least 20 rows.
     y : array-like of shape (n,) or (n, outputs)
     sample_weight : array-like of shape (n,), default=None
-        What each row counts.
+        The weight of each row.
     lowest, highest : float, default=1e-6 and 1.0
-        The rates to try. The test ends earlier where the loss diverges.
+        The range of rates. The test ends earlier if the loss diverges.
     n_steps : int, default=140
-        The number of rates, one a batch, in equal ratios.
+        The number of rates, one per batch, in equal ratios.
 
     Returns
     -------

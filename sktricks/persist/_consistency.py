@@ -83,7 +83,7 @@ def check_classes(classes, at_least=1):
 
 
 def check_columns(estimator):
-    """Check the columns of a table, as :mod:`sktricks.tables._table_reader` makes them, and its categories."""
+    """Check the columns of a table, as :mod:`sktricks.tables._columns` makes them, and its categories."""
     columns, mask = estimator._columns, estimator.is_categorical_
     require((columns is None) == (estimator.image_shape_ is not None), "must have _columns of a table, and of it alone")
     if columns is None:

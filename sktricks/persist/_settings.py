@@ -33,7 +33,7 @@ SETTINGS = {
 def classes_of_settings():
     """Return the classes of these objects by name."""
     from ..ensemble._target import Target
-    from ..tables._table_reader import Columns
+    from ..tables._columns import Columns
     from ..transfer import FeatureCache
 
     return {cls.__name__: cls for cls in (Columns, FeatureCache, Target)}

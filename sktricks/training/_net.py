@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..tables._columns import learn_columns
 from ..tables._frames import check_table
-from ..tables._table_reader import learn_columns
 from ._base_net import BaseNet
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 

@@ -12,7 +12,9 @@ from .._layout import check_image_shape
 from .._validation import check_columns, check_layout, check_X
 from .._value_range import check_value_range
 from .._warnings import BitDepthWarning, warn
-from ..images._image_files import ImageFiles, as_column, check_files_exist, describe_depth, find_peaks
+from ..images._bit_depth import describe_depth, find_peaks
+from ..images._image_column import as_column, check_files_exist
+from ..images._image_files import ImageFiles
 
 FILE_RANGE = (0.0, 255.0)
 INSTEAD = ". A net has no white_level: put ImageLoader(white_level=...) before it in a Pipeline"

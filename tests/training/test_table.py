@@ -33,7 +33,7 @@ from sktricks import (
     make_augmentation_pipeline,
     save,
 )
-from sktricks.tables._table_reader import learn_columns
+from sktricks.tables._columns import learn_columns
 from sktricks.training import _fit_many
 from sktricks.training._modules import CategoryEmbedding, ResidualMLP
 from sktricks.training._net import TableOrImageNet

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine, make_classification
 
 from sktricks import FineTuneClassifier, FineTuneRegressor, NetClassifier, NetRegressor, VotingRegressor, load, save
-from sktricks.tables._table_reader import mean_of_present
+from sktricks.tables._columns import mean_of_present
 from sktricks.training._modules import Standardize, is_constant, mean_and_scale, weighted_moments
 
 torch = pytest.importorskip("torch")

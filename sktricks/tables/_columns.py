@@ -1,4 +1,4 @@
-"""The columns that a module sees of a table: numbers without gaps, what is missing, categories."""
+"""The columns of a table as a module gets them: numbers without gaps, indicators of gaps, categories."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import numpy as np
 
 
 class Columns:
-    """What becomes of a canonical table, as the training rows have it.
+    """The columns that a canonical table becomes, learned from training rows.
 
-    The columns that come out are the numbers in their order, the mean in the place of a missing one; then for each of
-    them that training rows lack a column that is 1 where it is missing; then the categories. These have a column each,
-    of places from 1 on, 0 being one that no training row has; or with ``one_hot`` a column for each category, all of
-    them 0 for one that no training row has.
+    The first columns are the numbers, with the mean in place of missing ones. Then, for each column of numbers with
+    gaps in training rows, comes a column that is 1 where the number is missing. The last columns are the categories:
+    one column each of codes from 1, with 0 for a category that no training row has; or, with ``one_hot``, a column per
+    category, all of them 0 for a category that no training row has.
 
     Parameters
     ----------
     is_categorical : ndarray of shape (n_features,), bool
     means : ndarray of shape (numbers,)
-        Of the training rows.
+        The mean of each column of numbers in training rows.
     has_gaps : ndarray of shape (numbers,), bool
-        Whether training rows lack a number.
+        True for columns with missing numbers in training rows.
     places : list of int ndarray
-        For each column of categories what becomes of its canonical numbers.
+        For each column of categories, the code of each category of the canonical table.
     one_hot : bool
+        Make a column per category instead of one column of codes.
     """
 
     def __init__(self, is_categorical, means, has_gaps, places, one_hot):
@@ -34,18 +35,18 @@ class Columns:
 
     @property
     def is_plain(self):
-        """Whether the columns are those of a table without gaps, which is all numbers."""
+        """True for a table of numbers without gaps in training rows."""
         return not self.places and not self.has_gaps.any()
 
     @property
     def n_categories(self):
-        """How many categories each of the last columns has, none with ``one_hot``; a gap is one more or less."""
+        """The number of categories of each column after the numbers, 1 for an indicator; empty with ``one_hot``."""
         if self.one_hot:
             return ()
         return (1,) * int(self.has_gaps.sum()) + tuple(int(places.max()) for places in self.places)
 
     def apply(self, X):
-        """The columns of a canonical table, of its dtype."""
+        """Return the columns of a canonical table, in its dtype."""
         if self.is_plain and not np.isnan(X).any():
             return X
         numbers = X[:, ~self.is_categorical]
@@ -59,34 +60,34 @@ class Columns:
 
 
 def learn_columns(X, weight, is_categorical, one_hot):
-    """The :class:`Columns` of training rows in canonical form, of these weights or None."""
+    """Return the :class:`Columns` of training rows in canonical form; ``weight`` are their weights or None."""
     mask = np.zeros(X.shape[1], bool) if is_categorical is None else is_categorical
-    numbers = X[:, ~mask] if mask.any() else X  # which need not be copied
+    numbers = X[:, ~mask] if mask.any() else X  # no copy
     has_gaps = np.isnan(numbers).any(axis=0)
     places = [renumber(codes.astype(np.intp)) for codes in X[:, mask].T]
     return Columns(mask, mean_of_present(numbers, weight), has_gaps, places, one_hot)
 
 
 def mean_of_present(X, weight=None):
-    """The weighted mean of each column where it is not NaN; 0 where it always is."""
+    """Return the weighted mean of each column without NaN; 0 for a column of NaN."""
     weight = np.ones(len(X)) if weight is None else weight
     missing = np.isnan(X)
     if not missing.any():
         return weight / weight.sum() @ X
     total = weight @ ~missing
-    share = weight[:, None] * ~missing / np.where(total > 0, total, 1)  # first: a sum of huge numbers would overflow
-    return (share * np.where(missing, 0, X)).sum(axis=0)
+    fractions = weight[:, None] * ~missing / np.where(total > 0, total, 1)  # a sum of huge numbers would overflow
+    return (fractions * np.where(missing, 0, X)).sum(axis=0)
 
 
 def renumber(codes):
-    """For each number up to the largest its place among those that occur, from 1; 0 for 0 and where it does not."""
+    """Return a new code, from 1, for each code that occurs; 0 for 0 and for codes that do not occur."""
     occur = np.bincount(codes) > 0
     occur[0] = False
     return np.where(occur, np.cumsum(occur), 0)
 
 
 def encode(codes, places, one_hot):
-    """A column of places, or of each place one."""
-    known = np.where(codes < len(places), codes, 0)  # an augmenter may leave a gap, which is NaN and so not less
+    """Return a column of new codes, or a column per code."""
+    known = np.where(codes < len(places), codes, 0)  # an augmenter may leave NaN, which is not less
     found = places[known.astype(np.intp)]
     return found[:, None] == np.arange(1, places.max() + 1) if one_hot else found[:, None]
