@@ -19,10 +19,10 @@ from joblib import effective_n_jobs
 
 from ._pixel_values import from_float, to_float
 from .kernels import _kernels
-from .kernels._fuse import fuse, looking
+from .kernels._fuse import fuse
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
-CHUNK_COMPILED = 4_194_304  # the kernel goes image by image, so that only the number of calls matters
+CHUNK_COMPILED = 4_194_304  # the compiled loops go image by image, so that only the number of calls matters
 BLOCK_ROWS = 65_536  # a map is larger than what was drawn for it; of so many rows it takes little
 
 
@@ -83,7 +83,7 @@ def _apply(step, images, params, value_range, read):
 def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=None):
     """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``).
 
-    Where nobody has looked yet for NaN and infinity, ``look`` is a function of images that does, and raises an error.
+    ``look`` is a function that raises an error if some images hold NaN or infinity; None if they were checked before.
     """
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
     if len(images) > BLOCK_ROWS and not any("partner" in params or step._takes_others for step, params in plan):
@@ -95,13 +95,7 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
     for step, _ in plan:
         step._check_dtype(images.dtype)
     plan = fuse(plan, images.shape[1:], value_range)
-    fast = _kernels.is_fast(images)
-    if look is not None:
-        on_the_way = looking(plan) if fast else None
-        if on_the_way is None:
-            look(images)
-        plan = on_the_way or plan
-    compiled = fast and all(_runs_whole(step, params) for step, params in plan)
+    compiled = _kernels.is_fast(images) and all(_runs_whole(step, params) for step, params in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS * (8 if all(map(_only_moves, plan)) else 1)
     n_threads = effective_n_jobs(n_jobs)
     size = max(1, floats // max(1, *(prod(s) for s in (shape, images.shape[1:]))))
@@ -110,22 +104,19 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
     def fill(start):
         rows = slice(start, min(start + size, len(images)))
         target = out[rows]
+        if look is not None:
+            look(images[rows])
         new = run_plan(plan, images, rows, value_range, target)
         if new is not target:
             target[:] = from_float(new, images.dtype)
 
     starts = range(0, len(images), size)
-    try:
-        if min(n_threads, len(starts)) < 2:
-            for start in starts:
-                fill(start)
-        else:
-            with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
-                list(threads.map(fill, starts))  # raises what was raised
-    except FloatingPointError:
-        if look is not None:
-            look(images)  # which says more, if this is what was found
-        raise
+    if min(n_threads, len(starts)) < 2:
+        for start in starts:
+            fill(start)
+    else:
+        with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
+            list(threads.map(fill, starts))  # raises what was raised
     return out
 
 

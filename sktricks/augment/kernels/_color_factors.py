@@ -63,22 +63,22 @@ def turn_hue(images, turns):
     return images
 
 
-def change_tones(images, tones, value_range):
-    """One change of colour: ``tones`` (n, 4) are the factors of brightness, contrast and saturation, and the turn.
+def change_colors(images, factors, value_range):
+    """Change colors once: ``factors`` (n, 4) are those of brightness, contrast and saturation, and the turn of the hue.
 
     A factor that changes nothing is left out, and an image that nothing changes is not clipped either.
     """
     steps = [
-        lambda some, factors: scale_brightness(some, factors, black(value_range)),
+        lambda some, values: scale_brightness(some, values, black(value_range)),
         scale_contrast,
         scale_saturation,
         turn_hue,
     ]
-    for step, factors, neutral in zip(steps, tones.T, NEUTRAL, strict=True):
-        images = _where(factors != neutral, images, lambda some, rows, s=step, f=factors: s(some, f[rows]))
+    for step, values, neutral in zip(steps, factors.T, NEUTRAL, strict=True):
+        images = _where(values != neutral, images, lambda some, rows, s=step, v=values: s(some, v[rows]))
     if value_range is None:
         return images
-    return _where((tones != NEUTRAL).any(axis=1), images, lambda some, rows: np.clip(some, *value_range, out=some))
+    return _where((factors != NEUTRAL).any(axis=1), images, lambda some, rows: np.clip(some, *value_range, out=some))
 
 
 def _where(chosen, images, function):

@@ -1,15 +1,15 @@
 """Adjacent steps of a plan as one pass over the pixels.
 
-Geometry is an affine map (:mod:`._warp`), a change of colour four factors an image (:mod:`._tone`). :func:`fuse` makes
-one :class:`Pass` of as many adjacent steps as it can: maps first, then changes of colour. Each pixel is read once, and
-rounded once.
+Geometry is an affine map (:mod:`._warp`), a change of colors four factors per image (:mod:`._color_factors`).
+:func:`fuse` makes one :class:`Pass` of as many adjacent steps as it can: maps first, then changes of colors. Each pixel
+is read once, and rounded once.
 
 Maps are joined as long as their borders agree. A step that never reads outside its image agrees with all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from ._warp import IDENTITY, compose
 
 @dataclass(frozen=True)
 class Pass:
-    """Some steps as one: an affine map, if their parameters hold one, and then changes of colour.
+    """Some steps as one: an affine map, if their parameters hold one, and then changes of colors.
 
     Attributes
     ----------
@@ -29,27 +29,24 @@ class Pass:
     border : (mode, fill), or None if nothing outside the images is read
     exact : bool
         Whether all maps are flips and shifts by whole pixels.
-    look : bool
-        Whether to look for NaN and infinity on the way, see :func:`looking`.
     """
 
     size: tuple
     border: tuple | None = None
     exact: bool = True
-    look: bool = False
     _has_kernel: ClassVar = True
 
     def _run(self, images, params, value_range, out=None):
         """The images after this pass: ``out``, if they could be written there, or floats, or of the dtype they had."""
-        maps, tones = params.get("map"), params.get("tones")
+        maps, factors = params.get("map"), params.get("factors")
         border, fill = self.border or ("edge", 0.0)
-        if self.exact and tones is None:
+        if self.exact and factors is None:
             return _kernels.move(images, maps, self.size, border, fill, out)
-        return _kernels.transform(images, maps, tones, self.size, border, fill, self.exact, value_range, out, self.look)
+        return _kernels.transform(images, maps, factors, self.size, border, fill, self.exact, value_range, out)
 
 
 def fuse(plan, shape, value_range):
-    """The plan with passes in the place of its geometric steps and changes of colour, as few as can be."""
+    """The plan with passes in the place of its geometric steps and changes of colors, as few as can be."""
     fused = []
     for step, params in plan:
         output = step._output_shape(shape)
@@ -62,22 +59,11 @@ def fuse(plan, shape, value_range):
     return fused
 
 
-def looking(plan):
-    """A plan whose first pass looks for NaN and infinity in what it reads; None if it has no such pass.
-
-    The images are then read once, not twice. Of passes only those that compute look, not those that move bytes.
-    """
-    if not plan or not isinstance(plan[0][0], Pass) or (plan[0][0].exact and "tones" not in plan[0][1]):
-        return None
-    (first, params), *others = plan
-    return [(replace(first, look=True), params), *others]
-
-
 def _as_pass(step, params, shape, value_range):
     """The pass of one step; None if it does nothing to any row."""
     if step._kind == "colour":
-        tones = _if_chosen(params, step._tones(params, shape), NEUTRAL)
-        return None if _all_are(tones, NEUTRAL) else (Pass(shape[:2]), {"tones": tones[:, None]})
+        factors = _if_chosen(params, step._tones(params, shape), NEUTRAL)
+        return None if _all_are(factors, NEUTRAL) else (Pass(shape[:2]), {"factors": factors[:, None]})
     size = step._output_shape(shape)[:2]
     maps = step._maps(params, shape)
     if maps is None:
@@ -103,10 +89,10 @@ def _join(first, second):
     (before, params), (after, others) = first, second
     if not isinstance(before, Pass):
         return None
-    if "tones" in others:
-        tones = [p["tones"] for p in (params, others) if "tones" in p]
-        return before, {**params, "tones": np.concatenate(tones, axis=1)}
-    if "tones" in params or (before.border and after.border and before.border != after.border):
+    if "factors" in others:
+        factors = [p["factors"] for p in (params, others) if "factors" in p]
+        return before, {**params, "factors": np.concatenate(factors, axis=1)}
+    if "factors" in params or (before.border and after.border and before.border != after.border):
         return None
     joined = Pass(after.size, before.border or after.border, before.exact and after.exact)
     return joined, {"map": compose(params["map"], others["map"])}

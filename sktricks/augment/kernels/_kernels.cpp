@@ -10,52 +10,46 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <new>
 #include <type_traits>
+#include <vector>
 
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
 #define PREFETCH(address) (void(address))
-#define INLINE __forceinline
+#define NOINLINE __declspec(noinline)
 #else
 #define RESTRICT __restrict__
 #define PREFETCH(address) __builtin_prefetch(address)
-#define INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 #endif
 
 namespace {
 
 enum Border { CONSTANT, EDGE, REFLECT };
-enum Outcome { DONE, NO_ROOM, NOT_FINITE };
 
 struct Task {
     Py_ssize_t n, height, width, out_height, out_width;
-    int border, exact, stages, clip, look;
+    int border, stages, clip;
     double fill, low, high;
-    const double *maps;   // (n, 2, 3), or null for the pixels as they are
-    const double *tones;  // (n, stages, 4)
+    const double *maps;     // (n, 2, 3), or null for the pixels as they are
+    const double *factors;  // (n, stages, 4)
 };
 
 }  // namespace
 
 namespace plain {
 #include "_loops.hpp"
-
-#include "_blur.hpp"
-#include "_noise.hpp"
-}  // namespace plain
+}
 
 // The same loops for processors that compute eight numbers at once, where the compiler can make both.
 #if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 9 && !defined(__clang__)
 #define HAS_WIDE
 #pragma GCC push_options
 #pragma GCC target("avx2")
-#define EIGHT_AT_ONCE
 namespace wide {
 #include "_loops.hpp"
-
-#include "_blur.hpp"
-#include "_noise.hpp"
-}  // namespace wide
+}
 #pragma GCC pop_options
 #endif
 
@@ -83,17 +77,26 @@ bool choose_loops([[maybe_unused]] bool wanted) {
 }
 
 struct Buffers {
-    Py_buffer source{}, target{}, maps{}, tones{};
+    Py_buffer source{}, target{}, maps{}, values{};
     ~Buffers() {
-        Py_buffer *all[] = {&source, &target, &maps, &tones};
+        Py_buffer *all[] = {&source, &target, &maps, &values};
         for (Py_buffer *buffer : all)
             if (buffer->obj) PyBuffer_Release(buffer);
     }
 };
 
-PyObject *finish(Outcome outcome) {
-    if (outcome == NO_ROOM) return PyErr_NoMemory();
-    if (outcome == NOT_FINITE) return PyErr_Format(PyExc_FloatingPointError, "source has NaN or infinity");
+// Run a loop while other Python threads run; None, or the exception of a lack of memory.
+template <class Loop>
+PyObject *run(const Loop &loop) {
+    bool has_room = true;
+    Py_BEGIN_ALLOW_THREADS;
+    try {
+        loop();
+    } catch (const std::bad_alloc &) {
+        has_room = false;
+    }
+    Py_END_ALLOW_THREADS;
+    if (!has_room) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -107,45 +110,38 @@ PyObject *py_transform(PyObject *, PyObject *args) {
     Buffers b;
     Task task{};
     int channels, from_float, to_float;
-    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(iididdi)(ii)", &b.source, &b.target, &b.maps, &b.tones, &task.n,
+    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(ididd)(ii)", &b.source, &b.target, &b.maps, &b.values, &task.n,
                           &task.height, &task.width, &channels, &task.stages, &task.out_height, &task.out_width,
-                          &task.border, &task.exact, &task.fill, &task.clip, &task.low, &task.high, &task.look,
-                          &from_float, &to_float))
+                          &task.border, &task.fill, &task.clip, &task.low, &task.high, &from_float, &to_float))
         return nullptr;
     task.maps = b.maps.len ? static_cast<const double *>(b.maps.buf) : nullptr;
-    task.tones = static_cast<const double *>(b.tones.buf);
+    task.factors = static_cast<const double *>(b.values.buf);
     const Py_ssize_t in = task.n * task.height * task.width * channels;
     const Py_ssize_t out = task.n * task.out_height * task.out_width * channels;
     if (channels < 1 || channels > 4) return PyErr_Format(PyExc_ValueError, "1 to 4 channels, got %d", channels);
     if (!fits(in * (from_float ? 4 : 1), b.source, "source") || !fits(out * (to_float ? 4 : 1), b.target, "target") ||
-        !fits(task.maps ? task.n * 48 : 0, b.maps, "maps") || !fits(task.n * task.stages * 32, b.tones, "tones") ||
+        !fits(task.maps ? task.n * 48 : 0, b.maps, "maps") || !fits(task.n * task.stages * 32, b.values, "factors") ||
         (!task.maps && !fits(out * (from_float ? 4 : 1), b.source, "source, without maps,")))
         return nullptr;
-    Outcome outcome;
-    Py_BEGIN_ALLOW_THREADS;
-    outcome = loops.transform(b.source.buf, b.target.buf, task, channels, from_float, to_float);
-    Py_END_ALLOW_THREADS;
-    return finish(outcome);
+    return run([&] { loops.transform(b.source.buf, b.target.buf, task, channels, from_float, to_float); });
 }
 
 PyObject *py_move(PyObject *, PyObject *args) {
     Buffers b;
     Task task{};
     Py_ssize_t size;
-    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnnnnn)i", &b.source, &b.target, &b.maps, &b.tones, &task.n, &task.height,
+    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnnnnn)i", &b.source, &b.target, &b.maps, &b.values, &task.n, &task.height,
                           &task.width, &size, &task.out_height, &task.out_width, &task.border))
         return nullptr;
     if (!fits(task.n * task.height * task.width * size, b.source, "source") ||
         !fits(task.n * task.out_height * task.out_width * size, b.target, "target") ||
-        !fits(task.n * 48, b.maps, "maps") || !fits(size, b.tones, "fill"))
+        !fits(task.n * 48, b.maps, "maps") || !fits(size, b.values, "fill"))
         return nullptr;
     task.maps = static_cast<const double *>(b.maps.buf);
-    Outcome outcome;
-    Py_BEGIN_ALLOW_THREADS;
-    outcome = loops.move(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
-                         static_cast<const char *>(b.tones.buf), size);
-    Py_END_ALLOW_THREADS;
-    return finish(outcome);
+    return run([&] {
+        loops.move(static_cast<const char *>(b.source.buf), static_cast<char *>(b.target.buf), task,
+                   static_cast<const char *>(b.values.buf), size);
+    });
 }
 
 PyObject *py_blur(PyObject *, PyObject *args) {
@@ -159,12 +155,10 @@ PyObject *py_blur(PyObject *, PyObject *args) {
     if (!fits(values * (from_float ? 4 : 1), b.source, "source") ||
         !fits(values * (to_float ? 4 : 1), b.target, "target") || !fits(n * (radius + 1) * 4, b.maps, "weights"))
         return nullptr;
-    Outcome outcome;
-    Py_BEGIN_ALLOW_THREADS;
-    outcome = loops.blur(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
-                         radius, from_float, to_float);
-    Py_END_ALLOW_THREADS;
-    return finish(outcome);
+    return run([&] {
+        loops.blur(b.source.buf, b.target.buf, static_cast<const float *>(b.maps.buf), n, height, width, channels,
+                   radius, from_float, to_float);
+    });
 }
 
 PyObject *py_add_noise(PyObject *, PyObject *args) {
@@ -178,11 +172,10 @@ PyObject *py_add_noise(PyObject *, PyObject *args) {
     if (!fits(n * size * (from_float ? 4 : 1), b.source, "source") ||
         !fits(n * size * (to_float ? 4 : 1), b.target, "target") || !fits(n * 8, b.maps, "keys"))
         return nullptr;
-    Py_BEGIN_ALLOW_THREADS;
-    loops.add_noise(b.source.buf, b.target.buf, static_cast<const uint64_t *>(b.maps.buf), n, size, std, low, high,
-                  from_float, to_float);
-    Py_END_ALLOW_THREADS;
-    return finish(DONE);
+    return run([&] {
+        loops.add_noise(b.source.buf, b.target.buf, static_cast<const uint64_t *>(b.maps.buf), n, size, std, low, high,
+                        from_float, to_float);
+    });
 }
 
 PyObject *py_choose_loops(PyObject *, PyObject *args) {
@@ -198,9 +191,9 @@ extern "C" {
 extern PyMethodDef kernel_methods[];
 
 PyMethodDef kernel_methods[] = {
-    {"transform", py_transform, METH_VARARGS, "Affine map, changes of colour, one rounding."},
+    {"transform", py_transform, METH_VARARGS, "Affine map, changes of color, one rounding."},
     {"move", py_move, METH_VARARGS, "Flips and shifts by whole pixels."},
-    {"blur", py_blur, METH_VARARGS, "The mean of each value and its neighbours, weighted by a bell."},
+    {"blur", py_blur, METH_VARARGS, "The mean of each value and its neighbors, weighted by a Gaussian kernel."},
     {"add_noise", py_add_noise, METH_VARARGS, "Normal noise from a key for each row, and one rounding."},
     {"choose_loops", py_choose_loops, METH_VARARGS, "Whether the wide loops are in use, if they are wanted."},
     {nullptr, nullptr, 0, nullptr},

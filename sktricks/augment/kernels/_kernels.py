@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from .._pixel_values import from_float, to_float
-from ._color_factors import change_tones
+from ._color_factors import change_colors
 from ._counter import expand_normal
 from ._gaussian import blur_with_numpy
 from ._warp import BORDERS, warp
@@ -80,57 +80,52 @@ def move(images, maps, size, border, fill, out=None):
     return out
 
 
-def transform(images, maps, tones, size, border, fill, exact, value_range, out=None, look=False):
-    """Read each image where its map sends the pixels of the output, bilinearly, and change its colours.
+def transform(images, maps, factors, size, border, fill, exact, value_range, out=None):
+    """Read each image where its map sends the pixels of the output, bilinearly, and change its colors.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
     maps : float64 ndarray of shape (n, 2, 3), or None for the pixels as they are
-    tones : float64 ndarray of shape (n, stages, 4), or None
-        See :func:`._tone.change_tones`.
+    factors : float64 ndarray of shape (n, stages, 4), or None
+        See :func:`._color_factors.change_colors`.
     size, border, fill, out
         See :func:`move`.
     exact : bool
         Whether the maps are flips and shifts by whole pixels.
     value_range : tuple of float or None
-    look : bool
-        Raise a FloatingPointError if there is NaN or infinity in the images, which the compiled loops alone can do.
 
     Returns
     -------
     images : ndarray
         ``out``, or floats.
     """
+    if exact and maps is not None:
+        images, maps = move(images if fill == int(fill) else to_float(images), maps, size, border, fill), None
     if not is_fast(images):
-        return transform_with_numpy(images, maps, tones, size, border, fill, exact, value_range)
+        return transform_with_numpy(images, maps, factors, size, border, fill, value_range)
     n, height, width, channels = images.shape
     out = _room((n, *size, channels), out)
-    stages, low, high = 0 if tones is None else tones.shape[1], *(value_range or (0.0, 1.0))
+    stages, low, high = 0 if factors is None else factors.shape[1], *(value_range or (0.0, 1.0))
     compiled.transform(
-        *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if tones is None else tones),
+        *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if factors is None else factors),
         (n, height, width, channels, stages, *size),
-        (BORDERS.index(border), int(exact), fill, int(value_range is not None), low, high, int(look)),
+        (BORDERS.index(border), fill, int(value_range is not None), low, high),
         _are_float(images, out),
     )
     return out
 
 
-def transform_with_numpy(images, maps, tones, size, border, fill, exact, value_range):
+def transform_with_numpy(images, maps, factors, size, border, fill, value_range):
     """:func:`transform` for any dtype and number of channels; floats."""
-    if maps is None:
-        images = to_float(images.copy())
-    elif exact:
-        images = move_with_numpy(to_float(images), maps, size, border, fill)
-    else:
-        images = warp(to_float(images), maps, size, border, fill)
-    for stage in range(0 if tones is None else tones.shape[1]):
-        images = change_tones(images, tones[:, stage], value_range)
+    images = to_float(images.copy()) if maps is None else warp(to_float(images), maps, size, border, fill)
+    for stage in range(0 if factors is None else factors.shape[1]):
+        images = change_colors(images, factors[:, stage], value_range)
     return images
 
 
 def blur(images, weights, out=None):
-    """The weighted mean of each pixel and its neighbours, along rows and then columns; mirrored at the border.
+    """The weighted mean of each pixel and its neighbors, along rows and then columns; mirrored at the border.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-// Normal noise from a key and a counter: expand_normal() in _counter.py, for uint8 and float32. Goes with _loops.hpp.
+// Normal noise from a key and a counter: expand_normal() in _counter.py, for uint8 and float32.
 
 namespace {
 
@@ -54,19 +54,16 @@ struct Normals {
 template <class In, class Out>
 void add_noise(const void *source, void *target, const uint64_t *keys, Py_ssize_t n, Py_ssize_t size, float std,
                float low, float high) {
-    if (std::is_same<Out, uint8_t>::value) low = low < 0 ? 0 : low, high = high > 255 ? 255 : high;
+    const Range range = within_type<Out>({low, high});
     Normals normals;
     const In *from = static_cast<const In *>(source);
     Out *to = static_cast<Out *>(target);
     for (Py_ssize_t row = 0; row < n; ++row)
         for (Py_ssize_t start = 0; start < size; start += 2 * Normals::PAIRS) {
-            const Py_ssize_t count = size - start < 2 * Normals::PAIRS ? size - start : 2 * Normals::PAIRS;
+            const Py_ssize_t count = std::min<Py_ssize_t>(size - start, 2 * Normals::PAIRS);
             normals.draw(keys[row], uint64_t(start / 2));
-            for (Py_ssize_t i = 0; i < count; ++i) {
-                float value = float(from[i]) + std * normals.values[i];
-                value = value < low ? low : value;
-                to[i] = rounded(value > high ? high : value, Out());
-            }
+            for (Py_ssize_t i = 0; i < count; ++i)
+                to[i] = clipped<Out>(float(from[i]) + std * normals.values[i], range);
             from += count, to += count;
         }
 }

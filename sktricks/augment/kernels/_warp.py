@@ -151,7 +151,7 @@ def _hold(places, side, border):
     if border == "reflect":
         period = 2 * max(1, side - 1)
         places %= period
-        return np.minimum(places, period - places, out=places)
+        return np.minimum(np.minimum(places, period - places, out=places), side - 1, out=places)
     return np.clip(places, *((-1, side) if border == "constant" else (0, side - 1)), out=places)
 
 
