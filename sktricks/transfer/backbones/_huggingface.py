@@ -29,13 +29,13 @@ class FirstToken(nn.Module):
         return tokens[:, 0]
 
 
-def list_huggingface(pattern):
+def list_nets(pattern):
     """Return the repositories in the cache on this machine that match a pattern."""
     folders = sorted(folder.name for folder in hub_cache(EXTRA).glob("models--*"))
     return matching([name.removeprefix("models--").replace("--", "/") for name in folders], pattern)
 
 
-def load_huggingface(name, pretrained):
+def load_net(name, pretrained):
     """Return a net by its repository or local folder, or an untrained net by its type, such as ``"vit"``."""
     transformers = import_optional("transformers", EXTRA)
     check_repository(f"hf:{name}", name)
@@ -138,7 +138,7 @@ def find(name, load, file="config.json", **settings):
     except ImportError:
         raise
     except Exception as error:
-        close = get_close_matches(name, list_huggingface("*"))
+        close = get_close_matches(name, list_nets("*"))
         hint = f" On this machine there are {close}" if close else ""
         raise ValueError(f"backbone='hf:{name}' names no folder or repository with {file}.{hint}") from error
 

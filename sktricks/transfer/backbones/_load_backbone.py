@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 BUNDLED = ["tiny32"]
 UNTRAINED = "untrained:"
-HUBS = {  # by the word before the colon: the file, the function that loads a net, the function that lists all
-    "timm": ("_timm", "load_timm", "list_timm"),
-    "torchvision": ("_torchvision", "load_torchvision", "list_torchvision"),
-    "hf": ("_huggingface", "load_huggingface", "list_huggingface"),
+HUBS = {  # by the word before the colon: the file with load_net(name, pretrained) and list_nets(pattern)
+    "timm": "_timm",
+    "torchvision": "_torchvision",
+    "hf": "_huggingface",
 }
 
 
@@ -47,7 +47,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     hub, colon, names = pattern.partition(":")
     if hub not in HUBS or not colon:
         raise ValueError(f"pattern must begin with one of {[f'{name}:' for name in HUBS]}, got {pattern!r}")
-    return [f"{hub}:{name}" for name in of_hub(hub, 2)(names)]
+    return [f"{hub}:{name}" for name in import_hub(hub).list_nets(names)]
 
 
 def load_backbone(
@@ -181,7 +181,7 @@ def make_ready(source, name, pretrained):
     from ._bundled import load_tiny32
 
     with keep_generator(pretrained):
-        return load_tiny32(pretrained) if source in BUNDLED else of_hub(source, 1)(name, pretrained)
+        return load_tiny32(pretrained) if source in BUNDLED else import_hub(source).load_net(name, pretrained)
 
 
 def make_filed(text, image_shape, pretrained):
@@ -215,6 +215,6 @@ def make_own(spec, pretrained):
     return load_named(spec) if isinstance(spec, str) else load_own(spec)
 
 
-def of_hub(hub, which):
-    """Return the function that loads (1) or lists (2) the nets of a hub."""
-    return getattr(import_module(f".{HUBS[hub][0]}", __package__), HUBS[hub][which])
+def import_hub(hub):
+    """Return the module that loads and lists the nets of a hub."""
+    return import_module(f".{HUBS[hub]}", __package__)

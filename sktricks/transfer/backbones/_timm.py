@@ -22,12 +22,12 @@ POINTERS = {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "custom
 POINTERS |= {"checkpoint_path", "cache_dir", "scriptable", "exportable", "no_jit"}
 
 
-def list_timm(pattern):
+def list_nets(pattern):
     """Return the names of the nets of timm that match a pattern."""
     return matching(import_optional("timm", EXTRA).list_models(), pattern)
 
 
-def load_timm(name, pretrained):
+def load_net(name, pretrained):
     """Return a net by name (``"resnet18"``, ``"resnet18.a1_in1k"``), local folder or ``"user/repository"``."""
     timm = import_optional("timm", EXTRA)
     if "/" in name or "\\" in name:

@@ -14,18 +14,18 @@ EXTRA = "vision"
 WARN_OF_WEIGHTS = ("googlenet", "inception_v3")
 
 
-def list_torchvision(pattern):
+def list_nets(pattern):
     """Return the names of the classifiers of torchvision that match a pattern."""
     models = import_optional("torchvision", EXTRA).models
     return matching(models.list_models(module=models), pattern)
 
 
-def load_torchvision(name, pretrained):
+def load_net(name, pretrained):
     """Return a net by name, with its default weights or those after a dot (``"resnet50.IMAGENET1K_V1"``)."""
     models = import_optional("torchvision", EXTRA).models
     architecture, _, tag = name.partition(".")
-    if architecture not in list_torchvision("*"):
-        raise unknown_net("torchvision", name, list_torchvision("*"))
+    if architecture not in list_nets("*"):
+        raise unknown_net("torchvision", name, list_nets("*"))
     known = models.get_model_weights(architecture)
     if tag and tag not in known.__members__:
         raise ValueError(f"torchvision has no weights {name!r}; of this net there are {sorted(known.__members__)}")

@@ -39,7 +39,7 @@ INSIDE = {  # by type: what a value is made of
     MethodType: lambda method: [method.__func__, method.__self__],
     ReferenceType: lambda reference: [reference()],
 }
-TOKENS = WeakKeyDictionary()
+TOKENS: WeakKeyDictionary = WeakKeyDictionary()
 
 
 class Structure:
