@@ -1,4 +1,4 @@
-"""How X came: as rows of a table, rows that are images, or images; and how a result gets the same layout again."""
+"""The layout of X: rows of a table, images as rows, or images; results get the same layout again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optional dependencies: imported late; where that fails, the package at fault and the cure are named."""
+"""Optional dependencies: imported on first use; an error names the package at fault and the cure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-DISTRIBUTIONS = {"PIL": "Pillow"}  # by another name than the module's
-NEEDS = {"timm": ["torchvision"]}  # what a package imports whatever happens
-TAKES = {"transformers": ["torchvision"]}  # what it imports where it is installed
+DISTRIBUTIONS = {"PIL": "Pillow"}  # modules whose distribution has another name
+NEEDS = {"timm": ["torchvision"]}  # packages that a package always imports
+TAKES = {"transformers": ["torchvision"]}  # packages that it imports if they are installed
 
 
 def import_optional(name, extra):
-    """Import an optional package, or say which package is missing or broken and what to install.
+    """Import an optional package, or raise an error that says which package is missing or broken and what to install.
 
-    Only a real import tells. A torchvision whose compiled part does not fit torch is installed and has a version, and
-    makes timm and every model of transformers fail somewhere inside.
+    Only an import shows that a package works. A torchvision whose compiled part does not fit torch is installed and has
+    a version, but makes timm and every model of transformers fail somewhere inside.
 
     Parameters
     ----------
     name : str
         The module, such as ``"timm"`` or ``"PIL.Image"``.
     extra : str
-        The extra of sktricks that brings its package.
+        The extra of sktricks that installs its package.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def import_optional(name, extra):
 
 
 def import_really(name, extra, why=" is needed here and"):
-    """The module of this name, or an error about its package."""
+    """Import a module, or raise an error about its package."""
     package = name.partition(".")[0]
     title = DISTRIBUTIONS.get(package, package)
     try:
@@ -60,7 +60,7 @@ def import_really(name, extra, why=" is needed here and"):
 
 
 def is_installed(name):
-    """Whether a package can be found; it is not imported."""
+    """Return True if a package can be found; it is not imported."""
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError):
@@ -68,7 +68,7 @@ def is_installed(name):
 
 
 def versions(title):
-    """The version of a package; of torchvision also that of the torch which it has to fit."""
+    """Return the version of a package as text; for torchvision also that of torch, which it has to fit."""
     found = []
     for one in (title, "torch") if title == "torchvision" else (title,):
         try:
@@ -79,7 +79,7 @@ def versions(title):
 
 
 def cure(title):
-    """What to do about a package that is broken."""
+    """Return the cure of a broken package."""
     if title == "torchvision":
         return "Each torchvision fits one torch: install both in one line, pip install torch torchvision"
     return f"Install it again: pip install --force-reinstall {title}"

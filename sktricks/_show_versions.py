@@ -1,4 +1,4 @@
-"""What a bug report needs: the system, the versions, and what there is to compute with."""
+"""show_versions: the system, versions, kernel and devices, for bug reports."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transforme
 
 
 def show_versions() -> None:
-    """Print the system, the versions of all that sktricks can use, and what it computes with.
+    """Print the system, the versions of the dependencies, the kernel of the augmenters, and the devices.
 
-    The versions are read from the packages' metadata, so that next to nothing but torch is imported, and a package that
-    is installed but broken still shows its version.
+    The versions are read from the metadata of the packages, so that almost nothing but torch is imported, and a package
+    that is installed but broken still shows its version.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def show_versions() -> None:
 
 
 def system():
-    """Python, where it lies, and the machine."""
+    """Return the version and path of Python, and the machine."""
     return {
         "python": sys.version.replace("\n", " "),
         "executable": sys.executable,
@@ -52,7 +52,7 @@ def system():
 
 
 def installed(name):
-    """The version in the metadata of a distribution, or ``"not installed"``."""
+    """Return the version in the metadata of a distribution, or ``"not installed"``."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -60,14 +60,14 @@ def installed(name):
 
 
 def kernel():
-    """What augmenters compute with: ``"compiled"``, or ``"numpy"`` and why."""
+    """Return the kernel of the augmenters: ``"compiled"``, or ``"numpy"`` and the reason."""
     from .augment.kernels import _kernels
 
     return _kernels.describe()
 
 
 def devices():
-    """The devices that torch can use, or why torch does not import."""
+    """Return the devices of torch, or the reason why torch cannot be imported."""
     try:
         import torch
     except (ImportError, OSError) as error:  # a broken install is what such a report is often about

@@ -1,4 +1,4 @@
-"""Where images come from: folders, files, decoding, and a loader."""
+"""Images from folders and files: decoding, and a loader."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """What the folders of a tree stand for.
+    """The meaning of the folders of a tree.
 
     ``classes`` maps a folder to its (split, label), the split None if no splits stand above the classes;
     ``splits_within`` is True if they stand below. ``doubts`` are sentences for the user about what was guessed.

@@ -19,7 +19,7 @@ from ._image_column import as_column, check_files_exist
 from ._read_images import common_size, read_pixels
 
 
-class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn a column of image files into an array of images.
 
     Images come out upright, whatever their EXIF orientation, in 8 bits. Transparent parts are white, gray of more than

@@ -140,9 +140,9 @@ def extreme_scale(seen: Evidence) -> Found:
     extreme = (seen.spreads > 0) & ((sizes > EXTREME) | (sizes < 1 / EXTREME))
     if not extreme.any():
         return None
-    place = extreme.argmax()
+    index = extreme.argmax()
     return (
-        f"{seen.columns[place]} is of size {sizes[place]:.3g} and varies by {seen.spreads[place]:.3g}; {extreme.sum()} "
+        f"{seen.columns[index]} is of size {sizes[index]:.3g} and varies by {seen.spreads[index]:.3g}; {extreme.sum()} "
         f"of {len(extreme)} columns are larger than {EXTREME:g} or smaller than {1 / EXTREME:g}",
         "the unit of the column, or a time counted from far away; module='mlp' standardizes it, other modules do not",
         "state the column in a unit in which it is near 1, or put a StandardScaler before the net in a Pipeline",

@@ -137,7 +137,7 @@ class Writer:
         if is_pair(items) and name.rpartition("__")[2] == items[0]:
             return [self.write(item, name) for item in items]
         prefix = name.rpartition("__")[0]
-        names = [join(prefix, item[0]) if is_pair(item) else f"{name}.{place}" for place, item in enumerate(items)]
+        names = [join(prefix, item[0]) if is_pair(item) else f"{name}.{index}" for index, item in enumerate(items)]
         return [self.write(item, own) for item, own in zip(items, names, strict=True)]
 
     def keep(self, array, name):
@@ -202,7 +202,7 @@ class Reader:
 
     def _read(self, node):
         if isinstance(node, list):
-            return [self.read(item, place) for place, item in enumerate(node)]
+            return [self.read(item, index) for index, item in enumerate(node)]
         if not isinstance(node, dict):
             return node
         if "$" not in node:

@@ -63,8 +63,8 @@ def check_object(item):
     if sparse.issparse(item):
         check_sparse(item)
     elif isinstance(item, np.random.RandomState):
-        place = item.get_state()[2]
-        require(0 <= place <= 624, f"a RandomState must stand at a draw in 0..624, got {place}")
+        draw = item.get_state()[2]
+        require(0 <= draw <= 624, f"a RandomState must be at a draw in 0..624, got {draw}")
     if hasattr(item, "__dict__") and not isinstance(item, type | np.ufunc) and not callable(item):
         hidden = [name for name in vars(item) if callable(getattr(type(item), name, None))]
         require(not hidden, f"attributes of {type(item).__name__} must not hide methods, got {hidden}")

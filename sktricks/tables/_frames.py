@@ -63,15 +63,15 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
     X = X if hasattr(X, "shape") else as_objects(X)
     layout = check_layout(estimator, X, tuple(X.shape), reset=reset, input_name=input_name)
     X = read_objects(X, mask, estimator, reset, input_name)
-    columns = [values_of(X, place) for place in np.flatnonzero(mask)]
+    columns = [values_of(X, index) for index in np.flatnonzero(mask)]
     if reset:
         estimator._categories = [find_categories(values) for values in columns]
     how = {"ensure_all_finite": "allow-nan", "estimator": estimator, "input_name": input_name}
     numbers = read_numbers(X, np.flatnonzero(~mask), how)
     array = np.empty(X.shape, np.float32 if np.can_cast(numbers.dtype, np.float32) else np.float64)
     array[:, ~mask] = numbers
-    for place, values, known in zip(np.flatnonzero(mask), columns, estimator._categories, strict=True):
-        array[:, place] = encode(values, known)
+    for index, values, known in zip(np.flatnonzero(mask), columns, estimator._categories, strict=True):
+        array[:, index] = encode(values, known)
     return check_array(array, dtype=None, ensure_min_samples=ensure_min_samples, **how), layout
 
 

@@ -403,20 +403,15 @@ def test_it_reads_on_a_terminal_and_in_a_notebook():
 
 
 def test_every_check_is_silent_where_nothing_was_seen():
-    assert len({check.find for check in CHECKS}) == len(CHECKS) == 27
-    assert [check.find(Evidence()) for check in CHECKS] == [None] * 27
+    assert len({check.find for check in CHECKS}) == len(CHECKS) > 20
+    assert [check.code for check in CHECKS if check.find(Evidence()) is not None] == []
 
 
-def test_every_code_stands_in_the_docstring():
+def test_every_check_stands_in_the_docstring():
     table = [line.strip() for line in diagnose.__doc__.splitlines()]
     for check in CHECKS:
         assert any(line.startswith(f'"{check.code}" ') and line.endswith(check.summary) for line in table)
-        assert not line_too_long(check)
-    assert len({check.code for check in CHECKS}) == 26
-
-
-def line_too_long(check):
-    return max(len(line) for line in diagnose.__doc__.splitlines() if check.code in line) > 120
+    assert max(map(len, diagnose.__doc__.splitlines())) <= 120
 
 
 # -- what it does not do -----------------------------------------------------------------------------------------------
