@@ -599,7 +599,7 @@ def test_a_forged_row_is_not_read_if_it_is_too_large(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are pipes on Unix alone")
-def test_a_pipe_in_the_place_of_a_segment_is_not_opened(tmp_path):
+def test_a_pipe_in_the_place_of_a_file_is_not_opened(tmp_path):
     encoded(FeatureCache(tmp_path), GREY)
     (path,) = files_in(tmp_path)
     path.unlink()
