@@ -103,8 +103,8 @@ def train(runs: list[TrainingRun]) -> None:
     """Train runs, sorted by :func:`order`."""
     for run in runs:
         run.net.criterion_.reduction = "none"
-    stack, rows = Stack([run.module for run in runs]), join_rows(runs)
-    groups = make_groups(runs, stack, rows)
+    stack = Stack([run.module for run in runs])
+    groups = make_groups(runs, stack)
     optimizer = make_optimizer(groups)
     losses, active, n_batches = [], len(groups), len(runs[0].loader)
     runs[0].progress.begin_epoch()
@@ -114,7 +114,7 @@ def train(runs: list[TrainingRun]) -> None:
                 active -= 1
                 groups[active].release()
                 stack.keep(groups[active - 1].stop)
-            losses.append(take_step(stack, groups[:active], rows, step, optimizer))
+            losses.append(take_step(stack, groups[:active], step, optimizer))
             if (step + 1) % n_batches == 0:
                 runs[0].progress.end_epoch()
     finally:
@@ -124,105 +124,47 @@ def train(runs: list[TrainingRun]) -> None:
             group.write_back(optimizer, losses)
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class JoinedRows:
-    """Rows of all runs one after the other; rows in the same memory stand there once.
-
-    Parameters
-    ----------
-    x, y : Tensor
-    weight : Tensor or None
-    x_starts, y_starts : list of int
-        Where the rows of each run begin in ``x``, and in ``y`` and ``weight``.
-    """
-
-    x: torch.Tensor
-    y: torch.Tensor
-    weight: torch.Tensor | None
-    x_starts: list[int]
-    y_starts: list[int]
-
-
-def join_rows(runs):
-    """Return the rows of all runs in one tensor each for x, y and the weights."""
-    x, x_starts = join([run.train.x for run in runs], shared=True)
-    y, y_starts = join([run.train.y for run in runs])
-    weight = None
-    if any(run.train.weight is not None for run in runs):
-        weight, _ = join([row_weights(run.train) for run in runs])
-    return JoinedRows(x, y, weight, x_starts, y_starts)
-
-
-def join(tensors, shared=False):
-    """Return tensors one after the other, and where each begins; if ``shared``, those in the same memory only once."""
-    known, parts, starts, end = {}, [], [], 0
-    for number, tensor in enumerate(tensors):
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if shared else number
-        if key not in known:
-            known[key], end = end, end + len(tensor)
-            parts.append(tensor)
-        starts.append(known[key])
-    return parts[0] if len(parts) == 1 else torch.cat(parts), starts
-
-
-def row_weights(dataset):
-    """Return the weight of each row, ones if none are given."""
-    return torch.ones(len(dataset)) if dataset.weight is None else dataset.weight
-
-
-# -- runs with the same settings ---------------------------------------------------------------------------------------
-
-
 @dataclass
 class RunGroup:
-    """Neighbors in the stack that take the same steps, with the same settings.
+    """Neighbors in the stack that take the same steps, with the same settings of the optimizer.
 
     Parameters
     ----------
     runs : list of TrainingRun
     start : int
         Index of the first run in the stack.
-    x_starts, y_starts : Tensor of shape (runs, 1)
-        Where the rows of each begin; see :class:`JoinedRows`.
     parameters : list of torch.nn.Parameter
         Rows of the stack's parameters, in the same memory.
+    weighted : bool
+        True if rows of any run in the stack have weights.
     """
 
     runs: list[TrainingRun]
     start: int
-    x_starts: torch.Tensor
-    y_starts: torch.Tensor
     parameters: list[torch.nn.Parameter]
+    weighted: bool
     optimizer_groups: list[dict] = field(default_factory=list)
 
     def __post_init__(self):
-        self.stop = self.start + len(self.runs)
-        self.n_steps, self.bounds = self.runs[0].n_steps, self.runs[0].loader.bounds
+        self.stop, self.n_steps = self.start + len(self.runs), self.runs[0].n_steps
+        self.bounds = self.runs[0].loader.bounds
 
-    def size(self, step):
-        """Return the number of rows of a batch."""
-        start, stop = self.bounds[step % len(self.bounds)]
-        return stop - start
-
-    def batch(self, step, rows):
-        """Return x of shape (runs, rows, ...), y and weight of shape (runs, rows) or None, of a step."""
+    def batch(self, step):
+        """Return x of shape (runs, rows, ...), y and weights (or None) of a step, as modules and losses take them."""
         number = step % len(self.bounds)
         if number == 0:
-            self.orders = torch.stack([run.loader.draw_order() for run in self.runs])
-        indices = self.orders[:, slice(*self.bounds[number])]
-        x, y, weight = (
-            None if tensor is None else take(tensor, (indices + starts).flatten()).unflatten(0, indices.shape)
-            for tensor, starts in ((rows.x, self.x_starts), (rows.y, self.y_starts), (rows.weight, self.y_starts))
-        )
+            self.epoch = stack_parts([self._shuffled(run) for run in self.runs])
+        batch = [None if rows is None else rows[:, slice(*self.bounds[number])] for rows in self.epoch]
         if self.runs[0].net.prepare_train_ is None:
-            return x, y, weight
-        weights = [None] * len(x) if weight is None else weight
-        batches = zip(self.runs, x, y, weights, strict=True)
-        parts = zip(*[run.net.prepare_train_(*own) for run, *own in batches], strict=True)
-        return tuple(None if part[0] is None else torch.stack(part) for part in parts)
+            return batch
+        own = zip(*(rows if rows is not None else [None] * len(self.runs) for rows in batch), strict=True)
+        return stack_parts([run.net.prepare_train_(*rows) for run, rows in zip(self.runs, own, strict=True)])
+
+    def _shuffled(self, run):
+        """Return x, y and the weights of all rows of a run in the order of the next epoch."""
+        order, rows = run.loader.draw_order(), run.train
+        weight = torch.ones(len(rows)) if self.weighted and rows.weight is None else rows.weight
+        return [None if part is None else take(part, order) for part in (rows.x, rows.y, weight)]
 
     def set_gradients(self, gradients, step):
         """Give the optimizer the gradients of these nets, and the learning rates of a step."""
@@ -245,15 +187,13 @@ class RunGroup:
             record_steps(run, [step[self.start + row] for step in losses[: self.n_steps]])
 
 
-def make_groups(runs, stack, rows):
+def make_groups(runs, stack):
     """Return the groups of runs whose keys are equal."""
-    groups, start = [], 0
+    groups, start, weighted = [], 0, any(run.train.weight is not None for run in runs)
     for stop in range(1, len(runs) + 1):
         if stop == len(runs) or order(runs[stop]) != order(runs[start]):
-            own = slice(start, stop)
-            parameters = [torch.nn.Parameter(stacked[own]) for stacked in stack.parameters]
-            starts = (torch.tensor(all_[own]).unsqueeze(1) for all_ in (rows.x_starts, rows.y_starts))
-            groups.append(RunGroup(runs[own], start, *starts, parameters))
+            parameters = [torch.nn.Parameter(stacked[start:stop]) for stacked in stack.parameters]
+            groups.append(RunGroup(runs[start:stop], start, parameters, weighted))
             start = stop
     return groups
 
@@ -285,12 +225,15 @@ def state_of(value, row):
 # -- a step ------------------------------------------------------------------------------------------------------------
 
 
-def take_step(stack, groups, rows, step, optimizer):
+def take_step(stack, groups, step, optimizer):
     """Update each active net; return their losses, (nets,)."""
     net, clip_norm = groups[0].runs[0].net, groups[0].runs[0].clip_norm
-    sizes = [group.size(step) for group in groups]
-    batches = [[pad(own, max(sizes)) for own in group.batch(step, rows)] for group in groups]
-    x, y, weight = batches[0] if len(batches) == 1 else map(concatenate, zip(*batches, strict=True))
+    batches = [group.batch(step) for group in groups]
+    sizes = [x.shape[1] for x, _, _ in batches]
+    if len(batches) > 1:
+        batches = zip(*([pad(rows, max(sizes)) for rows in batch] for batch in batches), strict=True)
+        batches = [[None if rows[0] is None else torch.cat(rows) for rows in batches]]
+    x, y, weight = batches[0]
     losses = row_losses(net.criterion_, stack(x.to(net.device)), y.to(net.device))
     if weight is not None:
         losses = losses * weight.to(net.device)
@@ -304,16 +247,16 @@ def take_step(stack, groups, rows, step, optimizer):
     return means.detach()
 
 
-def pad(tensor, size):
+def stack_parts(parts):
+    """Return x, y and weights of several runs in one tensor each; None if there are no weights."""
+    return [None if rows[0] is None else torch.stack(rows) for rows in zip(*parts, strict=True)]
+
+
+def pad(rows, size):
     """Return batches (nets, rows, ...) filled up to ``size`` rows with their first one."""
-    if tensor is None or tensor.shape[1] == size:
-        return tensor
-    return torch.cat([tensor, tensor[:, :1].expand(-1, size - tensor.shape[1], *tensor.shape[2:])], dim=1)
-
-
-def concatenate(tensors):
-    """Return the batches of all groups in one tensor; None if there are none."""
-    return None if tensors[0] is None else torch.cat(tensors)
+    if rows is None or rows.shape[1] == size:
+        return rows
+    return torch.cat([rows, rows[:, :1].expand(-1, size - rows.shape[1], *rows.shape[2:])], dim=1)
 
 
 def row_losses(criterion, outputs, y):
