@@ -1,4 +1,4 @@
-"""Fingerprints of backbones: short texts that differ if anything differs that decides the features."""
+"""Fingerprints of backbones: short texts that differ if anything that decides the features differs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import nn
 from ._feature_cache import MEMORY_ONLY
 from ._structure import NOTES, Structure
 
-ROW, ROWS = 509, 128  # numbers of 8 bytes; a prime, of which no size of a filter is a multiple
+ROW, ROWS = 2039, 128  # numbers of 8 bytes per row, a prime, so that filters that change places change the sums
 ALL_HOOKS = [name for name in vars(nn.Module()) if name.endswith("_hooks")]
 
 
 def fingerprint_of(backbone, unchanged=False):
     """Return a hash of code, settings, weights, buffers and preprocessing of a backbone.
 
-    For a backbone that is ``unchanged`` since the last call, or a copy of such a one, this is the last one, at once.
+    If the backbone is ``unchanged`` since the last call, or a copy of one that is, the last hash is returned unchecked.
     """
     known = vars(backbone).get("_known_fingerprint")
     if known is None or not unchanged:
@@ -28,7 +28,7 @@ def fingerprint_of(backbone, unchanged=False):
 
 
 def fingerprint_of_module(module, text=""):
-    """Return a hash of what decides the outputs of a module in evaluation mode, and of a text."""
+    """Return a hash of a text and of everything that decides the outputs of a module in evaluation mode."""
     structure = Structure(module)
     digest = hashlib.sha256(f"{text} {structure.text}".encode(errors="surrogatepass"))
     for tensor in structure.tensors:
@@ -37,7 +37,7 @@ def fingerprint_of_module(module, text=""):
 
 
 def stamp_of(module):
-    """Return what is equal only if nothing has changed in a module, neither its outputs nor how it trains."""
+    """Return a value that changes if a module does: its outputs, or how it trains."""
     parts = []
     for part in module.modules():
         known = vars(part)
@@ -50,15 +50,17 @@ def stamp_of(module):
 
 def bytes_of(tensor):
     """Return the content of a tensor or array as an array of bytes."""
-    if isinstance(tensor, np.ndarray):
-        return tensor.copy(order="C").reshape(-1).view(np.uint8)
-    return tensor.detach().cpu().resolve_conj().contiguous().flatten().view(torch.uint8).numpy()
+    try:
+        array = tensor.numpy(force=True) if isinstance(tensor, torch.Tensor) else tensor
+    except TypeError:  # numpy has no such dtype
+        array = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def update_with_sums(digest, content):
-    """Add bytes to a digest, as sums over rows of them, which are ten times as quick to hash.
+    """Update a digest with sums over rows of bytes, which takes a tenth of the time of hashing them all.
 
-    Sums differ if a number differs, and if filters change places, since these are no multiple of a row.
+    Sums differ if a number differs, and if filters change places, since no usual filter is a multiple of a row.
     """
     whole = len(content) // (8 * ROW) * 8 * ROW
     rows = content[:whole].view(np.int64).reshape(-1, ROW)

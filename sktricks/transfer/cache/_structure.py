@@ -73,7 +73,7 @@ class Structure:
         return " ".join(map(self._refer, values))
 
     def _refer(self, value):
-        if type(value) in SIMPLE or (type(value) is tuple and all(type(item) in SIMPLE for item in value)):
+        if type(value) in SIMPLE or (type(value) is tuple and SIMPLE.issuperset(map(type, value))):
             return repr(value)
         number = self._numbers.setdefault(id(value), len(self._values))
         if number == len(self._values):
