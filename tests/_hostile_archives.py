@@ -142,7 +142,7 @@ CHOICES = ("classes", "multilabel", "values", "predict", "soft", "hard", "fine-t
 ODD = (None, "", "x" * 5000, "\ud800", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], "nan")
 ATTRIBUTES = (
     *("backbone", "module", "augmenter", "cache", "memory", "callbacks", "loss", "optimizer", "net_params", "steps"),
-    *("predict", "fit", "_check_X", "_net", "_own_backbone", "_backbone", "__class__", "__dict__", "_fit_many", "net_"),
+    *("predict", "fit", "_check_X", "_net", "_prefix", "_backbone", "__class__", "__dict__", "_fit_many", "net_"),
     *("backbone_", "classes_", "n_features_in_", "image_shape_", "value_range_", "_device", "_views", "estimators_"),
 )
 

@@ -35,7 +35,7 @@ def check_consistency(estimator):
         n = learned["_n_outputs"]
         require(len(learned["_y_mean"]) == len(learned["_y_scale"]) == n, f"must have a mean for each of {n} outputs")
         require(learned["_several"] or n == 1, "must have one output, or several")
-    if "_encoded" in learned:
+    if "_prefix" in learned:
         check_fine_tuned(learned)
     if "estimators_" in learned:
         check_members(estimator, learned)
@@ -99,12 +99,11 @@ def check_columns(estimator):
 
 
 def check_fine_tuned(learned):
-    """Check a net on a backbone, or on a table, for which there is none."""
+    """Check what is on a backbone, or on a table, for which there is none."""
     on_images = learned["image_shape_"] is not None
-    required = ("_stages", "_n_frozen", "_rates")
-    require(not on_images or all(name in learned for name in required), f"must have {required} of a backbone")
-    require(on_images or not learned["_encoded"], "must have no features of a backbone, since X is a table")
-    require(on_images == (learned["strategy_"] != "from-scratch"), "must have another strategy_")
+    require(on_images == (learned["_prefix"] is not None), "must have a _prefix of images, and of them alone")
+    if "strategy_" in learned:
+        require(on_images == (learned["strategy_"] != "from-scratch"), "must have another strategy_")
 
 
 def check_views(estimator, views):

@@ -27,7 +27,6 @@ from ._specs import (
     labels,
     list_of,
     maybe,
-    nothing,
     only,
     optional,
     pixel_range,
@@ -91,7 +90,7 @@ AUGMENTED = {
     "estimator_": estimator,
 }
 
-# Without the torch part (`_net`, `_backbone`), which _net_state.py writes.
+# Without the torch part, which _net_state.py writes.
 NET = {
     **INPUTS,
     "value_range_": maybe(pixel_range),
@@ -118,13 +117,7 @@ TABLE = {
 }
 TUNED = {
     "strategy_": only("linear-probe", "fine-tune", "lp-ft", "gradual", "from-scratch"),
-    "_encoded": boolean,
-    "_thaws": boolean,
-    "_stages": maybe(optional(names)),
-    "_n_frozen": maybe(integer()),
-    "_rates": maybe(tuple_of(real(0), real(0))),
-    "_probed": maybe(nothing),
-    "_found": maybe(nothing),
+    "_prefix": optional(instance("Prefix")),
 }
 
 MEMBERS = {
@@ -191,8 +184,7 @@ OWN = {
         "value_range_": maybe(pixel_range),
         "_n_features_out": integer(1),
         "_device": maybe(device),
-        "_stages": maybe(optional(names)),
-        "_backbone": maybe(nothing),
+        "_prefix": optional(instance("Prefix")),
     },
     "ImageLoader": {**COLUMNS, **OUTPUT},
     "VotingClassifier": {**VOTE, **ENSEMBLE_CLASSES},

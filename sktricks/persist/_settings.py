@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cache
+from importlib import import_module
 from math import inf
 
 from ._codec import Codec, entry, join, require
 from ._consistency import check_classes
-from ._specs import array, boolean, check_fields, either, integer, labels, list_of, only, optional, string
+from ._specs import (
+    array,
+    boolean,
+    check_fields,
+    either,
+    integer,
+    labels,
+    list_of,
+    only,
+    optional,
+    real,
+    string,
+    tuple_of,
+)
 
 SETTINGS = {
     "Columns": {
@@ -22,6 +35,12 @@ SETTINGS = {
         "max_bytes": integer(0, inf),
         "dtype": only("float32", "float16"),
     },
+    "Prefix": {
+        "stages": optional(list_of(string)),
+        "n_frozen": integer(),
+        "encodes_once": boolean,
+        "rates": tuple_of(real(0), real(0)),
+    },
     "Target": {
         "kind": only("classes", "multilabel", "values"),
         "classes": optional(either(labels, list_of(labels))),
@@ -29,19 +48,23 @@ SETTINGS = {
 }
 
 
-@cache
-def classes_of_settings():
-    """Return the classes of these objects by name."""
-    from ..ensemble._target import Target
-    from ..tables._columns import Columns
-    from ..transfer import FeatureCache
+MODULES = {
+    "Columns": "..tables._columns",
+    "FeatureCache": "..transfer",
+    "Prefix": "..transfer._prefix",  # which needs torch
+    "Target": "..ensemble._target",
+}
 
-    return {cls.__name__: cls for cls in (Columns, FeatureCache, Target)}
+
+def find_class(name):
+    """Return the class of these objects with a name."""
+    return getattr(import_module(MODULES[name], __package__), name)
 
 
 def is_of_settings(value):
     """Return True for one of these objects, exactly."""
-    return classes_of_settings().get(type(value).__name__) is type(value)
+    name = type(value).__name__
+    return name in MODULES and find_class(name) is type(value)
 
 
 def write_settings(value, name, writer):
@@ -65,7 +88,7 @@ def read_settings(record, reader):
     if settings.get("folder") is not None:
         reader.dropped["cache"] = settings["folder"]
         settings["folder"] = None
-    return classes_of_settings()[name](**settings)
+    return find_class(name)(**settings)
 
 
 def check_columns(is_categorical, means, has_gaps, places, one_hot):

@@ -53,6 +53,8 @@ class InputHooks:
         """True if the trained part may compute in float64, in which a weight of 2 equals a row given twice."""
         return self._has_default_module
 
+    _must_be_exact: bool = False  # True if it computes in float64 whatever the number of rows
+
     def _settings(self) -> dict[str, Any]:
         """Return the parameters in ``SETTINGS``; a subclass may fill in those that are None."""
         settings = {name: getattr(self, name) for name in SETTINGS}

@@ -1,10 +1,11 @@
-"""What a fine-tuned net is made of, whatever it predicts: a backbone, a head, and what of them is trained when."""
+"""What classifiers and regressors on a backbone have in common: a strategy, and a head on the features of a prefix."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -26,10 +27,15 @@ from ._strategies import (
     check_rates,
     choose_strategy,
     labels_per_class,
-    thawing_schedule,
 )
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
+
+if TYPE_CHECKING:
+    import skorch
+
+    from ._prefix import Prefix
+    from .backbones import Backbone
 
 BLOCK = 1024  # images whose views are made at once
 
@@ -52,346 +58,314 @@ class BaseFineTune(SharesBackbone, BaseNet):
         "cache": [str, os.PathLike, FeatureCache, None],
     }
 
+    # -- what is fitted ----------------------------------------------------------------------------------------------
+
+    # The skorch net and the Prefix, whose backbone is part of the net's module; None if X is a table.
+    _prefix: Prefix | None
+
     @property
-    def net_(self):
+    def net_(self) -> skorch.NeuralNet:
         """The skorch net inside."""
         from .cache._pool import mark_seen
 
         net = super().net_
-        if self._backbone is not None:
-            mark_seen(self._backbone)
+        if self._prefix is not None:
+            mark_seen(self._prefix.backbone)
         return net
 
     @property
-    def backbone_(self):
+    def backbone_(self) -> Backbone | None:
         """The backbone, fitted to the rows unless it is frozen; None if X is a table."""
         return getattr(self.net_.module_, "backbone", None)
 
     @property
-    def _backbone(self):
-        """The backbone, which is no part of the net yet while the head of a frozen one is trained."""
-        own = vars(self).get("_own_backbone")
-        return getattr(self._net.module_, "backbone", None) if own is None else own
+    def batch_norm_(self) -> str | None:
+        """What trainable BatchNorms normalize by: ``"batch"`` or ``"running"`` statistics; None if there are none."""
+        check_is_fitted(self)
+        return None if self._prefix is None else self._prefix.statistics
 
     @property
-    def _boundary(self):
-        """The :class:`Boundary` behind the frozen layers if values at it are computed once; else None."""
-        return self._found if "_found" in vars(self) else getattr(self._net.module_, "boundary", None)
-
-    @property
-    def batch_norm_(self):
-        """What trainable BatchNorms of the backbone normalise by: ``"batch"`` or ``"running"`` statistics, or None."""
-        from .freezing._freeze import batch_norms, statistics_of
-
-        backbone = self.backbone_
-        return None if backbone is None else statistics_of(batch_norms(backbone.layers[self._n_frozen :]))
-
-    @property
-    def n_trainable_parameters_(self):
-        """How many numbers the training changes."""
+    def n_trainable_parameters_(self) -> int:
+        """The number of trained numbers."""
         check_is_fitted(self)
         return sum(p.numel() for p in self._net.module_.parameters() if p.requires_grad)
 
     def _layers(self):
-        """All layers, in execution order, by the names that ``freeze_until`` takes."""
+        """Return all layers in execution order, by the names that ``freeze_until`` takes."""
         from .freezing._layers import Layer, layers_of
 
         module = self.net_.module_
-        if self.backbone_ is None:
+        if self._prefix is None:
             return layers_of(module, [name for name, _ in module.named_modules()])
         head = [Layer(f"head.{name}", part) for name, part in module.head.named_children()]
-        return [*self.backbone_.layers, *head]
+        return [*self._prefix.backbone.layers, *head]
 
-    # What a range test asks for: without phases, since the rate is for all that will be trained.
+    # -- hooks, in the order of training/_hooks.py -------------------------------------------------------------------
+
+    # A range test trains all layers from the start, since its learning rate is for all of them.
     _all_at_once, _range_test_params = False, {"_all_at_once": True}
-
-    # -- hooks of BaseNet --------------------------------------------------------------------------------------------
 
     def _check_X(self, X, *, reset, **how):
         return check_inputs(self, X, reset=reset, **how)
+
+    def _start(self, rows, *, fresh):
+        if not fresh:
+            return
+        if self.image_shape_ is None:
+            self._prefix, self.strategy_ = None, SCRATCH
+            warn_of_table(type(self).__name__)
+        else:
+            self._make_prefix(rows)
+        if self.n_views > 1 and self.augmenter is not None:
+            self._check_fit_views()
+
+    @property
+    def _may_be_exact(self):
+        return self._prefix is None or self._prefix.encodes_once  # a table, or a head on frozen features
+
+    @property
+    def _must_be_exact(self):
+        return self._prefix is not None and self._prefix.numpy_dtype == np.float64
 
     def _settings(self):
         defaults = TRAINING[self.strategy_]
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
-    def _start(self, rows, *, fresh):
-        if fresh:
-            self._start_anew(rows.y)
-
-    def _start_anew(self, y):
-        if self.image_shape_ is None:
-            self._own_backbone, self._found, self._encoded = None, None, False
-            self._thaws, self.strategy_ = False, SCRATCH
-            warn_of_table(type(self).__name__)
-        else:
-            loaded = self._load_backbone()
-            self._choose_strategy(loaded.backbone, labels_per_class(y))
-            self._own_backbone = loaded.lend(frozen=True) if self._trains_head_alone else loaded.copy()
-            self._find_boundary(len(y))
-        if self.n_views > 1 and self.augmenter is not None and not self._encoded:
-            raise ValueError(
-                f"n_views={self.n_views} is for a backbone that stays frozen throughout, and conflicts with "
-                f"{'FreezeLayers in callbacks' if self._thaws else f'the strategy {self.strategy_!r}'}, where the "
-                "augmenter draws anew in every epoch: say n_views=1, or strategy='linear-probe'"
-            )
-
-    def _load_backbone(self):
-        from ._backbone_net import check_stages
-        from .cache._pool import find_loaded
-
-        auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        loaded = find_loaded("tiny32" if auto else self.backbone, self.image_shape_, self._device)
-        self._stages = check_stages(loaded.backbone, self.stages)
-        return loaded
-
-    @property
-    def _trains_head_alone(self):
-        """True if the backbone joins the net after the training: it only encodes, and no code of the user's sees it."""
-        return self._encoded and self.strategy_ == LINEAR_PROBE and not self.callbacks and not self.net_params
-
-    def _choose_strategy(self, backbone, n_labels):
-        """Find what freezes, and whether each row need be encoded only once."""
-        from .backbones._load_backbone import UNTRAINED
-        from .freezing._freeze import FreezeLayers
-        from .freezing._layers import find_boundary
-
-        layers = backbone.layers
-        n_layers = len(layers)
-        if self.freeze_until in (None, "head"):
-            self._n_frozen = 0 if self.freeze_until is None else n_layers
-        else:
-            self._n_frozen = find_boundary(layers, self.freeze_until)
-        everything = self._n_frozen == n_layers
-        self._thaws = any(isinstance(callback, FreezeLayers) for callback in unnamed(self.callbacks))
-        at_once = self._thaws or (isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED))
-        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, at_once)
-        if self.strategy_ == GRADUAL and self._all_at_once:
-            self.strategy_ = FINE_TUNE
-        self._rates = self.backbone_lr_scale, self.layer_decay
-        check_rates(self.strategy_, *self._rates)
-        if self.strategy_ == LINEAR_PROBE:
-            self._n_frozen = n_layers
-        frozen = self._n_frozen == n_layers
-        self._encoded = frozen and (self.augmenter is None or self.n_views > 1) and not self._thaws
-        if frozen and not self._encoded and self.augmenter is not None and self.n_views == 1:
-            warn(
-                "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
-                "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
-                FrozenPrefixNotCachedWarning,
-            )
-
-    def _choose_dtype(self, n_rows):
-        import torch
-
-        super()._choose_dtype(n_rows)
-        if self._own_backbone is not None and self._own_backbone.dtype == torch.float64:
-            self._dtype = torch.float64
-
-    @property
-    def _may_be_exact(self):
-        return self._own_backbone is None or self._encoded  # a table, or a head on frozen features
-
-    def _find_boundary(self, n_rows):
-        """What a frozen part makes of a row is computed once, where the net can be cut there and memory allows."""
-        from .freezing._boundary import find_crossing
-
-        self._found, cache = None, resolve_cache(self.cache)
-        partly = self.strategy_ == FINE_TUNE and 0 < self._n_frozen < len(self._own_backbone.layers)
-        if partly and cache is not None and self.augmenter is None and not self._thaws:
-            found = find_crossing(self._own_backbone, self._n_frozen, self._stages, self.image_shape_)
-            n_bytes = 0 if found is None else self._own_backbone.dtype.itemsize * n_rows * found.n_values
-            self._found = found if n_bytes <= cache.max_bytes // 2 else None
-
-    def _draw_views(self, shape):
-        from ..augment.copies._views import mixes_rows
-
-        super()._draw_views(shape)
-        if self.augmenter is not None and self._n_fit_views and mixes_rows(self.augmenter, shape):
-            raise ValueError(
-                f"n_views={self.n_views} fixes the views of each row, and {type(self.augmenter).__name__} mixes rows "
-                "with others: leave MixUp, CutMix and SwapNoise out, or say n_views=1"
-            )
+    def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None):
+        prefix = self._prefix
+        if prefix is not None and prefix.encodes_once:
+            x = super()._read_inputs(X, fresh=fresh)
+            features = self._encode_views(x, fit, held_out, view, cache=resolve_cache(self.cache), unchanged=fresh)
+            return features if fresh else self._standardized(self._net, features)
+        x = super()._read_inputs(X, fresh=fresh, view=view)
+        if not fit or prefix is None or prefix.boundary is None:
+            return x
+        cache = resolve_cache(self.cache) if fresh else None  # it knows a backbone by all layers, trained ones as well
+        return prefix.encode_prefix(x, cache, unchanged=fresh)
 
     @property
     def _n_fit_views(self):
-        return self.n_views - 1 if self._encoded else 0  # besides the rows as they are
-
-    def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None):
-        import torch
-
-        if not self._encoded:
-            x = super()._read_inputs(X, fresh=fresh, view=view)
-            return self._cross(x, fresh) if fit and self._boundary is not None else x
-        x = super()._read_inputs(X, fresh=fresh)
-        how = {"cache": resolve_cache(self.cache), "fill": fit, "fresh": fresh}
-        features = self._encode_view(x, view, **how)
-        if fit and not held_out and self._fit_views:
-            others = [self._encode_view(x, other, **how) for other in self._fit_views]
-            features = torch.stack([features, *others], dim=1)
-        return features if fresh else self._prepared(self._net.module_, features)
-
-    def _encode_view(self, x, view=None, cache=None, **how):
-        """The features of images as a view, or prediction, has them; without an augmenter these are as they are."""
-        import torch
-
-        from ..training._inputs import view_of
-
-        if self.augmenter is None:
-            return self._encode(x, cache, **how)
-        parts = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
-        seen = (view_of(part, view, self.value_range_, self.augmenter) for part in parts)
-        return torch.cat([self._encode(part, cache, **how) for part in seen])
-
-    def _prepared(self, module, features):
-        """Features as the last layer takes them."""
-        import torch
-
-        with torch.no_grad():
-            return module.head.prepare(features.to(self._device)).cpu()
-
-    def _cross(self, x, fresh):
-        """What the frozen part makes of images; what comes behind it is the pretrained net's only while it is fresh."""
-        from ._backbone_net import encode
-
-        cache = resolve_cache(self.cache) if fresh else None
-        return encode(self._backbone, x, self.value_range_, self._boundary, self._device, cache, fresh=fresh)
-
-    def _encode(self, x, cache=None, **how):
-        """What the head sees, of a backbone as it was loaded: one that is trained has nothing to keep."""
-        from ._backbone_net import encode, signed_sqrt
-
-        features = encode(self._backbone, x, self.value_range_, self._stages, self._device, cache, **how)
-        return signed_sqrt(features)
-
-    def _after_training(self):
-        self._join()
-        cache = resolve_cache(self.cache)
-        if self.verbose and self._encoded and cache is not None:
-            from ._backbone_net import fingerprint_of_features
-
-            print(cache.report(fingerprint_of_features(self._backbone, self.value_range_, self._stages, self._device)))
-
-    def _make_preparation(self, seed):
-        from ..training._inputs import first_view, pick_view
-
-        if self._encoded and self._fit_views:
-            return partial(pick_view, rng=np.random.default_rng(seed)), first_view
-        return super()._make_preparation(seed)
-
-    def _preparation(self, augmenter=None, rng=None):
-        from ..training._inputs import prepare_images
-
-        if self._encoded or self.image_shape_ is None:
-            return None if self._encoded else super()._preparation(augmenter, rng)
-        return prepare_images(self.value_range_, augmenter, rng, self._backbone.preprocess)
+        return self.n_views - 1 if self._prefix is not None and self._prefix.encodes_once else 0  # besides the rows
 
     def _make_module(self, dataset, params):
         from ..training._modules import make_module
         from ._backbone_net import BackboneNet, Head
 
-        if self._own_backbone is None:
+        prefix = self._prefix
+        if prefix is None:
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params, dtype=self._dtype)
-        features, weight = self._features_to_learn_from(dataset)
-        head = Head(features.shape[1], self._n_outputs).to(self._dtype)
-        head.standardize.learn(features, weight)
-        self._probed = features if self.strategy_ == LP_FT and dataset.y is not None else None
-        return BackboneNet(None if self._trains_head_alone else self._own_backbone, head, self._stages, self._found)
-
-    def _features_to_learn_from(self, dataset):
-        """Features that tell mean and spread, and their weights: as the head will see them when training begins."""
-        from ..training._inputs import STATISTICS_OF, select_images, some_rows
-        from .freezing._freeze import batch_norms, batch_statistics, learns_statistics
-
-        if dataset.x.ndim == 2 and self._found is None:
-            return dataset.x, dataset.weight
-        if dataset.x.ndim == 3:  # views
-            n_views, weight = dataset.x.shape[1], dataset.weight
-            return dataset.x.flatten(0, 1), None if weight is None else weight.repeat_interleave(n_views)
-        if self.strategy_ == LP_FT:  # which trains on all of them
-            return self._encode_view(dataset.x, cache=resolve_cache(self.cache), fresh=True), dataset.weight
-        n_rows, some = some_rows(len(dataset))
-        trained_at_once = self.strategy_ == FINE_TUNE and not self._thaws
-        norms = batch_norms(self._own_backbone.layers[self._n_frozen :]) if trained_at_once else []
-        batch_size = min(len(dataset), self._settings()["batch_size"])
-        with batch_statistics([norm for norm in norms if learns_statistics(norm, batch_size)]):
-            features = self._features(select_images(dataset.x, some), STATISTICS_OF)[:n_rows]
-        return features, None if dataset.weight is None else dataset.weight[some[:n_rows]]
-
-    def _features(self, x, at_once):
-        """What the head sees of images, or of rows that have crossed the boundary."""
-        from ._backbone_net import signed_sqrt
-
-        if self._found is None:
-            return self._encode_view(x, at_once=at_once)
-        return signed_sqrt(self._found.go_on_by_parts(self._own_backbone, x, self._stages, self._device, at_once))
-
-    def _trained_part(self):
-        if self._encoded:
-            return self._net.module_.head.linear
-        return self._net.module_ if self._backbone is None else None
+        head = Head(prefix.n_features, self._n_outputs).to(self._dtype)
+        return BackboneNet(None if self._trains_head_alone else prefix.backbone, head, prefix.stages, prefix.boundary)
 
     def _own_callbacks(self):
-        from ._probe import ProbeFirst
-        from .freezing._freeze import ThawBackbone
+        if self.strategy_ != GRADUAL:
+            return []
+        from ._thawing import thaw_by_stages
 
-        if self.strategy_ == LP_FT:
-            features, self._probed = self._probed, None
-            return [("probe_first", ProbeFirst(features, self._seed))]
-        if self.strategy_ == GRADUAL:
-            return [("thawing", ThawBackbone(len(self._own_backbone.layers), self._thawing()))]
-        return []
-
-    def _thawing(self):
-        """When the stages thaw that ``freeze_until`` leaves to be trained."""
-        from .freezing._layers import find_boundary
-
-        layers = self._own_backbone.layers
-        starts = [max(find_boundary(layers, stage), self._n_frozen) for stage in self._own_backbone.stages]
-        return thawing_schedule([self._n_frozen, *starts], len(layers), self._settings()["max_epochs"])
+        return [("thawing", thaw_by_stages(self._prefix, self._settings()["max_epochs"]))]
 
     def _adapt_net(self, net, dataset):
-        if self._encoded:
-            dataset.x = self._prepared(net.module_, dataset.x)  # once for all epochs
-        if self._own_backbone is None:
-            del self._own_backbone, self._found
-        elif not self._trains_head_alone:
-            self._freeze(net)
+        if self._prefix is None:
+            return
+        if dataset.y is not None:  # otherwise ``load`` fills the net
+            features, weight = self._example_features(dataset)
+            net.module_.head.standardize.learn(features, weight)
+            if self.strategy_ == LP_FT:
+                from ._probe import ProbeFirst
 
-    def _freeze(self, net):
-        """Freeze layers of a backbone that is part of the net, and set the learning rates of the others."""
-        from ._layer_rates import group_parameters, set_factors, stage_depths
-        from .freezing._freeze import set_frozen
+                net.callbacks_.append(("probe_first", ProbeFirst(features, self._seed).initialize()))
+        if self._prefix.encodes_once:
+            dataset.x = self._standardized(net, dataset.x)  # once for all epochs
+        if not self._trains_head_alone:
+            self._prefix.freeze(net)
 
-        backbone = self._own_backbone
-        if self._rates != (1, 1):
-            set_factors(backbone.layers, stage_depths(backbone.layers, backbone.stages), *self._rates)
-            group_parameters(net.optimizer_, net.module_)
-        set_frozen(backbone.model, backbone.layer_order, self._n_frozen, [net.optimizer_])
-        del self._own_backbone, self._found
+    def _make_preparation(self, seed):
+        from ..training._inputs import first_view, pick_view
 
-    def _join(self):
-        """Make a frozen backbone part of the net, if the head was trained alone."""
-        if "_own_backbone" in vars(self):
-            self._net.module_.backbone = self._own_backbone
-            del self._own_backbone, self._found
+        if self._prefix is not None and self._prefix.encodes_once and self._fit_views:
+            return partial(pick_view, rng=np.random.default_rng(seed)), first_view
+        return super()._make_preparation(seed)
+
+    def _preparation(self, augmenter=None, rng=None):
+        if self._prefix is None:
+            return super()._preparation(augmenter, rng)
+        return None if self._prefix.encodes_once else self._prefix.prepare(augmenter, rng)
 
     def _before_epochs(self, n_rows):
-        from .freezing._freeze import batch_norms, choose_statistics
+        if self._prefix is not None and not self._prefix.encodes_once:
+            self._prefix.choose_statistics(min(n_rows, self._net.batch_size))
 
-        if self._backbone is not None and not self._encoded:
-            choose_statistics(batch_norms(self._backbone.layers[self._n_frozen :]), min(n_rows, self._net.batch_size))
+    def _trained_part(self):
+        if self._prefix is None:
+            return self._net.module_
+        return self._net.module_.head.linear if self._prefix.encodes_once else None
 
-    def _build_again(self, backbone=None):
-        self._own_backbone, self._found = None if backbone is None else backbone.to(self._device), None
-        super()._build_again()
-        self._join()
+    def _after_training(self):
+        if self._prefix is None:
+            return
+        if self._net.module_.backbone is None:  # the head was trained alone
+            self._net.module_.backbone = self._prefix.backbone
+        cache = resolve_cache(self.cache)
+        if self.verbose and self._prefix.encodes_once and cache is not None:
+            print(self._prefix.report(cache))
 
     def _blank_row(self):
         import torch
 
-        if self._own_backbone is None:
-            return super()._blank_row()
-        return torch.zeros(1, self._own_backbone.count(self._stages))
+        return super()._blank_row() if self._prefix is None else torch.zeros(1, self._prefix.n_features)
+
+    def _build_again(self, backbone=None):
+        """Build the net as ``fit`` did, around a backbone that :func:`~sktricks.load` fills."""
+        if backbone is not None:
+            self._prefix.attach(backbone, self.value_range_, self._device)
+        super()._build_again()
+        if backbone is not None:
+            self._net.module_.backbone = backbone
+
+    # -- the prefix --------------------------------------------------------------------------------------------------
+
+    def _make_prefix(self, rows):
+        """Choose the strategy for these rows, and the prefix that goes with it."""
+        from ._prefix import Prefix, check_stages
+        from .cache._pool import find_loaded
+
+        auto = isinstance(self.backbone, str) and self.backbone == "auto"
+        loaded = find_loaded("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        layers = loaded.backbone.layers
+        prefix = self._prefix = Prefix(
+            check_stages(loaded.backbone, self.stages),
+            self._choose_strategy(layers, labels_per_class(rows.y)),
+            rates=(self.backbone_lr_scale, self.layer_decay),
+        )
+        if prefix.n_frozen == len(layers) and not self._freezes_by_callback:
+            prefix.encodes_once = self.augmenter is None or self.n_views > 1
+            if not prefix.encodes_once:
+                warn_of_epochs()
+        backbone = loaded.lend(frozen=True) if self._trains_head_alone else loaded.copy()
+        prefix.attach(backbone, self.value_range_, self._device)
+        prefix.boundary = self._find_boundary(prefix, len(rows))
+
+    def _choose_strategy(self, layers, n_labels):
+        """Choose ``strategy_``, and return how many of the layers are frozen."""
+        from .backbones._load_backbone import UNTRAINED
+        from .freezing._layers import find_boundary
+
+        n_frozen = len(layers) if self.freeze_until == "head" else find_boundary(layers, self.freeze_until)
+        is_untrained = isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED)
+        at_once = self._freezes_by_callback or is_untrained
+        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, n_frozen == len(layers), n_labels, at_once)
+        if self.strategy_ == GRADUAL and self._all_at_once:
+            self.strategy_ = FINE_TUNE
+        check_rates(self.strategy_, self.backbone_lr_scale, self.layer_decay)
+        return len(layers) if self.strategy_ == LINEAR_PROBE else n_frozen
+
+    @property
+    def _freezes_by_callback(self):
+        """True if a callback of the user's decides what is frozen."""
+        from .freezing._freeze import FreezeLayers
+
+        return any(isinstance(callback, FreezeLayers) for callback in unnamed(self.callbacks))
+
+    @property
+    def _trains_head_alone(self):
+        """True if the backbone joins the net after the training: no step needs it, and no code of the user sees it."""
+        probes = self._prefix.encodes_once and self.strategy_ == LINEAR_PROBE
+        return probes and not self.callbacks and not self.net_params
+
+    def _find_boundary(self, prefix, n_rows):
+        """Return the boundary behind the frozen layers if the values there are computed once; otherwise None."""
+        from .freezing._boundary import find_crossing
+
+        cache, backbone = resolve_cache(self.cache), prefix.backbone
+        partly = self.strategy_ == FINE_TUNE and 0 < prefix.n_frozen < len(backbone.layers)
+        if not partly or cache is None or self.augmenter is not None or self._freezes_by_callback:
+            return None
+        boundary = find_crossing(backbone, prefix.n_frozen, prefix.stages, self.image_shape_)
+        n_bytes = 0 if boundary is None else backbone.dtype.itemsize * n_rows * boundary.n_values
+        return boundary if n_bytes <= cache.max_bytes // 2 else None
+
+    def _check_fit_views(self):
+        """Raise an error unless each view of a row can be encoded once."""
+        from ..augment.copies._views import mixes_rows
+
+        if self._n_fit_views == 0:
+            why = "FreezeLayers in callbacks" if self._freezes_by_callback else f"the strategy {self.strategy_!r}"
+            raise ValueError(
+                f"n_views={self.n_views} is for a backbone that stays frozen throughout, and conflicts with {why}, "
+                "where the augmenter draws anew in every epoch: use n_views=1, or strategy='linear-probe'"
+            )
+        if mixes_rows(self.augmenter, self.image_shape_):
+            raise ValueError(
+                f"n_views={self.n_views} fixes the views of each row, and {type(self.augmenter).__name__} mixes rows "
+                "with others: leave MixUp, CutMix and SwapNoise out, or use n_views=1"
+            )
+
+    # -- features ----------------------------------------------------------------------------------------------------
+
+    def _encode_views(self, x, fit, held_out, view, **how):
+        """Return the features of images as a view has them; of training rows (n, views, features) if there are several.
+
+        Everything is stored in ``fit``, only little at prediction.
+        """
+        import torch
+
+        how["fill"] = fit
+        features = self._encode(x, view, **how)
+        if not fit or held_out or not self._fit_views:
+            return features
+        return torch.stack([features, *(self._encode(x, other, **how) for other in self._fit_views)], dim=1)
+
+    def _encode(self, x, view=None, **how):
+        """Return the features of images as a view has them; without one, as they are at prediction."""
+        import torch
+
+        from ..training._inputs import view_of
+        from ._backbone_net import signed_sqrt
+
+        if self.augmenter is None:
+            return signed_sqrt(self._prefix.encode(x, **how))
+        parts = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
+        seen = (view_of(part, view, self.value_range_, self.augmenter) for part in parts)
+        return torch.cat([signed_sqrt(self._prefix.encode(part, **how)) for part in seen])
+
+    def _standardized(self, net, features):
+        """Return features as the last layer takes them."""
+        import torch
+
+        with torch.no_grad():
+            return net.module_.head.prepare(features.to(self._device)).cpu()
+
+    def _example_features(self, dataset):
+        """Return features as the head will see them when training begins, and their weights: for mean and spread."""
+        from ..training._inputs import STATISTICS_OF, select_images, some_rows
+        from ._backbone_net import signed_sqrt
+        from .freezing._freeze import batch_statistics, learns_statistics
+
+        x, weight, prefix = dataset.x, dataset.weight, self._prefix
+        if prefix.encodes_once:
+            n_views = x.shape[1] if x.ndim == 3 else 1
+            return x.flatten(0, -2), None if weight is None else weight.repeat_interleave(n_views)
+        if self.strategy_ == LP_FT:  # the probe is trained on all of them
+            return self._encode(x, cache=resolve_cache(self.cache), unchanged=True), weight
+        n_rows, some = some_rows(len(dataset))
+        trained_at_once = self.strategy_ == FINE_TUNE and not self._freezes_by_callback
+        norms = prefix.trainable_norms() if trained_at_once else []
+        batch_size = min(len(dataset), self._settings()["batch_size"])
+        with batch_statistics([norm for norm in norms if learns_statistics(norm, batch_size)]):
+            if prefix.boundary is None:
+                features = self._encode(select_images(x, some), batch_size=STATISTICS_OF)
+            else:
+                features = signed_sqrt(prefix.run_suffix(x[some], STATISTICS_OF))
+        return features[:n_rows], None if weight is None else weight[some[:n_rows]]
+
+
+def warn_of_epochs():
+    """Warn that an augmenter makes a frozen backbone encode each row in each epoch."""
+    warn(
+        "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
+        "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
+        FrozenPrefixNotCachedWarning,
+    )
 
 
 def warn_of_table(name):

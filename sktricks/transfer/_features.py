@@ -125,7 +125,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         """The backbone; None if X is a table."""
         from .cache._pool import mark_seen
 
-        return None if self._backbone is None else mark_seen(self._backbone)
+        return None if self._prefix is None else mark_seen(self._prefix.backbone)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
@@ -142,7 +142,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self : object
         """
         X, layout = self._check_X(X, reset=True)
-        self._backbone, self._n_features_out = None, layout.n_features
+        self._prefix, self._n_features_out = None, layout.n_features
         if layout.image_shape is None:
             warn(
                 "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
@@ -157,14 +157,15 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
     def _load(self, layout):
         from ..training._inputs import pick_device
         from ..training._randomness import kept_randomness
-        from ._backbone_net import check_stages
+        from ._prefix import Prefix, check_stages
         from .cache._pool import find_loaded
 
         self._device = pick_device(self.device, images=True)
         with kept_randomness():
-            self._backbone = find_loaded(self.backbone, layout.image_shape, self._device).lend()
-        self._stages = check_stages(self._backbone, self.stages)
-        self._n_features_out = self._backbone.count(self._stages)
+            backbone = find_loaded(self.backbone, layout.image_shape, self._device).lend()
+        self._prefix = Prefix(check_stages(backbone, self.stages), len(backbone.layers), encodes_once=True)
+        self._prefix.attach(backbone, self.value_range_, self._device)
+        self._n_features_out = self._prefix.n_features
 
     def _check_X(self, X, *, reset):
         return check_inputs(self, X, reset=reset)
@@ -202,10 +203,11 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     def _transform(self, X, fill):
         X, _ = self._check_X(X, reset=False)
-        if self._backbone is None:
+        if self._prefix is None:
             return X
         warn_of_other_scale(self, X)
-        features = np.empty((len(X), self._n_features_out), features_dtype(X, self._backbone))
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else self._prefix.numpy_dtype
+        features = np.empty((len(X), self._n_features_out), dtype)
         step = len(X) if fill else ROWS
         for start in range(0, len(X), step):
             features[start : start + step] = self._encode(X[start : start + step], fill)
@@ -213,16 +215,6 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     def _encode(self, images, fill):
         from ..training._inputs import images_to_tensor
-        from ._backbone_net import encode
 
-        settings = self.value_range_, self._stages, self._device, resolve_cache(self.cache)
-        return encode(
-            self._backbone, images_to_tensor(images, self.value_range_), *settings, fill=fill, fresh=fill
-        ).numpy()
-
-
-def features_dtype(X, backbone):
-    """Return the dtype of features: that of floating-point images, otherwise that of the backbone."""
-    from ._backbone_net import numpy_dtype
-
-    return X.dtype if X.dtype in (np.float32, np.float64) else numpy_dtype(backbone)
+        x = images_to_tensor(images, self.value_range_)
+        return self._prefix.encode(x, resolve_cache(self.cache), fill=fill, unchanged=fill).numpy()

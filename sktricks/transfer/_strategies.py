@@ -71,22 +71,3 @@ def check_rates(strategy, backbone_lr_scale, layer_decay):
 def labels_per_class(y):
     """How many rows a class has on average; of columns and of values, a tenth of the rows."""
     return len(y) / len(np.unique(y)) if y.dtype == np.int64 else len(y) / 10
-
-
-def thawing_schedule(starts, n_layers, epochs):
-    """When the stages thaw, the last one first (Howard & Ruder 2018): a dict from epochs to numbers of frozen layers.
-
-    The head trains alone at first; the stages follow one by one over the first half of the epochs.
-
-    Parameters
-    ----------
-    starts : list of int
-        The first layer of each stage that is to be trained, in execution order.
-    n_layers : int
-        Of the backbone.
-    epochs : int
-    """
-    schedule, thawed = {}, sorted({start for start in starts if start < n_layers}, reverse=True)
-    for place, start in enumerate(thawed, 1):
-        schedule[min(1 + max(1, round(place * epochs / (2 * len(thawed)))), epochs)] = start
-    return schedule

@@ -110,7 +110,7 @@ def test_the_life_of_an_estimator(spec, tmp_path):
     middle = load_backbone(spec, image_shape=(16, 16, 3)).stages[3]
     net = FineTuneClassifier(spec, freeze_until=middle, max_epochs=1, batch_size=6, random_state=0).fit(IMAGES, LABELS)
     assert net.strategy_ == "fine-tune"
-    frozen, trained = net.backbone_.layers[: net._n_frozen], net.backbone_.layers[net._n_frozen :]
+    frozen, trained = net.backbone_.layers[: net._prefix.n_frozen], net.backbone_.layers[net._prefix.n_frozen :]
     assert frozen and trained[0].name.startswith(middle)
 
     proba = net.predict_proba(IMAGES)

@@ -177,7 +177,7 @@ def test_a_cut_leaves_no_trace():
 def test_training_is_the_same_as_without_a_cache(freeze_until, early_stopping):
     params = {"freeze_until": freeze_until, "early_stopping": early_stopping, "batch_size": 16}
     cut, whole = net(**params).fit(IMAGES, LABELS), net(**params, cache=None).fit(IMAGES, LABELS)
-    assert cut._boundary is not None and whole._boundary is None
+    assert cut._prefix.boundary is not None and whole._prefix.boundary is None
     np.testing.assert_allclose(cut.predict_proba(IMAGES), whole.predict_proba(IMAGES), rtol=1e-4, atol=1e-6)
     assert cut.net_.history[:, "train_loss"] == pytest.approx(whole.net_.history[:, "train_loss"], rel=1e-4)
 
@@ -211,7 +211,7 @@ def test_folds_and_candidates_share_what_crossed():
     ids=lambda params: "-".join(params),
 )
 def test_images_are_kept_where_it_would_be_wrong_or_large(params):
-    assert net(**{"max_epochs": 1, **params}).fit(IMAGES, LABELS)._boundary is None
+    assert net(**{"max_epochs": 1, **params}).fit(IMAGES, LABELS)._prefix.boundary is None
 
 
 class Thaws(Callback):

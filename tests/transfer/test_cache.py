@@ -32,7 +32,7 @@ from sktricks import (
     cache_info,
     clear_cache,
 )
-from sktricks.transfer import _backbone_net
+from sktricks.transfer import _prefix
 from sktricks.transfer.cache import _feature_cache, _feature_folder
 from sktricks.transfer.cache._feature_folder import FeatureFolder
 
@@ -711,7 +711,7 @@ def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monk
 
 def test_a_folder_does_not_outlive_our_own_code(tmp_path, monkeypatch):
     for version, encoded_now in (("1", 40), ("1", 0), ("2", 40)):
-        monkeypatch.setattr(_backbone_net, "__version__", version)
+        monkeypatch.setattr(_prefix, "__version__", version)
         cache = FeatureCache(tmp_path)
         PretrainedFeatures(Conv, cache=cache).fit_transform(GREY)
         assert cache.info().encoded == encoded_now
@@ -739,7 +739,7 @@ def test_a_fitted_backbone_that_is_changed_by_hand(backbone):
     copies = [copy.deepcopy(other), pickle.loads(pickle.dumps(other))]
     probe = net(cache, backbone=backbone).fit(GREY, LABELS)
     before, proba = one.transform(GREY), probe.predict_proba(GREY)
-    for backbone_ in (one.backbone_, probe.backbone_, copies[0].backbone_, copies[1]._backbone):
+    for backbone_ in (one.backbone_, probe.backbone_, copies[0].backbone_, copies[1]._prefix.backbone):
         for parameter in backbone_.model.parameters():
             parameter.data.mul_(1.5)
     for changed in (one, *copies):

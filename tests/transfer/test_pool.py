@@ -94,7 +94,7 @@ def test_a_net_that_was_seen_serves_no_other_fit(look, counted):
     expected = fit().predict_proba(X)
     fitted = fit()
     look(fitted)
-    fitted._backbone.model.weight.data.zero_()
+    fitted._prefix.backbone.model.weight.data.zero_()
     del fitted
     np.testing.assert_array_equal(fit().predict_proba(X), expected)
     assert len(Counted.copies) == 2
@@ -102,9 +102,9 @@ def test_a_net_that_was_seen_serves_no_other_fit(look, counted):
 
 def test_shallow_copies_keep_the_net_in_use(counted):
     fitted = PretrainedFeatures(counted).fit(X)
-    other, backbone = copy.copy(fitted), weakref.ref(fitted._backbone)
+    other, backbone = copy.copy(fitted), weakref.ref(fitted._prefix.backbone)
     del fitted
-    assert PretrainedFeatures(counted).fit(X)._backbone.model is not other._backbone.model
+    assert PretrainedFeatures(counted).fit(X)._prefix.backbone.model is not other._prefix.backbone.model
     del other
     assert backbone() is None
     PretrainedFeatures(counted).fit(X)

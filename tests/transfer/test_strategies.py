@@ -12,8 +12,8 @@ from sktricks.transfer._strategies import (
     check_rates,
     choose_strategy,
     labels_per_class,
-    thawing_schedule,
 )
+from sktricks.transfer._thawing import thawing_schedule
 
 
 @pytest.mark.parametrize(

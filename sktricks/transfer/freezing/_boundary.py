@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 
-from ...training._inputs import map_images
 from ..backbones._backbone import Enough
 from ._layers import evaluating, own_tensors
 
@@ -39,7 +38,7 @@ class Boundary(NamedTuple):
         """How many numbers cross the boundary for an image."""
         return torch.Size(self.shapes[self.name]).numel()
 
-    def reach(self, backbone, x):
+    def encode_prefix(self, backbone, x):
         """What crosses the boundary for preprocessed images, (n, values); nothing behind it is computed."""
 
         def stop(part, inputs, output):
@@ -53,7 +52,7 @@ class Boundary(NamedTuple):
         finally:
             hook.remove()
 
-    def go_on(self, backbone, values, stages):
+    def run_suffix(self, backbone, values, stages):
         """The features that the rest makes of what crossed the boundary."""
         n_rows = len(values)
         outputs = {name: values.new_zeros(n_rows, *shape) for name, shape in self.shapes.items() if name != self.name}
@@ -62,12 +61,6 @@ class Boundary(NamedTuple):
             crossed = crossed.contiguous(memory_format=torch.channels_last)  # as the images were
         with saying(backbone.model, {**outputs, self.name: crossed}):
             return backbone.features(values.new_zeros(1, *self.image_shape).expand(n_rows, -1, -1, -1), stages)
-
-    @torch.no_grad()
-    def go_on_by_parts(self, backbone, values, stages, device, at_once):
-        """The same for many rows, in evaluation mode, on the CPU."""
-        backbone.to(device).eval()
-        return map_images(lambda part: self.go_on(backbone, part.to(device), stages), values, at_once)
 
 
 @contextmanager
@@ -107,7 +100,7 @@ def find_crossing(backbone, n_frozen, stages, image_shape):
         shapes = {name: tuple(said[0].shape[1:]) for name, said in outputs.items()}
         boundary = Boundary(list(shapes)[-1], shapes, tuple(x.shape[1:]))
         try:
-            features = boundary.go_on(backbone, boundary.reach(backbone, x), stages)
+            features = boundary.run_suffix(backbone, boundary.encode_prefix(backbone, x), stages)
         except (RuntimeError, TypeError, ValueError, IndexError):  # the net looks at what was silenced
             return None
     rounding = 1e-5 * expected.abs().max().item()  # of sums over features of any size

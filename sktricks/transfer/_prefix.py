@@ -1,0 +1,165 @@
+"""The pretrained part of a net, between images and a head: its features, and what of it is frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..images._image_files import ImageFiles
+from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
+from ._layer_rates import group_parameters, set_factors, stage_depths
+from .cache._fingerprint import fingerprint_of
+from .freezing._freeze import batch_norms, choose_statistics, set_frozen, statistics_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..training._inner_net import InnerNet
+    from .backbones import Backbone
+    from .cache._feature_cache import FeatureCache
+    from .freezing._boundary import Boundary
+
+
+@dataclass(eq=False)
+class Prefix:
+    """A backbone as one estimator uses it.
+
+    Parameters
+    ----------
+    stages : list of str or None
+        Stages of the backbone that give features; None for its own output.
+    n_frozen : int, default=0
+        Number of frozen layers, counted from the first one.
+    encodes_once : bool, default=False
+        True if the features of an image stay the same from epoch to epoch, so that a net is trained on features.
+    rates : tuple of float, default=(1.0, 1.0)
+        ``backbone_lr_scale`` and ``layer_decay``.
+    backbone : Backbone or None, default=None
+        None only while an estimator is loaded from an archive.
+    value_range : tuple of float, default=(0.0, 1.0)
+        Smallest and largest value of a pixel.
+    device : torch.device, default="cpu"
+    boundary : Boundary or None, default=None
+        Where the frozen layers end, if a net is trained on the values there.
+    """
+
+    stages: list[str] | None
+    n_frozen: int = 0
+    encodes_once: bool = False
+    rates: tuple[float, float] = (1.0, 1.0)
+    backbone: Backbone | None = None
+    value_range: tuple[float, float] = (0.0, 1.0)
+    device: torch.device = torch.device("cpu")
+    boundary: Boundary | None = None
+
+    def attach(self, backbone: Backbone, value_range: tuple[float, float], device: torch.device) -> None:
+        """Set the backbone, and the pixels and device that it is for."""
+        self.backbone, self.value_range, self.device = backbone.to(device), value_range, device
+
+    # -- features ----------------------------------------------------------------------------------------------------
+
+    @property
+    def n_features(self) -> int:
+        """Length of the features of an image."""
+        return self.backbone.count(self.stages)
+
+    @property
+    def numpy_dtype(self) -> type:
+        """The dtype of features as arrays: float64 for a float64 backbone, otherwise float32."""
+        return np.float64 if self.backbone.dtype == torch.float64 else np.float32
+
+    def prepare(self, augmenter=None, rng=None) -> Callable:
+        """Return what turns a batch of canonical images into the input of the backbone."""
+        return prepare_images(self.value_range, augmenter, rng, self.backbone.preprocess)
+
+    def encode(self, images, cache: FeatureCache | None = None, **how) -> torch.Tensor:
+        """Return the features of canonical images, (n, n_features), in evaluation mode and on the CPU.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, height, width, channels), or LazyImages
+        cache : FeatureCache or None, default=None
+            Images whose features it holds are not encoded.
+        **how
+            For the cache, ``fill=False`` to store few rows only, and ``unchanged=True`` for a backbone that was loaded
+            just now. Without a cache, the ``batch_size``; None is one that is fast.
+        """
+        compute = partial(self.backbone.features, stages=self.stages)
+        return self._compute(compute, images, self.stages, self.n_features, cache, **how)
+
+    def encode_prefix(self, images, cache: FeatureCache | None = None, **how) -> torch.Tensor:
+        """Return the values of canonical images at the boundary; parameters as in :meth:`encode`."""
+        compute = partial(self.boundary.encode_prefix, self.backbone)
+        return self._compute(compute, images, self.boundary, self.boundary.n_values, cache, **how)
+
+    def run_suffix(self, values: torch.Tensor, batch_size: int) -> torch.Tensor:
+        """Return the features of images from their values at the boundary, in evaluation mode and on the CPU."""
+        self.backbone.to(self.device).eval()
+        run = partial(self.boundary.run_suffix, self.backbone, stages=self.stages)
+        with torch.no_grad():
+            return map_images(lambda part: run(part.to(self.device)), values, batch_size)
+
+    def _compute(self, compute, images, part, n_columns, cache, fill=True, unchanged=False, batch_size=None):
+        """Return rows of ``n_columns`` numbers, which ``part`` of the backbone computes from images."""
+        prepare = self.prepare()
+
+        def encode_rows(images):
+            images = LazyImages(images) if isinstance(images, ImageFiles) else images
+            self.backbone.to(self.device).eval()
+            size = batch_size or images_at_once(self.backbone, prepare, images, self.device)
+            with torch.no_grad():
+                return map_images(lambda some: compute(prepare(some.to(self.device), None)[0]), images, size)
+
+        if cache is None:
+            return encode_rows(images)
+        rows = images.files if isinstance(images, LazyImages) else images  # those in the cache need not be read
+        fingerprint = self.fingerprint(part, unchanged)
+        return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_columns, self.numpy_dtype))
+
+    def fingerprint(self, part, unchanged: bool = False) -> str:
+        """Return what decides the numbers that ``part`` of the backbone computes, down to the last bits."""
+        low, high = self.value_range
+        versions = f"{torch.__version__} {__version__}"  # ours stands for the code around the net
+        return f"{fingerprint_of(self.backbone, unchanged)} {low!r} {high!r} {part} {self.device.type} {versions}"
+
+    def report(self, cache: FeatureCache) -> str:
+        """Return how many images were encoded and reused so far."""
+        return cache.report(self.fingerprint(self.stages))
+
+    # -- what is frozen ----------------------------------------------------------------------------------------------
+
+    def freeze(self, net: InnerNet) -> None:
+        """Freeze layers of the backbone, which is part of a new net, and set the learning rates of the others."""
+        layers = self.backbone.layers
+        if self.rates != (1, 1):
+            set_factors(layers, stage_depths(layers, self.backbone.stages), *self.rates)
+            group_parameters(net.optimizer_, net.module_)
+        set_frozen(self.backbone.model, self.backbone.layer_order, self.n_frozen, [net.optimizer_])
+
+    def trainable_norms(self) -> list[torch.nn.Module]:
+        """Return the BatchNorms that are not frozen."""
+        return batch_norms(self.backbone.layers[self.n_frozen :])
+
+    def choose_statistics(self, batch_size: int) -> None:
+        """Let trainable BatchNorms normalize by the batch if it is large enough, otherwise by their statistics."""
+        choose_statistics(self.trainable_norms(), batch_size)
+
+    @property
+    def statistics(self) -> str | None:
+        """What trainable BatchNorms normalize by: ``"batch"`` or ``"running"`` statistics; None if there are none."""
+        return statistics_of(self.trainable_norms())
+
+
+def check_stages(backbone: Backbone, stages) -> list[str] | None:
+    """Return the stages that give features, those of the backbone by default; an error if it lacks some."""
+    if isinstance(stages, str):
+        return backbone.default_stages
+    unknown = [stage for stage in stages if stage not in backbone.stages]
+    if unknown or not stages:
+        raise ValueError(f"stages must be 'auto' or some of {backbone.stages}, got {stages!r}")
+    return list(stages)

@@ -1,0 +1,32 @@
+"""The strategy ``"gradual"``: the stages of a backbone thaw one by one, the last one first."""
+
+from __future__ import annotations
+
+from .freezing._freeze import ThawBackbone
+from .freezing._layers import find_boundary
+
+
+def thaw_by_stages(prefix, epochs):
+    """Return the callback that thaws the stages of a prefix that are not to stay frozen."""
+    layers = prefix.backbone.layers
+    starts = [max(find_boundary(layers, stage), prefix.n_frozen) for stage in prefix.backbone.stages]
+    return ThawBackbone(len(layers), thawing_schedule([prefix.n_frozen, *starts], len(layers), epochs))
+
+
+def thawing_schedule(starts, n_layers, epochs):
+    """When the stages thaw, the last one first (Howard & Ruder 2018): a dict from epochs to numbers of frozen layers.
+
+    The head trains alone at first; the stages follow one by one over the first half of the epochs.
+
+    Parameters
+    ----------
+    starts : list of int
+        The first layer of each stage that is to be trained, in execution order.
+    n_layers : int
+        Of the backbone.
+    epochs : int
+    """
+    schedule, thawed = {}, sorted({start for start in starts if start < n_layers}, reverse=True)
+    for place, start in enumerate(thawed, 1):
+        schedule[min(1 + max(1, round(place * epochs / (2 * len(thawed)))), epochs)] = start
+    return schedule
