@@ -36,15 +36,11 @@ from sktricks import (
     AugmentedRegressor,
     CascadeClassifier,
     ColorJitter,
-    CutMix,
     DroppedOnLoadWarning,
     FeatureCache,
-    FeatureDropout,
     FineTuneClassifier,
     FineTuneRegressor,
     FreezeLayers,
-    GaussianBlur,
-    GaussianNoise,
     MixUp,
     NetClassifier,
     NetEnsembleClassifier,
@@ -52,13 +48,9 @@ from sktricks import (
     NetRegressor,
     NoPretrainedBackboneWarning,
     PretrainedFeatures,
-    RandomAffine,
     RandomApply,
     RandomCrop,
-    RandomErasing,
     RandomFlip,
-    RandomGrayscale,
-    RandomResizedCrop,
     RandomRotation,
     SwapNoise,
     TrivialAugment,
@@ -72,7 +64,7 @@ from sktricks._coded import CodedClassifier
 from sktricks.augment import BaseAugmenter
 from sktricks.persist._archive import host_key, temporary_prefix, write_archive
 from sktricks.persist._codec import Reader, Writer
-from sktricks.persist._descriptions import OWN, find_undescribed
+from sktricks.persist._descriptions import describe_class, find_undescribed
 from sktricks.persist._estimators import TORCH_PARTS
 from sktricks.persist._save_load import CODECS
 from sktricks.tables._columns import Columns
@@ -340,10 +332,10 @@ def test_the_metadata_that_is_asked_for(tmp_path):
 LINES = [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))]
 RIDGES = [("a", Ridge()), ("b", Ridge(0.1))]
 NETS = {"n_members": 2, "random_state": 0}
+PUBLIC = [getattr(sktricks, name) for name in sktricks.__all__ if isinstance(getattr(sktricks, name), type)]
+AUGMENTERS = [cls for cls in PUBLIC if issubclass(cls, BaseAugmenter) and cls is not BaseAugmenter]
 OF_EACH_CLASS = [
-    *[kind(random_state=0) for kind in (RandomFlip, RandomCrop, RandomRotation, RandomAffine, RandomResizedCrop)],
-    *[kind(random_state=0) for kind in (RandomErasing, RandomGrayscale, GaussianNoise, GaussianBlur, FeatureDropout)],
-    *[kind(random_state=0) for kind in (ColorJitter, SwapNoise, TrivialAugment, MixUp, CutMix)],
+    *[cls(random_state=0) for cls in AUGMENTERS if cls not in (RandomApply, AugmentationPipeline)],
     RandomApply(RandomFlip(), random_state=0),
     AugmentationPipeline([("flip", RandomFlip()), ("mix", MixUp())], random_state=0),
     AugmentedClassifier(LogisticRegression(max_iter=1000), RandomRotation(), predict_views=2, random_state=0),
@@ -393,18 +385,18 @@ def test_all_that_is_learned_is_described(estimator):
     wrong = find_undescribed(type(fitted), learned)
     assert wrong is None, (
         f"{type(fitted).__name__}.{wrong[0]} is not described, or is of another type than {wrong[1]}: "
-        "describe it in sktricks/_persist/_descriptions.py, else no archive can hold it"
+        "describe it in sktricks/persist/_descriptions.py, else no archive can hold it"
     )
 
 
 def test_each_public_class_is_described():
-    public = [getattr(sktricks, name) for name in sktricks.__all__]
-    estimators = {cls.__name__ for cls in public if isinstance(cls, type) and hasattr(cls, "get_params")}
-    assert estimators - {"BaseAugmenter"} == set(OWN), "describe it in sktricks/_persist/_descriptions.py"
-    covered = {type(estimator).__name__ for estimator in OF_EACH_CLASS}
-    assert {name for name in OWN if hasattr(getattr(sktricks, name), "fit")} - covered == {"ImageLoader"}
-    for name in OWN:
-        assert not OWN[name].keys() & {*inspect.signature(getattr(sktricks, name)).parameters, *TORCH_PARTS}
+    estimators = [cls for cls in PUBLIC if hasattr(cls, "get_params") and cls is not BaseAugmenter]
+    for cls in estimators:
+        described = describe_class(cls)
+        assert described is not None, f"describe {cls.__name__} in sktricks/persist/_descriptions.py"
+        assert not described.keys() & {*inspect.signature(cls).parameters, *TORCH_PARTS}
+    covered = {type(estimator) for estimator in OF_EACH_CLASS}
+    assert {cls for cls in estimators if hasattr(cls, "fit")} - covered == {sktricks.ImageLoader}
 
 
 # -- going on ----------------------------------------------------------------------------------------------------------

@@ -164,13 +164,8 @@ SKLEARN_STACK = {
 }
 ENCODERS = either(estimator, list_of(estimator))
 
-PLAIN_AUGMENTERS = (
-    *("RandomFlip", "RandomCrop", "RandomRotation", "RandomAffine", "RandomResizedCrop", "RandomErasing"),
-    *("ColorJitter", "RandomGrayscale", "GaussianNoise", "GaussianBlur", "FeatureDropout", "SwapNoise"),
-    "TrivialAugment",
-)
+# Any other augmenter of ours has the attributes of AUGMENTER.
 OWN = {
-    **{name: AUGMENTER for name in PLAIN_AUGMENTERS},
     **{name: MIXER for name in ("MixUp", "CutMix", "RandomApply", "AugmentationPipeline")},
     "AugmentedClassifier": AUGMENTED,
     "AugmentedRegressor": AUGMENTED,
@@ -203,10 +198,11 @@ OWN = {
     "FreezeLayers": {},
     "AverageWeights": {},
     "GradientNorms": {},
-}
-CONTAINERS = {
+    # not public, within other estimators
     "FoldModels": {},
     "CodedClassifier": {"estimator_": estimator, "classes_": labels},
+}
+CONTAINERS = {
     "Pipeline": OUTPUT,
     "FeatureUnion": OUTPUT,
     "FrozenEstimator": {},
@@ -220,9 +216,12 @@ CONTAINERS = {
 
 
 def describe_class(cls):
-    """Return the attributes that a fitted instance of a class may have, by name, and their types."""
-    ours = cls.__module__.partition(".")[0] == "sktricks" and cls.__name__ in OWN
-    return (OWN if ours else CONTAINERS)[cls.__name__]
+    """Return the attributes that a fitted instance of a class may have, by name, and their types; None if unknown."""
+    from ..augment import BaseAugmenter
+
+    if cls.__module__.partition(".")[0] == "sktricks":
+        return OWN.get(cls.__name__, AUGMENTER if issubclass(cls, BaseAugmenter) else None)
+    return CONTAINERS[cls.__name__]
 
 
 def find_undescribed(cls, learned):
