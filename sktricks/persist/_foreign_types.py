@@ -89,13 +89,18 @@ def name_of_type(value):
     return public_name(full_name(value))
 
 
-def untrusted_types(content, skops, trusted):
-    """Return the types in the bytes of skops that neither we nor the caller trust, and those that skops does not."""
+def untrusted_types(content, skops, trusted, nodes=None):
+    """Return the types in the bytes of skops that neither we nor the caller trust, and those that skops does not.
+
+    ``nodes`` are the objects of its schema, if they have been read already.
+    """
     asked = set(skops.get_untrusted_types(data=content))
-    named = {name for name in type_names(schema_of(content)) if name.startswith("sklearn.")} - asked
-    unknown = [name for name in asked if not is_checked(name)]
-    unknown += [name for name in named if not (is_numpy_only(name) or is_checked(name))]
-    return sorted(set(unknown) - trusted), sorted(asked)
+    names = {f"{node['__module__']}.{node['__class__']}" for node in nodes or nodes_of(content)}
+    unknown = {name for name in asked if not is_checked(name)}
+    unknown |= {
+        name for name in names - asked if name.startswith("sklearn.") and not (is_numpy_only(name) or is_checked(name))
+    }
+    return sorted(unknown - trusted), sorted(asked)
 
 
 def is_checked(name):
@@ -109,29 +114,19 @@ def is_numpy_only(name):
     return public in NUMPY_ONLY or public.rpartition(".")[0] in NUMPY_ONLY
 
 
-def schema_of(content):
-    """Return the description of all objects in the bytes of skops."""
+def nodes_of(content):
+    """Return the objects in the bytes of skops, as its schema describes them."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return json.loads(archive.read("schema.json"))
-
-
-def nodes_of(schema):
-    """Yield each object of a schema."""
-    pending = [schema]
+        pending = [json.loads(archive.read("schema.json"))]
+    nodes = []
     while pending:
         item = pending.pop()
         if isinstance(item, dict):
-            if "__loader__" in item:
-                yield item
+            nodes += [item] if "__loader__" in item else []
             pending.extend(item.values())
         elif isinstance(item, list):
             pending.extend(item)
-
-
-def type_names(schema):
-    """Yield the full name of the type of each object."""
-    for node in nodes_of(schema):
-        yield f"{node['__module__']}.{node['__class__']}"
+    return nodes
 
 
 def check_sizes(content, compressed=False):
@@ -162,35 +157,34 @@ def check_array_size(part):
     require(size == rest, f"an array of shape {shape} and {dtype} takes {size} bytes, got {rest}")
 
 
-def check_tree_arguments(content):
-    """Raise an error unless the arguments of each ``Tree``, which its constructor does not check, fit each other."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for node in nodes_of(json.loads(archive.read("schema.json"))):
-            if node["__class__"] != "Tree":
-                continue
-            require(node["__loader__"] in ("TreeNode", "TypeNode"), "a Tree must be read by the loader TreeNode")
-            if node["__loader__"] == "TreeNode":
-                n_features, n_classes, n_outputs = node["__reduce__"]["args"]["content"]
-                numbers = [json.loads(number["content"]) for number in (n_features, n_outputs)]
-                counts = np.load(io.BytesIO(archive.read(n_classes["file"])), allow_pickle=False)
-                fits = all(type(number) is int and 1 <= number < 2**31 for number in numbers)
-                fits = fits and counts.dtype == np.intp and counts.shape == (numbers[1],) and counts.min() >= 1
-                require(fits, "the arguments of a Tree must fit each other")
+def check_tree_arguments(node, archive):
+    """Raise an error unless the arguments of a ``Tree``, which its constructor does not check, fit each other."""
+    require(node["__loader__"] in ("TreeNode", "TypeNode"), "a Tree must be read by the loader TreeNode")
+    if node["__loader__"] == "TypeNode":
+        return
+    n_features, n_classes, n_outputs = node["__reduce__"]["args"]["content"]
+    numbers = [json.loads(number["content"]) for number in (n_features, n_outputs)]
+    counts = np.load(io.BytesIO(archive.read(n_classes["file"])), allow_pickle=False)
+    fits = all(type(number) is int and 1 <= number < 2**31 for number in numbers)
+    fits = fits and counts.dtype == np.intp and counts.shape == (numbers[1],) and counts.min() >= 1
+    require(fits, "the arguments of a Tree must fit each other")
 
 
-def check_partials(content):
-    """Raise an error unless each ``functools.partial`` is one of ``check_array``, as in HistGradientBoosting."""
-    for node in nodes_of(schema_of(content)):
-        if node["__loader__"] == "PartialNode":
-            func = node["content"]["func"]
-            found = f"{func['__module__']}.{func['__class__']}"
-            require(public_name(found) == "sklearn.utils.check_array", f"a partial must be of check_array, got {found}")
+def check_partial(node):
+    """Raise an error unless a ``functools.partial`` is one of ``check_array``, as in HistGradientBoosting."""
+    func = node["content"]["func"]
+    found = f"{func['__module__']}.{func['__class__']}"
+    require(public_name(found) == "sklearn.utils.check_array", f"a partial must be of check_array, got {found}")
 
 
 def check_content(content, skops, trusted):
     """Check the bytes of skops before anything is built; return the same as :func:`untrusted_types`."""
     check_sizes(content)
-    check_tree_arguments(content)
-    if "functools.partial" not in trusted:
-        check_partials(content)
-    return untrusted_types(content, skops, trusted)
+    nodes = nodes_of(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for node in nodes:
+            if node["__class__"] == "Tree":
+                check_tree_arguments(node, archive)
+            elif node["__loader__"] == "PartialNode" and "functools.partial" not in trusted:
+                check_partial(node)
+    return untrusted_types(content, skops, trusted, nodes)
