@@ -25,12 +25,12 @@ import torch
 from torch import nn
 
 VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}
-IGNORED = {"logging", "threading", "_thread"}  # objects of these decide no feature, and change all the time
+IGNORED = {"logging", "threading", "_thread"}  # loggers and locks decide no feature, and change all the time
 SIMPLE = {bool, int, float, str, bytes, type(None)}
-# Our own notes, which decide no feature.
+# Attributes that freezing adds to modules, which decide no feature.
 NOTES = ("_held_from_training", "_training_paused", "_came_blank", "_frozen_names", "_lr_factor")
 NOT_SETTINGS = {*vars(nn.Module()), *NOTES}  # tensors, submodules and hooks are described apart
-INSIDE = {  # by type: what a value is made of
+INSIDE = {  # by type: the parts of a value
     list: list,
     tuple: list,
     set: lambda values: sorted(values, key=repr),
@@ -89,6 +89,7 @@ class Structure:
             return uuid4().hex
 
     def describe(self, value):
+        """Return the description of one value, in which others are numbers."""
         if isinstance(value, torch.Tensor) or (type(value) is np.ndarray and value.dtype != object):
             self.tensors.append(value)
             return f"{value.dtype} {tuple(value.shape)}"
@@ -101,7 +102,7 @@ class Structure:
         return value.__name__ if isinstance(value, ModuleType) else self.describe_object(value)
 
     def describe_module(self, module):
-        # sorted, since a copy of an LSTM has its settings in another order
+        # Settings are sorted, since a copy of an LSTM has them in another order.
         settings = dict(sorted(item for item in vars(module).items() if item[0] not in NOT_SETTINGS))
         inside = {**settings, **module._parameters, **module._buffers, **module._modules}
         hooks = [*module._forward_pre_hooks.values(), None, *module._forward_hooks.values()]
@@ -152,14 +153,15 @@ def without_wrapper(value):
 
 
 def counts_in_class(kind, name, value):
-    """Return True for methods and constants; the source of the class tells its lists, dicts and sets."""
-    if isinstance(value, FunctionType):  # a dataclass makes some from what its source says
-        return not (hasattr(kind, "__dataclass_fields__") and inspect.unwrap(value).__code__.co_filename == "<string>")
+    """Return True for methods and constants; the source of the class contains its lists, dicts and sets."""
+    if isinstance(value, FunctionType):
+        is_generated = name.startswith("__") and inspect.unwrap(value).__code__.co_filename == "<string>"
+        return not (is_generated and hasattr(kind, "__dataclass_fields__"))
     return not (name.startswith(("__", "_abc_")) or isinstance(value, list | dict | set))
 
 
 def globals_of(function):
-    """Return the globals that a function names, and what it takes out of modules that are not known by version."""
+    """Return the globals that a function names, and what it takes out of modules without a known version."""
     known, (names, attributes) = function.__globals__, names_in(function.__code__)
     found = [known[name] for name in names if name in known]
     modules = [vars(value) for value in found if isinstance(value, ModuleType) and not is_known(value)]
@@ -200,7 +202,7 @@ def source_of_class(kind):
 
 
 def find_source(path, is_wanted):
-    """Return the lines of all code in a file that is wanted, or None; lambdas may share a line, and have a number."""
+    """Return the source of all wanted code in a file, or None; a number tells lambdas on one line apart."""
     try:
         text = Path(path).read_text(encoding="utf-8")
         lines, starts, found = [f"{line}\n" for line in text.split("\n")], Counter(), []
