@@ -48,17 +48,17 @@ class InputHooks:
     def _start(self, rows: Rows, *, fresh: bool) -> None:
         """Learn from the rows what must be known before there are tensors; in a ``fresh`` net nothing is known yet."""
 
-    @property
-    def _may_be_exact(self) -> bool:
-        """True if the trained part may compute in float64, in which a weight of 2 equals a row given twice."""
-        return self._has_default_module
-
-    _must_be_exact: bool = False  # True if it computes in float64 whatever the number of rows
-
     def _settings(self) -> dict[str, Any]:
         """Return the parameters in ``SETTINGS``; a subclass may fill in those that are None."""
         settings = {name: getattr(self, name) for name in SETTINGS}
         return {**settings, "lr": self.lr_} if self.lr == "auto" else settings
+
+    _must_be_exact: bool = False  # True if the net computes in float64 for any number of rows
+
+    @property
+    def _may_be_exact(self) -> bool:
+        """True if the trained part may compute in float64, in which a weight of 2 equals a row given twice."""
+        return self._has_default_module
 
     def _read_inputs(
         self, X, *, fresh: bool = False, fit: bool = True, held_out: bool = False, view=None
@@ -88,8 +88,6 @@ class InputHooks:
             x = as_tensor(X, table_dtype(X.dtype, self._device) if exact else self._dtype)
         return x if view is None else view_of(x, view, self._pixel_range, self.augmenter)
 
-    _n_fit_views: int = 0  # augmented views to train on instead of fresh draws
-
     def _draw_views(self, shape: tuple[int, int, int]) -> None:
         """Check the augmenter against images of this shape, and draw the views that predictions are the mean over."""
         from ..augment.copies._views import draw_views
@@ -100,6 +98,8 @@ class InputHooks:
         rng = None if self.augmenter is None else self.augmenter._make_rng(rng)
         views = draw_views(self.augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
         self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
+
+    _n_fit_views: int = 0  # augmented views to train on instead of fresh draws
 
     def _make_module(self, dataset: ArrayDataset, params: dict[str, Any]) -> torch.nn.Module:
         """Return a new module for the rows of ``dataset``; ``params`` are those of ``net_params`` for the module."""

@@ -83,11 +83,11 @@ def averages_rows(loss):
     return getattr(loss, "weight", None) is None
 
 
-def choose_dtype(estimator, n_rows):
+def choose_dtype(estimator, n_rows, batch_size):
     """Return what to compute in: float64 if all rows form one batch, and module and loss are not the user's own."""
-    one_batch = len(batch_bounds(n_rows, estimator._settings()["batch_size"])) == 1
-    exact = one_batch and estimator._may_be_exact and not is_own_loss(estimator.loss)
-    exact = exact or estimator._must_be_exact
+    one_batch = len(batch_bounds(n_rows, batch_size)) == 1
+    exact = estimator._must_be_exact
+    exact = exact or (one_batch and estimator._may_be_exact and not is_own_loss(estimator.loss))
     exact = exact or not estimator._has_default_module  # until the user's module is built, which decides
     return torch.float64 if exact and supports_float64(estimator._device) else torch.float32
 

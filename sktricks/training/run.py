@@ -208,9 +208,9 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
     The hooks in :mod:`~sktricks.training._hooks` are called in the order in which they stand there.
     """
     estimator._start(rows, fresh=fresh)
-    if fresh:
-        estimator._dtype = choose_dtype(estimator, len(rows))
     settings = estimator._settings()
+    if fresh:
+        estimator._dtype = choose_dtype(estimator, len(rows), settings["batch_size"])
     estimator.lr_ = settings["lr"]
     train = make_dataset(estimator, rows, mixable_targets(estimator, rows.y), fresh=fresh)
     if fresh:

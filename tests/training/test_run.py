@@ -2,12 +2,97 @@
 
 import copy
 
+import numpy as np
+import pytest
+import torch
 from sklearn.datasets import make_classification
 from skorch.callbacks import Callback
+from torch import nn
 
 from sktricks import NetClassifier
+from sktricks.training._hooks import InputHooks
+from sktricks.training._rows import Rows, check_rows
+from sktricks.training.engines import dual, skorch, stacked
+from sktricks.training.run import open_run
 
 X, y = make_classification(200, 8, random_state=0)
+
+
+class Zero(nn.Linear):
+    """A linear layer that starts at zero."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_features, n_outputs)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+def linear(n_features, n_outputs):
+    """A plain linear layer that starts at zero."""
+    layer = nn.Linear(n_features, n_outputs)
+    layer.load_state_dict(Zero(n_features, n_outputs).state_dict())
+    return layer
+
+
+class Tells(NetClassifier):
+    """Notes which hooks are called, each once."""
+
+    def __getattribute__(self, name):
+        seen = vars(InputHooks)["_calls"]
+        if name in vars(InputHooks) and name not in seen:
+            seen.append(name)
+        return super().__getattribute__(name)
+
+
+def test_hooks_are_called_in_the_order_in_which_they_stand_in_the_file(monkeypatch):
+    monkeypatch.setattr(InputHooks, "_calls", [], raising=False)
+    Tells(max_epochs=1).fit(X[:100], y[:100])  # one batch, so that float64 is an option
+    first, last = "_check_X", "_after_training"
+    names = list(vars(InputHooks))
+    hooks = names[names.index(first) : names.index(last) + 1]
+    assert [name for name in vars(InputHooks)["_calls"] if name in hooks] == hooks
+
+
+@pytest.mark.parametrize(
+    ("params", "valid", "expected"),
+    [
+        ({}, False, {stacked, skorch}),
+        ({"module": linear, "optimizer": "sgd"}, False, {dual, stacked, skorch}),
+        ({"module": linear, "optimizer": "sgd"}, True, {skorch}),
+        ({"module": Zero, "optimizer": "sgd"}, False, {stacked, skorch}),  # a subclass may do anything
+        ({"module": linear, "optimizer": "adamw"}, False, {stacked, skorch}),
+        ({"module": linear, "optimizer": "sgd", "schedule": "plateau"}, False, {skorch}),
+    ],
+    ids=str,
+)
+def test_engines_say_what_they_support(params, valid, expected):
+    net = NetClassifier(random_state=0, max_epochs=60, **params)
+    rows = check_rows(net, np.tile(X[:20], 3), y[:20], fresh=True)
+    rows.valid = Rows(rows.X, rows.y) if valid else None
+    with open_run(net, rows, fresh=True) as run:
+        assert {engine for engine in (dual, stacked, skorch) if engine.supports(run)} == expected
+
+
+def test_a_linear_module_that_starts_at_zero_is_trained_in_terms_of_its_rows(monkeypatch):
+    done, train = [], dual.train
+    monkeypatch.setattr(dual, "train", lambda runs: (done.append(runs), train(runs)))
+    wide, net = np.tile(X[:20], 3), NetClassifier(linear, optimizer="sgd", lr=0.01, max_epochs=60, random_state=0)
+    fast = net.fit(wide, y[:20]).predict_proba(wide)
+    assert len(done) == 1
+    monkeypatch.setattr(dual, "supports", lambda run: False)
+    np.testing.assert_allclose(net.fit(wide, y[:20]).predict_proba(wide), fast, rtol=1e-4)
+
+
+def test_a_training_replaces_the_callbacks_of_the_one_before():
+    net = NetClassifier(max_epochs=1, clip_norm=1.0, average="ema", random_state=0).partial_fit(X, y)
+    names = [name for name, _ in net.partial_fit(X, y).net_.callbacks_]
+    assert len(names) == len(set(names)) and "own_average" not in names
+    assert "own_average" in dict(net.fit(X, y).net_.callbacks_)
+
+
+def test_an_optimizer_that_evaluates_the_loss_again_gets_a_closure():
+    net = NetClassifier(Zero, optimizer=torch.optim.LBFGS, lr=0.5, max_epochs=2, batch_size=200, random_state=0)
+    assert net.fit(X, y).loss_curve_[1] < net.loss_curve_[0]
 
 
 def test_a_second_training_that_goes_on_steps_before_its_schedule():  # else torch warns
