@@ -1,4 +1,4 @@
-"""EMA and SWA: the mean of the weights on the way of a training often predicts better than the last ones."""
+"""EMA and SWA: the average of the weights during training often predicts better than the final weights."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 
 class AverageWeights(Callback):
-    """Give a net the mean of its weights when its training ends; a skorch callback, for any ``skorch.NeuralNet``.
+    """Average the weights of a net during training; a skorch callback, for any ``skorch.NeuralNet``.
 
-    The statistics of the BatchNorms that were trained are renewed for it by one more pass over the training rows. What
-    is frozen stays as it is.
+    The average replaces the weights when the training ends. The statistics of the BatchNorms that were trained are then
+    computed again by one more pass over the training rows. Frozen layers do not change.
 
     Parameters
     ----------
     kind : {"ema", "swa"}, default="ema"
-        ``"ema"``, an exponential moving average over all updates (Polyak & Juditsky 1992); ``"swa"``, stochastic weight
+        ``"ema"``, an exponential moving average over all steps (Polyak & Juditsky 1992); ``"swa"``, stochastic weight
         averaging, the plain mean over the ends of the last epochs (Izmailov et al. 2018).
     decay : float, default=0.99
-        Of ``"ema"``: what is kept of the mean at each update. Early on less is kept, (1 + t) / (10 + t) at update t, so
-        that the first weights are soon forgotten.
+        Decay of ``"ema"`` per step. In early steps it is smaller, (1 + t) / (10 + t) at step t, so that the first
+        weights are soon forgotten.
     start : float, default=0.75
-        Of ``"swa"``: the share of the epochs after which averaging begins, in [0, 1).
+        Fraction of the epochs after which ``"swa"`` begins to average, in [0, 1).
     n_epochs : int, default=None
-        Of the whole training. None: ``max_epochs`` of the net.
+        Number of epochs of the whole training. None: ``max_epochs`` of the net.
 
     Examples
     --------
@@ -94,13 +94,13 @@ class AverageWeights(Callback):
 
 
 def batch_norms(module):
-    """The BatchNorms of a module that keep statistics."""
+    """Return the BatchNorms of a module that keep statistics."""
     kind = nn.modules.batchnorm._BatchNorm
     return [part for part in module.modules() if isinstance(part, kind) and part.num_batches_tracked is not None]
 
 
 def renew_statistics(net, norms, dataset):
-    """Mean and variance of BatchNorms anew, over all batches of a net's training rows.
+    """Compute mean and variance of BatchNorms again, over all batches of a net's training rows.
 
     torch's ``update_bn`` would begin with those of all parts, of frozen ones too.
     """

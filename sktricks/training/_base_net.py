@@ -1,4 +1,4 @@
-"""What all nets share: parameters, ``fit`` and ``partial_fit`` around a training run, curves.
+"""The base class of all nets: parameters, ``fit`` and ``partial_fit`` around a training run, curves.
 
 A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and keeps it as ``net_``. torch and
 skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
@@ -141,12 +141,12 @@ class BaseNet(NamesItsMethods, InputHooks, NetParamsMixin, BaseEstimator):
 
     @property
     def validation_scores_(self):
-        """What ``score`` says of the validation rows at the end of each epoch that had some, a list of floats."""
+        """The score of the validation rows at the end of each epoch that had some, a list of floats."""
         return self._curve("valid_score")
 
     @property
     def lr_curve_(self):
-        """The learning rate of each epoch, its mean over the updates, a list of floats."""
+        """The learning rate of each epoch, its mean over the steps, a list of floats."""
         from ._curves import rates
 
         check_is_fitted(self)

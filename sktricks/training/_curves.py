@@ -1,4 +1,4 @@
-"""What a training leaves in a net's history besides its losses: validation scores, learning rates, gradient norms."""
+"""Values in the history of a net besides its losses: validation scores, learning rates, gradient norms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from skorch.callbacks import Callback
 
 
 class ValidationScore(Callback):
-    """Record as ``valid_score`` what an estimator's ``score`` would say of the validation rows in each epoch.
+    """Record the score of the validation rows in each epoch as ``valid_score``.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ class ValidationScore(Callback):
 
 
 def accuracy(outputs, y):
-    """The share of rows whose class is right; y are codes, or probabilities of which the largest counts."""
+    """Return the fraction of rows whose class is right; y are codes, or probabilities of which the largest counts."""
     return (outputs.argmax(1) == (y.argmax(1) if y.ndim == 2 else y)).double().mean()
 
 
 def subset_accuracy(outputs, y):
-    """The share of rows all of whose labels are right; of a row with several labels outputs above 0 say yes."""
+    """Return the fraction of rows whose labels are all right; an output above 0 predicts a label."""
     return ((outputs > 0) == (y > 0.5)).all(1).double().mean()
 
 
 def r2(outputs, y):
-    """The coefficient of determination, the mean over the columns; of a constant column 1 if it is met, else 0."""
+    """Return the coefficient of determination, the mean over the columns; that of a constant column is 1 or 0."""
     outputs, y = outputs.double(), y.double()
     error, spread = (y - outputs).square().sum(0), (y - y.mean(0)).square().sum(0)
     share = torch.where(spread > 0, error / spread, (error > 0).double())
@@ -51,7 +51,7 @@ def r2(outputs, y):
 
 
 class GradientNorms(Callback):
-    """Record the norm of the gradient, its mean over the updates of an epoch, as ``gradient_norm`` in a net's history.
+    """Record the norm of the gradient, its mean over the steps of an epoch, as ``gradient_norm`` in a net's history.
 
     A skorch callback, for any ``skorch.NeuralNet``; :class:`TrainingDisplay` draws it. It is the norm before any
     clipping by ``clip_norm``.
@@ -81,12 +81,12 @@ class GradientNorms(Callback):
 
 
 def curve(history, name):
-    """A value of each epoch that has it, a list of floats."""
+    """Return a value of each epoch that has it, a list of floats."""
     return [float(epoch[name]) for epoch in history if name in epoch]
 
 
 def rates(history):
-    """The learning rate of each epoch, its mean over the updates."""
+    """Return the learning rate of each epoch, its mean over the steps."""
     means = []
     for epoch in history:
         each = [batch["event_lr"] for batch in epoch["batches"] if "event_lr" in batch]

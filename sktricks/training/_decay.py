@@ -1,14 +1,14 @@
-"""Which parameters decay: the weights of maps and embeddings, not biases, nor what scales and shifts in a norm.
+"""Which parameters have weight decay: linear, convolution and embedding weights, not biases or parameters of norms.
 
-Decay pulls a map towards a simpler one. A bias or the scale of a norm is not simpler at 0, and the usual recipes spare
-them (He et al. 2019): whatever has fewer than two dimensions.
+Decay pulls a layer towards a simpler one. A bias or the scale of a norm is not simpler at 0, and the usual recipes have
+no weight decay for them (He et al. 2019): all parameters with fewer than two dimensions.
 """
 
 from __future__ import annotations
 
 
 def split_by_decay(group, also_of=None):
-    """The groups of an optimizer that a group of its parameters becomes: those that decay, and those that do not.
+    """Split a group of an optimizer into parameters with weight decay and those without.
 
     Parameters
     ----------
@@ -30,5 +30,5 @@ def split_by_decay(group, also_of=None):
 
 
 def is_spared(parameter):
-    """Whether a parameter is a vector or a number."""
+    """Return True for a parameter without weight decay: a vector or a number."""
     return parameter.ndim < 2

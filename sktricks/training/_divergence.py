@@ -9,8 +9,8 @@ from skorch.callbacks import Callback
 
 from .._errors import DivergenceError
 
-SOME = 32  # rows whose outputs tell of all
-LARGE = 1e4  # sum of the weights below which outputs are not looked at, since modules may count or record their calls
+SOME = 32  # rows whose outputs are checked
+LARGE = 1e4  # sum of the weights below which outputs are not checked, since modules may count or record their calls
 
 
 class CheckLosses(Callback):
@@ -72,32 +72,32 @@ def check_trained(net, dataset, epoch, known=frozenset()):
 
 
 def infinite_buffers(net):
-    """The names of the buffers that have NaN or infinity."""
+    """Return the names of the buffers that have NaN or infinity."""
     named = {f"{part}.{name}": buffer for part, module in parts_of(net) for name, buffer in module.named_buffers()}
     return [name for name, buffer in named.items() if not buffer.isfinite().all()]
 
 
 def infinite_tensors(net):
-    """The names of the trained tensors that have NaN or infinity."""
+    """Return the names of the trained tensors that have NaN or infinity."""
     named = {id(tensor): name for name, tensor in named_tensors(net)}
     return [named[id(tensor)] for tensor in trained_tensors(net) if not tensor.isfinite().all()]
 
 
 def named_tensors(net):
-    """All parameters and buffers, with their names."""
+    """Yield all parameters and buffers, with their names."""
     for part, module in parts_of(net):
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             yield f"{part}.{name}", tensor
 
 
 def total_of(net):
-    """The size of the sum of all trained tensors: one number tells of nearly all nets that nothing is wrong."""
+    """Return the absolute sum of all trained tensors: for nearly all nets, this one number shows that all is finite."""
     sums = [tensor.detach().sum() for tensor in trained_tensors(net)]
     return float(torch.stack(sums).sum().abs()) if sums else 0.0
 
 
 def trained_tensors(net):
-    """What a training may change: parameters with gradients, and buffers of floats."""
+    """Yield what a training may change: parameters with gradients, and floating-point buffers."""
     for _, module in parts_of(net):
         for part in module.modules():  # whose own methods, with names, take twice as long
             yield from (p for p in part._parameters.values() if p is not None and p.requires_grad)
@@ -105,20 +105,20 @@ def trained_tensors(net):
 
 
 def parts_of(net):
-    """The modules of a net, with their names."""
+    """Return the modules of a net, with their names."""
     return ("module", net.module_), ("criterion", net.criterion_)
 
 
 @torch.no_grad()
 def some_outputs(net, dataset):
-    """The outputs for the first rows, as at prediction."""
+    """Return the outputs for the first rows, as at prediction."""
     inputs, _ = net._prepared(dataset[: min(SOME, len(dataset))], net.prepare_valid_)
     net._set_training(False)
     return net.infer(inputs)
 
 
 def diverged(net, epoch, evidence):
-    """The error: what happened, and what to do."""
+    """Return the error: what happened, and what to do."""
     return DivergenceError(
         f"lr={net.lr:.3g}: the training diverged in epoch {epoch}, where {evidence}. Use a smaller lr (find_lr "
         "suggests one), or limit the steps by clip_norm=1.0; diagnose looks for other causes, such as a module or a "

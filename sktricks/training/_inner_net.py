@@ -21,7 +21,7 @@ class PreparedBatch(tuple):
 
 
 def prepared(batch, prepare):
-    """A batch after its preparation."""
+    """Return a batch after its preparation."""
     inputs, y = batch
     x, y, weight = prepare(inputs["x"], y, inputs.get("weight"))
     inputs = {**inputs, "x": x} if weight is None else {**inputs, "x": x, "weight": weight}
@@ -29,7 +29,7 @@ def prepared(batch, prepare):
 
 
 def computes_elsewhere(device):
-    """Whether processors are free while a device trains; one more thread slows a net down that has them all."""
+    """Return True if the CPU is free while a device trains; on the CPU, another thread would slow the net down."""
     return device.type != "cpu"
 
 
@@ -66,10 +66,10 @@ class InnerNet(skorch.NeuralNet):
     sees them, and return all three; the first one ahead, in another thread, if ``prepares_ahead_``.
     """
 
-    outputs_ = None  # an Outputs, which knows what the module is to return; None if that is not to be checked
+    outputs_ = None  # an Outputs, which checks the outputs of the module; None for no check
     prepare_train_ = prepare_valid_ = None
     prepares_ahead_ = False
-    input_dtype_ = None  # what a user's module is called with; None for a module of ours, which casts by itself
+    input_dtype_ = None  # of a user's module; None for a module of ours, which casts by itself
 
     @property
     def _default_callbacks(self):
@@ -94,12 +94,12 @@ class InnerNet(skorch.NeuralNet):
         return self.outputs_.finish
 
     def predict(self, X):
-        """What the estimator predicts, for rows as skorch takes them."""
+        """Return what the estimator predicts, for rows as skorch takes them."""
         outputs = self.predict_proba(X)
         return outputs if self.outputs_ is None else self.outputs_.decide(outputs)
 
     def score(self, X, y):
-        """The accuracy or the coefficient of determination, which callbacks may ask for."""
+        """Return the accuracy or the coefficient of determination, which callbacks may use."""
         name = "accuracy" if self.outputs_.estimator_type == "classifier" else "r2"
         return get_scorer(name)(self, X, y)
 
@@ -137,7 +137,7 @@ class InnerNet(skorch.NeuralNet):
         return y if self.outputs_ is None else self.outputs_.read(y, len(x["x"]))
 
     def call_module(self, x, **fit_params):
-        """The module's outputs, whether they fit y or not, as a tensor of at least two dimensions."""
+        """Return the outputs of the module, unchecked, as a tensor of at least two dimensions."""
         x = x if self.input_dtype_ is None else x.to(self.input_dtype_)
         try:
             with half_precision(x, self.device):
@@ -154,19 +154,19 @@ class InnerNet(skorch.NeuralNet):
             raise TypeError(f"loss must return a tensor, got an object of type {type(loss).__name__}")
         if loss.ndim == 0:
             if weight is not None:
-                raise ValueError("loss must give one value a row where rows have weights, got one for the whole batch")
+                raise ValueError("loss must return one value per row if rows have weights, got one for the whole batch")
             return loss
         loss = loss.flatten(1).mean(1) if loss.ndim > 1 else loss
         return loss.mean() if weight is None else (loss * weight.to(loss.device)).mean()
 
 
 def half_precision(x, device):
-    """bfloat16 where it is worth it; weights, loss and all that is summed stay as they are."""
+    """Return a context for bfloat16 if it is worth it; weights, loss and sums keep their dtype."""
     return torch.autocast(x.device.type, torch.bfloat16) if is_worth_halving(x, device) else nullcontext()
 
 
 def is_worth_halving(x, device):
-    """Whether images go through a net on a GPU that is made for bfloat16."""
+    """Return True for images on a GPU that is made for bfloat16."""
     if x.ndim != 4 or torch.device(device).type != "cuda":
         return False
     return torch.cuda.get_device_capability(device)[0] >= 8

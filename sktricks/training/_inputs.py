@@ -18,7 +18,7 @@ STATISTICS_OF = 64  # images at once, where a BatchNorm's statistics are those o
 
 
 def pick_device(device, images):
-    """The torch device: ``"auto"`` is the CPU for tables, and for images CUDA, then MPS, where there is one."""
+    """Return the torch device: ``"auto"`` is the CPU for tables; for images it is CUDA, then MPS, if available."""
     if not (isinstance(device, str) and device == "auto"):
         return check_device(device)
     if images and torch.cuda.is_available():
@@ -46,7 +46,7 @@ def check_device(device):
 
 
 def supports_float64(device):
-    """Whether a device computes in double precision; Apple's MPS does not."""
+    """Return True if a device computes in double precision; Apple's MPS does not."""
     try:
         torch.zeros(1, dtype=torch.float64, device=device)
     except (TypeError, RuntimeError):
@@ -61,7 +61,7 @@ def table_dtype(dtype, device):
 
 
 def as_tensor(array, dtype=None):
-    """A tensor that shares no memory with a read-only array, which torch would warn of."""
+    """Return a tensor; it shares no memory with a read-only array, for which torch would warn."""
     array = np.ascontiguousarray(array)
     tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     return tensor if dtype is None else tensor.to(dtype)
@@ -127,11 +127,11 @@ class LazyImages:
         return self._kept[rows]
 
     def index_select(self, dim, rows):
-        """The images of these rows; ``dim`` is 0."""
+        """Return the images of these rows; ``dim`` is 0."""
         return self[rows.numpy()]
 
     def split(self, size):
-        """All images in order, ``size`` at a time."""
+        """Return an iterator over all images in order, ``size`` at a time."""
         return (self._read(slice(start, start + size)) for start in range(0, len(self), size))
 
     def digests(self):
@@ -143,7 +143,7 @@ class LazyImages:
 
 
 def images_at_once(module, prepare, images, device):
-    """How many images to send through a net together, whatever their number.
+    """Return the number of images to send through a net at once.
 
     On a CPU few enough for its caches, and enough that it pays to read the weights, of large nets above all. A large
     image is many rows of a matrix by itself, and one photo alone should not cost sixty-four.
@@ -157,7 +157,7 @@ def images_at_once(module, prepare, images, device):
 
 
 def map_images(function, images, at_once):
-    """A net's outputs for images, a number of them at once, on the CPU.
+    """Return the outputs of a net for images, on the CPU; a number of images goes through the net at once.
 
     Every batch has the same size, the last is filled up with zeros: kernels are chosen by the size of a batch, so the
     last bits of a row's result would otherwise depend on how many rows come with it.
@@ -174,7 +174,7 @@ def map_images(function, images, at_once):
 
 
 def some_rows(n_rows, at_most=1024):
-    """The number of different rows, and their numbers, evenly spread and repeated as far as the last batch needs."""
+    """Return the number of different rows, and their indices, evenly spread, repeated to fill the last batch."""
     n_some = min(n_rows, at_most)
     places = np.arange(-(-n_some // STATISTICS_OF) * STATISTICS_OF) % n_some
     return n_some, places * n_rows // n_some
@@ -227,7 +227,7 @@ def _prepare_table(x, y=None, weight=None, *, augmenter, rng, columns):
 
 
 def augment_batch(x, y, weight, augmenter, rng, value_range):
-    """A fresh draw with ``rng``, the deterministic counterpart without one.
+    """Return a batch after a new draw with ``rng``, or after the deterministic counterpart without one.
 
     Targets are mixed where images are, and weights with them: see :func:`~sktricks.augment._plan.weight_targets`.
     """
@@ -246,7 +246,7 @@ def augment_batch(x, y, weight, augmenter, rng, value_range):
 
 
 def view_of(x, view, value_range, augmenter):
-    """A tensor of images or of a table as a view has it; of no view as it is at prediction. Files are read."""
+    """Return images or a table, as a tensor, in a view; without a view, as at prediction. Files are read."""
     images = x[:].numpy() if x.ndim == 4 else x[:, None, :, None].numpy()
     if view is None:
         images = augmenter._center_images(images, value_range)
@@ -257,11 +257,11 @@ def view_of(x, view, value_range, augmenter):
 
 
 def pick_view(x, y=None, weight=None, *, rng):
-    """One of the views of each row, (n, views, features), another each time."""
+    """Return a random view of each row of x, (n, views, features)."""
     views = torch.from_numpy(rng.integers(x.shape[1], size=len(x)))
     return x[torch.arange(len(x)), views], y, weight
 
 
 def first_view(x, y=None, weight=None):
-    """Each row as it is at prediction: the first of its views, if it has several."""
+    """Return each row as at prediction: the first of its views, if it has several."""
     return (x[:, 0] if x.ndim == 3 else x), y, weight

@@ -17,10 +17,10 @@ class ArrayDataset(torch.utils.data.Dataset):
     Parameters
     ----------
     x : Tensor of shape (n, ...)
-        What the module is called with, after the preparation of each batch.
+        Inputs of the module, before the preparation of each batch.
     y : Tensor of shape (n,) or (n, outputs)
     weight : Tensor of shape (n,) or None
-        What each row's loss counts.
+        Weight of each row in the loss.
     """
 
     def __init__(self, x, y, weight=None):
@@ -50,7 +50,7 @@ def take(tensor, rows):
 
 
 class BatchLoader:
-    """Give out an :class:`ArrayDataset` in batches, each taken at once, small ones several together.
+    """Load an :class:`ArrayDataset` in batches, each by one index operation, or several small ones by one.
 
     A last batch of a single row joins the one before, since BatchNorm cannot train on one row.
 
@@ -59,9 +59,9 @@ class BatchLoader:
     dataset : ArrayDataset
     batch_size : int
     shuffle : bool, default=False
-        In a new order each time.
+        True for a new order in each pass.
     seed : int, default=0
-        Of the orders; the global generator of torch is not used.
+        Seed of the orders; the global generator of torch is not used.
     """
 
     def __init__(self, dataset, batch_size=128, shuffle=False, seed=0):
@@ -86,19 +86,19 @@ class BatchLoader:
                 yield {name: values[rows] for name, values in inputs.items()}, y[rows]
 
     def n_together(self):
-        """Of how many batches the rows are taken together."""
+        """Return the number of batches whose rows are taken at once."""
         tensors = [tensor for tensor in vars(self.dataset).values() if tensor is not None]
         if not self.bounds or not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
             return 1
         return max(1, AT_ONCE // max(1, sum(tensor[slice(*self.bounds[0])].nbytes for tensor in tensors)))
 
     def draw_order(self):
-        """The rows in the order of the next pass."""
+        """Draw the order of the rows for the next pass."""
         return torch.randperm(len(self.dataset), generator=self.generator)
 
 
 def batch_bounds(n_rows, batch_size):
-    """The first row of each batch and the one after its last."""
+    """Return the index of the first row of each batch and of the one after its last."""
     edges = [*range(0, n_rows, batch_size), n_rows]
     if len(edges) > 2 and edges[-1] - edges[-2] == 1:
         del edges[-2]

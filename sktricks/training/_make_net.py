@@ -34,7 +34,7 @@ FUSED = (torch.optim.Adam, torch.optim.AdamW)
 
 
 class FunctionLoss(torch.nn.Module):
-    """A function of outputs and targets as the module that skorch wants."""
+    """A function of outputs and targets as a module, which skorch requires."""
 
     def __init__(self, function):
         super().__init__()
@@ -45,7 +45,7 @@ class FunctionLoss(torch.nn.Module):
 
 
 def make_loss(loss, label_smoothing=0.0, params=None):
-    """A loss with one value a row, from a name, a class, an instance (copied) or a function."""
+    """Return a loss with one value per row, from a name, a class, an instance (copied) or a function."""
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise ValueError(f"loss must be 'auto', one of {sorted(LOSSES)} or a torch loss, got {loss!r}")
@@ -79,7 +79,7 @@ def is_own_loss(loss):
 
 
 def averages_rows(loss):
-    """Whether a loss with ``reduction="mean"``, which is faster, is the mean of its values: not with class weights."""
+    """Return True if ``reduction="mean"``, which is faster, is the mean of the values: not with class weights."""
     return getattr(loss, "weight", None) is None
 
 
@@ -118,7 +118,7 @@ def build_net(estimator, dataset):
 
 
 def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, callbacks, params, outputs=None):
-    """An initialised net; ``params`` are skorch's own."""
+    """Return an initialized net; ``params`` are parameters of skorch."""
     settings = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
     if optimizer == "sgd":
         settings["optimizer__momentum"] = 0.9  # without it SGD is of little use
@@ -149,21 +149,21 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
 
 
 def check_optimizer(optimizer):
-    """Raise an error unless it is an optimizer of torch."""
+    """Raise an error unless it is a torch optimizer."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer must be the class of a torch.optim.Optimizer, or build one, got {optimizer!r}")
 
 
 def can_fuse(optimizer, device, params):
-    """Whether an optimizer has a fused form on a device, and the user's parameters leave the choice."""
+    """Return True if an optimizer has a fused form on a device, and the user's parameters leave the choice."""
     ways = {"optimizer__fused", "optimizer__foreach", "optimizer__differentiable"}
     return optimizer in FUSED and torch.device(device).type in ("cpu", "cuda") and not ways & params.keys()
 
 
 def follow_settings(net, lr, weight_decay, batch_size):
-    """Give an initialised net the settings that its estimator has by now; groups keep the ratio of their rates."""
+    """Give an initialized net the current settings of its estimator; groups keep the ratio of their rates."""
     decay, groups = getattr(net, "optimizer__weight_decay", None), net.optimizer_.param_groups
-    if decay == 0 and weight_decay:  # so far there was nothing to be spared
+    if decay == 0 and weight_decay:  # so far the groups were not split
         groups[:] = [part for group in groups for part in split_by_decay(group, also_of=0)]
     for group in groups:
         for name in {"lr", "initial_lr", "max_lr"} & group.keys():

@@ -1,4 +1,4 @@
-"""The default module for tables, and what turns a module's parameters into a built one."""
+"""The default module for tables, and how a module is built from the parameters of a net."""
 
 from __future__ import annotations
 
@@ -80,19 +80,19 @@ def is_constant(mean, spread, n_rows, dtype):
 
 
 class CategoryEmbedding(nn.Module):
-    """The sum of a vector for each category of a row.
+    """The sum of the embedding vectors of the categories of a row.
 
-    The vectors of a column have mean zero over the training rows, told by :meth:`learn`: a category that was not among
-    them, whose vector is zero, counts as the mean of those that were.
+    The vectors of a column have mean zero over the training rows, whose frequencies :meth:`learn` takes: an unknown
+    category, whose vector is zero, counts as the mean of the known ones.
 
     Parameters
     ----------
     n_categories : tuple of int
-        Of each column.
+        Number of categories of each column.
     width : int
-        Of the vectors.
+        Length of the vectors.
     std : float
-        Of their numbers at first.
+        Standard deviation of the initial vectors.
     """
 
     def __init__(self, n_categories, width, std=1.0):
@@ -105,7 +105,7 @@ class CategoryEmbedding(nn.Module):
 
     @torch.no_grad()
     def learn(self, places, weight=None):
-        """Take the share of each category from the places of the training rows, of shape (n, columns)."""
+        """Learn the frequency of each category from the training rows, indices of shape (n, columns)."""
         weight = torch.ones(len(places)) if weight is None else weight
         rows = rows_of(places, self.starts)
         share = torch.zeros(len(self.vectors) + 1, dtype=torch.float64)
@@ -118,18 +118,18 @@ class CategoryEmbedding(nn.Module):
 
 
 def rows_of(places, starts):
-    """Which vectors the categories with these places have, 0 being that of unknown ones."""
+    """Return the index of the vector of each category; 0 is that of unknown categories."""
     places = places.long()
     return torch.where(places > 0, places + starts, 0)
 
 
 def centred(vectors, column, share):
-    """Vectors less the mean of their column, behind one of zeros."""
+    """Return the vectors minus the mean of their column, after one of zeros."""
     return F.pad(vectors - column @ (share @ vectors), (0, 0, 1, 0))
 
 
 class ResidualBlock(nn.Module):
-    """``x + W2 relu(W1 norm(x))``; the second map is zero at first, so the block starts as the identity."""
+    """``x + W2 relu(W1 norm(x))``; the second layer starts at zero, so the block starts as the identity."""
 
     def __init__(self, width, dropout=0.0):
         super().__init__()
@@ -147,20 +147,20 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """A residual multilayer perceptron for tables (Gorishniy et al. 2021), with its inputs standardised.
+    """A residual multilayer perceptron for tables (Gorishniy et al. 2021), with standardized inputs.
 
     Parameters
     ----------
     n_features, n_outputs : int
     width : int, default=128
-        Of the hidden layers.
+        Width of the hidden layers.
     depth : int, default=2
-        The number of residual blocks.
+        Number of residual blocks.
     n_categories : tuple of int, default=()
-        Of each of the columns that follow the ``n_features`` numbers: these hold categories, as places from 1 on, each
-        of which has a vector of its own.
+        Number of categories of each of the columns that follow the ``n_features`` numbers. They hold categories, as
+        indices from 1 on, each of which has an embedding vector.
     dropout : float, default=0.0
-        The share of a block's inner activations that is left out in training, drawn anew for each row.
+        Dropout probability of a block's inner activations.
 
     Notes
     -----
@@ -194,7 +194,7 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def learn(self, x, weight=None):
-        """Take from the training rows what numbers and categories are like."""
+        """Learn the moments of numbers and the frequencies of categories from the training rows."""
         numbers, places = self.split(x.flatten(1))
         units = None if x.ndim > 2 else torch.float64  # a table may have any unit and offset, images are 0 to 1
         self.standardize.learn(numbers, weight, units)
@@ -202,7 +202,7 @@ class ResidualMLP(nn.Module):
             self.categories.learn(places, weight)
 
     def split(self, x):
-        """Numbers and categories."""
+        """Return numbers and categories."""
         return x[..., : self.n_features], x[..., self.n_features :]
 
     def forward(self, x):
@@ -214,23 +214,23 @@ class ResidualMLP(nn.Module):
 
 
 def make_module(module, x, weight, n_outputs, params, n_categories=(), init="default", dtype=torch.float32):
-    """A built module for rows ``x``.
+    """Return a new module for rows ``x``.
 
     Parameters
     ----------
     module : "mlp", module class, factory or torch.nn.Module
     x : Tensor of shape (n, ...)
-        The training rows, from which the default module learns its standardisation.
+        The training rows, from which the default module learns mean and standard deviation.
     weight : Tensor of shape (n,) or None
     n_outputs : int
     params : dict
-        For the constructor.
+        Keyword arguments of the constructor.
     n_categories : tuple of int
-        Of each of the last columns of ``x``; of none where the module is not the default one.
+        Number of categories of each of the last columns of ``x``; empty unless the module is the default one.
     init : {"default", "he", "xavier"}
-        What its weights are at first; ``"default"`` leaves them as the module builds itself.
+        Initial weights; ``"default"`` keeps those of the constructor.
     dtype : torch dtype
-        Of the weights of the default module; any other keeps its own.
+        Dtype of the default module; any other module keeps its own.
     """
     if isinstance(module, str) and module != "mlp":
         raise ValueError(f"module must be 'mlp', a torch module class, a factory or an instance, got {module!r}")
@@ -265,7 +265,7 @@ def dtype_of(module):
 
 
 def accepted(factory, **offered):
-    """Those of the offered keyword arguments that ``factory``'s signature names."""
+    """Return the offered keyword arguments that the signature of ``factory`` has."""
     try:
         parameters = inspect.signature(factory).parameters
     except ValueError:  # of a built-in function

@@ -1,4 +1,4 @@
-"""What the user's callbacks watch: scores of y as it was given, and values that the history has."""
+"""Values that the user's callbacks monitor: scores of y as it was given, and values of the history."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_monitors(callbacks, has_validation):
 
 
 def describe(callback):
-    """What a callback is called in errors, with what it watches."""
+    """Return the name of a callback for errors, with the value that it monitors."""
     name = type(callback).__name__
     if isinstance(callback, ScoringBase):
         return f"{name}({callback.scoring!r})"
@@ -54,7 +54,7 @@ def describe(callback):
 
 
 def cure_of(monitor):
-    """What to monitor in the place of a value of validation rows."""
+    """Return what to monitor instead of a value of validation rows."""
     return f"monitor={'train_loss_best' if monitor.endswith('_best') else 'train_loss'!r}"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TableOrImageNet(BaseNet):
-    """Builds a module of the user's, or the default one, and trains all of it."""
+    """A net around the user's module, or the default one, all of which is trained."""
 
     _parameter_constraints: dict = {
         **BaseNet._parameter_constraints,
@@ -79,73 +79,74 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     Parameters
     ----------
     module : "mlp", module class, factory or torch.nn.Module, default="mlp"
-        ``"mlp"`` is a residual multilayer perceptron with its inputs standardised (Gorishniy et al. 2021), of width 128
-        and depth 2, without dropout; ``net_params=dict(module__width=256, module__dropout=0.1)`` changes that. Each
-        category has a vector of its own.
+        ``"mlp"`` is a residual multilayer perceptron with standardized inputs (Gorishniy et al. 2021), of width 128 and
+        depth 2, without dropout; ``net_params=dict(module__width=256, module__dropout=0.1)`` changes that. Each
+        category has an embedding vector.
         A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
         is copied, never changed. The module is called with tables (n, n_features), or with images
         (n, channels, height, width) in 0..1, in the dtype of its own parameters, and returns logits: one per class or
-        label, or a single one for two classes, that of ``classes_[1]``. Of a tuple, such as that of GoogLeNet in
+        label, or a single one for two classes, that of ``classes_[1]``. If it returns a tuple, as GoogLeNet does in
         training, the first item is used.
-        See Notes for what it gets of a table with gaps or categories.
+        Notes describe its inputs for a table with missing values or categories.
     init : {"default", "he", "xavier"}, default="default"
-        The weights of linear maps and convolutions at first. ``"default"`` leaves the module as it builds itself.
-        ``"he"`` draws them normal with variance 2 / inputs (He et al. 2015), ``"xavier"`` uniform with variance
-        2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; maps that the module begins as 0, as the
-        default module does with the last one of each residual block, stay so. An instance has weights of its own.
+        Initial weights of linear layers and convolutions. ``"default"`` keeps those of the module's constructor.
+        ``"he"`` draws them from a normal distribution with variance 2 / inputs (He et al. 2015), ``"xavier"`` from a
+        uniform one with variance 2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; layers that the
+        constructor sets to 0, such as the last one of each residual block of the default module, stay 0. An instance
+        keeps its weights.
     image_shape : tuple, default=None
-        (height, width) or (height, width, channels) of images that come as rows. None: rows are a table. A pair means
-        one channel for rows, and any number of channels for images that come as such.
+        (height, width) or (height, width, channels) of images that are given as rows. None: rows are a table. A pair
+        means one channel for rows, and any number of channels for X that holds images.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.
     categorical_features : "from_dtype", None, or array-like of bool, int or str, default="from_dtype"
-        Which columns of a table are categories, as in scikit-learn's HistGradientBoosting: those of a DataFrame (pandas
-        or polars) whose dtype says so, none, or a mask, numbers or names of columns. Missing ones are a category of
-        their own; one that is not among the training rows counts as the mean of those that are.
+        Categorical columns of a table, as in scikit-learn's HistGradientBoosting: those of a DataFrame (pandas or
+        polars) with a categorical dtype, none, or a mask, indices or names of columns. Missing values are a category of
+        their own; a category that is not in the training rows counts as the mean of those that are.
     augmenter : augmenter, default=None
-        Draws anew for each row in each epoch; its deterministic counterpart applies at prediction. Where X has
-        categories it must leave values whole, as SwapNoise, CutMix and FeatureDropout do.
+        Draws again for each row in each epoch; its deterministic counterpart applies at prediction. If X has
+        categories, it must keep each value whole, as SwapNoise, CutMix and FeatureDropout do.
     predict_views : int, default=0
-        Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
-        ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
-        mix rows or swap values between them have no part in it. Without an augmenter there are no views.
+        Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
+        The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
+        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter there are no views.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
-        ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels. ``"bce"`` on labels needs
-        two classes; their logit is the difference of the outputs. An instance is copied, and the copy computes in the
+        ``"auto"`` is cross-entropy, and binary cross-entropy if rows have several labels. ``"bce"`` on labels needs two
+        classes; their logit is the difference of the outputs. An instance is copied, and the copy computes in the
         dtype of the net.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
     lr : float or "auto", default=2e-3
-        The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``; see
-        :func:`find_lr`.
+        Highest learning rate of the schedule. ``"auto"`` finds it by a range test in ``fit``; see :func:`find_lr`.
     weight_decay : float, default=1e-2
-        Of the weights of maps and embeddings. Biases, norms and whatever else has fewer than two dimensions do not
-        decay, unless ``net_params`` has ``optimizer__param_groups`` that say so.
+        Weight decay for linear, convolution and embedding weights. Parameters with fewer than two dimensions, such as
+        biases and those of norms, do not decay, unless ``optimizer__param_groups`` in ``net_params`` sets it.
     clip_norm : float, default=None
-        The largest norm of the gradient.
+        Clip gradients to this norm. None: no clipping.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
-        Of the learning rate over the updates of one ``fit``: up in a tenth of them and down along a cosine (Loshchilov
-        & Hutter 2017); up in 30 % and down to next to nothing (Smith & Topin 2018); a tenth as much whenever half of
-        ``n_iter_no_change`` epochs have not lowered the validation loss, or without validation that of training.
+        Learning rate over the steps of one ``fit``. ``"warmup-cosine"``: up during the first tenth, then down along a
+        cosine (Loshchilov & Hutter 2017). ``"one-cycle"``: up during the first 30 %, then down to nearly 0 (Smith &
+        Topin 2018). ``"plateau"``: divided by ten whenever the validation loss, or without validation rows the training
+        loss, has not fallen for half of ``n_iter_no_change`` epochs.
     average : {"ema", "swa"} or None, default=None
-        The mean of the weights on the way takes the place of the last ones: an exponential moving average over the
-        updates, or the plain mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
+        Average of the weights during training that replaces the final weights: an exponential moving average over the
+        steps, or the mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
-        The share of the target that is spread over all classes (Szegedy et al. 2016).
+        Fraction of the target that is spread over all classes (Szegedy et al. 2016).
     max_epochs : int, default=20
-        Passes over the rows. A few hundred rows with noise in y are soon learned by heart; more passes pay where there
-        is little noise, as in smooth functions and images.
+        Number of passes over the rows. A net soon overfits a few hundred rows with noise in y; more epochs help if
+        there is little noise, as in smooth functions and images.
     batch_size : int, default=128
-        Rows an update.
+        Samples per optimizer step.
     class_weight : dict, "balanced" or None, default=None
-        What the rows of a class count, as in scikit-learn.
+        Weights of the classes in the loss, as in scikit-learn.
     early_stopping : bool, default=False
-        Hold some rows out, stop when their loss no longer falls, and take the weights back from when it was lowest.
+        Hold out some rows, stop when their loss no longer falls, and restore the weights of the lowest loss.
     validation_fraction : float or splitter, default=0.1
-        The share of rows that ``early_stopping`` holds out, or a splitter whose first split says which.
+        Fraction of the rows that ``early_stopping`` holds out, or a splitter whose first split is used.
     n_iter_no_change : int, default=10
-        The number of epochs without a better validation loss after which ``early_stopping`` stops.
+        Number of epochs without a lower validation loss after which ``early_stopping`` stops.
     callbacks : list, default=None
         skorch callbacks, or pairs of a name and a callback. They are deep-copied; open log writers are shared. Scoring
         callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``, need
@@ -154,9 +155,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         Any other parameter of skorch's net: ``module__width``, ``optimizer__betas``, ``iterator_train__...``,
         ``callbacks__<name>__...``, ``compile``. Its keys can be searched like parameters.
     device : str or torch.device, default="auto"
-        ``"auto"`` is the CPU for tables, and for images CUDA, then MPS, where there is one.
+        ``"auto"`` is the CPU for tables; for images it is CUDA, then MPS, if available.
     warm_start : bool, default=False
-        Go on from the net of the previous ``fit``.
+        Continue with the net of the previous ``fit``.
     verbose : int, default=0
         1 shows a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -176,13 +177,13 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     image_shape_ : tuple or None
         (height, width, channels) of the images, None for a table.
     is_categorical_ : ndarray of shape (n_features_in_,) or None
-        Which columns are categories, None where none are.
+        True for categorical columns; None if there are none.
 
     Raises
     ------
     ValueError
-        Besides what scikit-learn's estimators raise it for: a column that is not categorical and holds strings or
-        dates, or numbers that are out of range for the dtype that the net computes in.
+        If the input is invalid for any scikit-learn estimator, if a column that is not categorical holds strings or
+        dates, or if numbers are out of range for the dtype that the net computes in.
 
     Notes
     -----
@@ -192,11 +193,11 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     other module computes in the dtype of its own parameters. Probabilities are float64 for tables that float32 cannot
     hold exactly, else they have the dtype of the computation.
 
-    Numbers of a table may be missing (NaN, None, ``pandas.NA``): the weighted mean of the training rows takes their
-    place, and a column more says where. Of such a table, or one with categories, a module of one's own gets float
-    columns, ``n_features`` of them: the numbers, in their order; a 0/1 column for each of them that is missing in some
-    training row; and a 0/1 column for each category of the training rows, all of them 0 for one that is new. Pixels
-    are never missing. In ``partial_fit`` the first rows say what there is.
+    Numbers of a table may be missing (NaN, None, ``pandas.NA``): they are replaced by the weighted mean of the training
+    rows, and an additional column marks them. For such a table, or one with categories, your own module receives
+    ``n_features`` float columns: the numbers, in their order; a 0/1 column for each column with missing values in the
+    training rows; and a 0/1 column for each category of the training rows, which are all 0 for an unknown category.
+    Pixels must not be missing. In ``partial_fit`` the first rows determine the columns.
 
     Examples
     --------
@@ -282,8 +283,8 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
     module, init, image_shape, value_range, categorical_features, augmenter, predict_views
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
-        ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
-        y as it is.
+        ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss sees y
+        unchanged.
     optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
         As in :class:`NetClassifier`.
     early_stopping, validation_fraction, n_iter_no_change
@@ -305,7 +306,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
     image_shape_ : tuple or None
         (height, width, channels) of the images, None for a table.
     is_categorical_ : ndarray of shape (n_features_in_,) or None
-        Which columns are categories, None where none are.
+        True for categorical columns; None if there are none.
 
     Examples
     --------

@@ -18,7 +18,7 @@ OTHERS = (
     "torch_load_kwargs",
 )
 RATES = ("lr", "weight_decay", "clip_norm")  # which torch refuses as booleans
-# What a named knob sets, or what the estimator itself hands to skorch.
+# Parameters of skorch that a named parameter, or the estimator itself, sets.
 TAKEN = {
     "module": "module",
     "criterion": "loss",
@@ -40,7 +40,7 @@ TAKEN = {
 
 
 def same_with(estimator, **params):
-    """The same estimator with other parameters; by ``copy`` what is fitted would go through ``__getstate__``."""
+    """Return the same estimator with other parameters; ``copy`` would call ``__getstate__`` of fitted attributes."""
     same = object.__new__(type(estimator))
     vars(same).update(vars(estimator), **params)
     return same
@@ -74,13 +74,13 @@ class NetParamsMixin:
         return self
 
     def __sklearn_clone__(self):
-        """A clone as scikit-learn makes it, with callbacks as :func:`deepcopy_callbacks` makes them."""
+        """Return a clone as scikit-learn does, with callbacks from :func:`deepcopy_callbacks`."""
         clone = super(NetParamsMixin, same_with(self, callbacks=None)).__sklearn_clone__()
         clone.callbacks = deepcopy_callbacks(self.callbacks)
         return clone
 
     def _split_net_params(self):
-        """Copies of those of ``net_params`` that are for the module, for the loss, and for skorch."""
+        """Return copies of the ``net_params`` for the module, for the loss, and for skorch."""
         params = deepcopy(self.net_params or {})
         module, loss = (
             {name.removeprefix(prefix): params.pop(name) for name in list(params) if name.startswith(prefix)}
@@ -90,7 +90,7 @@ class NetParamsMixin:
 
 
 def check_augmenter(augmenter):
-    """An error unless it is None or an augmenter whose parameters are valid."""
+    """Raise an error unless it is None or an augmenter with valid parameters."""
     from ..augment import BaseAugmenter
 
     if augmenter is None:
@@ -151,7 +151,7 @@ def copy_callbacks(callbacks):
 
 
 def deepcopy_callbacks(callbacks):
-    """Deep copies; what a callback holds that cannot be copied, such as an open log of TensorBoard, they share."""
+    """Return deep copies; they share values that cannot be copied, such as an open log of TensorBoard."""
     try:
         return deepcopy(callbacks)
     except (TypeError, PicklingError):
@@ -160,12 +160,12 @@ def deepcopy_callbacks(callbacks):
 
 
 def unnamed(callbacks):
-    """The callbacks without their names."""
+    """Return the callbacks without their names."""
     return [item[1] if is_named(item) else item for item in callbacks or []]
 
 
 def can_be_copied(value):
-    """Whether there can be a second one: not of a lock or an open file, nor of what holds one."""
+    """Return True unless a value is, or holds, a lock, an open file or the like."""
     try:
         deepcopy(value)
     except (TypeError, PicklingError):

@@ -178,7 +178,7 @@ def refuse_shape(x, error):
 
 
 def describe_shape(shape, n_rows):
-    """The number of outputs, or the shape if it is not one row of outputs for each row."""
+    """Return the number of outputs, or the shape if it is not one row of outputs for each row."""
     return str(shape[1]) if len(shape) == 2 and shape[0] == n_rows else f"shape {tuple(shape)} for {n_rows} rows"
 
 
@@ -191,7 +191,7 @@ class BinaryLoss(torch.nn.Module):
 
     @property
     def reduction(self):
-        """That of the loss inside."""
+        """Reduction of the loss inside."""
         return self.loss.reduction
 
     @reduction.setter

@@ -43,7 +43,7 @@ def mean_over_views(estimator, X, finish):
 
 @torch.inference_mode()
 def predict_rows(net, X, read_inputs, prepare):
-    """The module's outputs for the rows of ``X``, read part by part by a function to a tensor: memory is bounded.
+    """Return the module's outputs for the rows of ``X``, read part by part, so that memory is bounded.
 
     ``prepare`` is what happens to a batch on its way to the module, or None.
     """

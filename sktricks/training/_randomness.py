@@ -48,7 +48,7 @@ def kept_randomness(device=None):
 
 @contextmanager
 def own_randomness(seed, device):
-    """The same, with the generators seeded inside."""
+    """Do the same, with the generators seeded inside."""
     with kept_randomness(device):
         if device.type == "cpu":
             torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer, since it sees to all devices

@@ -47,7 +47,7 @@ TOO_FEW = 20  # rows, of which one batch says little and every other is the same
 
 
 class EndOfWatchError(Exception):
-    """A callback has seen enough: this ends the training of a copy."""
+    """Raised by a callback to end the training of a copy."""
 
 
 def train_watched(net, rows, watch, *, epochs, **params):
@@ -56,7 +56,7 @@ def train_watched(net, rows, watch, *, epochs, **params):
     Parameters
     ----------
     net : BaseNet
-        It stays as it is.
+        It is not changed.
     rows : Rows
         Rows to train on, as ``check_rows`` returns them, maybe with rows to validate on.
     watch : skorch Callback
@@ -91,35 +91,35 @@ def takes_part(name, callback, has_validation):
 
 
 class RaiseRate(Callback):
-    """Take a higher rate for each batch, and note its loss; groups of parameters keep the ratio of their rates.
+    """Raise the rate with each batch, and record its loss; groups of parameters keep the ratio of their rates.
 
     Parameters
     ----------
     lrs : ndarray of shape (n_steps,)
-        What multiplies the rates that the groups have at the start.
+        Factors of the rates that the groups have at the start.
     """
 
     def __init__(self, lrs):
         self.lrs = lrs
 
     def initialize(self):
-        """Nothing is seen yet."""
+        """Forget earlier losses."""
         self.losses_ = []
         return self
 
     def on_train_begin(self, net, **kwargs):
         """Remember the ratio of the rates."""
-        self.shares_ = [group["lr"] for group in net.optimizer_.param_groups]
+        self.ratios_ = [group["lr"] for group in net.optimizer_.param_groups]
 
     def on_batch_begin(self, net, training=False, **kwargs):
         """Set the rate; a layer that thawed meanwhile may have brought a group of its own."""
         if training:
             groups = net.optimizer_.param_groups
-            for group, share in zip(groups, self.shares_ + [1.0] * (len(groups) - len(self.shares_)), strict=True):
-                group["lr"] = share * self.lrs[len(self.losses_)]
+            for group, ratio in zip(groups, self.ratios_ + [1.0] * (len(groups) - len(self.ratios_)), strict=True):
+                group["lr"] = ratio * self.lrs[len(self.losses_)]
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """Note the loss, which is the one before the step."""
+        """Record the loss, which is the one before the step."""
         if training:
             self.losses_.append(loss.item())
             if len(self.losses_) == len(self.lrs) or has_diverged(self.losses_):
@@ -127,7 +127,7 @@ class RaiseRate(Callback):
 
 
 def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
-    """The :class:`LearningRateCurve` of an estimator, which stays as it is.
+    """Return the :class:`LearningRateCurve` of an estimator, which is not changed.
 
     Parameters
     ----------
@@ -135,9 +135,9 @@ def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
     rows : Rows
         Rows to train on, as ``check_rows`` returns them.
     lowest, highest : float
-        Of the rates.
+        Lowest and highest learning rate.
     n_steps : int
-        Of the training: its length, unless the loss diverges before.
+        Number of steps, unless the loss diverges before.
     """
     rows = replace(rows, valid=None)
     n_rows = len(rows) if rows.weight is None else np.count_nonzero(rows.weight)
@@ -150,7 +150,7 @@ def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
 
 
 def find_rate(net, rows):
-    """What ``lr="auto"`` stands for: the suggestion of a range test, else the estimator's default, and a warning."""
+    """Return the suggestion of a range test for ``lr="auto"``, or warn and return the default of the estimator."""
     curve = range_test(net, rows)
     if curve.problem is None:
         return curve.suggestion

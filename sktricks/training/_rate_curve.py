@@ -1,4 +1,4 @@
-"""What a learning-rate range test saw, and what it says: pure functions of the rates and the losses."""
+"""The curve of a learning-rate range test and its suggestion: pure functions of the rates and the losses."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SMOOTHING = 0.9  # what an older loss counts of the next one's weight
-SHARE, TIMES, TIMES_IN_SHORT = 0.7, 2.0, 2.5  # so many times the rate after this share of the fall
+SMOOTHING = 0.9  # weight of a loss relative to that of the next one
+SHARE, TIMES, TIMES_IN_SHORT = 0.7, 2.0, 2.5  # the suggestion is so many times the rate after this fraction of the fall
 MOST = 0.95  # of the fall, after which a rate is too high to be suggested
 LEAST_FALL = 0.03  # of the loss at the start, below which a curve says nothing
 N_NOISE = 5  # times the deviation that batches alone give the smoothed loss, below which it says nothing either
-BEGINNING = 0.1  # the share of the rates, the lowest ones, at which nothing is learned yet
+BEGINNING = 0.1  # fraction of the rates, the lowest ones, at which nothing is learned yet
 
 
 @dataclass(frozen=True, eq=False)
 class LearningRateCurve:
-    """What a range test saw.
+    """The curve of a range test.
 
     Attributes
     ----------
     lrs : ndarray of shape (n_steps,)
         Learning rates, ascending; those of the head where layers have rates of their own.
     losses : ndarray of shape (n_steps,)
-        The loss of the batch that was trained on at each rate.
+        Loss of the batch at each rate.
     smoothed : ndarray of shape (n_steps,)
-        The same as a running mean, in which older losses count less and less.
+        Running mean of the losses.
     suggestion : float or None
-        Twice the rate at which the smoothed loss has done 70 % of its fall, 2.5 times where the training is to be
-        shorter than the test; or the rate at 95 % if that is lower. None where the curve is useless.
+        Twice the rate at which the smoothed loss has done 70 % of its fall, 2.5 times if the training is
+        shorter than the test; or the rate at 95 % if that is lower. None if the curve is useless.
     problem : str or None
         Why the curve is useless, if it is.
     """
@@ -46,50 +46,50 @@ class LearningRateCurve:
 
 
 def read_curve(lrs, losses, short=False):
-    """The :class:`LearningRateCurve` of rates, ascending, and the loss at each, for a training that may be short."""
+    """Return the :class:`LearningRateCurve` of ascending rates and the losses, for a training that may be short."""
     lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
     smoothed = smooth(losses)
     problem = find_problem(losses, smoothed)
     return LearningRateCurve(lrs, losses, smoothed, None if problem else suggest(lrs, losses, smoothed, short), problem)
 
 
-def smooth(losses, share=SMOOTHING):
-    """The mean of the losses so far, in which each older one counts ``share`` of the next; not finite from then on."""
+def smooth(losses, decay=SMOOTHING):
+    """Return the running mean of the losses, in which each counts ``decay`` times as much as the next."""
     total, weight, means = 0.0, 0.0, []
     for loss in losses:
-        total, weight = share * total + (1 - share) * loss, share * weight + 1 - share
+        total, weight = decay * total + (1 - decay) * loss, decay * weight + 1 - decay
         means.append(total / weight)
     return np.array(means)
 
 
 def n_at_start(values):
-    """How many of the lowest rates count as the start."""
+    """Return how many of the lowest rates count as the start."""
     return min(len(values), max(5, round(BEGINNING * len(values))))
 
 
 def fall_of(losses, smoothed):
-    """The mean loss at the start, and how far the smoothed loss falls below it later."""
+    """Return the mean loss at the start, and how far the smoothed loss falls below it later."""
     n = n_at_start(losses)
     start, later = losses[:n].mean(), smoothed[n:]
     return start, start - np.nanmin(later, initial=start)
 
 
 def suggest(lrs, losses, smoothed, short=False):
-    """A multiple of the rate in the middle of the fall, which varies less than the rates near its end."""
+    """Return a multiple of the rate in the middle of the fall, which varies less than the rates near its end."""
     times = TIMES_IN_SHORT if short else TIMES
     return min(times * rate_after(SHARE, lrs, losses, smoothed), rate_after(MOST, lrs, losses, smoothed))
 
 
-def rate_after(share, lrs, losses, smoothed):
-    """The lowest rate at which the loss has done this share of its fall from the start to its minimum."""
+def rate_after(fraction, lrs, losses, smoothed):
+    """Return the lowest rate at which the loss has done this fraction of its fall from the start to its minimum."""
     start, fall = fall_of(losses, smoothed)
-    done = smoothed <= start - share * fall
+    done = smoothed <= start - fraction * fall
     done[: n_at_start(losses)] = False
     return float(lrs[np.argmax(done)])
 
 
 def has_diverged(losses):
-    """Whether the loss has risen above its start by more than the start and all that it had fallen."""
+    """Return True if the loss has risen above its start by more than the start and all that it had fallen."""
     losses = np.asarray(losses)
     if not np.isfinite(losses[-1]):
         return True
@@ -99,7 +99,7 @@ def has_diverged(losses):
 
 
 def find_problem(losses, smoothed):
-    """Why a curve is useless, None if it is not."""
+    """Return why a curve is useless, None if it is not."""
     if not np.isfinite(losses[0]):
         return f"the loss is {losses[0]} before the first step"
     if not np.isfinite(losses[: n_at_start(losses)]).all():

@@ -9,14 +9,14 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 
 class WarmupCosine:
-    """The factor of the learning rate: up in a straight line, then down along a cosine (Loshchilov & Hutter 2017).
+    """Factor of the learning rate: up in a straight line, then down along a cosine (Loshchilov & Hutter 2017).
 
     Parameters
     ----------
     n_steps : int
-        The number of updates of the whole training.
+        Number of steps of the whole training.
     warm_up : float, default=0.1
-        The share of them that goes up.
+        Fraction of the steps that goes up.
     """
 
     def __init__(self, n_steps, warm_up=0.1):
@@ -25,24 +25,24 @@ class WarmupCosine:
     def __call__(self, step):
         if step < self.n_warm:
             return (step + 1) / self.n_warm
-        share = (step - self.n_warm) / max(1, self.n_steps - self.n_warm)
-        return 0.5 + 0.5 * math.cos(math.pi * min(share, 1.0))
+        fraction = (step - self.n_warm) / max(1, self.n_steps - self.n_warm)
+        return 0.5 + 0.5 * math.cos(math.pi * min(fraction, 1.0))
 
 
 def make_schedule(name, n_steps, rates, monitor, patience):
-    """The skorch callback of a schedule, None for a constant learning rate.
+    """Return the skorch callback of a schedule, None for a constant learning rate.
 
     Parameters
     ----------
     name : {"warmup-cosine", "one-cycle", "plateau", "constant"}
     n_steps : int
-        The number of updates.
+        Number of steps.
     rates : list of float
-        The highest learning rate of each group of parameters.
+        Highest learning rate of each group of parameters.
     monitor : str
         The loss in the net's history that ``"plateau"`` watches.
     patience : int
-        How many epochs without a lower one it waits before it divides the learning rate by ten.
+        Number of epochs without a lower loss before the learning rate is divided by ten.
     """
     if name == "constant":
         return None
@@ -56,7 +56,7 @@ def make_schedule(name, n_steps, rates, monitor, patience):
 
 
 def highest_rates(optimizer):
-    """The learning rates that the groups of an optimizer had before an earlier schedule lowered them, set again."""
+    """Restore the learning rates that the groups of an optimizer had before an earlier schedule; return them."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] = group.pop("max_lr", group.get("initial_lr", group["lr"]))
     return [group["lr"] for group in optimizer.param_groups]

@@ -27,7 +27,7 @@ def kept_on_failure(net):
 
 @torch.no_grad()
 def snapshot(net):
-    """A function that makes a net what it is now: its tensors, optimizer, history, settings and callbacks.
+    """Return a function that makes a net what it is now: its tensors, optimizer, history, settings and callbacks.
 
     Copying the net would be simple, and take four times as long as an epoch on a small table.
     """
@@ -70,5 +70,5 @@ def may_thaw(net):
 
 
 def copied(value):
-    """A copy of what an optimizer keeps of a parameter."""
+    """Return a copy of what an optimizer keeps of a parameter."""
     return value.clone() if isinstance(value, torch.Tensor) else deepcopy(value)

@@ -182,7 +182,7 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
 
     @property
     def _loss_smoothing(self):
-        """What the loss is to smooth: that of several labels is in their targets."""
+        """Label smoothing that is left to the loss: that of several labels is in their targets."""
         return 0.0 if self._kind == MULTILABEL else self.label_smoothing
 
     @property
@@ -191,7 +191,7 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
 
 
 class RegressorNetMixin(TargetHooks, RegressorMixin):
-    """The regressor's side of a net: one value a row or several.
+    """The regressor's side of a net: one value per row or several.
 
     They are standardized inside, by the weighted mean and standard deviation, unless the loss is one of the user's. An
     output that is constant is predicted as that constant, to rounding, whatever its unit.
@@ -366,7 +366,7 @@ def first_label(y):
 
 
 def read_classification(y, input_name="y"):
-    """The kind of y and y as an array."""
+    """Return the kind of y, and y as an array."""
     y = check_y(y, "labels, columns of 0 and 1, or class probabilities", None, input_name)
     check_labels(y, input_name)
     kind = type_of_target(y, input_name=input_name)
@@ -382,7 +382,7 @@ def read_classification(y, input_name="y"):
 
 
 def find_classes(kind, y, classes, name):
-    """The classes, sorted: those given, else those in y; the numbers of the columns where y has columns."""
+    """Return the sorted classes: those given, else those in y; the indices of the columns if y has columns."""
     if kind != CLASSES:
         columns = np.arange(y.shape[1])
         if classes is not None and not np.array_equal(sort_classes(classes), columns):
@@ -412,7 +412,7 @@ def check_same_classes(classes, known):
 
 
 def weights_of_classes(class_weight, y, codes, classes):
-    """What ``class_weight`` makes of each row, None if there is none; some of the classes may be missing in y."""
+    """Return the weight of each row by its class, None if all are equal; some of the classes may be missing in y."""
     if class_weight is None:
         return None
     if isinstance(class_weight, dict):

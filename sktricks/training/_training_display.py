@@ -16,7 +16,7 @@ SHADE = "0.5"  # of epochs with frozen layers: to be told apart on white and on 
 
 
 class TrainingDisplay:
-    """How a net was trained, epoch by epoch: one panel for each thing that is known, one below the other.
+    """Plot of a training, epoch by epoch: one panel per recorded value, one below the other.
 
     Make one with :meth:`from_estimator`. Grey bands are epochs in which a :class:`FreezeLayers` or the strategy
     ``"gradual"`` held layers frozen, with their number.
@@ -182,7 +182,7 @@ class TrainingDisplay:
 
 
 def inner_net(estimator):
-    """The fitted net in an estimator: itself, the last step of a Pipeline, what a search found best."""
+    """Return the fitted net in an estimator: itself, the last step of a Pipeline, the best estimator of a search."""
     found = getattr(estimator, "best_estimator_", estimator)
     while isinstance(found, Pipeline):
         found = found.steps[-1][1]

@@ -667,7 +667,7 @@ def test_a_loss_of_the_whole_batch_takes_no_weights():
         return ((y_pred - y_true) ** 2).mean()
 
     assert regressor(loss=whole, max_epochs=60, lr=0.02).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.8
-    with pytest.raises(ValueError, match="loss must give one value a row"):
+    with pytest.raises(ValueError, match="loss must return one value per row"):
         regressor(loss=whole).fit(X, Y, sample_weight=np.ones(80))
 
 

@@ -1,4 +1,4 @@
-"""Many modules of one architecture as one: their parameters side by side, and one call for all."""
+"""A stack of modules of one architecture: their parameters side by side, and one call for all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.func import functional_call, vmap
 
 from ._stacked_layers import apply, has_hooks, has_rules
 
-FEW = 4  # rows that are enough to see whether the stack does what each module does
+FEW = 4  # rows that are enough to compare the stack with each module
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
@@ -25,9 +25,9 @@ class Stack:
     Attributes
     ----------
     parameters : list of Tensor
-        Each trained parameter of all modules, (modules, ...).
+        Each trained parameter of all modules, of shape (modules, ...).
     leaves : list of Tensor
-        The same memory, of the modules that go on, for gradients to be taken of.
+        The same memory, of the modules still in training, for autograd.
     """
 
     def __init__(self, modules):
@@ -40,12 +40,12 @@ class Stack:
         self.keep(len(modules))
 
     def keep(self, n):
-        """Go on with the first ``n`` modules; the others stay as they are."""
+        """Continue with the first ``n`` modules; the others keep their parameters."""
         self.constants = {name: value[:n] for name, value in self.constants.items()}
         self.leaves = [stacked[:n].detach().requires_grad_() for stacked in self.parameters]
 
     def __call__(self, x):
-        """The outputs, (modules, rows, outputs), for ``x`` of shape (modules, rows, ...)."""
+        """Return the outputs, (modules, rows, outputs), for ``x`` of shape (modules, rows, ...)."""
         state = {**dict(zip(self.names, self.leaves, strict=True)), **self.constants}
         outputs = apply(self.module, "", state, x) if self.has_rules else vmap(self._call_one)(state, x)
         return outputs.unsqueeze(2) if outputs.ndim == 2 else outputs
@@ -54,23 +54,23 @@ class Stack:
         return functional_call(self.module, state, (x,))
 
     def gradients(self, total):
-        """The gradients of a sum over all modules, one a parameter, (modules, ...), None where it plays no part."""
+        """Return the gradients of a sum over all modules, (modules, ...) for each parameter, None for unused ones."""
         for leaf in self.leaves:
             leaf.grad = None
         total.backward(inputs=self.leaves)  # which lays a gradient out like its parameter
         return [leaf.grad for leaf in self.leaves]
 
     def write_back(self):
-        """Give the modules what was learned."""
+        """Copy the parameters back to the modules."""
         for name, stacked in zip(self.names, self.parameters, strict=True):
             for module, value in zip(self.modules, stacked, strict=True):
                 module.get_parameter(name).data.copy_(value)
 
 
 def can_stack(module):
-    """Whether a stack may be of use and right.
+    """Return True if a stack may be correct and faster.
 
-    Convolutions of many nets run slower together than one after the other, and dropout would draw otherwise.
+    Convolutions of many nets run slower together than one after the other, and dropout would draw other masks.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
     return (
@@ -81,22 +81,22 @@ def can_stack(module):
 
 
 def drops(part):
-    """Whether a module is a dropout that leaves something out."""
+    """Return True for a dropout that drops anything."""
     return isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0
 
 
 def does_the_same(stack, x, n_outputs):
-    """Whether a stack of modules in training mode does what each of them does by itself, found out on some rows.
+    """Return True if a stack of modules in training mode does what each of them does by itself, on some rows.
 
-    Not so where rows of a batch play together, buffers change (BatchNorm) or draws are random (dropout), nor where
-    ``vmap`` has no way to do it.
+    It does not if rows of a batch depend on each other, buffers change (BatchNorm), draws are random (dropout), or
+    ``vmap`` does not support an operation.
 
     Parameters
     ----------
     stack : Stack
     x : Tensor of shape (modules, rows, ...)
     n_outputs : int
-        Per row; a net that returns another number is trained, or refused, by itself.
+        Number per row; a net that returns another number is trained, or refused, by itself.
     """
     x = x[:, : 2 * FEW]
     half = (x.shape[1] + 1) // 2
@@ -115,5 +115,5 @@ def does_the_same(stack, x, n_outputs):
         alone = torch.stack(alone)
         tolerance = TOLERANCE[together.dtype]
         return torch.allclose(together[:, :half].reshape(alone.shape), alone, rtol=tolerance, atol=tolerance)
-    except Exception:  # whatever it is, each net by itself either meets it again or does not
+    except Exception:  # each net by itself raises it again, or does not
         return False

@@ -12,25 +12,25 @@ from torch.nn import functional as F
 
 from .._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, centred, rows_of
 
-# What works on each number alone.
+# Modules that work on each number by itself.
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity)
 
 
 def has_rules(module):
-    """Whether :func:`apply` knows what a module does: by its exact type, since a subclass may do anything."""
+    """Return True if :func:`apply` has a rule for a module: for its exact type, since a subclass may do anything."""
     if type(module) is nn.LayerNorm and len(module.normalized_shape) > 1:
         return False
     return type(module) in RULES and not has_hooks(module) and all(has_rules(child) for child in module.children())
 
 
 def has_hooks(module):
-    """Whether something else happens at a call than the module's ``forward``."""
+    """Return True if something else happens at a call than the module's ``forward``."""
     hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
     return any(hooks) or hasattr(module, "parametrizations")
 
 
 def apply(module, name, state, x):
-    """What the nets make of ``x``; ``name`` begins the names of the module's parameters, "" or ending with a dot."""
+    """Return the outputs of the nets; ``name`` is the prefix of the module's parameters, "" or ending with a dot."""
     return RULES[type(module)](module, name, state, x)
 
 
@@ -50,12 +50,12 @@ class BatchedLinear(torch.autograd.Function):
 
 
 def linear(module, name, state, x):
-    """One batched product; the bias is added on the way."""
+    """Return one batched product, with the bias."""
     return BatchedLinear.apply(x, state[name + "weight"], state.get(name + "bias"))
 
 
 def layer_norm(module, name, state, x):
-    """Over the last axis, which is the same for all nets; only scale and shift are a net's own."""
+    """Normalize over the last axis; each net has its own scale and shift."""
     x = F.layer_norm(x, module.normalized_shape, eps=module.eps)
     if not module.elementwise_affine:
         return x
@@ -64,12 +64,12 @@ def layer_norm(module, name, state, x):
 
 
 def standardize(module, name, state, x):
-    """By the moments of each net's own rows."""
+    """Standardize by the moments of each net's own rows."""
     return (x - state[name + "mean"].unsqueeze(1)) / state[name + "scale"].unsqueeze(1)
 
 
 def category_embedding(module, name, state, places):
-    """All vectors of all nets one after the other, each net's own behind those of the nets before it."""
+    """Look up the vectors of all nets in one table, in which those of each net follow those of the net before it."""
     vectors, column, share, starts = (state[name + part] for part in ("vectors", "column", "share", "starts"))
     rows, vectors = rows_of(places, starts.unsqueeze(1)), centred(vectors, column, share)
     rows = rows + vectors.shape[1] * torch.arange(len(rows), device=rows.device).view(-1, 1, 1)
@@ -77,13 +77,13 @@ def category_embedding(module, name, state, places):
 
 
 def residual_block(module, name, state, x):
-    """As :class:`ResidualBlock` does it."""
+    """Do what :class:`ResidualBlock` does."""
     inner = linear(module.expand, name + "expand.", state, layer_norm(module.norm, name + "norm.", state, x))
     return x + linear(module.contract, name + "contract.", state, torch.relu(inner))
 
 
 def residual_mlp(module, name, state, x):
-    """As :class:`ResidualMLP` does it."""
+    """Do what :class:`ResidualMLP` does."""
     numbers, places = module.split(x.flatten(2))
     numbers = standardize(module, name + "standardize.", state, numbers).to(module.embed.weight.dtype)
     x = linear(module.embed, name + "embed.", state, numbers)
@@ -94,20 +94,20 @@ def residual_mlp(module, name, state, x):
 
 
 def sequential(module, name, state, x):
-    """One after the other."""
+    """Apply the modules one after the other."""
     for own, child in module.named_children():
         x = apply(child, f"{name}{own}.", state, x)
     return x
 
 
 def flatten(module, name, state, x):
-    """The axes of a row, which stand one further back here."""
+    """Flatten the axes of a row, which come one later here."""
     start, end = (axis + 1 if axis >= 0 else axis for axis in (module.start_dim, module.end_dim))
     return x.flatten(start, end)
 
 
 def pointwise(module, name, state, x):
-    """The module itself."""
+    """Call the module itself."""
     return module(x)
 
 
