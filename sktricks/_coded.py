@@ -1,4 +1,4 @@
-"""Classifiers that refuse labels: they are fitted on codes, and their predictions become labels again."""
+"""CodedClassifier: classifiers that refuse labels are fitted on codes, and their predictions become labels again."""
 
 from __future__ import annotations
 
@@ -73,33 +73,33 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):
 def fit_model(model, X, y, params, *, classes):
     """Fit a model; if it refuses the labels themselves, fit a copy on codes. Return the fitted estimator.
 
-    ``classes`` says whether y has one label a row, and not values or several labels. A ValueError does not tell its
-    reason, so any leads to a second try. If that fails too, the first error is raised.
+    ``classes`` is True if y has one label per row, and not values or several labels. A ValueError does not state its
+    reason, so that any leads to a second try. If that fails too, the first error is raised.
     """
     try:
         model.fit(X, y, **params)
         return model
-    except DivergenceError:  # nothing that codes would change
+    except DivergenceError:  # codes would not change it
         raise
     except ValueError as error:
         if not classes or has_gaps(y) or are_codes(y) or names_classes(model) or type_of_target(y) == "continuous":
             raise
         try:
             return CodedClassifier(clone(model)).fit(X, y, **params)
-        except Exception as second:  # whatever codes lead to, the labels came first
+        except Exception as second:
             text = str(second).partition("\n")[0]
             error.add_note(f"Codes instead of the labels failed too: {type(second).__name__}: {text}")
             raise error from None
 
 
 def names_classes(model):
-    """Return True if a ``class_weight`` names labels, which codes would be taken for."""
+    """Return True if a ``class_weight`` names labels, which could be confused with codes."""
     params = model.get_params().items()
     return any(isinstance(value, dict) and name.rpartition("__")[2] == "class_weight" for name, value in params)
 
 
 def has_gaps(y):
-    """Return True if y holds floats that are not finite, which are no labels."""
+    """Return True if y holds floats that are not finite."""
     y = np.asarray(y)
     return y.dtype.kind == "f" and not np.isfinite(y).all()
 

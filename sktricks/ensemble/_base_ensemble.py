@@ -1,10 +1,12 @@
-"""What votes and stacks share: which members there are, what their fits get, and how they differ."""
+"""The base of votes, stacks and cascades: members, the parameters of their fits, and how they differ."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from sklearn.base import is_classifier, is_regressor
-from sklearn.utils import Bunch
+from sklearn.base import is_classifier
+from sklearn.utils import Bunch, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,7 +14,10 @@ from .._naming import NamesItsMethods
 from .._sample_weight import check_weights, weight_keyword
 from .._warnings import SampleWeightIgnoredWarning, warn
 from ._diversity import correlation, disagreement, distance, entropy, mutual_information, weighted_std
-from ._members import Member, check_frozen, is_frozen, member_target
+from ._fits import fit_members
+from ._members import Member, check_frozen, check_kind, is_dropped, is_frozen, member_target
+from ._oof import find_covered, make_splits, one_split
+from ._predictions import predict_members
 from ._target import Target, join_classes, read_classes
 from ._votes import average
 
@@ -20,20 +25,56 @@ from ._votes import average
 STALE = ("oof_predictions_", "contributions_", "weights_", "weights_accepted_", "temperatures_", "feature_names_in_")
 
 
+@dataclass
+class FittedMembers:
+    """Members, their fitted estimators, and what was predicted out of fold.
+
+    Parameters
+    ----------
+    members : list of Member
+    estimators : list of estimators
+    splits : list of (ndarray, ndarray)
+        Training and test rows; empty if nothing was predicted out of fold.
+    predictions : list of list of ndarray
+        For each member its predictions of the test rows of each split.
+    covered : ndarray of shape (n,) or None
+        True for rows that are predicted out of fold.
+    """
+
+    members: list
+    estimators: list
+    splits: list
+    predictions: list
+    covered: np.ndarray | None
+
+
 class BaseEnsemble(NamesItsMethods):
-    """Members, metadata and insight; a mixin before one of scikit-learn's ensembles."""
+    """Members, metadata and insight; a mixin before one of scikit-learn's ensembles.
+
+    A class defines these hooks:
+
+    - ``_method(name, estimator) -> str``: the method that a member's predictions come from;
+    - ``predict_members(X) -> ndarray``: the predictions of all members.
+
+    It may override these:
+
+    - ``_member_outputs(X) -> ndarray``: the predictions that measures of diversity compare, (members, rows, classes)
+      or (members, rows);
+    - ``_oof_outputs() -> ndarray or None``: the same for the rows of ``fit``, out of fold;
+    - ``_mean_weights() -> ndarray or None``: the weights of the members in their mean;
+    - ``_pool(outputs) -> ndarray``: that mean, (rows, classes).
+    """
 
     # -- members -------------------------------------------------------------------------------------------------------
 
     def _validate_estimators(self):
-        """The names and estimators that are not dropped, or an error that names the member at fault."""
-        pairs = self.estimators
-        check_pairs(pairs)
-        names = [name for name, _ in pairs]
+        """Return the names and estimators that are not dropped; an error names the member."""
+        check_pairs(self.estimators)
+        names = [name for name, _ in self.estimators]
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"estimators: names must be strings, got {names!r}")
         self._validate_names(names)
-        active = [(name, estimator) for name, estimator in pairs if not is_dropped(estimator)]
+        active = [(name, estimator) for name, estimator in self.estimators if not is_dropped(estimator)]
         if not active:
             raise ValueError("estimators: all are dropped, at least one must be an estimator")
         for name, estimator in active:
@@ -41,28 +82,21 @@ class BaseEnsemble(NamesItsMethods):
         return active
 
     def _check_kind(self, name, estimator):
-        if isinstance(estimator, type):
-            raise TypeError(
-                f"estimators: member {name!r} must be an instance, such as {estimator.__name__}(), got the class"
-            )
-        wanted, fits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
-        if not (hasattr(estimator, "fit") and fits(estimator)):
-            raise ValueError(f"estimators: member {name!r} must be a {wanted}, got {estimator!r}")
+        check_kind(self, estimator, f"estimators: member {name!r}")
 
-    def _make_members(self, y, target, params, *, prefit, methods):
-        """The members with all that their fits need; ``methods(name, estimator)`` says how each is asked."""
-        members, verbose = [], getattr(self, "verbose", False)
-        for position, (name, estimator) in enumerate(active := self._validate_estimators()):
+    def _make_members(self, y, target, params, prefit):
+        """Return the members with all that their fits need."""
+        members, active = [], self._validate_estimators()
+        for number, (name, estimator) in enumerate(active, start=1):
             own_y, own_target = member_target(estimator, y, target)
-            message = f"({position + 1} of {len(active)}) Processing {name}" if verbose else None
-            frozen = prefit or is_frozen(estimator)
-            method = methods(name, estimator)
+            message = f"({number} of {len(active)}) Processing {name}" if getattr(self, "verbose", False) else None
+            frozen, method = prefit or is_frozen(estimator), self._method(name, estimator)
             members.append(Member(name, estimator, own_target, method, own_y, params[name], frozen, message))
         check_frozen(members)
         return members
 
-    def _read_classes(self, y, *, prefit):
-        """y and its target; the classes that fitted members know besides are classes of the ensemble too."""
+    def _read_classes(self, y, *, prefit=False):
+        """Return y and its target, whose classes include those that only fitted members know."""
         y, target = read_classes(y)
         if target.kind == "classes":
             classes = target.classes
@@ -72,10 +106,35 @@ class BaseEnsemble(NamesItsMethods):
             target = Target("classes", classes)
         return y, target
 
+    def _fit_members(self, X, y, target, params, *, prefit=False, refit=True, out_of_fold=True):
+        """Fit the members and, if ``out_of_fold``, predict each row by models that were not fitted on it."""
+        members, splits, covered = self._make_members(y, target, params, prefit), [], None
+        if out_of_fold:
+            (X,) = indexable(X)
+            all_fitted = all(member.frozen for member in members)
+            splits = one_split(X) if all_fitted else make_splits(self.cv, X, y, target, params["cv"])
+            covered = find_covered(splits, len(y))
+        fitted, predictions = fit_members(members, X, splits, refit=refit, n_jobs=self.n_jobs)
+        return FittedMembers(members, fitted, splits, predictions, covered)
+
+    def _keep(self, fit, results):
+        """Set all fitted attributes at once, so that an interrupted fit changes nothing."""
+        by_name = {member.name: estimator for member, estimator in zip(fit.members, fit.estimators, strict=True)}
+        for name in STALE:
+            vars(self).pop(name, None)
+        vars(self).update(results)
+        self.named_estimators_ = Bunch(**{name: by_name.get(name, "drop") for name, _ in self.estimators})
+        named = [one.feature_names_in_ for one in fit.estimators if hasattr(one, "feature_names_in_")]
+        if named:
+            self.feature_names_in_ = named[0]
+        self._names = [member.name for member in fit.members]
+        self._targets = [member.target for member in fit.members]
+        self.estimators_ = fit.estimators
+
     # -- metadata ------------------------------------------------------------------------------------------------------
 
     def _route(self, fit_params):
-        """The parameters of each member's fit and of ``cv.split``, by name."""
+        """Return the arguments of each member's fit and of ``cv.split``, by name."""
         active = self._validate_estimators()
         if _routing_enabled():
             routed = process_routing(self, "fit", **fit_params)
@@ -92,24 +151,22 @@ class BaseEnsemble(NamesItsMethods):
         return params | self._spread_weights(active, fit_params.get("sample_weight"))
 
     def _spread_weights(self, active, sample_weight):
+        """Return the arguments that hand sample weights to each member, by its name."""
         if sample_weight is None:
             return {name: {} for name, _ in active}
         keywords = {name: weight_keyword(estimator) for name, estimator in active}
-        deaf = [f"member {name!r}" for name, estimator in active if not (keywords[name] or is_frozen(estimator))]
-        if deaf:
-            self._warn_of_weights(deaf)
+        unweighted = [f"member {name!r}" for name, estimator in active if not (keywords[name] or is_frozen(estimator))]
+        if unweighted:
+            warn_of_unweighted(unweighted)
         return {name: {keyword: sample_weight} if keyword else {} for name, keyword in keywords.items()}
 
-    def _warn_of_weights(self, deaf):
-        warn(f"fitted without sample_weight, which they do not take: {', '.join(deaf)}", SampleWeightIgnoredWarning)
-
     def get_metadata_routing(self) -> MetadataRouter:
-        """How metadata reach the members and the splitter.
+        """Return how metadata reach the members and the splitter.
 
         Returns
         -------
         routing : MetadataRouter
-            Of ``fit``: what the members' ``fit`` and the splitter's ``split`` ask for.
+            For ``fit``: what the members' ``fit`` and the splitter's ``split`` request.
         """
         check_pairs(self.estimators)
         router = MetadataRouter(owner=self)
@@ -119,27 +176,28 @@ class BaseEnsemble(NamesItsMethods):
             router.add(cv=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
         return router
 
-    # -- results -------------------------------------------------------------------------------------------------------
+    # -- predictions and insight ---------------------------------------------------------------------------------------
 
-    def _keep(self, members, fitted, results):
-        """Set all that was learned at once, so that an interrupted fit changes nothing."""
-        fitted = list(fitted)
-        by_name = {member.name: estimator for member, estimator in zip(members, fitted, strict=True)}
-        for name in STALE:
-            vars(self).pop(name, None)
-        vars(self).update(results)
-        self.named_estimators_ = Bunch(**{name: by_name.get(name, "drop") for name, _ in self.estimators})
-        named = [estimator.feature_names_in_ for estimator in fitted if hasattr(estimator, "feature_names_in_")]
-        if named:
-            self.feature_names_in_ = named[0]
-        self._names = [member.name for member in members]
-        self._targets = [member.target for member in members]
-        self.estimators_ = fitted
+    def _predict_members(self, X, method, *, finite=True):
+        """Return the predictions of each member; ``method`` is one for all, or a list of one per member."""
+        check_is_fitted(self)
+        methods = [method] * len(self.estimators_) if isinstance(method, str) else method
+        return predict_members(self.estimators_, self._names, X, methods, self._targets, finite=finite)
 
-    # -- insight -------------------------------------------------------------------------------------------------------
+    def _member_outputs(self, X):
+        return self._target.flatten(self.predict_members(X))
+
+    def _oof_outputs(self):
+        return None
+
+    def _mean_weights(self):
+        return None
+
+    def _pool(self, outputs):
+        return average(outputs, self._mean_weights())
 
     def predict_uncertainty(self, X) -> Bunch:
-        """How unsure the members are about each row, and how far they differ.
+        """Return how uncertain the members are about each row, and how much they differ.
 
         Parameters
         ----------
@@ -149,57 +207,55 @@ class BaseEnsemble(NamesItsMethods):
         Returns
         -------
         uncertainty : Bunch
-            For classifiers ``entropy`` and ``mutual_information`` in nats, (n,) each, or (n, labels) where rows have
-            several labels. ``entropy`` is that of the members' mean; in a vote, that of ``predict_proba``, so of the
-            geometric mean with ``voting="geometric"``. ``mutual_information`` is the entropy of the arithmetic mean of
-            the members less the mean of their entropies: the part that comes from members that contradict each other.
-            Both means have the weights of a vote. Members that only vote count as certain. For regressors ``std``, the
+            For classifiers ``entropy`` and ``mutual_information`` in nats, (n,) each, or (n, labels) for rows with
+            several labels. ``entropy`` is that of the members' mean; in a vote, that of ``predict_proba`` (with
+            ``voting="geometric"``, of the geometric mean). ``mutual_information`` is the entropy of the members'
+            arithmetic mean minus the mean of their entropies: the part due to members that contradict each other.
+            Both means are weighted in a vote. Members of a hard vote count as certain. For regressors ``std``, the
             standard deviation of the members (weighted in a vote), (n,), in the units of y.
 
         Notes
         -----
-        Rows that are wrong stand out by the entropy; rows unlike the training data by the mutual information.
+        The entropy detects rows that are predicted wrong; the mutual information detects rows unlike the training data.
         """
         check_is_fitted(self)
-        said = self._ask_members(X)
+        outputs = self._member_outputs(X)
         if not is_classifier(self):
-            return Bunch(std=weighted_std(said, self._mean_weights()))
-        whole, between = entropy(self._pool(said)), mutual_information(said, self._mean_weights())
+            return Bunch(std=weighted_std(outputs, self._mean_weights()))
         shape = (-1,) if self._target.kind == "classes" else (-1, self._target.width)
-        return Bunch(entropy=whole.reshape(shape), mutual_information=between.reshape(shape))
-
-    def _pool(self, said):
-        """The members' probabilities as one, (rows, classes)."""
-        return average(said, self._mean_weights())
+        return Bunch(
+            entropy=entropy(self._pool(outputs)).reshape(shape),
+            mutual_information=mutual_information(outputs, self._mean_weights()).reshape(shape),
+        )
 
     def diversity(self, X=None) -> Bunch:
-        """How members differ by pair.
+        """Return how much each pair of members differs.
 
         Parameters
         ----------
         X : array-like, default=None
-            Rows to compare the members on; None: the out-of-fold predictions of ``fit``, where there are any.
+            Rows to compare the members on; None uses the out-of-fold predictions of ``fit``, if there are any.
 
         Returns
         -------
         diversity : Bunch
-            ``names``, a list; ``disagreement`` (members, members), the share of rows (or labels) on which two
+            ``names``, a list; ``disagreement`` (members, members), the fraction of rows (or labels) on which two
             classifiers differ, or the root mean squared difference of two regressors; ``correlation``
-            (members, members) of all that they say, probabilities if there are any, NaN for a member that is constant.
+            (members, members) of all predictions, probabilities if there are any; NaN for a member that is constant.
         """
         check_is_fitted(self)
-        said = self._oof_members() if X is None else self._ask_members(X)
-        if said is None:
+        outputs = self._oof_outputs() if X is None else self._member_outputs(X)
+        if outputs is None:
             raise ValueError(
                 "diversity() without X needs out-of-fold predictions, and this fit made or kept none (store_oof=True "
                 "keeps them): give it rows, diversity(X)"
             )
-        pairs = disagreement(said.argmax(axis=-1)) if is_classifier(self) else distance(said)
-        return Bunch(names=list(self._names), disagreement=pairs, correlation=correlation(said))
+        pairs = disagreement(outputs.argmax(axis=-1)) if is_classifier(self) else distance(outputs)
+        return Bunch(names=list(self._names), disagreement=pairs, correlation=correlation(outputs))
 
 
 def check_pairs(pairs):
-    """Refuse members without a name."""
+    """Raise an error unless ``estimators`` is a list of pairs (name, estimator)."""
     if not pairs:
         raise ValueError("estimators must be a non-empty list of pairs (name, estimator), got an empty list")
     for position, pair in enumerate(pairs):
@@ -215,15 +271,15 @@ def check_pairs(pairs):
         )
 
 
-def row_shares(sample_weight, covered):
-    """How much each of the rows that are predicted out of fold counts in what is learned, of sum 1."""
+def warn_of_unweighted(names):
+    """Warn that members are fitted without sample weights."""
+    warn(f"fitted without sample_weight, which they do not take: {', '.join(names)}", SampleWeightIgnoredWarning)
+
+
+def normalized_weights(sample_weight, covered):
+    """Return the weights of the rows that are predicted out of fold, (rows,) with sum 1."""
     weight = check_weights(sample_weight, len(covered))
-    shares = np.ones(covered.sum()) if weight is None else weight[covered]
-    if not shares.any():
+    weight = np.ones(covered.sum()) if weight is None else weight[covered]
+    if not weight.any():
         raise ValueError("sample_weight must have a positive value among the rows that cv predicts, got zeros only")
-    return shares / shares.sum()
-
-
-def is_dropped(estimator):
-    """Whether a member is left out."""
-    return isinstance(estimator, str) and estimator == "drop"
+    return weight / weight.sum()

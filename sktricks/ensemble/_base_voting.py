@@ -1,24 +1,100 @@
-"""What a vote of classifiers and one of regressors share: the fit, and where weights come from."""
+"""The fit of votes of classifiers and of regressors, and where their weights come from."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
-from sklearn.utils import indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length
 
 from .._threads import check_array
-from ._base_ensemble import BaseEnsemble, check_pairs, is_dropped, row_shares
-from ._learned_weights import greedy, keep_if_better, non_negative, normalize, simplex
-from ._members import fit_members
-from ._oof import as_array, find_covered, make_splits, whole
+from ._base_ensemble import BaseEnsemble, check_pairs, normalized_weights
+from ._learned_weights import greedy, learn_weights, leave_one_out
+from ._members import is_dropped
+from ._oof import as_array, join_folds
 
 LEARNED = {"greedy", "simplex", "nnls"}
 
 
+class BaseVoting(BaseEnsemble):
+    """The fit of a vote.
+
+    Besides the hooks of :class:`BaseEnsemble`, a class defines:
+
+    - ``_check_options()``: raise an error for parameters that exclude each other;
+    - ``_learn(oof, y, row_weights, target, fixed) -> dict``: the attributes that are learned out of fold.
+    """
+
+    _parameter_constraints: dict = {
+        "weights": ["array-like", StrOptions(LEARNED), None],
+        "prefit": ["boolean"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "store_oof": ["boolean"],
+    }
+
+    def _fit(self, X, y, target, fit_params, **results):
+        check_consistent_length(X, y)
+        self._check_options()
+        check_pairs(self.estimators)
+        weights = check_fixed_weights(self.weights, self.estimators)
+        params = self._route(fit_params)
+        fit = self._fit_members(X, y, target, params, prefit=self.prefit, out_of_fold=self._learns())
+        results |= {"weights_": weights, "_target": target}
+        if fit.splits:
+            row_weights = normalized_weights(fit_params.get("sample_weight"), fit.covered)
+            oof = [self._join(predictions, fit.splits, len(y), target) for predictions in fit.predictions]
+            rows = [one[fit.covered] for one in oof]
+            results |= self._learn(rows, y[fit.covered], row_weights, target, weights)
+            if self.store_oof:
+                results["oof_predictions_"] = np.stack([as_array(one, fit.covered) for one in oof])
+        self._keep(fit, results)
+        return self
+
+    def _learns(self):
+        """Return True if anything is learned from predictions out of fold."""
+        return isinstance(self.weights, str)
+
+    def _join(self, predictions, splits, n, target):
+        """Return a member's predictions of the splits as one array or sparse matrix."""
+        return join_folds(predictions, splits, n)
+
+    def _learn_weights(self, losses, data, parts, fixed, score):
+        """Return the learned weights, if any are to be learned, and the contributions of the members.
+
+        ``data`` are the predictions, the true codes or values and the row weights; ``score`` is the loss that
+        ``scoring`` asks for.
+        """
+        loss = losses.judged(*data)
+        if not isinstance(self.weights, str):
+            return {"contributions_": leave_one_out(loss, fixed)}
+        if self.scoring is not None:
+            weights, accepted = greedy(score, len(data[0])), True
+        else:
+            weights, accepted = learn_weights(self.weights, losses, data, parts)
+        return {
+            "weights_": weights,
+            "weights_accepted_": accepted,
+            "contributions_": leave_one_out(loss, weights),
+        }
+
+    def _check_scoring(self):
+        if self.scoring is not None and not (isinstance(self.weights, str) and self.weights == "greedy"):
+            raise ValueError(f"scoring requires weights='greedy', got weights={self.weights!r}")
+
+    def _mean_weights(self):
+        return self.weights_
+
+    def _oof_outputs(self):
+        oof = getattr(self, "oof_predictions_", None)
+        if oof is None:
+            return None
+        predicted = ~np.isnan(oof[0].reshape(oof.shape[1], -1)[:, 0])
+        return self._target.flatten(oof[:, predicted])
+
+
 def check_fixed_weights(weights, estimators):
-    """Weights of the members that are not dropped, (members,) float64; ones where none are given."""
+    """Return the weights of the members that are not dropped, (members,) float64; ones if none are given."""
     in_use = np.array([not is_dropped(estimator) for _, estimator in estimators])
     if weights is None or isinstance(weights, str):
         return np.ones(in_use.sum())
@@ -36,73 +112,3 @@ def check_fixed_weights(weights, estimators):
     if not weights[in_use].any():
         raise ValueError("weights must have a positive value among the members in use, got zeros only")
     return weights[in_use]
-
-
-class BaseVoting(BaseEnsemble):
-    """The fit that both votes share; a class says how predictions become a loss."""
-
-    _parameter_constraints: dict = {
-        "weights": ["array-like", StrOptions(LEARNED), None],
-        "prefit": ["boolean"],
-        "cv": ["cv_object"],
-        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "store_oof": ["boolean"],
-    }
-
-    def _fit(self, X, y, target, fit_params, **results):
-        check_consistent_length(X, y)
-        self._check_options()
-        check_pairs(self.estimators)
-        weights = check_fixed_weights(self.weights, self.estimators)
-        params = self._route(fit_params)
-        members = self._make_members(y, target, params, prefit=self.prefit, methods=self._method)
-        splits = []
-        if self._learns():
-            (X,) = indexable(X)
-            all_fitted = all(member.frozen for member in members)
-            splits = whole(X) if all_fitted else make_splits(self.cv, X, y, target, params["cv"])
-            covered = find_covered(splits, len(y))
-        fitted, predictions = fit_members(members, X, splits, n_jobs=self.n_jobs)
-        results |= {"weights_": weights, "_target": target}
-        if splits:
-            shares = row_shares(fit_params.get("sample_weight"), covered)
-            oof = [self._join(said, splits, len(y), target) for said in predictions]
-            results |= self._learn([one[covered] for one in oof], y[covered], shares, target, weights)
-            if self.store_oof:
-                results["oof_predictions_"] = np.stack([as_array(one, covered) for one in oof])
-        self._keep(members, fitted, results)
-        return self
-
-    def _mean_weights(self):
-        return self.weights_
-
-    def _learns(self):
-        return isinstance(self.weights, str)
-
-    def _find_weights(self, losses_of, judges, members, truth, shares, parts):
-        """Return the weights that ``weights`` asks for, and whether they were accepted.
-
-        ``losses_of(rows)`` gives the loss that members are judged by, and the one that a convex solver minimises. Of
-        the ``judges`` of all rows the first is to fall, the others are not to rise.
-        """
-
-        def learn(rows):
-            judge, convex = losses_of(rows)
-            if self.weights == "greedy":
-                return greedy(judge, len(members))
-            if self.weights == "simplex":
-                return simplex(convex, len(members))
-            return non_negative(members[:, rows], truth[rows], normalize(shares[rows]))
-
-        return keep_if_better(learn, judges, len(members), parts)
-
-    def _check_scoring(self):
-        if self.scoring is not None and not (isinstance(self.weights, str) and self.weights == "greedy"):
-            raise ValueError(f"scoring is what weights='greedy' looks at, got weights={self.weights!r}")
-
-    def _oof_members(self):
-        oof = getattr(self, "oof_predictions_", None)
-        if oof is None:
-            return None
-        oof = oof[:, ~np.isnan(oof[0].reshape(oof.shape[1], -1)[:, 0])]
-        return self._as_members(oof)

@@ -1,4 +1,4 @@
-"""CascadeClassifier: a cheap member first, the others where it is unsure."""
+"""CascadeClassifier: a cheap member first, the others for rows about which it is uncertain."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._labels import encode_labels
 from .._typing import fit_context
 from .._warnings import SmallToleranceWarning, warn
-from ._base_ensemble import BaseEnsemble, row_shares
+from ._base_ensemble import BaseEnsemble, normalized_weights
 from ._learned_weights import MixtureLogLoss, leave_one_out, normalize, uniform
-from ._members import answer, answers, check_finite, finite_rows, fit_members, naming
-from ._oof import find_covered, join_folds, make_splits, whole
+from ._members import naming
+from ._oof import join_folds
+from ._predictions import check_finite, finite_rows, predict_member
 
 ROUNDING = 1e-12
 
 
 def running_means(probabilities, known):
-    """The mean of the first members, of the first two, and so on; (members, rows, classes).
+    """Return the mean of the first member, of the first two, and so on, (members, rows, classes).
 
-    ``known`` (members, rows) tells which rows a member has probabilities for; the others do not count in the mean.
+    ``known`` (members, rows) is True for rows that a member has probabilities for; others do not count in the mean.
     """
     total = np.where(known[..., None], probabilities, 0).cumsum(axis=0)
     return total / np.maximum(known.cumsum(axis=0), 1)[..., None]
 
 
-def choose_threshold(sure, cost, budget, row):
-    """The certainty from which on rows may be decided, and what that costs at most.
+def choose_threshold(confidence, cost, budget, row_weight):
+    """Return the confidence above which rows may be decided, and a bound on their cost.
 
-    Rows are taken in the order of their certainty until their cost plus its standard error exceeds the budget for the
-    first time. The lowest threshold that fits these rows would lose more on others, since it was chosen where chance
-    was kind. The standard error counts one more costly row than was seen, so that it is never 0.
+    Rows are taken in the order of their confidence until their cost plus its standard error exceeds the budget for the
+    first time. The lowest threshold that fits these rows would cost more on others, since it was chosen by chance. The
+    standard error counts one more costly row than was seen, so that it is never 0.
 
     Parameters
     ----------
-    sure : ndarray of shape (rows,)
+    confidence : ndarray of shape (rows,)
         The probability of the most probable class.
     cost : ndarray of shape (rows,)
-        What deciding a row here costs: its weight where only the later members are right, minus its weight where only
-        the members so far are, else 0. All weights sum to 1.
+        The cost of deciding a row at this stage: its weight if only the later members are right, minus its weight if
+        only the members so far are right, otherwise 0. All weights sum to 1.
     budget : float
-        What all decided rows together may cost.
-    row : float
+        The largest cost of all decided rows together.
+    row_weight : float
         The weight of one row.
 
     Returns
@@ -59,71 +59,73 @@ def choose_threshold(sure, cost, budget, row):
     bound : float
         The cost and its standard error, at least 0; 0 if no row may be decided.
     """
-    order = np.argsort(-sure, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True)[: len(order)])  # equally sure rows go together
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True)[: len(order)])  # ties are decided together
     costs = cost[order]
-    bounds = (costs.cumsum() + np.sqrt((costs**2).cumsum() + row**2))[ends]
+    bounds = (costs.cumsum() + np.sqrt((costs**2).cumsum() + row_weight**2))[ends]
     n_fits = int(np.append(bounds > budget + ROUNDING, True).argmax())
     if n_fits == 0:
         return np.inf, 0.0
-    return sure[order][ends[n_fits - 1]], max(bounds[n_fits - 1], 0.0)
+    return ordered[ends[n_fits - 1]], max(bounds[n_fits - 1], 0.0)
 
 
-def find_thresholds(probabilities, codes, shares, tolerance):
-    """The thresholds of all members but the last, and the fraction of rows that goes beyond the first.
+def find_thresholds(probabilities, codes, row_weights, tolerance):
+    """Return the thresholds of all members but the last, and the fraction of rows that the first does not decide.
 
     Parameters
     ----------
     probabilities : ndarray of shape (members, rows, classes)
         Rows with NaN or infinity are never decided at that member.
     codes : ndarray of shape (rows,)
-    shares : ndarray of shape (rows,)
-        The weight of each row, of sum 1.
+    row_weights : ndarray of shape (rows,)
+        With sum 1.
     tolerance : float
-        The accuracy that may be lost against the mean of all members; what is left of it is spread evenly over the
-        members to come.
+        The accuracy that may be lost compared with the mean of all members; the rest of it is divided equally among
+        the remaining members.
     """
     known = np.isfinite(probabilities).all(axis=2)
-    means, row = running_means(probabilities, known), shares @ shares
+    means, row_weight = running_means(probabilities, known), row_weights @ row_weights
     right = (means.argmax(axis=2) == codes).astype(float)
-    sure = np.where(known, means.max(axis=2), -np.inf)
-    waiting, thresholds, left = np.ones(len(codes), dtype=bool), [], tolerance
-    for stage in range(len(means) - 1):
-        open_ = waiting & known[stage]
-        cost = (right[-1] - right[stage]) * shares
-        threshold, spent = choose_threshold(sure[stage][open_], cost[open_], left / (len(means) - 1 - stage), row)
+    confidence = np.where(known, means.max(axis=2), -np.inf)
+    waiting, thresholds, n_stages = np.ones(len(codes), dtype=bool), [], len(means) - 1
+    for stage in range(n_stages):
+        rows, budget = waiting & known[stage], tolerance / (n_stages - stage)
+        cost = (right[-1] - right[stage]) * row_weights
+        threshold, spent = choose_threshold(confidence[stage][rows], cost[rows], budget, row_weight)
         thresholds.append(threshold)
-        waiting &= sure[stage] < threshold
-        left -= spent
+        waiting &= confidence[stage] < threshold
+        tolerance -= spent
     first = thresholds[0] if thresholds else -np.inf
-    return np.array(thresholds), float(shares[sure[0] < first].sum())
+    return np.array(thresholds), float(row_weights[confidence[0] < first].sum())
 
 
 class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsemble):
-    """A soft vote that asks its members one after the other, and each only where those before it are unsure.
+    """A soft vote of members in turn, each for only those rows about which the members before it are uncertain.
 
-    A row is decided as soon as the mean probabilities of the members so far exceed the threshold of the last one asked.
-    The thresholds are learned from out-of-fold predictions: on new rows, the accuracy is expected to be at most
+    A row is decided as soon as the highest mean probability of the members so far reaches the threshold of the last of
+    them. The thresholds are learned from out-of-fold predictions: on new rows, the accuracy is expected to be at most
     ``tolerance`` below that of the mean of all members. Therefore the loss measured out of fold, plus its standard
     error, stays within ``tolerance``.
 
-    A row for which a member returns NaN goes on to the next one and does not count in the mean; for the last member
-    this is an error. Labels that a member refuses are handled as in :class:`VotingClassifier`.
+    A row for which a member returns NaN is passed to the next member, and the NaN does not count in the mean; for the
+    last member NaN is an error. Labels that a member refuses are handled as in :class:`VotingClassifier`.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
-        Names and members with ``predict_proba``, the cheapest first; ``"drop"`` instead of a member leaves it out.
-        Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are, and must not have seen the rows.
+        Names and members with ``predict_proba``, the cheapest first; ``"drop"`` in place of a member leaves it out.
+        Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are, and must not have been fitted on the
+        rows.
     tolerance : float, default=0.002
-        The accuracy that may be given up for speed, at least 0. It has to be measurable: each member but the last needs
+        The accuracy that may be lost for speed, at least 0. It has to be measurable: each member but the last needs
         ``1 / tolerance`` rows, 500 by default. With fewer, no row is decided early, and a warning says so.
     cv : int, splitter, iterable or None, default=None
-        How out-of-fold predictions are made; None: five folds, stratified. As in :class:`VotingClassifier`.
+        The splits for out-of-fold predictions; None for five stratified folds. As in :class:`VotingClassifier`.
     n_jobs : int, default=None
-        Processes that fit members and folds; nets of one architecture are trained together in this one.
+        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
     store_oof : bool, default=True
-        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle.
+        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
 
     Attributes
     ----------
@@ -131,15 +133,15 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
     estimators_ : list of classifiers
         The fitted members that are not dropped.
     named_estimators_ : Bunch
-        The same by name, dropped ones as ``"drop"``.
+        The fitted members by name; dropped ones are ``"drop"``.
     thresholds_ : ndarray of shape (members - 1,)
-        The probability from which on each member but the last decides a row; infinity if it never does.
+        The lowest probability at which each member but the last decides a row; infinity if it never does.
     escalated_fraction_ : float
-        The fraction of the rows of ``fit`` that, out of fold, the first member leaves to others.
+        The fraction of the rows of ``fit`` that the first member does not decide out of fold.
     oof_predictions_ : ndarray of shape (members, n, classes)
-        NaN where the splitter predicts no row. Only with ``store_oof=True``.
+        NaN for rows that the splitter does not predict. Only with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        By how much the out-of-fold log loss of the mean of all members grows without each, over the rows for which
+        How much the out-of-fold log loss of the mean of all members rises without each member, over the rows for which
         all members have probabilities.
     n_features_in_, feature_names_in_
         Those of the members.
@@ -147,8 +149,8 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
     Raises
     ------
     ValueError
-        For members without ``predict_proba``, a last member with NaN in its probabilities, several labels per row,
-        missing ``groups``, names that are used twice.
+        If members lack ``predict_proba``, the last member predicts NaN, rows have several labels, ``groups`` are
+        missing, or names are used twice.
 
     Warns
     -----
@@ -193,19 +195,19 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
 
     @property
     def n_features_in_(self) -> int:
-        """Columns of X, as the first member counts them."""
+        """Number of columns of X, according to the first member."""
         if "estimators_" not in vars(self):
             raise AttributeError(f"this {type(self).__name__} is not fitted and has no n_features_in_")
         return self.estimators_[0].n_features_in_
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members, and learn from which probability on each may decide.
+        """Fit the members, and learn the thresholds at which they decide rows.
 
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Whatever the members take, images included.
+            Anything that the members take, including images.
         y : array-like of shape (n,)
             Labels of any kind.
         **fit_params : dict
@@ -215,36 +217,34 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         -------
         self : object
         """
-        y, target = self._read_classes(y, prefit=False)
+        y, target = self._read_classes(y)
         if target.kind != "classes":
-            raise ValueError(f"{type(self).__name__} takes one class a row, y has {target.width} labels")
+            raise ValueError(f"{type(self).__name__} takes one class per row, y has {target.width} labels")
         check_consistent_length(X, y)
-        params = self._route(fit_params)
-        members = self._make_members(y, target, params, prefit=False, methods=self._method)
-        for member in members[:-1]:
-            member.finite = False
-        (X,) = indexable(X)
-        all_fitted = all(member.frozen for member in members)
-        splits = whole(X) if all_fitted else make_splits(self.cv, X, y, target, params["cv"])
-        covered = find_covered(splits, len(y))
-        fitted, said = fit_members(members, X, splits, n_jobs=self.n_jobs)
-        oof = np.stack([join_folds(one, splits, len(y)) for one in said])
-        shares = row_shares(fit_params.get("sample_weight"), covered)
-        learned = self._learn(oof[:, covered], encode_labels(y[covered], target.classes), shares)
+        fit = self._fit_members(X, y, target, self._route(fit_params))
+        oof = np.stack([join_folds(predictions, fit.splits, len(y)) for predictions in fit.predictions])
+        row_weights = normalized_weights(fit_params.get("sample_weight"), fit.covered)
+        learned = self._learn(oof[:, fit.covered], target.encode(y[fit.covered]), row_weights)
         learned |= {"oof_predictions_": oof} if self.store_oof else {}
-        self._keep(members, fitted, {"classes_": target.classes, "_target": target, **learned})
+        self._keep(fit, {"classes_": target.classes, "_target": target, **learned})
         return self
 
-    def _learn(self, oof, codes, shares):
-        thresholds, escalated = find_thresholds(oof, codes, shares, self.tolerance)
-        self._warn_of_few_rows(thresholds, shares)
+    def _make_members(self, y, target, params, prefit):
+        members = super()._make_members(y, target, params, prefit)
+        for member in members[:-1]:
+            member.finite = False
+        return members
+
+    def _learn(self, oof, codes, row_weights):
+        thresholds, escalated = find_thresholds(oof, codes, row_weights, self.tolerance)
+        self._warn_of_few_rows(thresholds, row_weights)
         full = np.isfinite(oof).all(axis=(0, 2))
-        loss = MixtureLogLoss(oof[:, full], codes[full], normalize(shares[full]))
+        loss = MixtureLogLoss(oof[:, full], codes[full], normalize(row_weights[full]))
         contributions = leave_one_out(loss, uniform(len(oof))) if full.any() else np.full(len(oof), np.nan)
         return {"thresholds_": thresholds, "escalated_fraction_": escalated, "contributions_": contributions}
 
-    def _warn_of_few_rows(self, thresholds, shares):
-        n_rows, needed = 1 / (shares @ shares), len(thresholds) / self.tolerance if self.tolerance else 0
+    def _warn_of_few_rows(self, thresholds, row_weights):
+        n_rows, needed = 1 / (row_weights @ row_weights), len(thresholds) / self.tolerance if self.tolerance else 0
         if n_rows < needed and np.isinf(thresholds).all():
             warn(
                 f"tolerance={self.tolerance} is too small to be measured on {n_rows:.0f} rows, so no row is decided "
@@ -258,7 +258,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         return "predict_proba"
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """The mean probabilities of the members that each row needed.
+        """Return the mean probabilities of the members that each row needed.
 
         Parameters
         ----------
@@ -274,26 +274,27 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         rows, last = X, len(self.estimators_) - 1
         for stage, (name, member) in enumerate(zip(self._names, self.estimators_, strict=True)):
             with naming(f"member {name!r}"):
-                said = answer(member, rows, "predict_proba", self._target)
+                proba = predict_member(member, rows, "predict_proba", self._target)
             if stage == last:
-                check_finite(said, f"member {name!r}, the last of the cascade", "predict_proba")
+                check_finite(proba, f"member {name!r}, the last of the cascade", "predict_proba")
             if stage == 0:
-                total, asked, waiting = np.zeros_like(said), np.zeros((len(said), 1), said.dtype), np.arange(len(said))
-            known = finite_rows(said)
+                total, waiting = np.zeros_like(proba), np.arange(len(proba))
+                times = np.zeros((len(proba), 1), proba.dtype)
+            known = finite_rows(proba)
             counted = waiting[known]
-            total[counted] += said[known]
-            asked[counted] += 1
+            total[counted] += proba[known]
+            times[counted] += 1
             threshold = -np.inf if stage == last else self.thresholds_[stage]
             decided = known.copy()
-            decided[known] = (total[counted] / asked[counted]).max(axis=1) >= threshold
+            decided[known] = (total[counted] / times[counted]).max(axis=1) >= threshold
             waiting = waiting[~decided]
             if not len(waiting):
                 break
             rows = _safe_indexing(X, waiting)
-        return total / asked
+        return total / times
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The most probable class by the members that each row needed.
+        """Return the most probable class by the members that each row needed.
 
         Parameters
         ----------
@@ -303,11 +304,11 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         -------
         y : ndarray of shape (n,)
         """
-        likely = self.predict_proba(X)
-        return self.classes_[likely.argmax(axis=1)]
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(axis=1)]
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """The probabilities of all members for all rows.
+        """Return the probabilities of all members for all rows.
 
         Parameters
         ----------
@@ -316,18 +317,13 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         Returns
         -------
         proba : ndarray of shape (members, n, classes)
-            With NaN where a member returns NaN.
+            NaN for rows for which a member returns NaN.
         """
-        check_is_fitted(self)
-        return self._ask_members(X, finite=False)
+        return np.stack(self._predict_members(X, "predict_proba", finite=False))
 
-    def _ask_members(self, X, finite=True):
-        methods = ["predict_proba"] * len(self.estimators_)
-        return np.stack(answers(self.estimators_, self._names, X, methods, self._targets, finite=finite))
+    def _member_outputs(self, X):
+        return np.stack(self._predict_members(X, "predict_proba"))
 
-    def _oof_members(self):
+    def _oof_outputs(self):
         oof = vars(self).get("oof_predictions_")
         return None if oof is None else oof[:, np.isfinite(oof).all(axis=(0, 2))]
-
-    def _mean_weights(self):
-        return None

@@ -13,28 +13,28 @@ from .._optional import import_optional
 
 
 class EnsembleDisplay:
-    """What each member counts, what it brings, and which members say the same.
+    """Weights and contributions of the members of an ensemble, and how much each pair disagrees.
 
-    Made by :meth:`from_estimator`; :meth:`plot` draws it again.
+    Create it with :meth:`from_estimator`; :meth:`plot` draws it again.
 
     Parameters
     ----------
     names : list of str
-        The members.
+        Names of the members.
     disagreement : ndarray of shape (members, members)
-        As ``diversity()`` gives it.
+        As returned by ``diversity()``.
     weights : ndarray of shape (members,), default=None
-        None where members have no weights.
+        None if members have no weights.
     contributions : ndarray of shape (members,), default=None
-        None where there are none.
-    unit : str, default="share of rows"
-        What the disagreement is measured in.
+        None if there are none.
+    unit : str, default="fraction of rows"
+        Unit of the disagreement.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
     axes_ : list of matplotlib Axes
-        Of the weights and the contributions, as far as there are any, and of the disagreement.
+        Axes of the weights and the contributions, if there are any, and of the disagreement.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class EnsembleDisplay:
         disagreement: ArrayLike,
         weights: ArrayLike | None = None,
         contributions: ArrayLike | None = None,
-        unit: str = "share of rows",
+        unit: str = "fraction of rows",
     ):
         self.names = names
         self.disagreement = disagreement
@@ -75,9 +75,9 @@ class EnsembleDisplay:
         estimator : VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor or CascadeClassifier
             Fitted.
         X : array-like, default=None
-            Rows on which members are compared; None: what they said out of fold.
+            Rows to compare the members on; None uses their out-of-fold predictions.
         figure : matplotlib Figure, default=None
-            Where to draw; None: a new one.
+            The figure to draw in; None creates one.
 
         Returns
         -------
@@ -86,9 +86,9 @@ class EnsembleDisplay:
         Raises
         ------
         ValueError
-            Without X, for an ensemble that made no out-of-fold predictions.
+            If X is None and the ensemble has no out-of-fold predictions.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
         check_is_fitted(estimator)
         found = estimator.diversity(X)
@@ -97,16 +97,16 @@ class EnsembleDisplay:
             disagreement=found.disagreement,
             weights=getattr(estimator, "weights_", None),
             contributions=getattr(estimator, "contributions_", None),
-            unit="share of rows" if is_classifier(estimator) else "root mean square, in the units of y",
+            unit="fraction of rows" if is_classifier(estimator) else "root mean square, in the units of y",
         ).plot(figure=figure)
 
     def plot(self, *, figure=None) -> Self:
-        """Draw.
+        """Draw the ensemble.
 
         Parameters
         ----------
         figure : matplotlib Figure, default=None
-            Where to draw; None: a new one.
+            The figure to draw in; None creates one.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class EnsembleDisplay:
         ax.barh(positions, values, color=["C0" if value >= 0 else "C3" for value in values])
         ax.set_yticks(positions, self.names if labels else [""] * len(values))
         ax.invert_yaxis()
-        ax.axvline(0, color="0.5", linewidth=0.8)  # seen on white and on black
+        ax.axvline(0, color="0.5", linewidth=0.8)  # visible on white and on black
         ax.set_title(title)
 
     def _draw_matrix(self, figure, ax):

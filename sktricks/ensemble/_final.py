@@ -1,4 +1,4 @@
-"""How a stack's final estimator uses its members."""
+"""The importance of members for a stack's final estimator."""
 
 from __future__ import annotations
 
@@ -8,83 +8,80 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
-from .._labels import encode_labels
-from ._members import answer
-from ._votes import TINY, as_questions
+from ._predictions import predict_member
+from ._votes import TINY
 
 
 def split_halves(y, target):
-    """Two halves that are alike in y, (n,) of 0 and 1."""
+    """Return two halves with similar y, as 0 or 1 for each row."""
     halves = np.arange(len(y)) % 2
     if target.kind == "multilabel":
         return halves
-    alike = np.empty_like(halves)
-    alike[np.argsort(y, kind="stable")] = halves
-    return alike
+    similar = np.empty_like(halves)
+    similar[np.argsort(y, kind="stable")] = halves
+    return similar
 
 
 def row_losses(model, X, y, target):
-    """The loss of each row, (n,): squared error, log loss, or without probabilities 1 for each error."""
+    """Return the loss of each row, (n,): squared error, log loss, or without probabilities the fraction of errors."""
     if target.kind == "values":
-        return (answer(model, X, "predict", target) - y) ** 2
+        return (predict_member(model, X, "predict", target) - y) ** 2
+    codes = target.encode(y) if target.kind == "classes" else y.ravel()
     if not hasattr(model, "predict_proba"):
-        said, truth = answer(model, X, "predict", target), y
-        if target.kind == "classes":
-            return (said != encode_labels(truth, target.classes)).astype(float)
-        return (said != truth).mean(axis=1)
-    likely = answer(model, X, "predict_proba", target)
-    if target.kind == "classes":
-        return -np.log(np.clip(likely[np.arange(len(y)), encode_labels(y, target.classes)], TINY, None))
-    questions = as_questions(likely)[np.arange(y.size), y.ravel()]
-    return -np.log(np.clip(questions, TINY, None)).reshape(y.shape).mean(axis=1)
+        losses = (predict_member(model, X, "predict", target).ravel() != codes).astype(float)
+    else:
+        probabilities = target.flatten(predict_member(model, X, "predict_proba", target))
+        losses = -np.log(np.clip(probabilities[np.arange(len(codes)), codes], TINY, None))
+    return losses.reshape(len(y), -1).mean(axis=1)
 
 
-def crossed_loss(final, X, y, target, shares, params):
-    """The loss of a final estimator that is fitted on either half and judged on the other."""
+def crossed_loss(final, X, y, target, row_weights, params):
+    """Return the loss of a final estimator that is fitted on each half and judged on the other."""
     halves, losses = split_halves(y, target), np.empty(len(y))
     for half in (0, 1):
         train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
         model = clone(final).fit(_safe_indexing(X, train), y[train], **_check_method_params(X, params, indices=train))
         losses[test] = row_losses(model, _safe_indexing(X, test), y[test], target)
-    return float(shares @ losses)
+    return float(row_weights @ losses)
 
 
-def leave_members_out(final, X, widths, y, target, shares, params):
-    """By how much the loss grows if the final estimator does without each member; (members,).
+def contributions_to_final(final, X, widths, y, target, row_weights, params):
+    """Return how much the loss rises if the final estimator is fitted without each member, (members,).
 
-    NaN for a member that leaves nothing behind, and for all where the final estimator cannot be fitted on half of the
-    rows.
+    NaN for a member without which no columns are left, and for all if the final estimator cannot be fitted on half of
+    the rows.
 
     Parameters
     ----------
     final : estimator
     X : ndarray or sparse matrix of shape (n, columns)
-        The members' columns, then what is passed through.
+        The members' columns, then those that are passed through.
     widths : list of int
-        Columns of each member.
+        Number of columns of each member.
     y, target : as the final estimator sees them
-    shares : ndarray of shape (n,)
-        How much each row counts, of sum 1.
+    row_weights : ndarray of shape (n,)
+        With sum 1.
     params : dict
-        What the final estimator's ``fit`` gets besides.
+        Further arguments of the final estimator's ``fit``.
     """
     ends = np.cumsum(widths)
     growth = np.full(len(widths), np.nan)
     try:
-        whole = crossed_loss(final, X, y, target, shares, params)
+        whole = crossed_loss(final, X, y, target, row_weights, params)
         for member, (start, end) in enumerate(zip(ends - widths, ends, strict=True)):
             rest = np.r_[0:start, end : X.shape[1]]
             if len(rest):
-                growth[member] = crossed_loss(final, X[:, rest], y, target, shares, params) - whole
-    except (ValueError, UserWarning):  # too few rows for neighbors, a half without a class, a warning that is an error
+                growth[member] = crossed_loss(final, X[:, rest], y, target, row_weights, params) - whole
+    except (ValueError, UserWarning):  # too few rows, a half without a class, or warnings as errors
         growth[:] = np.nan
     return growth
 
 
-def lean_on_members(final, X, widths):
-    """How much a fitted final estimator leans on each member, (members,) of sum 1; None where it does not tell.
+def member_importances(final, X, widths):
+    """Return the importance of each member for a fitted final estimator, (members,) with sum 1; None if it has none.
 
-    By the importance of the member's columns, or by the size of their coefficients times what the columns vary.
+    This is the feature importance of the member's columns, or the size of their coefficients times the columns'
+    standard deviation.
     """
     if hasattr(final, "feature_importances_"):
         size = np.asarray(final.feature_importances_, dtype=np.float64)
@@ -92,8 +89,8 @@ def lean_on_members(final, X, widths):
         size = np.abs(np.atleast_2d(final.coef_)).sum(axis=0)[: sum(widths)] * _spread(X[:, : sum(widths)])
     else:
         return None
-    lean = np.add.reduceat(size[: sum(widths)], np.r_[0, np.cumsum(widths)[:-1]])
-    return lean / lean.sum() if lean.sum() > 0 else None
+    importances = np.add.reduceat(size[: sum(widths)], np.r_[0, np.cumsum(widths)[:-1]])
+    return importances / importances.sum() if importances.sum() > 0 else None
 
 
 def _spread(columns):

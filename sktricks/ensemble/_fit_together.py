@@ -1,11 +1,12 @@
-"""Fits that are handed to the members' own ``_fit_many``, which trains alike nets at once.
+"""Fits that members do themselves with ``_fit_many``, which trains nets of one architecture at once.
 
-What an estimator must have for it is a function ``_fit_many(fits)`` that takes a list of :class:`Fit` and returns for
-each the fitted estimator, or ``NotImplemented`` where it is better fitted by itself.
+An estimator supports this with a function ``_fit_many(fits)``: it takes a list of :class:`Fit` and returns for each the
+fitted estimator, or ``NotImplemented`` if the estimator should be fitted by itself.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,21 +15,23 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
+from ._members import naming
+
 
 @dataclass
 class Fit:
-    """A fit among others.
+    """One of several fits.
 
     Parameters
     ----------
     estimator : estimator
-        Unfitted; it is the one that is fitted.
+        Unfitted; the fit changes this object.
     data : callable
-        Gives X and y when they are wanted, so that not all folds need be in memory at once.
+        Returns X and y when they are needed, so that not all folds are in memory at once.
     params : dict
-        What ``fit`` gets besides.
+        Further arguments of ``fit``.
     naming : callable
-        Makes a context in which an error is told whose it is.
+        Returns a context in which errors name the fit.
     """
 
     estimator: object
@@ -37,45 +40,41 @@ class Fit:
     naming: Callable
 
 
-def fit_together(jobs, X, naming):
-    """Those of the jobs that can be done at once, done.
+def fit_together(jobs, X):
+    """Run the jobs that can be run at once.
 
     Parameters
     ----------
-    jobs : list of (Member, ndarray or None, str)
-        Whom to fit on which rows, None being all, and whose an error is.
+    jobs : list of Job
     X : array-like
-    naming : callable
-        From a text to a context.
 
     Returns
     -------
     fitted : dict
-        Estimators by the number of the job.
+        Estimators by the index of the job.
     """
-    select = cache(lambda number: X if jobs[number][1] is None else _safe_indexing(X, jobs[number][1]))
+    select = cache(lambda number: X if jobs[number].train is None else _safe_indexing(X, jobs[number].train))
     first = {}  # members that are fitted on the same rows share them
-    fits, numbers = {}, {}
-    for number, (member, rows, who) in enumerate(jobs):
-        fit_many = getattr(member.estimator, "_fit_many", None)
-        if fit_many is None or member.message is not None:  # a verbose ensemble tells the time of each
+    groups = defaultdict(dict)
+    for number, job in enumerate(jobs):
+        fit_many = getattr(job.member.estimator, "_fit_many", None)
+        if fit_many is None or job.member.message is not None:  # a verbose ensemble prints the time of each fit
             continue
-        place = first.setdefault(id(rows), number)
-        fit = Fit(
-            clone(member.estimator),
-            partial(_read, select, place, member, rows),
-            _check_method_params(X, member.params, indices=rows),
-            partial(naming, who),
+        groups[fit_many][number] = Fit(
+            clone(job.member.estimator),
+            partial(_read, select, first.setdefault(id(job.train), number), job),
+            _check_method_params(X, job.member.params, indices=job.train),
+            partial(naming, job.who),
         )
-        fits.setdefault(fit_many, []).append(fit)
-        numbers.setdefault(fit_many, []).append(number)
     fitted = {}
-    for fit_many, own in fits.items():
-        if len(own) > 1:
-            done = zip(numbers[fit_many], fit_many(own), strict=True)
-            fitted |= {number: model for number, model in done if model is not NotImplemented}
+    for fit_many, fits in groups.items():
+        if len(fits) > 1:
+            models = zip(fits, fit_many(list(fits.values())), strict=True)
+            fitted |= {number: model for number, model in models if model is not NotImplemented}
     return fitted
 
 
-def _read(select, place, member, rows):
-    return select(place), member.y if rows is None else _safe_indexing(member.y, rows)
+def _read(select, first, job):
+    """Return X and y of a job; X is selected once for all jobs on the same rows."""
+    y = job.member.y
+    return select(first), y if job.train is None else _safe_indexing(y, job.train)

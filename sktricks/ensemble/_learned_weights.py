@@ -1,24 +1,26 @@
 """Weights and temperatures that are learned from out-of-fold predictions, as pure functions.
 
-A loss is a small object that knows the predictions and the truth: called with weights (members,) it gives a float, and
-``of_rows(weights)`` what each row loses; those that can be minimised by their gradient have ``gradient(weights)``.
-``row_weights`` (rows,) say how much each row counts, and sum to 1.
+A loss is a small object that holds the predictions and the true values. Called with weights (members,) it returns a
+float, ``of_rows(weights)`` the loss of each row, and ``gradient(weights)``, if it can be minimized, the gradient.
+``row_weights`` (rows,) sum to 1.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar, nnls
 
-from ._votes import TINY, normalize_logs, weighted_median
+from ._votes import TINY, normalize_logs, one_hot, weighted_median
 
-ROUNDS, PATIENCE = 100, 20  # of the greedy selection
+ROUNDS, PATIENCE = 100, 20  # rounds of the greedy selection, and how many may bring nothing
 TEMPERATURES = 0.05, 20.0
-PARTS = 5  # what is learned from all rows but those of one part is judged on these
+PARTS = 5  # weights are learned from all rows but those of one part, and judged on these
 
 
 class RowLoss:
-    """The mean over rows of what each of them loses."""
+    """The weighted mean of the losses of rows."""
 
     def __call__(self, weights):
         return float(self.row_weights @ self.of_rows(weights))
@@ -61,6 +63,17 @@ class GeometricLogLoss(RowLoss):
         return slopes - slopes @ weights / weights.sum()
 
 
+class TemperedLogLoss(RowLoss):
+    """Log loss of the probabilities of one member at a temperature, which takes the place of weights."""
+
+    def __init__(self, probabilities, codes, row_weights):
+        self.logs, self.codes, self.row_weights = np.log(np.clip(probabilities, TINY, None)), codes, row_weights
+
+    def of_rows(self, temperature):
+        scaled = normalize_logs(self.logs / temperature)
+        return -np.log(np.clip(scaled[np.arange(len(scaled)), self.codes], TINY, None))
+
+
 class SquaredError(RowLoss):
     """Mean squared error of the weighted mean of values."""
 
@@ -78,13 +91,20 @@ class SquaredError(RowLoss):
 
 
 class ErrorRate(RowLoss):
-    """Share of rows whose class gets too few of the weighted votes."""
+    """Fraction of rows whose class does not get most of the weighted votes."""
 
     def __init__(self, votes, codes, row_weights):
         self.votes, self.codes, self.row_weights = votes, codes, row_weights
 
     def of_rows(self, weights):
         return (np.tensordot(weights, self.votes, axes=1).argmax(axis=1) != self.codes).astype(np.float64)
+
+
+class GeometricErrorRate(ErrorRate):
+    """Fraction of rows in which the weighted geometric mean of probabilities has another class on top."""
+
+    def __init__(self, probabilities, codes, row_weights):
+        super().__init__(np.log(np.clip(probabilities, TINY, None)), codes, row_weights)
 
 
 class MedianSquaredError(RowLoss):
@@ -97,11 +117,53 @@ class MedianSquaredError(RowLoss):
         return (weighted_median(self.values, weights) - self.y) ** 2
 
 
-def greedy(loss, n_members):
-    """Weights by forward selection with replacement [1]_: how often each member was chosen.
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a vote: weights are judged by one, the convex solver minimizes one, and guards must not rise."""
 
-    Each round adds the member after which the loss is smallest, be it one that is in already; of all rounds the best
-    one counts.
+    judged: type
+    minimized: type
+    guards: tuple = ()
+
+
+def learn_weights(method, losses, data, parts):
+    """Return weights that are learned out of fold if they help on other rows, otherwise equal ones.
+
+    Parameters
+    ----------
+    method : {"greedy", "simplex", "nnls"}
+    losses : Losses
+    data : tuple
+        Predictions of shape (members, rows, classes) or (members, rows); the true codes or values (rows,); the weights
+        of the rows (rows,).
+    parts : ndarray of shape (rows,)
+        The part that each row is in, as integers.
+
+    Returns
+    -------
+    weights, accepted
+        As from :func:`keep_if_better`.
+    """
+    members, truth, row_weights = data
+
+    def learn(rows):
+        own = members[:, rows], truth[rows], normalize(row_weights[rows])
+        if method == "greedy":
+            return greedy(losses.judged(*own), len(members))
+        if method == "simplex":
+            return simplex(losses.minimized(*own), len(members))
+        values = own[1] if members.ndim == 2 else one_hot(own[1], members.shape[2])
+        return non_negative(own[0], values, own[2])
+
+    judges = [loss(*data) for loss in (losses.judged, *losses.guards)]
+    return keep_if_better(learn, judges, uniform(len(members)), parts)
+
+
+def greedy(loss, n_members):
+    """Return weights by forward selection with replacement [1]_: how often each member was chosen.
+
+    Each round adds the member that makes the loss smallest, which may have been chosen before. The weights are those
+    of the best round.
 
     References
     ----------
@@ -119,7 +181,7 @@ def greedy(loss, n_members):
 
 
 def simplex(loss, n_members):
-    """The weights of sum 1 that minimise a convex loss."""
+    """Return the weights with sum 1 that minimize a convex loss."""
     start = uniform(n_members)
     scale = loss(start) or 1.0  # the solver's tolerance is absolute, and a squared error has the unit of y
     found = minimize(
@@ -135,7 +197,7 @@ def simplex(loss, n_members):
 
 
 def non_negative(predictions, truth, row_weights):
-    """Weights at least 0 of a least-squares fit, made to sum to 1 [1]_; equal ones if all of them are 0.
+    """Return the normalized non-negative weights of a least-squares fit [1]_; equal ones if all of them are 0.
 
     Parameters
     ----------
@@ -149,87 +211,79 @@ def non_negative(predictions, truth, row_weights):
     """
     scale = np.sqrt(row_weights).reshape(-1, *[1] * (truth.ndim - 1))
     columns = np.stack([(one * scale).ravel() for one in (*predictions, truth)], axis=1)
-    small = np.linalg.qr(columns, mode="r")  # the same problem in as many rows as there are members
+    small = np.linalg.qr(columns, mode="r")  # an equivalent problem with one row per member
     return normalize(nnls(small[:, :-1], small[:, -1])[0])
 
 
 def best_of(loss, *candidates):
-    """The candidate of the smallest loss, of equal ones the first."""
+    """Return the candidate with the smallest loss; the first of equal ones."""
     return min(candidates, key=loss)
 
 
 def uniform(n_members):
-    """Equal weights of sum 1."""
+    """Return equal weights with sum 1."""
     return np.full(n_members, 1 / n_members)
 
 
 def normalize(weights):
-    """Weights of sum 1; equal ones instead of zeros only."""
+    """Return weights with sum 1; equal ones if all are 0."""
     return weights / weights.sum() if weights.sum() > 0 else uniform(len(weights))
 
 
-def keep_if_better(learn, losses, n_members, parts):
-    """Learned weights, or equal ones where the learned ones would not help on other rows.
+def keep_if_better(learn, losses, default, parts, n_errors=2):
+    """Return learned weights, or a temperature, if they help on other rows; otherwise the default.
 
-    On the rows that they are learned from weights nearly always do better. So they are learned from the rest of each
-    part and judged on the part. They stay only if the first loss falls by more than twice its standard error, and no
-    other rises: who is surer of the right classes may still be right less often.
+    On the rows that they are learned from, weights are nearly always better. So they are learned from all rows but
+    those of one part, and judged on this part. They are accepted only if the first loss falls by more than ``n_errors``
+    of its standard errors, and no other loss rises: a lower log loss can come with more errors.
 
     Parameters
     ----------
     learn : callable
-        From a mask of rows to weights that are learned from them.
+        Takes a mask of rows, and returns the weights that are learned from these.
     losses : list of RowLoss
-        Of all rows, of the same weights.
-    n_members : int
+        Losses of all rows, with the same row weights.
+    default : ndarray of shape (members,) or float
     parts : ndarray of shape (rows,)
         The part that each row is in, as integers.
+    n_errors : float, default=2
 
     Returns
     -------
-    weights : ndarray of shape (members,)
+    weights : ndarray of shape (members,) or float
     accepted : bool
-        False if the learned weights were refused and all are equal instead.
+        False if the learned weights were refused.
     """
-    equal, row_weights = uniform(n_members), losses[0].row_weights
-    gains = [loss.of_rows(equal) for loss in losses]
+    row_weights = losses[0].row_weights
+    gains = [loss.of_rows(default) for loss in losses]
     for part in np.unique(parts):
         rest = parts != part
         if not row_weights[rest].any():
-            return equal, False  # nothing to judge by
+            return default, False  # no rows to learn from
         weights = learn(rest)
         for gain, loss in zip(gains, losses, strict=True):
             gain[~rest] -= loss.of_rows(weights)[~rest]
-    harms = any(row_weights @ gain < -TINY for gain in gains[1:])
-    accepted = helps(gains[0], row_weights, errors=2) and not harms
-    return (learn(np.ones(len(parts), bool)) if accepted else equal), accepted
+    harmful = any(row_weights @ gain < -TINY for gain in gains[1:])
+    accepted = is_significant(gains[0], row_weights, n_errors) and not harmful
+    return (learn(np.ones(len(parts), bool)) if accepted else default), accepted
 
 
-def helps(gain, row_weights, errors=1):
-    """Whether what rows gain is on average more than so many standard errors of that average."""
+def is_significant(gain, row_weights, n_errors):
+    """Return True if the mean gain of the rows exceeds ``n_errors`` standard errors of the mean."""
     mean = row_weights @ gain
-    return bool(mean > errors * np.sqrt((row_weights**2) @ (gain - mean) ** 2))
+    return bool(mean > n_errors * np.sqrt((row_weights**2) @ (gain - mean) ** 2))
 
 
 def leave_one_out(loss, weights):
-    """By how much the loss grows without each member, the others keeping their proportions; NaN of a single one."""
+    """Return how much the loss rises without each member, the others keeping their proportions; NaN for a single."""
     if len(weights) == 1:
         return np.array([np.nan])
-    whole = loss(normalize(weights))
-    growth = np.empty(len(weights))
-    for member in range(len(weights)):
-        rest = np.arange(len(weights)) != member
-        without = np.zeros(len(weights))
-        without[rest] = normalize(weights[rest])
-        growth[member] = loss(without) - whole
-    return growth
+    rests = [weights * others if (weights * others).any() else others for others in 1 - np.eye(len(weights))]
+    return np.array([loss(normalize(rest)) for rest in rests]) - loss(normalize(weights))
 
 
 def fit_temperature(probabilities, codes, row_weights, parts):
-    """The temperature that lowers a member's log loss [1]_, or 1 where it would not help on other rows.
-
-    On the rows that it is fitted on a temperature never hurts. So it is fitted on the rest of each part and judged on
-    the part; it stays only if the loss falls by more than its standard error.
+    """Return the temperature that lowers a member's log loss [1]_, or 1 if it does not help on other rows.
 
     Parameters
     ----------
@@ -243,24 +297,10 @@ def fit_temperature(probabilities, codes, row_weights, parts):
     ----------
     .. [1] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017.
     """
-    logs = np.log(np.clip(probabilities, TINY, None))
-    rows = np.arange(len(codes))
 
-    def losses(temperature, where):
-        scaled = normalize_logs(logs[where] / temperature)
-        return -np.log(np.clip(scaled[rows[: len(scaled)], codes[where]], TINY, None))
+    def fit(rows):
+        loss = TemperedLogLoss(probabilities[rows], codes[rows], row_weights[rows])
+        bounds = np.log(TEMPERATURES)
+        return float(np.exp(minimize_scalar(lambda log: loss(np.exp(log)), bounds=bounds, method="bounded").x))
 
-    def fit(where):
-        def loss(log_temperature):
-            return row_weights[where] @ losses(np.exp(log_temperature), where)
-
-        return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
-
-    gain = losses(1.0, rows)
-    for part in np.unique(parts):
-        if row_weights[parts != part].any():
-            held_out = parts == part
-            gain[held_out] -= losses(fit(parts != part), held_out)
-        else:
-            gain[:] = 0  # nothing to judge it on
-    return fit(rows) if helps(gain, row_weights) else 1.0
+    return keep_if_better(fit, [TemperedLogLoss(probabilities, codes, row_weights)], 1.0, parts, n_errors=1)[0]

@@ -1,4 +1,4 @@
-"""NetEnsembleClassifier and NetEnsembleRegressor: one net several times over, at a fraction of the cost."""
+"""NetEnsembleClassifier and NetEnsembleRegressor: several nets of one kind, at a fraction of their cost."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from sklearn.base import (
     RegressorMixin,
     clone,
     is_classifier,
-    is_regressor,
 )
 from sklearn.ensemble._base import _set_random_states
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.validation import check_is_fitted
 
 from .._typing import fit_context
 from ._base_ensemble import BaseEnsemble
-from ._members import Member, answers, fit_members, naming
+from ._fits import fit_members
+from ._members import Member, check_kind, naming
 from ._target import Target, read_classes
-from ._votes import as_questions
 
-LEARNED = ("n_features_in_", "feature_names_in_", "image_shape_")  # which the members learn, as far as they do
+INPUT_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "image_shape_")  # those that the members have
 
 
 class BaseNetEnsemble(BaseEnsemble):
-    """Nets that differ by their random state alone; a class says what they predict."""
+    """The fit of nets that differ by their random state alone."""
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"])],
@@ -61,22 +59,21 @@ class BaseNetEnsemble(BaseEnsemble):
     # -- fitting -------------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, target, fit_params, **results):
-        self._check_kind_of_estimator()
-        params = self._route_params(fit_params)
+        self._check_estimator()
+        params = process_routing(self, "fit", **fit_params)["estimator"].fit if _routing_enabled() else fit_params
         rng = check_random_state(self.random_state)
-        fit = self._fit_snapshots if self.mode == "snapshot" else self._fit_apart
-        fitted = fit(X, y, target, params, rng)
-        for name in LEARNED:
+        fit = self._fit_snapshots if self.mode == "snapshot" else self._fit_nets
+        names = [f"net{number}" for number in range(self.n_members)]
+        fitted = fit(X, y, target, params, rng, names)
+        for name in INPUT_ATTRIBUTES:
             vars(self).pop(name, None)
         vars(self).update(results, _target=target, estimators_=fitted)
-        vars(self).update({name: getattr(fitted[0], name) for name in LEARNED if hasattr(fitted[0], name)})
-        self._names, self._targets = names_of(self.n_members), [target] * self.n_members
+        vars(self).update({name: getattr(fitted[0], name) for name in INPUT_ATTRIBUTES if hasattr(fitted[0], name)})
+        self._names, self._targets = names, [target] * self.n_members
         return self
 
-    def _check_kind_of_estimator(self):
-        wanted, fits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
-        if not fits(self.estimator):
-            raise ValueError(f"estimator must be a {wanted}, got {self.estimator!r}")
+    def _check_estimator(self):
+        check_kind(self, self.estimator, "estimator")
         if is_classifier(self) and not hasattr(self.estimator, "predict_proba"):
             raise ValueError(f"estimator must have predict_proba, got {self.estimator!r}")
         names = self.estimator.get_params()
@@ -85,21 +82,20 @@ class BaseNetEnsemble(BaseEnsemble):
                 f"estimator must have a parameter random_state, by which members differ, got {self.estimator!r}"
             )
 
-    def _fit_apart(self, X, y, target, params, rng):
-        """Members that have nothing in common but the rows."""
+    def _fit_nets(self, X, y, target, params, rng, names):
+        """Fit members that have nothing in common but the rows."""
         members = []
-        for name in names_of(self.n_members):
+        for name in names:
             model = clone(self.estimator)
             _set_random_states(model, rng)
             members.append(Member(name, model, target, y=y, params=params))
-        fitted, _ = fit_members(members, X, [], n_jobs=self.n_jobs, together=self.mode == "batched")
-        return list(fitted)
+        return fit_members(members, X, [], n_jobs=self.n_jobs, together=self.mode == "batched")[0]
 
-    def _fit_snapshots(self, X, y, target, params, rng):
-        """One net that is trained in as many cycles as there are members, each of which leaves a copy behind."""
+    def _fit_snapshots(self, X, y, target, params, rng, names):
+        """Train one net in as many cycles as there are members, and return a copy of it after each cycle."""
         model = clone(self.estimator)
         _set_random_states(model, rng)
-        epochs = self._cycle(model)
+        epochs = self._epochs_per_cycle(model)
         before = {name: getattr(model, name) for name in ("max_epochs", "warm_start")}
         model.set_params(max_epochs=epochs, warm_start=True)
         fitted = []
@@ -109,8 +105,7 @@ class BaseNetEnsemble(BaseEnsemble):
             fitted.append(deepcopy(model).set_params(**before))
         return fitted
 
-    def _cycle(self, model):
-        """Epochs of a cycle."""
+    def _epochs_per_cycle(self, model):
         params = model.get_params(deep=False)
         if not {"max_epochs", "warm_start"} <= params.keys():
             raise ValueError(
@@ -120,87 +115,64 @@ class BaseNetEnsemble(BaseEnsemble):
         epochs = params["max_epochs"]
         if not isinstance(epochs, Integral) or epochs < self.n_members:
             raise ValueError(
-                f"mode='snapshot' divides the estimator's max_epochs among n_members={self.n_members} cycles, which "
-                f"takes a number at least as large, got max_epochs={epochs!r}"
+                f"mode='snapshot' divides the epochs among n_members={self.n_members} cycles: the estimator needs at "
+                f"least {self.n_members}, got max_epochs={epochs!r}"
             )
         return epochs // self.n_members
 
-    # -- metadata ------------------------------------------------------------------------------------------------------
-
-    def _route_params(self, fit_params):
-        return process_routing(self, "fit", **fit_params)["estimator"].fit if _routing_enabled() else fit_params
-
     def get_metadata_routing(self):
-        """How metadata reach the members.
+        """Return how metadata reach the members.
 
         Returns
         -------
         routing : MetadataRouter
-            Of ``fit``: what the estimator's ``fit`` asks for.
+            For ``fit``: what the estimator's ``fit`` requests.
         """
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
 
-    # -- prediction ----------------------------------------------------------------------------------------------------
-
-    def _ask(self, X, method):
-        check_is_fitted(self)
-        n = len(self.estimators_)
-        return np.stack(answers(self.estimators_, self._names, X, [method] * n, self._targets))
-
-    def _mean_weights(self):
-        return None
-
-    def _oof_members(self):
-        return None
-
-
-def names_of(n_members):
-    """What members are called in errors and in ``diversity()``."""
-    return [f"net{number}" for number in range(n_members)]
-
 
 class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """The mean of nets that start and shuffle differently, trained together (deep ensembles [1]_).
+    """The mean of nets with different initial weights and batches, trained together (deep ensembles [1]_).
 
-    What several nets agree on is more often right than what one says, and where they disagree is worth knowing. Trained
-    in one loop, small nets cost little more than one.
+    Several nets together are more accurate than one, and where they disagree, predictions are uncertain. Trained in one
+    loop, several small nets cost little more than one.
 
     Parameters
     ----------
     estimator : classifier
         A :class:`~sktricks.NetClassifier` or :class:`~sktricks.FineTuneClassifier`; or any classifier with
-        probabilities and a ``random_state``. It is cloned for each member, with a random state of its own. A net of a
-        ``module`` instance starts from the same weights in all of them: give the module's class.
+        probabilities and a ``random_state``. It is cloned for each member, with a random state of its own. With a
+        ``module`` instance, all members start from the same weights: pass the module's class instead.
     n_members : int, default=8
     mode : {"batched", "snapshot", "loop"}, default="batched"
-        - ``"batched"`` trains all members at once, their matrix products side by side: for tables, and for heads on a
-          frozen backbone, which encodes each image once for all. Members that cannot be trained so, or would not gain
-          by it, are fitted one after the other: large nets, and those with convolutions, BatchNorm, dropout,
-          ``callbacks``, ``early_stopping`` or ``verbose``. The members are the same but for rounding.
+        - ``"batched"`` trains all members at once with batched matrix products: for tables, and for heads on a frozen
+          backbone, which encodes each image once for all. Members for which this is impossible or slower are fitted
+          one after the other: large nets, and those with convolutions, BatchNorm, dropout, ``callbacks``,
+          ``early_stopping`` or ``verbose``. The members are the same up to rounding.
         - ``"loop"`` always fits them one after the other, in ``n_jobs`` processes.
-        - ``"snapshot"`` trains a single net for the estimator's ``max_epochs``, in ``n_members`` cycles at whose end
-          the learning rate is near zero, and keeps what it is then [2]_. It costs one net, whatever its kind, and its
-          members differ less. Cycles should not be shorter than some ten epochs.
+        - ``"snapshot"`` trains a single net for the estimator's ``max_epochs``, in ``n_members`` cycles, and keeps a
+          copy at the end of each cycle, when the learning rate is near zero [2]_. It costs as much as one net of any
+          kind, and its members differ less. Cycles should have at least about ten epochs.
     n_jobs : int, default=None
-        Processes that fit the members that are not trained together.
+        Number of processes that fit the members that are not trained together.
     random_state : int, RandomState instance or None, default=None
-        Where the members' random states are drawn from.
+        Source of the members' random states.
 
     Attributes
     ----------
     classes_ : ndarray of shape (classes,)
-        The sorted labels. Of several labels a row, a list of a pair (0, 1) for each.
+        The sorted labels. For several labels per row, a list with the pair (0, 1) for each label.
     estimators_ : list of classifiers
-        The members, each fitted like any other.
+        The fitted members.
     n_features_in_, feature_names_in_, image_shape_
         Those of the members.
 
     Raises
     ------
     ValueError
-        For an estimator that is no classifier, has no probabilities or no ``random_state``; in ``"snapshot"`` for one
-        without ``max_epochs`` and ``warm_start``, or with fewer epochs than members.
+        If the estimator is not a classifier, or lacks probabilities or a ``random_state``; in ``"snapshot"``, if it
+        lacks ``max_epochs`` or ``warm_start``, or has fewer epochs than members.
 
     See Also
     --------
@@ -234,12 +206,12 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Whatever the estimator takes, images included.
+            Anything that the estimator takes, including images.
         y : array-like of shape (n,) or (n, labels)
             Labels of any kind; or 0 and 1 for each of several labels.
         **fit_params : dict
-            What the ``fit`` of each member gets besides, such as ``sample_weight``; with metadata routing, what it asks
-            for.
+            Further arguments of each member's ``fit``, such as ``sample_weight``; with metadata routing, those that it
+            requests.
 
         Returns
         -------
@@ -249,7 +221,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         return self._fit(X, y, target, fit_params, classes_=target.classes)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The most probable class of each row; where rows have several labels, 0 or 1 for each.
+        """Return the most probable class of each row; for several labels, 0 or 1 for each.
 
         Parameters
         ----------
@@ -259,13 +231,13 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         -------
         y : ndarray of shape (n,) or (n, labels)
         """
-        likely = self.predict_proba(X)
+        proba = self.predict_proba(X)
         if self._target.kind == "multilabel":
-            return (likely > 0.5).astype(int)
-        return self._target.decode(likely.argmax(axis=1))
+            return (proba > 0.5).astype(int)
+        return self._target.decode(proba.argmax(axis=1))
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """The mean of the members' probabilities.
+        """Return the mean of the members' probabilities.
 
         Parameters
         ----------
@@ -274,12 +246,12 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Returns
         -------
         proba : ndarray of shape (n, classes) or (n, labels)
-            In the order of ``classes_``; of several labels, the probability of each.
+            In the order of ``classes_``; for several labels, the probability of each.
         """
         return self.predict_members(X).mean(axis=0)
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """The probabilities of each member.
+        """Return the probabilities of each member.
 
         Parameters
         ----------
@@ -289,15 +261,11 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         -------
         proba : ndarray of shape (members, n, classes) or (members, n, labels)
         """
-        return self._ask(X, "predict_proba")
-
-    def _ask_members(self, X):
-        said = self.predict_members(X)
-        return as_questions(said) if self._target.kind == "multilabel" else said
+        return np.stack(self._predict_members(X, "predict_proba"))
 
 
 class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, BaseEstimator):
-    """The mean of nets that start and shuffle differently, trained together.
+    """The mean of nets with different initial weights and batches, trained together.
 
     Parameters
     ----------
@@ -310,7 +278,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
     Attributes
     ----------
     estimators_ : list of regressors
-        The members, each fitted like any other.
+        The fitted members.
     n_features_in_, feature_names_in_, image_shape_
         Those of the members.
 
@@ -347,7 +315,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
         return self._fit(X, y, Target("values"), fit_params)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The mean of the members' values.
+        """Return the mean of the members' values.
 
         Parameters
         ----------
@@ -360,7 +328,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
         return self.predict_members(X).mean(axis=0)
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """The values of each member.
+        """Return the values of each member.
 
         Parameters
         ----------
@@ -370,7 +338,4 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
         -------
         values : ndarray of shape (members, n) or (members, n, outputs)
         """
-        return self._ask(X, "predict")
-
-    def _ask_members(self, X):
-        return self.predict_members(X)
+        return np.stack(self._predict_members(X, "predict"))

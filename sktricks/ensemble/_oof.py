@@ -1,7 +1,7 @@
 """Out-of-fold predictions: each row is predicted by models that have not seen it.
 
-Any splitter will do. Rows that it predicts more than once get the mean; rows that it never predicts are left out of
-whatever is learned, with a warning.
+Any splitter can be used. Rows that it predicts several times get the mean; rows that it never predicts are not used
+to learn from, with a warning.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, war
 
 
 def make_splits(cv, X, y, target, params):
-    """The splits as a list of (train, test), drawn once for all members.
+    """Return the splits as a list of (train, test), drawn once for all members.
 
     Parameters
     ----------
@@ -28,21 +28,21 @@ def make_splits(cv, X, y, target, params):
     X, y : array-like
     target : Target
     params : dict
-        What ``split`` gets besides X and y, such as ``groups``.
+        Further arguments of ``split``, such as ``groups``.
     """
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-        found = cv
+        pairs = cv
     else:
-        with FILTERS():  # scikit-learn checks y there
+        with FILTERS():  # scikit-learn checks y here
             cv = check_cv(cv, y, classifier=target.kind != "values")
         _check_groups(cv, params)
         try:
             with FILTERS():  # and in its splitters
-                found = list(cv.split(X, y, **params))
+                pairs = list(cv.split(X, y, **params))
         except (TypeError, ValueError) as error:
             raise ValueError(f"cv={cv!r} must be able to split the rows, but failed: {error}") from error
     n = _num_samples(X)
-    splits = [read_split(split, n, number) for number, split in enumerate(found, start=1)]
+    splits = [read_split(split, n, number) for number, split in enumerate(pairs, start=1)]
     if target.kind == "classes":
         _warn_of_missing_classes(splits, y, target.classes)
     return splits
@@ -72,8 +72,8 @@ def read_split(split, n, number):
     return tuple(part % n for part in parts)  # -1 is the last row
 
 
-def whole(X):
-    """The given rows as the one split of members that are fitted already, and have not seen them."""
+def one_split(X):
+    """Return the only split of members that are fitted already, and were not fitted on the given rows."""
     rows = np.arange(_num_samples(X))
     return [(rows[:0], rows)]
 
@@ -91,12 +91,12 @@ def _warn_of_missing_classes(splits, y, classes):
 
 
 def find_covered(splits, n):
-    """Which rows are predicted out of fold, (n,) bool; a warning where some are not, an error where none is."""
+    """Return True for each row that is predicted out of fold, (n,); warn if some are not."""
     covered = np.zeros(n, dtype=bool)
     for _, test in splits:
         covered[test] = True
     if not covered.any():
-        raise ValueError("cv predicts no row at all")
+        raise ValueError("cv must predict some rows, got splits without test rows")
     if not covered.all():
         warn(
             f"cv leaves {n - covered.sum()} of {n} rows without an out-of-fold prediction: "
@@ -107,20 +107,20 @@ def find_covered(splits, n):
 
 
 def join_folds(predictions, splits, n):
-    """The mean of the predictions of each row, (n, ...) float; NaN where there is none."""
+    """Return the mean of the predictions of each row, (n, ...) float; NaN for rows without any."""
     first = _as_floats(predictions[0])
     total, times = np.zeros((n, *first.shape[1:]), dtype=first.dtype), np.zeros(n, dtype=first.dtype)
-    for said, (_, test) in zip(predictions, splits, strict=True):
-        np.add.at(total, test, said)
+    for part, (_, test) in zip(predictions, splits, strict=True):
+        np.add.at(total, test, part)
         np.add.at(times, test, 1)
     times[times == 0] = np.nan
     return total / times.reshape(-1, *[1] * (total.ndim - 1))
 
 
 def join_votes(predictions, splits, n, n_classes):
-    """As :func:`join_folds` for codes of classes: the fraction of votes for each class, a CSR matrix (n, classes).
+    """Return the fraction of the votes for each class, as a CSR matrix (n, classes); empty for rows without any.
 
-    A row without a prediction is empty. Of thousands of classes each row has few, so no array holds them all.
+    Each row has votes for few of thousands of classes, so that an array of all would be large.
     """
     rows, codes = np.concatenate([test for _, test in splits]), np.concatenate(predictions)
     counts = csr_matrix((np.ones(len(rows)), (rows, codes)), shape=(n, n_classes))
@@ -139,12 +139,12 @@ def as_array(joined, covered):
 
 
 def compact_votes(votes, codes):
-    """Return votes with columns only for the classes that count in a row: those with a vote, and the true one.
+    """Return votes with columns only for the classes that matter in a row: those with votes, and the true one.
 
     Parameters
     ----------
     votes : list of CSR matrices of shape (rows, classes)
-        Of each member.
+        Those of each member.
     codes : ndarray of shape (rows,)
         The true classes.
 
@@ -154,36 +154,35 @@ def compact_votes(votes, codes):
     true : ndarray of shape (rows,)
         The true classes as options.
     options : ndarray of shape (rows, options)
-        The class of each option, ascending; unused ones hold the number of classes, which is none.
+        The class of each option, ascending; unused options hold the number of classes.
     """
     n, n_classes = votes[0].shape
-    used = sum(votes, csr_matrix((np.ones(n), (np.arange(n), codes)), shape=(n, n_classes)))
-    used.sort_indices()
-    keys = _keys(used)
-    starts = used.indptr.astype(np.int64)
+    true = np.arange(n) * n_classes + codes
+    keys = [_keys(own) for own in votes]
+    used = np.unique(np.concatenate([true, *keys]))
+    starts = np.searchsorted(used, np.arange(n) * n_classes)
 
-    def places(own, rows):
-        return np.searchsorted(keys, own) - starts[rows]
+    def locate(keys):
+        rows = keys // n_classes
+        return rows, np.searchsorted(used, keys) - starts[rows]
 
-    shape = n, int(np.diff(starts).max())
+    shape = n, int(locate(used)[1].max()) + 1
     compact, options = np.zeros((len(votes), *shape)), np.full(shape, n_classes)
-    rows = keys // n_classes
-    options[rows, places(keys, rows)] = used.indices
-    for member, own in zip(compact, votes, strict=True):
-        rows = _keys(own) // n_classes
-        member[rows, places(_keys(own), rows)] = own.data
-    return compact, places(np.arange(n) * n_classes + codes, np.arange(n)), options
+    options[locate(used)] = used % n_classes
+    for member, own, own_keys in zip(compact, votes, keys, strict=True):
+        member[locate(own_keys)] = own.data
+    return compact, locate(true)[1], options
 
 
 def spread_out(columns, options, n_classes):
     """Return columns of options, (rows, options), as columns of classes, (rows, classes)."""
-    whole = np.zeros((len(columns), n_classes + 1))
-    np.put_along_axis(whole, options, columns, axis=1)
-    return whole[:, :n_classes]
+    spread = np.zeros((len(columns), n_classes + 1))
+    np.put_along_axis(spread, options, columns, axis=1)
+    return spread[:, :n_classes]
 
 
 def _keys(matrix):
-    """Return row and class of each stored value of a CSR matrix as one number, ascending."""
+    """Return row * classes + class for each stored value of a CSR matrix."""
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return rows * matrix.shape[1] + matrix.indices
 

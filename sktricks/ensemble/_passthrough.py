@@ -1,4 +1,4 @@
-"""What of X a stack hands to its final estimator besides the predictions."""
+"""Columns of X that a stack passes to its final estimator, besides the predictions of the members."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sklearn.utils.validation import _num_samples
 
 
 def pass_through(X, passthrough):
-    """The columns of X that ``passthrough`` means, (n, columns), dense or sparse; None for False.
+    """Return the columns of X that ``passthrough`` selects, (n, columns), dense or sparse; None for False.
 
     Parameters
     ----------
     X : array-like
     passthrough : bool, columns or callable
-        True takes all columns of a table; names, positions, a slice or a mask some; a callable makes them of X, be it
-        a table or images.
+        True selects all columns of a table; names, indices, a slice or a mask select some; a callable computes columns
+        from X, a table or images.
     """
     passthrough = bool(passthrough) if isinstance(passthrough, np.bool_) else passthrough
     if passthrough is False:
         return None
-    (X,) = indexable(X)  # sparse formats without rows, which scikit-learn converts in fit too
+    (X,) = indexable(X)  # converts sparse formats without rows, as fit does
     if callable(passthrough):
         return _check_rows(_call(passthrough, X), X)
     X = X if hasattr(X, "shape") else np.asarray(X)
@@ -46,14 +46,14 @@ def pass_through(X, passthrough):
 
 
 def as_key(columns):
-    """Columns as an index of an axis that stays: a single one is a list of one."""
+    """Return columns as an index that keeps the axis: a single column as a list of one."""
     return (
         [columns] if isinstance(columns, str | Integral) else list(columns) if isinstance(columns, tuple) else columns
     )
 
 
 def passed_names(passthrough, names, n_columns):
-    """Names of what is passed, where ``names`` are those of X."""
+    """Return the names of the passed columns, given the ``names`` of the columns of X."""
     if callable(passthrough):
         return [f"passthrough{column}" for column in range(n_columns)]
     if passthrough is True:
@@ -65,7 +65,7 @@ def passed_names(passthrough, names, n_columns):
 
 
 def join_columns(columns, passed):
-    """Predictions and what is passed side by side, sparse where the latter is sparse."""
+    """Return predictions and passed columns side by side, sparse if the latter are sparse."""
     if passed is None:
         return columns
     if sparse.issparse(passed):

@@ -1,41 +1,38 @@
-"""A scorer as a loss of predictions that are there already."""
+"""A scorer as a loss of predictions that are already made."""
 
 from __future__ import annotations
 
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer
 
 
 class StoredClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier whose X are its probabilities, (n, classes) or (n, labels)."""
+    """A classifier whose X holds its probabilities, (n, classes) or (n, labels)."""
 
     def __init__(self, target):
         self.target = target
         self.classes_ = target.classes
 
     def predict_proba(self, X):
-        """X itself."""
+        """Return X."""
         return X
 
     def predict(self, X):
-        """The most probable class, or each label that is more probable than not."""
+        """Return the most probable class, or 1 for each label more probable than not."""
         if self.target.kind == "multilabel":
             return (X > 0.5).astype(int)
         return self.target.decode(X.argmax(axis=1))
 
 
 class StoredRegressor(RegressorMixin, BaseEstimator):
-    """A regressor whose X are its predictions."""
+    """A regressor whose X holds its predictions."""
 
     def predict(self, X):
-        """X itself."""
+        """Return X."""
         return X
 
 
-class ScorerLoss:
-    """The negated score of what ``blend(weights)`` predicts; sample weights play no part."""
-
-    def __init__(self, scorer, stored, blend, y):
-        self.scorer, self.stored, self.blend, self.y = scorer, stored, blend, y
-
-    def __call__(self, weights):
-        return -float(self.scorer(self.stored, self.blend(weights), self.y))
+def scorer_loss(scoring, stored, predict, y):
+    """Return a loss of weights: the negated score of ``predict(weights)``, without sample weights."""
+    scorer = get_scorer(scoring)
+    return lambda weights: -float(scorer(stored, predict(weights), y))

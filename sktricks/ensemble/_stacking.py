@@ -1,4 +1,4 @@
-"""StackingClassifier and StackingRegressor: a final estimator that learns from what members say out of fold."""
+"""StackingClassifier and StackingRegressor: a final estimator that learns from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -16,86 +16,90 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._threads import column_or_1d
 from .._typing import fit_context
-from ._base_stacking import BaseStacking, columns_to_codes, columns_to_votes, final_has
-from ._members import answer, answers
+from ._base_stacking import BaseStacking, final_has
+from ._member_columns import columns_to_codes, columns_to_votes
+from ._predictions import predict_member
 from ._target import Target
+
+METHODS = ["predict_proba", "decision_function", "predict"]  # the most informative first
 
 
 class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
-    """Classifiers, and a final one that learns from their out-of-fold predictions [1]_.
+    """Classifiers, and a final classifier that learns from their out-of-fold predictions [1]_.
 
-    A successor of :class:`sklearn.ensemble.StackingClassifier`: for the parameters that both have, predictions are the
-    same. What differs on purpose:
+    A successor of :class:`sklearn.ensemble.StackingClassifier`: for the shared parameters, predictions are the same.
+    The deliberate differences:
 
-    - Members and the final estimator see the labels as they came; members are aligned by their ``classes_``. Members
-      and final estimators that refuse their labels, as XGBoost's do unless they are 0..K-1, are fitted on codes, as in
-      :class:`VotingClassifier`. Regressors among the members see the codes of the classes.
-    - A :class:`sklearn.frozen.FrozenEstimator` is refused unless ``cv="prefit"``, which says that the given rows are
-      new to the members: otherwise it would mislead the final estimator without a word.
-    - Of several labels a row, ``predict_proba`` is the probability of each, (n, labels), and the default final
-      estimator is one logistic regression a label.
+    - Members and the final estimator are fitted on the original labels; members are aligned by their ``classes_``.
+      Members and final estimators that refuse their labels, as XGBoost's do unless they are 0..K-1, are fitted on
+      codes, as in :class:`VotingClassifier`. Regressors among the members are fitted on the codes of the classes.
+    - A :class:`sklearn.frozen.FrozenEstimator` is an error unless ``cv="prefit"``, which states that the members were
+      not fitted on the given rows: otherwise its predictions would mislead the final estimator.
+    - For several labels per row, ``predict_proba`` returns the probability of each, (n, labels), and the default final
+      estimator is one logistic regression per label.
     - Members and final estimators that take no ``sample_weight`` are fitted without it, with a warning. With metadata
-      routing, members and final estimator ask for their own; the default final estimator always gets it.
-    - Members, folds and the fits on all rows are jobs of one pool.
+      routing, members and final estimator request their own; the default final estimator always gets it.
+    - The fits of members on folds and on all rows are jobs of one pool.
 
     Parameters
     ----------
     estimators : list of (str, estimator)
-        Names and members; ``"drop"`` instead of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member leaves it out.
     final_estimator : classifier, default=None
-        None: a logistic regression.
+        None for a logistic regression.
     cv : int, splitter, iterable, "prefit" or None, default=None
-        How out-of-fold predictions are made; None: five folds, stratified. Splitters that need ``groups`` get those of
-        ``fit``. Any splitter will do: rows that are predicted several times get the mean, or the majority; rows that
-        never are, are left out of the final fit, with a warning. ``"prefit"``: the members are fitted, on other rows.
+        The splits for out-of-fold predictions; None for five stratified folds. Splitters that need ``groups`` get
+        those of ``fit``. Any splitter can be used: rows that are predicted several times get the mean or the majority;
+        rows that are never predicted are not used in the final fit, with a warning. ``"prefit"``: the members are
+        fitted already, on other rows.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
-        What members are asked for; ``"auto"``: the first of these that a member has.
+        The method that predictions come from; ``"auto"`` for the first of these that a member has.
     n_jobs : int, default=None
-        Processes that fit members and folds; nets of one architecture are trained together in this one.
+        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
     passthrough : bool, columns or callable, default=False
-        What of X the final estimator sees too: all columns, or some by names, positions, a slice or a mask; or a
-        callable that makes (n, columns) of X, images included.
+        Columns of X that the final estimator sees too: all, or some by names, indices, a slice or a mask; or a
+        callable that computes (n, columns) from X, which may be images.
     verbose : int, default=0
-        Whether to print the time that each member took.
+        If not 0, the time of each member's fit is printed.
     refit : bool, default=True
-        Whether members are fitted once more on all rows. False: a member is the average of its models of the folds,
-        which costs a fit less and predicts as it did out of fold.
+        If True, members are fitted once more on all rows. If False, a member is the average of its models of the
+        folds, which saves a fit and predicts as it did out of fold.
     store_oof : bool, default=True
-        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle.
+        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
 
     Attributes
     ----------
     classes_ : ndarray of shape (classes,)
-        The sorted labels. Of several labels a row, a list of a pair (0, 1) for each.
+        The sorted labels. For several labels per row, a list with the pair (0, 1) for each label.
     estimators_ : list of estimators
         The fitted members that are not dropped; with ``refit=False`` each holds its models in ``estimators``.
     named_estimators_ : Bunch
-        The same by name, dropped ones as ``"drop"``.
+        The fitted members by name; dropped ones are ``"drop"``.
     final_estimator_ : classifier
     stack_method_ : list of str
-        What each member is asked for.
+        The method that each member's predictions come from.
     oof_predictions_ : ndarray of shape (n, columns)
-        The members' columns that the final estimator was fitted on, without what is passed through. NaN where the
-        splitter predicts no row. Only with ``store_oof=True``.
+        The members' columns that the final estimator was fitted on, without those passed through. NaN for rows that
+        the splitter does not predict. Only with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        By how much the loss (log loss, or the error rate of a final estimator without probabilities) grows if the final
-        estimator does without each member, fitted on either half of the rows and judged on the other. NaN where it
-        cannot be told.
+        How much the loss (log loss, or the error rate of a final estimator without probabilities) rises if the final
+        estimator is fitted without each member, on each half of the rows and judged on the other. NaN if it cannot be
+        computed.
     weights_ : ndarray of shape (members,)
-        How much the final estimator leans on each member, of sum 1: by its importances, or its coefficients times what
-        the columns vary. Only where it has such.
+        The importance of each member for the final estimator, with sum 1: its feature importances, or its coefficients
+        times the columns' standard deviation. Only if it has one of these.
     n_features_in_, feature_names_in_
         Those of the members.
 
     Raises
     ------
     ValueError
-        For a FrozenEstimator without ``cv="prefit"``, members without the method that is asked for or with NaN in their
-        predictions, missing ``groups``, names that are used twice, a ``passthrough`` that does not fit X.
+        If there is a FrozenEstimator without ``cv="prefit"``, members lack ``stack_method`` or predict NaN, ``groups``
+        are missing, names are used twice, or ``passthrough`` does not fit X.
 
     See Also
     --------
-    VotingClassifier : Learns one weight a member, from fewer rows.
+    VotingClassifier : Learns one weight per member, from fewer rows.
 
     References
     ----------
@@ -147,7 +151,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         if self.stack_method == "predict":
-            tags.transformer_tags.preserves_dtype = []  # transform then has the dtype of the labels
+            tags.transformer_tags.preserves_dtype = []  # transform then returns the dtype of the labels
         return tags
 
     def _check_kind(self, name, estimator):
@@ -156,17 +160,17 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members on all rows and on folds, and the final estimator on what they say out of fold.
+        """Fit the members on all rows and on folds, and the final estimator on their out-of-fold predictions.
 
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Whatever the members take, images included.
+            Anything that the members take, including images.
         y : array-like of shape (n,) or (n, labels)
             Labels of any kind; or 0 and 1 for each of several labels.
         **fit_params : dict
-            ``sample_weight`` (n,), handed to whatever takes it; ``groups`` (n,) for ``cv``. With metadata routing,
-            whatever members, splitter and final estimator ask for.
+            ``sample_weight`` (n,), passed to the members and the final estimator if they take it; ``groups`` (n,) for
+            ``cv``. With metadata routing, whatever members, splitter and final estimator request.
 
         Returns
         -------
@@ -182,14 +186,21 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         return MultiOutputClassifier(one.set_fit_request(sample_weight=True) if _routing_enabled() else one)
 
     def _method(self, name, estimator):
-        return "predict" if is_regressor(estimator) else self._choose_method(name, estimator, self.stack_method)
+        methods = METHODS if self.stack_method == "auto" else [self.stack_method]
+        for method in ["predict"] if is_regressor(estimator) else methods:
+            if hasattr(estimator, method):
+                return method
+        raise ValueError(
+            f"estimators: member {name!r} has no {' or '.join(methods)}, which stack_method={self.stack_method!r} "
+            f"needs: {estimator!r}"
+        )
 
-    def _as_members(self, blocks):
+    def _stack_blocks(self, blocks):
         return columns_to_votes(blocks, self.stack_method_, self._target)
 
     @available_if(final_has("predict_proba"))
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """The final estimator's probabilities.
+        """Return the final estimator's probabilities.
 
         Parameters
         ----------
@@ -198,14 +209,14 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Returns
         -------
         proba : ndarray of shape (n, classes) or (n, labels)
-            In the order of ``classes_``; of several labels, the probability of each.
+            In the order of ``classes_``; for several labels, the probability of each.
         """
         check_is_fitted(self)
-        return answer(self.final_estimator_, self.transform(X), "predict_proba", self._target)
+        return predict_member(self.final_estimator_, self.transform(X), "predict_proba", self._target)
 
     @available_if(final_has("decision_function"))
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """The final estimator's decision values.
+        """Return the final estimator's decision values.
 
         Parameters
         ----------
@@ -219,7 +230,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         return self.final_estimator_.decision_function(self.transform(X))
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """What each member says.
+        """Return the predictions of each member.
 
         Parameters
         ----------
@@ -227,46 +238,44 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
 
         Returns
         -------
-        said : ndarray
-            If all members are asked for probabilities, these, (members, n, classes) or (members, n, labels); else
-            the labels, (members, n) or (members, n, labels); of a regressor the class of the nearest code.
+        predictions : ndarray
+            Probabilities if these are the columns of all members, (members, n, classes) or (members, n, labels);
+            otherwise the labels, (members, n) or (members, n, labels). A regressor predicts the class of the nearest
+            code.
         """
         check_is_fitted(self)
         if set(self.stack_method_) == {"predict_proba"}:
-            likely = self._ask_members(X)
-            several = self._target.kind == "multilabel"
-            return likely[..., 1].reshape(len(likely), -1, self._target.width) if several else likely
-        methods = ["predict"] * len(self.estimators_)
-        said = answers(self.estimators_, self._names, X, methods, self._targets)
+            return self._target.restore(self._member_outputs(X))
+        predictions = self._predict_members(X, "predict")
         if self._target.kind == "multilabel":
-            return np.stack(said)
-        codes = [columns_to_codes(one[:, None], "predict", self._target) for one in said]
+            return np.stack(predictions)
+        codes = [columns_to_codes(one[:, None], "predict", self._target) for one in predictions]
         return self._target.decode(np.stack(codes))
 
 
 class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
-    """Regressors, and a final one that learns from their out-of-fold predictions [1]_ [2]_.
+    """Regressors, and a final regressor that learns from their out-of-fold predictions [1]_ [2]_.
 
-    A successor of :class:`sklearn.ensemble.StackingRegressor`; what differs is told in :class:`StackingClassifier`.
+    A successor of :class:`sklearn.ensemble.StackingRegressor`; :class:`StackingClassifier` lists the differences.
 
     Parameters
     ----------
     estimators : list of (str, regressor)
-        Names and members; ``"drop"`` instead of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member leaves it out.
     final_estimator : regressor, default=None
-        None: a ridge regression that chooses its penalty.
+        None for a ridge regression that chooses its penalty.
     cv, n_jobs, passthrough, verbose, refit, store_oof
-        As in :class:`StackingClassifier`; ``cv=None`` are five folds.
+        As in :class:`StackingClassifier`; ``cv=None`` is five folds.
 
     Attributes
     ----------
     estimators_, named_estimators_, final_estimator_, stack_method_, weights_, n_features_in_, feature_names_in_
         As in :class:`StackingClassifier`.
     oof_predictions_ : ndarray of shape (n, members)
-        The members' columns that the final estimator was fitted on, without what is passed through. Only with
+        The members' columns that the final estimator was fitted on, without those passed through. Only with
         ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        By how much the squared error grows if the final estimator does without each member.
+        How much the squared error rises if the final estimator is fitted without each member.
 
     Raises
     ------
@@ -318,7 +327,7 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members on all rows and on folds, and the final estimator on what they say out of fold.
+        """Fit the members on all rows and on folds, and the final estimator on their out-of-fold predictions.
 
         Parameters
         ----------
@@ -339,11 +348,11 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
     def _method(self, name, estimator):
         return "predict"
 
-    def _as_members(self, blocks):
+    def _stack_blocks(self, blocks):
         return np.stack([block[:, 0] for block in blocks])
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """What each member predicts.
+        """Return the predictions of each member.
 
         Parameters
         ----------
@@ -353,5 +362,4 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         -------
         values : ndarray of shape (members, n)
         """
-        check_is_fitted(self)
-        return self._ask_members(X)
+        return self._member_outputs(X)

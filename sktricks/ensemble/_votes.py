@@ -1,8 +1,8 @@
 """Votes and averages, as pure functions.
 
-The shapes are everywhere the same: ``codes`` (members, rows) are the classes that members vote for, as integers;
-``probabilities`` (members, rows, classes) what they hold likely; ``weights`` (members,) at least 0, of which only the
-proportions matter. Several labels a row are as many binary questions, one after the other (:func:`as_questions`).
+The shapes are the same everywhere: ``codes`` (members, rows) are the classes that members vote for, as integers;
+``probabilities`` is (members, rows, classes); ``weights`` (members,) are at least 0, and only their proportions matter.
+Several labels per row are as many binary problems, one after the other (:func:`as_binary`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import gen_batches
 
-CHUNK = 1 << 18  # votes that are counted at once: their counters stay in the cache
-TINY = 1e-12  # a probability of 0 would make every product 0, whatever the others say
-TIED = 1e-9  # sums of weights in another order differ by less
+CHUNK = 1 << 18  # votes counted at once, so that their counters stay in the processor's cache
+TINY = 1e-12  # smallest probability: with 0, every product would be 0
+TIED = 1e-9  # relative difference of tied sums, which rounding can cause
 
 
 def count_votes(codes, n_classes, weights=None):
-    """The weight of the votes for each class, (rows, classes), by one flat count."""
+    """Return the weight of the votes for each class, (rows, classes), by one flat count."""
     n = codes.shape[1]
     flat = (codes + np.arange(0, n * n_classes, n_classes)).ravel()
     if weights is not None:
@@ -25,7 +25,7 @@ def count_votes(codes, n_classes, weights=None):
 
 
 def hard_vote(codes, n_classes, weights=None):
-    """The class with most votes, of tied ones the first; (rows,) intp."""
+    """Return the class with most votes, (rows,) intp; the first of tied classes."""
     if weights is not None and np.ptp(weights) == 0:
         weights = None  # integers count faster
     winners = np.empty(codes.shape[1], dtype=np.intp)
@@ -35,33 +35,32 @@ def hard_vote(codes, n_classes, weights=None):
 
 
 def find_ties(counts):
-    """Which classes share the most votes, (rows, classes) bool."""
+    """Return True for each class with the most votes of its row, (rows, classes)."""
     return counts >= counts.max(axis=1, keepdims=True) * (1 - TIED)
 
 
-def split_ties(fractions, likely):
+def split_ties(fractions, probabilities):
     """Return fractions of votes in which tied winners split their joint fraction in favor of the more probable ones.
 
     The shifts are less than half the gap to the next fraction, so that no other class is overtaken. They follow the
-    order of ``likely``, not its size, since tiny ones would be lost in rounding.
+    order of the probabilities, not their size, since tiny ones would be lost in rounding.
 
     Parameters
     ----------
     fractions : ndarray of shape (rows, classes)
-    likely : ndarray of shape (rows, classes)
-        The probabilities that decide.
+    probabilities : ndarray of shape (rows, classes)
     """
     tied = find_ties(fractions)
     number = tied.sum(axis=1, keepdims=True)
     joint = np.where(tied, fractions, 0).sum(axis=1, keepdims=True) / number
     gap = joint - np.where(tied, 0, fractions).max(axis=1, keepdims=True)
-    rank = rank_down(np.where(tied, likely, -1))
+    rank = rank_down(np.where(tied, probabilities, -1))
     middle = np.where(tied, rank, 0).sum(axis=1, keepdims=True) / number
     return np.where(tied, joint + (middle - rank) * gap / (2 * number), fractions)
 
 
 def rank_down(values):
-    """Return how many distinct values of the row are larger, (rows, columns)."""
+    """Return how many distinct values of its row are larger than each value, (rows, columns)."""
     order = np.argsort(-values, axis=1, kind="stable")
     steps = np.diff(np.take_along_axis(values, order, axis=1), axis=1, prepend=np.inf) != 0
     ranks = np.empty_like(order)
@@ -70,35 +69,37 @@ def rank_down(values):
 
 
 def one_hot(codes, n_classes):
-    """Votes as probabilities of 0 and 1, (..., classes) float64."""
+    """Return votes as probabilities of 0 and 1, (..., classes) float64."""
     return np.eye(n_classes)[codes]
 
 
-def stack_probabilities(said):
-    """What members hold likely, as one array; float32 next to float64 is made to sum to 1 as exactly as that does."""
-    exact = np.result_type(*said)
-    return np.stack([one if one.dtype == exact else one / one.sum(axis=-1, keepdims=True, dtype=exact) for one in said])
+def stack_probabilities(members):
+    """Return the members' probabilities as one array; float32 among float64 is normalized in float64."""
+    exact = np.result_type(*members)
+    return np.stack(
+        [one if one.dtype == exact else one / one.sum(axis=-1, keepdims=True, dtype=exact) for one in members]
+    )
 
 
 def average(probabilities, weights=None):
-    """The weighted mean of the members, (rows, classes)."""
+    """Return the weighted mean of the members, (rows, classes)."""
     return np.average(probabilities, axis=0, weights=weights)
 
 
 def geometric(probabilities, weights=None):
-    """The weighted geometric mean of the members, made to sum to 1; (rows, classes)."""
+    """Return the normalized weighted geometric mean of the members, (rows, classes)."""
     logs = np.average(np.log(np.clip(probabilities, TINY, None)), axis=0, weights=weights)
     return normalize_logs(logs)
 
 
 def normalize_logs(logs):
-    """Probabilities that are proportional to ``exp(logs)``."""
+    """Return probabilities that are proportional to ``exp(logs)``."""
     powers = np.exp(logs - logs.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def temper(probabilities, temperatures):
-    """Each member's probabilities to the power 1 / temperature, made to sum to 1; those at 1 stay as they are."""
+def apply_temperatures(probabilities, temperatures):
+    """Return each member's probabilities to the power 1 / temperature, normalized; unchanged if it is 1."""
     return np.stack(
         [
             one if temperature == 1 else normalize_logs(np.log(np.clip(one, TINY, None)) / temperature)
@@ -108,7 +109,7 @@ def temper(probabilities, temperatures):
 
 
 def weighted_median(values, weights):
-    """The weighted median of the members, (rows,); where it lies between two, the middle of them."""
+    """Return the weighted median of the members, (rows,); the middle if it lies between two."""
     order = np.argsort(values, axis=0, kind="stable")
     ordered = np.take_along_axis(values, order, axis=0)
     below = np.cumsum(weights[order], axis=0)
@@ -119,7 +120,7 @@ def weighted_median(values, weights):
     return (ordered[lower, rows] + ordered[upper, rows]) / 2
 
 
-def as_questions(likely):
-    """The probability of each label, (..., rows, labels), as that of 0 and 1 of a question a row, (..., all, 2)."""
-    flat = likely.reshape(*likely.shape[:-2], -1)
+def as_binary(probabilities):
+    """Return the probabilities of labels, (..., rows, labels), as binary problems, (..., rows * labels, 2)."""
+    flat = probabilities.reshape(*probabilities.shape[:-2], -1)
     return np.stack([1 - flat, flat], axis=-1)

@@ -7,30 +7,25 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import ensemble
-from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, _num_samples, check_is_fitted
 
-from .._labels import encode_labels
 from .._typing import fit_context
 from ._base_voting import BaseVoting
 from ._learned_weights import (
     PARTS,
     ErrorRate,
+    GeometricErrorRate,
     GeometricLogLoss,
+    Losses,
     MixtureLogLoss,
     fit_temperature,
-    greedy,
-    leave_one_out,
-    normalize,
 )
-from ._members import answers
 from ._oof import compact_votes, join_folds, join_votes, spread_out
-from ._scoring import ScorerLoss, StoredClassifier
+from ._scoring import StoredClassifier, scorer_loss
 from ._votes import (
-    TINY,
-    as_questions,
+    apply_temperatures,
     average,
     count_votes,
     find_ties,
@@ -39,117 +34,115 @@ from ._votes import (
     one_hot,
     split_ties,
     stack_probabilities,
-    temper,
 )
 
-# By which loss members are judged, and which one a convex solver minimises.
 LOSSES = {
-    "hard": (ErrorRate, MixtureLogLoss),
-    "soft": (MixtureLogLoss, MixtureLogLoss),
-    "geometric": (GeometricLogLoss, GeometricLogLoss),
+    "hard": Losses(ErrorRate, MixtureLogLoss),
+    "soft": Losses(MixtureLogLoss, MixtureLogLoss, (ErrorRate,)),
+    "geometric": Losses(GeometricLogLoss, GeometricLogLoss, (GeometricErrorRate,)),
 }
 
 
 class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
-    """Classifiers that vote, or whose probabilities are averaged, with equal, given or learned weights.
+    """A vote of classifiers, or the mean of their probabilities, with equal, given or learned weights.
 
-    A successor of :class:`sklearn.ensemble.VotingClassifier`: for the parameters that both have, ``predict``,
-    ``predict_proba`` and the soft ``transform`` are the same. What differs on purpose:
+    A successor of :class:`sklearn.ensemble.VotingClassifier`: for the shared parameters, ``predict``,
+    ``predict_proba`` and the soft ``transform`` return the same. The deliberate differences:
 
-    - Members see the labels as they came, and are aligned by their ``classes_``. Members that were fitted elsewhere
-      count as they should, be their labels strings, their classes in any order or only some of all.
-    - A member that refuses its labels with a ValueError, as XGBoost's do unless they are 0..K-1, is fitted on codes
-      instead, and its predictions are mapped back to labels. In ``estimators_`` it is then wrapped: the wrapper
-      predicts labels, has the member's public attributes, and holds the member in ``estimator_``. If codes fail too,
-      the first error is raised.
+    - Members are fitted on the original labels, and their predictions are aligned by their ``classes_``. Members that
+      were fitted elsewhere are counted correctly, with string labels, with classes in any order, or with only some of
+      the classes.
+    - A member that refuses its labels with a ValueError, as XGBoost's do unless they are 0..K-1, is fitted on codes,
+      and its predictions are mapped back to labels. ``estimators_`` then holds a wrapper: it predicts labels, has the
+      member's public attributes, and holds the member in ``estimator_``. If codes fail too, the first error is raised.
     - Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are; ``prefit=True`` freezes all.
     - A hard vote has ``predict_proba``, the fractions of the votes, and its ``transform`` returns labels, not codes.
-    - Rows may have several labels (an indicator matrix of 0 and 1); each label is then a vote of its own, ties being 0.
+    - Rows may have several labels (an indicator matrix of 0 and 1); each label is a vote of its own, and a tie is 0.
     - Members that take no ``sample_weight`` are fitted without it, with a warning.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
-        Names and members; ``"drop"`` instead of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member leaves it out.
     voting : {"hard", "soft", "geometric"}, default="hard"
-        ``"hard"`` counts the members' votes; ``"soft"`` takes the mean of their probabilities, ``"geometric"`` the
-        geometric mean, in which one member that holds a class impossible is not outvoted.
+        ``"hard"`` counts the members' votes; ``"soft"`` takes the mean of their probabilities; ``"geometric"`` takes
+        the geometric mean, in which a class that one member considers impossible cannot win.
     weights : array-like of shape (members,), {"greedy", "simplex", "nnls"} or None, default=None
-        Numbers, at least 0, of which only the proportions matter; None: equal ones. Or learned from out-of-fold
-        predictions, and then of sum 1:
+        Numbers of at least 0, of which only the proportions matter; None for equal weights. Or a method that learns
+        weights with sum 1 from out-of-fold predictions:
 
-        - ``"greedy"`` selects members with replacement [1]_ by ``scoring``, else by the log loss, or in a hard vote
-          by the error rate;
-        - ``"simplex"`` minimises the log loss over all weights of sum 1;
-        - ``"nnls"`` minimises the squared error of the probabilities with weights at least 0 [2]_.
+        - ``"greedy"`` selects members with replacement [1]_ by ``scoring`` or, by default, by the log loss (in a hard
+          vote by the error rate);
+        - ``"simplex"`` minimizes the log loss over all weights with sum 1;
+        - ``"nnls"`` minimizes the squared error of the probabilities with weights of at least 0 [2]_.
 
-        Learned weights stay only if, on out-of-fold predictions that they were not learned from, they lower the log
-        loss by more than twice its standard error and do not raise the error rate; in a hard vote, if they lower the
-        error rate by as much. Else all are equal. Weights that a scorer selects stay in any case.
+        Learned weights are accepted only if, on out-of-fold predictions that they were not learned from, they lower
+        the log loss by more than twice its standard error and do not raise the error rate; in a hard vote, if they
+        lower the error rate by as much. Otherwise all are equal. Weights selected by a scorer are always accepted.
     n_jobs : int, default=None
-        Processes that fit members and folds; nets of one architecture are trained together in this one.
+        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
     flatten_transform : bool, default=True
-        Whether ``transform`` of probabilities is (n, members * classes), or (members, n, classes).
+        If True, ``transform`` returns probabilities as (n, members * classes); if False, as (members, n, classes).
     verbose : bool, default=False
-        Whether to print the time that each member took.
+        If True, the time of each member's fit is printed.
     tie_break : {"first", "probability"}, default="first"
-        In a hard vote, the class that wins a tie: the first one, or the one that is more probable in the weighted mean
+        The class that wins a tie in a hard vote: the first one, or the one that is more probable in the weighted mean
         of the members' probabilities. With ``"probability"``, the tied classes split their joint fraction in
         ``predict_proba`` in favor of the more probable ones, by less than the gap to the next fraction.
     prefit : bool, default=False
-        Whether the members are fitted already. They are then used as they are, and what is learned is learned from the
-        given rows, which they must not have seen.
+        If True, the members are fitted already and used as they are. Weights and temperatures are learned from the
+        given rows, which must not be those that the members were fitted on.
     cv : int, splitter, iterable or None, default=None
-        How out-of-fold predictions are made, where something is learned; None: five folds, stratified. Splitters that
-        need ``groups`` get those of ``fit``. Any splitter will do, those that predict rows several times or not at
-        all included. With some members frozen, the rows must be new to these.
+        The splits for out-of-fold predictions, if anything is learned; None for five stratified folds. Splitters that
+        need ``groups`` get those of ``fit``. Any splitter can be used, also one that predicts rows several times or
+        not at all. Frozen members must not have been fitted on the rows.
     calibration : {"temperature"} or None, default=None
-        ``"temperature"`` gives each member a temperature [3]_, which makes its probabilities milder or sharper, where
-        that lowers the log loss of out-of-fold predictions that it was not fitted on, by more than the standard error.
+        ``"temperature"`` fits a temperature [3]_ per member, which makes its probabilities less or more extreme. It is
+        accepted if it lowers the log loss of out-of-fold predictions that it was not fitted on by more than the
+        standard error.
     scoring : str, callable or None, default=None
-        What ``"greedy"`` selects by: a scorer's name, or a callable ``scorer(estimator, X, y)``. Scorers see no
+        The scorer by which ``"greedy"`` selects: a name, or a callable ``scorer(estimator, X, y)``. Scorers get no
         sample weights.
     store_oof : bool, default=True
-        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle; with thousands of classes
+        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle; with thousands of classes
         the array is large.
 
     Attributes
     ----------
     classes_ : ndarray of shape (classes,)
-        The sorted labels, those that only fitted members know included. Of several labels a row, a list of a pair
-        (0, 1) for each.
+        The sorted labels, including those that only fitted members know. For several labels per row, a list with the
+        pair (0, 1) for each label.
     estimators_ : list of classifiers
         The fitted members that are not dropped.
     named_estimators_ : Bunch
-        The same by name, dropped ones as ``"drop"``.
+        The fitted members by name; dropped ones are ``"drop"``.
     weights_ : ndarray of shape (members,)
         The weights in use: ones, the given ones, or the learned ones.
     weights_accepted_ : bool
-        Whether the learned weights are in use. False: they did not help on held-out predictions, and all are equal.
+        True if the learned weights are in use; False if they did not help on held-out predictions, and all are equal.
         Only with learned weights.
     oof_predictions_ : ndarray of shape (members, n, classes) or (members, n, labels)
-        The out-of-fold predictions that weights, temperatures and contributions were learned from, before
-        temperatures: probabilities, or in a hard vote votes. NaN where the splitter predicts no row. Only if something
-        is learned, and with ``store_oof=True``.
+        The out-of-fold predictions from which weights, temperatures and contributions were learned, before
+        temperatures: probabilities, or votes in a hard vote. NaN for rows that the splitter does not predict. Only if
+        something is learned, and with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        By how much the out-of-fold loss (log loss, in a hard vote the error rate) grows without each member; negative
-        where a member does harm, NaN for a single member. Only where something is learned.
+        How much the out-of-fold loss (log loss; in a hard vote the error rate) rises without each member: negative for
+        a harmful member, NaN for a single member. Only if something is learned.
     temperatures_ : ndarray of shape (members,)
-        1 for a member whose temperature was refused, since it did not help on held-out predictions: its probabilities
-        are used unchanged. Only with ``calibration``.
+        The temperatures; 1 for a member whose temperature did not help on held-out predictions. Only with
+        ``calibration``.
     n_features_in_, feature_names_in_
         Those of the members.
 
     Raises
     ------
     ValueError
-        For weights that are too few, negative or all zero; members that are no classifiers, have no probabilities
-        where these are needed, or return NaN; names that are used twice; missing ``groups``; options that exclude each
-        other.
+        If weights are too few, negative or all zero; if members are not classifiers, lack probabilities that are
+        needed, or return NaN; if names are used twice, ``groups`` are missing, or options exclude each other.
 
     See Also
     --------
-    StackingClassifier : Learns more than a weight for each member.
+    StackingClassifier : Learns more than one weight per member.
 
     References
     ----------
@@ -212,17 +205,17 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members, and learn what is to be learned.
+        """Fit the members, and learn weights and temperatures if asked.
 
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Whatever the members take, images included.
+            Anything that the members take, including images.
         y : array-like of shape (n,) or (n, labels)
             Labels of any kind; or 0 and 1 for each of several labels.
         **fit_params : dict
-            ``sample_weight`` (n,), handed to the members that take it and used in what is learned; ``groups`` (n,) for
-            ``cv``. With metadata routing, whatever members and splitter ask for.
+            ``sample_weight`` (n,), passed to the members that take it and used in learning; ``groups`` (n,) for
+            ``cv``. With metadata routing, whatever members and splitter request.
 
         Returns
         -------
@@ -257,117 +250,79 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
             raise ValueError(f"estimators: member {name!r} has no predict_proba, which {why} needs: {estimator!r}")
         return "predict" if self.voting == "hard" else "predict_proba"
 
-    def _join(self, said, splits, n, target):
+    def _join(self, predictions, splits, n, target):
         if self.voting == "hard" and target.kind == "classes":
-            return join_votes(said, splits, n, target.width)
-        return join_folds(said, splits, n)
+            return join_votes(predictions, splits, n, target.width)
+        return join_folds(predictions, splits, n)
 
-    def _learn(self, oof, y, shares, target, fixed):
-        """Temperatures, weights and contributions from the rows that are predicted out of fold."""
+    def _learn(self, oof, y, row_weights, target, fixed):
         results, parts, options = {}, np.arange(len(y)) % PARTS, None
         if target.kind == "multilabel":
-            members, codes = as_questions(np.stack(oof)), y.ravel()
-            shares, parts = np.repeat(shares / target.width, target.width), np.repeat(parts, target.width)
+            members, codes = target.flatten(np.stack(oof)), y.ravel()
+            row_weights, parts = np.repeat(row_weights / target.width, target.width), np.repeat(parts, target.width)
         elif self.voting == "hard":
-            members, codes, options = compact_votes(oof, encode_labels(y, target.classes))
+            members, codes, options = compact_votes(oof, target.encode(y))
         else:
-            members, codes = np.stack(oof), encode_labels(y, target.classes)
+            members, codes = np.stack(oof), target.encode(y)
         if self.calibration is not None:
-            found = [fit_temperature(one, codes, shares, parts) for one in members]
-            results["temperatures_"] = np.array(found)
-            members = temper(members, found)
+            temperatures = [fit_temperature(one, codes, row_weights, parts) for one in members]
+            results["temperatures_"] = np.array(temperatures)
+            members = apply_temperatures(members, temperatures)
 
-        def losses_of(rows):
-            own = members[:, rows], codes[rows], normalize(shares[rows])
-            return [one(*own) for one in LOSSES[self.voting]]
+        def predict(weights):
+            blend = self._blend(members, weights)
+            return target.restore(blend if options is None else spread_out(blend, options, target.width))
 
-        loss, _ = losses_of(slice(None))
-        if not isinstance(self.weights, str):
-            return results | {"contributions_": leave_one_out(loss, fixed)}
-        if self.scoring is not None:
-            weights, accepted = greedy(self._score(members, y, target, options), len(members)), True
-        else:
-            judges = [loss, *self._mistakes(members, codes, shares)]
-            truth = one_hot(codes, members.shape[-1])
-            weights, accepted = self._find_weights(losses_of, judges, members, truth, shares, parts)
-        results |= {"weights_": weights, "weights_accepted_": accepted}
-        return results | {"contributions_": leave_one_out(loss, weights)}
-
-    def _mistakes(self, members, codes, shares):
-        """The error rate, where it is not the loss already."""
-        if self.voting == "hard":
-            return []
-        return [ErrorRate(members if self.voting == "soft" else np.log(np.clip(members, TINY, None)), codes, shares)]
-
-    def _score(self, members, y, target, options):
-        def blend(weights):
-            blended = self._blend(members, weights)
-            return self._shape(blended if options is None else spread_out(blended, options, target.width), target)
-
-        return ScorerLoss(get_scorer(self.scoring), StoredClassifier(target), blend, y)
+        score = scorer_loss(self.scoring, StoredClassifier(target), predict, y)
+        data = members, codes, row_weights
+        return results | self._learn_weights(LOSSES[self.voting], data, parts, fixed, score)
 
     # -- prediction ----------------------------------------------------------------------------------------------------
 
-    def _ask(self, X, method):
-        return answers(self.estimators_, self._names, X, [method] * len(self.estimators_), self._targets)
-
     def _votes(self, X):
-        """The codes that members vote for, (members, n) or, of several labels, (members, n * labels)."""
-        return np.stack([said.ravel() for said in self._ask(X, "predict")])
+        """Return the codes that members vote for, (members, n) or, for several labels, (members, n * labels)."""
+        return np.stack([codes.ravel() for codes in self._predict_members(X, "predict")])
 
     def _probabilities(self, X):
-        """The probabilities of the members, (members, n, classes), or of questions, (members, n * labels, 2)."""
-        said = self._ask(X, "predict_proba")
-        said = self._as_members(stack_probabilities(said) if self._target.kind == "classes" else np.stack(said))
-        return temper(said, self.temperatures_) if hasattr(self, "temperatures_") else said
-
-    def _as_members(self, said):
-        return as_questions(said) if self._target.kind == "multilabel" else said
-
-    def _n_options(self):
-        return 2 if self._target.kind == "multilabel" else self._target.width
+        """Return the members' probabilities, (members, n, classes) or, for several labels, (members, n * labels, 2)."""
+        members = self._predict_members(X, "predict_proba")
+        if self._target.kind == "classes":
+            members = stack_probabilities(members)
+        members = self._target.flatten(np.asarray(members))
+        return apply_temperatures(members, self.temperatures_) if hasattr(self, "temperatures_") else members
 
     def _blend(self, members, weights):
         if self.voting == "geometric":
             return geometric(members, weights)
-        return average(members, weights).astype(members.dtype, copy=False)  # float32 is no more exact as float64
+        return average(members, weights).astype(members.dtype, copy=False)  # float32 in float64 is not more exact
 
-    def _shape(self, blend, target):
-        """(n, classes), or of several labels the probability of each, (n, labels)."""
-        return blend if target.kind == "classes" else blend[:, 1].reshape(-1, target.width)
+    def _pool(self, outputs):
+        return self._blend(outputs, self.weights_)
 
-    def _pool(self, said):
-        return self._blend(said, self._mean_weights())
+    def _member_outputs(self, X):
+        return one_hot(self._votes(X), self._target.n_options) if self.voting == "hard" else self._probabilities(X)
 
-    def _ask_members(self, X):
-        return one_hot(self._votes(X), self._n_options()) if self.voting == "hard" else self._probabilities(X)
-
-    def _winners(self, X):
+    def _mean(self, X):
+        """Return the mean probabilities or the fractions of the votes, (n, classes) or (n * labels, 2)."""
         if self.voting != "hard":
-            return self._blend(self._probabilities(X), self.weights_).argmax(axis=1)
-        if self.tie_break == "first":
-            return hard_vote(self._votes(X), self._n_options(), self.weights_)
-        return self._fractions(X).argmax(axis=1)
+            return self._pool(self._probabilities(X))
+        fractions = count_votes(self._votes(X), self._target.n_options, self.weights_) / self.weights_.sum()
+        return fractions if self.tie_break == "first" else self._split_ties(X, fractions)
 
-    def _fractions(self, X):
-        """Return the fractions of the votes, (n, classes) or of questions (n * labels, 2), with ties split."""
-        fractions = count_votes(self._votes(X), self._n_options(), self.weights_) / self.weights_.sum()
-        return fractions if self.tie_break == "first" else self._settle(X, fractions)
-
-    def _settle(self, X, fractions):
-        """Split ties by the probabilities of the rows that have one."""
+    def _split_ties(self, X, fractions):
+        """Split tied fractions by the probabilities, which are predicted only for rows with ties."""
         n = _num_samples(X)
         tied = find_ties(fractions).sum(axis=1) > 1
         rows = np.flatnonzero(tied.reshape(n, -1).any(axis=1))
         if len(rows):
-            (X,) = indexable(X)  # sparse formats without rows
-            likely = average(self._probabilities(_safe_indexing(X, rows)), self.weights_)
+            (X,) = indexable(X)  # converts sparse formats without rows
+            mean = average(self._probabilities(_safe_indexing(X, rows)), self.weights_)
             of_rows = fractions.reshape(n, -1, fractions.shape[1])
-            of_rows[rows] = split_ties(of_rows[rows].reshape(likely.shape), likely).reshape(of_rows[rows].shape)
+            of_rows[rows] = split_ties(of_rows[rows].reshape(mean.shape), mean).reshape(of_rows[rows].shape)
         return fractions
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The class with most votes, or the most probable one.
+        """Return the class with most votes, or the most probable class.
 
         Parameters
         ----------
@@ -378,13 +333,12 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         y : ndarray of shape (n,) or (n, labels)
         """
         check_is_fitted(self)
-        winners = self._winners(X)
-        return self._target.decode(
-            winners if self._target.kind == "classes" else winners.reshape(-1, self._target.width)
-        )
+        if self.voting == "hard" and self.tie_break == "first":
+            return self._target.decode(hard_vote(self._votes(X), self._target.n_options, self.weights_))
+        return self._target.decode(self._mean(X).argmax(axis=1))
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """The mean of the members' probabilities; in a hard vote, the fractions of the votes.
+        """Return the mean of the members' probabilities; in a hard vote, the fractions of the votes.
 
         Parameters
         ----------
@@ -393,15 +347,13 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Returns
         -------
         proba : ndarray of shape (n, classes) or (n, labels)
-            In the order of ``classes_``; of several labels, the probability of each.
+            In the order of ``classes_``; for several labels, the probability of each.
         """
         check_is_fitted(self)
-        hard = self.voting == "hard"
-        blend = self._fractions(X) if hard else self._blend(self._probabilities(X), self.weights_)
-        return self._shape(blend, self._target)
+        return self._target.restore(self._mean(X))
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """What each member says.
+        """Return the predictions of each member.
 
         Parameters
         ----------
@@ -409,17 +361,17 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
         Returns
         -------
-        said : ndarray
-            In a hard vote the labels, (members, n) or (members, n, labels); else the probabilities,
-            (members, n, classes) or (members, n, labels), after temperatures.
+        predictions : ndarray
+            In a hard vote the labels, (members, n) or (members, n, labels); otherwise the probabilities after
+            temperatures, (members, n, classes) or (members, n, labels).
         """
         check_is_fitted(self)
         if self.voting == "hard":
-            return np.stack([self._target.decode(said) for said in self._ask(X, "predict")])
-        return np.stack([self._shape(one, self._target) for one in self._probabilities(X)])
+            return np.stack([self._target.decode(codes) for codes in self._predict_members(X, "predict")])
+        return self._target.restore(self._probabilities(X))
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """What each member says, as columns.
+        """Return the predictions of the members as columns.
 
         Parameters
         ----------
@@ -428,16 +380,16 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Returns
         -------
         columns : ndarray
-            In a hard vote the labels, (n, members); else the probabilities, (n, members * classes), or
-            (members, n, classes) with ``flatten_transform=False``. Several labels are as many columns a member.
+            In a hard vote the labels, (n, members); otherwise the probabilities, (n, members * classes), or
+            (members, n, classes) with ``flatten_transform=False``. Several labels are as many columns per member.
         """
-        said = self.predict_members(X)
+        members = self.predict_members(X)
         if self.voting != "hard" and not self.flatten_transform:
-            return said
-        return said.T if said.ndim == 2 else np.hstack(said)
+            return members
+        return members.T if members.ndim == 2 else np.hstack(members)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Names of the columns of ``transform``.
+        """Return the names of the columns of ``transform``.
 
         Parameters
         ----------
@@ -452,8 +404,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         if self.voting != "hard" and not self.flatten_transform:
             raise ValueError("get_feature_names_out needs flatten_transform=True: columns of a matrix have names")
         _check_feature_names_in(self, input_features, generate_names=False)
+        one_column = self.voting == "hard" and self._target.kind == "classes"
+        columns = [""] if one_column else range(self._target.width)
         prefix = type(self).__name__.lower()
-        if self.voting == "hard" and self._target.kind == "classes":
-            return np.array([f"{prefix}_{name}" for name in self._names], dtype=object)
-        columns = range(self._target.width)
         return np.array([f"{prefix}_{name}{column}" for name in self._names for column in columns], dtype=object)

@@ -7,58 +7,59 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import ensemble
-from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from .._threads import column_or_1d
 from .._typing import fit_context
 from ._base_voting import BaseVoting
-from ._learned_weights import PARTS, MedianSquaredError, SquaredError, greedy, leave_one_out, normalize
-from ._members import answers
-from ._oof import join_folds
-from ._scoring import ScorerLoss, StoredRegressor
+from ._learned_weights import PARTS, Losses, MedianSquaredError, SquaredError
+from ._scoring import StoredRegressor, scorer_loss
 from ._target import Target
 from ._votes import average, weighted_median
+
+LOSSES = {
+    "mean": Losses(SquaredError, SquaredError),
+    "median": Losses(MedianSquaredError, MedianSquaredError),
+}
 
 
 class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
     """The mean or the median of regressors, with equal, given or learned weights.
 
-    A successor of :class:`sklearn.ensemble.VotingRegressor`: for the parameters that both have, predictions are the
-    same. Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are; members that take no
-    ``sample_weight`` are fitted without it, with a warning.
+    A successor of :class:`sklearn.ensemble.VotingRegressor`: for the shared parameters, predictions are the same.
+    Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are; members that take no ``sample_weight``
+    are fitted without it, with a warning.
 
     Parameters
     ----------
     estimators : list of (str, regressor)
-        Names and members; ``"drop"`` instead of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member leaves it out.
     weights : array-like of shape (members,), {"greedy", "simplex", "nnls"} or None, default=None
-        As in :class:`VotingClassifier`; what is learned lowers the squared error.
+        As in :class:`VotingClassifier`; learned weights lower the squared error.
     n_jobs : int, default=None
-        Processes that fit members and folds; nets of one architecture are trained together in this one.
+        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
     verbose : bool, default=False
-        Whether to print the time that each member took.
+        If True, the time of each member's fit is printed.
     average : {"mean", "median"}, default="mean"
-        The weighted mean; or the weighted median, which one member that is far off hardly moves.
+        The weighted mean; or the weighted median, which a single member with a large error hardly changes.
     prefit : bool, default=False
-        Whether the members are fitted already, on other rows than those of ``fit``.
+        If True, the members are fitted already, on other rows than those of ``fit``.
     cv : int, splitter, iterable or None, default=None
-        How out-of-fold predictions are made, where weights are learned; None: five folds.
+        The splits for out-of-fold predictions, if weights are learned; None for five folds.
     scoring : str, callable or None, default=None
-        What ``"greedy"`` selects by, instead of the squared error.
+        The scorer by which ``"greedy"`` selects; None for the squared error.
     store_oof : bool, default=True
-        Whether to keep ``oof_predictions_``. False saves memory and makes a smaller pickle.
+        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
 
     Attributes
     ----------
     estimators_, named_estimators_, weights_, weights_accepted_, n_features_in_, feature_names_in_
         As in :class:`VotingClassifier`.
     oof_predictions_ : ndarray of shape (members, n)
-        The out-of-fold predictions that weights were learned from. NaN where the splitter predicts no row. Only with
-        learned weights and ``store_oof=True``.
+        The out-of-fold predictions that weights were learned from. NaN for rows that the splitter does not predict.
+        Only with learned weights and ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        By how much the out-of-fold squared error grows without each member. Only with learned weights.
+        How much the out-of-fold squared error rises without each member. Only with learned weights.
 
     Raises
     ------
@@ -108,7 +109,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members, and learn their weights where they are to be learned.
+        """Fit the members, and learn weights if asked.
 
         Parameters
         ----------
@@ -133,38 +134,17 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
     def _method(self, name, estimator):
         return "predict"
 
-    def _join(self, said, splits, n, target):
-        return join_folds(said, splits, n)
-
-    def _learn(self, oof, y, shares, target, fixed):
-        oof, y = np.stack(oof), y.astype(np.float64)
-        kind = SquaredError if self.average == "mean" else MedianSquaredError
-
-        def losses_of(rows):
-            return [kind(oof[:, rows], y[rows], normalize(shares[rows]))] * 2
-
-        loss, _ = losses_of(slice(None))
-        if self.scoring is None:
-            weights, accepted = self._find_weights(losses_of, [loss], oof, y, shares, np.arange(len(y)) % PARTS)
-        else:
-            weights, accepted = greedy(self._score(oof, y), len(oof)), True
-        return {"weights_": weights, "weights_accepted_": accepted, "contributions_": leave_one_out(loss, weights)}
-
-    def _score(self, values, y):
-        return ScorerLoss(get_scorer(self.scoring), StoredRegressor(), lambda weights: self._blend(values, weights), y)
+    def _learn(self, oof, y, row_weights, target, fixed):
+        values, y = np.stack(oof), y.astype(np.float64)
+        score = scorer_loss(self.scoring, StoredRegressor(), lambda weights: self._blend(values, weights), y)
+        data, parts = (values, y, row_weights), np.arange(len(y)) % PARTS
+        return self._learn_weights(LOSSES[self.average], data, parts, fixed, score)
 
     def _blend(self, values, weights):
         return average(values, weights) if self.average == "mean" else weighted_median(values, weights)
 
-    def _as_members(self, said):
-        return said
-
-    def _ask_members(self, X):
-        methods = ["predict"] * len(self.estimators_)
-        return np.stack(answers(self.estimators_, self._names, X, methods, self._targets))
-
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The weighted mean or median of the members.
+        """Return the weighted mean or median of the members.
 
         Parameters
         ----------
@@ -177,7 +157,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         return self._blend(self.predict_members(X), self.weights_)
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """What each member predicts.
+        """Return the predictions of each member.
 
         Parameters
         ----------
@@ -187,11 +167,10 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         -------
         values : ndarray of shape (members, n)
         """
-        check_is_fitted(self)
-        return self._ask_members(X)
+        return np.stack(self._predict_members(X, "predict"))
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """What each member predicts, as columns.
+        """Return the predictions of the members as columns.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ def containers():
     from sklearn import ensemble, frozen, pipeline, preprocessing
 
     from .._coded import CodedClassifier
-    from ..ensemble._members import FoldModels
+    from ..ensemble._fold_models import FoldModels
 
     classes = [
         *(FoldModels, CodedClassifier),

@@ -150,7 +150,7 @@ def test_a_single_member():
 def test_bad_input():
     with pytest.raises(ValueError, match="member 'ridge' has no predict_proba, which a cascade needs"):
         CascadeClassifier([("ridge", RidgeClassifier())]).fit(X, y)
-    with pytest.raises(ValueError, match="takes one class a row, y has 3 labels"):
+    with pytest.raises(ValueError, match="takes one class per row, y has 3 labels"):
         CascadeClassifier(MEMBERS).fit(*make_multilabel_classification(30, 4, n_classes=3, random_state=0))
     with pytest.raises(ValueError, match="tolerance"):
         CascadeClassifier(MEMBERS, tolerance=-0.1).fit(X, y)

@@ -7,18 +7,20 @@ from scipy import sparse
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.naive_bayes import GaussianNB
 
 from sktricks.ensemble import (
     CascadeClassifier,
+    NetEnsembleClassifier,
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
     VotingRegressor,
 )
-from sktricks.ensemble._members import check_finite
+from sktricks.ensemble._predictions import check_finite
 
 X, y = make_classification(160, 8, n_classes=3, n_informative=5, random_state=0)
 BLIND = [("bayes", GaussianNB()), ("blind", Blind(2.0)), ("line", LogisticRegression())]
@@ -199,3 +201,26 @@ def test_out_of_fold_predictions_are_kept_only_if_wanted(ensemble):
     with pytest.raises(ValueError, match=r"store_oof=True keeps them\): give it rows, diversity\(X\)"):
         slim.diversity()
     assert len(slim.diversity(X).names) == len(ensemble.estimators)
+
+
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        VotingClassifier(BLIND),
+        VotingClassifier(BLIND, voting="soft"),
+        VotingRegressor([("mean", Mean())]),
+        StackingClassifier(BLIND),
+        StackingRegressor([("mean", Mean())]),
+        CascadeClassifier(BLIND),
+        NetEnsembleClassifier(Centroid()),
+    ],
+    ids=lambda ensemble: type(ensemble).__name__,
+)
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "transform", "predict_members", "predict_uncertainty", "diversity"]
+)
+def test_methods_of_an_ensemble_that_is_not_fitted_say_so(ensemble, method):
+    if not hasattr(ensemble, method):
+        return
+    with pytest.raises(NotFittedError):
+        getattr(ensemble, method)(X)

@@ -34,7 +34,7 @@ from sktricks import (
     load,
     save,
 )
-from sktricks.ensemble import _members
+from sktricks.ensemble import _fits
 from sktricks.training.engines import stacked
 
 X, codes = make_classification(120, 6, n_informative=4, n_classes=3, random_state=0)
@@ -67,7 +67,7 @@ def one_by_one(monkeypatch):
 
     def fit(ensemble, *args, **params):
         with monkeypatch.context() as patch:
-            patch.setattr(_members, "fit_together", lambda *args: {})
+            patch.setattr(_fits, "fit_together", lambda *args: {})
             return ensemble.fit(*args, **params)
 
     return fit

@@ -151,7 +151,7 @@ def test_members_that_give_a_matrix_of_two_labels():
 def test_the_frozen_leak_is_refused():
     members = [("frozen", FrozenEstimator(GaussianNB().fit(X, codes))), ("tree", FINAL)]
     with pytest.raises(
-        ValueError, match="member 'frozen' is a FrozenEstimator, which cv=3 cannot fit anew.*cv='prefit'"
+        ValueError, match="member 'frozen' is a FrozenEstimator, which cv=3 cannot fit again.*cv='prefit'"
     ):
         StackingClassifier(members, cv=3).fit(X, codes)
     piped = make_pipeline(StandardScaler(), members[0][1])

@@ -3,27 +3,13 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 
-from sktricks.ensemble._target import decision_columns, join_classes, positive_probabilities, read_classes
-
-
-def test_decision_values_of_fewer_classes():
-    one = decision_columns(np.array([1.0, -2.0]), np.array([0, 2]), np.arange(3))
-    assert_array_equal(one, [[-1, -1, 1], [2, -2, -2]])
-    assert decision_columns(np.array([1.0, -2.0]), np.array([0, 1]), np.arange(2)).shape == (2, 1)
-
-
-def test_both_forms_of_several_labels():
-    forms = [np.array([[0.2, 0.8]]), np.array([[1.0]]), np.array([[1.0]])]
-    assert_array_equal(
-        positive_probabilities(forms, [np.array([0, 1]), np.array([0]), np.array([1])]), [[0.8, 0.0, 1.0]]
-    )
-    assert_array_equal(positive_probabilities(np.array([[0.8, 0.1]]), None), [[0.8, 0.1]])
+from sktricks.ensemble._target import Target, join_classes, read_classes
 
 
 def test_the_union_with_a_fitted_members_classes():
     assert_array_equal(join_classes(np.array([2, 5]), [1, 2], "a"), [1, 2, 5])
     assert_array_equal(join_classes(np.array(["b"]), np.array(["longer", "b"], dtype=object), "a"), ["b", "longer"])
-    with pytest.raises(ValueError, match=r"member 'a' knows the classes \[0, 1\], which are not of the kind"):
+    with pytest.raises(ValueError, match=r"member 'a' has the classes \[0, 1\], which are not of the kind"):
         join_classes(np.array(["b", "c"]), [0, 1], "a")
 
 
@@ -37,7 +23,21 @@ def test_what_y_holds():
         assert_array_equal(y, [[0, 1, 1], [1, 0, 0]])
     with pytest.raises(ValueError, match="0 and 1 only"):
         read_classes([[1, 2], [2, 1]])
-    with pytest.raises(ValueError, match="one class a row"):
+    with pytest.raises(ValueError, match="one class per row"):
         read_classes([[1, 2], [2, 3]])
     with pytest.raises(ValueError, match="Unknown label type"):
         read_classes([0.5, 1.5])
+
+
+def test_several_labels_become_binary_problems_and_back():
+    target, rng = Target("multilabel", [np.array([0, 1])] * 4), np.random.default_rng(0)
+    probabilities = rng.random((2, 3, 4))
+    flat = target.flatten(probabilities)
+    assert flat.shape == (2, 12, 2) and target.n_options == 2
+    assert_array_equal(target.restore(flat), probabilities)
+    assert_array_equal(target.restore(flat[0]), probabilities[0])
+    assert_array_equal(target.decode(np.arange(12)), np.arange(12).reshape(3, 4))
+    classes = Target("classes", np.array(["a", "b"]))
+    assert classes.flatten(probabilities) is probabilities is classes.restore(probabilities)
+    assert classes.n_options == 2
+    assert_array_equal(classes.decode(classes.encode(["b", "a"])), ["b", "a"])

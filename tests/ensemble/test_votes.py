@@ -4,7 +4,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktricks.ensemble import _votes
 from sktricks.ensemble._votes import (
-    as_questions,
+    apply_temperatures,
+    as_binary,
     average,
     count_votes,
     find_ties,
@@ -12,7 +13,6 @@ from sktricks.ensemble._votes import (
     hard_vote,
     one_hot,
     split_ties,
-    temper,
     weighted_median,
 )
 
@@ -63,7 +63,7 @@ def test_means():
 
 
 def test_temperatures():
-    tempered = temper(probabilities, [1, 2, 0.5, 1, 1])
+    tempered = apply_temperatures(probabilities, [1, 2, 0.5, 1, 1])
     assert_array_equal(tempered[[0, 3, 4]], probabilities[[0, 3, 4]])
     root = np.sqrt(probabilities[1])
     assert_allclose(tempered[1], root / root.sum(axis=1, keepdims=True))
@@ -83,7 +83,7 @@ def test_a_weighted_median_is_that_of_repeated_members():
 
 def test_several_labels_are_questions():
     likely = rng.random((2, 3, 4))
-    questions = as_questions(likely)
+    questions = as_binary(likely)
     assert questions.shape == (2, 12, 2)
     assert_array_equal(questions[..., 1].reshape(2, 3, 4), likely)
     assert_allclose(questions.sum(axis=-1), 1)

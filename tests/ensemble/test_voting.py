@@ -474,7 +474,7 @@ def test_splitters_that_are_no_partition():
     twice = RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0)
     vote = VotingClassifier(CLASSIFIERS, weights="simplex", cv=twice).fit(X, codes)
     assert set(np.unique(vote.oof_predictions_)) == {0, 0.5, 1}
-    with pytest.raises(ValueError, match="cv predicts no row"):
+    with pytest.raises(ValueError, match="cv must predict some rows"):
         VotingClassifier(CLASSIFIERS, weights="nnls", cv=[(np.arange(240), np.array([], dtype=int))]).fit(X, codes)
 
 
@@ -677,8 +677,8 @@ def test_learned_weights_beat_equal_ones_and_the_best_member():
         ({"weights": "nnls", "voting": "geometric"}, ValueError, "weights of a mean"),
         ({"calibration": "temperature"}, ValueError, "voting='soft' or 'geometric', got 'hard'"),
         ({"tie_break": "probability", "voting": "soft"}, ValueError, "is for voting='hard'"),
-        ({"scoring": "accuracy"}, ValueError, "weights='greedy' looks at, got weights=None"),
-        ({"scoring": "accuracy", "weights": np.ones(4)}, ValueError, "weights='greedy' looks at, got weights=array"),
+        ({"scoring": "accuracy"}, ValueError, "scoring requires weights='greedy', got weights=None"),
+        ({"scoring": "accuracy", "weights": np.ones(4)}, ValueError, "requires weights='greedy', got weights=array"),
         ({"weights": "greedy", "scoring": "beauty"}, ValueError, "scoring"),
         (
             {"weights": "greedy", "cv": GroupKFold(2)},
@@ -713,7 +713,7 @@ def test_bad_parameters_of_regressors():
 
 def test_fitted_members_with_labels_of_another_kind():
     encoded = GaussianNB().fit(X, codes)
-    with pytest.raises(ValueError, match="member 'a' knows the classes"):
+    with pytest.raises(ValueError, match="member 'a' has the classes"):
         VotingClassifier([("a", encoded)], prefit=True).fit(X, LABELS["strings"][codes])
 
 

@@ -16,9 +16,10 @@ from sktricks.ensemble._learned_weights import (
     non_negative,
     simplex,
 )
-from sktricks.ensemble._votes import one_hot, temper
+from sktricks.ensemble._votes import apply_temperatures, one_hot
 
 rng = np.random.default_rng(0)
+EQUAL = np.full(2, 0.5)
 n = 200
 codes = rng.integers(0, 3, n)
 shares = rng.random(n)
@@ -110,17 +111,17 @@ def test_weights_are_judged_on_rows_that_they_were_not_learned_from():
 
     best, y, parts = np.zeros(50, int), np.zeros(50), np.arange(50) % 5
     better = SquaredError(np.stack([np.full(50, 0.1), np.ones(50)]), y, np.full(50, 0.02))
-    assert_array_equal(keep_if_better(favourite, [better], 2, parts)[0], [1, 0])
+    assert_array_equal(keep_if_better(favourite, [better], EQUAL, parts)[0], [1, 0])
     worse = SquaredError(np.stack([np.ones(50), np.full(50, -1.0)]), y, np.full(50, 0.02))  # together they are right
-    assert_array_equal(keep_if_better(favourite, [worse], 2, parts)[0], [0.5, 0.5])
+    assert_array_equal(keep_if_better(favourite, [worse], EQUAL, parts)[0], [0.5, 0.5])
     right = ErrorRate(one_hot(np.zeros((2, 50), int), 2), np.zeros(50, int), np.full(50, 0.02))
-    assert_array_equal(keep_if_better(favourite, [better, right], 2, parts)[0], [1, 0])
+    assert_array_equal(keep_if_better(favourite, [better, right], EQUAL, parts)[0], [1, 0])
     wrong = ErrorRate(
         np.stack([np.tile([0.4, 0.6], (50, 1)), np.tile([1.0, 0.0], (50, 1))]), np.zeros(50, int), right.row_weights
     )
-    assert_array_equal(keep_if_better(favourite, [better, wrong], 2, parts)[0], [0.5, 0.5])
+    assert_array_equal(keep_if_better(favourite, [better, wrong], EQUAL, parts)[0], [0.5, 0.5])
     alone = np.eye(50)[0]  # one row that counts is none to judge by
-    assert_array_equal(keep_if_better(favourite, [SquaredError(better.errors, y, alone)], 2, parts)[0], [0.5, 0.5])
+    assert_array_equal(keep_if_better(favourite, [SquaredError(better.errors, y, alone)], EQUAL, parts)[0], [0.5, 0.5])
 
 
 @pytest.mark.parametrize("errors, kept", [(1.5, False), (2.5, True)])
@@ -130,7 +131,7 @@ def test_weights_have_to_be_better_by_two_standard_errors(errors, kept):
     squares = equal_loss - 0.3 * gain
     first = np.sqrt(squares)
     loss = SquaredError(np.stack([first, 2 - first]), np.zeros(n), np.full(n, 1 / n))
-    weights, accepted = keep_if_better(lambda rows: np.array([1.0, 0.0]), [loss], 2, np.arange(n) % 5)
+    weights, accepted = keep_if_better(lambda rows: np.array([1.0, 0.0]), [loss], EQUAL, np.arange(n) % 5)
     assert accepted is kept
     assert_array_equal(weights, [1, 0] if kept else [0.5, 0.5])
 
@@ -144,8 +145,8 @@ def test_weights_must_not_make_a_single_mistake_more_on_balance():
     mistakes = ErrorRate(votes, np.zeros(n, int), shares)
     first = np.array([1.0, 0.0])
     assert mistakes(first) == pytest.approx(0.02) and mistakes(np.full(2, 0.5)) == pytest.approx(0.01)
-    assert_array_equal(keep_if_better(lambda rows: first, [better], 2, np.arange(n) % 5)[0], first)
-    assert_array_equal(keep_if_better(lambda rows: first, [better, mistakes], 2, np.arange(n) % 5)[0], [0.5, 0.5])
+    assert_array_equal(keep_if_better(lambda rows: first, [better], EQUAL, np.arange(n) % 5)[0], first)
+    assert_array_equal(keep_if_better(lambda rows: first, [better, mistakes], EQUAL, np.arange(n) % 5)[0], [0.5, 0.5])
 
 
 def test_a_contribution_is_the_loss_without_the_member():
@@ -162,7 +163,7 @@ def draws(temperature, rows=4000):
     """Probabilities of a member that is too sure by ``temperature``, and classes drawn as they should be."""
     honest = np.random.default_rng(1).dirichlet(np.full(3, 0.5), rows)
     drawn = (honest.cumsum(axis=1) < np.random.default_rng(2).random((rows, 1))).sum(axis=1)
-    return temper(honest[None], [1 / temperature])[0], drawn
+    return apply_temperatures(honest[None], [1 / temperature])[0], drawn
 
 
 def test_a_temperature_undoes_overconfidence():

@@ -1,0 +1,135 @@
+"""Fits of members: on all rows and on folds, as jobs of one pool, so that no core waits for the slowest member."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils._user_interface import _print_elapsed_time
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params
+
+from .._coded import fit_model
+from .._threads import run_parallel
+from ._fit_together import fit_together
+from ._fold_models import FoldModels
+from ._members import Member, naming
+from ._predictions import check_finite, predict_member
+
+TRIES = 5  # on a cluster whose workers die
+
+
+@dataclass
+class Job:
+    """One fit of a member.
+
+    Parameters
+    ----------
+    member : Member
+    train, test : ndarray of int or None
+        The rows to fit on and to predict; None to fit on all rows and predict none.
+    who : str
+        What errors call the fit.
+    keep : bool
+        True if the model itself is wanted, and not its predictions alone.
+    """
+
+    member: Member
+    train: np.ndarray | None
+    test: np.ndarray | None
+    who: str
+    keep: bool
+
+
+def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
+    """Fit the members on all rows and on folds; nets of one architecture are trained together.
+
+    Parameters
+    ----------
+    members : list of Member
+    X : array-like
+    splits : list of (ndarray, ndarray)
+        Rows to fit on and rows to predict; empty if no predictions out of fold are wanted.
+    refit : bool
+        If True, members are fitted on all rows; if False, a member is the average of its models of the folds.
+    n_jobs : int or None
+    together : bool
+        If True, members may train their nets together.
+
+    Returns
+    -------
+    fitted : list of estimators
+    predictions : list of list of ndarray
+        For each member its predictions of the rows that each split holds out.
+    """
+    jobs = [job for member in members if not member.frozen for job in make_jobs(member, splits, refit)]
+    ready = fit_together(jobs, X) if together else {}  # the same ones whatever n_jobs
+    alone = iter(fit_apart([(job, X) for number, job in enumerate(jobs) if number not in ready], n_jobs))
+    results = {member.name: [] for member in members}
+    for number, job in enumerate(jobs):
+        results[job.member.name].append(finish(job, ready[number], X) if number in ready else next(alone))
+    gathered = [gather(member, results[member.name], X, splits, refit) for member in members]
+    return [fitted for fitted, _ in gathered], [predictions for _, predictions in gathered]
+
+
+def make_jobs(member, splits, refit):
+    """Return the fits of a member: on all rows if ``refit``, then one per split."""
+    who = f"member {member.name!r}"
+    whole = [Job(member, None, None, who, True)] if refit else []
+    names = [f"{who}, fold {number} of {len(splits)}" for number in range(1, len(splits) + 1)]
+    return whole + [Job(member, *split, name, not refit) for split, name in zip(splits, names, strict=True)]
+
+
+def fit_apart(calls, n_jobs):
+    """Return the results of :func:`fit_one`, which joblib spreads over threads, processes or machines.
+
+    A cluster of Dask repeats the calls of a worker that died, but cannot if X was lost with it: X is then sent again.
+    """
+    for _ in range(TRIES):
+        try:
+            return run_parallel(fit_one, calls, n_jobs)
+        except CancelledError as error:
+            lost = error
+    raise RuntimeError(f"workers of the cluster died in {TRIES} tries to fit the members, and X with them") from lost
+
+
+def fit_one(job, X):
+    """Fit a clone of the member, and return the model and its predictions."""
+    member, model = job.member, clone(job.member.estimator)
+    classes = member.target.kind == "classes"
+    with naming(job.who):
+        if job.train is None:
+            with _print_elapsed_time("Ensemble", member.message):
+                model = fit_model(model, X, member.y, member.params, classes=classes)
+        else:
+            X_train, y_train = _safe_split(model, X, member.y, job.train)
+            params = _check_method_params(X, member.params, indices=job.train)
+            model = fit_model(model, X_train, y_train, params, classes=classes)
+    return finish(job, model, X)
+
+
+def finish(job, model, X):
+    """Return the fitted model if it is wanted, and its predictions of the rows to predict."""
+    if job.train is None:
+        return model, None
+    X_test, _ = _safe_split(model, X, job.member.y, job.test, job.train)
+    return model if job.keep else None, predict_checked(job.member, model, X_test, job.who)
+
+
+def gather(member, results, X, splits, refit):
+    """Return the fitted member and its predictions out of fold."""
+    if member.frozen:
+        predictions = predict_checked(member, member.estimator, X, f"member {member.name!r}") if splits else None
+        return member.estimator, [predictions[test] for _, test in splits]
+    if refit:
+        return results[0][0], [predictions for _, predictions in results[1:]]
+    return FoldModels([model for model, _ in results], member.target), [predictions for _, predictions in results]
+
+
+def predict_checked(member, model, X, who):
+    """Return the predictions of a member's model; errors name it."""
+    with naming(who):
+        predictions = predict_member(model, X, member.method, member.target)
+    return check_finite(predictions, who, member.method) if member.finite else predictions
