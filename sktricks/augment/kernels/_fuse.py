@@ -28,12 +28,15 @@ class Pass:
     size : (height, width) of the output
     border : (mode, fill), or None if nothing outside the images is read
     exact : bool
-        Whether all maps are flips and shifts by whole pixels.
+        True if all maps are flips and shifts by whole pixels.
+    look : bool
+        True if the compiled loops look for NaN and infinity, which saves a pass over the images.
     """
 
     size: tuple
     border: tuple | None = None
     exact: bool = True
+    look: bool = False
     _has_kernel: ClassVar = True
 
     def _run(self, images, params, value_range, out=None):
@@ -42,7 +45,7 @@ class Pass:
         border, fill = self.border or ("edge", 0.0)
         if self.exact and factors is None:
             return _kernels.move(images, maps, self.size, border, fill, out)
-        return _kernels.transform(images, maps, factors, self.size, border, fill, self.exact, value_range, out)
+        return _kernels.transform(images, maps, factors, self.size, border, fill, self.exact, value_range, out, self.look)
 
 
 def fuse(plan, shape, value_range):

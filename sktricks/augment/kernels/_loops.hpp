@@ -13,18 +13,20 @@ namespace {
 template <int C, class In, class Out>
 void transform(const void *source, void *target, const Task &task) {
     const Py_ssize_t pixels = task.height * task.width * C, size = task.out_height * task.out_width * C;
-    Reader<C> reader(task);
-    std::vector<float> floats(size_t(size + 1));  // the last pixel is written with a fourth channel
+    std::vector<float> floats(size_t(task.maps || task.stages > 1 ? size + 1 : 0));  // the last pixel has a fourth channel
+    std::vector<Reader<C>> reader;
+    if (task.maps) reader.emplace_back(task);
     for (Py_ssize_t i = 0; i < task.n; ++i) {
         const double *factors = task.factors + i * task.stages * 4;
         const In *from = static_cast<const In *>(source) + i * pixels;
         Out *to = static_cast<Out *>(target) + i * size;
-        if (!task.maps) {
+        if (task.look && !are_finite(from, pixels)) throw NotFinite();
+        if (task.maps) {
+            reader[0].read(from, task.maps + i * 6, i + 1 < task.n ? from + pixels : from, floats.data());
+            change_colors<C>(floats.data(), size, factors, task, floats.data(), to);
+        } else {
             change_colors<C>(from, size, factors, task, floats.data(), to);
-            continue;
         }
-        reader.read(from, task.maps + i * 6, i + 1 < task.n ? from + pixels : from, floats.data());
-        change_colors<C>(floats.data(), size, factors, task, floats.data(), to);
     }
 }
 
