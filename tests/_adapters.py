@@ -34,8 +34,8 @@ def float64_backbone():
 class OneDraw:
     """Give all rows of a batch the same draw."""
 
-    def _draw(self, rng, n, shape, y=None):
-        return {name: np.repeat(values, n, axis=0) for name, values in super()._draw(rng, 1, shape, y).items()}
+    def draw(self, rng, n, shape, y=None):
+        return {name: np.repeat(values, n, axis=0) for name, values in super().draw(rng, 1, shape, y).items()}
 
 
 class OneNoise(OneDraw, GaussianNoise):

@@ -611,7 +611,7 @@ class MyAdam(torch.optim.Adam):
 
 
 class Negative(BaseAugmenter):
-    def _apply(self, images, params, value_range):
+    def apply(self, images, params, value_range):
         return sum(value_range) - images
 
 

@@ -62,9 +62,13 @@ class RandomApply(TargetMixing, BaseAugmenter):
         self.augmenter = augmenter
         self.p = p
 
-    def _check_parameters(self):
-        super()._check_parameters()
-        self.augmenter._check_parameters()
+    @property
+    def mixes_rows(self):
+        return self.augmenter.mixes_rows
+
+    def check_parameters(self):
+        super().check_parameters()
+        self.augmenter.check_parameters()
 
     def _check_images(self, shape, value_range=None):
         super()._check_images(shape, value_range)
@@ -79,14 +83,14 @@ class RandomApply(TargetMixing, BaseAugmenter):
     def _check_dtype(self, dtype):
         self.augmenter._check_dtype(dtype)
 
-    def _output_shape(self, shape):
-        return self.augmenter._output_shape(shape)
+    def output_shape(self, shape):
+        return self.augmenter.output_shape(shape)
 
-    def _center_images(self, images, value_range=None):
-        return self.augmenter._center_images(images, value_range)
+    def center_images(self, images, value_range=None):
+        return self.augmenter.center_images(images, value_range)
 
-    def _wants_images(self):
-        return self.augmenter._wants_images()
+    def wants_images(self):
+        return self.augmenter.wants_images()
 
     def _mixing_target(self):
         return self.augmenter._mixing_target()

@@ -118,7 +118,7 @@ class AugmentationDisplay:
         X = np.asarray(X)
         layout = find_layout(X.shape, estimator.image_shape)
         shape = layout.image_shape or (1, layout.n_features, 1)
-        shapes = [shape, *[estimator._output_shape(shape)] * n_draws]
+        shapes = [shape, *[estimator.output_shape(shape)] * n_draws]
         images = [x[:n_images].reshape(-1, *s) for x, s in zip([X, *results], shapes, strict=True)]
         if layout.image_shape is not None:
             low, high = estimator.value_range_

@@ -1,7 +1,8 @@
-"""What all augmenters share: draw small parameters, a set a row, then apply them."""
+"""The base class of all augmenters: draw small parameters for each row, then apply them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
 
@@ -15,12 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._layout import fits_image_shape
 from .._naming import NamesItsMethods
+from .._parameter_checks import check_magnitude
 from .._validation import check_finite, check_X
 from .._value_range import check_value_range, warn_of_other_scale
-from ._parameters import check_fill, check_fill_dtype, check_parameters
+from ._parameters import check_fill, check_fill_dtype
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._random import make_rng
-from .copies._views import mixes_rows
 
 
 class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -29,24 +30,23 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     An augmenter makes random copies of images or rows. It is a scikit-learn transformer with four methods:
 
     - ``fit(X, y=None)`` learns the shape of the images and their value range.
-    - ``fit_transform(X, y=None)`` is what happens in training: one augmented copy, with a random draw for each row.
-    - ``transform(X)`` is what happens at prediction: the deterministic counterpart. It is the identity (of the array
-      that came in, no copy is made), but a crop takes the centre, and a resized crop brings the image to its size.
-    - ``augment(X, y=None, random_state=...)`` makes an augmented copy whenever it is asked to, and fits first if need
-      be. With y it returns the pair (X, y).
+    - ``fit_transform(X, y=None)`` is for training: one augmented copy, with a random draw for each row.
+    - ``transform(X)`` is for prediction: the deterministic counterpart. It is the identity (X itself, not a copy), but
+      a crop takes the center, and a resized crop brings the image to its size.
+    - ``augment(X, y=None, random_state=...)`` returns an augmented copy at any time, and fits first if need be. With y
+      it returns the pair (X, y).
 
-    So in a plain scikit-learn ``Pipeline`` the last step is trained on one augmented copy and predicts on clean rows.
-    With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. One copy in
-    the place of the rows makes few rows no more and all of them odd: it has cost nearly every model accuracy.
-    Fresh draws in every epoch need a net that takes an ``augmenter``; the rows and several copies, which is what helps
-    other models, :class:`AugmentedClassifier`.
+    In a plain scikit-learn ``Pipeline`` the last step is therefore trained on one augmented copy and predicts on clean
+    rows. With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. One
+    copy in the place of the rows has cost nearly every model accuracy. Fresh draws in every epoch require a net's
+    ``augmenter``; :class:`AugmentedClassifier` trains other models on the rows and several copies.
 
-    X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. What
-    comes out has the layout and the dtype of what went in. Rows without ``image_shape`` are signals of one channel: an
-    image one pixel high, on which two-dimensional geometry does nothing and warns. Signals have no value range unless
-    one is given, and are not clipped.
+    X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. The
+    output has the layout and the dtype of X. Rows without ``image_shape`` are signals of one channel: an image one
+    pixel high, on which two-dimensional geometry does nothing and warns. Signals have no value range unless one is
+    given, and are not clipped.
 
-    ``set_output`` applies where the output has two dimensions; images come as arrays whatever it says.
+    ``set_output`` applies where the output has two dimensions; images are always arrays.
 
     Parameters
     ----------
@@ -77,31 +77,66 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
 
     Notes
     -----
-    An augmenter of one's own needs two methods besides its constructor:
+    To write an augmenter, subclass this class. Randomness is drawn in one method and applied in another, so that the
+    result depends neither on chunks nor on threads. All that a subclass may override:
 
-    - ``_draw(rng, n, shape, y=None)`` makes all draws for ``n`` rows of ``shape`` (height, width, channels): a dict of
-      arrays with one entry a row.
-    - ``_apply(images, params, value_range)`` gets some of the rows, ``(k, height, width, channels)``, and their
-      entries. The images are floats (in the dtype of X if the class says ``_needs_float = False``), and its own to
-      overwrite. ``value_range`` is None for signals without one.
-
-    One that changes the shape of its images also has ``_output_shape`` and ``_center_images``. Nets and pipelines use
-    ``_check_images``, ``_make_rng``, ``_augment_images`` and ``_center_images`` and never fit an augmenter of theirs.
+    ``draw(rng, n, shape, y=None)``
+        Draw the parameters of ``n`` rows: a dict of arrays with one entry per row.
+    ``apply(images, params, value_range)``
+        Apply these parameters to some of the rows.
+    ``output_shape(shape)``
+        Shape of the images afterwards; the default is their own.
+    ``center_images(images, value_range=None)``
+        The deterministic counterpart, for ``transform``; the default is the identity.
+    ``check_parameters()``
+        Raise an error for values that ``_parameter_constraints`` do not exclude.
+    ``wants_images()``
+        Return True if rows without ``image_shape`` deserve an :class:`ImageShapeWarning`; the default is False.
+    ``needs_float``
+        True (the default) if ``apply`` takes floats; False if it takes the dtype of X.
+    ``keeps_values``
+        True if each value of the result is one of its column, 0 or NaN, so that categories stay categories; the
+        default is False.
+    ``mixes_rows``, ``mix(images, params, read)``
+        If ``mixes_rows`` is True (the default is False), ``mix`` is called instead of ``apply``; ``read`` returns other
+        rows.
 
     Examples
     --------
-    >>> import numpy as np
+    An augmenter that inverts each image with probability p, in a Pipeline:
+
+    >>> from numbers import Real
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.utils._param_validation import Interval
     >>> from sktricks.augment import BaseAugmenter
-    >>> class RandomNegative(BaseAugmenter):
-    ...     def _draw(self, rng, n, shape, y=None):
-    ...         return {"negative": rng.random(n) < 0.5}
+    >>> class RandomInvert(BaseAugmenter):
+    ...     _parameter_constraints = {
+    ...         **BaseAugmenter._parameter_constraints,
+    ...         "p": [Interval(Real, 0, 1, closed="both")],
+    ...     }
     ...
-    ...     def _apply(self, images, params, value_range):
-    ...         images[params["negative"]] = sum(value_range) - images[params["negative"]]
+    ...     def __init__(self, p=0.5, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
+    ...         super().__init__(
+    ...             image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state
+    ...         )
+    ...         self.p = p
+    ...
+    ...     def draw(self, rng, n, shape, y=None):
+    ...         return {"inverted": rng.random(n) < self.p}
+    ...
+    ...     def apply(self, images, params, value_range):
+    ...         inverted = params["inverted"]
+    ...         images[inverted] = sum(value_range or (0, 0)) - images[inverted]
     ...         return images
-    >>> X = np.zeros((4, 2, 2), dtype=np.uint8)
-    >>> sorted(set(RandomNegative(random_state=0).fit_transform(X).ravel().tolist()))
-    [0, 255]
+    >>> X, y = load_digits(return_X_y=True)
+    >>> invert = RandomInvert(p=0.5, image_shape=(8, 8), value_range=(0, 16), random_state=0)
+    >>> (16 - invert.fit_transform(X) == X).all(axis=1).mean().round(1).item()
+    0.5
+    >>> model = make_pipeline(invert, KNeighborsClassifier()).fit(X, y)
+    >>> model.predict(X).shape
+    (1797,)
     """
 
     _parameter_constraints: dict = {
@@ -110,11 +145,11 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
-    _needs_float = True
-    _kind = None  # "geometry" and "colour" can be joined with their neighbours, see _fuse.py
-    _takes_others = False
-    _has_kernel = False  # whether ``_run``, which changes no image in place, stands for ``_apply``; see _plan.py
-    _keeps_values = False  # whether each value that comes out is one of its column, or 0 or NaN for none
+    needs_float: bool = True
+    keeps_values: bool = False
+    mixes_rows: bool = False
+    fuses_as: str | None = None  # "geometry" and "color" steps are joined with their neighbors, see kernels/_fuse.py
+    _has_kernel = False  # True if ``_run``, which changes no image in place, stands for ``apply``; see _plan.py
 
     def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
         self.image_shape = image_shape
@@ -179,7 +214,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
             X itself; the centre of each image for a crop, the whole of it, resized, for a resized crop.
         """
         array, layout = self._check_again(X)
-        images = self._center_images(layout.to_images(array), self.value_range_)
+        images = self.center_images(layout.to_images(array), self.value_range_)
         return self._contain(layout.restore(images), X)
 
     def augment(
@@ -240,13 +275,13 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """
         check_is_fitted(self)
         shape = self.image_shape_ or (1, self.n_features_in_, 1)
-        if self._output_shape(shape) == shape:
+        if self.output_shape(shape) == shape:
             return OneToOneFeatureMixin.get_feature_names_out(self, input_features)
         return ClassNamePrefixFeaturesOutMixin.get_feature_names_out(self, input_features)
 
     @property
     def _n_features_out(self):
-        return int(np.prod(self._output_shape(self.image_shape_ or (1, self.n_features_in_, 1))))
+        return int(np.prod(self.output_shape(self.image_shape_ or (1, self.n_features_in_, 1))))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -255,44 +290,154 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    # What one class does differently from another.
+    # -- what a subclass may override ----------------------------------------------------------------------------------
 
-    def _draw(self, rng, n, shape, y=None):
-        """All draws for ``n`` images of ``shape``, as a dict of arrays; y holds a group for each row, or is None."""
+    def draw(
+        self, rng: np.random.Generator, n: int, shape: tuple[int, int, int], y: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Draw the parameters of all rows.
+
+        Parameters
+        ----------
+        rng : Generator
+            The only source of randomness.
+        n : int
+            Number of rows.
+        shape : tuple of int
+            (height, width, channels) of the images.
+        y : int ndarray of shape (n,), default=None
+            Groups within which an augmenter that mixes rows has to stay.
+
+        Returns
+        -------
+        params : dict of str to ndarray of shape (n, ...)
+            Small parameters of each row. Randomness per pixel is one key per row, which ``apply`` expands.
+        """
         return {}
 
-    def _apply(self, images, params, value_range):
-        """Some of the images, which are its own to overwrite, with their entries of what :meth:`_draw` returned."""
-        raise NotImplementedError(f"{type(self).__name__} has no _apply(images, params, value_range)")
+    def apply(
+        self, images: np.ndarray, params: dict[str, np.ndarray], value_range: tuple[float, float] | None
+    ) -> np.ndarray:
+        """Apply drawn parameters to some of the rows.
 
-    def _output_shape(self, shape):
-        """(height, width, channels) after this step; an error if images of this shape cannot be augmented."""
+        Parameters
+        ----------
+        images : ndarray of shape (k, height, width, channels)
+            The rows, as floats unless ``needs_float`` is False. They may be overwritten.
+        params : dict of str to ndarray of shape (k, ...)
+            Their entries of what ``draw`` returned.
+        value_range : tuple of float or None
+            Values of black and white; None for signals without a range.
+
+        Returns
+        -------
+        images : ndarray of shape (k, *output_shape)
+            The augmented rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define apply(images, params, value_range)")
+
+    def mix(
+        self,
+        images: np.ndarray,
+        params: dict[str, np.ndarray],
+        read: Callable[[np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        """Mix some of the rows with others; only called if ``mixes_rows`` is True.
+
+        Parameters
+        ----------
+        images : ndarray of shape (k, height, width, channels)
+            The rows, as in ``apply``.
+        params : dict of str to ndarray of shape (k, ...)
+            Their entries of what ``draw`` returned. If targets are mixed as well, ``"partner"`` is the index of the
+            other row and ``"share"`` the fraction that a row keeps of itself.
+        read : callable
+            ``read(indices)`` returns the rows with these indices as they were before this step.
+
+        Returns
+        -------
+        images : ndarray of shape (k, height, width, channels)
+            The mixed rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define mix(images, params, read)")
+
+    def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return the shape of the images after this step.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (height, width, channels) before it.
+
+        Returns
+        -------
+        shape : tuple of int
+            (height, width, channels) after it.
+
+        Raises
+        ------
+        ValueError
+            If images of this shape cannot be augmented.
+        """
         return tuple(shape)
 
-    def _center_images(self, images, value_range=None):
-        """The deterministic counterpart for canonical images; a view where it can be one."""
+    def center_images(self, images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+        """Return the deterministic counterpart of images, as ``transform`` does.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels)
+            Not written to.
+        value_range : tuple of float, default=None
+            Values of black and white; None for signals without a range.
+
+        Returns
+        -------
+        images : ndarray of shape (n, *output_shape)
+            A view where possible.
+        """
         return images
 
-    def _wants_images(self):
-        """Whether rows without an ``image_shape`` deserve a warning."""
+    def check_parameters(self) -> None:
+        """Raise an error if a parameter has a value that it cannot have.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a value does not fit.
+        """
+        for name, value in self.get_params(deep=False).items():
+            check_magnitude(name, value)
+        self._validate_params()
+
+    def wants_images(self) -> bool:
+        """Return True if rows without ``image_shape`` deserve a warning.
+
+        Returns
+        -------
+        wants_images : bool
+            True for two-dimensional geometry.
+        """
         return False
 
+    # -- what augmenters that mix targets override; see transforms/_mix.py ---------------------------------------------
+
     def _mixing_target(self):
-        """The parameter ``target`` of an augmenter that mixes targets, else None."""
+        """Return the parameter ``target`` of an augmenter that mixes targets, else None."""
         return None
 
     def _learn_target(self, y, n):
         """Learn the classes, if targets are mixed."""
 
     def _encode_target(self, y):
-        """A float array of targets that can be mixed; None where there is nothing to mix."""
+        """Return a float array of targets that can be mixed; None where there is nothing to mix."""
         return None
 
     def _groups(self, y, n):
-        """Groups within which rows may be mixed while y stays as it is; None where nothing is mixed."""
+        """Return groups within which rows may be mixed while y stays as it is; None where nothing is mixed."""
         return None
 
-    # The protocol for nets and pipelines, which hand over canonical images and never fit.
+    # -- what nets and pipelines call; they hand over canonical images and never fit -----------------------------------
 
     def _check_images(self, shape, value_range=None):
         """Check the parameters against the images to come, and return their shape after this step.
@@ -300,10 +445,10 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         ``shape`` is (height, width, channels), ``value_range`` that of whoever holds this augmenter (None for signals
         without one). An own ``image_shape`` or ``value_range`` must agree with them.
         """
-        self._check_parameters()
+        self.check_parameters()
         self._check_agrees(tuple(shape), value_range)
         check_fill(getattr(self, "fill", None), value_range)
-        return self._output_shape(tuple(shape))
+        return self.output_shape(tuple(shape))
 
     def _check_agrees(self, shape, value_range):
         """Check that what is said here of the images is what is said by whoever holds this augmenter."""
@@ -344,20 +489,20 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
 
         Returns
         -------
-        images : ndarray of the same dtype and of :meth:`_output_shape`, or the pair (images, targets)
+        images : ndarray of the same dtype and of :meth:`output_shape`, or the pair (images, targets)
         """
         shape = images.shape[1:]
-        if len(images) > BLOCK_ROWS and targets is None and groups is None and not mixes_rows(self, shape):
+        if len(images) > BLOCK_ROWS and targets is None and groups is None and not self.mixes_rows:
             return self._augment_by_blocks(images, rng, value_range, look)
         plan = self._plan(rng, len(images), shape, groups)
         if targets is None and groups is None and any("partner" in params for _, params in plan):
             raise ValueError(f"{type(self).__name__} mixes targets with images: targets are missing")
-        out = apply_plan(plan, images, value_range, self._output_shape(shape), self.n_jobs, look=look)
+        out = apply_plan(plan, images, value_range, self.output_shape(shape), self.n_jobs, look=look)
         return out if targets is None else (out, mix_targets(plan, targets))
 
     def _augment_by_blocks(self, images, rng, value_range, look):
         """The same for so many images that what is drawn for them would take more memory than they do."""
-        shape, size = images.shape[1:], self._output_shape(images.shape[1:])
+        shape, size = images.shape[1:], self.output_shape(images.shape[1:])
         out = np.empty((len(images), *size), images.dtype)
         for start in range(0, len(images), BLOCK_ROWS):
             block, place = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
@@ -366,25 +511,21 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
 
     def _plan(self, rng, n, shape, groups=None):
         """All draws for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""
-        return [(self, self._draw(rng, n, shape, groups))]
+        return [(self, self.draw(rng, n, shape, groups))]
 
     def _spread_rng(self, rng):
         """One generator for one step; a pipeline has one for each of its steps."""
         return rng
 
-    def _check_parameters(self):
-        """An error if a parameter has a value that it cannot have."""
-        check_parameters(self)
-
     def _check_dtype(self, dtype):
         """Raise an error if images of this dtype cannot hold what the augmenter would put into them."""
         check_fill_dtype(getattr(self, "fill", None), dtype)
 
-    # The wiring.
+    # -- what the public methods share ---------------------------------------------------------------------------------
 
     def _fit(self, X, y):
-        self._check_parameters()
-        array, layout = check_X(self, X, reset=True, image_shape=self.image_shape, expects_images=self._wants_images())
+        self.check_parameters()
+        array, layout = check_X(self, X, reset=True, image_shape=self.image_shape, expects_images=self.wants_images())
         if layout.image_shape is None and self.value_range is None:
             self.value_range_ = None
         else:

@@ -1,46 +1,10 @@
-"""Parameters checked as ``_validate_params`` does.
-
-That reads the signature and makes all constraints anew each time; here values that were allowed once pass at once.
-"""
+"""Checks of parameters of augmenters that scikit-learn's constraints cannot express."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
-
-from .._parameter_checks import check_magnitude
-
-
-def check_parameters(estimator):
-    """An error if a parameter has a value that its constraints do not allow."""
-    kind, values = type(estimator), [getattr(estimator, name) for name in constraints_of(type(estimator))]
-    try:
-        name = first_invalid(kind, *values)
-    except TypeError:  # a value without a hash
-        name = first_invalid.__wrapped__(kind, *values)
-    if name is not None:
-        some = {name: kind._parameter_constraints[name]}
-        validate_parameter_constraints(some, {name: getattr(estimator, name)}, caller_name=kind.__name__)
-
-
-@lru_cache(maxsize=256)
-def constraints_of(kind):
-    """The constraints of a class by parameter, ready to be asked."""
-    constraints = kind._parameter_constraints.items()
-    return {name: [make_constraint(one) for one in some] for name, some in constraints if some != "no_validation"}
-
-
-@lru_cache(maxsize=256, typed=True)
-def first_invalid(kind, *values):
-    """The name of the first parameter of a class whose value is not allowed, None if all are."""
-    for (name, constraints), value in zip(constraints_of(kind).items(), values, strict=True):
-        check_magnitude(name, value)
-        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
-            return name
-    return None
 
 
 def check_interval(name, pair, above, most):

@@ -116,13 +116,17 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
     def _augmenters(self):
         return [augmenter for _, augmenter in self.steps]
 
-    def _check_parameters(self):
+    @property
+    def mixes_rows(self):
+        return any(augmenter.mixes_rows for augmenter in self._augmenters())
+
+    def check_parameters(self):
         self._check_steps()
         for augmenter in self._augmenters():
-            augmenter._check_parameters()
+            augmenter.check_parameters()
 
     def _check_steps(self):
-        super()._check_parameters()
+        super().check_parameters()
         if not self.steps:
             raise ValueError("steps must hold at least one pair (name, augmenter), got an empty list")
         for step in self.steps:
@@ -133,9 +137,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
                 )
             if not isinstance(step[1], BaseAugmenter):
                 raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
-        names = [name for name, _ in self.steps]
-        if len({*names}) < len(names) or any("__" in name or name in self._parameter_constraints for name in names):
-            self._validate_names(names)  # which says what is wrong, and takes long
+        self._validate_names([name for name, _ in self.steps])
 
     def _check_images(self, shape, value_range=None):
         self._check_steps()
@@ -148,18 +150,18 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         for augmenter in self._augmenters():
             augmenter._check_dtype(dtype)
 
-    def _output_shape(self, shape):
+    def output_shape(self, shape):
         for augmenter in self._augmenters():
-            shape = augmenter._output_shape(shape)
+            shape = augmenter.output_shape(shape)
         return tuple(shape)
 
-    def _center_images(self, images, value_range=None):
+    def center_images(self, images, value_range=None):
         for augmenter in self._augmenters():
-            images = augmenter._center_images(images, value_range)
+            images = augmenter.center_images(images, value_range)
         return images
 
-    def _wants_images(self):
-        return any(augmenter._wants_images() for augmenter in self._augmenters())
+    def wants_images(self):
+        return any(augmenter.wants_images() for augmenter in self._augmenters())
 
     def _mixing_target(self):
         targets = {augmenter._mixing_target() for augmenter in self._augmenters()} - {None}
@@ -176,7 +178,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         plan = []
         for augmenter, own in zip(self._augmenters(), rngs, strict=True):
             plan += augmenter._plan(own, n, shape, groups)
-            shape = augmenter._output_shape(shape)
+            shape = augmenter.output_shape(shape)
         return plan
 
 

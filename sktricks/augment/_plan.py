@@ -39,7 +39,7 @@ def run_plan(plan, images, rows, value_range, out=None):
     here = run_plan(before, images, rows, value_range)
     if _runs_whole(step, params):
         return step._run(here, params, value_range, out)
-    if step._needs_float:
+    if step.needs_float:
         here = to_float(here)
     if np.may_share_memory(here, images):  # the step may overwrite it
         there = np.empty_like(here) if out is None or out.dtype != here.dtype or out.shape != here.shape else out
@@ -49,36 +49,31 @@ def run_plan(plan, images, rows, value_range, out=None):
     def read(others):
         return run_plan(before, images, others, value_range)
 
-    if "partner" in params:
-        partners = params["partner"]
-        if step._needs_float:
-            return step._mix(here, to_float(read(partners)), params)
-        return step._mix(here, read(partners) if before else (images[partner] for partner in partners), params)
-    return _apply(step, here, params, value_range, read)
+    return _apply_step(step, here, params, value_range, read)
 
 
 def _runs_whole(step, params):
-    """Whether a step reads all images in whatever dtype they have, and may write them in that of the result."""
+    """Return True if a step reads all images in whatever dtype they have, and may write them in that of the result."""
     return step._has_kernel and "chosen" not in params
 
 
 def _only_moves(planned):
-    """Whether a step only moves values of whatever dtype, and needs no room for others."""
-    step, _ = planned
-    return not (step._has_kernel or step._needs_float or step._takes_others)
+    """Return True if a step only moves values of whatever dtype, and draws nothing per value."""
+    step, params = planned
+    return not (step._has_kernel or step.needs_float or (step.mixes_rows and "partner" not in params))
 
 
-def _apply(step, images, params, value_range, read):
-    """One step, for the rows that it is for; ``read`` gets other rows as they are before it."""
+def _apply_step(step, images, params, value_range, read):
+    """Apply one step to the rows that it is for; ``read`` returns other rows as they are before it."""
     chosen = params.pop("chosen", None)
     if chosen is not None and not chosen.all():
         if chosen.any():
             params = {name: values[chosen] for name, values in params.items()}
-            images[chosen] = _apply(step, images[chosen], params, value_range, read)
+            images[chosen] = _apply_step(step, images[chosen], params, value_range, read)
         return images
-    if step._takes_others:
-        return step._swap(images, params, read)
-    return (step._run if step._has_kernel else step._apply)(images, params, value_range)
+    if step.mixes_rows:
+        return step.mix(images, params, read)
+    return (step._run if step._has_kernel else step.apply)(images, params, value_range)
 
 
 def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=None):
@@ -87,7 +82,7 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
     ``look`` is a function that raises an error if some images hold NaN or infinity; None if they were checked before.
     """
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
-    if len(images) > BLOCK_ROWS and not any("partner" in params or step._takes_others for step, params in plan):
+    if len(images) > BLOCK_ROWS and not any(step.mixes_rows for step, _ in plan):
         for start in range(0, len(images), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             part = [(step, {name: values[rows] for name, values in params.items()}) for step, params in plan]

@@ -122,7 +122,7 @@ def check_views(estimator, views):
         for step, params in view:
             require(isinstance(step, BaseAugmenter), "must have views of augmenters")
             check_draw(step, params, size)
-            size = step._output_shape(size)
+            size = step.output_shape(size)
             require(prod(size) <= PIXELS, too_large)
         for dtype in (np.uint8, np.float32):
             apply_view(view, np.zeros((1, *shape), dtype), value_range)
@@ -130,7 +130,7 @@ def check_views(estimator, views):
 
 def check_draw(step, params, shape):
     """Check that the parameters of a view are like those that its step draws, and not far larger."""
-    expected = step._draw(np.random.default_rng(0), 1, shape)
+    expected = step.draw(np.random.default_rng(0), 1, shape)
     extra = params.keys() - expected.keys()
     require(extra <= {"chosen"} and expected.keys() <= params.keys(), f"must have a view of {[*expected]}")
     require("partner" not in params, "must have views of single rows")

@@ -234,7 +234,7 @@ def augment_batch(x, y, weight, augmenter, rng, value_range):
     if augmenter is None:
         return x, y, weight
     if rng is None:
-        return torch.from_numpy(augmenter._center_images(x.numpy(), value_range)), y, weight
+        return torch.from_numpy(augmenter.center_images(x.numpy(), value_range)), y, weight
     if augmenter._mixing_target() is None:
         return torch.from_numpy(augmenter._augment_images(x.numpy(), rng, value_range)), y, weight
     targets = y.numpy() if weight is None else weight_targets(y.numpy(), weight.numpy())
@@ -249,7 +249,7 @@ def view_of(x, view, value_range, augmenter):
     """Return images or a table, as a tensor, in a view; without a view, as at prediction. Files are read."""
     images = x[:].numpy() if x.ndim == 4 else x[:, None, :, None].numpy()
     if view is None:
-        images = augmenter._center_images(images, value_range)
+        images = augmenter.center_images(images, value_range)
     else:
         images = apply_view(view, images, value_range, augmenter.n_jobs)
     images = torch.from_numpy(np.ascontiguousarray(images))

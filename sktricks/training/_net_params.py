@@ -100,7 +100,7 @@ def check_augmenter(augmenter):
             "augmenter must be None or an augmenter of sktricks, such as RandomFlip(), or several as "
             f"make_augmentation_pipeline(RandomFlip(), RandomCrop()); got {augmenter!r}"
         )
-    augmenter._check_parameters()
+    augmenter.check_parameters()
 
 
 def check_net_params(net_params):

@@ -85,7 +85,7 @@ def check_rows(
     X, layout = net._check_X(X, reset=fresh, ensure_min_samples=ensure_min_samples, input_name=names[0])
     if fresh and layout.image_shape:
         net.value_range_ = check_value_range(net.value_range, X)
-    elif fresh and net.augmenter is not None and net.augmenter._wants_images():
+    elif fresh and net.augmenter is not None and net.augmenter.wants_images():
         warn_of_rows(net, layout.n_features)
     if not fresh:
         warn_of_other_scale(net, X, names[0])

@@ -286,15 +286,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _check_fit_views(self):
         """Raise an error unless each view of a row can be encoded once."""
-        from ..augment.copies._views import mixes_rows
-
         if self._n_fit_views == 0:
             why = "FreezeLayers in callbacks" if self._freezes_by_callback else f"the strategy {self.strategy_!r}"
             raise ValueError(
                 f"n_views={self.n_views} is for a backbone that stays frozen throughout, and conflicts with {why}, "
                 "where the augmenter draws anew in every epoch: use n_views=1, or strategy='linear-probe'"
             )
-        if mixes_rows(self.augmenter, self.image_shape_):
+        if self.augmenter.mixes_rows:
             raise ValueError(
                 f"n_views={self.n_views} fixes the views of each row, and {type(self.augmenter).__name__} mixes rows "
                 "with others: leave MixUp, CutMix and SwapNoise out, or use n_views=1"

@@ -46,7 +46,7 @@ def test_affine_equals_the_reference():
 
 def test_the_angle_is_that_of_a_rotation():
     angles = np.array([10.0, -30, 77])
-    maps = RandomAffine(90, 0, 0, 0)._draw(np.random.default_rng(0), 500, (8, 8, 1))["map"]
+    maps = RandomAffine(90, 0, 0, 0).draw(np.random.default_rng(0), 500, (8, 8, 1))["map"]
     linear = affine_linear(angles, np.ones(3), np.zeros(3))
     assert_allclose(np.linalg.det(linear), 1)
     assert_allclose(np.rad2deg(np.arctan2(linear[:, 0, 1], linear[:, 0, 0])), angles)
@@ -66,7 +66,7 @@ def test_affine_on_signals_shifts_and_scales():
         RandomAffine().fit(signals)
     augmenter = RandomAffine(0, 0.1, 0.2, 0, random_state=0)
     new = augmenter.fit_transform(signals)
-    maps = augmenter._draw(augmenter._make_rng(), 30, (1, 50, 1))["map"]
+    maps = augmenter.draw(augmenter._make_rng(), 30, (1, 50, 1))["map"]
     for signal, after, (_, (_, step, start)) in zip(signals, new, maps, strict=True):
         expected = read_at(signal[None, :, None], np.zeros((1, 50)), (start + step * np.arange(50))[None])
         assert_allclose(after, expected[0, :, 0], atol=1e-12)
@@ -90,7 +90,7 @@ def test_borders_equal_those_of_numpy_and_scipy(border, mode, dtype):
         assert_allclose(after, expected, atol=0.501 if dtype == np.uint8 else 1e-9)
 
     crop = RandomCrop(padding=5, border=border, fill=7, random_state=0).fit(images)
-    params = crop._draw(crop._make_rng(), len(X), X.shape[1:])
+    params = crop.draw(crop._make_rng(), len(X), X.shape[1:])
     values = {"constant_values": 7} if border == "constant" else {}
     padded = np.pad(images, ((0, 0), (5, 5), (5, 5), (0, 0)), mode=border, **values)
     for image, row, top, left in zip(crop.augment(images), padded, params["top"], params["left"], strict=True):
@@ -105,7 +105,7 @@ def test_borders_equal_those_of_numpy_and_scipy(border, mode, dtype):
 def test_resized_crops_equal_the_reference():
     augmenter = RandomResizedCrop((5, 20), random_state=0).fit(X)
     new = augmenter.augment(X)
-    maps = augmenter._draw(augmenter._make_rng(), len(X), X.shape[1:])["map"]
+    maps = augmenter.draw(augmenter._make_rng(), len(X), X.shape[1:])["map"]
     for image, after, ((down, _, top), (_, right, left)) in zip(X, new, maps, strict=True):
         rows, columns = top + down * np.arange(5), left + right * np.arange(20)
         expected = read_at(image, *np.meshgrid(rows, columns, indexing="ij"), mode="nearest")
@@ -114,7 +114,7 @@ def test_resized_crops_equal_the_reference():
 
 def test_windows_have_the_share_the_shape_and_all_places():
     augmenter = RandomResizedCrop(10, scale=(0.1, 0.4), ratio=(0.8, 1.25))
-    maps = augmenter._draw(np.random.default_rng(0), 5000, (40, 40, 1))["map"]
+    maps = augmenter.draw(np.random.default_rng(0), 5000, (40, 40, 1))["map"]
     height, width = maps[:, 0, 0] * 10, maps[:, 1, 1] * 10
     assert stats.kstest(height * width / 1600, stats.uniform(0.1, 0.3).cdf).pvalue > 0.01
     assert stats.kstest(np.log(width / height), stats.uniform(np.log(0.8), np.log(1.25 / 0.8)).cdf).pvalue > 0.01
@@ -124,7 +124,7 @@ def test_windows_have_the_share_the_shape_and_all_places():
 
 
 def test_what_is_longer_than_the_image_is_cut_to_it():
-    maps = RandomResizedCrop(4, scale=(1, 1), ratio=(4, 4))._draw(np.random.default_rng(0), 10, (8, 8, 1))["map"]
+    maps = RandomResizedCrop(4, scale=(1, 1), ratio=(4, 4)).draw(np.random.default_rng(0), 10, (8, 8, 1))["map"]
     assert_allclose(maps[:, 1, 1] * 4, 8)
     assert_allclose(maps[:, 0, 0] * 4, 4)
 

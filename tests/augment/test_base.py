@@ -66,21 +66,21 @@ AUGMENTERS = [
     make_augmentation_pipeline(RandomFlip(), SwapNoise(), GaussianBlur(), RandomErasing()),
     make_augmentation_pipeline(RandomFlip(), RandomRotation(), MixUp(1.0), RandomCrop(padding=1), ColorJitter()),
 ]
-LAYOUTS = {"rows": (12, 192), "grey": (12, 8, 8), "one channel": (12, 8, 8, 1), "colour": (12, 8, 8, 3)}
+LAYOUTS = {"rows": (12, 192), "grey": (12, 8, 8), "one channel": (12, 8, 8, 1), "color": (12, 8, 8, 3)}
 DTYPES = [np.uint8, np.int16, np.int64, np.bool_, np.float16, np.float32, np.float64]
 y = np.arange(12) % 2
 
 every_augmenter = pytest.mark.parametrize("augmenter", AUGMENTERS, ids=lambda augmenter: repr(augmenter)[:30])
 
 
-def make_X(layout="colour", dtype=np.uint8, seed=0):
+def make_X(layout="color", dtype=np.uint8, seed=0):
     X = np.random.default_rng(seed).random(LAYOUTS[layout])
     if np.issubdtype(dtype, np.floating):
         return X.astype(dtype)
     return X > 0.5 if np.issubdtype(dtype, np.bool_) else (X * 255).astype(dtype)
 
 
-def prepare(augmenter, layout="colour", **params):
+def prepare(augmenter, layout="color", **params):
     params = {"image_shape": (8, 8, 3) if layout == "rows" else None, "random_state": 0, **params}
     return clone(augmenter).set_params(**params)
 
@@ -94,7 +94,7 @@ class TurnedRows(RandomRotation):
     def _augment_images(self, images, *others, **named):
         return super()._augment_images(images.repeat(2, axis=1), *others, **named)[:, :1]
 
-    def _wants_images(self):
+    def wants_images(self):
         return False
 
 
@@ -238,7 +238,7 @@ def test_global_random_state_is_left_alone(augmenter, random_state):
     "augmenter", [RandomFlip(), RandomRotation(), ColorJitter(), RandomCrop(padding=3)], ids=lambda a: type(a).__name__
 )
 def test_draws_are_independent_by_row(augmenter):
-    params = augmenter._draw(np.random.default_rng(0), 20_000, (32, 32, 3))
+    params = augmenter.draw(np.random.default_rng(0), 20_000, (32, 32, 3))
     for draws in params.values():
         flat = draws.reshape(len(draws), -1)[:, -1].astype(float)
         if flat.std() > 0:
@@ -340,7 +340,7 @@ def test_pandas_output(everywhere):
         assert (kept.dtypes == np.float32).all()
         assert list(rotate.transform(frame).columns) == list(frame.columns)
         assert list(crop.transform(frame).columns) == list(cut.columns)
-        for layout in ("grey", "colour"):
+        for layout in ("grey", "color"):
             assert type(images.fit_transform(make_X(layout))) is np.ndarray
             assert type(images.transform(make_X(layout))) is np.ndarray
         make_pipeline(images, "passthrough").fit(make_X())
@@ -471,7 +471,7 @@ class Divided(BaseAugmenter):
 
     _parameter_constraints: dict = {}
 
-    def _apply(self, images, params, value_range):
+    def apply(self, images, params, value_range):
         return images / np.zeros_like(images)
 
 
@@ -516,7 +516,7 @@ def test_protocol_without_fit(augmenter):
     new, mixed = augmenter._augment_images(images, augmenter._make_rng(0), (0, 1), targets)
     assert new.shape == (12, *shape) and new.dtype == np.float32
     assert mixed.shape == targets.shape and np.allclose(mixed.sum(axis=1), 1)
-    assert augmenter._center_images(images, (0, 1)).shape == new.shape
+    assert augmenter.center_images(images, (0, 1)).shape == new.shape
     assert_array_equal(images, before)
     assert not [name for name in vars(augmenter) if name.endswith("_")]
     assert_array_equal(augmenter.augment(images, targets, random_state=0)[0], new)
@@ -544,7 +544,7 @@ def test_own_shape_and_range_must_agree():
 
 
 def test_a_class_without_apply_says_so():
-    with pytest.raises(NotImplementedError, match="_apply"):
+    with pytest.raises(NotImplementedError, match="must define apply"):
         BaseAugmenter().fit_transform(make_X())
 
 
@@ -556,7 +556,7 @@ def test_an_augmenter_of_ones_own_with_a_parameter_that_is_not_validated():
             super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
             self.by = by
 
-        def _apply(self, images, params, value_range):
+        def apply(self, images, params, value_range):
             return images / self.by
 
     X = make_X(dtype=np.float32)

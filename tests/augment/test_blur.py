@@ -23,7 +23,7 @@ def test_blur_equals_scipy(sigma, dtype):
 
 
 def test_widths_are_uniform():
-    weights = GaussianBlur((0.5, 2))._draw(np.random.default_rng(0), 4000, (8, 8, 1))["weights"]
+    weights = GaussianBlur((0.5, 2)).draw(np.random.default_rng(0), 4000, (8, 8, 1))["weights"]
     assert_allclose(weights.sum(axis=1), 1)
     middle = weights.shape[1] // 2
     sigmas = np.sqrt(0.5 / np.log(weights[:, middle] / weights[:, middle + 1]))

@@ -13,11 +13,11 @@ X = np.random.default_rng(0).random((30, 5, 6, 3))
 def jitter(images, **params):
     """New images, and the draws that made them."""
     augmenter = ColorJitter(**params, random_state=0).fit(images)
-    return augmenter.augment(images), augmenter._draw(augmenter._make_rng(), len(images), images.shape[1:])
+    return augmenter.augment(images), augmenter.draw(augmenter._make_rng(), len(images), images.shape[1:])
 
 
 def test_draws_are_uniform_about_one():
-    draws = ColorJitter(0.3, 0.4, 1.5, 0.2)._draw(np.random.default_rng(0), 5000, (4, 4, 3))
+    draws = ColorJitter(0.3, 0.4, 1.5, 0.2).draw(np.random.default_rng(0), 5000, (4, 4, 3))
     for name, low, high in [
         ("brightness", 0.7, 1.3),
         ("contrast", 0.6, 1.4),

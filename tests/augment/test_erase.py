@@ -34,7 +34,7 @@ def test_one_rectangle_an_image_with_probability_p():
 
 
 def test_shares_ratios_and_places():
-    boxes = RandomErasing(1, (0.1, 0.3), (0.5, 2))._draw(np.random.default_rng(0), 4000, (100, 100, 1))["box"]
+    boxes = RandomErasing(1, (0.1, 0.3), (0.5, 2)).draw(np.random.default_rng(0), 4000, (100, 100, 1))["box"]
     top, left, height, width = boxes.T
     assert stats.kstest(height * width / 1e4, stats.uniform(0.1, 0.2).cdf).statistic < 0.03  # whole pixels
     assert stats.kstest(np.log(width / height), stats.uniform(np.log(0.5), np.log(4)).cdf).statistic < 0.03
@@ -131,7 +131,7 @@ def test_cutmix_pastes_a_rectangle_and_mixes_by_its_share():
     y = np.arange(len(X)) % 3
     augmenter = CutMix(random_state=0)
     new, P = augmenter.augment(X, y)
-    params = augmenter._draw(augmenter._make_rng(), len(X), X.shape[1:])
+    params = augmenter.draw(augmenter._make_rng(), len(X), X.shape[1:])
     for k, partner in enumerate(params["partner"]):
         top, left, height, width = params["box"][k]
         expected = X[k].copy()
@@ -142,9 +142,9 @@ def test_cutmix_pastes_a_rectangle_and_mixes_by_its_share():
 
 
 def test_cutmix_shares_are_beta():
-    shares = CutMix(0.6)._draw(np.random.default_rng(0), 5000, (200, 100, 1))["share"]
+    shares = CutMix(0.6).draw(np.random.default_rng(0), 5000, (200, 100, 1))["share"]
     assert stats.kstest(shares, stats.beta(0.6, 0.6).cdf).statistic < 0.03  # whole pixels
-    shares = CutMix(0.6)._draw(np.random.default_rng(0), 5000, (1, 1000, 1))["share"]
+    shares = CutMix(0.6).draw(np.random.default_rng(0), 5000, (1, 1000, 1))["share"]
     assert stats.kstest(shares, stats.beta(0.6, 0.6).cdf).statistic < 0.03
 
 

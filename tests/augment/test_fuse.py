@@ -83,13 +83,13 @@ def reference(pipeline, images, high):
     tones = []
     for step, params in pipeline._plan(pipeline._make_rng(), len(images), SHAPE):
         chosen = params.get("chosen", np.ones(len(images), bool))
-        if step._kind == "geometry":
-            own = homogeneous(step._maps(params, shape))
+        if step.fuses_as == "geometry":
+            own = homogeneous(step.to_maps(params, shape))
             maps = maps @ np.where(chosen[:, None, None], own, np.eye(3))
-            border = step._border(shape, (0, high)) or border
+            border = step.find_border(shape, (0, high)) or border
         else:
-            tones.append(np.where(chosen[:, None], step._tones(params, shape), [1, 1, 1, 0]))
-        shape = step._output_shape(shape)
+            tones.append(np.where(chosen[:, None], step.to_factors(params, shape), [1, 1, 1, 0]))
+        shape = step.output_shape(shape)
     images = read(images, maps, shape[:2], *(border or ("edge", 0.0)))
     for some in tones:
         images = recolour(images, some, high)

@@ -70,7 +70,7 @@ def test_padded_crop_offsets_are_uniform_and_reach_both_ends():
 @pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])
 def test_crop_equals_slicing_the_padded_image(value_range):
     crop = RandomCrop((6, 4), padding=3, value_range=value_range, random_state=0).fit(X)
-    params = crop._draw(crop._make_rng(), len(X), X.shape[1:])
+    params = crop.draw(crop._make_rng(), len(X), X.shape[1:])
     padded = np.pad(X, ((0, 0), (3, 3), (3, 3), (0, 0)), constant_values=-1 if value_range else 0)
     for image, row, top, left in zip(crop.augment(X), padded, params["top"], params["left"], strict=True):
         assert_array_equal(image, row[top : top + 6, left : left + 4])
@@ -217,7 +217,7 @@ def test_no_angle_is_identity(dtype):
 
 
 def test_angles_are_uniform():
-    maps = RandomRotation(30)._draw(np.random.default_rng(0), 5000, (8, 8, 1))["map"]
+    maps = RandomRotation(30).draw(np.random.default_rng(0), 5000, (8, 8, 1))["map"]
     angles = np.rad2deg(np.arctan2(maps[:, 0, 1], maps[:, 0, 0]))
     assert stats.kstest(angles, stats.uniform(-30, 60).cdf).pvalue > 0.01
 

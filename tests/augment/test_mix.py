@@ -39,7 +39,7 @@ def test_losses_of_weighted_mixed_targets_are_those_of_their_parts(augmenter):
 
 
 def params_of(augmenter):
-    return augmenter._draw(augmenter._make_rng(), n, (4, 5, 1))
+    return augmenter.draw(augmenter._make_rng(), n, (4, 5, 1))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_target_says_it_outright():
 
 
 def test_shares_are_beta_and_partners_a_permutation():
-    params = MixUp(0.4)._draw(np.random.default_rng(0), 5000, (1, 1, 1))
+    params = MixUp(0.4).draw(np.random.default_rng(0), 5000, (1, 1, 1))
     assert stats.kstest(params["share"], stats.beta(0.4, 0.4).cdf).pvalue > 0.01
     assert_array_equal(np.sort(params["partner"]), np.arange(5000))
     assert abs(np.corrcoef(params["share"][1:], params["share"][:-1])[0, 1]) < 0.03

@@ -12,13 +12,13 @@ X = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3)).astype(np.uint8)
 
 def run(images):
     augmenter = TrivialAugment(random_state=0)
-    return augmenter.fit_transform(images), augmenter._draw(
+    return augmenter.fit_transform(images), augmenter.draw(
         augmenter._make_rng(), len(images), (*images.shape[1:], 1)[:3]
     )
 
 
 def test_changes_are_equally_likely_and_strengths_uniform():
-    params = TrivialAugment()._draw(np.random.default_rng(1), 14_000, (8, 8, 3))
+    params = TrivialAugment().draw(np.random.default_rng(1), 14_000, (8, 8, 3))
     assert len(CHANGES) == 14
     assert stats.chisquare(np.bincount(params["change"], minlength=14)).pvalue > 0.01
     assert stats.kstest(params["strength"], stats.uniform(-1, 2).cdf).pvalue > 0.01

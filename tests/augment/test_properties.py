@@ -94,7 +94,7 @@ def test_shape_dtype_and_range_hold(case):
     augmenter, images, labels = case
     before = images.copy()
     new = augmenter.fit_transform(images, labels)
-    assert new.shape == (len(images), *augmenter._output_shape(images.shape[1:]))
+    assert new.shape == (len(images), *augmenter.output_shape(images.shape[1:]))
     assert new.dtype == images.dtype
     low, high = augmenter.value_range_
     slack = 0 if np.issubdtype(images.dtype, np.integer) else 1e-5

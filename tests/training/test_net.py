@@ -427,7 +427,7 @@ def test_validation_rows_are_never_augmented():
     class Shift(RandomFlip):
         """Adds a hundred to every value."""
 
-        def _apply(self, images, params, value_range):
+        def apply(self, images, params, value_range):
             return images + 100
 
     net = regressor(augmenter=Shift(), max_epochs=1, lr=1e-6).fit(X, Y, X_val=X, y_val=Y)

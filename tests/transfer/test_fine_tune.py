@@ -389,8 +389,8 @@ class Draws(ColorJitter):
 
     drawn = []
 
-    def _draw(self, rng, n, shape, y=None):
-        params = super()._draw(rng, n, shape, y)
+    def draw(self, rng, n, shape, y=None):
+        params = super().draw(rng, n, shape, y)
         Draws.drawn.append(np.ravel(params["brightness"]))
         return params
 

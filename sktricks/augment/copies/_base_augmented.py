@@ -179,7 +179,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         """X as images (n, height, width, channels), and what puts the categories of a table back, if it has any."""
         numbered, put_back = number_categories(X)
         how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
-        wants_images = self.augmenter is not None and self.augmenter._wants_images()
+        wants_images = self.augmenter is not None and self.augmenter.wants_images()
         array, layout = check_X(self, numbered, reset=reset, expects_images=wants_images, **how)
         if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
             array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
@@ -272,7 +272,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         """What the estimator answers to the rows as they are at prediction, and to each view of them: a list."""
         check_is_fitted(self)
         images, put_back = self._check_X(X, reset=False)
-        center = images if self.augmenter_ is None else self.augmenter_._center_images(images, self.value_range_)
+        center = images if self.augmenter_ is None else self.augmenter_.center_images(images, self.value_range_)
         answers = [getattr(self.estimator_, method)(self._hand_over(center, put_back))]
         for view in self._views:
             seen = apply_view(view, images, self.value_range_, self.n_jobs)

@@ -38,12 +38,12 @@ def fill_copies(augmenter, copies, places, images, value_range, n_jobs=None):
     -------
     images : ndarray of shape (rows, height, width, channels)
     """
-    shape, n = augmenter._output_shape(images.shape[1:]), len(images)
+    shape, n = augmenter.output_shape(images.shape[1:]), len(images)
     out = np.empty((len(places), *shape), dtype=images.dtype)
     for number, plan in enumerate(copies):
         part = out[number * n : (number + 1) * n]
         if plan is None:
-            part[:] = augmenter._center_images(images, value_range)
+            part[:] = augmenter.center_images(images, value_range)
         else:
             apply_plan(plan, images, value_range, shape, n_jobs, out=part)
     for start in range(len(copies) * n, len(places), COPIED_ROWS):  # the same pixels with another label

@@ -2,7 +2,7 @@
 
 A *view* is a plan (:mod:`._plan`) of a single row. What it makes of a row depends on that row only, so that predictions
 do not change with the rows they come with, and a frozen net that has encoded a view of a row need not do so again.
-Steps that pair rows have no part in it.
+Steps that mix rows are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def draw_views(augmenter, rng, n_views, shape):
     Parameters
     ----------
     augmenter : augmenter or None
-        Without one, or with one that does nothing but pair rows, there are no views.
+        Without one, or with one that only mixes rows, there are no views.
     rng : what ``augmenter._make_rng`` returned
     n_views : int
     shape : tuple of int
@@ -30,21 +30,11 @@ def draw_views(augmenter, rng, n_views, shape):
     if augmenter is None or n_views == 0:
         return []
     n_views = int(n_views)  # True is one
-    plan = [(step, params) for step, params in augmenter._plan(rng, n_views, shape) if not pairs_rows(step, params)]
+    plan = [(step, params) for step, params in augmenter._plan(rng, n_views, shape) if not step.mixes_rows]
     return [
         [(step, {name: values[view : view + 1] for name, values in params.items()}) for step, params in plan]
         for view in range(n_views if plan else 0)
     ]
-
-
-def pairs_rows(step, params):
-    """Whether a step of a plan makes a row of several."""
-    return "partner" in params or step._takes_others
-
-
-def mixes_rows(augmenter, shape):
-    """Whether an augmenter makes rows of several, which no view can do."""
-    return any(pairs_rows(step, params) for step, params in augmenter._plan(augmenter._make_rng(0), 2, shape))
 
 
 def check_keeps_values(augmenter, n_features):
@@ -52,7 +42,7 @@ def check_keeps_values(augmenter, n_features):
     if augmenter is None:
         return
     plan = augmenter._plan(augmenter._make_rng(0), 2, (1, n_features, 1))
-    others = sorted({type(step).__name__ for step, _ in plan if not step._keeps_values})
+    others = sorted({type(step).__name__ for step, _ in plan if not step.keeps_values})
     if others:
         raise ValueError(
             f"augmenter has {', '.join(others)}, which makes new numbers, and X has categories, that would become "
@@ -65,6 +55,6 @@ def apply_view(view, images, value_range, n_jobs=None):
     """What a view makes of images, (n, height, width, channels) of the same dtype; they are not written to."""
     n, shape = len(images), images.shape[1:]
     for step, _ in view:
-        shape = step._output_shape(shape)
+        shape = step.output_shape(shape)
     plan = [(step, {name: np.repeat(values, n, axis=0) for name, values in params.items()}) for step, params in view]
     return apply_plan(plan, images, value_range, shape, n_jobs)

@@ -64,7 +64,7 @@ def turn_hue(images, turns):
 
 
 def change_colors(images, factors, value_range):
-    """Change colors once: ``factors`` (n, 4) are those of brightness, contrast and saturation, and the turn of the hue.
+    """Change colors once. ``factors`` (n, 4): brightness, contrast and saturation, and the turn of the hue.
 
     A factor that changes nothing is left out, and an image that nothing changes is not clipped either.
     """

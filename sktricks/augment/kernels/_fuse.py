@@ -45,15 +45,17 @@ class Pass:
         border, fill = self.border or ("edge", 0.0)
         if self.exact and factors is None:
             return _kernels.move(images, maps, self.size, border, fill, out)
-        return _kernels.transform(images, maps, factors, self.size, border, fill, self.exact, value_range, out, self.look)
+        return _kernels.transform(
+            images, maps, factors, self.size, border, fill, self.exact, value_range, out, self.look
+        )
 
 
 def fuse(plan, shape, value_range):
     """The plan with passes in the place of its geometric steps and changes of colors, as few as can be."""
     fused = []
     for step, params in plan:
-        output = step._output_shape(shape)
-        if step._kind is None:
+        output = step.output_shape(shape)
+        if step.fuses_as is None:
             fused.append((step, params))
         elif part := _as_pass(step, params, shape, value_range):
             joined = _join(fused[-1], part) if fused else None
@@ -64,17 +66,17 @@ def fuse(plan, shape, value_range):
 
 def _as_pass(step, params, shape, value_range):
     """The pass of one step; None if it does nothing to any row."""
-    if step._kind == "colour":
-        factors = _if_chosen(params, step._tones(params, shape), NEUTRAL)
+    if step.fuses_as == "color":
+        factors = _if_chosen(params, step.to_factors(params, shape), NEUTRAL)
         return None if _all_are(factors, NEUTRAL) else (Pass(shape[:2]), {"factors": factors[:, None]})
-    size = step._output_shape(shape)[:2]
-    maps = step._maps(params, shape)
+    size = step.output_shape(shape)[:2]
+    maps = step.to_maps(params, shape)
     if maps is None:
         return None
     maps = _if_chosen(params, maps, IDENTITY)
     if size == tuple(shape[:2]) and _all_are(maps, IDENTITY):
         return None
-    return Pass(size, step._border(shape, value_range), step._exact), {"map": maps}
+    return Pass(size, step.find_border(shape, value_range), step.moves_whole_pixels), {"map": maps}
 
 
 def _all_are(values, neutral):

@@ -97,7 +97,7 @@ class RandomAffine(GeometricAugmenter):
         self.border = border
         self.fill = fill
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         angle, down, right, size, shear = rng.uniform(-1, 1, (5, n))
         scales = 1 + self.scale * size
         if shape[0] == 1:
@@ -109,7 +109,7 @@ class RandomAffine(GeometricAugmenter):
         shift = [self.shift * share * side for share, side in ((down, shape[0]), (right, shape[1]))]
         return {"map": linear_maps(linear, shape, shift)}
 
-    def _wants_images(self):
+    def wants_images(self):
         return self.max_angle > 0 or self.shear > 0
 
 
@@ -171,7 +171,7 @@ class RandomResizedCrop(GeometricAugmenter):
         self.scale = scale
         self.ratio = ratio
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         share = rng.uniform(*self.scale, n)
         slimness = np.exp(rng.uniform(*np.log(self.ratio), n))
         down, right = rng.random((2, n))
@@ -186,21 +186,21 @@ class RandomResizedCrop(GeometricAugmenter):
         top, left = down * (shape[0] - height), right * (shape[1] - width)
         return {"map": resize_maps(top, left, height, width, read_size(self.size, shape))}
 
-    def _border(self, shape, value_range):
+    def find_border(self, shape, value_range):
         return None  # half a pixel at most
 
-    def _center_images(self, images, value_range=None):
-        shape, output = images.shape[1:], self._output_shape(images.shape[1:])
+    def center_images(self, images, value_range=None):
+        shape, output = images.shape[1:], self.output_shape(images.shape[1:])
         whole = [np.full(len(images), value, dtype=float) for value in (0, 0, *shape[:2])]
         return apply_plan([(self, {"map": resize_maps(*whole, output[:2])})], images, value_range, output, self.n_jobs)
 
-    def _check_parameters(self):
-        super()._check_parameters()
+    def check_parameters(self):
+        super().check_parameters()
         check_interval("scale", self.scale, 0, 1)
         check_interval("ratio", self.ratio, 0, np.inf)
 
-    def _output_shape(self, shape):
+    def output_shape(self, shape):
         return *read_size(self.size, shape), shape[2]
 
-    def _wants_images(self):
+    def wants_images(self):
         return self.size is not None and (np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [1])

@@ -61,18 +61,18 @@ class GaussianBlur(BaseAugmenter):
         super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
         self.sigma = sigma
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         low, high = self._sigmas()
         return {"weights": bell_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
 
     def _run(self, images, params, value_range, out=None):
         return _kernels.blur(images, params["weights"], out)
 
-    def _check_parameters(self):
-        super()._check_parameters()
+    def check_parameters(self):
+        super().check_parameters()
         check_interval("sigma", self._sigmas(), 0, np.inf)
 
-    def _output_shape(self, shape):
+    def output_shape(self, shape):
         most = max(16, *shape[:2])
         if max(self._sigmas()) > most:
             raise ValueError(f"sigma must be at most {most} for images of {shape[0]} x {shape[1]}, got {self.sigma}")

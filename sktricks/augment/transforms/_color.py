@@ -11,17 +11,17 @@ from .._base_augmenter import BaseAugmenter
 from ..kernels._color_factors import NEUTRAL
 
 
-class ColourAugmenter(BaseAugmenter):
+class ColorAugmenter(BaseAugmenter):
     """Base of those that change the colours of each image by four factors, and whose changes can thus be joined."""
 
-    _kind = "colour"
+    fuses_as = "color"
 
-    def _tones(self, params, shape):
+    def to_factors(self, params, shape):
         """(n, 4): the factors of brightness, contrast and saturation, and the turn of the hue."""
         raise NotImplementedError
 
 
-class ColorJitter(ColourAugmenter):
+class ColorJitter(ColorAugmenter):
     """Change the brightness, contrast, saturation and hue of each image at random, in this order.
 
     Each factor is uniform in ``1 ± strength`` (never below 0). The brightness factor scales the distance to black, the
@@ -85,7 +85,7 @@ class ColorJitter(ColourAugmenter):
         self.saturation = saturation
         self.hue = hue
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         # All four are always drawn: a strength set to 0 does not change the draws of the others.
         draws = {
             name: rng.uniform(max(0.0, 1 - strength), 1 + strength, n)
@@ -97,10 +97,10 @@ class ColorJitter(ColourAugmenter):
         }
         return {**draws, "hue": rng.uniform(-self.hue, self.hue, n)}
 
-    def _tones(self, params, shape):
+    def to_factors(self, params, shape):
         return np.stack([params[name] for name in ("brightness", "contrast", "saturation", "hue")], axis=1)
 
-    def _output_shape(self, shape):
+    def output_shape(self, shape):
         for name in ("saturation", "hue"):
             strength = getattr(self, name)
             if strength > 0 and shape[2] != 3:
@@ -110,7 +110,7 @@ class ColorJitter(ColourAugmenter):
         return tuple(shape)
 
 
-class RandomGrayscale(ColourAugmenter):
+class RandomGrayscale(ColorAugmenter):
     """Take the colour from each image with probability ``p``.
 
     Red, green and blue become the grey value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
@@ -154,16 +154,16 @@ class RandomGrayscale(ColourAugmenter):
         super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
         self.p = p
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         return {"grey": rng.random(n) < self.p}
 
-    def _tones(self, params, shape):
+    def to_factors(self, params, shape):
         tones = np.tile(NEUTRAL, (len(params["grey"]), 1))
         if shape[2] == 3:
             tones[params["grey"], 2] = 0
         return tones
 
-    def _output_shape(self, shape):
+    def output_shape(self, shape):
         if shape[2] not in (1, 3):
             raise ValueError(f"RandomGrayscale needs images of 1 or 3 channels (red, green, blue), X has {shape[2]}")
         return tuple(shape)

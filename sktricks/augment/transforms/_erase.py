@@ -109,17 +109,17 @@ class RandomErasing(BaseAugmenter):
         self.ratio = ratio
         self.fill = fill
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         share = rng.uniform(*self.scale, n)
         slimness = np.exp(rng.uniform(*np.log(self.ratio), n))
         boxes = draw_boxes(rng, shape, share, slimness)
         return {"chosen": rng.random(n) < self.p, "box": boxes, "key": draw_keys(rng, n)}
 
     @property
-    def _needs_float(self):
+    def needs_float(self):
         return isinstance(self.fill, str)
 
-    def _apply(self, images, params, value_range):
+    def apply(self, images, params, value_range):
         if self.fill == "noise":
             low, high = value_range
             noise = low + (high - low) * expand(params["key"], images[0].size).reshape(images.shape)
@@ -132,8 +132,8 @@ class RandomErasing(BaseAugmenter):
             image[top : top + height, left : left + width] = filling
         return images
 
-    def _check_parameters(self):
-        super()._check_parameters()
+    def check_parameters(self):
+        super().check_parameters()
         check_interval("scale", self.scale, 0, 1)
         check_interval("ratio", self.ratio, 0, np.inf)
 

@@ -45,14 +45,14 @@ def crop_center(images, size, border="constant", fill=0.0):
 class GeometricAugmenter(BaseAugmenter):
     """Base of those whose pixels come from elsewhere: maps from the output to the input, that can be joined."""
 
-    _kind = "geometry"
-    _exact = False
+    fuses_as = "geometry"
+    moves_whole_pixels = False
 
-    def _maps(self, params, shape):
-        """(n, 2, 3), from what :meth:`_draw` returned; None where images of this shape stay as they are."""
+    def to_maps(self, params, shape):
+        """(n, 2, 3), from what :meth:`draw` returned; None where images of this shape stay as they are."""
         return params["map"]
 
-    def _border(self, shape, value_range):
+    def find_border(self, shape, value_range):
         """(mode, fill) of what lies outside the images; None for a step that does not look there."""
         return self.border, black(value_range) if self.fill is None else float(self.fill)
 
@@ -92,7 +92,7 @@ class RandomFlip(GeometricAugmenter):
         "p": [Interval(Real, 0, 1, closed="both")],
         "direction": [StrOptions({"horizontal", "vertical"})],
     }
-    _exact = True
+    moves_whole_pixels = True
 
     def __init__(
         self,
@@ -108,16 +108,16 @@ class RandomFlip(GeometricAugmenter):
         self.p = p
         self.direction = direction
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         return {"flipped": rng.random(n) < self.p}
 
-    def _maps(self, params, shape):
+    def to_maps(self, params, shape):
         return flip_maps(params["flipped"], 1 if self.direction == "horizontal" else 0, shape)
 
-    def _border(self, shape, value_range):
+    def find_border(self, shape, value_range):
         return None
 
-    def _wants_images(self):
+    def wants_images(self):
         return self.direction == "vertical"
 
 
@@ -162,7 +162,7 @@ class RandomCrop(GeometricAugmenter):
         "padding": [Interval(Integral, 0, None, closed="left")],
         **BORDER_CONSTRAINTS,
     }
-    _exact = True
+    moves_whole_pixels = True
 
     def __init__(
         self,
@@ -182,23 +182,23 @@ class RandomCrop(GeometricAugmenter):
         self.border = border
         self.fill = fill
 
-    def _draw(self, rng, n, shape, y=None):
-        (height, width, _), (rows, columns) = self._output_shape(shape), self._paddings(shape)
+    def draw(self, rng, n, shape, y=None):
+        (height, width, _), (rows, columns) = self.output_shape(shape), self._paddings(shape)
         top, left = shape[0] + 2 * rows - height, shape[1] + 2 * columns - width
         return {"top": rng.integers(0, top + 1, n), "left": rng.integers(0, left + 1, n)}
 
-    def _maps(self, params, shape):
+    def to_maps(self, params, shape):
         rows, columns = self._paddings(shape)
         return shift_maps(params["top"] - rows, params["left"] - columns)
 
-    def _border(self, shape, value_range):
-        return super()._border(shape, value_range) if any(self._paddings(shape)) else None
+    def find_border(self, shape, value_range):
+        return super().find_border(shape, value_range) if any(self._paddings(shape)) else None
 
-    def _center_images(self, images, value_range=None):
-        border = GeometricAugmenter._border(self, images.shape[1:], value_range)
+    def center_images(self, images, value_range=None):
+        border = GeometricAugmenter.find_border(self, images.shape[1:], value_range)
         return np.ascontiguousarray(crop_center(images, read_size(self.size, images.shape[1:]), *border))
 
-    def _output_shape(self, shape):
+    def output_shape(self, shape):
         height, width = read_size(self.size, shape)
         rows, columns = self._paddings(shape)
         most = shape[1] if shape[0] == 1 else min(shape[:2])
@@ -214,7 +214,7 @@ class RandomCrop(GeometricAugmenter):
             )
         return height, width, shape[2]
 
-    def _wants_images(self):
+    def wants_images(self):
         return np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [
             1
         ]  # a window (1, width) is meant for signals
@@ -280,12 +280,12 @@ class RandomRotation(GeometricAugmenter):
         self.border = border
         self.fill = fill
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         # The sines are taken here, of all rows at once: in a chunk their last bits could depend on its length.
         return {"map": rotation_maps(rng.uniform(-self.max_angle, self.max_angle, n), shape)}
 
-    def _maps(self, params, shape):
+    def to_maps(self, params, shape):
         return None if shape[0] == 1 else params["map"]
 
-    def _wants_images(self):
+    def wants_images(self):
         return True

@@ -15,6 +15,7 @@ from ..._labels import check_labels, encode_labels
 from ..._threads import check_array
 from ..._warnings import UnmixedRowsWarning, warn
 from .._base_augmenter import BaseAugmenter
+from .._pixel_values import to_float
 from ._erase import draw_boxes
 
 
@@ -172,6 +173,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         "alpha": [Interval(Real, 0, None, closed="left")],
         "target": [StrOptions({"auto", "classes", "values"})],
     }
+    mixes_rows = True
 
     def __init__(
         self,
@@ -187,12 +189,13 @@ class MixUp(TargetMixing, BaseAugmenter):
         self.alpha = alpha
         self.target = target
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         share = draw_shares(rng, self.alpha, n)
         return {"share": share, "partner": draw_partners(rng, n, y)}
 
-    def _mix(self, images, partners, params):
+    def mix(self, images, params, read):
         """``images + (partners - images) * (1 - share)``: exactly the image where the partner is itself."""
+        partners = to_float(read(params["partner"]))
         partners -= images
         partners *= (1 - params["share"]).astype(images.dtype)[:, None, None, None]
         images += partners
@@ -248,8 +251,9 @@ class CutMix(TargetMixing, BaseAugmenter):
     """
 
     _parameter_constraints: dict = MixUp._parameter_constraints
-    _needs_float = False
-    _keeps_values = True
+    mixes_rows = True
+    needs_float = False
+    keeps_values = True
 
     def __init__(
         self,
@@ -265,7 +269,7 @@ class CutMix(TargetMixing, BaseAugmenter):
         self.alpha = alpha
         self.target = target
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         share = draw_shares(rng, self.alpha, n)
         boxes = draw_boxes(rng, shape, 1 - share, np.full(n, shape[1] / shape[0]))
         boxes[share == 1] = 0
@@ -273,9 +277,10 @@ class CutMix(TargetMixing, BaseAugmenter):
         pasted = boxes[:, 2] * boxes[:, 3] / (shape[0] * shape[1])
         return {"share": 1 - pasted, "partner": partner, "box": boxes}
 
-    def _mix(self, images, partners, params):
-        """The partners, which are only read, may come one by one."""
-        for image, partner, (top, left, height, width) in zip(images, partners, params["box"], strict=True):
+    def mix(self, images, params, read):
+        for image, partner, (top, left, height, width) in zip(
+            images, read(params["partner"]), params["box"], strict=True
+        ):
             place = slice(top, top + height), slice(left, left + width)
             image[place] = partner[place]
         return images

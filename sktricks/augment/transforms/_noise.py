@@ -59,7 +59,7 @@ class GaussianNoise(BaseAugmenter):
         super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
         self.std = std
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         return {"key": draw_keys(rng, n)}
 
     def _run(self, images, params, value_range, out=None):
@@ -123,13 +123,13 @@ class FeatureDropout(BaseAugmenter):
         self.fill = fill
 
     @property
-    def _keeps_values(self):
+    def keeps_values(self):
         return self.fill == 0 or is_nan(self.fill)
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         return {"key": draw_keys(rng, n)}
 
-    def _apply(self, images, params, value_range):
+    def apply(self, images, params, value_range):
         images[_dropped(self.p, params["key"], images)] = self.fill
         return images
 
@@ -170,9 +170,9 @@ class SwapNoise(BaseAugmenter):
         **BaseAugmenter._parameter_constraints,
         "p": [Interval(Real, 0, 1, closed="both")],
     }
-    _needs_float = False
-    _takes_others = True
-    _keeps_values = True
+    needs_float = False
+    mixes_rows = True
+    keeps_values = True
 
     def __init__(
         self,
@@ -186,11 +186,10 @@ class SwapNoise(BaseAugmenter):
         super().__init__(image_shape=image_shape, value_range=value_range, n_jobs=n_jobs, random_state=random_state)
         self.p = p
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         return {"key": draw_keys(rng, n), "n": np.full(n, n)}
 
-    def _swap(self, images, params, read):
-        """``read(rows)`` returns rows as they are before this step; they are read some at a time."""
+    def mix(self, images, params, read):
         swapped = _dropped(self.p, params["key"], images)
         row, *place = np.nonzero(swapped)
         share = expand(params["key"], images[0].size, stream=1).reshape(images.shape)[swapped]

@@ -122,7 +122,7 @@ class TrivialAugment(BaseAugmenter):
     (1797, 64)
     """
 
-    def _draw(self, rng, n, shape, y=None):
+    def draw(self, rng, n, shape, y=None):
         changes = rng.integers(0, len(CHANGES), n)
         strengths = rng.uniform(-1, 1, n)
         tones = np.tile(NEUTRAL, (n, 1))
@@ -132,12 +132,12 @@ class TrivialAugment(BaseAugmenter):
         return {"change": changes, "strength": strengths, "map": policy_maps(changes, strengths, shape), "tones": tones}
 
     def _plan(self, rng, n, shape, groups=None):
-        params = self._draw(rng, n, shape)
+        params = self.draw(rng, n, shape)
         colours = dict(zip((*TONES, "hue"), params["tones"].T, strict=True))
         rest = {**params, "chosen": params["change"] >= CHANGES.index(REST[0])}
         return [(RandomRotation(), {"map": params["map"]}), (ColorJitter(), colours), (self, rest)]
 
-    def _apply(self, images, params, value_range):
+    def apply(self, images, params, value_range):
         if value_range is None:
             return images  # a signal, of which nothing is black or white
         low, high = value_range
@@ -146,5 +146,5 @@ class TrivialAugment(BaseAugmenter):
             image[:] = low + FUNCTIONS[CHANGES[change]](share, strength) * (high - low)
         return np.clip(images, low, high, out=images)
 
-    def _wants_images(self):
+    def wants_images(self):
         return True
