@@ -197,19 +197,18 @@ def restore_requests(estimator, requests):
     estimator._metadata_request = fresh
 
 
+def estimator_codec(kind, takes, write_param, find_class):
+    """Return the codec of the estimators of a kind."""
+    return Codec(
+        kind,
+        takes,
+        lambda value, name, writer: write_estimator(value, name, writer, write_param),
+        lambda record, reader: read_estimator(record, reader, find_class),
+        shared=True,
+    )
+
+
 ESTIMATORS = [
-    Codec(
-        "own",
-        is_own,
-        lambda value, name, writer: write_estimator(value, name, writer, write_own_param),
-        lambda record, reader: read_estimator(record, reader, own_class),
-        shared=True,
-    ),
-    Codec(
-        "sklearn",
-        is_container,
-        lambda value, name, writer: write_estimator(value, name, writer, write_container_param),
-        lambda record, reader: read_estimator(record, reader, container_class),
-        shared=True,
-    ),
+    estimator_codec("own", is_own, write_own_param, own_class),
+    estimator_codec("sklearn", is_container, write_container_param, container_class),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._codec import Codec, Malformed, NotStorable, describe, entry, require
+from ._codec import NotStorable, describe, entry, require
 from ._stored_params import as_plain_text, must_be_given
 
 
@@ -96,11 +96,3 @@ def given_name(node, name, key, reader):
     fits = asked == key or asked.endswith(f"__{key}")
     require(fits, f"must ask for {key}, got a request for {asked!r:.60}")
     return asked
-
-
-def refuse_given(record, reader):
-    """Raise an error for a request in any place but that of a parameter."""
-    raise Malformed("must be no request for something of the caller's")
-
-
-GIVEN = Codec("given", lambda value: False, lambda value, name, writer: {}, refuse_given)

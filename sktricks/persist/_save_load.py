@@ -19,13 +19,13 @@ from ._codec import Malformed, Reader, Writer, require
 from ._estimators import ESTIMATORS
 from ._foreign import MEMBERS, refuse_untrusted
 from ._foreign_types import check_trusted
-from ._given import GIVEN, Given
+from ._given import Given
 from ._numpy_names import NUMPY_NAMES
 from ._settings import SETTINGS_CODEC
 from ._tensors import TENSORS
 from ._values import VALUES
 
-CODECS = [*VALUES, *NUMPY_NAMES, *TENSORS, *ESTIMATORS, SETTINGS_CODEC, GIVEN, *MEMBERS]
+CODECS = [*VALUES, *NUMPY_NAMES, *TENSORS, *ESTIMATORS, SETTINGS_CODEC, *MEMBERS]
 LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
 
 
