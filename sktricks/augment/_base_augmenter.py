@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
@@ -352,7 +353,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
             Their entries of what ``draw`` returned. If targets are mixed as well, ``"partner"`` is the index of the
             other row and ``"share"`` the fraction that a row keeps of itself.
         read : callable
-            ``read(indices)`` returns the rows with these indices as they were before this step.
+            ``read(indices)`` returns the rows with these indices as they were before this step; they are only read.
 
         Returns
         -------
@@ -406,9 +407,11 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         ValueError, TypeError
             If a value does not fit.
         """
-        for name, value in self.get_params(deep=False).items():
+        values = {name: getattr(self, name) for name in self._parameter_constraints}
+        for name, value in values.items():
             check_magnitude(name, value)
-        self._validate_params()
+        # _validate_params would inspect the signature, which takes as long again in every call of augment.
+        validate_parameter_constraints(self._parameter_constraints, values, caller_name=type(self).__name__)
 
     def wants_images(self) -> bool:
         """Return True if rows without ``image_shape`` deserve a warning.

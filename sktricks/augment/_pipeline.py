@@ -137,7 +137,9 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
                 )
             if not isinstance(step[1], BaseAugmenter):
                 raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
-        self._validate_names([name for name, _ in self.steps])
+        names = [name for name, _ in self.steps]
+        if len({*names}) < len(names) or any("__" in name or name in self._parameter_constraints for name in names):
+            self._validate_names(names)  # raises an error, but inspects the signature first
 
     def _check_images(self, shape, value_range=None):
         self._check_steps()

@@ -47,7 +47,9 @@ def run_plan(plan, images, rows, value_range, out=None):
         here = there
 
     def read(others):
-        return run_plan(before, images, others, value_range)
+        if before or step.needs_float or "partner" not in params:
+            return run_plan(before, images, others, value_range)
+        return [images[row] for row in others]  # views: a rectangle of each is copied, not all of it
 
     return _apply_step(step, here, params, value_range, read)
 

@@ -116,6 +116,21 @@ NOINLINE void mix_pixels(const float *RESTRICT image, Py_ssize_t stride, Places 
     }
 }
 
+// The same where all pixels of a row come from between two rows of the image: these become one line first.
+template <int C, int P>
+NOINLINE void mix_line(const float *RESTRICT above, float weight, Py_ssize_t stride, Places places, Py_ssize_t n,
+                       float *RESTRICT line, float *RESTRICT out) {
+    const float *below = above + stride * C;
+    const auto ends = std::minmax(places.index[0], places.index[n - 1]);
+    for (Py_ssize_t i = ends.first * C; i < (Py_ssize_t(ends.second) + 2) * C; ++i) line[i] = above[i] + (below[i] - above[i]) * weight;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        const float *left = line + Py_ssize_t(places.index[i]) * C;
+        float value[P];
+        for (int k = 0; k < P; ++k) value[k] = left[k] + (left[C + k] - left[k]) * places.right[i];
+        std::memcpy(out + i * C, value, sizeof value);
+    }
+}
+
 // -- images -----------------------------------------------------------------------------------------------------------
 
 // One image within a ring of fill, one pixel wide before it and two after it, and room for some rows of the output.
@@ -124,19 +139,20 @@ struct Reader {
     enum { SOME = 256 };  // pixels at a time: processors wait for what they have just written
     const Task &task;
     const Py_ssize_t stride, some_rows;
-    std::vector<float> image, below, right, pairs, pairs_below;
+    std::vector<float> image, line, below, right, pairs, pairs_below;
     std::vector<int32_t> index;
 
     explicit Reader(const Task &task)
         : task(task), stride(task.width + 3), some_rows(SOME / (task.out_width + 1) + 1),
           image(size_t((task.height + 3) * stride * C + 1), float(task.fill)),
-          below(size_t(some_rows * task.out_width + BLOCK)), right(below), pairs(2 * below.size()), pairs_below(pairs),
-          index(below.size()) {}
+          line(size_t((stride + 1) * C)), below(size_t(some_rows * task.out_width + BLOCK)), right(below),
+          pairs(2 * below.size()), pairs_below(pairs), index(below.size()) {}
 
     // Read one image; ``next`` comes from memory meanwhile.
     template <class In>
     void read(const In *from, const double *map, const In *next, float *out) {
         load(from, map);
+        if (map[1] == 0 && map[3] == 0 && task.border != REFLECT && task.out_width > 0) return read_upright(map, out);
         const Axis rows(map, task.height, task.border), columns(map + 3, task.width, task.border);
         const size_t part = size_t(task.height * task.width * some_rows / (task.out_height + 1) + 1) * C * sizeof(In);
         const char *ahead = reinterpret_cast<const char *>(next);
@@ -149,6 +165,19 @@ struct Reader {
                 mix_gray(image.data(), stride, places(0), n * task.out_width, pairs.data(), pairs_below.data(), to);
             else
                 mix_pixels<C, C == 3 ? 4 : C>(image.data(), stride, places(0), n * task.out_width, to);
+        }
+    }
+
+    // An image that is neither turned nor sheared, twice as fast.
+    void read_upright(const double *map, float *out) {
+        const Places to = places(0);
+        const Coordinate x(map + 3, 0, task.width, task.border);
+        find_places<false>(x, x, int32_t(task.out_width), 0, to.index, to.below, to.right);  // indices within a row
+        for (Py_ssize_t row = 0; row < task.out_height; ++row) {
+            const double y = Coordinate(map, row, task.height, task.border).at(0);
+            const Py_ssize_t whole = Py_ssize_t(y);
+            mix_line<C, C == 3 ? 4 : C>(image.data() + whole * stride * C, float(y - double(whole)), stride, to,
+                                        task.out_width, line.data(), out + row * task.out_width * C);
         }
     }
 
