@@ -1,4 +1,4 @@
-"""Short trainings of copies of a net, and what is seen in them."""
+"""Short trainings of copies of a net, and the evidence that they give."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATES = (1e-2, 1e-3)  # of the training on few rows, besides the suggested one
 
 @contextmanager
 def failures(seen):
-    """An error of a training is evidence."""
+    """Note an error of a training as evidence."""
     try:
         yield
     except Exception as error:  # a module of the user's raises whatever it likes
@@ -36,16 +36,15 @@ def failures(seen):
 
 
 def look_at_training(seen, net, rows):
-    """All evidence that a net gives in short trainings of copies of it.
+    """Fill in the evidence of short trainings of copies of a net.
 
     Parameters
     ----------
     seen : Evidence
-        It is filled in.
     net : BaseNet
         Unfitted, its rows checked.
     rows : Rows
-        Some rows, as ``check_rows`` returns them, maybe with rows to validate on.
+        Some rows, as ``check_rows`` returns them, perhaps with rows to validate on.
     """
     watch, rate = Watch(STEPS, SECONDS), {}
     if net.lr == "auto":
@@ -66,14 +65,14 @@ def look_at_training(seen, net, rows):
 
 
 def find_curve(seen, net, rows):
-    """A range test, if there are rows enough."""
+    """Run a range test if there are enough rows."""
     if len(rows) >= TOO_FEW and (rows.weight is None or np.count_nonzero(rows.weight) >= TOO_FEW):
         with failures(seen):
             seen.curve = range_test(net, rows)
 
 
 def note_start(seen, watch, net):
-    """What is known of a net from before its first step, even if there never was one."""
+    """Fill in the state of a net before its first step, even if there was none."""
     if not hasattr(watch, "frozen_"):
         return
     seen.outputs, seen.weights, seen.batch_norms = watch.outputs_, watch.weights_, watch.batch_norms_
@@ -87,7 +86,7 @@ def note_start(seen, watch, net):
 
 
 def note_training(seen, watch, trained):
-    """What is known of a net after some steps."""
+    """Fill in what some steps of training show."""
     inner = trained.net_
     seen.lr, seen.losses = float(trained.lr_), np.array(watch.losses_)
     if not trained._has_default_module:  # which reads columns in their own dtype
@@ -106,7 +105,7 @@ def note_training(seen, watch, trained):
 
 
 def learn_few_rows(net, X, y, suggestion):
-    """The loss of few rows before and after a training on them alone, and how many targets are then right."""
+    """Return the loss of few rows before and after a training on them alone, and then the accuracy."""
     some, best = few_rows(y), None
     rates = [rate for rate in (suggestion, *RATES) if rate is not None]
     for rate in rates:
@@ -122,25 +121,25 @@ def learn_few_rows(net, X, y, suggestion):
 
 
 def few_rows(y):
-    """The numbers of few rows, of as many classes as they have room for."""
+    """Return the indices of few rows, of as many classes as possible."""
     order = np.random.default_rng(0).permutation(len(y))
     if y.dtype == np.int64:
-        places = np.zeros(len(y), int)
+        turns = np.zeros(len(y), int)  # 0 for the first row of each class, 1 for the second, ...
         for label in np.unique(y):
-            mine = order[y[order] == label]
-            places[mine] = np.arange(len(mine))
-        order = order[np.argsort(places[order], kind="stable")]
+            own = order[y[order] == label]
+            turns[own] = np.arange(len(own))
+        order = order[np.argsort(turns[order], kind="stable")]
     return order[:FEW_ROWS]
 
 
 def pin_strategy(net, y):
-    """Have a copy that gets fewer rows choose the strategy of all."""
+    """Set the strategy that ``"auto"`` chooses for all rows, since the copies get fewer."""
     if getattr(net, "strategy", None) == "auto" and net.freeze_until is None:
         net.strategy = auto_strategy(labels_per_class(y))
 
 
 def compare_augmented(net, X, y):
-    """How far a forest recognises originals, if it learned from originals and if it learned from augmented rows."""
+    """Return how well a forest predicts original rows if it learned from originals, and if from augmented rows."""
     order = np.random.default_rng(0).permutation(len(X))
     train, test = order[: len(order) // 2], order[len(order) // 2 :]
     images = X if X.ndim == 4 else X[:, None, :, None]
@@ -156,7 +155,7 @@ def compare_augmented(net, X, y):
 
 
 def scores_otherwise(callbacks):
-    """Whether a callback measures something else than the accuracy."""
+    """Return True if a callback measures anything but the accuracy."""
     return any(
         isinstance(callback, ScoringBase) and getattr(callback, "scoring", None) not in (None, "accuracy")
         for callback in unnamed(callbacks)

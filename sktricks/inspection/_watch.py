@@ -20,8 +20,8 @@ SOME = 128  # rows to look at once
 NORMS = ("norm", "standardize")  # in the name of a layer's class
 
 
-class Watch(Callback):
-    """Note what happens in the first steps of a training, and end it then.
+class ShortTraining(Callback):
+    """Note the losses of a training, and end it early.
 
     Parameters
     ----------
@@ -36,13 +36,45 @@ class Watch(Callback):
 
     def initialize(self):
         """Forget what was noted."""
-        self.losses_, self.sizes_, self.trained_, self.bad_gradient_ = [], {}, set(), None
-        self.had_gradient_ = set()
+        self.losses_ = []
         return self
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """Note the state of the net before the training."""
+        """Note the rows of the training."""
         self.started_, self.dataset_ = time.monotonic(), X
+
+    def on_batch_end(self, net, training=False, loss=None, **kwargs):
+        """Note the loss of a step, which may be the last one."""
+        if training:
+            self.losses_.append(loss.item())
+            late = time.monotonic() - self.started_ > self.seconds
+            if late or len(self.losses_) >= self.n_steps or not np.isfinite(self.losses_[-1]) or self.is_over():
+                raise EndOfWatchError
+
+
+class UntilLearned(ShortTraining):
+    """End a training when almost nothing is left of the loss."""
+
+    def is_over(self):
+        """Return True if the loss is below a fiftieth of the first one."""
+        return 0 <= self.losses_[-1] < 0.02 * self.losses_[0]
+
+
+class Watch(ShortTraining):
+    """Note what happens in the first steps of a training."""
+
+    def is_over(self):
+        """Return True after a gradient that is not finite."""
+        return self.bad_gradient_ is not None
+
+    def initialize(self):
+        """Forget what was noted."""
+        self.sizes_, self.had_gradient_, self.bad_gradient_ = {}, set(), None
+        return super().initialize()
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Note the rows and the state of the net before the training."""
+        super().on_train_begin(net, X)
         module, x = net.module_, some_inputs(net, X)
         outputs = []
         order = call_order(module, lambda: outputs.append(net.call_module(x)))
@@ -64,43 +96,10 @@ class Watch(Callback):
             if name in sizes:
                 self.sizes_.setdefault(name, []).append((sizes[name], size(weight)))
 
-    def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """Note the loss of a step."""
-        if not training:
-            return
-        self.losses_.append(loss.item())
-        late = time.monotonic() - self.started_ > self.seconds
-        if late or len(self.losses_) >= self.n_steps or self.bad_gradient_ or not np.isfinite(self.losses_[-1]):
-            raise EndOfWatchError
-
     def changed(self, module):
         """Return the names of frozen tensors that have changed."""
         now = frozen_tensors(module)
         return [name for name, before in self.frozen_.items() if name in now and not same(before, now[name])]
-
-
-class UntilLearned(Callback):
-    """End a training after some steps or seconds, or when almost nothing is left of the loss."""
-
-    def __init__(self, n_steps, seconds, enough=0.02):
-        self.n_steps, self.seconds, self.enough = n_steps, seconds, enough
-
-    def initialize(self):
-        """Forget what was noted."""
-        self.losses_ = []
-        return self
-
-    def on_train_begin(self, net, X=None, **kwargs):
-        """Note the rows of the training."""
-        self.started_, self.dataset_ = time.monotonic(), X
-
-    def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """Note the loss of a step."""
-        self.losses_.append(loss.item())
-        late = time.monotonic() - self.started_ > self.seconds
-        done = 0 <= self.losses_[-1] < self.enough * self.losses_[0]
-        if done or late or len(self.losses_) >= self.n_steps or not np.isfinite(self.losses_[-1]):
-            raise EndOfWatchError
 
 
 class ReLUs(TorchFunctionMode):
