@@ -54,7 +54,7 @@ def restore_features(estimator, backbone, weights, what):
     """Give a PretrainedFeatures its backbone."""
     require(backbone is not None, "must have no trained part without images")
     fill(backbone, weights, what)
-    estimator._prefix.attach(backbone.eval(), estimator.value_range_, estimator._device)
+    estimator._prefix.attach(backbone.to(estimator._device).eval(), estimator.value_range_, estimator._device)
     n = estimator._prefix.n_features
     require(n == estimator._n_features_out, f"must have {n} features, got {estimator._n_features_out}")
 

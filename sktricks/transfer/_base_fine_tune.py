@@ -217,7 +217,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _build_again(self, backbone=None):
         """Build the net as ``fit`` did, around a backbone that :func:`~sktricks.load` fills."""
         if backbone is not None:
-            self._prefix.attach(backbone, self.value_range_, self._device)
+            self._prefix.attach(backbone.to(self._device), self.value_range_, self._device)
         super()._build_again()
         if backbone is not None:
             self._net.module_.backbone = backbone

@@ -58,8 +58,8 @@ class Prefix:
     boundary: Boundary | None = None
 
     def attach(self, backbone: Backbone, value_range: tuple[float, float], device: torch.device) -> None:
-        """Set the backbone, and the pixels and device that it is for."""
-        self.backbone, self.value_range, self.device = backbone.to(device), value_range, device
+        """Set the backbone, which is on a device, and the range of its pixels."""
+        self.backbone, self.value_range, self.device = backbone, value_range, device
 
     # -- features ----------------------------------------------------------------------------------------------------
 
