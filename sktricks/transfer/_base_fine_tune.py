@@ -119,17 +119,17 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if self.n_views > 1 and self.augmenter is not None:
             self._check_fit_views()
 
-    @property
-    def _may_be_exact(self):
-        return self._prefix is None or self._prefix.encodes_once  # a table, or a head on frozen features
+    def _settings(self):
+        defaults = TRAINING[self.strategy_]
+        return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
     @property
     def _must_be_exact(self):
         return self._prefix is not None and self._prefix.numpy_dtype == np.float64
 
-    def _settings(self):
-        defaults = TRAINING[self.strategy_]
-        return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
+    @property
+    def _may_be_exact(self):
+        return self._prefix is None or self._prefix.encodes_once  # a table, or a head on frozen features
 
     def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None):
         prefix = self._prefix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,15 @@ class Prefix:
         True if the features of an image stay the same from epoch to epoch, so that a net is trained on features.
     rates : tuple of float, default=(1.0, 1.0)
         ``backbone_lr_scale`` and ``layer_decay``.
-    backbone : Backbone or None, default=None
-        None only while an estimator is loaded from an archive.
-    value_range : tuple of float, default=(0.0, 1.0)
+
+    Attributes
+    ----------
+    backbone : Backbone
+        Set by :meth:`attach`, as the next two are.
+    value_range : tuple of float
         Smallest and largest value of a pixel.
-    device : torch.device, default="cpu"
-    boundary : Boundary or None, default=None
+    device : torch.device
+    boundary : Boundary or None
         Where the frozen layers end, if a net is trained on the values there.
     """
 
@@ -52,10 +55,10 @@ class Prefix:
     n_frozen: int = 0
     encodes_once: bool = False
     rates: tuple[float, float] = (1.0, 1.0)
-    backbone: Backbone | None = None
-    value_range: tuple[float, float] = (0.0, 1.0)
-    device: torch.device = torch.device("cpu")
-    boundary: Boundary | None = None
+    backbone: Backbone = field(init=False, repr=False)
+    value_range: tuple[float, float] = field(init=False, repr=False)
+    device: torch.device = field(init=False, repr=False)
+    boundary: Boundary | None = field(default=None, init=False, repr=False)
 
     def attach(self, backbone: Backbone, value_range: tuple[float, float], device: torch.device) -> None:
         """Set the backbone, which is on a device, and the range of its pixels."""
@@ -94,11 +97,13 @@ class Prefix:
 
     def encode_prefix(self, images, cache: FeatureCache | None = None, **how) -> torch.Tensor:
         """Return the values of canonical images at the boundary; parameters as in :meth:`encode`."""
+        assert self.boundary is not None
         compute = partial(self.boundary.encode_prefix, self.backbone)
         return self._compute(compute, images, self.boundary, self.boundary.n_values, cache, **how)
 
     def run_suffix(self, values: torch.Tensor, batch_size: int) -> torch.Tensor:
         """Return the features of images from their values at the boundary, in evaluation mode and on the CPU."""
+        assert self.boundary is not None
         self.backbone.to(self.device).eval()
         run = partial(self.boundary.run_suffix, self.backbone, stages=self.stages)
         with torch.no_grad():

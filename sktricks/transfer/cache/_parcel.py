@@ -15,7 +15,7 @@ from torch import nn
 
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
-PARCELS = WeakValueDictionary()  # those of this moment, by the ids of their modules
+PARCELS: WeakValueDictionary[int, Parcel] = WeakValueDictionary()  # those of this moment, by the ids of their modules
 
 
 class Parcel:

@@ -23,9 +23,11 @@ from ..backbones._load_backbone import BUNDLED, is_ready
 from ..freezing._freeze import set_frozen
 from ._fingerprint import stamp_of
 
-OF_MODULES = weakref.WeakKeyDictionary()  # from a module to a dict from image shape and device
-OF_NAMES = {}  # the same from a name: that of the bundled net, and of the net of a hub that was loaded last
-LENT = weakref.WeakKeyDictionary()  # what returns a backbone to the pool, by the backbone
+# By module or by name, that of the bundled net and of the net of a hub that was loaded last: dicts by image shape and
+# device.
+OF_MODULES: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
+OF_NAMES: dict[str, dict[tuple, Loaded]] = {}
+LENT: weakref.WeakKeyDictionary[nn.Module, weakref.finalize] = weakref.WeakKeyDictionary()  # back to the pool
 
 
 class Loaded:
