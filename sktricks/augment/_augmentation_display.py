@@ -113,8 +113,8 @@ class AugmentationDisplay:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         rng = make_rng(random_state)
-        results = [estimator.augment(X, y, random_state=rng) for _ in range(n_draws)]
-        results = [result if y is None else result[0] for result in results]
+        draws = [estimator.augment(X, y, random_state=rng) for _ in range(n_draws)]
+        results = [draw[0] if isinstance(draw, tuple) else draw for draw in draws]
         X = np.asarray(X)
         layout = find_layout(X.shape, estimator.image_shape)
         shape = layout.image_shape or (1, layout.n_features, 1)
@@ -133,7 +133,7 @@ class AugmentationDisplay:
         ax : matplotlib Axes, default=None
             Where to plot; None makes a figure.
         cmap : str, default="gray"
-            Colours of images of one channel.
+            Colors of images of one channel.
         title : str, default=None
             Title of the axes.
 
@@ -145,7 +145,7 @@ class AugmentationDisplay:
         Raises
         ------
         ValueError
-            If the images have a number of channels that has no colours.
+            If the images have a number of channels that has no colors.
         ImportError
             If matplotlib is missing.
         """

@@ -212,7 +212,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         Returns
         -------
         X_new : ndarray of the layout and dtype of X
-            X itself; the centre of each image for a crop, the whole of it, resized, for a resized crop.
+            X itself; the center of each image for a crop, the whole of it, resized, for a resized crop.
         """
         array, layout = self._check_again(X)
         images = self.center_images(layout.to_images(array), self.value_range_)
@@ -380,7 +380,8 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         ValueError
             If images of this shape cannot be augmented.
         """
-        return tuple(shape)
+        height, width, channels = shape
+        return height, width, channels
 
     def center_images(self, images: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
         """Return the deterministic counterpart of images, as ``transform`` does.
@@ -454,7 +455,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return self.output_shape(tuple(shape))
 
     def _check_agrees(self, shape, value_range):
-        """Check that what is said here of the images is what is said by whoever holds this augmenter."""
+        """Raise an error unless ``image_shape`` and ``value_range`` agree with the images that are handed over."""
         if self.image_shape is not None and not fits_image_shape(self.image_shape, shape):
             hint = ", and rows need an image_shape where they come in" if shape[0] == 1 else ""
             raise ValueError(

@@ -24,7 +24,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
     their own must be None or agree. Draws come from the random state of the pipeline, except for steps that have their
     own.
 
-    Flips, crops, rotations and the like that follow one another become one affine map, and changes of colour right
+    Flips, crops, rotations and the like that follow one another become one affine map, and changes of color right
     after them one pass: each pixel is read once, bilinearly, and rounded once, however many steps there are. So what a
     crop cuts off is still there for a rotation after it, whose corners come from the image around the crop where there
     is one, and from the border where the image ends. Steps that name different borders (``border``, ``fill``) stay
@@ -88,7 +88,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         Parameters
         ----------
         deep : bool, default=True
-            Whether to return the steps by name, and their parameters as ``<name>__<parameter>``.
+            True returns the steps by name as well, and their parameters as ``<name>__<parameter>``.
 
         Returns
         -------

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 from scipy import ndimage, stats
 
 from sktricks.augment import GaussianBlur
-from sktricks.augment.transforms._blur import bell_weights
+from sktricks.augment.transforms._blur import gaussian_weights
 
 X = np.random.default_rng(0).random((12, 9, 11, 3))
 
@@ -38,7 +38,7 @@ def test_signals_are_blurred_in_their_direction():
 
 def test_a_narrow_bell_is_almost_the_identity():
     assert_allclose(GaussianBlur(0.05).fit_transform(X), X, atol=1e-12)
-    assert_allclose(bell_weights(np.array([0.01]), 2), [[0, 0, 1, 0, 0]], atol=1e-12)
+    assert_allclose(gaussian_weights(np.array([0.01]), 2), [[0, 0, 1, 0, 0]], atol=1e-12)
 
 
 @pytest.mark.parametrize("sigma", [0, -1, (2, 1), (0, 1), (1, 2, 3), "wide"])

@@ -16,7 +16,7 @@ from sktricks import show_versions
 from sktricks.augment import ColorJitter, RandomCrop, RandomFlip, RandomRotation, make_augmentation_pipeline
 from sktricks.augment.kernels import _kernels as kernels
 from sktricks.augment.kernels._counter import draw_keys
-from sktricks.augment.kernels._gaussian import bell_weights
+from sktricks.augment.kernels._gaussian import gaussian_weights
 from sktricks.augment.kernels._warp import BORDERS, flip_maps, linear_maps, pad, rotations, shift_maps
 
 compiled = pytest.mark.skipif(kernels.compiled is None, reason=f"the kernel in use is {kernels.describe()}")
@@ -151,7 +151,7 @@ def test_bytes_that_turn_grey_and_bytes_that_stay(value_range):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_blurred_and_noisy_images_equal_those_of_numpy(monkeypatch, dtype, shape):
     images = draw_images(dtype, shape[2], shape[:2])
-    weights, keys = bell_weights(rng.uniform(0.05, 3, n), 9), draw_keys(rng, n)
+    weights, keys = gaussian_weights(rng.uniform(0.05, 3, n), 9), draw_keys(rng, n)
     calls = [
         lambda out=None: kernels.blur(images, weights, out),
         lambda out=None: kernels.add_noise(images, keys, 30.0, (0.0, 255.0), out),
@@ -175,7 +175,7 @@ def test_blurred_and_noisy_images_equal_those_of_numpy(monkeypatch, dtype, shape
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_wide_and_plain_loops_give_the_same_bits(dtype, channels):
     images, maps, exact_maps = draw_images(dtype, channels), affine_maps((14, 11)), whole_maps((14, 11))
-    factors, weights, keys = draw_factors(channels, 2), bell_weights(rng.uniform(0.05, 3, n), 9), draw_keys(rng, n)
+    factors, weights, keys = draw_factors(channels, 2), gaussian_weights(rng.uniform(0.05, 3, n), 9), draw_keys(rng, n)
 
     def results(wide):
         kernels.compiled.choose_loops(wide)
@@ -243,7 +243,7 @@ def test_wrong_sizes_are_errors_and_not_crashes():
     with pytest.raises(ValueError, match="maps must have"):
         kernels.move(images, maps[:2], (14, 11), "edge", 0.0)
     with pytest.raises(ValueError, match="weights must have 180 bytes, got 40"):
-        kernels.blur(images, bell_weights(np.ones(2), 4))
+        kernels.blur(images, gaussian_weights(np.ones(2), 4))
     with pytest.raises(ValueError, match="keys must have 72 bytes, got 16"):
         kernels.add_noise(images, draw_keys(rng, 2), 1.0, None)
     with pytest.raises(ValueError, match="target must have 4158 bytes, got 243"):

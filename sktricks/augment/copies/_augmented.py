@@ -21,7 +21,7 @@ from ._training_copies import draw_labels, mix_values, target_codes, weighted_ro
 
 
 def inner_has(method):
-    """Whether the estimator inside, fitted or not, has a method."""
+    """Return a function that is True if the estimator inside, fitted or not, has a method."""
     return lambda self: hasattr(vars(self).get("estimator_", self.estimator), method)
 
 
@@ -51,9 +51,9 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     augmenter : augmenter, default=None
         What makes the copies. None: the classifier is fitted on the rows as they are.
     n_copies : int, default=1
-        Copies of each row, at least 0.
+        Copies per row, at least 0.
     keep_original : bool, default=True
-        Whether to train on the rows themselves as well, as they are at prediction (cropped, if the augmenter crops).
+        Also train on the rows themselves, as they are at prediction (cropped, if the augmenter crops).
     predict_views : int, default=0
         Predictions are the mean over a row as it is and this many views of it: draws that ``fit`` makes once and that
         are applied to every row alike, so that the prediction for a row depends on that row only. Steps that mix rows
@@ -101,7 +101,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     Integers in a table are augmented as floats; images keep their dtype.
 
-    A model that weighs its penalty against the sum of the losses, as ``C`` does, sees more rows and is penalised less.
+    A model that weighs its penalty against the sum of the losses, as ``C`` does, sees more rows and is penalized less.
 
     Examples
     --------
@@ -178,9 +178,9 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         y : ndarray of shape (n,) or (n, labels)
         """
         if not getattr(self, "_views", None):
-            return self._ask(X, "predict")[0]
+            return self._predict_views(X, "predict")[0]
         method = next(m for m in ("predict_proba", "decision_function", "predict") if hasattr(self.estimator_, m))
-        return decide(self._ask(X, method), method, self.classes_, self._several)
+        return decide(self._predict_views(X, method), method, self.classes_, self._several)
 
     @available_if(inner_has("predict_proba"))
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -194,10 +194,10 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         -------
         proba : ndarray of shape (n, n_classes), or of several labels what the classifier makes of them
         """
-        return mean_of(self._ask(X, "predict_proba"))
+        return mean_of(self._predict_views(X, "predict_proba"))
 
     @available_if(inner_has("predict_proba"))
-    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray | list[np.ndarray]:
         """Logarithms of the mean probabilities.
 
         Parameters
@@ -230,7 +230,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         check_is_fitted(self)
         views = getattr(self, "_views", None)
         if self._several or not (views and hasattr(self.estimator_, "predict_proba")):
-            return mean_of(self._ask(X, "decision_function"))
+            return mean_of(self._predict_views(X, "decision_function"))
         logs = self.predict_log_proba(X)
         return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
 
@@ -371,7 +371,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         -------
         y : ndarray of shape (n,) or (n, outputs)
         """
-        return mean_of(self._ask(X, "predict"))
+        return mean_of(self._predict_views(X, "predict"))
 
     def _check_kind(self):
         if not is_regressor(self.estimator):

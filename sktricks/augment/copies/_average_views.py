@@ -5,46 +5,46 @@ from __future__ import annotations
 import numpy as np
 
 
-def mean_of(answers):
-    """The mean of what an estimator answers to each view, arrays or lists of an array an output."""
-    if len(answers) == 1:
-        return answers[0]
-    if isinstance(answers[0], list):
-        return [np.mean(one, axis=0) for one in zip(*answers, strict=True)]
-    return np.mean(answers, axis=0)
+def mean_of(predictions):
+    """Return the mean of the predictions for each view, arrays or lists of one array per output."""
+    if len(predictions) == 1:
+        return predictions[0]
+    if isinstance(predictions[0], list):
+        return [np.mean(one, axis=0) for one in zip(*predictions, strict=True)]
+    return np.mean(predictions, axis=0)
 
 
-def decide(answers, method, classes, several):
+def decide(predictions, method, classes, several):
     """The classes of rows.
 
     Parameters
     ----------
-    answers : list
+    predictions : list
         For each view what ``method`` of a classifier returned.
     method : {"predict_proba", "decision_function", "predict"}
     classes : ndarray, or list of them
         The classifier's ``classes_``.
     several : bool
-        Whether a row has several labels or outputs.
+        True if a row has several labels or outputs.
 
     Returns
     -------
     y : ndarray of shape (n,) or (n, outputs)
     """
-    mean = mean_of(answers) if method != "predict" else None
+    mean = mean_of(predictions) if method != "predict" else None
     if several:
-        return _decide_each(answers, mean, method, classes)
+        return _decide_each(predictions, mean, method, classes)
     if method == "decision_function" and mean.ndim == 1:
         return classes[(mean > 0).astype(np.intp)]
     if mean is None:
-        mean = np.mean([one[:, None] == classes for one in answers], axis=0)
+        mean = np.mean([one[:, None] == classes for one in predictions], axis=0)
     return classes[mean.argmax(axis=1)]
 
 
-def _decide_each(answers, mean, method, classes):
+def _decide_each(predictions, mean, method, classes):
     """The same for each label, or output, by itself."""
     if isinstance(mean, list):
         return np.column_stack([own[one.argmax(axis=1)] for own, one in zip(classes, mean, strict=True)])
     if mean is None:
-        mean = np.mean(answers, axis=0)
+        mean = np.mean(predictions, axis=0)
     return (mean > (0 if method == "decision_function" else 0.5)).astype(np.intp)

@@ -37,7 +37,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
     """An estimator that is fitted on augmented copies and asked about several views of a row.
 
     A subclass says which estimators it is for (``_check_kind``), and what becomes of the targets (``_make_targets``)
-    and of the answers.
+    and of the predictions.
     """
 
     _parameter_constraints: dict = {
@@ -230,7 +230,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return clone(self.estimator), params
 
     def _has_classes(self):
-        """Whether there is one label a row."""
+        """Return True if there is one label per row."""
         return is_classifier(self) and not self._several
 
     def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
@@ -268,13 +268,13 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         table = ADAPTERS_MANAGER.adapters[self._table].create_container(rows, None, columns=self.feature_names_in_)
         return table if put_back is None else put_back(table)
 
-    def _ask(self, X, method):
-        """What the estimator answers to the rows as they are at prediction, and to each view of them: a list."""
+    def _predict_views(self, X, method):
+        """Return the predictions for the rows as they are at prediction, and for each view of them: a list."""
         check_is_fitted(self)
         images, put_back = self._check_X(X, reset=False)
         center = images if self.augmenter_ is None else self.augmenter_.center_images(images, self.value_range_)
-        answers = [getattr(self.estimator_, method)(self._hand_over(center, put_back))]
+        predictions = [getattr(self.estimator_, method)(self._hand_over(center, put_back))]
         for view in self._views:
             seen = apply_view(view, images, self.value_range_, self.n_jobs)
-            answers.append(getattr(self.estimator_, method)(self._hand_over(seen, put_back)))
-        return answers
+            predictions.append(getattr(self.estimator_, method)(self._hand_over(seen, put_back)))
+        return predictions

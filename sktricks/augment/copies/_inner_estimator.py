@@ -1,4 +1,4 @@
-"""What the estimator inside wants to be given."""
+"""The form in which the estimator inside takes its rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER
 
 
 def first_reader(estimator):
-    """The part of an estimator that X comes to first."""
+    """Return the part of an estimator that receives X first."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return first_reader(steps[0]) if steps else estimator
@@ -21,7 +21,7 @@ def first_reader(estimator):
 
 
 def reads_rows(estimator):
-    """Whether images must come as rows: to scikit-learn's estimators, which take nothing else, and know it."""
+    """Return True if images must come as rows: scikit-learn's estimators with tags take nothing else."""
     reader = first_reader(estimator)
     scikit_learns = type(reader).__module__.partition(".")[0] == "sklearn" and hasattr(reader, "__sklearn_tags__")
     if not scikit_learns or isinstance(reader, FunctionTransformer):
@@ -30,7 +30,7 @@ def reads_rows(estimator):
 
 
 def take_balance(estimator):
-    """Whether ``class_weight`` is "balanced", of the last step of a Pipeline; it is None from then on.
+    """Return True if ``class_weight`` of the last step of a Pipeline was "balanced"; it is None from then on.
 
     Weights of the rows do the same, from the labels before mixing. Many estimators count rows, whatever they weigh, and
     of a mixed row they would count each part as a whole one.
@@ -52,7 +52,7 @@ def table_kind(X):
 
 
 def is_of(adapter, X):
-    """Whether X is a table of a library, which may not be installed."""
+    """Return True if X is a table of a library, which may not be installed."""
     try:
         return adapter.is_supported_container(X)
     except ImportError:

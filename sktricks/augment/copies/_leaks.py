@@ -56,7 +56,7 @@ def cure(param, estimator, owner):
 
 
 def is_part(value):
-    """Whether a parameter is an estimator, and not the class of one."""
+    """Return True if a parameter is an estimator, and not the class of one."""
     return hasattr(value, "get_params") and not isinstance(value, type)
 
 

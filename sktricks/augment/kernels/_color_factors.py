@@ -10,7 +10,7 @@ import numpy as np
 
 from .._pixel_values import black
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of red, green and blue in a grey value
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of red, green and blue in a gray value
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # brightness, contrast, saturation, hue: the factors that change nothing
 
 
@@ -40,7 +40,7 @@ def scale_contrast(images, factors):
 
 
 def scale_saturation(images, factors):
-    """``grey + (x - grey) * factor``, about the grey value (luma) of each pixel."""
+    """``gray + (x - gray) * factor``, about the gray value (luma) of each pixel."""
     red, green, blue = (images[..., i : i + 1] * images.dtype.type(weight) for i, weight in enumerate(LUMA))
     return _scale_about(images, factors, red + green + blue)
 

@@ -80,7 +80,7 @@ def _as_pass(step, params, shape, value_range):
 
 
 def _all_are(values, neutral):
-    """Whether no row differs; where the first does, the others need not be looked at."""
+    """Return True if no row differs; where the first does, the others need not be read."""
     return bool((values[:1] == neutral).all() and (values == neutral).all())
 
 

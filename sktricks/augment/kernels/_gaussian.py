@@ -1,4 +1,4 @@
-"""The weights of a normal bell, and blurring by them in numpy."""
+"""The weights of a Gaussian kernel, and blurring by them in numpy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from ._warp import pad
 
-REACH = 3.0  # standard deviations after which the bell is cut off
+REACH = 3.0  # standard deviations after which the kernel is cut off
 
 
-def bell_weights(sigmas, radius):
-    """(n, 2 * radius + 1) weights of a normal bell with these standard deviations in pixels; each row sums to 1."""
+def gaussian_weights(sigmas, radius):
+    """Return (n, 2 * radius + 1) weights of Gaussian kernels; ``sigmas`` are in pixels, and each row sums to 1."""
     places = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (places / sigmas[:, None]) ** 2)
     weights[np.abs(places) > np.maximum(1, np.ceil(REACH * sigmas))[:, None]] = 0
@@ -18,7 +18,7 @@ def bell_weights(sigmas, radius):
 
 
 def blur_with_numpy(images, weights):
-    """The weighted mean of each pixel and its neighbours, along rows and then columns; mirrored at the border.
+    """Return the weighted mean of each pixel and its neighbors, along rows and then columns; mirrored at the border.
 
     ``images`` are floats, ``weights`` (n, 2 * radius + 1), an odd number for each image.
     """
@@ -27,7 +27,7 @@ def blur_with_numpy(images, weights):
     for axis in (1, 2):
         side = images.shape[axis]
         if side == 1:
-            continue  # a signal has neighbours in one direction
+            continue  # a signal has neighbors in one direction
         reach = [radius if a == axis else 0 for a in (1, 2)]
         padded = pad(images, reach, reach, "reflect")
         total = images * weights[radius]

@@ -51,7 +51,7 @@ def describe():
 
 
 def is_fast(images):
-    """Whether images of this dtype, size and number of channels go through the compiled loops."""
+    """Return True if images of this dtype, size and number of channels go through the compiled loops."""
     known = images.dtype in FAST and images.shape[3] <= 4
     return compiled is not None and known and images.shape[1] * images.shape[2] < LARGEST_IMAGE
 
@@ -92,7 +92,7 @@ def transform(images, maps, factors, size, border, fill, exact, value_range, out
     size, border, fill, out
         See :func:`move`.
     exact : bool
-        Whether the maps are flips and shifts by whole pixels.
+        True if the maps are flips and shifts by whole pixels.
     value_range : tuple of float or None
     look : bool
         Raise a FloatingPointError if the images hold NaN or infinity; only the compiled loops do.
@@ -108,7 +108,8 @@ def transform(images, maps, factors, size, border, fill, exact, value_range, out
         return transform_with_numpy(images, maps, factors, size, border, fill, value_range)
     n, height, width, channels = images.shape
     out = _room((n, *size, channels), out)
-    stages, low, high = 0 if factors is None else factors.shape[1], *(value_range or (0.0, 1.0))
+    stages = 0 if factors is None else factors.shape[1]
+    low, high = value_range or (0.0, 1.0)
     compiled.transform(
         *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if factors is None else factors),
         (n, height, width, channels, stages, *size),

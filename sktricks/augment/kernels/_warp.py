@@ -51,7 +51,7 @@ def resize_maps(top, left, height, width, size):
 
 
 def linear_maps(linear, shape, shift=(0.0, 0.0)):
-    """``center + linear @ (out - center - shift)``: linear (n, 2, 2) maps about the centre, of a shifted image."""
+    """``center + linear @ (out - center - shift)``: linear (n, 2, 2) maps about the center, of a shifted image."""
     center = [(side - 1) / 2 for side in shape[:2]]
     down, right = (center[axis] + shift[axis] for axis in range(2))
     maps = new_maps(len(linear))
@@ -70,7 +70,7 @@ def rotations(angles):
 
 
 def rotation_maps(angles, shape):
-    """Turns about the centre by ``angles`` in degrees, counter-clockwise."""
+    """Turns about the center by ``angles`` in degrees, counter-clockwise."""
     return linear_maps(rotations(angles), shape)
 
 

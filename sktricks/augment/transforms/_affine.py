@@ -25,12 +25,12 @@ def affine_linear(angles, scales, shears):
 
 
 class RandomAffine(GeometricAugmenter):
-    """Turn, shift, scale and shear each image at random, in one affine map about its centre.
+    """Turn, shift, scale and shear each image at random, in one affine map about its center.
 
     Each of the five numbers is uniform: the angle and the shear between plus and minus their largest value, the factor
     in ``1 ± scale``, the shifts down and to the right within plus and minus ``shift`` of the side. Values between the
     pixels are read bilinearly. ``transform`` leaves X as it is. Rows without ``image_shape`` are signals, which are
-    shifted and scaled along their one direction; that they are not turned and sheared is said by a warning.
+    shifted and scaled along their one direction; a warning says that they are not turned and sheared.
 
     Parameters
     ----------
@@ -114,11 +114,11 @@ class RandomAffine(GeometricAugmenter):
 
 
 class RandomResizedCrop(GeometricAugmenter):
-    """Cut a window of random size and shape out of each image, and bring it to one size.
+    """Cut a window of random size and shape out of each image, and resize it.
 
-    The share of the image that the window has is uniform in ``scale``, the logarithm of its width over its height
-    uniform within those of ``ratio``; where that is longer than the image it is cut to it. Its place is uniform. Values
-    between the pixels are read bilinearly; where a window shrinks to less than half, pixels are passed over.
+    The window's fraction of the image is uniform in ``scale``, and the logarithm of its aspect ratio is uniform within
+    those of ``ratio``; sides longer than the image are cut to it. Its place is uniform. Values between the pixels are
+    read bilinearly; where a window shrinks to less than half, pixels are passed over.
 
     ``transform`` brings the whole image to the size. Rows without ``image_shape`` are signals, of which a window in
     their one direction is taken, with a warning unless ``size`` is None or ``(1, width)``.
@@ -128,9 +128,9 @@ class RandomResizedCrop(GeometricAugmenter):
     size : int or pair of int, default=None
         Height and width of the result in pixels; an int is both, None the size of the image.
     scale : pair of float, default=(0.08, 1.0)
-        Smallest and largest share of the image, above 0 and up to 1.
+        Smallest and largest fraction of the image, above 0 and up to 1.
     ratio : pair of float, default=(0.75, 1.333)
-        Smallest and largest width over height.
+        Smallest and largest aspect ratio, width over height.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -173,7 +173,7 @@ class RandomResizedCrop(GeometricAugmenter):
 
     def draw(self, rng, n, shape, y=None):
         share = rng.uniform(*self.scale, n)
-        slimness = np.exp(rng.uniform(*np.log(self.ratio), n))
+        aspect_ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
         down, right = rng.random((2, n))
         if shape[0] == 1:
             height, width = np.ones(n), share * shape[1]
@@ -181,7 +181,7 @@ class RandomResizedCrop(GeometricAugmenter):
             area = share * shape[0] * shape[1]
             height, width = (
                 np.minimum(np.sqrt(side), most)
-                for side, most in zip((area / slimness, area * slimness), shape[:2], strict=True)
+                for side, most in zip((area / aspect_ratio, area * aspect_ratio), shape[:2], strict=True)
             )
         top, left = down * (shape[0] - height), right * (shape[1] - width)
         return {"map": resize_maps(top, left, height, width, read_size(self.size, shape))}

@@ -10,14 +10,14 @@ from sklearn.utils._param_validation import Interval
 from .._base_augmenter import BaseAugmenter
 from .._parameters import check_interval
 from ..kernels import _kernels
-from ..kernels._gaussian import REACH, bell_weights
+from ..kernels._gaussian import REACH, gaussian_weights
 
 
 class GaussianBlur(BaseAugmenter):
-    """Blur each image with a normal bell of random width.
+    """Blur each image with a Gaussian kernel of random width.
 
-    The standard deviation is uniform between those of ``sigma``; the bell ends three of them from its middle.
-    Outside the image lies its mirror image. Rows without ``image_shape`` are signals, blurred in their one direction.
+    The standard deviation is uniform between those of ``sigma``; the kernel ends three of them from its center. Outside
+    the image lies its mirror image. Rows without ``image_shape`` are signals, blurred in their one direction.
     ``transform`` leaves X as it is.
 
     Parameters
@@ -63,7 +63,7 @@ class GaussianBlur(BaseAugmenter):
 
     def draw(self, rng, n, shape, y=None):
         low, high = self._sigmas()
-        return {"weights": bell_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
+        return {"weights": gaussian_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
 
     def _run(self, images, params, value_range, out=None):
         return _kernels.blur(images, params["weights"], out)

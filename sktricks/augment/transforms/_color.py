@@ -12,12 +12,12 @@ from ..kernels._color_factors import NEUTRAL
 
 
 class ColorAugmenter(BaseAugmenter):
-    """Base of those that change the colours of each image by four factors, and whose changes can thus be joined."""
+    """Base class of augmenters that change the colors of each image by four factors, which can be joined."""
 
     fuses_as = "color"
 
     def to_factors(self, params, shape):
-        """(n, 4): the factors of brightness, contrast and saturation, and the turn of the hue."""
+        """Return (n, 4): the factors of brightness, contrast and saturation, and the turn of the hue."""
         raise NotImplementedError
 
 
@@ -26,7 +26,7 @@ class ColorJitter(ColorAugmenter):
 
     Each factor is uniform in ``1 ± strength`` (never below 0). The brightness factor scales the distance to black, the
     low end of the value range; the contrast factor that to the mean of the image's own values after the change of
-    brightness; the saturation factor that to the grey value of each pixel. The hue is turned in the sense of HSV. The
+    brightness; the saturation factor that to the gray value of each pixel. The hue is turned in the sense of HSV. The
     result is clipped to the value range, and rounded if X has integers, once at the end. A strength of 0 leaves its
     property exactly as it is. ``transform`` leaves X as it is.
 
@@ -111,10 +111,10 @@ class ColorJitter(ColorAugmenter):
 
 
 class RandomGrayscale(ColorAugmenter):
-    """Take the colour from each image with probability ``p``.
+    """Take the color from each image with probability ``p``.
 
-    Red, green and blue become the grey value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
-    are grey already and stay as they are. ``transform`` leaves X as it is.
+    Red, green and blue become the gray value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
+    are gray already and stay as they are. ``transform`` leaves X as it is.
 
     Parameters
     ----------

@@ -13,14 +13,14 @@ from .._pixel_values import black, from_float
 from ..kernels._counter import draw_keys, expand
 
 
-def draw_boxes(rng, shape, share, slimness):
+def draw_boxes(rng, shape, share, aspect_ratio):
     """Rectangles (n, 4), top, left, height, width in whole pixels, anywhere inside images of this shape.
 
-    ``share`` is that of the image's area, ``slimness`` width over height; sides longer than the image are cut to it. A
-    signal has no height: there the width alone has the share.
+    ``share`` is the fraction of the image's area, ``aspect_ratio`` width over height; sides longer than the image are
+    cut to it. A signal has no height: there the width alone has the fraction.
     """
     area = share * shape[0] * shape[1]
-    sides = [area / slimness, area * slimness] if shape[0] > 1 else [np.ones_like(area), area**2]
+    sides = [area / aspect_ratio, area * aspect_ratio] if shape[0] > 1 else [np.ones_like(area), area**2]
     height, width = (
         np.clip(np.rint(np.sqrt(side)), 1, most).astype(np.intp) for side, most in zip(sides, shape[:2], strict=True)
     )
@@ -32,7 +32,7 @@ def draw_boxes(rng, shape, share, slimness):
 
 
 def inside(boxes, shape):
-    """(n, height, width, 1): whether each pixel lies in its image's rectangle."""
+    """Return (n, height, width, 1): True where a pixel lies in the rectangle of its image."""
     (top, left, height, width) = boxes.T[:, :, None]
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     down = (rows >= top) & (rows < top + height)
@@ -43,8 +43,8 @@ def inside(boxes, shape):
 class RandomErasing(BaseAugmenter):
     """Erase a random rectangle of each image, with probability ``p`` [1]_.
 
-    The share of the image that is erased is uniform in ``scale``, the logarithm of the rectangle's width over its
-    height uniform within those of ``ratio``; sides longer than the image are cut to it. The place is uniform, inside
+    The fraction of the image that is erased is uniform in ``scale``, the logarithm of the rectangle's aspect ratio
+    uniform within those of ``ratio``; sides longer than the image are cut to it. The place is uniform, inside
     the image. ``RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1))`` is Cutout [2]_ with squares of half the side.
     Rows without ``image_shape`` are signals, of which a stretch is erased. ``transform`` leaves X as it is.
 
@@ -53,9 +53,9 @@ class RandomErasing(BaseAugmenter):
     p : float, default=0.5
         Probability, from 0 to 1.
     scale : pair of float, default=(0.02, 0.33)
-        Smallest and largest share of the image, above 0 and up to 1.
+        Smallest and largest fraction of the image, above 0 and up to 1.
     ratio : pair of float, default=(0.3, 3.3)
-        Smallest and largest width over height.
+        Smallest and largest aspect ratio, width over height.
     fill : float or {"mean", "noise"}, default=None
         What stands there: a value in the value range or 0, the mean of each channel of the image, or noise that is
         uniform in the value range. NaN needs X as floats. None is the low end of the value range: black, 0 in most
@@ -111,8 +111,8 @@ class RandomErasing(BaseAugmenter):
 
     def draw(self, rng, n, shape, y=None):
         share = rng.uniform(*self.scale, n)
-        slimness = np.exp(rng.uniform(*np.log(self.ratio), n))
-        boxes = draw_boxes(rng, shape, share, slimness)
+        aspect_ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
+        boxes = draw_boxes(rng, shape, share, aspect_ratio)
         return {"chosen": rng.random(n) < self.p, "box": boxes, "key": draw_keys(rng, n)}
 
     @property

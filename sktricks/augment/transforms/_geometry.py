@@ -43,17 +43,17 @@ def crop_center(images, size, border="constant", fill=0.0):
 
 
 class GeometricAugmenter(BaseAugmenter):
-    """Base of those whose pixels come from elsewhere: maps from the output to the input, that can be joined."""
+    """Base class of augmenters whose pixels move: affine maps from the output to the input, which can be joined."""
 
     fuses_as = "geometry"
     moves_whole_pixels = False
 
     def to_maps(self, params, shape):
-        """(n, 2, 3), from what :meth:`draw` returned; None where images of this shape stay as they are."""
+        """Return maps (n, 2, 3) from what :meth:`draw` returned; None if images of this shape stay as they are."""
         return params["map"]
 
     def find_border(self, shape, value_range):
-        """(mode, fill) of what lies outside the images; None for a step that does not look there."""
+        """Return (mode, fill) of what lies outside the images; None for a step that does not read there."""
         return self.border, black(value_range) if self.fill is None else float(self.fill)
 
 
@@ -125,7 +125,7 @@ class RandomCrop(GeometricAugmenter):
     """Cut a window out of each image, at a random place.
 
     The image is padded on every side first; offsets are uniform over all places of the window, both ends included.
-    ``transform`` takes the centre (the upper and left of two, where there are two). Rows without ``image_shape`` are
+    ``transform`` takes the center (the upper and left of two, where there are two). Rows without ``image_shape`` are
     signals: they are padded and cropped in their one direction, with a warning unless ``size`` is ``(1, width)``.
 
     Parameters
@@ -225,7 +225,7 @@ class RandomCrop(GeometricAugmenter):
 
 
 class RandomRotation(GeometricAugmenter):
-    """Turn each image about its centre by a random angle.
+    """Turn each image about its center by a random angle.
 
     The angle is uniform between ``-max_angle`` and ``max_angle``; positive is counter-clockwise. Values between the
     pixels are read bilinearly. ``transform`` leaves X as it is. Rows without ``image_shape`` are signals, which cannot

@@ -1,4 +1,4 @@
-"""Noise and gaps: for tables and signals, and for images just as well."""
+"""Noise and gaps, for tables, signals and images."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..kernels._counter import draw_keys, expand
 class GaussianNoise(BaseAugmenter):
     """Add normal noise to every value.
 
-    The noise of an image is in units of its value range, 0.05 being 12.75 grey levels of 255, and the result is clipped
-    to the range. That of a signal or table, which has no range, is in units of X: standardise the columns first. Each
+    The noise of an image is in units of its value range, 0.05 being 12.75 gray levels of 255, and the result is clipped
+    to the range. That of a signal or table, which has no range, is in units of X: standardize the columns first. Each
     value of each row has a draw of its own. ``transform`` leaves X as it is.
 
     Parameters
@@ -70,7 +70,7 @@ class GaussianNoise(BaseAugmenter):
 
 
 class FeatureDropout(BaseAugmenter):
-    """Replace each value with probability ``p`` by one that says nothing.
+    """Replace each value with probability ``p`` by a neutral one.
 
     Each value of each row has a draw of its own; what is kept is not scaled. ``transform`` leaves X as it is.
 
@@ -79,7 +79,7 @@ class FeatureDropout(BaseAugmenter):
     p : float, default=0.1
         Probability, from 0 to 1.
     fill : float, default=0.0
-        What stands in the gaps: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
+        Value of the gaps: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
         needs X as floats. Other values must lie in the value range, if there is one.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
@@ -206,5 +206,5 @@ class SwapNoise(BaseAugmenter):
 
 
 def _dropped(p, keys, images):
-    """Whether each value is hit."""
+    """Return True for each value that is replaced."""
     return expand(keys, images[0].size).reshape(images.shape) < p

@@ -18,7 +18,7 @@ GEOMETRY = ("shear along rows", "shear along columns", "shift down", "shift righ
 TONES = ("brightness", "contrast", "saturation")
 REST = ("sharpen", "posterize", "solarize", "stretch", "equalize")
 CHANGES = ("identity", *GEOMETRY, *TONES, *REST)
-LEVELS = 256  # of grey, for what counts them
+LEVELS = 256  # of gray, for what counts them
 
 
 def policy_maps(changes, strengths, shape):
@@ -36,7 +36,7 @@ def policy_maps(changes, strengths, shape):
 
 
 def sharpen(image, strength):
-    """``smooth + (x - smooth) * (1 + strength)``, about the mean of a pixel's neighbourhood; the rim stays."""
+    """``smooth + (x - smooth) * (1 + strength)``, about the mean of a pixel's neighborhood; the rim stays."""
     height, width = image.shape[:2]
     smooth = image.copy()
     total = 5 * image[1:-1, 1:-1]  # weights 1 around and 5 in the middle
@@ -93,8 +93,8 @@ class TrivialAugment(BaseAugmenter):
     Each image gets one of fourteen changes, all equally likely: none, a shear along rows or columns (up to 0.99), a
     shift down or to the right (up to 32 pixels or half a side), a rotation (up to 135°), more or less brightness,
     contrast, saturation or sharpness (up to 0.99), fewer bits (posterize), a negative of its bright parts (solarize),
-    the full range of grey (autocontrast), or an even histogram (equalize). The strength is uniform, the sign too. That
-    is the paper's wide search space. On grey images the change of saturation does nothing. ``transform`` leaves X as
+    the full range of gray (autocontrast), or an even histogram (equalize). The strength is uniform, the sign too. That
+    is the paper's wide search space. On gray images the change of saturation does nothing. ``transform`` leaves X as
     it is.
 
     It is for images; rows need ``image_shape``.
@@ -133,9 +133,9 @@ class TrivialAugment(BaseAugmenter):
 
     def _plan(self, rng, n, shape, groups=None):
         params = self.draw(rng, n, shape)
-        colours = dict(zip((*TONES, "hue"), params["tones"].T, strict=True))
+        colors = dict(zip((*TONES, "hue"), params["tones"].T, strict=True))
         rest = {**params, "chosen": params["change"] >= CHANGES.index(REST[0])}
-        return [(RandomRotation(), {"map": params["map"]}), (ColorJitter(), colours), (self, rest)]
+        return [(RandomRotation(), {"map": params["map"]}), (ColorJitter(), colors), (self, rest)]
 
     def apply(self, images, params, value_range):
         if value_range is None:
