@@ -103,7 +103,7 @@ class Structure:
 
     def describe_module(self, module):
         # Settings are sorted, since a copy of an LSTM has them in another order.
-        settings = dict(sorted(item for item in vars(module).items() if item[0] not in NOT_SETTINGS))
+        settings = {name: vars(module)[name] for name in sorted(vars(module).keys() - NOT_SETTINGS)}
         inside = {**settings, **module._parameters, **module._buffers, **module._modules}
         hooks = [*module._forward_pre_hooks.values(), None, *module._forward_hooks.values()]
         hooks = [hook for hook in hooks if package_of(hook) != "sktricks"]
