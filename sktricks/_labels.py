@@ -125,7 +125,11 @@ def _hash_codes(labels, classes):
     )
     differ = (known != known[0]).any(axis=0)
     factors = GOLDEN ** np.arange(1, differ.sum() + 1, dtype=np.uint32)
+
+    def hash_words(words):
+        return np.einsum("nk,k->n", words[:, differ], factors) >> 16
+
     table = np.zeros(2**16, np.intp)
-    table[(known[:, differ] @ factors) >> 16] = np.arange(len(classes))
-    codes = table[(letters[:, differ] @ factors) >> 16]
+    table[hash_words(known)] = np.arange(len(classes))
+    codes = table.take(hash_words(letters))
     return codes if np.array_equal(known.take(codes, axis=0), letters) else None
