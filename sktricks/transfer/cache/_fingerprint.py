@@ -19,20 +19,23 @@ ALL_HOOKS = [name for name in vars(nn.Module()) if name.endswith("_hooks")]
 def fingerprint_of(backbone, unchanged=False):
     """Return a hash of code, settings, weights, buffers and preprocessing of a backbone.
 
-    If the backbone is ``unchanged`` since the last call, or a copy of one that is, the last hash is returned unchecked.
+    The last hash, perhaps of the backbone that this one is a copy of, is returned if nothing has changed since. That is
+    checked by sums over the tensors, unless the caller knows that the backbone is ``unchanged``.
     """
     known = vars(backbone).get("_known_fingerprint")
     if known is None or not unchanged:
-        known = backbone._known_fingerprint = fingerprint_of_module(backbone.model, repr(backbone.preprocess))
-    return known
+        structure, text = Structure(backbone.model), repr(backbone.preprocess)
+        check = digest_of(structure, text, update_with_sums)
+        if known is None or known[0] != check:
+            known = backbone._known_fingerprint = check, digest_of(structure, text, update_with_content)
+    return known[1]
 
 
-def fingerprint_of_module(module, text=""):
-    """Return a hash of a text and of everything that decides the outputs of a module in evaluation mode."""
-    structure = Structure(module)
+def digest_of(structure, text, update):
+    """Return a hash of a text and of a described module, whose tensors a function adds to the digest."""
     digest = hashlib.sha256(f"{text} {structure.text}".encode(errors="surrogatepass"))
     for tensor in structure.tensors:
-        update_with_sums(digest, bytes_of(tensor))
+        update(digest, bytes_of(tensor))
     return ("" if structure.is_portable else MEMORY_ONLY) + digest.hexdigest()[:32]
 
 
@@ -45,7 +48,7 @@ def stamp_of(module):
         notes = [(name, copy(known[name])) for name in NOTES if name in known]
         gradients = [tensor is not None and tensor.requires_grad for tensor in known["_parameters"].values()]
         parts.append((part.training, hooks, notes, sorted(known["_non_persistent_buffers_set"]), gradients))
-    return fingerprint_of_module(module), parts
+    return digest_of(Structure(module), "", update_with_sums), parts
 
 
 def bytes_of(tensor):
@@ -55,6 +58,11 @@ def bytes_of(tensor):
     except TypeError:  # numpy has no such dtype
         array = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def update_with_content(digest, content):
+    """Update a digest with all bytes."""
+    digest.update(content)
 
 
 def update_with_sums(digest, content):
