@@ -17,7 +17,7 @@ from ._make_net import LOSSES, OPTIMIZERS
 from ._rows import check_rows
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 from .engines import stacked
-from .run import finish, open_run, train
+from .run import STEPWISE, finish, open_run, train
 
 OWN_FITS = {unwrap(mixin.fit).__code__ for mixin in (ClassifierNetMixin, RegressorNetMixin)}
 PREFIXES = ("module__", "criterion__", "optimizer__")  # of net_params that leave the loop as it is
@@ -68,7 +68,7 @@ def is_plain(fit):
         unwrap(type(net).fit).__code__ in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
         and not (net.callbacks or net.early_stopping or net.average or net.verbose)
-        and net.schedule in stacked.SCHEDULES
+        and net.schedule in STEPWISE
         and net.lr != "auto"  # each has a rate of its own to find first
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
         and is_known(net.loss, {"auto": None, **LOSSES})

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from skorch.callbacks import EarlyStopping, GradientNormClipping
+from skorch.callbacks import EarlyStopping, GradientNormClipping, PassthroughScoring
 from torch import nn
 
 from .._warnings import TrainingInterruptedWarning, warn
@@ -44,6 +44,8 @@ from .engines import dual, skorch
 if TYPE_CHECKING:
     from ._base_net import BaseNet
 
+STEPWISE = ("warmup-cosine", "constant")  # schedules whose rates depend on the step alone
+PLAIN = {"train_loss", "valid_loss", "own_check", "own_progress", "own_schedule", "own_clipping"}  # callbacks
 FIRST = ("own_score", "own_check")  # before the user's callbacks, which find the score, and act on losses
 
 
@@ -151,6 +153,23 @@ class TrainingRun:
     def rate(self, highest: float, step: int) -> float:
         """Return the learning rate of a step, of ``"warmup-cosine"`` and ``"constant"``."""
         return highest if self._factor is None else highest * self._factor(step)
+
+    @property
+    def is_plain(self) -> bool:
+        """True if engines may replace skorch's loop: nothing is validated, and no callback needs the batches."""
+        callbacks = dict(self.net.callbacks_)
+        losses = {type(callbacks.get(name)) for name in ("train_loss", "valid_loss")}
+        return (
+            self.valid is None
+            and self.module is not None
+            and self.schedule in STEPWISE
+            and "train_loss" in callbacks
+            and callbacks.keys() <= PLAIN
+            and losses <= {PassthroughScoring, type(None)}
+            and type(self.loader) is BatchLoader
+            and self.loader.shuffle
+            and not list(self.net.criterion_.parameters())
+        )
 
     @property
     def n_whole_epochs(self) -> int:

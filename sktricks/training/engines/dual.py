@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from skorch.callbacks import PassthroughScoring
 from torch.optim import optimizer as optimizers
 
-from .._loader import BatchLoader, take
+from .._loader import take
 from .._record import record_steps
 from ._stacked_layers import has_hooks
 
@@ -22,34 +21,27 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1.5  # per feature: the products of more rows need much more memory than the rows, and steps take longer
 AT_ONCE = 4  # products of many rows with many that take as long as one of many with few
-SCHEDULES = {"warmup-cosine", "constant"}
-CALLBACKS = {"valid_loss", "own_check", "own_progress", "own_schedule"}  # that need not be called for each batch
 ORDINARY = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}
 
 
 def supports(run: TrainingRun) -> bool:
     """Return True if a run has a dual form, and takes fewer products in it."""
-    return run.valid is None and has_dual_form(run) and takes_fewer_products(run)
+    return run.is_plain and has_dual_form(run) and takes_fewer_products(run)
 
 
 def has_dual_form(run):
-    """Return True if :class:`DualTraining` does what the loop over batches does, and no callback needs the batches."""
-    net, module, callbacks = run.net, run.module, dict(run.net.callbacks_)
+    """Return True if :class:`DualTraining` does what the loop over batches does."""
+    net, module = run.net, run.module
     return (
         type(module) is torch.nn.Linear
         and module.bias is not None
         and not has_hooks(module)
         and not any(p.any() for p in module.parameters())
         and run.train.x.ndim == 2
-        and type(run.loader) is BatchLoader
-        and run.loader.shuffle
         and net.prepare_train_ is None
-        and run.schedule in SCHEDULES
-        and callbacks.keys() - CALLBACKS == {"train_loss"}
-        and {type(callbacks.get(name)) for name in ("train_loss", "valid_loss")} <= {PassthroughScoring, type(None)}
+        and run.clip_norm is None
         and not run.progress.show
         and is_plain_sgd(net.optimizer_)
-        and not list(net.criterion_.parameters())
         and not net.history
     )
 

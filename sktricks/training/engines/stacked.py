@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .._loader import BatchLoader, take
+from .._loader import take
 from .._make_net import FUSED
 from .._randomness import kept_randomness
 from .._record import record_steps
@@ -22,8 +22,6 @@ from ._stack import Stack, can_stack, does_the_same
 if TYPE_CHECKING:
     from ..run import TrainingRun
 
-SCHEDULES = {"warmup-cosine", "constant"}
-CALLBACKS = {"train_loss", "valid_loss", "own_check", "own_progress", "own_schedule", "own_clipping"}
 # With more, what surrounds the products of a net is little beside them.
 MAX_WORK = 4e7  # products of a batch of one net
 MAX_BATCH = 2**19  # bytes of a batch of one net
@@ -33,16 +31,12 @@ TINY = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 def supports(run: TrainingRun) -> bool:
     """Return True if a net can be stacked, and gains by it."""
     net, module, rows = run.net, run.module, run.train
-    if module is None or run.valid is not None or not can_stack(module) or not isinstance(rows.x, torch.Tensor):
-        return False
     return (
-        run.schedule in SCHEDULES
-        and type(run.loader) is BatchLoader
-        and run.loader.shuffle
-        and {name for name, _ in net.callbacks_} <= CALLBACKS
+        run.is_plain
+        and can_stack(module)
+        and isinstance(rows.x, torch.Tensor)
         and {id(p) for group in net.optimizer_.param_groups for p in group["params"]} == {id(p) for p in run.parameters}
         and getattr(net.criterion_, "ignore_index", -1) < 0
-        and not list(net.criterion_.parameters())
         and (rows.x.ndim == 2 or str(net.device) == "cpu")  # a GPU halves the precision of images
         and sum(p.numel() for p in run.parameters) * n_batch_rows(run) <= MAX_WORK
         and n_batch_bytes(run) <= MAX_BATCH
