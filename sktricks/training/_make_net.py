@@ -73,7 +73,7 @@ def make_loss(loss, label_smoothing=0.0, params=None):
 
 
 def is_own_loss(loss):
-    """True for a function or module of the user's, which may hold or create tensors of torch's default dtype."""
+    """Return True for a function or module of the user's, which may hold or create tensors of torch's default dtype."""
     cls = loss if isinstance(loss, type) else type(loss)
     return not isinstance(loss, str) and not cls.__module__.startswith("torch.nn.")
 
@@ -177,6 +177,6 @@ def follow_settings(net, lr, weight_decay, batch_size):
 
 
 def choose_reduction(net, dataset):
-    """Have the loss average over rows itself, where it can."""
+    """Let the loss average over rows itself if it can."""
     if hasattr(net.criterion_, "reduction"):
         net.criterion_.reduction = "mean" if dataset.weight is None and averages_rows(net.criterion_) else "none"

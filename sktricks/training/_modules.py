@@ -70,7 +70,7 @@ def weighted_moments(x, weight=None):
 
 
 def is_constant(mean, spread, n_rows, dtype):
-    """True for each column that varies by no more than rounding explains: of the sums over rows, and of its values.
+    """Return True for each column that varies by rounding alone: of the sums over rows, or of its values.
 
     The first bound is that of scikit-learn's ``StandardScaler``, the second one the resolution of ``dtype``, which is
     the column's own.

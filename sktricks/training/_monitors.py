@@ -13,7 +13,7 @@ OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score"  # which a net re
 
 
 def adapt_callbacks(net):
-    """Have an initialized net's scoring callbacks read y as the user gave it, and its logs print."""
+    """Make scoring callbacks of an initialized net read y as the user gave it, and its logs print."""
     for _, callback in net.callbacks_:
         if isinstance(callback, ScoringBase) and callback.target_extractor is to_numpy:
             callback.target_extractor = net.outputs_.restore
@@ -22,7 +22,7 @@ def adapt_callbacks(net):
 
 
 def needs_validation(callback):
-    """True if a callback watches validation rows."""
+    """Return True if a callback monitors validation rows."""
     if isinstance(callback, ScoringBase):
         return not callback.on_train
     monitor = getattr(callback, "monitor", None)

@@ -134,12 +134,12 @@ def check_callbacks(callbacks):
 
 
 def is_named(item):
-    """True for a pair of a name and anything."""
+    """Return True for a pair of a name and anything."""
     return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
 def is_callback(callback):
-    """True for a skorch callback or a class of them."""
+    """Return True for a skorch callback or a class of them."""
     from skorch.callbacks import Callback
 
     return isinstance(callback, Callback) or (isinstance(callback, type) and issubclass(callback, Callback))

@@ -204,6 +204,6 @@ class BinaryLoss(torch.nn.Module):
 
 
 def is_loss(loss, cls, function):
-    """True if a loss is of a class, or made of a function."""
+    """Return True if a loss is of a class, or made of a function."""
     inner = getattr(loss, "function", None)
     return isinstance(loss, cls) or getattr(inner, "func", inner) is function

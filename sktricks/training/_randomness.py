@@ -58,13 +58,13 @@ def own_randomness(seed, device):
 
 
 def draws_nothing(net, module, augmenter):
-    """True if it is known that no epoch of a net draws from torch's global generators.
+    """Return True if it is known that no epoch of a net draws from torch's global generators.
 
     Parameters
     ----------
     net : InnerNet
     module : torch.nn.Module
-        The part of it that is called.
+        The part of the net that is called.
     augmenter : augmenter or None
     """
     return (
@@ -78,7 +78,7 @@ def draws_nothing(net, module, augmenter):
 
 
 def steps_of(augmenter):
-    """An augmenter, which may be None, and all that are in it."""
+    """Return an augmenter, which may be None, and all augmenters in it."""
     from ..augment import BaseAugmenter
 
     if augmenter is None:
@@ -87,7 +87,7 @@ def steps_of(augmenter):
 
 
 def is_steady(part):
-    """True if it is known that a module, without those in it, draws nothing in training."""
+    """Return True if it is known that a module, without its submodules, draws nothing in training."""
     hooks = part._forward_pre_hooks, part._forward_hooks, part._backward_pre_hooks, part._backward_hooks
     if "forward" in vars(part) or not all(is_ours(hook) for some in hooks for hook in some.values()):
         return False
@@ -100,10 +100,10 @@ def is_steady(part):
 
 
 def is_ours(value):
-    """True if a class or function is from this package."""
+    """Return True if a class or function is from this package."""
     return package_of(value) == "sktricks"
 
 
 def package_of(value):
-    """The package that a class or function is from, "" if that is not known."""
+    """Return the package of a class or function, "" if it is not known."""
     return (getattr(value, "__module__", None) or "").partition(".")[0]

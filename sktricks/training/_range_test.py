@@ -82,7 +82,7 @@ def train_watched(net, rows, watch, *, epochs, **params):
 
 
 def takes_part(name, callback, has_validation):
-    """True if a callback takes part in the training of a copy: it does more than report or stop, and can be served."""
+    """Return True if a callback takes part in the training of a copy: it does more than report or stop."""
     return (
         name != "own_progress"
         and not isinstance(callback, REPORTERS)

@@ -65,7 +65,7 @@ def put_back(container, content):
 
 
 def may_thaw(net):
-    """True if a callback may change parameters that are frozen now."""
+    """Return True if a callback may change parameters that are frozen now."""
     return any(name not in QUIET and not name.startswith("own_") for name, _ in net.callbacks_)
 
 

@@ -1,4 +1,4 @@
-"""The first of the two phases of ``"lp-ft"``: the head learns alone, so that it does not tear at the backbone."""
+"""The first of the two phases of ``"lp-ft"``: the head learns alone, so that it does not distort the backbone."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class ProbeFirst(Callback):
     Parameters
     ----------
     features : Tensor of shape (n, features)
-        Of the training rows; let go when they have been used.
+        Features of the training rows; deleted after use.
     seed : int
-        Of the order of the rows.
+        Seed of the order of the rows.
     """
 
     def __init__(self, features, seed):
         self.features, self.seed = features, seed
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        """Do it, once; the head that is trained is the net's own."""
+        """Train the head of the net, once."""
         if self.features is None:
             return
         head = net.module_.head
@@ -41,5 +41,5 @@ class ProbeFirst(Callback):
         run.check()
 
     def on_train_end(self, net, **kwargs):
-        """Forget features that an interruption has left unused: they are of this training's rows."""
+        """Delete features that an interruption has left unused: they belong to the rows of this training."""
         self.features = None
