@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -64,6 +65,10 @@ class BaseEnsemble(NamesItsMethods):
     - ``_mean_weights() -> ndarray or None``: the weights of the members in their mean;
     - ``_pool(outputs) -> ndarray``: that mean, (rows, classes).
     """
+
+    estimators: list
+    cv: Any
+    _target: Target
 
     # -- members -------------------------------------------------------------------------------------------------------
 

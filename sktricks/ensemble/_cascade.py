@@ -217,14 +217,14 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         -------
         self : object
         """
-        y, target = self._read_classes(y)
+        labels, target = self._read_classes(y)
         if target.kind != "classes":
             raise ValueError(f"{type(self).__name__} takes one class per row, y has {target.width} labels")
-        check_consistent_length(X, y)
-        fit = self._fit_members(X, y, target, self._route(fit_params))
-        oof = np.stack([join_folds(predictions, fit.splits, len(y)) for predictions in fit.predictions])
+        check_consistent_length(X, labels)
+        fit = self._fit_members(X, labels, target, self._route(fit_params))
+        oof = np.stack([join_folds(predictions, fit.splits, len(labels)) for predictions in fit.predictions])
         row_weights = normalized_weights(fit_params.get("sample_weight"), fit.covered)
-        learned = self._learn(oof[:, fit.covered], target.encode(y[fit.covered]), row_weights)
+        learned = self._learn(oof[:, fit.covered], target.encode(labels[fit.covered]), row_weights)
         learned |= {"oof_predictions_": oof} if self.store_oof else {}
         self._keep(fit, {"classes_": target.classes, "_target": target, **learned})
         return self

@@ -386,7 +386,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         members = self.predict_members(X)
         if self.voting != "hard" and not self.flatten_transform:
             return members
-        return members.T if members.ndim == 2 else np.hstack(members)
+        return members.T if members.ndim == 2 else np.hstack(list(members))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of ``transform``.
