@@ -128,12 +128,8 @@ def check_orientation(shape, input_name="X"):
 
 def warn_of_rows(estimator, n_features):
     """Warn that rows came without ``image_shape``, with a guess if the number of columns is that of square images."""
-    sides = [(channels, round((n_features / channels) ** 0.5)) for channels in (1, 3)]
-    guesses = [
-        f"({side}, {side})" if channels == 1 else f"({side}, {side}, 3)"
-        for channels, side in sides
-        if side > 1 and side * side * channels == n_features
-    ]
+    gray, color = round(n_features**0.5), round((n_features / 3) ** 0.5)
+    guesses = [shape for shape in ((gray, gray), (color, color, 3)) if shape[0] > 1 and prod(shape) == n_features]
     hint = f"; if the rows are square images, image_shape={guesses[0]}" if guesses else ""
     warn(
         f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape, "
