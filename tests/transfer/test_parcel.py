@@ -1,4 +1,5 @@
 import copy
+import io
 import pickle
 
 import joblib
@@ -112,6 +113,55 @@ def test_a_pickle_has_the_module_of_several_estimators_once():
     one, other, third = (estimator.backbone for estimator in pickle.loads(message))
     assert one is other is not third and stamp_of(one) == stamp_of(module) != stamp_of(third)
     assert id(module) not in _parcel.PARCELS
+
+
+class Recorder(pickle.Pickler):
+    """Notes the arrays that it meets."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO())
+        self.arrays = []
+
+    def reducer_override(self, value):
+        self.arrays += [value] if isinstance(value, np.ndarray) else []
+        return NotImplemented
+
+
+def test_pickles_hold_the_same_arrays_until_the_module_changes():
+    def arrays_of(estimator):
+        recorder = Recorder()
+        recorder.dump(estimator)
+        return recorder.arrays
+
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    first, again = (arrays_of(PretrainedFeatures(module)) for _ in range(2))
+    assert len(first) == 7 and all(one is other for one, other in zip(first, again, strict=True))
+    module[0].bias.data[-1] += 1  # of which torch takes no note
+    assert not any(one is other for one in first for other in arrays_of(PretrainedFeatures(module)))
+
+
+def test_tasks_of_a_worker_get_one_module(monkeypatch):
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+
+    def send():
+        return pickle.loads(pickle.dumps(PretrainedFeatures(module))).backbone
+
+    assert send() is not send()  # not in the user's process
+    monkeypatch.setattr(_parcel.multiprocessing, "parent_process", lambda: "a process")
+    monkeypatch.setattr(_parcel, "OPENED", {})
+    first = send()
+    assert send() is first is not module
+    first[0].bias.data[-1] += 1  # by a task: the next gets what was sent
+    second = send()
+    assert second is not first and stamp_of(second) == stamp_of(module)
+    module[1].momentum = 0.5  # something else is sent
+    assert send()[1].momentum == 0.5
+    module.eval()
+    assert not send().training
+    handle = module.register_full_backward_hook(print)  # which the stamp does not describe
+    assert send() is not send()
+    handle.remove()
+    assert send() is send()
 
 
 def test_equal_modules_have_equal_hashes():

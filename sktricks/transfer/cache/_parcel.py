@@ -6,15 +6,21 @@ joblib writes a large array to memory that all processes of a search share, and 
 
 from __future__ import annotations
 
+import multiprocessing
 from copy import deepcopy
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import nn
 
+from ._feature_cache import MEMORY_ONLY
+from ._fingerprint import stamp_of
+
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
+PARTS: WeakKeyDictionary[nn.Module, tuple] = WeakKeyDictionary()  # by module: its stamp, and what its last pickle held
+OPENED: dict[str, nn.Module] = {}  # in a worker process, by key: the module that was unpickled last
 PARCELS: WeakValueDictionary[int, Parcel] = WeakValueDictionary()  # those of this moment, by the ids of their modules
 
 
@@ -35,9 +41,7 @@ class Parcel:
     def __reduce__(self):
         if not all(is_copied_as_usual(type(part)) for part in self.module.modules()):
             return Parcel, (self.module,)
-        tensors = [*self.module.parameters(), *self.module.buffers()]
-        arrays = {id(tensor): TensorAsArray(tensor) for tensor in tensors if is_plain(tensor)}
-        return open_parcel, (deepcopy(self.module, arrays),)
+        return open_parcel, parts_of(self.module)
 
 
 def make_parcel(module):
@@ -45,9 +49,37 @@ def make_parcel(module):
     return PARCELS.setdefault(id(module), Parcel(module))
 
 
-def open_parcel(parts):
-    """Return a parcel again, with tensors."""
-    return Parcel(deepcopy(parts))
+def parts_of(module):
+    """Return a module with arrays in the place of tensors, and the module's key.
+
+    They are the same as in the last pickle until the module changes: joblib recognizes an array by its identity, and
+    would otherwise write all of them to shared memory again for each task.
+    """
+    stamp = stamp_of(module)
+    last_stamp, parts = PARTS.get(module, (None, None))
+    if last_stamp != stamp:
+        tensors = [*module.parameters(), *module.buffers()]
+        parts = deepcopy(module, {id(tensor): TensorAsArray(tensor) for tensor in tensors if is_plain(tensor)})
+        PARTS[module] = stamp, parts
+    return parts, key_of(stamp)
+
+
+def key_of(stamp):
+    """Return a text that is equal in all processes if a module is; None if its stamp cannot tell."""
+    fingerprint, parts = stamp
+    is_complete = not any(hooks or notes for _, hooks, notes, *_ in parts)
+    return repr(stamp) if is_complete and not fingerprint.startswith(MEMORY_ONLY) else None
+
+
+def open_parcel(parts, key):
+    """Return a parcel again, with tensors; in a worker process all tasks of a search get one module."""
+    module = OPENED.get(key)
+    if module is None or key_of(stamp_of(module)) != key:
+        module = deepcopy(parts)
+        if key is not None and multiprocessing.parent_process() is not None:
+            OPENED.clear()
+            OPENED[key] = module
+    return Parcel(module)
 
 
 class TensorAsArray:
