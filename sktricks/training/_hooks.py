@@ -94,8 +94,8 @@ class InputHooks:
 
         if self.augmenter is not None:
             self.augmenter._check_images(shape, self._pixel_range)
-        rng = np.random.default_rng([self._seed, 1])  # not that of the draws in training
-        rng = None if self.augmenter is None else self.augmenter._make_rng(rng)
+        seeded = np.random.default_rng([self._seed, 1])  # not that of the draws in training
+        rng = None if self.augmenter is None else self.augmenter._make_rng(seeded)
         views = draw_views(self.augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
         self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from typing import Any
 
 import skorch
 import torch
@@ -66,7 +67,7 @@ class InnerNet(skorch.NeuralNet):
     sees them, and return all three; the first one ahead, in another thread, if ``prepares_ahead_``.
     """
 
-    outputs_ = None  # an Outputs, which checks the outputs of the module; None for no check
+    outputs_: Any = None  # an Outputs, which checks the outputs of the module; None for no check
     prepare_train_ = prepare_valid_ = None
     prepares_ahead_ = False
     input_dtype_ = None  # of a user's module; None for a module of ours, which casts by itself

@@ -54,7 +54,8 @@ class Rows:
         if self.weight is None:
             return self
         rows = self.take(self.weight > 0)
-        weight = rows.weight / rows.weight.max()  # first: a sum of huge weights would overflow
+        weight = self.weight[self.weight > 0]
+        weight = weight / weight.max()  # first: a sum of huge weights would overflow
         return replace(rows, weight=weight / weight.mean())
 
 

@@ -144,7 +144,7 @@ class TrainingRun:
     @property
     def parameters(self) -> list[nn.Parameter]:
         """Trained parameters of the module."""
-        return [p for p in self.module.parameters() if p.requires_grad]
+        return [p for p in self.called_module.parameters() if p.requires_grad]
 
     @cached_property
     def _factor(self):

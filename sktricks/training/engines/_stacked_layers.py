@@ -6,6 +6,8 @@ name in the module. Modules that are made of these layers alone run faster so th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -111,7 +113,7 @@ def pointwise(module, name, state, x):
     return module(x)
 
 
-RULES = {
+RULES: dict[type[nn.Module], Callable] = {
     nn.Linear: linear,
     nn.LayerNorm: layer_norm,
     nn.Sequential: sequential,
