@@ -118,7 +118,6 @@ def test_code_and_settings_count():
 
     nets = [Power(), Power(3), Power(function=torch.tanh), Power(function=nn.Tanh()), Other(), Same()]
     nets += [Power(function=functools.partial(torch.clamp, min=low)) for low in (0, 1)]
-    nets += [Power(function=lambda x: x + 1), Power(function=lambda x: x + 2)]
     nets += [Power(function=shift_by(1)), Power(function=shift_by(2)), Power(function=nn.functional.relu)]
     nets += [nn.Sequential(nn.Flatten()), nn.Sequential(nn.AvgPool2d(2), nn.Flatten())]
     nets += [nn.Sequential(nn.AvgPool2d(2, stride=1), nn.Flatten()), nn.Sequential(nn.AvgPool2d(4), nn.Flatten())]
@@ -128,7 +127,10 @@ def test_code_and_settings_count():
 
 
 def shift_by(amount):
-    return lambda x: x + amount
+    def shift(x):
+        return x + amount
+
+    return shift
 
 
 def test_hooks_count_but_not_those_of_the_package():
@@ -198,8 +200,8 @@ FILE = """
 from dataclasses import dataclass
 from enum import Enum
 
-import aside
 import numpy as np
+from aside import times
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -282,8 +284,7 @@ MADE_OF = {  # what is done to the net, an argument of its forward, what forward
     "a global enum": ("", "", "self.conv(x) * Kind.WIDE.value"),
     "a global in a lambda": ("", "", "(lambda x: act(x))(self.conv(x))"),
     "a global in a comprehension": ("", "", "[act(row) for row in [self.conv(x)]][0]"),
-    "a function of another file": ("", "", "aside.times(self.conv(x))"),
-    "a constant of another file": ("", "", "self.conv(x) * aside.SCALE"),
+    "a function of another file": ("", "", "times(self.conv(x))"),
     "a constant of the class": ("Net.scale = EDITED", "", "self.conv(x) * self.scale"),
     "a class that torch has made another of": (
         "weight_norm(net.conv, 'weight'); Conv.scale = EDITED",
@@ -369,6 +370,14 @@ def test_code_without_source_stays_in_memory(kind, import_net, tmp_path):
         results += [PretrainedFeatures(module, cache=cache).fit_transform(IMAGES) for _ in range(2)]
     assert cache.info().encoded == cache.info().rows == 20 and cache.info().rows_in_folder == 0
     assert np.array_equal(results[0], results[1]) and not np.array_equal(results[1], results[2])
+
+
+@pytest.mark.parametrize("value", [[lambda x: x + 1, lambda x: x + 2], [threading, pytest]], ids=["lambda", "module"])
+def test_lambdas_and_modules_without_a_version_stay_in_memory(value):
+    one, other = Net(), Net()
+    one.value, other.value = value[0], value[1]
+    assert stamp_of(one) == stamp_of(one) != stamp_of(other)
+    assert stamp_of(other)[0].startswith(MEMORY_ONLY)
 
 
 def test_what_cannot_be_described_stays_in_memory():

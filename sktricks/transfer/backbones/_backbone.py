@@ -191,9 +191,10 @@ class Backbone(nn.Module):
     def fingerprint(self) -> str:
         """Return a hash of weights, buffers, settings, preprocessing and code, which differs if the features do.
 
-        The code is the source of classes, methods, hooks and functions, with the globals that they name. If it is in no
-        file, as in a console or a notebook, other processes cannot know it: the text then starts with
-        ``"memory-only:"``.
+        The code is the source of classes, methods, hooks and functions, with the globals that they name. It does not
+        include what they take out of modules without a known version, as ``settings.SCALE``. If a net uses such a
+        module, a lambda, or code that is in no file (console, notebook), other processes cannot know it: the text then
+        starts with ``"memory-only:"``.
 
         Returns
         -------

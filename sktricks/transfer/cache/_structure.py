@@ -3,17 +3,15 @@
 The description follows what a forward pass can meet: submodules, attributes, hooks, classes with their bases, functions
 with their defaults and closures, and the globals that code names. Every value is described once, in the order in which
 it is met. The version stands for the code of large packages, the name for that of the standard library. All other code
-is described by its source, which is taken only from a file that compiles to the code that runs.
+is described by its source, which is taken only from a file that compiles to the code that runs. What has no plain
+description, such as a lambda or a module without a known version, is described by a token of this process.
 """
 
 from __future__ import annotations
 
-import copyreg
 import dis
 import inspect
 import sys
-import tokenize
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -34,7 +32,6 @@ INSIDE = {  # by type: the parts of a value
     list: list,
     tuple: list,
     set: lambda values: sorted(values, key=repr),
-    frozenset: lambda values: sorted(values, key=repr),
     dict: lambda values: [part for item in values.items() for part in item],
     MethodType: lambda method: [method.__func__, method.__self__],
     ReferenceType: lambda reference: [reference()],
@@ -99,7 +96,9 @@ class Structure:
             return self.describe_class(value)
         if isinstance(value, FunctionType):
             return self.describe_function(value)
-        return value.__name__ if isinstance(value, ModuleType) else self.describe_object(value)
+        if isinstance(value, ModuleType):
+            return value.__name__ if is_known(value) else self.token(value)
+        return self.describe_object(value)
 
     def describe_module(self, module):
         # Settings are sorted, since a copy of an LSTM has them in another order.
@@ -126,7 +125,8 @@ class Structure:
         if is_known(function):
             return f"{name_of(function)} {text}"
         source = source_of(function.__code__) or self.token(function)
-        return f"{source} {text} {self.refer(vars(function), *globals_of(function))}"
+        named = [function.__globals__[name] for name in names_in(function.__code__) if name in function.__globals__]
+        return f"{source} {text} {self.refer(vars(function), *named)}"
 
     def describe_object(self, value):
         """Describe a container by its parts, and any other object by what its pickle would hold."""
@@ -136,12 +136,11 @@ class Structure:
         if package_of(kind) in IGNORED:
             return kind.__qualname__
         try:
-            reduced = copyreg.dispatch_table[kind](value) if kind in copyreg.dispatch_table else value.__reduce_ex__(4)
+            reduced = value.__reduce_ex__(4)
         except Exception:  # anybody may have written that method
             return f"{self.refer(kind)} {self.token(value)}"
         if isinstance(reduced, str):  # the name of a global
-            name = f"{getattr(value, '__module__', '')}.{reduced}"
-            return f"{name} {self.refer(kind, getattr(value, '__dict__', None))}"
+            reduced = [getattr(value, "__module__", None), reduced, getattr(value, "__dict__", None)]
         return self.refer(kind, *reduced[:3], *map(list, filter(None, reduced[3:5])))
 
 
@@ -160,21 +159,11 @@ def counts_in_class(kind, name, value):
     return not (name.startswith(("__", "_abc_")) or isinstance(value, list | dict | set))
 
 
-def globals_of(function):
-    """Return the globals that a function names, and what it takes out of modules without a known version."""
-    known, (names, attributes) = function.__globals__, names_in(function.__code__)
-    found = [known[name] for name in names if name in known]
-    modules = [vars(value) for value in found if isinstance(value, ModuleType) and not is_known(value)]
-    return found + [module[name] for module in modules for name in attributes if name in module]
-
-
 @lru_cache(maxsize=4096)
 def names_in(code):
-    """Return the names of globals and of attributes in a piece of code."""
-    codes = with_inner(code)
-    steps = [step for part in codes for step in dis.get_instructions(part)]
-    loaded = {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return sorted(loaded), sorted({name for part in codes for name in part.co_names})
+    """Return the names of globals in a piece of code."""
+    steps = [step for part in with_inner(code) for step in dis.get_instructions(part)]
+    return sorted({step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")})
 
 
 def with_inner(code):
@@ -187,31 +176,28 @@ def with_inner(code):
 
 @lru_cache(maxsize=4096)
 def source_of(code):
-    """Return the source of a function, or None if no file has the code that runs."""
-    return find_source(code.co_filename, lambda other: other == code)
+    """Return the source of a function, or None if it is a lambda or no file has the code that runs."""
+    return None if code.co_name == "<lambda>" else find_source(code.co_filename, lambda other: other == code)
 
 
 @lru_cache(maxsize=1024)
 def source_of_class(kind):
     """Return the source of a class, from the file of its methods or of its module, or None."""
     functions = filter(inspect.isfunction, map(without_wrapper, vars(kind).values()))
-    paths = dict.fromkeys(function.__code__.co_filename for function in functions)
-    paths[getattr(sys.modules.get(kind.__module__), "__file__", None)] = None
-    found = (find_source(path, lambda code: code.co_qualname == kind.__qualname__) for path in paths)
+    paths = [function.__code__.co_filename for function in functions]
+    paths.append(getattr(sys.modules.get(kind.__module__), "__file__", None))
+    found = (find_source(path, lambda code: code.co_qualname == kind.__qualname__) for path in dict.fromkeys(paths))
     return next(filter(None, found), None)
 
 
 def find_source(path, is_wanted):
-    """Return the source of all wanted code in a file, or None; a number tells lambdas on one line apart."""
+    """Return the source of all wanted code in a file, or None."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        lines, starts, found = [f"{line}\n" for line in text.split("\n")], Counter(), []
-        for code in codes_in(text):
-            if is_wanted(code):
-                found += [str(starts[code.co_firstlineno]), *inspect.getblock(lines[code.co_firstlineno - 1 :])]
-            starts[code.co_firstlineno] += 1
-        return "".join(found) or None
-    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
+        starts = [code.co_firstlineno - 1 for code in codes_in(text) if is_wanted(code)]
+        lines = [f"{line}\n" for line in text.split("\n")]
+        return "".join(line for start in starts for line in inspect.getblock(lines[start:])) or None
+    except (OSError, TypeError, SyntaxError, ValueError):
         return None
 
 
