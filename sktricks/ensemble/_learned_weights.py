@@ -126,6 +126,15 @@ class Losses:
     guards: tuple = ()
 
 
+LOSSES = {  # by the way in which members are combined
+    "hard": Losses(ErrorRate, MixtureLogLoss),
+    "soft": Losses(MixtureLogLoss, MixtureLogLoss, (ErrorRate,)),
+    "geometric": Losses(GeometricLogLoss, GeometricLogLoss, (GeometricErrorRate,)),
+    "mean": Losses(SquaredError, SquaredError),
+    "median": Losses(MedianSquaredError, MedianSquaredError),
+}
+
+
 def learn_weights(method, losses, data, parts):
     """Return weights that are learned out of fold if they help on other rows, otherwise equal ones.
 

@@ -13,15 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, _num_samples, chec
 
 from .._typing import fit_context
 from ._base_voting import BaseVoting
-from ._learned_weights import (
-    PARTS,
-    ErrorRate,
-    GeometricErrorRate,
-    GeometricLogLoss,
-    Losses,
-    MixtureLogLoss,
-    fit_temperature,
-)
+from ._learned_weights import LOSSES, PARTS, fit_temperature
 from ._oof import compact_votes, join_folds, join_votes, spread_out
 from ._scoring import StoredClassifier, scorer_loss
 from ._votes import (
@@ -35,12 +27,6 @@ from ._votes import (
     split_ties,
     stack_probabilities,
 )
-
-LOSSES = {
-    "hard": Losses(ErrorRate, MixtureLogLoss),
-    "soft": Losses(MixtureLogLoss, MixtureLogLoss, (ErrorRate,)),
-    "geometric": Losses(GeometricLogLoss, GeometricLogLoss, (GeometricErrorRate,)),
-}
 
 
 class VotingClassifier(BaseVoting, ensemble.VotingClassifier):

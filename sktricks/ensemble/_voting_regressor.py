@@ -12,15 +12,10 @@ from sklearn.utils._param_validation import StrOptions
 from .._threads import column_or_1d
 from .._typing import fit_context
 from ._base_voting import BaseVoting
-from ._learned_weights import PARTS, Losses, MedianSquaredError, SquaredError
+from ._learned_weights import LOSSES, PARTS
 from ._scoring import StoredRegressor, scorer_loss
 from ._target import Target
 from ._votes import average, weighted_median
-
-LOSSES = {
-    "mean": Losses(SquaredError, SquaredError),
-    "median": Losses(MedianSquaredError, MedianSquaredError),
-}
 
 
 class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
