@@ -64,7 +64,7 @@ class CountsSteps(Callback):
 
 def test_smoothing_is_a_mean_without_the_bias_of_a_start_at_zero():
     assert_allclose(smooth([2.0] * 5), 2.0)
-    assert_allclose(smooth([1.0, 0.0], share=0.5), [1, 1 / 3])
+    assert_allclose(smooth([1.0, 0.0], decay=0.5), [1, 1 / 3])
 
 
 def test_the_suggestion_is_twice_the_rate_after_most_of_the_fall():
