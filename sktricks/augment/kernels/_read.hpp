@@ -136,7 +136,8 @@ NOINLINE void mix_line(const float *RESTRICT above, float weight, Py_ssize_t str
 // One image within a ring of fill, one pixel wide before it and two after it, and room for some rows of the output.
 template <int C>
 struct Reader {
-    enum { SOME = 256 };  // pixels at a time: processors wait for what they have just written
+    // Pixels at a time: processors wait for what they have just written, and for much at once from memory.
+    enum { SOME = C == 1 ? 128 : 64 };
     const Task &task;
     const Py_ssize_t stride, some_rows;
     std::vector<float> image, line, below, right, pairs, pairs_below;
