@@ -367,7 +367,7 @@ def warn_of_epochs():
 
 
 def warn_of_table(name):
-    """Say that nothing pretrained exists for a table."""
+    """Warn that nothing pretrained exists for a table."""
     warn(
         f"{name} got rows without image_shape and has nothing pretrained for a table: a plain net is trained from "
         "scratch. If the rows are images, say image_shape=(height, width)",

@@ -1,4 +1,4 @@
-"""How fast each layer of a backbone learns: smaller steps than the head's, and smaller ones the nearer to the image."""
+"""Learning rates of the layers of a backbone: lower than that of the head, and lower the closer to the image."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from .freezing._layers import own_tensors
 
 
 def stage_depths(layers, stages):
-    """How far each layer is from the head: 1 in the last stage, 2 in the one before, and so on.
+    """Return the distance of each layer from the head: 1 in the last stage, 2 in the one before, and so on.
 
     Layers outside all stages go with the stage that ran last before them, the first ones with the first stage.
     """
     depths, depth = [], len(stages)
     for layer in layers:
-        for place, stage in enumerate(stages):
+        for index, stage in enumerate(stages):
             if layer.name == stage or layer.name.startswith(stage + "."):
-                depth = len(stages) - place
+                depth = len(stages) - index
         depths.append(depth)
     return depths
 
 
 def set_factors(layers, depths, scale, decay):
-    """Note on each layer's module the factor ``scale * decay ** depth`` of its learning rate.
+    """Store the factor ``scale * decay ** depth`` of its learning rate in each layer's module.
 
     The usual layer-wise decay (Clark et al. 2020): the head learns at the full rate. The factor is kept at the module,
     so that a layer that thaws finds its group again.
@@ -50,12 +50,12 @@ def group_parameters(optimizer, module):
 
 
 def factor_of(module):
-    """The factor of a module's learning rate, 1.0 unless :func:`set_factors` was here."""
+    """Return the factor of a module's learning rate, 1.0 unless :func:`set_factors` has set another."""
     return getattr(module, "_lr_factor", 1.0)
 
 
 def home_group(optimizer, module, parameter):
-    """The group of an optimizer that a parameter of a module belongs to, by its rate and by whether it decays."""
+    """Return the group of an optimizer for a parameter of a module: that of its rate and of its weight decay."""
     factor = factor_of(module)
     groups = [g for g in optimizer.param_groups if g.get("lr_factor", 1.0) == factor] or optimizer.param_groups
     return next((g for g in groups if g.get("spared", False) == is_spared(parameter)), groups[0])

@@ -1,4 +1,4 @@
-"""What each strategy trains, and the settings that it trains with."""
+"""The strategies: how ``"auto"`` chooses one, and the settings that each trains with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL = "linear-probe", "fine-tune", "lp-ft", "gradual"
 STRATEGIES = (LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL)
 SCRATCH = "from-scratch"  # the default net for tables
-ENOUGH = 100  # labels a class from which training the whole net wins over a linear model on its features
+ENOUGH = 100  # labels per class from which training the whole net wins over a linear model on its features
 
-# What a parameter that is None becomes. A head alone learns by gradient descent from zero, which regularises it like a
+# Values of parameters that are None. A head alone learns by gradient descent from zero, which regularizes it like a
 # ridge penalty if it stops in time (Ali, Kolter & Tibshirani 2019).
 WHOLE_NET = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 15, "batch_size": 64}
 TRAINING = {
@@ -22,12 +22,12 @@ TRAINING = {
 
 
 def auto_strategy(n_labels):
-    """What ``strategy="auto"`` is for ``n_labels`` labels a class on average; measured by ``bench_strategies.py``."""
+    """Return the strategy of ``"auto"`` for ``n_labels`` labels per class; measured by ``bench_strategies.py``."""
     return GRADUAL if n_labels >= ENOUGH else LINEAR_PROBE
 
 
 def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False):
-    """The strategy to use, where ``"auto"`` follows ``freeze_until``.
+    """Return the strategy to use; ``"auto"`` follows ``freeze_until``.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False)
 
 
 def check_rates(strategy, backbone_lr_scale, layer_decay):
-    """An error if learning rates are asked for in a backbone that does not learn."""
+    """Raise an error if a backbone that is not trained has learning rates of its own."""
     for name, value in {"backbone_lr_scale": backbone_lr_scale, "layer_decay": layer_decay}.items():
         if strategy == LINEAR_PROBE and value != 1:
             raise ValueError(
@@ -69,5 +69,5 @@ def check_rates(strategy, backbone_lr_scale, layer_decay):
 
 
 def labels_per_class(y):
-    """How many rows a class has on average; of columns and of values, a tenth of the rows."""
+    """Return the mean number of rows per class; for values and several columns, a tenth of the rows."""
     return len(y) / len(np.unique(y)) if y.dtype == np.int64 else len(y) / 10

@@ -14,19 +14,19 @@ def thaw_by_stages(prefix, epochs):
 
 
 def thawing_schedule(starts, n_layers, epochs):
-    """When the stages thaw, the last one first (Howard & Ruder 2018): a dict from epochs to numbers of frozen layers.
+    """Return how many layers are frozen from which epoch on, a dict: the last stage thaws first (Howard & Ruder 2018).
 
     The head trains alone at first; the stages follow one by one over the first half of the epochs.
 
     Parameters
     ----------
     starts : list of int
-        The first layer of each stage that is to be trained, in execution order.
+        Index of the first trained layer of each stage, in execution order.
     n_layers : int
-        Of the backbone.
+        Number of layers of the backbone.
     epochs : int
     """
     schedule, thawed = {}, sorted({start for start in starts if start < n_layers}, reverse=True)
-    for place, start in enumerate(thawed, 1):
-        schedule[min(1 + max(1, round(place * epochs / (2 * len(thawed)))), epochs)] = start
+    for index, start in enumerate(thawed, 1):
+        schedule[min(1 + max(1, round(index * epochs / (2 * len(thawed)))), epochs)] = start
     return schedule
