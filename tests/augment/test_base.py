@@ -561,3 +561,26 @@ def test_an_augmenter_of_ones_own_with_a_parameter_that_is_not_validated():
 
     X = make_X(dtype=np.float32)
     assert_array_equal(Darken().fit_transform(X), X / 2)
+
+
+class TakeOther(BaseAugmenter):
+    """Each row becomes another one."""
+
+    mixes_rows = True
+    needs_float = False
+
+    def draw(self, rng, n, shape, y=None):
+        return {"other": rng.permutation(n)}
+
+    def mix(self, images, params, read):
+        return read(params["other"])
+
+
+def test_an_augmenter_that_reads_other_rows_reads_them_as_they_were_before_it():
+    X = np.arange(40, dtype=np.uint8).reshape(20, 2)
+    new = TakeOther(random_state=0).fit_transform(X)
+    assert new.dtype == np.uint8 and not (new == X).all()
+    assert_array_equal(np.sort(new, axis=0), X)
+    mixed = make_augmentation_pipeline(RandomFlip(p=1), TakeOther(), random_state=0)
+    assert mixed.mixes_rows and RandomApply(mixed).mixes_rows and not RandomApply(RandomFlip()).mixes_rows
+    assert_array_equal(np.sort(mixed.fit_transform(X), axis=0), X[:, ::-1])

@@ -3,7 +3,7 @@
 
 namespace {
 
-enum { RUN = 16 };  // values whose sums are kept in registers; that many more may be read and written than are asked for
+enum { RUN = 16 };  // values whose sums are kept in registers; there must be room for as many beyond the last
 
 // For each of n values the sum over 2 * radius + 1 taps, the outer ones first, two of equal weight at a time.
 void weigh(const float *const *taps, const float *weights, Py_ssize_t radius, Py_ssize_t n, float *RESTRICT out) {
@@ -29,12 +29,13 @@ void pad_row(const In *RESTRICT from, Py_ssize_t width, Py_ssize_t channels, Py_
                 to[(radius + outside) * channels + k] = float(from[find_pixel(outside, width, REFLECT) * channels + k]);
 }
 
-// ``weights`` are (n, radius + 1), those of the middle last; zeros at the beginning make the kernel of an image narrower.
+// ``weights`` are (n, most + 1), those of the middle last; zeros at the beginning make the kernel of an image narrower.
 template <class In, class Out>
 void blur(const void *source, void *target, const float *weights, Py_ssize_t n, Py_ssize_t height, Py_ssize_t width,
           Py_ssize_t channels, Py_ssize_t most) {
     const Py_ssize_t row = width * channels;
-    std::vector<float> line(size_t(row + 2 * most * channels + RUN)), image(size_t(height * row + RUN)), out(size_t(row + RUN));
+    std::vector<float> line(size_t(row + 2 * most * channels + RUN)), image(size_t(height * row + RUN));
+    std::vector<float> out(size_t(row + RUN));
     std::vector<const float *> taps(size_t(2 * most + 1));
     const bool across = width > 1, along = height > 1;  // a signal has neighbors in one direction
     for (Py_ssize_t i = 0; i < n; ++i, weights += most + 1) {

@@ -45,7 +45,10 @@ struct Change {
     Change(const double *factors, const In *values, Py_ssize_t n, const Task &task) {
         const double brightness = factors[0], contrast = factors[1], black = task.clip ? task.low : 0.0;
         double offset = black * (1 - brightness);
-        if (contrast != 1) offset = contrast * offset + (1 - contrast) * (brightness * sum(values, n) / double(n) + offset);
+        if (contrast != 1) {
+            const double mean = brightness * sum(values, n) / double(n) + offset;
+            offset = contrast * offset + (1 - contrast) * mean;
+        }
         gain = float(brightness * contrast), shift = float(offset);
         saturation = float(factors[2]), hue = float(factors[3]);
     }
@@ -107,7 +110,8 @@ void change_colors(const In *from, Py_ssize_t n, const double *factors, const Ta
     if (task.stages == 0) return store(from, n, to);
     if (task.stages == 1) return change_color<C>(from, n, factors, task, to);
     change_color<C>(from, n, factors, task, between);
-    for (int stage = 1; stage < task.stages - 1; ++stage) change_color<C>(between, n, factors + 4 * stage, task, between);
+    for (int stage = 1; stage < task.stages - 1; ++stage)
+        change_color<C>(between, n, factors + 4 * stage, task, between);
     change_color<C>(between, n, factors + 4 * (task.stages - 1), task, to);
 }
 

@@ -116,7 +116,8 @@ PyObject *py_transform(PyObject *, PyObject *args) {
     int channels, from_float, to_float;
     if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(ididdi)(ii)", &b.source, &b.target, &b.maps, &b.values, &task.n,
                           &task.height, &task.width, &channels, &task.stages, &task.out_height, &task.out_width,
-                          &task.border, &task.fill, &task.clip, &task.low, &task.high, &task.look, &from_float, &to_float))
+                          &task.border, &task.fill, &task.clip, &task.low, &task.high, &task.look, &from_float,
+                          &to_float))
         return nullptr;
     task.maps = b.maps.len ? static_cast<const double *>(b.maps.buf) : nullptr;
     task.factors = static_cast<const double *>(b.values.buf);

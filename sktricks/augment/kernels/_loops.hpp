@@ -13,7 +13,7 @@ namespace {
 template <int C, class In, class Out>
 void transform(const void *source, void *target, const Task &task) {
     const Py_ssize_t pixels = task.height * task.width * C, size = task.out_height * task.out_width * C;
-    std::vector<float> floats(size_t(task.maps || task.stages > 1 ? size + 1 : 0));  // the last pixel has a fourth channel
+    std::vector<float> floats(size_t(task.maps || task.stages > 1 ? size + 1 : 0));  // one more for a fourth channel
     std::vector<Reader<C>> reader;
     if (task.maps) reader.emplace_back(task);
     for (Py_ssize_t i = 0; i < task.n; ++i) {

@@ -20,8 +20,8 @@ void copy_pixels(const char *from, const int32_t *columns, Py_ssize_t n, Py_ssiz
         std::memcpy(to + size_t(x) * bytes, columns[x] < 0 ? fill : from + size_t(columns[x]) * bytes, bytes);
 }
 
-// A row of pixels of three bytes from its last to its first. Four bytes are copied at a time, which is twice as fast; the
-// fourth is written over by the next pixel.
+// A row of pixels of three bytes from its last to its first. Four bytes are copied at a time, which is twice as fast;
+// the fourth is written over by the next pixel.
 void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, char *RESTRICT to) {
     std::memcpy(to, from + (n - 1) * 3, 3);
     for (Py_ssize_t x = 1; x < n - 1; ++x) std::memcpy(to + x * 3, from + (n - 1 - x) * 3, 4);
@@ -29,7 +29,8 @@ void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, char *RESTRICT to) 
 }
 
 void move_pixels(const char *source, char *target, const Task &task, const char *fill, Py_ssize_t size) {
-    const auto copy = size == 1 ? copy_pixels<1> : size == 3 ? copy_pixels<3> : size == 4 ? copy_pixels<4> : copy_pixels<0>;
+    const auto copy = size == 1 ? copy_pixels<1> : size == 3 ? copy_pixels<3>
+                    : size == 4 ? copy_pixels<4> : copy_pixels<0>;
     std::vector<int32_t> columns(size_t(task.out_width) + 1), outside(columns.size(), -1);
     for (Py_ssize_t i = 0; i < task.n; ++i, source += task.height * task.width * size) {
         const double *map = task.maps + i * 6;

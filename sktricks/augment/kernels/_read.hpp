@@ -122,7 +122,8 @@ NOINLINE void mix_line(const float *RESTRICT above, float weight, Py_ssize_t str
                        float *RESTRICT line, float *RESTRICT out) {
     const float *below = above + stride * C;
     const auto ends = std::minmax(places.index[0], places.index[n - 1]);
-    for (Py_ssize_t i = ends.first * C; i < (Py_ssize_t(ends.second) + 2) * C; ++i) line[i] = above[i] + (below[i] - above[i]) * weight;
+    for (Py_ssize_t i = ends.first * C; i < (Py_ssize_t(ends.second) + 2) * C; ++i)
+        line[i] = above[i] + (below[i] - above[i]) * weight;
     for (Py_ssize_t i = 0; i < n; ++i) {
         const float *left = line + Py_ssize_t(places.index[i]) * C;
         float value[P];
