@@ -63,6 +63,17 @@ class BaseFineTune(SharesBackbone, BaseNet):
     # The skorch net and the Prefix, whose backbone is part of the net's module; None if X is a table.
     _prefix: Prefix | None
 
+    # skorch stores its module as bytes, so that a pickle or deep copy would have the backbone twice.
+
+    def __getstate__(self):
+        state, prefix = super().__getstate__(), vars(self).get("_prefix")
+        return state if prefix is None else {**state, "_prefix": prefix.without_backbone()}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if vars(self).get("_prefix") is not None:
+            self._prefix.backbone = self._net.module_.backbone
+
     @property
     def net_(self) -> skorch.NeuralNet:
         """The skorch net inside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -63,6 +64,12 @@ class Prefix:
     def attach(self, backbone: Backbone, value_range: tuple[float, float], device: torch.device) -> None:
         """Set the backbone, which is on a device, and the range of its pixels."""
         self.backbone, self.value_range, self.device = backbone, value_range, device
+
+    def without_backbone(self) -> Prefix:
+        """Return a shallow copy that has no backbone."""
+        other = copy(self)
+        del other.backbone
+        return other
 
     # -- features ----------------------------------------------------------------------------------------------------
 

@@ -540,6 +540,17 @@ def test_each_estimator_has_a_frozen_backbone_of_its_own():
     assert one.partial_fit(GREY, NAMES).n_iter_ == other.partial_fit(GREY, NAMES).n_iter_ == 6
 
 
+@pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy, copy.copy])
+def test_copies_have_one_backbone(strategy, again):
+    fitted = net(backbone="tiny32", strategy=strategy, max_epochs=1).fit(GREY, NAMES)
+    other = again(fitted)
+    assert other._prefix.backbone is other.net_.module_.backbone
+    assert fitted._prefix.backbone is fitted.net_.module_.backbone
+    if strategy == "linear-probe":  # otherwise an optimizer takes more
+        assert len(pickle.dumps(fitted)) < 1.5 * sum(p.nbytes for p in fitted.backbone_.parameters())
+
+
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy], ids=["pickle", "deepcopy"])
 def test_copies_of_two_estimators_have_two_backbones(again):
     module = Conv()
