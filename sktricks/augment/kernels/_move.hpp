@@ -30,7 +30,7 @@ void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, char *RESTRICT to) 
 
 void move_pixels(const char *source, char *target, const Task &task, const char *fill, Py_ssize_t size) {
     const auto copy = size == 1 ? copy_pixels<1> : size == 3 ? copy_pixels<3>
-                    : size == 4 ? copy_pixels<4> : copy_pixels<0>;
+                    : size == 4 ? copy_pixels<4> : size == 12 ? copy_pixels<12> : copy_pixels<0>;
     std::vector<int32_t> columns(size_t(task.out_width) + 1), outside(columns.size(), -1);
     for (Py_ssize_t i = 0; i < task.n; ++i, source += task.height * task.width * size) {
         const double *map = task.maps + i * 6;
