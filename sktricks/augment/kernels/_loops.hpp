@@ -22,8 +22,8 @@ void transform(const void *source, void *target, const Task &task) {
         Out *to = static_cast<Out *>(target) + i * size;
         if (task.look && !are_finite(from, pixels)) throw NotFinite();
         if (task.maps) {
-            reader[0].read(from, task.maps + i * 6, i + 1 < task.n ? from + pixels : from, floats.data());
-            change_colors<C>(floats.data(), size, factors, task, floats.data(), to);
+            reader[0].read(from, task.maps + i * 6, i + 1 < task.n ? from + pixels : from, floats.data(), to);
+            if (task.stages > 0) change_colors<C>(floats.data(), size, factors, task, floats.data(), to);
         } else {
             change_colors<C>(from, size, factors, task, floats.data(), to);
         }

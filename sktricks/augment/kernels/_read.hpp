@@ -150,11 +150,12 @@ struct Reader {
           line(size_t((stride + 1) * C)), below(size_t(some_rows * task.out_width + BLOCK)), right(below),
           pairs(2 * below.size()), pairs_below(pairs), index(below.size()) {}
 
-    // Read one image; ``next`` comes from memory meanwhile.
-    template <class In>
-    void read(const In *from, const double *map, const In *next, float *out) {
+    // Read one image into ``out``; or, if its colors stay, some rows at a time and then to ``to``, while they are in the
+    // cache. The image ``next`` comes from memory meanwhile.
+    template <class In, class Out>
+    void read(const In *from, const double *map, const In *next, float *out, Out *to) {
         load(from, map);
-        if (map[1] == 0 && map[3] == 0 && task.border != REFLECT && task.out_width > 0) return read_upright(map, out);
+        if (map[1] == 0 && map[3] == 0 && task.border != REFLECT && task.out_width > 0) return read_upright(map, out, to);
         const Axis rows(map, task.height, task.border), columns(map + 3, task.width, task.border);
         const size_t part = size_t(task.height * task.width * some_rows / (task.out_height + 1) + 1) * C * sizeof(In);
         const char *ahead = reinterpret_cast<const char *>(next);
@@ -162,24 +163,34 @@ struct Reader {
             for (size_t k = 0; k < part; k += 64) PREFETCH(ahead + k);
             const Py_ssize_t n = std::min(some_rows, task.out_height - row);
             for (Py_ssize_t k = 0; k < n; ++k) find_row(map, rows, columns, row + k, places(k * task.out_width));
-            float *to = out + row * task.out_width * C;
+            const Py_ssize_t size = n * task.out_width;
             if (C == 1)
-                mix_gray(image.data(), stride, places(0), n * task.out_width, pairs.data(), pairs_below.data(), to);
+                mix_gray(image.data(), stride, places(0), size, pairs.data(), pairs_below.data(), out);
             else
-                mix_pixels<C, C == 3 ? 4 : C>(image.data(), stride, places(0), n * task.out_width, to);
+                mix_pixels<C, C == 3 ? 4 : C>(image.data(), stride, places(0), size, out);
+            if (task.stages == 0)
+                store(out, size * C, to), to += size * C;
+            else
+                out += size * C;
         }
     }
 
     // An image that is neither turned nor sheared, twice as fast.
-    void read_upright(const double *map, float *out) {
-        const Places to = places(0);
+    template <class Out>
+    void read_upright(const double *map, float *out, Out *to) {
+        const Places columns = places(0);
+        const Py_ssize_t size = task.out_width * C;
         const Coordinate x(map + 3, 0, task.width, task.border);
-        find_places<false>(x, x, int32_t(task.out_width), 0, to.index, to.below, to.right);  // indices within a row
+        find_places<false>(x, x, int32_t(task.out_width), 0, columns.index, columns.below, columns.right);  // indices within a row
         for (Py_ssize_t row = 0; row < task.out_height; ++row) {
             const double y = Coordinate(map, row, task.height, task.border).at(0);
             const Py_ssize_t whole = Py_ssize_t(y);
-            mix_line<C, C == 3 ? 4 : C>(image.data() + whole * stride * C, float(y - double(whole)), stride, to,
-                                        task.out_width, line.data(), out + row * task.out_width * C);
+            mix_line<C, C == 3 ? 4 : C>(image.data() + whole * stride * C, float(y - double(whole)), stride, columns,
+                                        task.out_width, line.data(), out);
+            if (task.stages == 0)
+                store(out, size, to), to += size;
+            else
+                out += size;
         }
     }
 
