@@ -55,7 +55,7 @@ def as_squares(X):
 
 
 class RowsAsImages:
-    def _check_X(self, X, *, reset, ensure_min_samples=1):
+    def _check_X(self, X, *, reset, ensure_min_samples=1, input_name="X"):
         X = validate_data(self, X, reset=reset, ensure_min_samples=ensure_min_samples)
         images = as_squares(X)
         self.image_shape_ = images.shape[1:]

@@ -155,12 +155,17 @@ def print_layers(estimator, tmp_path):
             layer_table(estimator)
 
 
+def save_it(estimator, tmp_path):
+    with contextlib.suppress(ImportError):  # skops, for members that are not ours
+        save(estimator, tmp_path / "archive")
+
+
 LOOKS = {
     "attributes": read_attributes,
     "repr": lambda estimator, tmp_path: (repr(estimator), str(estimator), estimator._repr_html_()),
     "parameters": lambda estimator, tmp_path: estimator.get_params(),
     "layer_table": print_layers,
-    "save": lambda estimator, tmp_path: save(estimator, tmp_path / "archive"),
+    "save": save_it,
     "copy": lambda estimator, tmp_path: copy.copy(estimator),
     "deepcopy": lambda estimator, tmp_path: copy.deepcopy(estimator),
     "pickle": lambda estimator, tmp_path: pickle.loads(pickle.dumps(estimator)),
