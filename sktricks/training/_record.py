@@ -23,7 +23,7 @@ def record_steps(run: TrainingRun, losses: list[float]) -> None:
     net.history.extend(epochs)
     dict(net.callbacks_)["train_loss"].best_score_ = min((epoch["train_loss"] for epoch in epochs), default=np.inf)
     for group in net.optimizer_.param_groups:
-        group["lr"] = run.rate(group["initial_lr"], len(losses))
+        group["lr"] = group["initial_lr"] * run.factors[len(losses)]
 
 
 def make_epochs(run: TrainingRun, losses: list[float]) -> list[dict]:
@@ -35,7 +35,7 @@ def make_epochs(run: TrainingRun, losses: list[float]) -> list[dict]:
     means = (whole * sizes).sum(axis=1) / np.sum(sizes)  # np.average per epoch is slow
     for number, (own, loss) in enumerate(zip(whole.tolist(), means, strict=True)):
         batches = [{"train_loss": one, "train_batch_size": size} for one, size in zip(own, sizes, strict=True)]
-        rates = [run.rate(highest, number * n_batches + step) for step in range(n_batches)]
+        rates = [highest * factor for factor in run.factors[number * n_batches :][:n_batches]]
         if run.schedule != "constant":
             for batch, rate in zip(batches, rates, strict=True):
                 batch["event_lr"] = rate

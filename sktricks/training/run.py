@@ -147,12 +147,10 @@ class TrainingRun:
         return [p for p in self.called_module.parameters() if p.requires_grad]
 
     @cached_property
-    def _factor(self):
-        return WarmupCosine(self.n_steps) if self.schedule == "warmup-cosine" else None
-
-    def rate(self, highest: float, step: int) -> float:
-        """Return the learning rate of a step, of ``"warmup-cosine"`` and ``"constant"``."""
-        return highest if self._factor is None else highest * self._factor(step)
+    def factors(self) -> list[float]:
+        """Fraction of the highest learning rate in each step and after the last, for the stacked and dual engines."""
+        factor = WarmupCosine(self.n_steps) if self.schedule == "warmup-cosine" else lambda step: 1.0
+        return [factor(step) for step in range(self.n_steps + 1)]
 
     @property
     def is_plain(self) -> bool:

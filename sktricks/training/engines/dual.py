@@ -105,18 +105,16 @@ class DualTraining:
         self.products = self.x @ self.x.mT
         if self.bias is None:
             self.products += 1
-        for step in range(run.n_steps):
-            number = step % len(bounds)
-            if number == 0:
-                order = run.loader.draw_order().to(self.x.device)
-            self.losses.append(self._take_step(order[slice(*bounds[number])], run.rate(1.0, step)))
-            if number == len(bounds) - 1:
-                run.progress.end_epoch()
+        factors = iter(run.factors)
+        for order in [run.loader.draw_order().to(self.x.device) for _ in range(run.epochs)]:
+            for start, stop in bounds:
+                self.losses.append(self._take_step(order[start:stop], next(factors)))
+            run.progress.end_epoch()
 
     def _take_step(self, batch, rate):
         """Take a step on a batch of rows, at this fraction of the highest rate; return the loss."""
         # outputs are rows, since few of many are several times as fast that way round, the softmax above all
-        outputs = self.weights.values @ take(self.products, batch).mT
+        outputs = self.weights.values @ self.products.index_select(0, batch).mT
         if self.bias is not None:
             outputs += self.bias.values
         loss, gradient = self._loss_and_gradient(outputs, batch)

@@ -165,7 +165,7 @@ class RunGroup:
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = gradient[self.start : self.stop]
         for group in self.optimizer_groups:
-            group["lr"] = self.runs[0].rate(group["initial_lr"], step)
+            group["lr"] = group["initial_lr"] * self.runs[0].factors[step]
 
     def release(self):
         """Take the parameters of these nets out of the optimizer."""
