@@ -63,7 +63,7 @@ def test_hooks_are_called_in_the_order_in_which_they_stand_in_the_file(monkeypat
         ({"module": linear, "optimizer": "adamw"}, False, {stacked, skorch}),
         ({"module": linear, "optimizer": "sgd", "schedule": "plateau"}, False, {skorch}),
     ],
-    ids=str,
+    ids=["default", "linear", "with validation", "own class", "adamw", "plateau"],
 )
 def test_engines_say_what_they_support(params, valid, expected):
     net = NetClassifier(random_state=0, max_epochs=60, **params)
