@@ -14,6 +14,7 @@ from _adapters import (
     RowsPretrainedFeatures,
     float64_backbone,
 )
+from _augmenters import other_augmenters
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -76,6 +77,7 @@ AUGMENTERS = [
     RandomApply(RandomFlip(p=1), p=0.5),
     make_augmentation_pipeline(RandomFlip(), RandomRotation(), ColorJitter()),
 ]
+AUGMENTERS += other_augmenters(AUGMENTERS)
 AUGMENTED = [
     AugmentedClassifier(LogisticRegression(), MixUp(alpha=0.2), predict_views=2),
     AugmentedClassifier(LogisticRegression(), GaussianNoise(std=0.1), predict_views=2),

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from _augmenters import other_augmenters
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -83,9 +84,8 @@ CASES = {
     "nets": (NetEnsembleClassifier(NET, n_members=2), TABLE, LABELS),
     "nets of values": (NetEnsembleRegressor(LINE, n_members=2), TABLE, VALUES),
 }
-PLAIN_STEPS = "RandomCrop RandomRotation RandomAffine RandomResizedCrop RandomErasing ColorJitter RandomGrayscale"
-PLAIN_STEPS += " GaussianBlur FeatureDropout SwapNoise TrivialAugment CutMix"
-CASES |= {name: (getattr(sktricks, name)(), IMAGES, LABELS) for name in PLAIN_STEPS.split()}
+OTHERS = other_augmenters([estimator for estimator, _, _ in CASES.values()])
+CASES |= {type(augmenter).__name__: (augmenter, IMAGES, LABELS) for augmenter in OTHERS}
 
 
 @cache

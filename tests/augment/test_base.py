@@ -6,6 +6,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
+from _augmenters import other_augmenters
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -69,6 +70,7 @@ AUGMENTERS = [
 LAYOUTS = {"rows": (12, 192), "grey": (12, 8, 8), "one channel": (12, 8, 8, 1), "color": (12, 8, 8, 3)}
 DTYPES = [np.uint8, np.int16, np.int64, np.bool_, np.float16, np.float32, np.float64]
 y = np.arange(12) % 2
+AUGMENTERS += other_augmenters(AUGMENTERS)
 
 every_augmenter = pytest.mark.parametrize("augmenter", AUGMENTERS, ids=lambda augmenter: repr(augmenter)[:30])
 
