@@ -117,12 +117,12 @@ def combine_weights(weight, class_weight):
 
 
 def check_validation_rows(net: BaseNet, X_val, y_val) -> Rows | None:
-    """Return canonical X_val and encoded y_val; None if there are none."""
+    """Return canonical X_val and encoded y_val, which all count the same; None if there are none."""
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val go together, but one of them is None")
     if X_val is None:
         return None
-    return check_rows(net, X_val, y_val, fresh=False, names=("X_val", "y_val"))
+    return replace(check_rows(net, X_val, y_val, fresh=False, names=("X_val", "y_val")), weight=None)
 
 
 def hold_out(net: BaseNet, rows: Rows) -> Rows:

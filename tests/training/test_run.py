@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_classification
+from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -141,3 +142,45 @@ def test_callbacks_that_come_later_hear_of_each_batch_from_then_on():
     net = NetClassifier(max_epochs=3, batch_size=100, callbacks=[("mine", Late())], random_state=0).fit(X, y)
     late = dict(net.net_.callbacks_)["mine"]
     assert len(late.heard) == 4 and late.friend.told.count("on_batch_end") == 4
+
+
+def frozen(name):
+    """A linear layer whose parameter of this name is not trained."""
+
+    def make(n_features, n_outputs):
+        layer = linear(n_features, n_outputs)
+        layer.get_parameter(name).requires_grad_(False)
+        return layer
+
+    return make
+
+
+WIDE, SIGN = np.random.default_rng(0).normal(size=(60, 64)), np.arange(60) % 2
+SGD = {"optimizer": "sgd", "lr": 0.1, "max_epochs": 5, "random_state": 0}
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_frozen_part_of_a_linear_module_that_starts_at_zero_stays_as_it_is(name):
+    net = NetClassifier(frozen(name), **SGD).fit(WIDE, SIGN)
+    assert not net.net_.module_.get_parameter(name).any()
+    assert any(p.any() for p in net.net_.module_.parameters())
+
+
+@pytest.mark.parametrize("loss", ["auto", "bce"])
+def test_one_logit_of_a_linear_module_that_starts_at_zero_is_for_two_classes(loss):
+    net = NetClassifier(linear(64, 1), loss=loss, **SGD).fit(WIDE, WIDE[:, 0] > 0)
+    assert net.score(WIDE, WIDE[:, 0] > 0) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("module", "columns", "match"), [(linear(64, 5), 64, "must return 2 outputs"), (linear(64, 2), 60, "60 columns")]
+)
+def test_a_linear_module_that_starts_at_zero_must_fit_the_data(module, columns, match):
+    with pytest.raises(ValueError, match=match):
+        NetClassifier(module, **SGD).fit(WIDE[:, :columns], SIGN)
+
+
+def test_validation_rows_all_count_the_same():
+    net = NetClassifier(class_weight={0: 1, 1: 10}, max_epochs=2, random_state=0)
+    net.fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
+    assert net.validation_loss_curve_[-1] == pytest.approx(log_loss(y[100:], net.predict_proba(X[100:])), rel=1e-4)

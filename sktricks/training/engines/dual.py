@@ -37,7 +37,11 @@ def has_dual_form(run):
         and module.bias is not None
         and not has_hooks(module)
         and not any(p.any() for p in module.parameters())
+        and all(p.requires_grad for p in module.parameters())
+        and {id(p) for group in net.optimizer_.param_groups for p in group["params"]} == {*map(id, module.parameters())}
         and run.train.x.ndim == 2
+        and run.train.x.shape[1] == module.in_features
+        and (net.outputs_ is None or net.outputs_.n_outputs == module.out_features)
         and net.prepare_train_ is None
         and run.clip_norm is None
         and not run.progress.show

@@ -25,16 +25,21 @@ def train(runs: list[TrainingRun]) -> None:
     check_monitors(net.callbacks_, has_validation=run.valid is not None)
     net.train_split = None if run.valid is None else predefined_split(run.valid)
     net.notify("on_train_begin", X=run.train, y=None)
-    interruption = None
     try:
         with naming_monitors(net):
             net.fit_loop(run.train, epochs=run.epochs)
-    except KeyboardInterrupt as error:
-        interruption = None if has_stopped_early(net) else error
-    net.notify("on_train_end", X=run.train, y=None)
-    net.train_split = None  # it holds the validation rows
-    if interruption is not None:
-        raise interruption
+    except KeyboardInterrupt:
+        end(run)
+        if not has_stopped_early(net):
+            raise
+    else:
+        end(run)
+
+
+def end(run):
+    """Tell the callbacks that a training has ended."""
+    run.net.notify("on_train_end", X=run.train, y=None)
+    run.net.train_split = None  # it holds the validation rows
 
 
 def has_stopped_early(net):

@@ -124,7 +124,8 @@ class Structure:
         text = self.refer(function.__defaults__, function.__kwdefaults__, *enclosed)
         if is_known(function):
             return f"{name_of(function)} {text}"
-        source = source_of(function.__code__) or self.token(function)
+        source = None if imports_unknown(function.__code__) else source_of(function.__code__)
+        source = source or self.token(function)
         named = [function.__globals__[name] for name in names_in(function.__code__) if name in function.__globals__]
         return f"{source} {text} {self.refer(vars(function), *named)}"
 
@@ -152,11 +153,11 @@ def without_wrapper(value):
 
 
 def counts_in_class(kind, name, value):
-    """Return True for methods and constants; the source of the class contains its lists, dicts and sets."""
+    """Return True for methods and constants."""
     if isinstance(value, FunctionType):
         is_generated = name.startswith("__") and inspect.unwrap(value).__code__.co_filename == "<string>"
         return not (is_generated and hasattr(kind, "__dataclass_fields__"))
-    return not (name.startswith(("__", "_abc_")) or isinstance(value, list | dict | set))
+    return not name.startswith(("__", "_abc_"))
 
 
 @lru_cache(maxsize=4096)
@@ -164,6 +165,14 @@ def names_in(code):
     """Return the names of globals in a piece of code."""
     steps = [step for part in with_inner(code) for step in dis.get_instructions(part)]
     return sorted({step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")})
+
+
+@lru_cache(maxsize=4096)
+def imports_unknown(code):
+    """Return True if a piece of code imports something when it runs whose name and version do not stand for it."""
+    steps = [step for part in with_inner(code) for step in dis.get_instructions(part)]
+    packages = {step.argval.partition(".")[0] for step in steps if step.opname == "IMPORT_NAME"}
+    return not packages <= VERSIONED | sys.stdlib_module_names
 
 
 def with_inner(code):
