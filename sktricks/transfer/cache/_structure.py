@@ -153,11 +153,11 @@ def without_wrapper(value):
 
 
 def counts_in_class(kind, name, value):
-    """Return True for methods and constants."""
+    """Return True for methods and constants; lists, dicts and sets of a class may be notes that its code writes."""
     if isinstance(value, FunctionType):
         is_generated = name.startswith("__") and inspect.unwrap(value).__code__.co_filename == "<string>"
         return not (is_generated and hasattr(kind, "__dataclass_fields__"))
-    return not name.startswith(("__", "_abc_"))
+    return not (name.startswith(("__", "_abc_")) or isinstance(value, list | dict | set))
 
 
 @lru_cache(maxsize=4096)
