@@ -40,13 +40,6 @@ def check_loss(net, loss, epoch, name="training loss"):
         raise diverged(net, epoch, f"the {name} is {loss:g}")
 
 
-def check_training(net, dataset, known=frozenset()):
-    """Check the losses of all epochs when the first training of a net is over, then what it leaves."""
-    for epoch in net.history:
-        check_loss(net, epoch["train_loss"], epoch["epoch"])
-    check_trained(net, dataset, len(net.history), known)
-
-
 def check_trained(net, dataset, epoch, known=frozenset()):
     """Raise a :class:`DivergenceError` unless the tensors of a net and its outputs for some rows are finite.
 

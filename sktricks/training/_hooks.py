@@ -32,7 +32,7 @@ SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 
 
 class InputHooks:
-    """What becomes of X."""
+    """Hooks for X: from checked rows to a module and its batches."""
 
     # Attributes that a copy of the estimator gets for a range test.
     _range_test_params: ClassVar[dict[str, Any]] = {}
@@ -155,7 +155,7 @@ class InputHooks:
 
 
 class TargetHooks:
-    """What y means."""
+    """Hooks for y: targets, loss and outputs."""
 
     _n_outputs: int  # of the module
     _loss_smoothing: float = 0.0  # label smoothing that is left to the loss

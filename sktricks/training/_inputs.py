@@ -194,7 +194,7 @@ def prepare_images(value_range, augmenter=None, rng=None, finish=None):
     ----------
     value_range : tuple of float
     augmenter : augmenter or None
-        With ``rng`` it draws anew for every batch, without one its deterministic counterpart applies.
+        With ``rng`` it draws again for every batch, without one its deterministic counterpart applies.
     rng : numpy Generator or None
     finish : callable or None
         The backbone's preprocessing of a float tensor (n, channels, height, width).

@@ -1,4 +1,4 @@
-"""What classifiers and regressors on a backbone have in common: a strategy, and a head on the features of a prefix."""
+"""The base of classifiers and regressors on a backbone: a strategy, and a head on the features of a prefix."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             why = "FreezeLayers in callbacks" if self._freezes_by_callback else f"the strategy {self.strategy_!r}"
             raise ValueError(
                 f"n_views={self.n_views} is for a backbone that stays frozen throughout, and conflicts with {why}, "
-                "where the augmenter draws anew in every epoch: use n_views=1, or strategy='linear-probe'"
+                "where the augmenter draws again in every epoch: use n_views=1, or strategy='linear-probe'"
             )
         if self.augmenter.mixes_rows:
             raise ValueError(
@@ -371,7 +371,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 def warn_of_epochs():
     """Warn that an augmenter makes a frozen backbone encode each row in each epoch."""
     warn(
-        "the augmenter draws anew in every epoch, so the frozen backbone encodes every row in every epoch; "
+        "the augmenter draws again in every epoch, so the frozen backbone encodes every row in every epoch; "
         "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
         FrozenPrefixNotCachedWarning,
     )
