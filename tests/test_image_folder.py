@@ -353,3 +353,64 @@ def test_no_folder_of_images(content, tmp_path):
     for wrong in (None, 3, b"photos", ["photos"]):
         with pytest.raises(TypeError, match="path must be a str or os.PathLike, got "):
             read_image_folder(wrong)
+
+
+# -- without labels ----------------------------------------------------------------------------------------------------
+
+
+def listed_unlabeled(folder):
+    """(path below the folder, split) of each image."""
+    frame = read_image_folder(folder, labels=False)
+    assert list(frame.columns) == ["path", "split"] and list(frame.index) == list(range(len(frame)))
+    paths = [os.path.relpath(path, folder).replace(os.sep, "/") for path in frame.path]
+    return list(zip(paths, [None if pd.isna(split) else split for split in frame.split], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    {
+        "2.png 1.jpg notes.txt": [("1.jpg", None), ("2.png", None)],
+        "cat/1.png dog/2.png": [("cat/1.png", None), ("dog/2.png", None)],
+        "cat/1.png 2.png": [("2.png", None), ("cat/1.png", None)],
+        "train/cat/1.png test/cat/2.png": [("train/cat/1.png", "train"), ("test/cat/2.png", "test")],
+        "train/cat/1.png test/2.png": [("train/cat/1.png", "train"), ("test/2.png", "test")],  # of a competition
+        "train/1.png test/2.png": [("train/1.png", "train"), ("test/2.png", "test")],
+        "cat/train/1.png cat/test/2.png": [("cat/train/1.png", "train"), ("cat/test/2.png", "test")],
+        "test/1.png cat/2.png": [("cat/2.png", None), ("test/1.png", None)],  # may be a class
+    }.items(),
+)
+def test_all_images_are_listed_without_labels(tmp_path, names, expected):
+    write_all(tmp_path, names)
+    assert listed_unlabeled(tmp_path) == expected
+
+
+def test_without_labels_what_is_left_out_is_named(tmp_path):
+    write_all(tmp_path, "1.png film.mp4 a/readme.txt train/cat/2.png test/cat/2.png")
+    write(tmp_path / "damaged.png", b"no image")
+    with (
+        pytest.warns(UnreadableImageWarning, match="1 in all: .*damaged.png"),
+        pytest.warns(ImageFolderWarning) as caught,
+    ):
+        frame = read_image_folder(tmp_path, labels=False)
+    assert len(frame) == 3
+    texts = [str(warning.message) for warning in caught if warning.category is ImageFolderWarning]
+    assert texts[0] == "files of other kinds are left out: 1 .mp4"
+    assert len(texts) == 2 and texts[1].startswith("images lie in no split, while others do, 1 in all: ")
+
+
+def test_a_flat_folder_where_labels_are_wanted_is_an_error_with_the_cure(tmp_path):
+    write_all(tmp_path, "1.png 2.png")
+    with pytest.raises(ValueError, match="path must be a folder with a folder of images for each class.*labels=False"):
+        read_image_folder(tmp_path)
+
+
+def test_without_labels_an_empty_folder_is_an_error(tmp_path):
+    write_all(tmp_path, "film.mp4")
+    with pytest.raises(ValueError, match="path must be a folder of images, none is in .*: files of other kinds .*mp4"):
+        read_image_folder(tmp_path, labels=False)
+
+
+@pytest.mark.parametrize("labels", [None, "no", 0])
+def test_labels_is_true_or_false(tmp_path, labels):
+    with pytest.raises(TypeError, match="labels must be True or False, got"):
+        read_image_folder(tmp_path, labels=labels)

@@ -94,6 +94,15 @@ class FolderLayout:
                 return (first_split(folder[depth:]) if self.splits_within else split), label
         return None
 
+    def find_split(self, folder):
+        """Return the split of images in a folder whether or not they have a label; None if there are no splits."""
+        place = self.place(folder)
+        has_splits = any(split for split, _ in self.classes.values())
+        only_splits = all(split_of(label) for _, label in self.classes.values())  # splits of images without classes
+        if only_splits or (place is None and has_splits):
+            return first_split(folder)
+        return None if place is None else place[0]
+
 
 def first_split(names):
     """Return the first split that any of some names stands for, or None."""

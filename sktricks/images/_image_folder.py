@@ -26,8 +26,8 @@ DEBRIS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "__pyca
 DEBRIS |= {"system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 
-def read_image_folder(path: str | os.PathLike):
-    """List the images in a folder that has a folder for each class.
+def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
+    """List the images in a folder that has a folder for each class, or, without labels, in any folder.
 
     Splits may stand above or below the classes. Their usual names are recognized, whatever the case and the words
     around them: train, training; val, valid, validation, dev; test, testing, eval, evaluation, holdout::
@@ -48,19 +48,24 @@ def read_image_folder(path: str | os.PathLike):
     Parameters
     ----------
     path : str or os.PathLike
+    labels : bool, default=True
+        True: the images need a folder for each class. False: list all images in the folder and below, as for new
+        photos that a fitted net predicts; the table has no column ``label``.
 
     Returns
     -------
     images : pandas.DataFrame
         A row for each image, sorted by split (train, valid, test), label and path: ``path`` (str, beginning with the
-        given path), ``label`` (str, the name of the class) and ``split`` (``"train"``, ``"valid"``, ``"test"``, or None
-        where there are no splits). Names that are not UTF-8 are kept as :func:`os.fsdecode` gives them, in a column of
-        dtype object.
+        given path), ``label`` (str, the name of the class; only with ``labels=True``) and ``split`` (``"train"``,
+        ``"valid"``, ``"test"``, or None where there are no splits). Names that are not UTF-8 are kept as
+        :func:`os.fsdecode` gives them, in a column of dtype object.
 
     Raises
     ------
     ValueError
-        If ``path`` is no folder, or no image is in the folder of a class.
+        If ``path`` is no folder, or no image is in the folder of a class or, with ``labels=False``, anywhere in it.
+    TypeError
+        If ``path`` is no path, or ``labels`` is not True or False.
     ImportError
         Without pandas or Pillow; ``pip install "sktricks[images]"`` brings both.
 
@@ -86,9 +91,14 @@ def read_image_folder(path: str | os.PathLike):
     ...         file.parent.mkdir(exist_ok=True)
     ...         Image.new("RGB", (8, 8), "blue").save(file)
     ...     images = read_image_folder(folder)
+    ...     to_predict = read_image_folder(Path(folder, "sea"), labels=False)
     >>> images.label.tolist()
     ['sea', 'sea', 'sky']
+    >>> to_predict.columns.tolist(), len(to_predict)
+    (['path', 'split'], 2)
     """
+    if not isinstance(labels, bool):
+        raise TypeError(f"labels must be True or False, got {labels!r:.200}")
     try:
         root = Path(path)
     except TypeError:
@@ -98,19 +108,40 @@ def read_image_folder(path: str | os.PathLike):
     pandas = import_optional("pandas", "images")
     content = scan(root)
     layout = find_layout(Tree({file[:-1] for file in content.images}))
-    placed = [(layout.place(file[:-1]), file) for file in content.images]
-    rows = sorted(((*place, file) for place, file in placed if place), key=rank)
-    problems = describe_left_out(layout, content, [file for place, file in placed if not place])
-    rows = without_unreadable([(root.joinpath(*file), label, split) for split, label, file in rows])
+    rows, problems = (labeled_rows if labels else unlabeled_rows)(layout, content)
+    rows = without_unreadable([(root.joinpath(*file), label, split) for split, label, file in sorted(rows, key=rank)])
     if not rows:
-        raise ValueError(
-            "path must be a folder with a folder of images for each class, no image is in one in "
-            f"{printable(str(path))!r}{': ' if problems else ''}{'; '.join(problems)}"
-        )
-    for problem in [*filter(None, ["; ".join(problems)]), *layout.doubts, *describe_labels(rows)]:
+        refuse_empty(root, content, labels, problems)
+    doubts = [*layout.doubts, *describe_splits(rows), *describe_labels(rows)] if labels else describe_splits(rows)
+    for problem in [*filter(None, ["; ".join(problems)]), *doubts]:
         warn(printable(problem), ImageFolderWarning)
-    columns = zip(["path", "label", "split"], zip(*rows, strict=True), strict=True)
-    return pandas.DataFrame({name: as_series(pandas, column) for name, column in columns})
+    columns = dict(zip(["path", "label", "split"], zip(*rows, strict=True), strict=True))
+    if not labels:
+        del columns["label"]
+    return pandas.DataFrame({name: as_series(pandas, column) for name, column in columns.items()})
+
+
+def labeled_rows(layout, content):
+    """Return rows (split, label, file) of the images in classes, and sentences about what is left out."""
+    placed = [(layout.place(file[:-1]), file) for file in content.images]
+    rows = [(*place, file) for place, file in placed if place]
+    return rows, describe_left_out(layout, content, [file for place, file in placed if not place])
+
+
+def unlabeled_rows(layout, content):
+    """Return rows (split, "", file) of all images, and sentences about what is left out."""
+    others = [file for file in content.others if extension(file) not in ABOUT]
+    return [(layout.find_split(file[:-1]), "", file) for file in content.images], describe_others(content, others)
+
+
+def refuse_empty(root, content, labels, problems):
+    """Raise the error of a folder in which no image was found, with the cure if it is one without classes."""
+    what = "a folder with a folder of images for each class, no image is in one" if labels else "a folder of images"
+    reasons = f": {'; '.join(problems)}" if problems else ""
+    is_flat = labels and any(len(file) == 1 for file in content.images)
+    cure = ". labels=False lists images that are in no folders of classes, such as photos to predict" if is_flat else ""
+    where = "in" if labels else "none is in"
+    raise ValueError(f"path must be {what}{'' if labels else ','} {where} {printable(str(root))!r}{reasons}{cure}")
 
 
 def rank(row):
@@ -210,12 +241,21 @@ def describe_left_out(layout, content, outside):
     found = {
         "classes are empty": [os.path.join(*folder) for folder in sorted(empty)],
         "images outside the classes are left out": [os.path.join(*file) for file in sorted(outside)],
-        "folders are left out": sorted(content.skipped),
     }
-    problems = [f"{what}, {len(names)} in all: {name_some(names)}" for what, names in found.items() if names]
+    return [*describe_names(found), *describe_others(content, others)]
+
+
+def describe_others(content, others):
+    """Return sentences about folders that are left out, and files of other kinds."""
+    problems = describe_names({"folders are left out": sorted(content.skipped)})
     if others:
         problems.append(f"files of other kinds are left out: {count_extensions(others)}")
     return problems
+
+
+def describe_names(found):
+    """Return a sentence for each problem, a dict from what it is to the names that have it."""
+    return [f"{what}, {len(names)} in all: {name_some(names)}" for what, names in found.items() if names]
 
 
 def is_below(file, folders):
@@ -234,13 +274,15 @@ def count_extensions(files):
     return name_some([f"{count} {kind or 'without an extension'}" for kind, count in counts], at_most=8)
 
 
+def describe_splits(rows):
+    """Return a sentence about rows (path, label, split) without a split, where others have one."""
+    if len({split is None for _, _, split in rows}) < 2:
+        return []
+    paths = [path for path, _, split in rows if split is None]
+    return [f"images lie in no split, while others do, {len(paths)} in all: {name_some(paths)}"]
+
+
 def describe_labels(rows):
-    """Return sentences about rows (path, label, split) without a split, and labels that training lacks."""
-    problems, splits = [], {split for _, _, split in rows}
-    if None in splits and len(splits) > 1:
-        paths = [path for path, _, split in rows if split is None]
-        problems.append(f"images lie in no split, while others do, {len(paths)} in all: {name_some(paths)}")
+    """Return a sentence about labels of rows (path, label, split) that training lacks."""
     unknown = labels_without_training({(split, label) for _, label, split in rows})
-    if unknown:
-        problems.append(f"labels occur in other splits but not in that for training: {name_some(unknown)}")
-    return problems
+    return [f"labels occur in other splits but not in that for training: {name_some(unknown)}"] if unknown else []
