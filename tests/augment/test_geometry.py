@@ -13,7 +13,7 @@ from sktricks.augment import (
     RandomRotation,
     make_augmentation_pipeline,
 )
-from sktricks.augment.kernels._warp import rotation_maps, warp
+from sktricks.augment.kernels._warp import linear_maps, rotations, warp
 
 X = np.random.default_rng(0).random((40, 7, 10, 3))
 
@@ -206,7 +206,7 @@ def test_rotation_fills_with_the_low_end_of_the_range():
 def test_quarter_turns_are_exact_to_rounding():
     square = X[:, :7, :7]
     for turns in (-1, 1, 2):
-        maps = rotation_maps(np.full(len(X), 90 * turns), square.shape[1:])
+        maps = linear_maps(rotations(np.full(len(X), 90 * turns)), square.shape[1:])
         assert_allclose(warp(square, maps, square.shape[1:3]), np.rot90(square, turns, axes=(1, 2)), atol=1e-12)
 
 

@@ -69,11 +69,6 @@ def rotations(angles):
     return np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1)
 
 
-def rotation_maps(angles, shape):
-    """Turns about the center by ``angles`` in degrees, counter-clockwise."""
-    return linear_maps(rotations(angles), shape)
-
-
 def compose(first, second):
     """The map of two steps: ``first`` and then ``second``, whose input is the output of the first."""
     first, second = (maps.transpose(1, 2, 0) for maps in (first, second))

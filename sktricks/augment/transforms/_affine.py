@@ -11,11 +11,12 @@ from .._base_augmenter import BaseAugmenter
 from .._parameters import check_interval
 from .._plan import apply_plan
 from ..kernels._warp import linear_maps, resize_maps, rotations
-from ._geometry import BORDER_CONSTRAINTS, GeometricAugmenter, read_size
+from ._erase import box_sides
+from ._geometry import BORDER_CONSTRAINTS, GeometricAugmenter, is_for_images, read_size
 
 
 def affine_linear(angles, scales, shears):
-    """(n, 2, 2) from output to input: an image scaled, sheared along its rows and turned, read backwards.
+    """Return (n, 2, 2) matrices, from output to input, that scale an image, shear it along its rows and turn it.
 
     ``angles`` and ``shears`` are in degrees.
     """
@@ -44,10 +45,9 @@ class RandomAffine(GeometricAugmenter):
         Largest shear in degrees, from 0 to below 90: each row of pixels moves aside by ``tan(shear)`` times its
         distance from the middle.
     border : {"constant", "edge", "reflect"}, default="constant"
-        What comes in from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost
-        pixels.
+        Values from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Its value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        Value of a constant border, in the value range or 0. None is the low end of the value range: black, 0
         in most images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
@@ -106,7 +106,7 @@ class RandomAffine(GeometricAugmenter):
             down = np.zeros(n)
         else:
             linear = affine_linear(self.max_angle * angle, scales, self.shear * shear)
-        shift = [self.shift * share * side for share, side in ((down, shape[0]), (right, shape[1]))]
+        shift = [self.shift * fraction * side for fraction, side in ((down, shape[0]), (right, shape[1]))]
         return {"map": linear_maps(linear, shape, shift)}
 
     def wants_images(self):
@@ -117,8 +117,8 @@ class RandomResizedCrop(GeometricAugmenter):
     """Cut a window of random size and shape out of each image, and resize it.
 
     The window's fraction of the image is uniform in ``scale``, and the logarithm of its aspect ratio is uniform within
-    those of ``ratio``; sides longer than the image are cut to it. Its place is uniform. Values between the pixels are
-    read bilinearly; where a window shrinks to less than half, pixels are passed over.
+    those of ``ratio``; sides longer than the image are cut to it. Its position is uniform. Values between the pixels
+    are read bilinearly; where a window shrinks to less than half, pixels are skipped.
 
     ``transform`` brings the whole image to the size. Rows without ``image_shape`` are signals, of which a window in
     their one direction is taken, with a warning unless ``size`` is None or ``(1, width)``.
@@ -172,17 +172,10 @@ class RandomResizedCrop(GeometricAugmenter):
         self.ratio = ratio
 
     def draw(self, rng, n, shape, y=None):
-        share = rng.uniform(*self.scale, n)
+        fraction = rng.uniform(*self.scale, n)
         aspect_ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
         down, right = rng.random((2, n))
-        if shape[0] == 1:
-            height, width = np.ones(n), share * shape[1]
-        else:
-            area = share * shape[0] * shape[1]
-            height, width = (
-                np.minimum(np.sqrt(side), most)
-                for side, most in zip((area / aspect_ratio, area * aspect_ratio), shape[:2], strict=True)
-            )
+        height, width = box_sides(shape, fraction, aspect_ratio)
         top, left = down * (shape[0] - height), right * (shape[1] - width)
         return {"map": resize_maps(top, left, height, width, read_size(self.size, shape))}
 
@@ -203,4 +196,4 @@ class RandomResizedCrop(GeometricAugmenter):
         return *read_size(self.size, shape), shape[2]
 
     def wants_images(self):
-        return self.size is not None and (np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [1])
+        return self.size is not None and is_for_images(self.size)

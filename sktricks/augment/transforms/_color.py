@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation and hue, and their loss."""
+"""Random brightness, contrast, saturation and hue, and random grayscale."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sklearn.utils._param_validation import Interval
 
 from .._base_augmenter import BaseAugmenter
 from ..kernels._color_factors import NEUTRAL
+
+FACTORS = ("brightness", "contrast", "saturation", "hue")
 
 
 class ColorAugmenter(BaseAugmenter):
@@ -41,7 +43,7 @@ class ColorJitter(ColorAugmenter):
     saturation : float, default=0.0
         Strength, from 0 to 100. Above 0 it needs images of three channels: red, green, blue.
     hue : float, default=0.0
-        Largest turn of the hue, as a share of the full circle: from 0 to 0.5. Above 0 it needs three channels.
+        Largest turn of the hue, as a fraction of the full circle, from 0 to 0.5. Above 0 it needs three channels.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -87,18 +89,12 @@ class ColorJitter(ColorAugmenter):
 
     def draw(self, rng, n, shape, y=None):
         # All four are always drawn: a strength set to 0 does not change the draws of the others.
-        draws = {
-            name: rng.uniform(max(0.0, 1 - strength), 1 + strength, n)
-            for name, strength in [
-                ("brightness", self.brightness),
-                ("contrast", self.contrast),
-                ("saturation", self.saturation),
-            ]
-        }
+        strengths = {name: getattr(self, name) for name in FACTORS[:3]}
+        draws = {name: rng.uniform(max(0.0, 1 - most), 1 + most, n) for name, most in strengths.items()}
         return {**draws, "hue": rng.uniform(-self.hue, self.hue, n)}
 
     def to_factors(self, params, shape):
-        return np.stack([params[name] for name in ("brightness", "contrast", "saturation", "hue")], axis=1)
+        return np.stack([params[name] for name in FACTORS], axis=1)
 
     def output_shape(self, shape):
         for name in ("saturation", "hue"):
@@ -111,7 +107,7 @@ class ColorJitter(ColorAugmenter):
 
 
 class RandomGrayscale(ColorAugmenter):
-    """Take the color from each image with probability ``p``.
+    """Make each image gray with probability ``p``.
 
     Red, green and blue become the gray value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
     are gray already and stay as they are. ``transform`` leaves X as it is.
@@ -158,10 +154,10 @@ class RandomGrayscale(ColorAugmenter):
         return {"grey": rng.random(n) < self.p}
 
     def to_factors(self, params, shape):
-        tones = np.tile(NEUTRAL, (len(params["grey"]), 1))
+        factors = np.tile(NEUTRAL, (len(params["grey"]), 1))
         if shape[2] == 3:
-            tones[params["grey"], 2] = 0
-        return tones
+            factors[params["grey"], 2] = 0
+        return factors
 
     def output_shape(self, shape):
         if shape[2] not in (1, 3):

@@ -13,26 +13,33 @@ from .._pixel_values import black, from_float
 from ..kernels._counter import draw_keys, expand
 
 
-def draw_boxes(rng, shape, share, aspect_ratio):
-    """Rectangles (n, 4), top, left, height, width in whole pixels, anywhere inside images of this shape.
+def box_sides(shape, fraction, aspect_ratio):
+    """Return height and width, floats in pixels, of rectangles with these fractions of the area of an image.
 
-    ``share`` is the fraction of the image's area, ``aspect_ratio`` width over height; sides longer than the image are
-    cut to it. A signal has no height: there the width alone has the fraction.
+    ``aspect_ratio`` is width over height. Sides longer than the image are cut to it. A signal has no height: the width
+    alone has the fraction.
     """
-    area = share * shape[0] * shape[1]
+    area = fraction * shape[0] * shape[1]
     sides = [area / aspect_ratio, area * aspect_ratio] if shape[0] > 1 else [np.ones_like(area), area**2]
-    height, width = (
-        np.clip(np.rint(np.sqrt(side)), 1, most).astype(np.intp) for side, most in zip(sides, shape[:2], strict=True)
-    )
+    return [np.minimum(np.sqrt(side), most) for side, most in zip(sides, shape[:2], strict=True)]
+
+
+def draw_boxes(rng, shape, fraction, aspect_ratio):
+    """Draw rectangles (n, 4), top, left, height, width in whole pixels, anywhere inside images of this shape.
+
+    Their sides are those of :func:`box_sides`, rounded.
+    """
+    sides = box_sides(shape, fraction, aspect_ratio)
+    height, width = (np.maximum(np.rint(side), 1).astype(np.intp) for side in sides)
     top, left = (
-        (rng.random(len(share)) * (most - side + 1)).astype(np.intp)
+        (rng.random(len(fraction)) * (most - side + 1)).astype(np.intp)
         for side, most in ((height, shape[0]), (width, shape[1]))
     )
     return np.stack([top, left, height, width], axis=1)
 
 
 def inside(boxes, shape):
-    """Return (n, height, width, 1): True where a pixel lies in the rectangle of its image."""
+    """Return (n, height, width, 1): True for the pixels in the rectangle of their image."""
     (top, left, height, width) = boxes.T[:, :, None]
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     down = (rows >= top) & (rows < top + height)
@@ -44,8 +51,8 @@ class RandomErasing(BaseAugmenter):
     """Erase a random rectangle of each image, with probability ``p`` [1]_.
 
     The fraction of the image that is erased is uniform in ``scale``, the logarithm of the rectangle's aspect ratio
-    uniform within those of ``ratio``; sides longer than the image are cut to it. The place is uniform, inside
-    the image. ``RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1))`` is Cutout [2]_ with squares of half the side.
+    uniform within those of ``ratio``; sides longer than the image are cut to it. Its position inside the image is
+    uniform. ``RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1))`` is Cutout [2]_ with squares of half the side.
     Rows without ``image_shape`` are signals, of which a stretch is erased. ``transform`` leaves X as it is.
 
     Parameters
@@ -57,7 +64,7 @@ class RandomErasing(BaseAugmenter):
     ratio : pair of float, default=(0.3, 3.3)
         Smallest and largest aspect ratio, width over height.
     fill : float or {"mean", "noise"}, default=None
-        What stands there: a value in the value range or 0, the mean of each channel of the image, or noise that is
+        New pixel values: a number in the value range or 0, the mean of each channel of the image, or noise that is
         uniform in the value range. NaN needs X as floats. None is the low end of the value range: black, 0 in most
         images.
     image_shape, value_range, n_jobs, random_state
@@ -110,9 +117,9 @@ class RandomErasing(BaseAugmenter):
         self.fill = fill
 
     def draw(self, rng, n, shape, y=None):
-        share = rng.uniform(*self.scale, n)
+        fraction = rng.uniform(*self.scale, n)
         aspect_ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
-        boxes = draw_boxes(rng, shape, share, aspect_ratio)
+        boxes = draw_boxes(rng, shape, fraction, aspect_ratio)
         return {"chosen": rng.random(n) < self.p, "box": boxes, "key": draw_keys(rng, n)}
 
     @property

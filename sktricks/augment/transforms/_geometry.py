@@ -1,4 +1,4 @@
-"""Flips, crops and rotations, and what all geometry has in common: the draw of a row is an affine map (:mod:`._warp`).
+"""Flips, crops and rotations, and the base class of all geometry: the draw of a row is an affine map (:mod:`._warp`).
 
 A flip and a crop move pixels and are exact in any dtype; the others interpolate.
 """
@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..._parameter_checks import as_pair
 from .._base_augmenter import BaseAugmenter
 from .._pixel_values import black
-from ..kernels._warp import BORDERS, flip_maps, pad, rotation_maps, shift_maps
+from ..kernels._warp import BORDERS, flip_maps, linear_maps, pad, rotations, shift_maps
 
 LONGEST = 16384  # pixels of a side: images that are longer would not fit into memory
 BORDER_CONSTRAINTS = {
@@ -23,7 +23,7 @@ BORDER_CONSTRAINTS = {
 
 
 def read_size(size, shape):
-    """``size`` as (height, width) for images of this shape; None is their own, an int both (of a signal the width)."""
+    """Return ``size`` as (height, width); None is that of the images, an int is both (or the width of a signal)."""
     if size is None:
         return tuple(shape[:2])
     sides = (1 if shape[0] == 1 else size, size) if isinstance(size, Integral) else as_pair(size)
@@ -34,8 +34,13 @@ def read_size(size, shape):
     return int(sides[0]), int(sides[1])
 
 
+def is_for_images(size):
+    """Return False for a size (1, width), which is meant for signals."""
+    return np.ndim(size) == 0 or list(np.ravel(size)[:1]) != [1]
+
+
 def crop_center(images, size, border="constant", fill=0.0):
-    """The middle of the images, a view; of images smaller than ``size``, in the middle of their border."""
+    """Return the center of the images, as a view; smaller images are put in the middle of their border."""
     spare = [side - wanted for side, wanted in zip(images.shape[1:3], size, strict=True)]
     margins = [max(0, -(room // 2)) for room in spare]
     top, left = (room // 2 + margin for room, margin in zip(spare, margins, strict=True))
@@ -68,7 +73,7 @@ class RandomFlip(GeometricAugmenter):
     p : float, default=0.5
         Probability of a flip, from 0 to 1.
     direction : {"horizontal", "vertical"}, default="horizontal"
-        Left and right, or top and bottom, change places.
+        Exchange left and right, or top and bottom.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -122,9 +127,9 @@ class RandomFlip(GeometricAugmenter):
 
 
 class RandomCrop(GeometricAugmenter):
-    """Cut a window out of each image, at a random place.
+    """Cut a window out of each image, at a random position.
 
-    The image is padded on every side first; offsets are uniform over all places of the window, both ends included.
+    The image is padded on every side first; offsets are uniform over all positions of the window, both ends included.
     ``transform`` takes the center (the upper and left of two, where there are two). Rows without ``image_shape`` are
     signals: they are padded and cropped in their one direction, with a warning unless ``size`` is ``(1, width)``.
 
@@ -135,9 +140,9 @@ class RandomCrop(GeometricAugmenter):
     padding : int, default=0
         Pixels added on every side, at most the shorter side of the image.
     border : {"constant", "edge", "reflect"}, default="constant"
-        What they hold: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
+        Values of the padding: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Their value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        Value of a constant border, in the value range or 0. None is the low end of the value range: black, 0
         in most images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
@@ -215,12 +220,10 @@ class RandomCrop(GeometricAugmenter):
         return height, width, shape[2]
 
     def wants_images(self):
-        return np.ndim(self.size) == 0 or list(np.ravel(self.size)[:1]) != [
-            1
-        ]  # a window (1, width) is meant for signals
+        return is_for_images(self.size)
 
     def _paddings(self, shape):
-        """Rows and columns of padding; a signal has no rows to add."""
+        """Return the rows and columns of padding; a signal has no rows to add."""
         return (0 if shape[0] == 1 else int(self.padding)), int(self.padding)
 
 
@@ -236,10 +239,9 @@ class RandomRotation(GeometricAugmenter):
     max_angle : float, default=15
         Largest angle in degrees, from 0 to 180.
     border : {"constant", "edge", "reflect"}, default="constant"
-        What comes in from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost
-        pixels.
+        Values from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Its value if the border is constant, in the value range or 0. None is the low end of the value range: black, 0
+        Value of a constant border, in the value range or 0. None is the low end of the value range: black, 0
         in most images.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
@@ -281,8 +283,8 @@ class RandomRotation(GeometricAugmenter):
         self.fill = fill
 
     def draw(self, rng, n, shape, y=None):
-        # The sines are taken here, of all rows at once: in a chunk their last bits could depend on its length.
-        return {"map": rotation_maps(rng.uniform(-self.max_angle, self.max_angle, n), shape)}
+        # The sines of all rows are computed here: in a chunk their last bits could depend on its length.
+        return {"map": linear_maps(rotations(rng.uniform(-self.max_angle, self.max_angle, n)), shape)}
 
     def to_maps(self, params, shape):
         return None if shape[0] == 1 else params["map"]

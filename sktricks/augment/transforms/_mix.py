@@ -1,7 +1,7 @@
 """Mixed rows with mixed targets.
 
-Classes are mixed as probabilities: a matrix with a column a class, which starts as one-hot rows. Values are mixed as
-they are. What can be mixed is told from the targets once, in ``fit`` (:class:`TargetMixing`).
+Classes are mixed as probabilities: a matrix with a column per class, which starts as one-hot rows. Values are mixed as
+they are. The kind of target is determined once, in ``fit`` (:class:`TargetMixing`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._erase import draw_boxes
 
 
 def read_target(y, n, target="auto"):
-    """``("classes", labels)`` or ``("values", floats)``; what has two columns or more is always values.
+    """Return ``("classes", labels)`` or ``("values", floats)``; two columns or more are always values.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def read_target(y, n, target="auto"):
 
 
 def draw_partners(rng, n, groups=None):
-    """A partner for each row: a random permutation, within each group if there are groups."""
+    """Draw a partner for each row: a random permutation, within each group if there are groups."""
     if groups is None:
         return rng.permutation(n)
     partner = np.empty(n, dtype=np.intp)
@@ -55,20 +55,21 @@ def draw_partners(rng, n, groups=None):
 
 
 def draw_shares(rng, alpha, n):
-    """What each row keeps of itself: from Beta(alpha, alpha), or all of it if alpha is 0."""
+    """Draw the weight of each row itself: from Beta(alpha, alpha), or 1 if alpha is 0."""
     if alpha == 0:
         return np.ones(n)
-    alpha = max(
-        alpha, 1e-6
-    )  # no share is told from 0 or 1 any more, and for still less numpy 1.25 never comes to an end
+    alpha = max(alpha, 1e-6)  # below, all weights are 0 or 1, and numpy 1.25 never ends
     return rng.beta(alpha, alpha, n)
 
 
 class TargetMixing:
-    """What augmenters that mix targets do with y; for a pipeline only if one of its steps mixes.
+    """Handling of y in augmenters that mix targets; in a pipeline only if one of its steps mixes.
 
     ``target_`` is ``"classes"``, ``"values"`` or, without y, None; ``classes_`` are the sorted classes.
     """
+
+    def _mixing_target(self):
+        return self.target
 
     def _learn_target(self, y, n):
         for stale in ("classes_", "target_"):
@@ -121,8 +122,8 @@ class TargetMixing:
 class MixUp(TargetMixing, BaseAugmenter):
     """Mix each row with another one, and their targets alike [1]_.
 
-    Row and target become ``share * own + (1 - share) * partner``, with a share from a Beta(alpha, alpha) distribution
-    and a partner from a random permutation, for each row anew.
+    Row and target become ``weight * own + (1 - weight) * partner``, with a weight from a Beta(alpha, alpha)
+    distribution and a partner from a random permutation, drawn for each row.
 
     ``augment(X, y)`` returns mixed targets: for classes a probability matrix ``(n, classes)`` with columns in the order
     of ``classes_``; numbers, and any y with two columns or more (labels as indicators, probabilities), are mixed as
@@ -130,10 +131,11 @@ class MixUp(TargetMixing, BaseAugmenter):
     unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y. ``transform`` leaves X as it is.
 
     Where samples have weights (``sample_weight`` or ``class_weight`` of a net or an :class:`AugmentedClassifier`), each
-    part of a mixed target carries the weight of the row that it comes from: the loss of a mixed row is ``share *
-    own_weight * loss(own) + (1 - share) * partner_weight * loss(partner)``. Nets compute it as the loss of the weighted
-    mean target times the sum of both weights, which is the same for the cross-entropy and the binary cross-entropy, and
-    has the same gradient for the squared error; for other losses of a regression it is an approximation.
+    part of a mixed target carries the sample weight of the row that it comes from: the loss of a mixed row is
+    ``weight * own_weight * loss(own) + (1 - weight) * partner_weight * loss(partner)``. Nets compute it as the loss of
+    the weighted mean target times the sum of both weights, which is the same for the cross-entropy and the binary
+    cross-entropy, and has the same gradient for the squared error; for other losses of a regression it is an
+    approximation.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         Parameter of the Beta distribution, at least 0. Small ones leave most rows almost pure, 1 is uniform; with 0 no
         row is mixed.
     target : {"auto", "classes", "values"}, default="auto"
-        What y holds. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
+        The kind of y. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -150,7 +152,7 @@ class MixUp(TargetMixing, BaseAugmenter):
     classes_ : ndarray of shape (classes,)
         The sorted classes, if y of ``fit`` held classes.
     target_ : {"classes", "values"} or None
-        What y of ``fit`` held.
+        The kind of y in ``fit``.
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
 
@@ -201,19 +203,17 @@ class MixUp(TargetMixing, BaseAugmenter):
         images += partners
         return images
 
-    def _mixing_target(self):
-        return self.target
-
 
 class CutMix(TargetMixing, BaseAugmenter):
-    """Paste a rectangle of another row into each row, and mix their targets by its share [1]_.
+    """Paste a rectangle of another row into each row, and mix their targets by its area [1]_.
 
-    The share that a row keeps is drawn from a Beta(alpha, alpha) distribution, and then taken anew from the whole
-    pixels of the rectangle: it has the proportions of the image and lies anywhere inside. The partner comes from a
-    random permutation. Rows without ``image_shape`` are signals, into which a stretch of another one is pasted.
+    The fraction that a row keeps is drawn from a Beta(alpha, alpha) distribution, and then computed again from the
+    whole pixels of the rectangle. The rectangle has the proportions of the image and can be anywhere inside. The
+    partner comes from a random permutation. Rows without ``image_shape`` are signals, into which a stretch of another
+    one is pasted.
 
-    ``augment(X, y)`` returns targets ``share * own + (1 - share) * partner``, as :class:`MixUp` does, and samples with
-    weights are mixed as described there. ``fit_transform`` cannot change y: it mixes rows of the same class only;
+    ``augment(X, y)`` returns targets ``fraction * own + (1 - fraction) * partner``, as :class:`MixUp` does, and samples
+    with weights are mixed as described there. ``fit_transform`` cannot change y: it mixes rows of the same class only;
     without classes the rows pass unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y.
     ``transform`` leaves X as it is.
 
@@ -222,7 +222,7 @@ class CutMix(TargetMixing, BaseAugmenter):
     alpha : float, default=1.0
         Parameter of the Beta distribution, at least 0. 1 is uniform; with 0 no row is mixed.
     target : {"auto", "classes", "values"}, default="auto"
-        What y holds. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
+        The kind of y. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -231,7 +231,7 @@ class CutMix(TargetMixing, BaseAugmenter):
     classes_ : ndarray of shape (classes,)
         The sorted classes, if y of ``fit`` held classes.
     target_ : {"classes", "values"} or None
-        What y of ``fit`` held.
+        The kind of y in ``fit``.
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
 
@@ -278,12 +278,8 @@ class CutMix(TargetMixing, BaseAugmenter):
         return {"share": 1 - pasted, "partner": partner, "box": boxes}
 
     def mix(self, images, params, read):
-        for image, partner, (top, left, height, width) in zip(
-            images, read(params["partner"]), params["box"], strict=True
-        ):
-            place = slice(top, top + height), slice(left, left + width)
-            image[place] = partner[place]
+        partners = read(params["partner"])
+        for image, partner, (top, left, height, width) in zip(images, partners, params["box"], strict=True):
+            box = slice(top, top + height), slice(left, left + width)
+            image[box] = partner[box]
         return images
-
-    def _mixing_target(self):
-        return self.target

@@ -1,7 +1,7 @@
-"""A policy: one change an image, out of many.
+"""A policy: one change per image, out of many.
 
 Its geometry and its changes of brightness, contrast and saturation are maps and factors like those of any other
-augmenter, and are joined with them; what is left is a function of an image, below.
+augmenter, and are joined with them. The other changes are functions of an image, below.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ import numpy as np
 from .._base_augmenter import BaseAugmenter
 from ..kernels._color_factors import NEUTRAL
 from ..kernels._warp import linear_maps, rotations
-from ._color import ColorJitter
+from ._color import FACTORS, ColorJitter
 from ._geometry import RandomRotation
 
 GEOMETRY = ("shear along rows", "shear along columns", "shift down", "shift right", "rotate")
-TONES = ("brightness", "contrast", "saturation")
-REST = ("sharpen", "posterize", "solarize", "stretch", "equalize")
-CHANGES = ("identity", *GEOMETRY, *TONES, *REST)
-LEVELS = 256  # of gray, for what counts them
+COLORS = FACTORS[:3]  # all but the hue
+LEVELS = 256  # of gray, for posterize and equalize
 
 
 def policy_maps(changes, strengths, shape):
-    """(n, 2, 3) maps of the geometric changes at these strengths (-1 to 1); all other rows stay where they are."""
+    """Return (n, 2, 3) maps of the geometric changes at these strengths (-1 to 1); the identity for other changes."""
 
-    def where(name, values, other=0.0):
-        return np.where(changes == CHANGES.index(name), values, other)
+    def where(name, values):
+        return np.where(changes == CHANGES.index(name), values, 0.0)
 
     linear = rotations(where("rotate", 135.0 * strengths))
     linear[:, 1, 0] -= where("shear along rows", 0.99 * strengths)
@@ -36,7 +34,7 @@ def policy_maps(changes, strengths, shape):
 
 
 def sharpen(image, strength):
-    """``smooth + (x - smooth) * (1 + strength)``, about the mean of a pixel's neighborhood; the rim stays."""
+    """Return ``smooth + (x - smooth) * (1 + strength)``, about the mean of a pixel's neighbors; the rim is kept."""
     height, width = image.shape[:2]
     smooth = image.copy()
     total = 5 * image[1:-1, 1:-1]  # weights 1 around and 5 in the middle
@@ -50,24 +48,24 @@ def sharpen(image, strength):
 
 
 def posterize(image, strength):
-    """Eight down to two bits of each value, which are shares of white."""
+    """Keep eight down to two bits of each value; values are fractions of white."""
     kept = 2 ** (8 - round(6 * abs(strength)))
     return np.floor(np.rint(image * (LEVELS - 1)) * kept / LEVELS) * (LEVELS / kept) / (LEVELS - 1)
 
 
 def solarize(image, strength):
-    """The negative of what is as bright as a threshold, which falls from white to black."""
+    """Invert all values that reach a threshold, which falls from white to black with the strength."""
     return np.where(image >= 1 - abs(strength), 1 - image, image)
 
 
 def stretch(image, strength=None):
-    """Each channel brought from black to white."""
+    """Stretch each channel to the range from black to white."""
     low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
     return np.where(high > low, (image - low) / np.where(high > low, high - low, 1), image)
 
 
 def equalize(image, strength=None):
-    """Each channel by its histogram: of the pixels above its darkest level, the share up to the level of each."""
+    """Equalize the histogram of each channel: the fraction of its pixels, but for the darkest, up to each level."""
     out = image.copy()
     for channel in range(image.shape[2]):
         levels = np.rint(image[..., channel] * (LEVELS - 1)).astype(np.intp)
@@ -78,17 +76,12 @@ def equalize(image, strength=None):
     return out
 
 
-FUNCTIONS = {
-    "sharpen": sharpen,
-    "posterize": posterize,
-    "solarize": solarize,
-    "stretch": stretch,
-    "equalize": equalize,
-}
+FUNCTIONS = {function.__name__: function for function in (sharpen, posterize, solarize, stretch, equalize)}
+CHANGES = ("identity", *GEOMETRY, *COLORS, *FUNCTIONS)
 
 
 class TrivialAugment(BaseAugmenter):
-    """One random change an image, of random strength: nothing to tune [1]_.
+    """Apply one random change of random strength to each image: nothing to tune [1]_.
 
     Each image gets one of fourteen changes, all equally likely: none, a shear along rows or columns (up to 0.99), a
     shift down or to the right (up to 32 pixels or half a side), a rotation (up to 135°), more or less brightness,
@@ -125,25 +118,26 @@ class TrivialAugment(BaseAugmenter):
     def draw(self, rng, n, shape, y=None):
         changes = rng.integers(0, len(CHANGES), n)
         strengths = rng.uniform(-1, 1, n)
-        tones = np.tile(NEUTRAL, (n, 1))
-        for place, name in enumerate(TONES):
+        factors = np.tile(NEUTRAL, (n, 1))
+        for index, name in enumerate(COLORS):
             rows = (changes == CHANGES.index(name)) & (name != "saturation" or shape[2] == 3)
-            tones[rows, place] += 0.99 * strengths[rows]
-        return {"change": changes, "strength": strengths, "map": policy_maps(changes, strengths, shape), "tones": tones}
+            factors[rows, index] += 0.99 * strengths[rows]
+        maps = policy_maps(changes, strengths, shape)
+        return {"change": changes, "strength": strengths, "map": maps, "tones": factors}
 
     def _plan(self, rng, n, shape, groups=None):
         params = self.draw(rng, n, shape)
-        colors = dict(zip((*TONES, "hue"), params["tones"].T, strict=True))
-        rest = {**params, "chosen": params["change"] >= CHANGES.index(REST[0])}
+        colors = dict(zip(FACTORS, params["tones"].T, strict=True))
+        rest = {**params, "chosen": params["change"] >= CHANGES.index("sharpen")}
         return [(RandomRotation(), {"map": params["map"]}), (ColorJitter(), colors), (self, rest)]
 
     def apply(self, images, params, value_range):
         if value_range is None:
-            return images  # a signal, of which nothing is black or white
+            return images  # a signal, which has no black and white
         low, high = value_range
         for image, change, strength in zip(images, params["change"], params["strength"], strict=True):
-            share = (image.clip(low, high) - low) / (high - low)
-            image[:] = low + FUNCTIONS[CHANGES[change]](share, strength) * (high - low)
+            unit = (image.clip(low, high) - low) / (high - low)
+            image[:] = low + FUNCTIONS[CHANGES[change]](unit, strength) * (high - low)
         return np.clip(images, low, high, out=images)
 
     def wants_images(self):
