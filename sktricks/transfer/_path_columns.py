@@ -117,9 +117,11 @@ def decoded_shape(backbone, image_shape):
 
 def own_size(backbone):
     """(height, width) of the images that a backbone was trained on, None for any."""
-    from .backbones._load_backbone import UNTRAINED, is_ready
+    from .backbones._load_backbone import BUNDLED, UNTRAINED, is_ready
 
     spec = "tiny32" if backbone == "auto" else backbone
+    if spec in BUNDLED:
+        return BUNDLED[spec]
     name = spec.removeprefix(UNTRAINED)
     if is_ready(name) or name.startswith("file:"):
         return kept_size(spec, files_as_they_are(name))

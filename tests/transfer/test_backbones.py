@@ -50,7 +50,7 @@ def tiny32():
 
 
 def test_tiny32(tiny32):
-    assert isinstance(tiny32, Backbone) and tiny32.name == "tiny32" and list_backbones() == ["tiny32"]
+    assert isinstance(tiny32, Backbone) and tiny32.name == "tiny32" and list_backbones() == ["tiny32", "lite0"]
     assert tiny32.stages == ["stem", "stage1", "stage2", "stage3"] and tiny32.num_features == 256
     assert tiny32.preprocess.size == (32, 32) and tiny32.preprocess.channels == 3
     assert not any(part.training for part in tiny32.model.modules())
@@ -216,7 +216,9 @@ def test_a_missing_file_and_a_folder(weights, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tiny64", "resnet18", "auto", "", "timm:", "nothing.here:net", "json.nothing:net"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match=rf"^backbone='{name}' is unknown.*\['tiny32'\], or say where it comes from"):
+    with pytest.raises(
+        ValueError, match=rf"^backbone='{name}' is unknown.*\['tiny32', 'lite0'\], or say where it comes from"
+    ):
         load_backbone(name)
 
 

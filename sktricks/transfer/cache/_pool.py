@@ -19,11 +19,12 @@ from torch import nn
 from ...training._inputs import supports_float64
 from ..backbones import load_backbone
 from ..backbones._bundled import VARIABLE, WEIGHTS
+from ..backbones._lite0_weights import weights_path
 from ..backbones._load_backbone import BUNDLED, is_ready
 from ..freezing._freeze import set_frozen
 from ._fingerprint import stamp_of
 
-# By module or by name, that of the bundled net and of the net of a hub that was loaded last: dicts by image shape and
+# By module or by name, those of our own nets and of the net of a hub that was loaded last: dicts by image shape and
 # device.
 OF_MODULES: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
 OF_NAMES: dict[str, dict[tuple, Loaded]] = {}
@@ -73,7 +74,7 @@ def mark_seen(backbone):
 def find_loaded(spec, image_shape, device):
     """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
 
-    A module, the bundled net and a net of a hub are loaded again only if they have changed. A class or factory may make
+    A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory may make
     another net each time, and is called each time.
     """
     if isinstance(spec, nn.Module):
@@ -111,8 +112,10 @@ def loaded_by_name(spec):
 
 def source_of_name(spec):
     """Return what changes if a net of this name changes: its file, or the cache or folder of the hub."""
-    if spec in BUNDLED:
+    if spec == "tiny32":
         return describe_file(os.environ.get(VARIABLE) or WEIGHTS)
+    if spec == "lite0":
+        return describe_file(weights_path())
     hub = sys.modules.get("huggingface_hub.constants")
     folder = Path(spec.partition(":")[2])
     files = sorted(folder.glob("*")) if os.path.isdir(folder) else []
