@@ -60,6 +60,7 @@ from .inspection import LearningRateDisplay as LearningRateDisplay
 from .inspection import PredictionsDisplay as PredictionsDisplay
 from .inspection import diagnose as diagnose
 from .inspection import find_lr as find_lr
+from .inspection import show_images as show_images
 from .persist import load as load
 from .persist import save as save
 from .training import AverageWeights as AverageWeights

@@ -10,7 +10,9 @@ from .._optional import import_optional
 from ._base_augmenter import BaseAugmenter
 from ._random import make_rng
 
-GAP = 0.06  # between pictures, as a share of their width
+GAP = 0.06  # between pictures, as a fraction of their width
+MOST_FILES = 64  # that are read, so that a large folder is shown at once
+FILE_SIZE = (224, 224)  # of images that are read from files, unless the augmenter has a size
 
 
 def make_mosaic(columns):
@@ -30,6 +32,20 @@ def make_mosaic(columns):
     return mosaic
 
 
+def read_files(X, estimator, most):
+    """Return the first images of a column of image files and the names of the files; X and None for anything else."""
+    from ..images import ImageLoader
+    from ..images._image_column import as_column
+    from ..images._thumbnails import short_name
+
+    sources = as_column(X)
+    if sources is None:
+        return X, None
+    sources = sources[:most]
+    size = getattr(estimator, "image_shape_", None) or estimator.image_shape or FILE_SIZE
+    return ImageLoader(size=size[:2]).fit_transform(sources), [short_name(s, row) for row, s in enumerate(sources)]
+
+
 class AugmentationDisplay:
     """Originals beside random draws: each row of pictures is an image, then what an augmenter makes of it.
 
@@ -41,6 +57,8 @@ class AugmentationDisplay:
         Images, with values from black, 0, to white, 1; or signals, (n, 1, features, 1), of any value.
     draws : list of ndarray of shape (n, new height, new width, channels)
         Augmented copies of them.
+    files : list of str, default=None
+        The name of the file of each image.
 
     Attributes
     ----------
@@ -66,9 +84,10 @@ class AugmentationDisplay:
     With matplotlib, ``AugmentationDisplay.from_estimator(rotate, digits)`` draws and plots.
     """
 
-    def __init__(self, *, originals: np.ndarray, draws: list):
+    def __init__(self, *, originals: np.ndarray, draws: list, files: list[str] | None = None):
         self.originals = originals
         self.draws = draws
+        self.files = files
 
     @classmethod
     def from_estimator(
@@ -90,7 +109,9 @@ class AugmentationDisplay:
         estimator : augmenter
             Fitted or not; it is fitted on X if it is not.
         X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
-            Images, or rows; the first of them are shown. Augmenters that mix take partners from all.
+            Images, rows, or one column of image files; the first of them are shown. Augmenters that mix take partners
+            from all rows, or from the first 64 files. Files are read at the size of the augmenter if it is fitted or
+            has an ``image_shape``, otherwise at 224 x 224 pixels.
         y : array-like of shape (n,) or (n, targets), default=None
             Targets, for augmenters that mix them.
         n_images : int, default=4
@@ -112,6 +133,8 @@ class AugmentationDisplay:
         for name, value in (("n_images", n_images), ("n_draws", n_draws)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        X, files = read_files(X, estimator, max(n_images, MOST_FILES))
+        y = y if y is None or files is None else np.asarray(y)[: len(files)]
         rng = make_rng(random_state)
         draws = [estimator.augment(X, y, random_state=rng) for _ in range(n_draws)]
         results = [draw[0] if isinstance(draw, tuple) else draw for draw in draws]
@@ -123,7 +146,7 @@ class AugmentationDisplay:
         if layout.image_shape is not None:
             low, high = estimator.value_range_
             images = [np.clip((some.astype(float) - low) / (high - low), 0, 1) for some in images]
-        return cls(originals=images[0], draws=images[1:]).plot(ax=ax, **kwargs)
+        return cls(originals=images[0], draws=images[1:], files=files and files[:n_images]).plot(ax=ax, **kwargs)
 
     def plot(self, *, ax=None, cmap: str = "gray", title: str | None = None) -> AugmentationDisplay:
         """Plot originals and draws.
@@ -172,7 +195,8 @@ class AugmentationDisplay:
         column = mosaic.shape[1] / (1 + len(self.draws))
         self.ax_.set_xticks([column / 2, column * (1 + len(self.draws) / 2)], ["original", "draws"])
         self.ax_.tick_params(length=0)
-        self.ax_.set_yticks([])
+        height = (mosaic.shape[0] + 1) / len(self.originals)
+        self.ax_.set_yticks([height * (k + 0.5) for k in range(len(self.files or []))], self.files or [])
         self.ax_.spines[:].set_visible(False)
 
     def _plot_lines(self):

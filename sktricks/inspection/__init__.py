@@ -1,4 +1,4 @@
-"""Diagnose a training: find a learning rate, examine a net and its rows, show predictions."""
+"""Diagnose a training: find a learning rate, examine a net and its rows, show images and predictions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ._findings import Diagnosis, Finding
 from ._learning_rate_display import LearningRateDisplay
 from ._lr_finder import find_lr
 from ._predictions_display import PredictionsDisplay
+from ._show_images import show_images
 
 __all__ = [
     "Diagnosis",
@@ -17,4 +18,5 @@ __all__ = [
     "PredictionsDisplay",
     "diagnose",
     "find_lr",
+    "show_images",
 ]

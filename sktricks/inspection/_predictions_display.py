@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Self
 
 import numpy as np
@@ -11,9 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._labels import encode_labels
-from .._layout import find_layout
 from .._optional import import_optional
 from .._threads import column_or_1d
+from ._pictures import draw_picture, find_pictures
 
 KINDS = ("top-losses", "confused", "random")
 N_VALUES = 3  # the most unusual values of each row of a table
@@ -23,19 +24,23 @@ WRONG = "C3"
 class PredictionsDisplay:
     """A figure of some rows with their labels, predicted labels and probabilities; wrong predictions are red.
 
-    Make one with :meth:`from_estimator`. Images are shown as they are. For a row of a table, bars show how far its most
-    unusual values are from the mean, in standard deviations.
+    Make one with :meth:`from_estimator`. Images are shown as they are; a photo is read from its file at a legible size,
+    whatever size the classifier sees, and its file is named. For a row of a table, bars show how far its most unusual
+    values are from the mean, in standard deviations.
 
     Parameters
     ----------
-    rows : ndarray of shape (n, height, width, channels) or (n, features)
-        Images, from 0 (black) to 1 (white), or standardized rows of a table.
+    rows : ndarray of shape (n, height, width, channels) or (n, features), or list of ndarray
+        Images, from 0 (black) to 1 (white), or standardized rows of a table. A list holds images of several sizes, each
+        of shape (height, width, channels).
     truth, predicted : ndarray of shape (n,)
         Labels.
     likely : ndarray of shape (n,)
         The probability of the predicted label.
     names : list of str, default=None
         The names of the columns of a table.
+    files : list of str, default=None
+        The name of the file of each image.
 
     Attributes
     ----------
@@ -56,12 +61,13 @@ class PredictionsDisplay:
     predicts, chooses rows and draws them.
     """
 
-    def __init__(self, *, rows, truth, predicted, likely, names=None):
+    def __init__(self, *, rows, truth, predicted, likely, names=None, files=None):
         self.rows = rows
         self.truth = truth
         self.predicted = predicted
         self.likely = likely
         self.names = names
+        self.files = files
 
     @classmethod
     def from_estimator(
@@ -124,9 +130,12 @@ class PredictionsDisplay:
         classes, proba = np.asarray(estimator.classes_), np.asarray(estimator.predict_proba(X))
         codes = encode_labels(y, classes)
         chosen = choose_rows(kind, proba, codes, n_rows, check_random_state(random_state))
-        rows, names = rows_to_show(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
+        rows, files = find_pictures(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
+        rows, names = standardize_rows(X, chosen) if rows is None else (rows, None)
         predicted, likely = classes[proba[chosen].argmax(axis=1)], proba[chosen].max(axis=1)
-        display = cls(rows=rows, truth=np.asarray(y)[chosen], predicted=predicted, likely=likely, names=names)
+        display = cls(
+            rows=rows, truth=np.asarray(y)[chosen], predicted=predicted, likely=likely, names=names, files=files
+        )
         return display.plot(figure=figure, **kwargs)
 
     def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
@@ -147,15 +156,17 @@ class PredictionsDisplay:
         """
         n_columns = min(n_columns, len(self.rows))
         n_lines = -(-len(self.rows) // n_columns)
-        shows_images = self.rows.ndim == 4
+        shows_images = isinstance(self.rows, list) or self.rows.ndim == 4
         if figure is None:
             pyplot = import_optional("matplotlib.pyplot", "plot")
-            width, height = (1.8, 2.1) if shows_images else (3.2, 1.6)
+            width, height = (3.2, 1.6) if not shows_images else (2.5, 2.9) if self.files else (1.8, 2.1)
             figure = pyplot.figure(figsize=(width * n_columns, height * n_lines), layout="constrained")
         axes = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
         for ax, row, *labels in zip(axes, self.rows, self.truth, self.predicted, self.likely, strict=False):
-            self._draw_image(ax, row) if shows_images else self._draw_values(ax, row)
+            draw_picture(ax, row) if shows_images else self._draw_values(ax, row)
             self._set_title(ax, *labels)
+        for ax, file in zip(axes, self.files or [], strict=False):
+            ax.set_xlabel(file, fontsize="small", color="0.4")
         for ax in axes[len(self.rows) :]:
             ax.set_axis_off()
         figure.suptitle(title or "")
@@ -163,13 +174,9 @@ class PredictionsDisplay:
         return self
 
     def _set_title(self, ax, truth, predicted, likely):
-        wrong = truth != predicted
-        style = {"color": WRONG} if wrong else {}
-        ax.set_title(f"{predicted} ({likely:.0%})\n{f'is {truth}' if wrong else ''}", fontsize="medium", **style)
-
-    def _draw_image(self, ax, image):
-        ax.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
-        ax.set(xticks=[], yticks=[])
+        style = {"color": WRONG} if truth != predicted else {}
+        text = f"predicted {predicted} ({likely:.0%}), true {truth}"
+        ax.set_title(fill(text, 34 if self.files else 24), fontsize="small", **style)
 
     def _draw_values(self, ax, values):
         order = np.argsort(-np.abs(values), kind="stable")[:N_VALUES][::-1]
@@ -205,25 +212,13 @@ def choose_rows(kind, proba, codes, n, random):
     return wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))][:n]
 
 
-def rows_to_show(X, chosen, image_shape):
-    """Return the chosen rows as images from 0 to 1 and None, or as standardized values and the names of the columns."""
-    if np.ndim(X) == 1 or (np.ndim(X) == 2 and np.shape(X)[1] == 1 and np.asarray(X).dtype.kind in "OUS"):
-        from ..images import ImageLoader
-
-        files = np.asarray(X, dtype=object).ravel()[chosen]
-        images = ImageLoader(size=image_shape[:2] if image_shape else None).fit_transform(files)
-        return images / 255.0, None
+def standardize_rows(X, chosen):
+    """Return the chosen rows of a table, their numbers standardized, and the names of these columns or None."""
     names = None
     if hasattr(X, "columns"):
         numbers = {str(name): np.asarray(X[name]) for name in X.columns if np.asarray(X[name]).dtype.kind in "biuf"}
         names = list(numbers)
         X = np.column_stack(list(numbers.values())) if numbers else np.zeros((len(X), 0))
-    values = np.asarray(X)
-    layout = find_layout(values.shape, image_shape)
-    if layout.image_shape is None:
-        values = values.astype(float)
-        mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        return np.nan_to_num(values[chosen] - mean) / np.where(spread > 0, spread, 1), names
-    images = layout.to_images(values)
-    low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
-    return np.clip((images[chosen] - float(low)) / (float(high - low) or 1.0), 0, 1), None
+    values = np.asarray(X).astype(float)
+    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    return np.nan_to_num(values[chosen] - mean) / np.where(spread > 0, spread, 1), names

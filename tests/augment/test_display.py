@@ -37,6 +37,20 @@ def test_it_draws_where_it_is_told_and_every_draw_is_another():
     assert_array_equal(again.draws, display.draws)
 
 
+def test_photos_are_read_at_a_legible_size_and_their_files_are_named(tmp_path):
+    image_module = pytest.importorskip("PIL.Image")
+    paths = [str(tmp_path / f"{number}.png") for number in range(70)]
+    for path in paths:
+        image_module.new("RGB", (300, 400), "red").save(path)
+    display = AugmentationDisplay.from_estimator(RandomFlip(1), paths, n_images=3, n_draws=2)
+    assert display.originals.shape == (3, 224, 224, 3) and display.files == ["0.png", "1.png", "2.png"]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == display.files
+    small = AugmentationDisplay.from_estimator(RandomFlip(1, image_shape=(32, 48)), paths, n_draws=1)
+    assert small.originals.shape == (4, 32, 48, 3)
+    mixed = AugmentationDisplay.from_estimator(CutMix(), paths, np.arange(70) % 2, n_images=1, n_draws=1)
+    assert mixed.draws[0].shape == (1, 224, 224, 3)
+
+
 def test_a_fitted_one_is_not_fitted_again_and_crops_are_smaller():
     crop = RandomCrop((5, 6), image_shape=(8, 8, 3), value_range=(0, 510)).fit(X)
     display = AugmentationDisplay.from_estimator(crop, X.reshape(5, -1))

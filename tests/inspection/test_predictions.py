@@ -51,8 +51,7 @@ def test_images_as_rows(kind):
     assert display.rows.shape == (7, 8, 8, 1) and len(display.axes_) == 7
     assert display.figure_.get_suptitle() == "digits"
     for ax, true, said, sure in zip(display.axes_, display.truth, display.predicted, display.likely, strict=True):
-        title = ax.get_title()
-        assert title.startswith(f"{said} ({sure:.0%})") and (f"is {true}" in title) == (true != said)
+        assert ax.get_title().split() == f"predicted {said} ({sure:.0%}), true {true}".split()
         assert (ax.title.get_color() == "C3") == (true != said)
         assert ax.images[0].get_array().shape == (8, 8)
     proba = model.predict_proba(DIGITS[100:] / 16)
@@ -75,11 +74,17 @@ def test_image_files(tmp_path):
     paths = []
     for number in range(20):
         paths.append(str(tmp_path / f"{number}.png"))
-        Image.fromarray(DIGITS[number].reshape(8, 8).astype(np.uint8) * 15).save(paths[-1])
+        digit = Image.fromarray(DIGITS[number].reshape(8, 8).astype(np.uint8) * 15)
+        digit.resize((600, 300) if number % 2 else (8, 8)).save(paths[-1])
     net = FineTuneClassifier(strategy="linear-probe", max_epochs=5, random_state=0).fit(paths, NUMBERS[:20])
     for X in (paths, pandas.DataFrame({"path": paths})):
-        display = PredictionsDisplay.from_estimator(net, X, NUMBERS[:20], n_rows=3)
-        assert display.rows.shape == (3, 32, 32, 3)
+        display = PredictionsDisplay.from_estimator(net, X, NUMBERS[:20], n_rows=20)
+        for ax, row, file in zip(display.axes_, display.rows, display.files, strict=True):
+            assert (
+                row.shape == ((128, 256, 3) if int(file[:-4]) % 2 else (8, 8, 3)) and 0 <= row.min() <= row.max() <= 1
+            )
+            assert ax.get_xlabel() == file and file in {f"{number}.png" for number in range(20)}
+        assert sorted(display.files) == sorted(f"{number}.png" for number in range(20))
 
 
 def test_rows_of_a_table_show_what_stands_out():

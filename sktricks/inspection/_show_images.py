@@ -1,0 +1,116 @@
+"""show_images: a figure of some images of each class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.multiclass import type_of_target
+
+from .._optional import import_optional
+from .._threads import column_or_1d
+from ._pictures import draw_picture, find_pictures
+
+MOST_CLASSES = 20  # rows of pictures in one figure
+SIDE = 1.5  # of a picture, in inches
+
+
+def show_images(
+    X: ArrayLike, y: ArrayLike | None = None, *, n_per_class: int = 4, image_shape: tuple | None = None, figure=None
+) -> Any:
+    """Show some images of each class: the first thing to do with a folder of photos.
+
+    Each class is one row of pictures, which are spread evenly over its images. Its label is the class and the number of
+    its images. Photos are read from their files at a legible size, in their own aspect ratio, and the files are
+    named.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+        Images, rows of pixels, one column of image files, or the table of :func:`read_image_folder`.
+    y : array-like of shape (n,), default=None
+        Classes. None shows images without classes, unless X is a table with a column "label".
+    n_per_class : int, default=4
+        The largest number of pictures per class; without classes, the number of rows and of columns of pictures.
+    image_shape : tuple, default=None
+        (height, width) or (height, width, channels) of images that come as rows.
+    figure : matplotlib Figure, default=None
+        The figure to draw in; None makes a new one.
+
+    Returns
+    -------
+    figure : matplotlib Figure
+        With more than 20 classes it shows the first 20, and says so in its title.
+
+    Raises
+    ------
+    ValueError
+        If X is a table of numbers, y holds no classes or has another length than X, or ``n_per_class`` is less than 1.
+    ImportError
+        If matplotlib is not installed, or Pillow if X has image files.
+
+    See Also
+    --------
+    PredictionsDisplay : Images with their predictions.
+    AugmentationDisplay : Images with augmented copies.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks import show_images
+    >>> X, y = load_digits(return_X_y=True)
+    >>> figure = show_images(X, y, n_per_class=6, image_shape=(8, 8))
+    >>> len(figure.axes)
+    60
+    """
+    if n_per_class < 1:
+        raise ValueError(f"n_per_class must be at least 1, got {n_per_class}")
+    if y is None and "label" in getattr(X, "columns", ()):
+        y = X["label"]  # type: ignore[call-overload]
+    n = len(X)  # type: ignore[arg-type]
+    classes, titles = (None, {}) if y is None else count_classes(y, n)
+    groups = [np.arange(n)] if classes is None else [np.flatnonzero(classes == name) for name in titles]
+    shown = [spread_evenly(rows, n_per_class**2 if classes is None else n_per_class) for rows in groups[:MOST_CLASSES]]
+    pictures, files = find_pictures(X, np.concatenate(shown), image_shape)
+    if pictures is None:
+        raise ValueError(
+            f"X must hold images or image files, got a table of shape {np.shape(X)}. If its rows are images, pass "
+            "image_shape=(height, width)"
+        )
+    n_lines = len(shown) if classes is not None else -(-len(shown[0]) // n_per_class)
+    if figure is None:
+        pyplot = import_optional("matplotlib.pyplot", "plot")
+        size = SIDE * n_per_class + 0.5, (SIDE + (0.25 if files else 0.1)) * n_lines + 0.3
+        figure = pyplot.figure(figsize=size, layout="constrained")
+    axes = figure.subplots(n_lines, n_per_class, squeeze=False)
+    for ax in axes.ravel():
+        ax.set(xticks=[], yticks=[], frame_on=False)
+    places = [k * n_per_class + i for k, rows in enumerate(shown) for i in range(len(rows))]
+    for i, place in enumerate(places):
+        ax = axes.flat[place]
+        ax.set_frame_on(True)
+        draw_picture(ax, pictures[i])
+        if files:
+            ax.set_xlabel(files[i], fontsize="x-small", color="0.4")
+    for ax, title in zip(axes[:, 0], titles.values(), strict=False):
+        ax.set_ylabel(title)
+    if len(titles) > MOST_CLASSES:
+        figure.suptitle(f"the first {MOST_CLASSES} of {len(titles)} classes")
+    return figure
+
+
+def count_classes(y, n):
+    """Return y as an array, and the classes with their names and numbers of images."""
+    y = column_or_1d(y)
+    if len(y) != n:
+        raise ValueError(f"y must have one class per image of X, {n}, got {len(y)}")
+    if type_of_target(y).startswith("continuous"):
+        raise ValueError(f"y must hold classes, got continuous values such as {y[0]}")
+    names, counts = np.unique(np.asarray(y), return_counts=True)
+    return np.asarray(y), {name: f"{name} ({count})" for name, count in zip(names.tolist(), counts, strict=True)}
+
+
+def spread_evenly(rows, n):
+    """Return at most ``n`` of some indices, spread evenly over them."""
+    return rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(int)]

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from sktricks import read_image_folder, show_images
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("agg")
+pandas = pytest.importorskip("pandas")
+image_module = pytest.importorskip("PIL.Image")
+
+DIGITS, NUMBERS = load_digits(return_X_y=True)
+
+
+def shown(figure):
+    return [ax for ax in figure.axes if ax.images]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, sizes in {"cat": [(500, 300), (8, 8), (300, 500)], "dog": [(64, 64)]}.items():
+        (tmp_path / name).mkdir()
+        for number, size in enumerate(sizes):
+            image_module.new("RGB", size, "white" if number else "red").save(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def test_each_class_is_a_row_with_its_number_of_images():
+    figure = show_images(DIGITS[:200], NUMBERS[:200], n_per_class=3, image_shape=(8, 8))
+    assert len(figure.axes) == len(shown(figure)) == 30
+    labels = [ax.get_ylabel() for ax in figure.axes[::3]]
+    assert labels == [f"{digit} ({(NUMBERS[:200] == digit).sum()})" for digit in range(10)]
+    first, last = np.flatnonzero(NUMBERS[:200] == 4)[[0, -1]]
+    for ax, row in zip((figure.axes[12], figure.axes[14]), (first, last), strict=True):
+        np.testing.assert_allclose(ax.images[0].get_array(), DIGITS[row].reshape(8, 8) / 16)
+
+
+def test_a_folder_of_photos_in_their_own_aspect_ratio(folder):
+    images = read_image_folder(folder)
+    for figure in (
+        show_images(images),
+        show_images(images.path, images.label),
+        show_images(images[["path"]], images.label),
+    ):
+        assert [ax.images[0].get_array().shape for ax in shown(figure)] == [
+            (154, 256, 3), (8, 8, 3), (256, 154, 3), (64, 64, 3)
+        ]  # fmt: skip
+        assert [ax.get_xlabel() for ax in shown(figure)] == ["0.png", "1.png", "2.png", "0.png"]
+        assert [ax.get_ylabel() for ax in figure.axes[::4]] == ["cat (3)", "dog (1)"]
+        assert not any(ax.get_frame_on() for ax in figure.axes if not ax.images)
+
+
+def test_images_without_classes():
+    assert len(shown(show_images(DIGITS, n_per_class=5, image_shape=(8, 8)))) == 25
+    figure = show_images(DIGITS[:3].reshape(-1, 8, 8), figure=matplotlib.figure.Figure())
+    assert len(shown(figure)) == 3 and len(figure.axes) == 4
+
+
+def test_many_classes_are_cut_and_the_title_says_so():
+    figure = show_images(DIGITS[:50], np.arange(50), n_per_class=1, image_shape=(8, 8))
+    assert len(shown(figure)) == 20 and figure.get_suptitle() == "the first 20 of 50 classes"
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "params", "match"),
+    [
+        (DIGITS, NUMBERS, {}, r"X must hold images or image files, got a table of shape \(1797, 64\)"),
+        (DIGITS, NUMBERS[:9], {"image_shape": (8, 8)}, "y must have one class per image of X, 1797, got 9"),
+        (DIGITS, NUMBERS + 0.5, {"image_shape": (8, 8)}, "y must hold classes, got continuous values such as 0.5"),
+        (DIGITS, NUMBERS, {"n_per_class": 0}, "n_per_class must be at least 1, got 0"),
+        (DIGITS, None, {"image_shape": (8, 9)}, "image_shape"),
+    ],
+    ids=["table", "lengths", "values", "none", "shape"],
+)
+def test_wrong_input(X, y, params, match):
+    with pytest.raises(ValueError, match=match):
+        show_images(X, y, **params)
+
+
+def test_a_missing_file_is_named(folder):
+    with pytest.raises(ValueError, match="gone.png"):
+        show_images([str(folder / "gone.png")])
