@@ -84,7 +84,7 @@ def diagnose(
       evidence: alone and without error these tell the target: column 4
       cause: ...
     """
-    from ._short_training import look_at_training, pin_strategy
+    from ._short_training import look_at_training, pin_choices
 
     net, X = take_net(estimator, X, y, "diagnose")
     seen = Evidence(valid_losses=valid_losses_of(estimator))
@@ -95,7 +95,7 @@ def diagnose(
     if net.image_shape_ is None:
         note_columns(seen, rows.X, rows.y, names)
     some = replace(rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:SOME_ROWS])), valid=valid)
-    pin_strategy(net, rows.y)
+    pin_choices(net, rows)
     look_at_rows(seen, net, some.X, some.y)
     look_at_training(seen, net, some)
     return Diagnosis(run_checks(seen), f"{type(net).__name__} on {len(rows):,} rows")

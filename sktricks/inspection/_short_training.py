@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from skorch.callbacks.scoring import ScoringBase
 
+from ..training._batch_size import auto_batch_size, resolve_batches
 from ..training._inputs import augment_batch
 from ..training._net_params import unnamed
 from ..training._randomness import kept_randomness
@@ -49,8 +49,7 @@ def look_at_training(seen, net, rows):
     watch, rate = Watch(STEPS, SECONDS), {}
     if net.lr == "auto":
         find_curve(seen, net, rows)
-        default = inspect.signature(type(net)).parameters["lr"].default
-        rate = {"lr": getattr(seen.curve, "suggestion", None) or default}
+        rate = {"lr": getattr(seen.curve, "suggestion", None)}
     started = time.monotonic()
     with failures(seen):
         trained = train_watched(net, rows, watch, epochs=STEPS, **rate)
@@ -132,8 +131,12 @@ def few_rows(y):
     return order[:FEW_ROWS]
 
 
-def pin_strategy(net, y):
-    """Set the strategy that ``"auto"`` chooses for all rows, since the copies get fewer."""
+def pin_choices(net, rows):
+    """Set the strategy, batch size and rate that are chosen for all rows, since the copies get fewer."""
+    if net.batch_size == "auto":
+        size = auto_batch_size(len(rows), images=net.image_shape_ is not None)
+        vars(net).update(resolve_batches("auto", net.lr, size))
+    y = rows.y
     if getattr(net, "strategy", None) == "auto" and net.freeze_until is None:
         net.strategy = auto_strategy(labels_per_class(y))
 

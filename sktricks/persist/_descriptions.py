@@ -96,6 +96,7 @@ NET = {
     "value_range_": maybe(pixel_range),
     "n_iter_": integer(),
     "lr_": real(0),
+    "batch_size_": maybe(integer(1)),
     "_seed": integer(),
     "_device": device,
     "_dtype": dtype,
@@ -111,6 +112,7 @@ VALUES = {
 }
 TABLE = {
     "is_categorical_": optional(array("b", 1)),
+    "_auto_batch_size": integer(1),
     "_categories": maybe(list_of(list_of(label))),
     "_columns": optional(instance("Columns")),
     "_by_batch": boolean,

@@ -49,7 +49,7 @@ class InputHooks:
         """Learn from the rows what must be known before there are tensors; in a ``fresh`` net nothing is known yet."""
 
     def _settings(self) -> dict[str, Any]:
-        """Return the parameters in ``SETTINGS``; a subclass may fill in those that are None."""
+        """Return the parameters in ``SETTINGS``; a subclass fills in those that are None or "auto"."""
         settings = {name: getattr(self, name) for name in SETTINGS}
         return {**settings, "lr": self.lr_} if self.lr == "auto" else settings
 

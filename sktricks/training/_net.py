@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..tables._columns import learn_columns
 from ..tables._frames import check_table
 from ._base_net import BaseNet
+from ._batch_size import auto_batch_size, resolve_batches
 from ._targets import ClassifierNetMixin, RegressorNetMixin
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class TableOrImageNet(BaseNet):
         "module": [str, callable],
         "init": [StrOptions({"default", "he", "xavier"})],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "lr": [*BaseNet._parameter_constraints["lr"], None],
+        "batch_size": [*BaseNet._parameter_constraints["batch_size"], StrOptions({"auto"})],
     }
 
     def __sklearn_tags__(self):
@@ -48,10 +51,15 @@ class TableOrImageNet(BaseNet):
             one_hot = not isinstance(self.module, str)  # which has the embeddings
             table = self.image_shape_ is None
             self._columns = learn_columns(rows.X, rows.weight, self.is_categorical_, one_hot) if table else None
+            self._auto_batch_size = auto_batch_size(len(rows), images=not table)
         if self.is_categorical_ is not None:
             check_keeps_values(self.augmenter, rows.X.shape[1])
         # rows are augmented as they came, so that a value and its being missing stay together
         self._by_batch = self.augmenter is not None and self._columns is not None and not self._columns.is_plain
+
+    def _settings(self):
+        settings = super()._settings()
+        return {**settings, **resolve_batches(settings["batch_size"], settings["lr"], self._auto_batch_size)}
 
     def _read_inputs(self, X, **how):
         return super()._read_inputs(X if self._columns is None or self._by_batch else self._columns.apply(X), **how)
@@ -117,8 +125,10 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         dtype of the net.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
-    lr : float or "auto", default=2e-3
-        Highest learning rate of the schedule. ``"auto"`` finds it by a range test in ``fit``; see :func:`find_lr`.
+    lr : float, "auto" or None, default=None
+        Highest learning rate of the schedule. None: 2e-3, and with ``batch_size="auto"`` that times the square root of
+        ``batch_size_ / 128``. ``"auto"`` finds it by a range test in ``fit``; see :func:`find_lr`. A number is never
+        scaled.
     weight_decay : float, default=1e-2
         Weight decay for linear, convolution and embedding weights. Parameters with fewer than two dimensions, such as
         biases and those of norms, do not decay, unless ``optimizer__param_groups`` in ``net_params`` sets it.
@@ -137,8 +147,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     max_epochs : int, default=20
         Number of passes over the rows. A net soon overfits a few hundred rows with noise in y; more epochs help if
         there is little noise, as in smooth functions and images.
-    batch_size : int, default=128
-        Samples per optimizer step.
+    batch_size : int or "auto", default="auto"
+        Samples per optimizer step. ``"auto"`` is 128 for images. For a table it is the power of two nearest to a 36th
+        of the rows in the first ``fit`` or ``partial_fit``, from 128 to 1,024: 128 up to 6,500 rows, 512 for 18,000.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
     early_stopping : bool, default=False
@@ -169,6 +180,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     classes_ : ndarray of shape (n_classes,)
     lr_ : float
         The learning rate in use.
+    batch_size_ : int
+        Samples per optimizer step in use.
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
@@ -227,14 +240,14 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         predict_views: int = 0,
         loss: str | Callable[..., Any] = "auto",
         optimizer: str | Callable[..., Any] = "adamw",
-        lr: float | str = 2e-3,
+        lr: float | str | None = None,
         weight_decay: float = 1e-2,
         clip_norm: float | None = None,
         schedule: str = "warmup-cosine",
         average: str | None = None,
         label_smoothing: float = 0.0,
         max_epochs: int = 20,
-        batch_size: int = 128,
+        batch_size: int | str = "auto",
         class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
         early_stopping: bool = False,
         validation_fraction: float | Splitter = 0.1,
@@ -298,6 +311,8 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     lr_ : float
         The learning rate in use.
+    batch_size_ : int
+        Samples per optimizer step in use.
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
@@ -330,13 +345,13 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         predict_views: int = 0,
         loss: str | Callable[..., Any] = "auto",
         optimizer: str | Callable[..., Any] = "adamw",
-        lr: float | str = 2e-3,
+        lr: float | str | None = None,
         weight_decay: float = 1e-2,
         clip_norm: float | None = None,
         schedule: str = "warmup-cosine",
         average: str | None = None,
         max_epochs: int = 20,
-        batch_size: int = 128,
+        batch_size: int | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float | Splitter = 0.1,
         n_iter_no_change: int = 10,

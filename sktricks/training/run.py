@@ -228,7 +228,7 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
     settings = estimator._settings()
     if fresh:
         estimator._dtype = choose_dtype(estimator, len(rows), settings["batch_size"])
-    estimator.lr_ = settings["lr"]
+    estimator.lr_, estimator.batch_size_ = settings["lr"], settings["batch_size"]
     train = make_dataset(estimator, rows, mixable_targets(estimator, rows.y), fresh=fresh)
     if fresh:
         estimator._net = build_net(estimator, train)
