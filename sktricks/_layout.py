@@ -44,15 +44,14 @@ def find_layout(shape, image_shape=None, input_name="X"):
     Parameters
     ----------
     shape : tuple of int
-    image_shape : tuple or None
-        (height, width) or (height, width, channels).
+    image_shape : int, tuple or None
+        (height, width), (height, width, channels), or the side of a square.
     input_name : str
         The name of X in errors.
     """
     if len(shape) == 2:
-        image_shape = None if image_shape is None else check_image_shape(image_shape)
         if image_shape is not None:
-            check_n_columns(image_shape, shape[1], input_name)
+            image_shape = check_n_columns(image_shape, shape[1], input_name)
         return Layout(2, image_shape, shape[1])
     if len(shape) not in (3, 4):
         raise ValueError(
@@ -67,20 +66,33 @@ def find_layout(shape, image_shape=None, input_name="X"):
         raise ValueError(f"{input_name} needs images with a height and a width of at least 2, got {tuple(shape)}")
     if image_shape is not None and not fits:
         raise ValueError(
-            f"{input_name} must hold images of image_shape={tuple(image_shape)}, got images of shape {found}"
+            f"{input_name} must hold images of image_shape={as_sides(image_shape)}, got images of shape {found}: "
+            "arrays are not resized"
         )
     return Layout(len(shape), found, prod(found))
 
 
-def check_image_shape(image_shape):
-    """Return ``image_shape``, (height, width) or (height, width, channels), as (height, width, channels)."""
-    expected = "a pair (height, width) or a triple (height, width, channels) of integers"
+def as_sides(value):
+    """Return the items of a shape or size as a tuple, an integer twice, as a square; an empty tuple of anything else.
+
+    The one place where an integer stands for a square.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return value, value
     try:
-        shape = tuple(image_shape)
+        return tuple(value)
     except TypeError:
-        raise ValueError(f"image_shape must be {expected}, got {image_shape!r}") from None
+        return ()
+
+
+def check_image_shape(image_shape):
+    """Return ``image_shape`` as (height, width, channels), with 1 channel if it names none."""
+    shape = as_sides(image_shape)
     if len(shape) not in (2, 3) or not all(isinstance(side, Integral) for side in shape):
-        raise ValueError(f"image_shape must be {expected}, got {image_shape!r}")
+        raise ValueError(
+            "image_shape must be a pair (height, width) or a triple (height, width, channels) of integers, or one "
+            f"integer, the side of a square, got {image_shape!r}"
+        )
     height, width, channels = (int(side) for side in (*shape, 1)[:3])
     if height < 2 or width < 2 or channels < 1:
         raise ValueError(
@@ -92,19 +104,20 @@ def check_image_shape(image_shape):
 def fits_image_shape(image_shape, shape):
     """Return True if ``image_shape`` describes images of this shape; a pair fits any number of channels."""
     checked = check_image_shape(image_shape)
-    n_given = len(tuple(image_shape))
+    n_given = len(as_sides(image_shape))
     return checked[:n_given] == tuple(shape)[:n_given]
 
 
 def check_n_columns(image_shape, n_columns, input_name="X"):
-    """Raise an error unless rows of this many columns hold images of this shape (height, width, channels)."""
-    if prod(image_shape) == n_columns:
-        return
-    height, width, channels = image_shape
+    """Return ``image_shape`` as a triple, or raise an error unless rows of this many columns hold such images."""
+    shape = check_image_shape(image_shape)
+    if prod(shape) == n_columns:
+        return shape
+    height, width, channels = shape
     hint = next((c for c in (3, 4) if channels == 1 and height * width * c == n_columns), None)
     hint = f": images of {hint} channels need image_shape=({height}, {width}, {hint})" if hint else ""
-    plain = image_shape[:2] if channels == 1 else image_shape
-    raise ValueError(f"image_shape={plain} needs {prod(image_shape)} columns, {input_name} has {n_columns}{hint}")
+    given = image_shape if isinstance(image_shape, Integral) else shape[:2] if channels == 1 else shape
+    raise ValueError(f"image_shape={given} needs {prod(shape)} columns, {input_name} has {n_columns}{hint}")
 
 
 def check_orientation(shape, input_name="X"):

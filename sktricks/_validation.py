@@ -52,7 +52,7 @@ def check_X(
     reset : bool
         True in ``fit``, False afterwards.
     image_shape : tuple or None
-        (height, width) or (height, width, channels) of images that come as rows.
+        (height, width), (height, width, channels) or the side of a square, of images that come as rows.
     expects_images : bool
         Warn with :class:`ImageShapeWarning` in ``fit`` if rows come without ``image_shape``.
     ensure_min_samples : int
@@ -133,11 +133,18 @@ def check_layout(estimator, rows, shape, *, reset, image_shape=None, input_name=
         check_columns(estimator, rows, reset=True, input_name=input_name)
         estimator.image_shape_ = layout.image_shape
     elif estimator.image_shape_ != layout.image_shape:
+        found = layout.image_shape or f"rows of {layout.n_features} columns"
         raise ValueError(
-            f"{type(estimator).__name__} was fitted on images of shape {estimator.image_shape_}, "
-            f"{input_name} has {layout.image_shape or f'rows of {layout.n_features} columns'}"
+            f"{type(estimator).__name__} was fitted on images of shape {estimator.image_shape_}, {input_name} has "
+            f"{found}{describe_resizing(estimator)}"
         )
     return layout
+
+
+def describe_resizing(estimator):
+    """Return the end of an error about images of another shape: only some estimators take files, which are resized."""
+    is_for_files = hasattr(estimator, "backbone") and estimator.image_shape_ is not None
+    return ". Image files are resized, arrays are not: pass the files, or resize the arrays" if is_for_files else ""
 
 
 def check_columns(estimator, rows, *, reset, input_name="X"):

@@ -200,6 +200,7 @@ LAYOUTS = {
     "images with channels": (IMAGES, None),
     "images": (IMAGES[..., 0], None),
     "rows": (IMAGES.reshape(24, 64), (8, 8)),
+    "rows of squares": (IMAGES.reshape(24, 64), 8),
 }
 ON_IMAGES = [
     FineTuneClassifier(max_epochs=3, random_state=0),

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,22 +28,29 @@ from sktricks._value_range import check_value_range, guess_value_range
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [((8, 9), (8, 9, 1)), ([8, 9, 3], (8, 9, 3)), (np.array([2, 2]), (2, 2, 1)), ((4, 4, 7), (4, 4, 7))],
+    [
+        ((8, 9), (8, 9, 1)),
+        ([8, 9, 3], (8, 9, 3)),
+        (np.array([2, 2]), (2, 2, 1)),
+        ((4, 4, 7), (4, 4, 7)),
+        (8, (8, 8, 1)),
+        (np.int64(2), (2, 2, 1)),
+    ],
 )
 def test_image_shape(given, expected):
     shape = check_image_shape(given)
     assert shape == expected and all(type(side) is int for side in shape)
 
 
-@pytest.mark.parametrize("wrong", [8, (8,), (8, 8, 3, 1), (8.0, 8), "ab", ("a", "b"), None])
+@pytest.mark.parametrize("wrong", [True, 8.0, (8,), (8, 8, 3, 1), (8.0, 8), "ab", ("a", "b"), None])
 def test_image_shape_that_is_none(wrong):
     with pytest.raises(ValueError, match="image_shape must be a pair.*got"):
         check_image_shape(wrong)
 
 
-@pytest.mark.parametrize("small", [(0, 8), (8, 0), (1, 8), (8, 1), (-3, 8), (8, 8, 0)])
+@pytest.mark.parametrize("small", [(0, 8), (8, 0), (1, 8), (8, 1), (-3, 8), (8, 8, 0), 1, -8])
 def test_image_shape_that_is_too_small(small):
-    with pytest.raises(ValueError, match=r"at least 2 .*got \("):
+    with pytest.raises(ValueError, match=rf"at least 2 .*got {re.escape(repr(small))}$"):
         check_image_shape(small)
 
 
@@ -58,6 +66,8 @@ def test_image_shape_that_is_too_small(small):
         ((30, 30, 3), (30, 3), Layout(3, (30, 3, 1), 90)),  # who says so means it
         ((4, 4, 3), None, Layout(3, (4, 3, 1), 12)),
         ((5, 8, 9, 3), (8, 9), Layout(4, (8, 9, 3), 216)),  # a pair leaves the channels to X
+        ((5, 64), 8, Layout(2, (8, 8, 1), 64)),
+        ((5, 8, 8, 3), 8, Layout(4, (8, 8, 3), 192)),
         ((5, 8, 9), (8, 9), Layout(3, (8, 9, 1), 72)),
         ((5, 3, 8, 10), (3, 8, 10), Layout(4, (3, 8, 10), 240)),
         ((5, 3, 8, 10), (3, 8), Layout(4, (3, 8, 10), 240)),
@@ -79,6 +89,7 @@ def test_layout(shape, image_shape, expected):
     [
         ((5, 65), (8, 8), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         ((5, 64), (8, 8, 3), r"image_shape=\(8, 8, 3\) needs 192 columns, X has 64"),
+        ((5, 65), 8, "image_shape=8 needs 64 columns, X has 65"),
         ((224, 224, 3), None, r"\(224, 224, 3\) looks like one color image.*X\[None\]"),
         ((32, 32, 4), None, r"X\[None\]"),
         ((5, 3, 16, 16), None, r"channels come first.*X.transpose\(0, 2, 3, 1\)"),
@@ -382,7 +393,7 @@ NETS = [NetClassifier(max_epochs=1), FineTuneClassifier(max_epochs=1)]
         (np.full((4, 8, 8), np.inf), {}, "X contains infinity"),
         (np.zeros((4, 8, 8)), {"value_range": (1, 0)}, "value_range"),
         (np.zeros((4, 8, 8)), {"image_shape": (8, 8, 3)}, "image_shape"),
-        (np.zeros((4, 8, 8)), {"image_shape": 8}, "image_shape"),
+        (np.zeros((4, 8, 8)), {"image_shape": 9}, "image_shape=9|image_shape=.9, 9.*arrays are not resized"),
     ],
 )
 def test_nets_refuse(net, X, params, message):

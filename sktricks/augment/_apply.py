@@ -53,7 +53,7 @@ class RandomApply(TargetMixing, BaseAugmenter):
         augmenter: BaseAugmenter,
         p: float = 0.5,
         *,
-        image_shape: tuple | None = None,
+        image_shape: int | tuple | None = None,
         value_range: tuple | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,

@@ -51,9 +51,9 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
 
     Parameters
     ----------
-    image_shape : tuple of int, default=None
-        How rows are to be read: (height, width) or (height, width, channels), row-major, channels last. A pair means
-        one channel for rows, and any number of channels for images.
+    image_shape : int or tuple of int, default=None
+        How rows are to be read: (height, width), (height, width, channels), or the side of a square; row-major,
+        channels last. Without channels it means one channel for rows, and any number of channels for images.
     value_range : tuple of float, default=None
         The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
         the data of ``fit`` lie in it, else (0, 255) if they lie in it and exceed 16, else their extremes. Integers
@@ -141,7 +141,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     """
 
     _parameter_constraints: dict = {
-        "image_shape": ["array-like", None],
+        "image_shape": [Integral, "array-like", None],
         "value_range": ["array-like", None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],

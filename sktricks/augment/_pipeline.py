@@ -69,7 +69,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         self,
         steps: list,
         *,
-        image_shape: tuple | None = None,
+        image_shape: int | tuple | None = None,
         value_range: tuple | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -186,7 +186,7 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
 
 def make_augmentation_pipeline(
     *steps: BaseAugmenter,
-    image_shape: tuple | None = None,
+    image_shape: int | tuple | None = None,
     value_range: tuple | None = None,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = None,

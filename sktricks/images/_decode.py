@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._optional import import_optional
+from ._resize import resize
 
 # Pillow tries no other format. Some of those that it knows start a program: a .jpg with EPS inside runs Ghostscript.
 # TGA has no signature and comes last; HEIF is there if the user registers a plugin for it.
@@ -79,18 +80,21 @@ def read_size(source):
         return image.size if orientation(image) >= 5 else image.size[::-1]
 
 
-def decode(source, size=None, mode="RGB", white_level=None):
+def decode(source, size=None, mode="RGB", white_level=None, resize_mode="squash", interpolation="bilinear"):
     """Return the pixels of an image.
 
     Parameters
     ----------
     source : str, os.PathLike or bytes
     size : tuple of int or None
-        (height, width) to resize to, whatever the shape was: bilinear, averaging where it shrinks. A JPEG is decoded at
-        once to the smallest of its own scales that is at least twice that large, which is several times faster.
+        (height, width) to resize to, averaging where it shrinks. A JPEG is decoded at once to the smallest of its own
+        scales that is at least twice that large, which is several times faster.
     mode : {"RGB", "L"}
     white_level : float or None
         The value that becomes 255 in an image of more than 8 bits per channel; None: 65535.
+    resize_mode : {"squash", "crop"}
+        ``"squash"`` resizes the whole image, ``"crop"`` its shorter side and takes the center.
+    interpolation : {"bilinear", "bicubic"}
 
     Returns
     -------
@@ -107,7 +111,7 @@ def decode(source, size=None, mode="RGB", white_level=None):
         image, peak = eight_bits(image, white_level, is_deep)
         pixels = opaque(image).convert(mode)
         if size is not None:
-            pixels = resize(pixels, size if turned >= 5 else size[::-1])
+            pixels = resize(pixels, size if turned >= 5 else size[::-1], resize_mode, interpolation)
     if turned in UPRIGHT:
         pixels = pixels.transpose(getattr(import_optional("PIL.Image", "images").Transpose, UPRIGHT[turned]))
     return np.asarray(pixels), peak
@@ -179,10 +183,3 @@ def opaque(image):
         return image
     module = import_optional("PIL.Image", "images")
     return module.alpha_composite(module.new("RGBA", image.size, "white"), image.convert("RGBA"))
-
-
-def resize(image, size):
-    """Return an image of this (width, height), bilinear and antialiased."""
-    if image.size == size:
-        return image
-    return image.resize(size, import_optional("PIL.Image", "images").Resampling.BILINEAR, reducing_gap=3.0)

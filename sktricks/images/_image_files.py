@@ -25,12 +25,19 @@ class ImageFiles:
         The name of each row in errors; None: its index.
     white_level : float, default=None
         The value that is white in images of more than 8 bits; None: 65535.
+    resize_mode : {"squash", "crop"}, default="squash"
+        Resize the whole image, or its shorter side and take the center.
+    interpolation : {"bilinear", "bicubic"}, default="bilinear"
+        How to resize.
     """
 
     dtype, ndim = np.dtype(np.uint8), 4
 
-    def __init__(self, sources, image_shape, rows=None, white_level=None):
-        self.sources, self.shape, self.white_level = sources, (len(sources), *image_shape), white_level
+    def __init__(
+        self, sources, image_shape, rows=None, white_level=None, resize_mode="squash", interpolation="bilinear"
+    ):
+        self.sources, self.shape = sources, (len(sources), *image_shape)
+        self.white_level, self.resize_mode, self.interpolation = white_level, resize_mode, interpolation
         self.rows = np.arange(len(sources)) if rows is None else rows
 
     def __len__(self):
@@ -38,12 +45,13 @@ class ImageFiles:
 
     def __getitem__(self, rows):
         """Return some of the rows, by a slice, a mask or their indices; still unread."""
-        return ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows], self.white_level)
+        how = self.white_level, self.resize_mode, self.interpolation
+        return ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows], *how)
 
     def read(self, n_jobs=None):
         """Return the pixels, uint8 of shape (n, height, width, channels); an error names an unreadable image."""
         mode = "L" if self.shape[3] == 1 else "RGB"
-        settings = self.shape[1:3], mode, self.white_level
+        settings = self.shape[1:3], mode, self.white_level, self.resize_mode, self.interpolation
         return read_pixels(self.sources, *settings, rows=self.rows, n_jobs=n_jobs)[0].reshape(self.shape)
 
     def digests(self, n_jobs=None):
@@ -52,7 +60,8 @@ class ImageFiles:
         Nothing is decoded, so a digest costs a small part of what the pixels do.
         """
         white = "" if self.white_level is None else f"{float(self.white_level)!r} "
-        settings = f"{self.shape[1:]} {import_optional('PIL', 'images').__version__} {white}".encode()
+        version, how = import_optional("PIL", "images").__version__, f"{self.resize_mode} {self.interpolation}"
+        settings = f"{self.shape[1:]} {version} {white}{how}".encode()
 
         def digest(row):
             source = self.sources[row]

@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._parameter_checks import as_pair
+from .._layout import as_sides
 from .._text import name_some
 from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
 from ._bit_depth import describe_depth
 from ._image_column import as_column, check_files_exist
 from ._read_images import common_size, read_pixels
+from ._resize import RESIZE_MODES
 
 
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -32,8 +33,11 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     Parameters
     ----------
     size : int or tuple of int, default=None
-        (height, width) to resize to, or the side of a square; whatever the shape was, all of the image is kept. None:
-        images stay as large as they are, and must be of one size.
+        (height, width) to resize to, or the side of a square. None: images stay as large as they are, and must be of
+        one size.
+    resize_mode : {"squash", "crop"}, default="squash"
+        How an image of another aspect ratio is resized: ``"squash"`` keeps all of it and changes the aspect ratio,
+        ``"crop"`` resizes the shorter side and takes the center. Without ``size`` it has no effect.
     mode : {"RGB", "L"}, default="RGB"
         Color or gray.
     on_error : {"raise", "warn"}, default="raise"
@@ -70,6 +74,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
 
     _parameter_constraints: dict = {
         "size": [Integral, "array-like", None],
+        "resize_mode": [StrOptions(set(RESIZE_MODES))],
         "mode": [StrOptions({"RGB", "L"})],
         "on_error": [StrOptions({"raise", "warn"})],
         "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
@@ -80,12 +85,14 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         self,
         size: int | tuple[int, int] | None = None,
         *,
+        resize_mode: str = "squash",
         mode: str = "RGB",
         on_error: str = "raise",
         white_level: float | None = None,
         n_jobs: int | None = None,
     ):
         self.size = size
+        self.resize_mode = resize_mode
         self.mode = mode
         self.on_error = on_error
         self.white_level = white_level
@@ -151,7 +158,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             check_files_exist(sources)
         size = size or common_size(sources, tolerant)
         images, peaks, errors = read_pixels(
-            sources, size, self.mode, self.white_level, n_jobs=self.n_jobs, tolerant=tolerant
+            sources, size, self.mode, self.white_level, self.resize_mode, n_jobs=self.n_jobs, tolerant=tolerant
         )
         if errors:
             warn_of_unreadable(errors, "gray instead")
@@ -164,7 +171,7 @@ def check_size(size):
     """Return ``size`` as (height, width), or None."""
     if size is None:
         return None
-    sides = (size, size) if isinstance(size, Integral) else as_pair(size)
+    sides = as_sides(size)
     if len(sides) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in sides):
         raise ValueError(f"size must be None, a positive integer or a pair (height, width) of them, got {size!r}")
     return int(sides[0]), int(sides[1])

@@ -60,7 +60,7 @@ def in_threads(function, n_rows, n_jobs=None):
             yield from pool.map(function, range(part.start, part.stop))
 
 
-def read_pixels(sources, size, mode, white_level=None, *, rows=None, n_jobs=None, tolerant=False):
+def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=None, tolerant=False):
     """Read the pixels of images, all resized to ``size``.
 
     Parameters
@@ -71,6 +71,8 @@ def read_pixels(sources, size, mode, white_level=None, *, rows=None, n_jobs=None
     mode : {"RGB", "L"}
     white_level : float, default=None
         The value that is white in images of more than 8 bits; None: 65535.
+    *how
+        ``resize_mode`` and ``interpolation`` of :func:`~sktricks.images._decode.decode`.
     rows : ndarray of shape (n,), default=None
         The name of each row in errors; None: its index.
     n_jobs : int, default=None
@@ -91,7 +93,7 @@ def read_pixels(sources, size, mode, white_level=None, *, rows=None, n_jobs=None
 
     def fill(row):
         try:
-            pixels[row], peak = attempt(decode, sources[row], rows[row], size, mode, white_level)
+            pixels[row], peak = attempt(decode, sources[row], rows[row], size, mode, white_level, *how)
             return peak, None
         except UnreadableImageError as error:
             if not tolerant:

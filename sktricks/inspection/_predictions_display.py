@@ -78,7 +78,7 @@ class PredictionsDisplay:
         *,
         kind: str = "top-losses",
         n_rows: int = 12,
-        image_shape: tuple | None = None,
+        image_shape: int | tuple | None = None,
         random_state: int | np.random.RandomState | None = None,
         figure=None,
         **kwargs,
@@ -98,8 +98,9 @@ class PredictionsDisplay:
             with a wrong prediction, the most often confused pairs of labels first. ``"random"``: any rows.
         n_rows : int, default=12
             The largest number of rows.
-        image_shape : tuple, default=None
-            (height, width) or (height, width, channels) of images that come as rows. None: that of the estimator.
+        image_shape : int or tuple, default=None
+            (height, width), (height, width, channels) or the side of a square, of images that come as rows. None:
+            that of the estimator.
         random_state : int, RandomState instance or None, default=None
             The seed of ``kind="random"``.
         figure : matplotlib Figure, default=None

@@ -17,7 +17,12 @@ SIDE = 1.5  # of a picture, in inches
 
 
 def show_images(
-    X: ArrayLike, y: ArrayLike | None = None, *, n_per_class: int = 4, image_shape: tuple | None = None, figure=None
+    X: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    n_per_class: int = 4,
+    image_shape: int | tuple | None = None,
+    figure=None,
 ) -> Any:
     """Show some images of each class: the first thing to do with a folder of photos.
 
@@ -33,7 +38,7 @@ def show_images(
         Classes. None shows images without classes, unless X is a table with a column "label".
     n_per_class : int, default=4
         The largest number of pictures per class; without classes, the number of rows and of columns of pictures.
-    image_shape : tuple, default=None
+    image_shape : int or tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows.
     figure : matplotlib Figure, default=None
         The figure to draw in; None makes a new one.

@@ -96,6 +96,7 @@ PREPROCESS = {
     "mean": factors,
     "std": factors,
     "interpolation": only("bilinear", "bicubic"),
+    "resize_mode": only("squash", "crop"),
 }
 WEIGHTS = {
     "tensors": dict_of(string, instance(torch.Tensor)),

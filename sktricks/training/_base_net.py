@@ -31,7 +31,7 @@ class BaseNet(NamesItsMethods, InputHooks, NetParamsMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "image_shape": ["array-like", None],
+        "image_shape": [Integral, "array-like", None],
         "value_range": ["array-like", None],
         "augmenter": "no_validation",  # by check_augmenter, which says more
         "predict_views": [Interval(Integral, 0, None, closed="left")],

@@ -102,9 +102,10 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         uniform one with variance 2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; layers that the
         constructor sets to 0, such as the last one of each residual block of the default module, stay 0. An instance
         keeps its weights.
-    image_shape : tuple, default=None
-        (height, width) or (height, width, channels) of images that are given as rows. None: rows are a table. A pair
-        means one channel for rows, and any number of channels for X that holds images.
+    image_shape : int or tuple, default=None
+        (height, width), (height, width, channels), or the side of a square, of images that are given as rows. None:
+        rows are a table. Without channels it means one channel for rows, and any number of channels for X that holds
+        images.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.
@@ -233,7 +234,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         module: str | Callable[..., Any] = "mlp",
         *,
         init: str = "default",
-        image_shape: Sequence[int] | None = None,
+        image_shape: int | Sequence[int] | None = None,
         value_range: Sequence[float] | None = None,
         categorical_features: str | ArrayLike | None = "from_dtype",
         augmenter: BaseAugmenter | None = None,
@@ -338,7 +339,7 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         module: str | Callable[..., Any] = "mlp",
         *,
         init: str = "default",
-        image_shape: Sequence[int] | None = None,
+        image_shape: int | Sequence[int] | None = None,
         value_range: Sequence[float] | None = None,
         categorical_features: str | ArrayLike | None = "from_dtype",
         augmenter: BaseAugmenter | None = None,

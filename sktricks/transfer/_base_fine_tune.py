@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._warnings import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning, warn
+from ..images._resize import RESIZE_MODES
 from ..training._base_net import BaseNet
 from ..training._hooks import SETTINGS
 from ..training._net_params import unnamed
@@ -49,6 +50,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             for name, allowed in BaseNet._parameter_constraints.items()
         },
         "backbone": [str, callable],
+        "resize_mode": [StrOptions(set(RESIZE_MODES))],
         "strategy": [StrOptions({"auto", *STRATEGIES})],
         "freeze_until": [Interval(Real, 0, None, closed="left"), str, None],
         "stages": [StrOptions({"auto"}), list, tuple],
@@ -241,7 +243,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from .cache._pool import find_loaded
 
         auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        loaded = find_loaded("tiny32" if auto else self.backbone, self.image_shape_, self._device)
+        spec = "tiny32" if auto else self.backbone
+        loaded = find_loaded(spec, self.image_shape_, self._device, self.resize_mode)
         layers = loaded.backbone.layers
         prefix = self._prefix = Prefix(
             check_stages(loaded.backbone, self.stages),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._typing import fit_context
 from .._value_range import check_value_range, warn_of_other_scale
 from .._warnings import NoPretrainedBackboneWarning, warn
+from ..images._resize import RESIZE_MODES
 from ._path_columns import check_inputs
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
@@ -37,11 +38,13 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         As in :func:`load_backbone`.
     stages : "auto" or list of str, default="auto"
         The stages of the backbone that give features.
-    image_shape : tuple, default=None
-        (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
-        nothing pretrained exists: they pass as they are, and a warning says so. A pair means one channel for rows, and
-        any number of channels for images that come as such. Of image files, what they are decoded
-        to, by default in color and of the backbone's own size; see the notes.
+    image_shape : int or tuple, default=None
+        (height, width), (height, width, channels), or the side of a square, of images that come as rows. Rows without
+        it are a table, for which nothing pretrained exists: they pass as they are, and a warning says so. Without
+        channels it means one channel for rows, and any number of channels for images that come as such. Of image
+        files, the size that they are decoded to, by default in color and of the backbone's own size; see the notes.
+    resize_mode : {"squash", "crop"}, default="squash"
+        How images of another aspect ratio are resized, as in :class:`FineTuneClassifier`.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes.
@@ -88,7 +91,8 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
     _parameter_constraints: dict = {
         "backbone": [str, callable],
         "stages": [StrOptions({"auto"}), list, tuple],
-        "image_shape": ["array-like", None],
+        "image_shape": [Integral, "array-like", None],
+        "resize_mode": [StrOptions(set(RESIZE_MODES))],
         "value_range": ["array-like", None],
         "cache": [str, os.PathLike, FeatureCache, None],
         "device": "no_validation",  # torch knows its devices best
@@ -100,7 +104,8 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         backbone: str | Callable[..., Any] = "tiny32",
         *,
         stages: str | Sequence[str] = "auto",
-        image_shape: Sequence[int] | None = None,
+        image_shape: int | Sequence[int] | None = None,
+        resize_mode: str = "squash",
         value_range: Sequence[float] | None = None,
         cache: str | os.PathLike[str] | FeatureCache | None = "auto",
         device: str | torch.device = "auto",
@@ -109,6 +114,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self.backbone = backbone
         self.stages = stages
         self.image_shape = image_shape
+        self.resize_mode = resize_mode
         self.value_range = value_range
         self.cache = cache
         self.device = device
@@ -162,7 +168,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
         self._device = pick_device(self.device, images=True)
         with kept_randomness():
-            backbone = find_loaded(self.backbone, layout.image_shape, self._device).lend()
+            backbone = find_loaded(self.backbone, layout.image_shape, self._device, self.resize_mode).lend()
         self._prefix = Prefix(check_stages(backbone, self.stages), len(backbone.layers), encodes_once=True)
         self._prefix.attach(backbone, self.value_range_, self._device)
         self._n_features_out = self._prefix.n_features

@@ -29,11 +29,16 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     backbone : str, module class, factory or torch.nn.Module, default="auto"
         As in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or a module of your own, whose instance is
         copied, never changed. ``"auto"`` is ``"tiny32"``, the bundled net for images of about 32 x 32 pixels.
-    image_shape : tuple, default=None
-        (height, width) or (height, width, channels) of images that come as rows. Rows without it are a table, for which
-        nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a warning says so. A pair
-        means one channel for rows, and any number of channels for images that come as such.
-        Of image files, what they are decoded to, by default in colour and of the backbone's own size; see the notes.
+    image_shape : int or tuple, default=None
+        (height, width), (height, width, channels), or the side of a square, of images that come as rows. Rows without
+        it are a table, for which nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a
+        warning says so. Without channels it means one channel for rows, and any number of channels for images that come
+        as such. Of image files, the size that they are decoded to, by default in color and of the backbone's own size;
+        see the notes.
+    resize_mode : {"squash", "crop"}, default="squash"
+        How images of another aspect ratio than the backbone's are resized, and image files than ``image_shape_``:
+        ``"squash"`` keeps all of the image and changes its aspect ratio, ``"crop"`` resizes its shorter side and takes
+        the center. Neither is better on all photos; a search can compare them.
     value_range : tuple of float, default=None
         The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
         pixels lie in it, else their extremes. Raw pixels go in: resizing, channels and normalisation are the
@@ -189,7 +194,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self,
         backbone: str | Callable[..., Any] = "auto",
         *,
-        image_shape: Sequence[int] | None = None,
+        image_shape: int | Sequence[int] | None = None,
+        resize_mode: str = "squash",
         value_range: Sequence[float] | None = None,
         strategy: str = "auto",
         freeze_until: float | str | None = None,
@@ -223,6 +229,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     ):
         self.backbone = backbone
         self.image_shape = image_shape
+        self.resize_mode = resize_mode
         self.value_range = value_range
         self.strategy = strategy
         self.freeze_until = freeze_until
@@ -260,7 +267,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     Parameters
     ----------
-    backbone, image_shape, value_range, strategy, freeze_until, stages, augmenter, n_views, predict_views
+    backbone, image_shape, resize_mode, value_range, strategy, freeze_until, stages, augmenter, n_views, predict_views
         As in :class:`FineTuneClassifier`.
     backbone_lr_scale, layer_decay, cache
         As in :class:`FineTuneClassifier`; ``"auto"`` takes a tenth of the rows for the labels a class.
@@ -311,7 +318,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self,
         backbone: str | Callable[..., Any] = "auto",
         *,
-        image_shape: Sequence[int] | None = None,
+        image_shape: int | Sequence[int] | None = None,
+        resize_mode: str = "squash",
         value_range: Sequence[float] | None = None,
         strategy: str = "auto",
         freeze_until: float | str | None = None,
@@ -343,6 +351,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     ):
         self.backbone = backbone
         self.image_shape = image_shape
+        self.resize_mode = resize_mode
         self.value_range = value_range
         self.strategy = strategy
         self.freeze_until = freeze_until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._layout import check_image_shape
+from .._layout import as_sides, check_image_shape
 from .._validation import check_columns, check_layout, check_X
 from .._value_range import check_value_range
 from .._warnings import BitDepthWarning, warn
@@ -66,7 +66,7 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="
     check_files_exist(sources, input_name)
     white_level = getattr(estimator, "white_level", None)
     look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
-    files = ImageFiles(sources, shape, white_level=white_level)
+    files = ImageFiles(sources, shape, white_level=white_level, resize_mode=estimator.resize_mode)
     return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset, input_name=input_name)
 
 
@@ -105,7 +105,7 @@ def decoded_shape(backbone, image_shape):
     """(height, width, channels) that files are decoded to: in colour and of the backbone's size, unless told."""
     if image_shape is not None:
         check_image_shape(image_shape)
-        return check_image_shape((*image_shape, 3)[:3])
+        return check_image_shape((*as_sides(image_shape), 3)[:3])
     size = own_size(backbone) if isinstance(backbone, str) else None
     if size is None:
         raise ValueError(

@@ -416,7 +416,7 @@ def test_geometry_does_nothing_on_signals_and_warns(augmenter):
         (RandomFlip(), np.zeros((224, 224, 3)), r"X\[None\]"),
         (RandomFlip(image_shape=(8, 8)), np.zeros((2, 65)), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         (RandomFlip(image_shape=(8, 8)), np.zeros((2, 9, 8)), r"image_shape=\(8, 8\), got images of shape \(9, 8, 1\)"),
-        (RandomFlip(image_shape=8), np.zeros((2, 64)), "'image_shape' parameter"),
+        (RandomFlip(image_shape=8.0), np.zeros((2, 64)), "'image_shape' parameter"),
         (RandomFlip(image_shape=(1, 64)), np.zeros((2, 64)), r"at least 2 .*got \(1, 64\)"),
         (RandomFlip(image_shape=(0, 64)), np.zeros((2, 64)), r"at least 2 .*got \(0, 64\)"),
         (RandomFlip(), np.zeros((2, 1, 8)), r"at least 2, got \(2, 1, 8\)"),

@@ -46,7 +46,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         "n_copies": [Interval(Integral, 0, None, closed="left")],
         "keep_original": ["boolean"],
         "predict_views": [Interval(Integral, 0, None, closed="left")],
-        "image_shape": ["array-like", None],
+        "image_shape": [Integral, "array-like", None],
         "value_range": ["array-like", None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],

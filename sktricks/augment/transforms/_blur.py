@@ -53,7 +53,7 @@ class GaussianBlur(BaseAugmenter):
         self,
         sigma: float | tuple = (0.1, 2.0),
         *,
-        image_shape: tuple | None = None,
+        image_shape: int | tuple | None = None,
         value_range: tuple | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,

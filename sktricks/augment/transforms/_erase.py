@@ -105,7 +105,7 @@ class RandomErasing(BaseAugmenter):
         ratio: tuple = (0.3, 3.3),
         fill: float | str | None = None,
         *,
-        image_shape: tuple | None = None,
+        image_shape: int | tuple | None = None,
         value_range: tuple | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,

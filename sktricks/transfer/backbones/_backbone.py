@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from numbers import Integral
 
 import torch
@@ -35,6 +35,8 @@ class Preprocess:
         Subtracted and divided by, per channel.
     interpolation : {"bilinear", "bicubic"}, default="bilinear"
         How to resize.
+    resize_mode : {"squash", "crop"}, default="squash"
+        ``"squash"`` resizes the whole image, ``"crop"`` its shorter side and takes the center.
     """
 
     size: tuple | None = None
@@ -42,6 +44,7 @@ class Preprocess:
     mean: tuple | None = None
     std: tuple | None = None
     interpolation: str = "bilinear"
+    resize_mode: str = "squash"
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Resize, match the channels and normalize."""
@@ -52,13 +55,37 @@ class Preprocess:
         if self.channels is not None and x.shape[1] != self.channels:
             raise ValueError(f"the backbone needs images of {self.channels} channels, X has {x.shape[1]}")
         if self.size is not None and x.shape[2:] != self.size:
-            smaller = x.shape[2] > self.size[0] or x.shape[3] > self.size[1]
-            x = F.interpolate(x, self.size, mode=self.interpolation, align_corners=False, antialias=smaller)
-            x = x.clamp(0, 1) if self.interpolation == "bicubic" else x  # bicubic interpolation overshoots at edges
+            x = (resize_and_crop if self.resize_mode == "crop" else resize)(x, self.size, self.interpolation)
         if self.mean is not None:
             mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
             x = (x - mean) / std
         return x
+
+
+def resize(x, size, interpolation):
+    """Return images resized to (height, width)."""
+    if x.shape[2:] == size:
+        return x
+    smaller = x.shape[2] > size[0] or x.shape[3] > size[1]
+    x = F.interpolate(x, size, mode=interpolation, align_corners=False, antialias=smaller)
+    return x.clamp(0, 1) if interpolation == "bicubic" else x  # bicubic interpolation overshoots at edges
+
+
+def resize_and_crop(x, size, interpolation):
+    """Return the center, of (height, width), of images whose shorter side is resized to it."""
+    (height, width), aspect_ratio = x.shape[2:], size[1] / size[0]
+    # The ends of a long image, which the center does not show, would need much memory.
+    x = take_center(x, (ceil(4 * width / aspect_ratio), ceil(4 * height * aspect_ratio)))
+    scale = max(size[0] / x.shape[2], size[1] / x.shape[3])
+    covering = tuple(max(least, round(side * scale)) for least, side in zip(size, x.shape[2:], strict=True))
+    return take_center(resize(x, covering, interpolation), size)
+
+
+def take_center(x, size):
+    """Return the center of images, of at most (height, width)."""
+    sides = [min(side, wanted) for wanted, side in zip(size, x.shape[2:], strict=True)]
+    top, left = ((side - kept) // 2 for side, kept in zip(x.shape[2:], sides, strict=True))
+    return x[:, :, top : top + sides[0], left : left + sides[1]]
 
 
 def check_preprocess(preprocess):

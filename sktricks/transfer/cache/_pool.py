@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections import deque
 from copy import copy, deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,14 +19,15 @@ from torch import nn
 
 from ...training._inputs import supports_float64
 from ..backbones import load_backbone
+from ..backbones._backbone import Preprocess
 from ..backbones._bundled import VARIABLE, WEIGHTS
 from ..backbones._lite0_weights import weights_path
 from ..backbones._load_backbone import BUNDLED, is_ready
 from ..freezing._freeze import set_frozen
 from ._fingerprint import stamp_of
 
-# By module or by name, those of our own nets and of the net of a hub that was loaded last: dicts by image shape and
-# device.
+# By module or by name, those of our own nets and of the net of a hub that was loaded last: dicts by image shape, device
+# and resize mode.
 OF_MODULES: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
 OF_NAMES: dict[str, dict[tuple, Loaded]] = {}
 LENT: weakref.WeakKeyDictionary[nn.Module, weakref.finalize] = weakref.WeakKeyDictionary()  # back to the pool
@@ -71,7 +73,7 @@ def mark_seen(backbone):
     return backbone
 
 
-def find_loaded(spec, image_shape, device):
+def find_loaded(spec, image_shape, device, resize_mode="squash"):
     """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
 
     A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory may make
@@ -83,12 +85,26 @@ def find_loaded(spec, image_shape, device):
         known, source = loaded_by_name(spec), source_of_name(spec)
     else:
         known, source = {}, None
-    loaded = known.get((image_shape, str(device)))
+    key = image_shape, str(device), resize_mode
+    loaded = known.get(key)
     if loaded is None or loaded.source != source:
         backbone = load_on(device, spec, image_shape).eval()
+        backbone.preprocess = with_resize_mode(backbone.preprocess, resize_mode)
         backbone.fingerprint()  # which all copies inherit
-        loaded = known[image_shape, str(device)] = Loaded(backbone, source)
+        loaded = known[key] = Loaded(backbone, source)
     return loaded
+
+
+def with_resize_mode(preprocess, resize_mode):
+    """Return a preprocessing that resizes in this mode; one of the user's own can only be left as it is."""
+    if isinstance(preprocess, Preprocess):
+        return replace(preprocess, resize_mode=resize_mode)
+    if resize_mode != "squash":
+        raise ValueError(
+            f"resize_mode must be 'squash' for a Backbone whose preprocess is a {type(preprocess).__name__}, got "
+            f"{resize_mode!r}: crop in that preprocess"
+        )
+    return preprocess
 
 
 def load_on(device, spec, image_shape):
