@@ -10,6 +10,7 @@ from ._warnings import ImageShapeWarning as ImageShapeWarning
 from ._warnings import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._warnings import OneHotTargetWarning as OneHotTargetWarning
 from ._warnings import SlowFitWarning as SlowFitWarning
+from ._warnings import SlowPrecisionWarning as SlowPrecisionWarning
 from ._warnings import TrainingInterruptedWarning as TrainingInterruptedWarning
 from ._warnings import UnclearLearningRateWarning as UnclearLearningRateWarning
 from ._warnings import UnreadableImageWarning as UnreadableImageWarning

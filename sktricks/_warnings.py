@@ -88,6 +88,10 @@ class SlowFitWarning(UserWarning):
     """A silent fit will take minutes."""
 
 
+class SlowPrecisionWarning(UserWarning):
+    """bfloat16 was asked for on a processor that has no instructions for it."""
+
+
 class SmallToleranceWarning(UserWarning):
     """The tolerance of a cascade is too small for its rows, and no row is decided early."""
 

@@ -365,7 +365,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         batch_size = min(len(dataset), self._settings()["batch_size"])
         with batch_statistics([norm for norm in norms if learns_statistics(norm, batch_size)]):
             if prefix.boundary is None:
-                features = self._encode(select_images(x, some), batch_size=STATISTICS_OF)
+                features = self._encode(select_images(x, some), as_is=True, batch_size=STATISTICS_OF)
             else:
                 features = signed_sqrt(prefix.run_suffix(x[some], STATISTICS_OF))
         return features[:n_rows], None if weight is None else weight[some[:n_rows]]

@@ -14,8 +14,11 @@ from .. import __version__
 from ..images._image_files import ImageFiles
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
 from ._layer_rates import group_parameters, set_factors, stage_depths
+from .backbones._fold import Encoder, channels_last
 from .cache._fingerprint import fingerprint_of
 from .freezing._freeze import batch_norms, choose_statistics, set_frozen, statistics_of
+
+ENCODING = 2  # the number of the way in which images are encoded, which caches of features must tell apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +90,7 @@ class Prefix:
         """Return what turns a batch of canonical images into the input of the backbone."""
         return prepare_images(self.value_range, augmenter, rng, self.backbone.preprocess)
 
-    def encode(self, images, cache: FeatureCache | None = None, **how) -> torch.Tensor:
+    def encode(self, images, cache: FeatureCache | None = None, *, as_is: bool = False, **how) -> torch.Tensor:
         """Return the features of canonical images, (n, n_features), in evaluation mode and on the CPU.
 
         Parameters
@@ -95,53 +98,69 @@ class Prefix:
         images : Tensor of shape (n, height, width, channels), or LazyImages
         cache : FeatureCache or None, default=None
             Images whose features it holds are not encoded.
+        as_is : bool, default=False
+            Use the backbone itself, in its present state, and not its faster copy.
         **how
             For the cache, ``fill=False`` to store few rows only, and ``unchanged=True`` for a backbone that was loaded
             just now. Without a cache, the ``batch_size``; None is one that is fast.
         """
-        compute = partial(self.backbone.features, stages=self.stages)
-        return self._compute(compute, images, self.stages, self.n_features, cache, **how)
+        if as_is:
+            return self._compute(Encoder(self._ready_backbone()), images, cache, **how)
+        encoder = self._encoder(how.pop("unchanged", False))
+        return self._compute(encoder, images, cache, unchanged=True, **how)
+
+    def _encoder(self, unchanged=False):
+        """Return the faster copy of the backbone, made again if the backbone has changed."""
+        return self.backbone.encoder(fingerprint_of(self.backbone, unchanged), self.device)
+
+    def _ready_backbone(self):
+        """Return the backbone in evaluation mode on the device."""
+        return self.backbone.to(self.device).eval()
 
     def encode_prefix(self, images, cache: FeatureCache | None = None, **how) -> torch.Tensor:
         """Return the values of canonical images at the boundary; parameters as in :meth:`encode`."""
         assert self.boundary is not None
-        compute = partial(self.boundary.encode_prefix, self.backbone)
-        return self._compute(compute, images, self.boundary, self.boundary.n_values, cache, **how)
+        return self._compute(Encoder(self._ready_backbone()), images, cache, boundary=self.boundary, **how)
 
     def run_suffix(self, values: torch.Tensor, batch_size: int) -> torch.Tensor:
         """Return the features of images from their values at the boundary, in evaluation mode and on the CPU."""
         assert self.boundary is not None
-        self.backbone.to(self.device).eval()
-        run = partial(self.boundary.run_suffix, self.backbone, stages=self.stages)
+        run = partial(self.boundary.run_suffix, self._ready_backbone(), stages=self.stages)
         with torch.no_grad():
             return map_images(lambda part: run(part.to(self.device)), values, batch_size)
 
-    def _compute(self, compute, images, part, n_columns, cache, fill=True, unchanged=False, batch_size=None):
-        """Return rows of ``n_columns`` numbers, which ``part`` of the backbone computes from images."""
-        prepare = self.prepare()
+    def _compute(self, encoder, images, cache, boundary=None, fill=True, unchanged=False, batch_size=None):
+        """Return what an encoder makes of images: their features, or their values at a boundary."""
+        prepare, net, device = self.prepare(), encoder.backbone, self.device
+        if boundary is None:
+            compute, n_columns = partial(net.features, stages=self.stages), self.n_features
+        else:
+            compute, n_columns = partial(boundary.encode_prefix, net), boundary.n_values
+
+        def run(images):
+            return compute(channels_last(prepare(images.to(device))[0], device))
 
         def encode_rows(images):
             images = LazyImages(images) if isinstance(images, ImageFiles) else images
-            self.backbone.to(self.device).eval()
-            size = batch_size or images_at_once(self.backbone, prepare, images, self.device)
             with torch.no_grad():
-                return map_images(lambda some: compute(prepare(some.to(self.device), None)[0]), images, size)
+                return map_images(run, images, batch_size or images_at_once(net, prepare, images, device))
 
         if cache is None:
             return encode_rows(images)
         rows = images.files if isinstance(images, LazyImages) else images  # those in the cache need not be read
-        fingerprint = self.fingerprint(part, unchanged)
+        fingerprint = self.fingerprint(boundary or self.stages, encoder.n_folded, unchanged)
         return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_columns, self.numpy_dtype))
 
-    def fingerprint(self, part, unchanged: bool = False) -> str:
+    def fingerprint(self, part, n_folded: int, unchanged: bool = False) -> str:
         """Return what decides the numbers that ``part`` of the backbone computes, down to the last bits."""
         low, high = self.value_range
-        versions = f"{torch.__version__} {__version__}"  # ours stands for the code around the net
-        return f"{fingerprint_of(self.backbone, unchanged)} {low!r} {high!r} {part} {self.device.type} {versions}"
+        versions = f"{torch.__version__} {__version__} {ENCODING}"  # ours stand for the code around the net
+        net = f"{fingerprint_of(self.backbone, unchanged)} folded={n_folded}"
+        return f"{net} {low!r} {high!r} {part} {self.device.type} {versions}"
 
     def report(self, cache: FeatureCache) -> str:
         """Return how many images were encoded and reused so far."""
-        return cache.report(self.fingerprint(self.stages))
+        return cache.report(self.fingerprint(self.stages, self._encoder().n_folded, unchanged=True))
 
     # -- what is frozen ----------------------------------------------------------------------------------------------
 

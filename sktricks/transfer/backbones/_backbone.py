@@ -13,8 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...training._modules import dtype_of
+from ...training._precision import HALF
 from ..cache._fingerprint import fingerprint_of
 from ..freezing._layers import call_order, forward_hooks, layers_of
+from ._fold import Encoder, EncoderHolder
 from ._stages import find_channel_axes, find_stages, main_tensor, recording_shapes
 
 MAX_SIDE = 4096  # pixels, in the configuration of a net
@@ -135,11 +137,14 @@ class Backbone(nn.Module):
         Names of all modules of ``model``, in execution order.
     num_features : int
         Number of features that :meth:`features` returns by default.
+    input_shape : tuple of int
+        (channels, height, width) of the preprocessed images that the backbone was loaded for.
     """
 
     def __init__(self, model, preprocess, example, name, default_stages=None):
         super().__init__()
         self.model, self.preprocess, self.name, self.default_stages = model, preprocess, name, default_stages
+        self.input_shape, self._encoders = tuple(example.shape[1:]), EncoderHolder()
         with recording_shapes(model) as shapes:
             self.layer_order = call_order(model, lambda: self.run(example))
         if len(shapes.get("", ())) < 2:
@@ -195,7 +200,11 @@ class Backbone(nn.Module):
 
     def count(self, stages):
         """Return the number of features of some stages, or of the output of the model for None."""
-        return self.num_features if stages is None else sum(self._widths[name] for name in stages)
+        return self.num_features if stages is None else sum(self.widths(stages))
+
+    def widths(self, stages):
+        """Return the number of features of each of some stages."""
+        return [self._widths[name] for name in stages]
 
     def _pooled_outputs(self, x, names):
         """Return the pooled outputs of some stages by name, without computing anything after them."""
@@ -214,6 +223,21 @@ class Backbone(nn.Module):
         with suppress(Enough), forward_hooks(self.model, names, note):
             self.run(x)
         return pooled
+
+    def encoder(self, fingerprint: str, device: torch.device) -> Encoder:
+        """Return a net that encodes images as this one does, in evaluation mode, but faster.
+
+        Parameters
+        ----------
+        fingerprint : str
+            That of this backbone: an encoder that was made before is returned if it is the same.
+        device : torch.device
+
+        Returns
+        -------
+        encoder : Encoder
+        """
+        return self._encoders.get(self, fingerprint, device)
 
     def fingerprint(self) -> str:
         """Return a hash of weights, buffers, settings, preprocessing and code, which differs if the features do.
@@ -240,6 +264,7 @@ def pool(x, quarters=False, channel_axis=None):
 
     ``channel_axis`` is the second axis by default, and the third for tokens, (n, tokens, channels).
     """
+    x = x.float() if x.dtype in HALF else x  # a mean is rounded once
     if x.ndim == 2:
         return x
     x = x.movedim((2 if x.ndim == 3 else 1) if channel_axis is None else channel_axis, 1)

@@ -1,0 +1,166 @@
+"""A copy of a backbone that encodes faster: each BatchNorm folded into the convolution before it, channels last.
+
+In evaluation mode a BatchNorm multiplies each channel and adds to it, which the convolution before it can do instead.
+Which convolution that is, one forward pass shows, so that nets of any code can be folded. The copy has the parts of the
+backbone under the same names, and is used only if the features of both agree.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..freezing._freeze import set_frozen
+from ..freezing._layers import evaluating
+from ._stages import main_tensor
+
+if TYPE_CHECKING:
+    from ._backbone import Backbone
+
+TOLERANCE = 1e-5  # of the largest feature of a stage
+UNKNOWN = object()  # for None
+AT_MOST = 2  # encoders of backbones that were alike, one of which was changed
+
+
+class Encoder(NamedTuple):
+    """A net that encodes images as a backbone does.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The folded copy, or the backbone itself if nothing in it can be folded.
+    n_folded : int
+        Number of folded BatchNorms.
+    """
+
+    backbone: Backbone
+    n_folded: int = 0
+
+
+class EncoderHolder:
+    """The encoders of a backbone, shared by its copies; those in a pickle make their own."""
+
+    def __init__(self):
+        self._encoders = {}
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return EncoderHolder, ()
+
+    def get(self, backbone, fingerprint, device):
+        """Return the :class:`Encoder` of a backbone with this fingerprint on a device, made at the first call."""
+        key = fingerprint, device
+        encoder = self._encoders.get(key, UNKNOWN)
+        if encoder is UNKNOWN:
+            for old in list(self._encoders)[: 1 - AT_MOST]:
+                self._encoders.pop(old, None)
+            encoder = self._encoders[key] = fold_copy(backbone.to(device))
+        return encoder or Encoder(backbone.eval() if backbone.training else backbone)
+
+
+@torch.inference_mode(False)  # whose tensors have no versions
+@torch.no_grad()
+def fold_copy(backbone):
+    """Return the :class:`Encoder` of a folded copy of a backbone, or None if nothing can be folded."""
+    if not any(isinstance(part, nn.BatchNorm2d) for part in backbone.modules()):
+        return None
+    folded = deepcopy(backbone)
+    set_frozen(folded.model, folded.layer_order, 0)  # hooks would take time, and it is in evaluation mode anyway
+    folded.eval().requires_grad_(False)
+    x = make_noise(backbone)
+    n_folded = fold(folded, x)
+    if n_folded == 0 or not agree(backbone, folded, x):
+        return None
+    return Encoder(channels_last(folded, x.device), n_folded)
+
+
+def channels_last(images_or_net, device):
+    """Return images, or a net, with the channels last in memory, which is faster; not on Apple's MPS."""
+    return images_or_net if device.type == "mps" else images_or_net.to(memory_format=torch.channels_last)
+
+
+def make_noise(backbone):
+    """Return two images of noise, as the net takes them."""
+    noise = torch.randn(2, *backbone.input_shape, generator=torch.Generator().manual_seed(0))
+    first = next(backbone.parameters())
+    return noise.to(first.device, first.dtype)
+
+
+def fold(backbone, x):
+    """Fold what can be folded in a backbone, in place; return the number of BatchNorms."""
+    pairs = find_pairs(backbone, x)
+    for conv, norm in pairs:
+        put(backbone.model, conv, fuse_conv_bn_eval(*map(backbone.model.get_submodule, (conv, norm))))
+        put(backbone.model, norm, nn.Sequential(*backbone.model.get_submodule(norm).children()))
+    return len(pairs)
+
+
+def find_pairs(backbone, x):
+    """Return the names of each convolution and of the BatchNorm that is called with its output, both called once."""
+    model = backbone.model
+    parts = {name: part for name, part in model.named_modules() if is_plain(part)}
+    calls = {name: [] for name in parts}
+    shown, hooks = [], []  # outputs that are features
+
+    def note(name, inputs, output):
+        calls[name].append((inputs[0], output, output._version))
+
+    def show(part, inputs, output):
+        shown.append(main_tensor(output))
+
+    for name, part in parts.items():
+        hooks.append(part.register_forward_hook(lambda part, inputs, output, name=name: note(name, inputs, output)))
+    hooks += [model.get_submodule(name).register_forward_hook(show) for name in ("", *backbone.stages)]
+    try:
+        backbone.run(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    once = {name: one[0] for name, one in calls.items() if len(one) == 1}
+    convs = {
+        id(output): name
+        for name, (_, output, version) in once.items()
+        if isinstance(parts[name], nn.Conv2d) and output._version == version and all(output is not one for one in shown)
+    }
+    norms = {name: convs.get(id(once[name][0])) for name in once if isinstance(parts[name], nn.BatchNorm2d)}
+    fed = list(norms.values())
+    return [(conv, norm) for norm, conv in norms.items() if conv is not None and fed.count(conv) == 1]
+
+
+def is_plain(part):
+    """Return True for a convolution or BatchNorm that computes with its own weights and nothing else."""
+    hooks = (
+        part._forward_pre_hooks or part._forward_hooks or "forward" in vars(part) or parametrize.is_parametrized(part)
+    )
+    is_norm = isinstance(part, nn.BatchNorm2d) and part.running_mean is not None
+    return (is_norm or isinstance(part, nn.Conv2d)) and not hooks
+
+
+def put(model, name, part):
+    """Replace the part of a model that has this name."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, part)
+
+
+def agree(backbone, folded, x):
+    """Return True if the features of all stages and of the whole net agree."""
+    with evaluating(backbone):
+        expected, found = ([net.features(x), net.features(x, backbone.stages)] for net in (backbone, folded))
+        widths = backbone.widths(backbone.stages)
+        expected, found = ([whole, *of_stages.split(widths, 1)] for whole, of_stages in (expected, found))
+    return all(is_close(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def is_close(expected, found):
+    """Return True if two tensors differ by rounding only; NaN is never close."""
+    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())

@@ -1,0 +1,171 @@
+"""Encoders: BatchNorm folded into convolutions, in a copy that nobody sees."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sktricks import FineTuneClassifier, PretrainedFeatures, load_backbone
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
+LABELS = np.arange(12) % 2
+CPU = torch.device("cpu")
+
+
+def with_statistics(module):
+    """Return a module whose BatchNorms are not blank."""
+    generator = torch.Generator().manual_seed(1)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d) and part.track_running_stats:
+            part.running_mean.normal_(generator=generator)
+            part.running_var.uniform_(0.5, 2, generator=generator)
+    return module.eval()
+
+
+def blocks(*parts):
+    """Return a net of a stem and a block, whose stages end after an activation."""
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    return with_statistics(nn.Sequential(stem, nn.Sequential(*parts, nn.ReLU()), head))
+
+
+def encoder_of(module):
+    backbone = load_backbone(module, image_shape=(8, 8, 3))
+    encoder = backbone.encoder(backbone.fingerprint(), CPU)
+    x = torch.rand(3, 3, 8, 8)
+    with torch.no_grad():
+        for stages in (None, backbone.stages):
+            torch.testing.assert_close(encoder.backbone.features(x, stages), backbone.features(x, stages))
+    return encoder
+
+
+class Activated(nn.BatchNorm2d):
+    """A BatchNorm with an activation inside, as in timm."""
+
+    def __init__(self, n):
+        super().__init__(n)
+        self.act = nn.Tanh()
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+class Doubled(nn.BatchNorm2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class InPlace(nn.Module):
+    """Changes the output of its convolution before the BatchNorm sees it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(x).abs_())
+
+
+class Twice(nn.Module):
+    """Uses one convolution twice, and its output besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.conv(self.norm(self.conv(x)))
+
+
+class Besides(InPlace):
+    def forward(self, x):
+        x = self.conv(x)
+        return self.norm(x) + x
+
+
+@pytest.mark.parametrize(
+    ("parts", "n_folded"),
+    [
+        ([nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)], 2),
+        ([nn.Conv2d(4, 4, 3, groups=4, bias=False, padding_mode="reflect", padding=1), nn.BatchNorm2d(4)], 2),
+        ([nn.Conv2d(4, 4, 3), Activated(4)], 2),
+        ([nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)], 2),
+        ([nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)], 1),
+        ([nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3)), nn.BatchNorm2d(4)], 1),
+        ([InPlace()], 1),
+        ([Twice()], 1),
+        ([Besides()], 0),  # the copy would return other features, so none is used
+        ([nn.Conv2d(4, 4, 3), Doubled(4)], 0),
+        ([nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)], 1),
+    ],
+    ids=["plain", "grouped", "activated", "not affine", "batch", "parametrized", "in place", "twice", "besides"]
+    + ["doubled", "norm first"],
+)
+def test_what_is_folded(parts, n_folded):
+    assert encoder_of(blocks(*parts)).n_folded == n_folded
+
+
+def test_a_convolution_whose_output_is_a_stage_is_not_folded():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Flatten()]
+    assert encoder_of(with_statistics(nn.Sequential(*layers, nn.Linear(64, 2)))).n_folded == 0
+
+
+def test_a_net_without_batch_norm_is_its_own_encoder():
+    backbone = load_backbone(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), image_shape=(8, 8, 3))
+    assert backbone.encoder(backbone.fingerprint(), CPU).backbone is backbone
+
+
+def test_folding_is_done_once_for_all_copies():
+    backbone = load_backbone("tiny32", image_shape=(8, 8, 3))
+    encoder = backbone.encoder(backbone.fingerprint(), CPU)
+    assert encoder.n_folded == 10
+    other = copy.deepcopy(backbone)
+    assert other.encoder(other.fingerprint(), CPU) is encoder
+
+
+def test_a_pickle_has_no_folded_copy():
+    backbone = load_backbone("tiny32", image_shape=(8, 8, 3))
+    fingerprint, size = backbone.fingerprint(), len(pickle.dumps(backbone))
+    backbone.encoder(fingerprint, CPU)
+    assert len(pickle.dumps(backbone)) == size
+    again = pickle.loads(pickle.dumps(backbone))
+    assert again.encoder(again.fingerprint(), CPU).n_folded == 10
+
+
+@pytest.mark.parametrize("cache", ["auto", None])
+def test_a_changed_backbone_is_folded_again(cache):
+    features = PretrainedFeatures(cache=cache).fit(IMAGES)
+    first = features.transform(IMAGES)
+    with torch.no_grad():
+        features.backbone_.model.stem[0].weight.data.mul_(2)
+    assert not np.allclose(features.transform(IMAGES), first)
+    with torch.no_grad():
+        features.backbone_.model.stem[0].weight.data.div_(2)
+    assert np.array_equal(features.transform(IMAGES), first)
+
+
+def test_the_net_of_the_user_and_the_frozen_backbone_keep_their_bits():
+    module = blocks(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    net = FineTuneClassifier(module, strategy="linear-probe", random_state=0).fit(IMAGES, LABELS)
+    net.predict(IMAGES)
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    for name, value in net.backbone_.model.state_dict().items():
+        assert torch.equal(before[name], value)
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in net.backbone_.modules()) == 2
+
+
+def test_predictions_agree_with_the_net_that_is_shown():
+    net = FineTuneClassifier(strategy="linear-probe", random_state=0).fit(IMAGES, LABELS)
+    prepared = net._prefix.prepare()(torch.from_numpy(IMAGES))[0]
+    module = net.net_.module_.eval()
+    with torch.no_grad():
+        features = module.backbone.features(prepared, module.stages)
+        expected = module.head(features / (features.abs() + 1e-3).sqrt()).softmax(1)
+    np.testing.assert_allclose(net.predict_proba(IMAGES), expected, atol=1e-5)
