@@ -97,20 +97,13 @@ def remove_abandoned(target):
 def is_abandoned(path):
     """Return True if the process that wrote a temporary file is gone, or the file is a day old."""
     host, pid = path.name.split("-")[2:4]
-    if host == host_key() and sys.platform != "win32" and pid.isdecimal():  # where signal 0 ends a process
-        return not is_running(int(pid))
-    return time.time() - path.stat().st_mtime > DAY
-
-
-def is_running(pid):
-    """Return True if a process of this machine exists."""
+    if host != host_key() or sys.platform == "win32" or not pid.isdecimal():  # signal 0 ends a process of Windows
+        return time.time() - path.stat().st_mtime > DAY
     try:
-        os.kill(pid, 0)
+        os.kill(int(pid), 0)  # a PermissionError means that the process runs: the caller keeps the file
     except ProcessLookupError:
-        return False
-    except OSError:
         return True
-    return True
+    return False
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -209,16 +209,14 @@ class Reader:
             return {key: self.read(item, key) for key, item in node.items()}
         kind = entry(node, "$", str)
         if kind == "again":
-            return self._read_again(entry(node, "id", int))
+            number = entry(node, "id", int)
+            require(number in self.seen, f"must point to a value before it, got the number {number}")
+            return self.seen[number]
         require(kind in self.codecs, f"must be a value of a known kind, got the unknown kind {kind!r:.60}")
         value = self.codecs[kind].read(node, self)
         if "id" in node:
             self.seen[entry(node, "id", int)] = value
         return value
-
-    def _read_again(self, number):
-        require(number in self.seen, f"must point to a value before it, got the number {number}")
-        return self.seen[number]
 
     def array(self, record):
         """Return the array that a record points to."""

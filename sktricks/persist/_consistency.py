@@ -162,7 +162,9 @@ def check_members(estimator, learned):
         require(len(learned["thresholds_"]) == n - 1, f"must have {n - 1} thresholds_")
         require(not np.isnan(learned["thresholds_"]).any(), "must have thresholds_ that are numbers")
     if "weights_" in learned and "final_estimator_" not in learned:
-        check_weights(learned["weights_"])
+        weights = learned["weights_"]
+        good = bool((weights >= 0).all() and weights.sum() > 0)
+        require(good, "must have weights_ of at least 0, and not all of them 0")
     require(named is None or sum(type(one) is not str for one in named.values()) == n, f"must name {n} members")
     for member, method in zip(members, methods_of(estimator, learned), strict=True):
         check_member(member, method)
@@ -174,11 +176,6 @@ def check_members(estimator, learned):
         encoders = learned["_label_encoder"]
         for one in encoders if type(encoders) is list else [encoders]:
             check_encoder(one)
-
-
-def check_weights(weights):
-    """Check the weights of a vote."""
-    require(bool((weights >= 0).all() and weights.sum() > 0), "must have weights_ of at least 0, and not all of them 0")
 
 
 def check_encoder(encoder):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from math import prod
 
-from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from ._specs import (
@@ -22,6 +21,7 @@ from ._specs import (
     boolean,
     dict_of,
     either,
+    estimator,
     integer,
     label,
     labels,
@@ -57,7 +57,6 @@ def is_dtype(value):
     return is_torch(value, "dtype") and value in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
 member = either(estimator, only("drop"))
 names = list_of(string)
 target = instance("Target")

@@ -104,7 +104,8 @@ def read_estimator(record, reader, find_class):
         params = read_params(cls, record, reader)
     learned = reader.read(entry(record, "learned", dict), "learned")
     with reader.inside("learned"):
-        check_learned(cls, learned, reader)
+        require(type(learned) is dict, "must be a dict of attributes")
+        refuse_wrong(find_undescribed(cls, learned), learned, reader)
     estimator = cls(**params)
     vars(estimator).update(learned)
     if "requests" in record:
@@ -117,14 +118,12 @@ def read_estimator(record, reader, find_class):
     return estimator
 
 
-def check_learned(cls, learned, reader):
-    """Raise an error unless attributes are those of a class and nothing else: no parameter, no method."""
-    require(type(learned) is dict, "must be a dict of attributes")
-    wrong = find_undescribed(cls, learned)
+def refuse_wrong(wrong, values, reader):
+    """Raise an error that names a wrong attribute or parameter, unless ``wrong`` is None."""
     if wrong is not None:
         key, expected = wrong
         reader.place.append(key)
-        raise Malformed(f"must be {expected}, got {brief(learned[key]) if key in learned else 'nothing'}")
+        raise Malformed(f"must be {expected}, got {brief(values[key]) if key in values else 'nothing'}")
 
 
 def restore_net(estimator, state, reader):
@@ -145,11 +144,7 @@ def read_params(cls, record, reader):
     for key, node in nodes.items():
         params[key], is_given = read_param(key, node, join(record["name"], key), reader)
         given |= {key} if is_given else set()
-    wrong = find_wrong_param(cls, params, given)
-    if wrong is not None:
-        key, expected = wrong
-        reader.place.append(key)
-        raise Malformed(f"must be {expected}, got {brief(params[key])}")
+    refuse_wrong(find_wrong_param(cls, params, given), params, reader)
     check_constraints(cls, params, given)
     return params
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ._codec import require
 from ._foreign_checks import CHECKS
+from ._tree_checks import TASKS
 
 # Packages of scikit-learn of which every estimator predicts in numpy, and single classes of others.
 NUMPY_ONLY = frozenset(
@@ -27,10 +28,7 @@ NUMPY_ONLY = frozenset(
         *("pipeline", "preprocessing", "random_projection"),
         *("decomposition.PCA", "decomposition.IncrementalPCA", "decomposition.KernelPCA", "decomposition.TruncatedSVD"),
         *("decomposition.FastICA", "decomposition.FactorAnalysis"),
-        *("ensemble.AdaBoostClassifier", "ensemble.AdaBoostRegressor"),
-        *("ensemble.BaggingClassifier", "ensemble.BaggingRegressor"),
-        *("ensemble.VotingClassifier", "ensemble.VotingRegressor"),
-        *("ensemble.StackingClassifier", "ensemble.StackingRegressor"),
+        *(f"ensemble.{kind}{task}" for kind in ("AdaBoost", "Bagging", "Voting", "Stacking") for task in TASKS),
         *("feature_extraction.FeatureHasher", "feature_extraction.HashingVectorizer"),
         *("feature_extraction.TfidfTransformer",),
         *("neighbors.NearestCentroid", "neighbors.KernelDensity", "svm.LinearSVC", "svm.LinearSVR"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from ._codec import require
@@ -78,12 +80,7 @@ def check_rows(columns):
     """Raise an error unless there are as many values under each key as rows that have it."""
     check_fields(columns, ROWS, "history")
     layouts, kinds, values = (columns[name] for name in ROWS)
-    counts = np.bincount(kinds, minlength=len(layouts)) if (kinds < len(layouts)).all() else []
-    fits = len(counts) == len(layouts) and all(len(set(layout)) == len(layout) for layout in layouts)
-    require(fits, "must have a history whose kinds are indices of layouts of different keys")
-    wanted = {key: 0 for layout in layouts for key in layout}
-    for layout, count in zip(layouts, counts, strict=True):
-        for key in layout:
-            wanted[key] += int(count)
+    require(bool((kinds < len(layouts)).all()), "must have a history whose kinds are indices of layouts")
+    wanted = Counter(key for kind in kinds.tolist() for key in layouts[kind])
     found = {key: len(column["values"]) for key, column in values.items()}
     require(found == wanted, "must have a history with a value for each row")

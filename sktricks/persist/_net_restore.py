@@ -63,25 +63,19 @@ def check_default_module(estimator, tensors):
     """Raise an error unless the weights of the default module are as large as its settings say, before it is built."""
     if getattr(estimator, "module", "mlp") != "mlp":
         return
-    settings = {"width": 128, "depth": 2} | module_settings(estimator)
-    fits = all(type(value) is int or isinstance(value, np.integer) for value in settings.values())
+    params = {"module__width": 128, "module__depth": 2} | (estimator.net_params or {})
+    width, depth = params["module__width"], params["module__depth"]
+    fits = all(type(value) is int or isinstance(value, np.integer) for value in (width, depth))
     require(fits, "must have an int as width and as depth of the default module")
     columns = getattr(estimator, "_columns", None)
-    expected = {"head.weight": (estimator._n_outputs, settings["width"])}
+    expected = {"head.weight": (estimator._n_outputs, width)}
     if estimator.image_shape_ is None:
-        n_numbers = estimator.n_features_in_ if columns is None else len(columns.means)
-        expected["embed.weight"] = (settings["width"], n_numbers)
+        expected["embed.weight"] = (width, estimator.n_features_in_ if columns is None else len(columns.means))
     for name, shape in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else None
         require(found == shape, f"must have weights {name} of shape {shape}, got {found}")
-    depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
-    require(settings["depth"] == depth, f"must have the weights of {settings['depth']} blocks, got {depth}")
-
-
-def module_settings(estimator):
-    """Return the settings of the default module in ``net_params``."""
-    params = {name.removeprefix("module__"): value for name, value in (estimator.net_params or {}).items()}
-    return {name: params[name] for name in ("width", "depth") if name in params}
+    n_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    require(depth == n_blocks, f"must have the weights of {depth} blocks, got {n_blocks}")
 
 
 def untrained_backbone(estimator, preprocess):

@@ -10,6 +10,7 @@ from math import isfinite, isinf
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from ._codec import brief, require
 from ._tensors import is_torch
@@ -125,6 +126,7 @@ def instance(cls):
     return Spec(f"a {cls.__name__}", lambda value: type(value) is cls)
 
 
+estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
 anything = Spec("anything", lambda value: True)
 boolean = Spec("True or False", lambda value: type(value) is bool)
 string = Spec("a str", lambda value: type(value) is str)

@@ -20,6 +20,7 @@ from ._specs import (
     boolean,
     dict_of,
     either,
+    estimator,
     integer,
     is_plain,
     list_of,
@@ -40,13 +41,8 @@ def is_column(value):
     return type(value) in (str, int, slice) or array("bi", 1).fits(value)
 
 
-def is_transformer(value):
-    """Return True for an estimator that a ColumnTransformer may apply to columns."""
-    return hasattr(value, "get_params") and not isinstance(value, type)
-
-
 columns = Spec("names, indices, a mask or a slice of columns", is_column)
-transformer = either(only("drop", "passthrough"), Spec("an estimator", is_transformer))
+transformer = either(only("drop", "passthrough"), estimator)
 chosen = tuple_of(string, transformer, columns)
 numbers = array("f", 1)
 dtype = Spec("a dtype of numpy", lambda value: isinstance(value, np.dtype))

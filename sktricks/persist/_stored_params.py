@@ -11,12 +11,12 @@ import re
 import sys
 from pathlib import PurePath
 
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from ..augment import BaseAugmenter
 from ._codec import Malformed
-from ._descriptions import DEVICES, OWN
-from ._specs import Spec, either, integer, is_plain, list_of, nothing, only, optional, string
+from ._descriptions import DEVICES, OWN, instance
+from ._specs import Spec, either, estimator, integer, is_plain, list_of, nothing, only, optional, string
 from ._steps import PARAMS
 from ._tensors import is_torch, name_of_class
 
@@ -52,9 +52,7 @@ def is_storable(key, value):
 
 def is_cache(value):
     """Return True for a cache of features that has no folder."""
-    from ..transfer import FeatureCache
-
-    return type(value) is FeatureCache and value.folder is None
+    return instance("FeatureCache").fits(value) and value.folder is None
 
 
 def is_callback(value):
@@ -68,14 +66,7 @@ def is_member(value):
     """Return True for a pair of a name and an estimator, None, "drop" or "passthrough"."""
     if type(value) not in (tuple, list) or len(value) != 2 or type(value[0]) is not str:
         return False
-    return isinstance(value[1], BaseEstimator) or value[1] is None or value[1] in ("drop", "passthrough")
-
-
-def is_augmenter(value):
-    """Return True for an augmenter."""
-    from ..augment import BaseAugmenter
-
-    return isinstance(value, BaseAugmenter)
+    return estimator.fits(value[1]) or value[1] is None or value[1] in ("drop", "passthrough")
 
 
 def is_device(value):
@@ -86,9 +77,8 @@ def is_device(value):
 
 BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
 plain = Spec("a plain value", lambda value: is_plain(value, tensors=False))
-estimator = Spec("an estimator", lambda value: isinstance(value, BaseEstimator))
 members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is_member)).fits)
-augmenter = optional(Spec("an augmenter", is_augmenter))
+augmenter = optional(Spec("an augmenter", lambda value: isinstance(value, BaseAugmenter)))
 # The parameters that may have other values than plain ones, or only some of these, by their names.
 SPECIAL = {
     **PARAMS,
