@@ -65,7 +65,6 @@ from sktricks.augment import BaseAugmenter
 from sktricks.persist._archive import host_key, temporary_prefix, write_archive
 from sktricks.persist._codec import Reader, Writer
 from sktricks.persist._descriptions import describe_class, find_undescribed
-from sktricks.persist._estimators import TORCH_PARTS
 from sktricks.persist._save_load import CODECS
 from sktricks.tables._columns import Columns
 from sktricks.transfer._prefix import Prefix
@@ -141,7 +140,7 @@ def assert_same(value, other):
 
 
 def plain_attributes(estimator):
-    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name not in TORCH_PARTS}
+    return {name: vars(estimator)[name] for name in sorted(vars(estimator)) if name != "_net"}
 
 
 def manifest_of(path):
@@ -381,7 +380,7 @@ def fit_any(estimator):
 def test_all_that_is_learned_is_described(estimator):
     fitted = fit_any(estimator)
     params = fitted.get_params(deep=False)
-    learned = {name: value for name, value in vars(fitted).items() if name not in (*params, *TORCH_PARTS)}
+    learned = {name: value for name, value in vars(fitted).items() if name not in (*params, "_net")}
     wrong = find_undescribed(type(fitted), learned)
     assert wrong is None, (
         f"{type(fitted).__name__}.{wrong[0]} is not described, or is of another type than {wrong[1]}: "
@@ -394,7 +393,7 @@ def test_each_public_class_is_described():
     for cls in estimators:
         described = describe_class(cls)
         assert described is not None, f"describe {cls.__name__} in sktricks/persist/_descriptions.py"
-        assert not described.keys() & {*inspect.signature(cls).parameters, *TORCH_PARTS}
+        assert not described.keys() & {*inspect.signature(cls).parameters, "_net"}
     covered = {type(estimator) for estimator in OF_EACH_CLASS}
     assert {cls for cls in estimators if hasattr(cls, "fit")} - covered == {sktricks.ImageLoader}
 

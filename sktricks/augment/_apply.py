@@ -1,4 +1,4 @@
-"""Any augmenter, for some of the rows."""
+"""Apply an augmenter to some of the rows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from ._base_augmenter import BaseAugmenter
-from .transforms._mix import TargetMixing
+from ._pipeline import CompositeAugmenter
 
 
-class RandomApply(TargetMixing, BaseAugmenter):
-    """Another augmenter, for each row with probability ``p``; the other rows stay exactly as they are.
+class RandomApply(CompositeAugmenter):
+    """Apply another augmenter to each row with probability ``p``; the other rows stay exactly as they are.
 
     The augmenter is read, never fitted or changed, and draws from the random state of this one unless it has its own.
     It must keep the shape of the images. ``transform`` is that of the augmenter. If the augmenter mixes targets, those
@@ -21,7 +21,7 @@ class RandomApply(TargetMixing, BaseAugmenter):
     Parameters
     ----------
     augmenter : augmenter
-        What is applied; an :class:`AugmentationPipeline` is applied as a whole or not at all.
+        The augmenter to apply; an :class:`AugmentationPipeline` is applied as a whole or not at all.
     p : float, default=0.5
         Probability, from 0 to 1.
     image_shape, value_range, n_jobs, random_state
@@ -62,38 +62,17 @@ class RandomApply(TargetMixing, BaseAugmenter):
         self.augmenter = augmenter
         self.p = p
 
-    @property
-    def mixes_rows(self):
-        return self.augmenter.mixes_rows
-
-    def check_parameters(self):
-        super().check_parameters()
-        self.augmenter.check_parameters()
+    def _augmenters(self):
+        return [self.augmenter]
 
     def _check_images(self, shape, value_range=None):
-        super()._check_images(shape, value_range)
-        output = self.augmenter._check_images(shape, value_range)
+        output = super()._check_images(shape, value_range)
         if output != tuple(shape):
             raise ValueError(
                 f"augmenter of RandomApply must keep the shape of the images, which is {tuple(shape)}; "
                 f"{type(self.augmenter).__name__} makes it {output}"
             )
         return output
-
-    def _check_dtype(self, dtype):
-        self.augmenter._check_dtype(dtype)
-
-    def output_shape(self, shape):
-        return self.augmenter.output_shape(shape)
-
-    def center_images(self, images, value_range=None):
-        return self.augmenter.center_images(images, value_range)
-
-    def wants_images(self):
-        return self.augmenter.wants_images()
-
-    def _mixing_target(self):
-        return self.augmenter._mixing_target()
 
     def _spread_rng(self, rng):
         return [rng, self.augmenter._make_rng(rng)]
@@ -105,7 +84,7 @@ class RandomApply(TargetMixing, BaseAugmenter):
 
 
 def _for_rows(chosen, params):
-    """Parameters of a step that is for the chosen rows only; the others mix with themselves, which changes nothing."""
+    """Return parameters of a step for the chosen rows only; other rows mix with themselves, which changes nothing."""
     if "partner" in params:
         rows = np.arange(len(chosen))
         return {

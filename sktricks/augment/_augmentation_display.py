@@ -1,4 +1,4 @@
-"""Pictures of what an augmenter does: originals beside draws."""
+"""A plot of originals beside their augmented copies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FILE_SIZE = (224, 224)  # of images that are read from files, unless the augment
 
 
 def make_mosaic(columns):
-    """One picture (height, width, channels) of a list of columns ``(n, height, width, channels)``; white between them.
+    """Return one picture (height, width, channels) of columns ``(n, height, width, channels)``, white between them.
 
-    The columns may have pictures of different sizes, each in the middle of its place.
+    The columns may have pictures of different sizes, which are centered.
     """
     height, width = (max(column.shape[axis] for column in columns) for axis in (1, 2))
     gap = max(1, round(GAP * width))
@@ -47,7 +47,7 @@ def read_files(X, estimator, most):
 
 
 class AugmentationDisplay:
-    """Originals beside random draws: each row of pictures is an image, then what an augmenter makes of it.
+    """Originals beside random draws: each row of pictures is an image and its augmented copies.
 
     Make one with :meth:`from_estimator`. Rows without ``image_shape`` are shown as lines, the original in black.
 
@@ -63,7 +63,7 @@ class AugmentationDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where :meth:`plot` has drawn.
+        The axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
     im_ : matplotlib AxesImage
@@ -117,11 +117,11 @@ class AugmentationDisplay:
         n_images : int, default=4
             Rows of X to show.
         n_draws : int, default=6
-            Draws beside each.
+            Draws per row.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of the draws; None is a fresh one.
         ax : matplotlib Axes, default=None
-            Where to plot; None makes a figure.
+            Axes to plot into; None makes a figure.
         **kwargs : dict
             Passed on to :meth:`plot`.
 
@@ -154,7 +154,7 @@ class AugmentationDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to plot; None makes a figure.
+            Axes to plot into; None makes a figure.
         cmap : str, default="gray"
             Colors of images of one channel.
         title : str, default=None
@@ -168,12 +168,13 @@ class AugmentationDisplay:
         Raises
         ------
         ValueError
-            If the images have a number of channels that has no colors.
+            If the images have neither 1, 3 nor 4 channels.
         ImportError
             If matplotlib is missing.
         """
         pyplot = import_optional("matplotlib.pyplot", "plot")
-        self.ax_ = pyplot.subplots(figsize=self._size(), layout="constrained")[1] if ax is None else ax
+        size = 1.3 * (1 + len(self.draws)), 0.3 + 1.3 * len(self.originals)  # inches
+        self.ax_ = pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
         self.figure_ = self.ax_.figure
         if self.originals.shape[1] == 1:
             self._plot_lines()
@@ -181,10 +182,6 @@ class AugmentationDisplay:
             self._plot_pictures(cmap)
         self.ax_.set_title(title or "")
         return self
-
-    def _size(self):
-        """Of a figure of its own, in inches."""
-        return 1.3 * (1 + len(self.draws)), 0.3 + 1.3 * len(self.originals)
 
     def _plot_pictures(self, cmap):
         channels = self.originals.shape[3]

@@ -33,14 +33,14 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     - ``fit(X, y=None)`` learns the shape of the images and their value range.
     - ``fit_transform(X, y=None)`` is for training: one augmented copy, with a random draw for each row.
     - ``transform(X)`` is for prediction: the deterministic counterpart. It is the identity (X itself, not a copy), but
-      a crop takes the center, and a resized crop brings the image to its size.
-    - ``augment(X, y=None, random_state=...)`` returns an augmented copy at any time, and fits first if need be. With y
-      it returns the pair (X, y).
+      a crop takes the center, and a resized crop resizes the whole image.
+    - ``augment(X, y=None, random_state=...)`` returns an augmented copy at any time, and fits first unless fitted. With
+      y it returns the pair (X, y).
 
-    In a plain scikit-learn ``Pipeline`` the last step is therefore trained on one augmented copy and predicts on clean
-    rows. With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy. One
-    copy in the place of the rows has cost nearly every model accuracy. Fresh draws in every epoch require a net's
-    ``augmenter``; :class:`AugmentedClassifier` trains other models on the rows and several copies.
+    In a plain scikit-learn ``Pipeline``, `fit` sees one randomly augmented copy of each row; `predict` sees the row
+    unchanged. With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy.
+    Nearly every model is less accurate on one copy than on the rows themselves. Fresh draws in every epoch require a
+    net's ``augmenter``; :class:`AugmentedClassifier` trains other models on the rows and several copies.
 
     X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. The
     output has the layout and the dtype of X. Rows without ``image_shape`` are signals of one channel: an image one
@@ -52,18 +52,18 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     Parameters
     ----------
     image_shape : int or tuple of int, default=None
-        How rows are to be read: (height, width), (height, width, channels), or the side of a square; row-major,
+        Shape of an image in a row: (height, width), (height, width, channels), or the side of a square; row-major,
         channels last. Without channels it means one channel for rows, and any number of channels for images.
     value_range : tuple of float, default=None
         The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
-        the data of ``fit`` lie in it, else (0, 255) if they lie in it and exceed 16, else their extremes. Integers
-        outside 0 to 255 have their extremes too. Pixels that are later on another scale cause a
-        :class:`ValueRangeWarning`, unless a pair is given.
+        the data of ``fit`` are within it, else (0, 255) if they are within it and exceed 16, else their extremes.
+        Integers outside 0 to 255 have their extremes too. Unless a pair is given, pixels that are later on another
+        scale cause a :class:`ValueRangeWarning`.
     n_jobs : int, default=None
         Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
-        Seed of the draws. An int gives the same result at every call; None fresh draws at every call. numpy's global
-        random state is neither read nor moved, unless it is what is given here.
+        Seed of the draws. An int gives the same result in every call, None fresh draws. numpy's global random state is
+        neither read nor advanced, unless it is passed here.
 
     Attributes
     ----------
@@ -72,14 +72,14 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     value_range_ : tuple of float or None
         The value range; None for signals without one.
     n_features_in_ : int
-        Values in a row: height x width x channels for images.
+        Values per row: height x width x channels for images.
     feature_names_in_ : ndarray of str
         Names of the columns, if X had any in ``fit``.
 
     Notes
     -----
     To write an augmenter, subclass this class. Randomness is drawn in one method and applied in another, so that the
-    result depends neither on chunks nor on threads. All that a subclass may override:
+    result depends neither on chunks nor on threads. A subclass may override:
 
     ``draw(rng, n, shape, y=None)``
         Draw the parameters of ``n`` rows: a dict of arrays with one entry per row.
@@ -92,7 +92,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     ``check_parameters()``
         Raise an error for values that ``_parameter_constraints`` do not exclude.
     ``wants_images()``
-        Return True if rows without ``image_shape`` deserve an :class:`ImageShapeWarning`; the default is False.
+        Return True if rows without ``image_shape`` cause an :class:`ImageShapeWarning`; the default is False.
     ``needs_float``
         True (the default) if ``apply`` takes floats; False if it takes the dtype of X.
     ``keeps_values``
@@ -150,7 +150,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
     keeps_values: bool = False
     mixes_rows: bool = False
     fuses_as: str | None = None  # "geometry" and "color" steps are joined with their neighbors, see kernels/_fuse.py
-    _has_kernel = False  # True if ``_run``, which changes no image in place, stands for ``apply``; see _plan.py
+    _has_kernel = False  # True if ``_run``, which changes no image in place, replaces ``apply``; see _plan.py
 
     def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
         self.image_shape = image_shape
@@ -182,14 +182,14 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return self
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
-        """Fit, and make one augmented copy of X: what happens in training.
+        """Fit, and return one augmented copy of X, for training.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
             Images, or rows.
         y : array-like of shape (n,) or (n, targets), default=None
-            Targets. They do not change, so that augmenters that mix do so within each class.
+            Targets. They do not change: augmenters that mix rows do so within each class.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return self._contain(layout.restore(images), X)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Do what happens at prediction: the deterministic counterpart of ``fit_transform``.
+        """Return the deterministic counterpart of ``fit_transform``, for prediction.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         Returns
         -------
         X_new : ndarray of the layout and dtype of X
-            X itself; the center of each image for a crop, the whole of it, resized, for a resized crop.
+            X itself; for a crop the center of each image, for a resized crop the whole image, resized.
         """
         array, layout = self._check_again(X)
         images = self.center_images(layout.to_images(array), self.value_range_)
@@ -225,7 +225,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         *,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
     ) -> np.ndarray | tuple:
-        """Make one augmented copy of X, and of y if it is given; fit first if need be.
+        """Return one augmented copy of X, and of y if it is given; fit first unless fitted.
 
         Parameters
         ----------
@@ -241,7 +241,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         X_new : ndarray of the layout and dtype of X
             The augmented copy.
         y_new : array-like
-            Only with y: y as it came; mixed, if the augmenter mixes targets.
+            Only with y: y itself, or mixed targets if the augmenter mixes them.
 
         Raises
         ------
@@ -262,12 +262,12 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return layout.restore(images) if y is None else (layout.restore(images), y_new)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Names of the output columns.
+        """Return the names of the output columns.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the input columns; None are those of ``fit``, or x0, x1, ...
+            Names of the input columns; None means those of ``fit``, or x0, x1, ...
 
         Returns
         -------
@@ -291,7 +291,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    # -- what a subclass may override ----------------------------------------------------------------------------------
+    # -- methods that a subclass may override --------------------------------------------------------------------------
 
     def draw(
         self, rng: np.random.Generator, n: int, shape: tuple[int, int, int], y: np.ndarray | None = None
@@ -307,12 +307,12 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         shape : tuple of int
             (height, width, channels) of the images.
         y : int ndarray of shape (n,), default=None
-            Groups within which an augmenter that mixes rows has to stay.
+            Groups within which an augmenter mixes rows.
 
         Returns
         -------
         params : dict of str to ndarray of shape (n, ...)
-            Small parameters of each row. Randomness per pixel is one key per row, which ``apply`` expands.
+            Small parameters per row. For randomness per pixel, draw one key per row, which ``apply`` expands.
         """
         return {}
 
@@ -326,7 +326,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         images : ndarray of shape (k, height, width, channels)
             The rows, as floats unless ``needs_float`` is False. They may be overwritten.
         params : dict of str to ndarray of shape (k, ...)
-            Their entries of what ``draw`` returned.
+            Their parameters, from ``draw``.
         value_range : tuple of float or None
             Values of black and white; None for signals without a range.
 
@@ -350,10 +350,10 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         images : ndarray of shape (k, height, width, channels)
             The rows, as in ``apply``.
         params : dict of str to ndarray of shape (k, ...)
-            Their entries of what ``draw`` returned. If targets are mixed as well, ``"partner"`` is the index of the
-            other row and ``"share"`` the fraction that a row keeps of itself.
+            Their parameters, from ``draw``. If targets are mixed as well, ``"partner"`` is the index of the other row
+            and ``"share"`` the fraction that a row keeps of itself.
         read : callable
-            ``read(indices)`` returns the rows with these indices as they were before this step; they are only read.
+            ``read(indices)`` returns the rows with these indices as they were before this step; do not write to them.
 
         Returns
         -------
@@ -363,17 +363,15 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         raise NotImplementedError(f"{type(self).__name__} must define mix(images, params, read)")
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return the shape of the images after this step.
+        """Return the shape of the images after this step, from that before it: (height, width, channels).
 
         Parameters
         ----------
         shape : tuple of int
-            (height, width, channels) before it.
 
         Returns
         -------
         shape : tuple of int
-            (height, width, channels) after it.
 
         Raises
         ------
@@ -401,30 +399,18 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return images
 
     def check_parameters(self) -> None:
-        """Raise an error if a parameter has a value that it cannot have.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a value does not fit.
-        """
+        """Raise a ValueError or TypeError if a parameter has a wrong value."""
         values = {name: getattr(self, name) for name in self._parameter_constraints}
         for name, value in values.items():
             check_magnitude(name, value)
-        # _validate_params would inspect the signature, which takes as long again in every call of augment.
+        # _validate_params would inspect the signature, which doubles the time of this check in every call of augment.
         validate_parameter_constraints(self._parameter_constraints, values, caller_name=type(self).__name__)
 
     def wants_images(self) -> bool:
-        """Return True if rows without ``image_shape`` deserve a warning.
-
-        Returns
-        -------
-        wants_images : bool
-            True for two-dimensional geometry.
-        """
+        """Return True if rows without ``image_shape`` cause a warning, as for two-dimensional geometry."""
         return False
 
-    # -- what augmenters that mix targets override; see transforms/_mix.py ---------------------------------------------
+    # -- methods that augmenters that mix targets override; see transforms/_mix.py -------------------------------------
 
     def _mixing_target(self):
         """Return the parameter ``target`` of an augmenter that mixes targets, else None."""
@@ -434,20 +420,19 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """Learn the classes, if targets are mixed."""
 
     def _encode_target(self, y):
-        """Return a float array of targets that can be mixed; None where there is nothing to mix."""
+        """Return a float array of targets that can be mixed; None if there is nothing to mix."""
         return None
 
     def _groups(self, y, n):
-        """Return groups within which rows may be mixed while y stays as it is; None where nothing is mixed."""
+        """Return groups within which rows are mixed if y must not change; None if nothing is mixed."""
         return None
 
-    # -- what nets and pipelines call; they hand over canonical images and never fit -----------------------------------
+    # -- methods that nets and pipelines call, with canonical images and without fitting -------------------------------
 
     def _check_images(self, shape, value_range=None):
-        """Check the parameters against the images to come, and return their shape after this step.
+        """Check the parameters against the shape and value range of images, and return their shape after this step.
 
-        ``shape`` is (height, width, channels), ``value_range`` that of whoever holds this augmenter (None for signals
-        without one). An own ``image_shape`` or ``value_range`` must agree with them.
+        The augmenter's own ``image_shape`` and ``value_range`` must be None or agree with them.
         """
         self.check_parameters()
         self._check_agrees(tuple(shape), value_range)
@@ -455,7 +440,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return self.output_shape(tuple(shape))
 
     def _check_agrees(self, shape, value_range):
-        """Raise an error unless ``image_shape`` and ``value_range`` agree with the images that are handed over."""
+        """Raise an error unless ``image_shape`` and ``value_range`` are None or agree with those of the images."""
         if self.image_shape is not None and not fits_image_shape(self.image_shape, shape):
             hint = ", and rows need an image_shape where they come in" if shape[0] == 1 else ""
             raise ValueError(
@@ -469,10 +454,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
             )
 
     def _make_rng(self, random_state=None):
-        """What :meth:`_augment_images` takes as ``rng``: from the own random state if there is one, else the given.
-
-        To be made once, and used for all batches.
-        """
+        """Return ``rng`` for :meth:`_augment_images`, to be used for all batches; the own random state comes first."""
         return self._spread_rng(make_rng(random_state if self.random_state is None else self.random_state))
 
     def _augment_images(self, images, rng, value_range, targets=None, groups=None, look=None):
@@ -482,14 +464,15 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         ----------
         images : ndarray of shape (n, height, width, channels)
             Not written to.
-        rng : Generator, or what :meth:`_make_rng` returned
+        rng : Generator or list
+            The result of :meth:`_make_rng`.
         value_range : tuple of float, or None for signals without one
         targets : float ndarray of shape (n,) or (n, columns), default=None
-            Probabilities or values; mixed where images are mixed, else passed through.
+            Probabilities or values to mix like the images.
         groups : int ndarray of shape (n,), default=None
             Mix within these groups only, in which case ``targets`` may be None.
         look : callable, default=None
-            What raises an error if some images have NaN or infinity, where they may have.
+            Raises an error if images have NaN or infinity; None if they were checked before.
 
         Returns
         -------
@@ -505,27 +488,27 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return out if targets is None else (out, mix_targets(plan, targets))
 
     def _augment_by_blocks(self, images, rng, value_range, look):
-        """The same for so many images that what is drawn for them would take more memory than they do."""
+        """Draw and apply block by block, since the draws for very many small images need more memory than these."""
         shape, size = images.shape[1:], self.output_shape(images.shape[1:])
         out = np.empty((len(images), *size), images.dtype)
         for start in range(0, len(images), BLOCK_ROWS):
-            block, place = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
-            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, place, look)
+            block, target = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
+            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, target, look)
         return out
 
     def _plan(self, rng, n, shape, groups=None):
-        """All draws for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""
+        """Return all draws for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""
         return [(self, self.draw(rng, n, shape, groups))]
 
     def _spread_rng(self, rng):
-        """One generator for one step; a pipeline has one for each of its steps."""
+        """Return the generator of this step; a pipeline returns a list with one for each of its steps."""
         return rng
 
     def _check_dtype(self, dtype):
-        """Raise an error if images of this dtype cannot hold what the augmenter would put into them."""
+        """Raise an error if images of this dtype cannot hold ``fill``."""
         check_fill_dtype(getattr(self, "fill", None), dtype)
 
-    # -- what the public methods share ---------------------------------------------------------------------------------
+    # -- helpers of the public methods ---------------------------------------------------------------------------------
 
     def _fit(self, X, y):
         self.check_parameters()
@@ -542,7 +525,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return array, layout
 
     def _check_again(self, X, ensure_finite=True):
-        """What a fitted augmenter checks: its parameters may have been set anew, and X must be as it was in fit.
+        """Check X against ``fit``, and the parameters, which may have changed since; return X and its layout.
 
         ``ensure_finite=False`` leaves NaN and infinity to a later check.
         """
@@ -554,5 +537,5 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         return array, layout
 
     def _contain(self, array, X):
-        """A table where ``set_output`` wants one; it knows no tables of three or four dimensions."""
+        """Return two-dimensional results in the container of ``set_output``, and images as an array."""
         return array if array.ndim > 2 else _wrap_data_with_container("transform", array, X, self)

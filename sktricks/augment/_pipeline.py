@@ -16,7 +16,58 @@ from ._base_augmenter import BaseAugmenter
 from .transforms._mix import TargetMixing
 
 
-class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
+class CompositeAugmenter(TargetMixing, BaseAugmenter):
+    """Base class of augmenters that apply other augmenters, which are read, never fitted or changed."""
+
+    def _augmenters(self):
+        """Return the other augmenters, in the order in which they are applied."""
+        raise NotImplementedError
+
+    @property
+    def mixes_rows(self):
+        return any(augmenter.mixes_rows for augmenter in self._augmenters())
+
+    def check_parameters(self):
+        self._check_own_parameters()
+        for augmenter in self._augmenters():
+            augmenter.check_parameters()
+
+    def _check_own_parameters(self):
+        super().check_parameters()
+
+    def _check_images(self, shape, value_range=None):
+        self._check_own_parameters()
+        self._check_agrees(tuple(shape), value_range)
+        for augmenter in self._augmenters():
+            shape = augmenter._check_images(shape, value_range)
+        return shape
+
+    def _check_dtype(self, dtype):
+        for augmenter in self._augmenters():
+            augmenter._check_dtype(dtype)
+
+    def output_shape(self, shape):
+        for augmenter in self._augmenters():
+            shape = augmenter.output_shape(shape)
+        return tuple(shape)
+
+    def center_images(self, images, value_range=None):
+        for augmenter in self._augmenters():
+            images = augmenter.center_images(images, value_range)
+        return images
+
+    def wants_images(self):
+        return any(augmenter.wants_images() for augmenter in self._augmenters())
+
+    def _mixing_target(self):
+        targets = {augmenter._mixing_target() for augmenter in self._augmenters()} - {None}
+        outright = sorted(targets - {"auto"})
+        if len(outright) > 1:
+            raise ValueError(f"the steps must agree about target, they have {outright}")
+        return outright[0] if outright else next(iter(targets), None)
+
+
+class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
     """Augmenters one after the other, as one augmenter.
 
     Parameters of the steps are set as in a scikit-learn ``Pipeline``: ``rotate__max_angle``. The steps are read, never
@@ -116,17 +167,8 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
     def _augmenters(self):
         return [augmenter for _, augmenter in self.steps]
 
-    @property
-    def mixes_rows(self):
-        return any(augmenter.mixes_rows for augmenter in self._augmenters())
-
-    def check_parameters(self):
-        self._check_steps()
-        for augmenter in self._augmenters():
-            augmenter.check_parameters()
-
-    def _check_steps(self):
-        super().check_parameters()
+    def _check_own_parameters(self):
+        super()._check_own_parameters()
         if not self.steps:
             raise ValueError("steps must hold at least one pair (name, augmenter), got an empty list")
         for step in self.steps:
@@ -140,37 +182,6 @@ class AugmentationPipeline(TargetMixing, BaseAugmenter, _BaseComposition):
         names = [name for name, _ in self.steps]
         if len({*names}) < len(names) or any("__" in name or name in self._parameter_constraints for name in names):
             self._validate_names(names)  # raises an error, but inspects the signature first
-
-    def _check_images(self, shape, value_range=None):
-        self._check_steps()
-        self._check_agrees(tuple(shape), value_range)
-        for augmenter in self._augmenters():
-            shape = augmenter._check_images(shape, value_range)
-        return shape
-
-    def _check_dtype(self, dtype):
-        for augmenter in self._augmenters():
-            augmenter._check_dtype(dtype)
-
-    def output_shape(self, shape):
-        for augmenter in self._augmenters():
-            shape = augmenter.output_shape(shape)
-        return tuple(shape)
-
-    def center_images(self, images, value_range=None):
-        for augmenter in self._augmenters():
-            images = augmenter.center_images(images, value_range)
-        return images
-
-    def wants_images(self):
-        return any(augmenter.wants_images() for augmenter in self._augmenters())
-
-    def _mixing_target(self):
-        targets = {augmenter._mixing_target() for augmenter in self._augmenters()} - {None}
-        outright = sorted(targets - {"auto"})
-        if len(outright) > 1:
-            raise ValueError(f"the steps must agree about target, they have {outright}")
-        return outright[0] if outright else next(iter(targets), None)
 
     def _spread_rng(self, rng):
         return [augmenter._make_rng(rng) for augmenter in self._augmenters()]

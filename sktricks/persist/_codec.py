@@ -185,19 +185,14 @@ class Reader:
 
     def read(self, node, *where):
         """Return the value of a piece of JSON, which stands at ``where`` in the one that is being read."""
-        self.place += where
-        value = self._read(node)
-        self._leave(where)
-        return value
+        with self.inside(*where):
+            return self._read(node)
 
     @contextmanager
     def inside(self, *where):
         """Have errors name a place within the current one."""
         self.place += where
         yield
-        self._leave(where)
-
-    def _leave(self, where):
         del self.place[len(self.place) - len(where) :]  # not after an error, so that its place is known
 
     def _read(self, node):

@@ -7,7 +7,6 @@ checked by the constraints of their class and by :mod:`._stored_params`.
 
 from __future__ import annotations
 
-import sys
 from math import prod
 
 from sklearn.utils import Bunch
@@ -39,6 +38,7 @@ from ._tensors import is_torch
 
 PIXELS = 2**25  # in an image, of all channels together; a net is built with one such image before it is filled
 DEVICES = ("cpu", "cuda", "mps", "xpu")
+DTYPES = ("torch.float32", "torch.float64", "torch.float16", "torch.bfloat16")  # in which nets compute
 
 
 def instance(of):
@@ -51,12 +51,6 @@ def instance(of):
     return Spec(f"a {of}", fits)
 
 
-def is_dtype(value):
-    """Return True for a dtype of torch that nets compute in."""
-    torch = sys.modules.get("torch")
-    return is_torch(value, "dtype") and value in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-
 member = either(estimator, only("drop"))
 names = list_of(string)
 target = instance("Target")
@@ -64,7 +58,7 @@ device = Spec(
     f"a torch device of the type {', '.join(DEVICES)}",
     lambda value: is_torch(value, "device") and value.type in DEVICES,
 )
-dtype = Spec("a floating dtype of torch", is_dtype)
+dtype = Spec("a floating dtype of torch", lambda value: is_torch(value, "dtype") and str(value) in DTYPES)
 image_shape = Spec(
     f"a tuple (height, width, channels) of at most {PIXELS} values",
     lambda value: tuple_of(*[integer(1, PIXELS)] * 3).fits(value) and prod(value) <= PIXELS,

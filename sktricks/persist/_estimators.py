@@ -13,7 +13,6 @@ from ._descriptions import describe_class, find_undescribed
 from ._given import given_name, write_or_ask
 from ._stored_params import as_plain_text, check_constraints, find_wrong_param, is_storable, replacement
 
-TORCH_PARTS = ("_net",)  # attributes that are stored as tensors
 RECORD = {"$", "id", "class", "name", "params", "learned", "trained", "requests"}
 
 
@@ -24,8 +23,7 @@ def write_estimator(estimator, name, writer, write_param):
     """Return the record of an estimator: parameters, attributes, metadata requests and the torch part of a net."""
     cls = type(estimator)
     params, learned, requests = parts_of(estimator)
-    has_net = any(learned.get(part) is not None for part in (*TORCH_PARTS, "_prefix"))
-    learned = {key: value for key, value in learned.items() if key not in TORCH_PARTS}
+    has_net = learned.pop("_net", None) is not None or learned.get("_prefix") is not None
     check_described(cls, learned, name)
     check_agrees(estimator, name)
     record = {"class": cls.__name__, "name": name}

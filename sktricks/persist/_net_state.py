@@ -34,15 +34,11 @@ from ._specs import (
 def trained_state(estimator):
     """Return the results of training, as tensors and plain values."""
     backbone = getattr(estimator, "backbone_", None)
-    state = {"preprocess": None if backbone is None else preprocess_state(backbone.preprocess)}
+    preprocess = getattr(backbone, "preprocess", None)  # one that is no dataclass comes with its backbone
+    state = {"preprocess": asdict(preprocess) if is_dataclass(preprocess) else None}
     if isinstance(estimator, BaseNet):
         return {**state, "net_": net_state(estimator.net_)}
     return {**state, "backbone": weights_of(backbone)}
-
-
-def preprocess_state(preprocess):
-    """Return the settings of a preprocessing that is a dataclass; any other comes with its backbone."""
-    return asdict(preprocess) if is_dataclass(preprocess) else None
 
 
 def weights_of(module):

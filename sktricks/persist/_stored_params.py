@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import PurePath
 
 from sklearn.utils._param_validation import validate_parameter_constraints
@@ -34,20 +33,15 @@ def torch_class(beginning, ending=""):
     """Return the type of the classes of torch itself whose names begin and end like this."""
 
     def fits(value):
-        name = own_name(value)
+        name = name_of_class(value) or ""
         return name.startswith(beginning) and name.endswith(ending)
 
     return Spec(f"a class torch.{beginning}*{ending}", fits)
 
 
-def own_name(value):
-    """Return the name of a class of torch itself; an empty string for anything else."""
-    return (name_of_class(value) or "") if isinstance(value, type) and "torch" in sys.modules else ""
-
-
 def is_storable(key, value):
     """Return True if an archive may hold an entry of ``net_params``; the caller of ``load`` gives any other again."""
-    return key.startswith(STORED_PREFIXES) and (is_plain(value) or own_name(value) != "")
+    return key.startswith(STORED_PREFIXES) and (is_plain(value) or name_of_class(value) is not None)
 
 
 def is_cache(value):

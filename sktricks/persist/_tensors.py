@@ -68,7 +68,9 @@ def torch_classes():
 
 
 def name_of_class(value):
-    """Return the name of a class of torch itself; None for any other class."""
+    """Return the name of a class of torch itself; None for anything else."""
+    if not isinstance(value, type) or "torch" not in sys.modules:
+        return None
     return next((name for name, known in torch_classes().items() if known is value), None)
 
 
@@ -91,7 +93,7 @@ TENSORS = [
     codec_by_name("device", lambda value: is_torch(value, "device"), str, find_device),
     codec_by_name(
         "torch",
-        lambda value: isinstance(value, type) and "torch" in sys.modules and name_of_class(value) is not None,
+        lambda value: name_of_class(value) is not None,
         name_of_class,
         lambda name: look_up(torch_classes(), name, "a class of torch"),
     ),

@@ -5,7 +5,7 @@ from scipy import stats
 
 from sktricks.augment import CutMix, MixUp, RandomApply, UnmixedRowsWarning, make_augmentation_pipeline
 from sktricks.augment._plan import mix_targets, split_weights, weight_targets
-from sktricks.augment.transforms._mix import draw_partners, draw_shares, read_target
+from sktricks.augment.transforms._mix import draw_partners, draw_weights, read_target
 
 n = 60
 X = np.random.default_rng(0).random((n, 4, 5))
@@ -103,7 +103,7 @@ def test_shares_are_beta_and_partners_a_permutation():
 
 def test_the_least_alpha_keeps_all_or_nothing():
     for alpha in (1e-6, 1e-300, 5e-324):
-        shares = draw_shares(np.random.default_rng(0), alpha, 1000)
+        shares = draw_weights(np.random.default_rng(0), alpha, 1000)
         assert np.isin(np.round(shares, 6), [0, 1]).mean() > 0.99
         assert stats.binomtest(int((shares > 0.5).sum()), 1000).pvalue > 0.01
 

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -32,24 +32,24 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     them; prediction is on the rows as they are, or on the mean over several views of each.
 
     An augmenter that mixes rows, :class:`MixUp` or :class:`CutMix`, mixes labels as well. A classifier that takes
-    ``sample_weight`` gets a mixed row once for each of its labels, weighted by its share: for a loss that is linear in
-    the target, such as the log loss, that is the mixed target itself. For other classifiers one label is drawn for each
-    mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row carries the ``sample_weight`` of the row
-    that it comes from, and ``class_weight="balanced"`` of the classifier becomes such weights, computed from the labels
-    before mixing.
+    ``sample_weight`` gets a mixed row once for each of its labels, weighted by their fractions: for a loss that is
+    linear in the target, such as the log loss, this equals the mixed target. For other classifiers one label is drawn
+    for each mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row carries the ``sample_weight`` of
+    the row that it comes from, and ``class_weight="balanced"`` of the classifier becomes such weights, computed from
+    the labels before mixing.
 
-    A classifier that refuses the labels, such as one that knows integers from 0 only, is fitted on codes of them; what
-    it predicts becomes labels again.
+    A classifier that refuses the labels, such as one that takes only integers from 0, is fitted on codes of them, and
+    its predictions become labels again.
 
-    Forests have gained most by copies of images, support vector machines where the images are many pixels, and linear
-    models nothing; of tables, forests a little by GaussianNoise and MixUp, the others nothing.
+    On images, forests have gained most from copies, support vector machines on large images, and linear models nothing.
+    On tables, forests gained a little from GaussianNoise and MixUp, the others nothing.
 
     Parameters
     ----------
     estimator : classifier
         Fitted as a clone. scikit-learn's estimators for tables get images as rows.
     augmenter : augmenter, default=None
-        What makes the copies. None: the classifier is fitted on the rows as they are.
+        Augmenter of the copies. None: the classifier is fitted on the rows as they are.
     n_copies : int, default=1
         Copies per row, at least 0.
     keep_original : bool, default=True
@@ -57,7 +57,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     predict_views : int, default=0
         Predictions are the mean over a row as it is and this many views of it: draws that ``fit`` makes once and that
         are applied to every row alike, so that the prediction for a row depends on that row only. Steps that mix rows
-        or swap values between them have no part in it.
+        or swap values between them are skipped.
     image_shape, value_range
         See :class:`BaseAugmenter`. The augmenter's own must be None or agree.
     n_jobs : int, default=None
@@ -84,24 +84,24 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     Warns
     -----
     CopiesMayLeakWarning
-        Where the classifier splits its rows without groups: in a search, for early stopping, to calibrate. Copies of a
-        row then lie on both sides. Copies have the ``groups`` of their row, which keep them together.
+        If the classifier splits its rows without groups: in a search, for early stopping, for calibration. Copies of a
+        row are then on both sides of the split. Copies have the ``groups`` of their row, which keep them together.
     ValueRangeWarning
-        If the pixels to predict are on another scale than those of ``fit``.
+        If the pixels in ``predict`` are on another scale than those in ``fit``.
 
     See Also
     --------
     AugmentedRegressor : The same around a regressor.
-    NetClassifier : Draws anew in every epoch.
+    NetClassifier : Draws again for each epoch.
 
     Notes
     -----
-    In memory are all training rows, and no copy beyond. ``partial_fit``, where the classifier has one, holds the rows
-    it is given and, of a single copy, as many as have 64 MB in float64.
+    ``fit`` holds all training rows, copies included, in memory. ``partial_fit``, if the classifier has it, holds the
+    given rows and one chunk of a copy, 64 MB in float64.
 
     Integers in a table are augmented as floats; images keep their dtype.
 
-    A model that weighs its penalty against the sum of the losses, as ``C`` does, sees more rows and is penalized less.
+    Copies weaken a penalty that is relative to the sum of the losses, as ``C`` is: there are more rows.
 
     Examples
     --------
@@ -128,9 +128,9 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         y : array-like of shape (n,) or (n, labels)
             Labels, or 0/1 columns of several labels.
         **fit_params : dict
-            What the classifier's ``fit`` takes besides; with metadata routing, what it asks for. ``sample_weight``
-            reaches the last step of a Pipeline; rows of weight 0 are left out. Whatever has a value a row, such as
-            ``groups``, is repeated for its copies.
+            Further arguments of the classifier's ``fit``; with metadata routing, those that it requests.
+            ``sample_weight`` reaches the last step of a Pipeline; rows of weight 0 are dropped. Arguments with one
+            value per row, such as ``groups``, are repeated for the copies.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     @available_if(inner_has("partial_fit"))
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **fit_params) -> Self:
-        """Go on with fresh copies of the given rows, of which only a chunk is in memory at a time.
+        """Continue training on fresh copies of the given rows, one chunk in memory at a time.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
             The first call learns shape and value range.
         y : array-like of shape (n,)
         classes : array-like of shape (n_classes,), default=None
-            All labels there are; needed at the first call unless y has them all.
+            All labels; required in the first call unless y has them all.
         **fit_params : dict
             As in ``fit``, for the classifier's ``partial_fit``.
 
@@ -167,7 +167,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         return self._partial_fit(X, y, fit_params, **({} if classes is None else {"classes": classes}))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The class of each row: by the mean over the views of probabilities, of decision values, or by their votes.
+        """Predict the class of each row by the mean probabilities or decision values over the views, or by their votes.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     @available_if(inner_has("predict_proba"))
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Mean probabilities over the views.
+        """Return the mean probabilities over the views.
 
         Parameters
         ----------
@@ -192,13 +192,13 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
         Returns
         -------
-        proba : ndarray of shape (n, n_classes), or of several labels what the classifier makes of them
+        proba : ndarray of shape (n, n_classes), or for several labels in the form of the classifier
         """
         return mean_of(self._predict_views(X, "predict_proba"))
 
     @available_if(inner_has("predict_proba"))
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray | list[np.ndarray]:
-        """Logarithms of the mean probabilities.
+        """Return the logarithms of the mean probabilities.
 
         Parameters
         ----------
@@ -214,10 +214,10 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     @available_if(inner_has("decision_function"))
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Decision values that agree with ``predict``: their means over the views.
+        """Return decision values that agree with ``predict``: their means over the views.
 
-        Where the estimator has probabilities, ``predict`` goes by the means of these, and these are their logarithms,
-        of two classes that of their ratio.
+        If the estimator has probabilities, ``predict`` uses their means. The decision values are then the logarithms of
+        these means, for two classes that of their ratio.
 
         Parameters
         ----------
@@ -228,8 +228,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         values : ndarray of shape (n,) or (n, columns)
         """
         check_is_fitted(self)
-        views = getattr(self, "_views", None)
-        if self._several or not (views and hasattr(self.estimator_, "predict_proba")):
+        if self._several or not (self._views and hasattr(self.estimator_, "predict_proba")):
             return mean_of(self._predict_views(X, "decision_function"))
         logs = self.predict_log_proba(X)
         return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
@@ -238,10 +237,6 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     def classes_(self):
         """The classes, in the order of the columns of ``predict_proba``."""
         return self.estimator_.classes_
-
-    def _check_kind(self):
-        if not is_classifier(self.estimator):
-            raise ValueError(f"estimator must be a classifier, got {self.estimator!r}")
 
     def _check_kept(self, y, kept):
         if len(kept) < len(y) and len(np.unique(kept)) == 1 < len(np.unique(y)):
@@ -257,18 +252,15 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         return estimator, params
 
     def _make_targets(self, n, copies, y, weight, keyword, rng):
-        places = np.arange(n * len(copies))
-        if self.augmenter_._mixing_target() is None:
-            return places, y[places % n], None
         if keyword is None:
             warn(
-                f"{type(self.estimator).__name__} takes no sample_weight, by which it could learn of mixed labels: "
+                f"{type(self.estimator).__name__} takes no sample_weight, which learning from mixed labels requires: "
                 "one label is drawn for each mixed row",
                 SampledLabelsWarning,
             )
-            return places, y[draw_labels(copies, n, rng)], None
-        places, labels, weights = weighted_rows(copies, target_codes(y), weight)
-        return places, y[labels], weights
+            return np.arange(n * len(copies)), y[draw_labels(copies, n, rng)], None
+        indices, labels, weights = weighted_rows(copies, target_codes(y), weight)
+        return indices, y[labels], weights
 
 
 class AugmentedRegressor(RegressorMixin, BaseAugmented):
@@ -277,9 +269,9 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     ``fit`` makes copies of the rows, a random draw for each row of each, and fits a clone of the regressor on all of
     them; prediction is on the rows as they are, or on the mean over several views of each. An augmenter that mixes rows
     mixes their values as well. With ``sample_weight``, each part of a mixed value carries the weight of the row that it
-    comes from: a row mixed of ``share * own + (1 - share) * partner`` has the weight ``share * own_weight +
-    (1 - share) * partner_weight`` and the mean value of both by these two parts. For the squared error that is the same
-    as two rows with the same features, one for each value.
+    comes from: a row mixed of ``f * own + (1 - f) * partner`` has the weight ``f * own_weight + (1 - f) *
+    partner_weight`` and the mean value of both by these two parts. For the squared error this equals two rows with the
+    same features, one for each value.
 
     Parameters
     ----------
@@ -303,7 +295,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     See Also
     --------
     AugmentedClassifier : The same around a classifier.
-    NetRegressor : Draws anew in every epoch.
+    NetRegressor : Draws again for each epoch.
 
     Examples
     --------
@@ -344,7 +336,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     @available_if(inner_has("partial_fit"))
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Go on with fresh copies of the given rows, of which only a chunk is in memory at a time.
+        """Continue training on fresh copies of the given rows, one chunk in memory at a time.
 
         Parameters
         ----------
@@ -361,7 +353,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         return self._partial_fit(X, y, fit_params)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The values of each row: the mean over the views.
+        """Predict the values of each row: the mean over the views.
 
         Parameters
         ----------
@@ -373,12 +365,5 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         """
         return mean_of(self._predict_views(X, "predict"))
 
-    def _check_kind(self):
-        if not is_regressor(self.estimator):
-            raise ValueError(f"estimator must be a regressor, got {self.estimator!r}")
-
     def _make_targets(self, n, copies, y, weight, keyword, rng):
-        places = np.arange(n * len(copies))
-        if self.augmenter_._mixing_target() is None:
-            return places, y[places % n], None
-        return places, *mix_values(copies, read_target(y, n, "values")[1], weight)
+        return np.arange(n * len(copies)), *mix_values(copies, read_target(y, n, "values")[1], weight)

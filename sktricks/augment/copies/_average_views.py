@@ -1,4 +1,4 @@
-"""Answers to several views of a row as one."""
+"""Combine the predictions for several views of a row."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def mean_of(predictions):
 
 
 def decide(predictions, method, classes, several):
-    """The classes of rows.
+    """Return the predicted classes, or 0/1 columns of several labels.
 
     Parameters
     ----------
     predictions : list
-        For each view what ``method`` of a classifier returned.
+        Results of ``method`` of a classifier, one for each view.
     method : {"predict_proba", "decision_function", "predict"}
     classes : ndarray, or list of them
         The classifier's ``classes_``.
@@ -31,20 +31,12 @@ def decide(predictions, method, classes, several):
     -------
     y : ndarray of shape (n,) or (n, outputs)
     """
-    mean = mean_of(predictions) if method != "predict" else None
-    if several:
-        return _decide_each(predictions, mean, method, classes)
-    if method == "decision_function" and mean.ndim == 1:
-        return classes[(mean > 0).astype(np.intp)]
-    if mean is None:
-        mean = np.mean([one[:, None] == classes for one in predictions], axis=0)
-    return classes[mean.argmax(axis=1)]
-
-
-def _decide_each(predictions, mean, method, classes):
-    """The same for each label, or output, by itself."""
+    if method == "predict" and not several:
+        predictions = [one[:, None] == classes for one in predictions]  # votes
+    mean = mean_of(predictions)
     if isinstance(mean, list):
         return np.column_stack([own[one.argmax(axis=1)] for own, one in zip(classes, mean, strict=True)])
-    if mean is None:
-        mean = np.mean(predictions, axis=0)
-    return (mean > (0 if method == "decision_function" else 0.5)).astype(np.intp)
+    if several or mean.ndim == 1:
+        positive = (mean > (0 if method == "decision_function" else 0.5)).astype(np.intp)
+        return positive if several else classes[positive]
+    return classes[mean.argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""What the two estimators that train on copies share: from rows to copies, and from views to predictions."""
+"""The base class of the estimators that train on copies: from rows to copies, and from views to predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier, is_regressor
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils._set_output import ADAPTERS_MANAGER
@@ -34,10 +34,9 @@ CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, f
 
 
 class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
-    """An estimator that is fitted on augmented copies and asked about several views of a row.
+    """An estimator that is fitted on augmented copies of its rows and predicts from several views of a row.
 
-    A subclass says which estimators it is for (``_check_kind``), and what becomes of the targets (``_make_targets``)
-    and of the predictions.
+    A subclass makes mixed targets (``_make_targets``) and combines the predictions for the views.
     """
 
     _parameter_constraints: dict = {
@@ -88,12 +87,12 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return hasattr(self, "estimator_")
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """How metadata reach the estimator.
+        """Return the routing of metadata to the estimator.
 
         Returns
         -------
         routing : MetadataRouter
-            What the estimator's ``fit`` and ``partial_fit`` ask for.
+            Routes to the estimator's ``fit`` and ``partial_fit``.
         """
         mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="partial_fit", callee="partial_fit")
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
@@ -109,11 +108,12 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         how = keyword, rng, self._drawing(rng), self.n_copies, self.keep_original
         rows, y, params = self._make_rows(images, kept, params, *how)
         self._warn_of_leaks(len(rows), params)
-        self.estimator_ = fit_model(estimator, self._hand_over(rows, put_back), y, params, classes=self._has_classes())
+        has_classes = is_classifier(self) and not self._several
+        self.estimator_ = fit_model(estimator, self._hand_over(rows, put_back), y, params, classes=has_classes)
         return self
 
     def _partial_fit(self, X, y, fit_params, **more):
-        """A call of the estimator's own for each chunk of each copy."""
+        """Call the estimator's own ``partial_fit`` for each chunk of each copy."""
         first = not hasattr(self, "estimator_")
         images, put_back, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
         if first:
@@ -130,7 +130,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _chunks(self, images, rng):
-        """Rows in a random order, a chunk at a time, and 1 if they are for a copy, 0 for the rows themselves."""
+        """Yield indices of rows in a random order, one chunk at a time, with 1 for a copy, 0 for the rows as such."""
         size = max(1, CHUNK_BYTES // (8 * images[0].size))
         copies = [0] * bool(self.keep_original) + [1] * self.n_copies
         for n_copies in [0] if self.augmenter_ is None else copies:
@@ -139,7 +139,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
                 yield order[start : start + size], n_copies
 
     def _read(self, X, y, fit_params, method, *, reset):
-        """Checked images and what puts categories back, targets, what ``method`` gets, and its keyword for weights."""
+        """Return images, a function that restores categories, y, the arguments of ``method``, its name for weights."""
         self._check_estimator()
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -169,20 +169,22 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
     def _check_estimator(self):
         if isinstance(self.estimator, type):
             raise TypeError(f"estimator must be an instance, such as {self.estimator.__name__}(), got the class")
-        self._check_kind()
+        kind, is_kind = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
+        if not is_kind(self.estimator):
+            raise ValueError(f"estimator must be a {kind}, got {self.estimator!r}")
         if get_tags(self.estimator).input_tags.pairwise:
             raise ValueError(f"estimator must take rows, and {self.estimator!r} takes a matrix of pairs of rows")
         if self.augmenter is not None and self.n_copies == 0 and not self.keep_original:
             raise ValueError("n_copies=0 with keep_original=False leaves nothing to train on")
 
     def _check_X(self, X, *, reset):
-        """X as images (n, height, width, channels), and what puts the categories of a table back, if it has any."""
+        """Return X as images, and a function that restores the categories of a table, or None."""
         numbered, put_back = number_categories(X)
         how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
         wants_images = self.augmenter is not None and self.augmenter.wants_images()
         array, layout = check_X(self, numbered, reset=reset, expects_images=wants_images, **how)
         if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
-            array = array.astype(np.float64)  # an augmenter would round, and most noise would come to nothing
+            array = array.astype(np.float64)  # an augmenter would round, and remove most noise
         if reset:
             signal = layout.image_shape is None and self.value_range is None
             self.value_range_ = None if signal else check_value_range(self.value_range, array)
@@ -200,7 +202,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return layout.to_images(array), put_back
 
     def _start(self, images):
-        """Set up what all copies have in common, and draw the views; returns what draws the rest."""
+        """Set the seed, the augmenter and the views, and return the generator for the copies."""
         rng = make_rng(self.random_state)
         self._seed, self._n_batches = int(rng.integers(2**31)), 0
         self.augmenter_, self._views = None, []
@@ -211,11 +213,11 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return rng
 
     def _drawing(self, rng):
-        """What the augmenter draws with."""
+        """Return the generators of the augmenter."""
         return None if self.augmenter_ is None else self.augmenter_._make_rng(rng)
 
     def _drop_weightless(self, images, y, params, keyword):
-        """Rows of weight 0 count nothing, and must not be mixed into others."""
+        """Drop rows of weight 0, which must not be mixed into others."""
         weight = params.get(keyword)
         if weight is None or weight.all():
             return images, y, params
@@ -223,25 +225,25 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return images[rows], y[rows], _check_method_params(images, params, indices=rows)
 
     def _check_kept(self, y, kept):
-        """An error if the rows of positive weight do not do."""
+        """Raise an error if the rows of positive weight do not suffice."""
 
     def _prepare(self, y, params, keyword):
-        """The estimator to fit on copies of rows with these targets, and what its ``fit`` gets."""
+        """Return the estimator to fit on copies of rows with these targets, and the arguments of its ``fit``."""
         return clone(self.estimator), params
 
-    def _has_classes(self):
-        """Return True if there is one label per row."""
-        return is_classifier(self) and not self._several
-
     def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
-        """Training rows as images, their targets, and their weights and other metadata."""
+        """Return training rows as images, their targets, and their weights and other metadata."""
         if self.augmenter_ is None:
             return images, y, params
         n = len(images)
         copies = draw_copies(self.augmenter_, drawing, n, images.shape[1:], n_copies, keep_original)
-        places, y, weights = self._make_targets(n, copies, y, params.get(keyword), keyword, rng)
-        rows = fill_copies(self.augmenter_, copies, places, images, self.value_range_, self.n_jobs)
-        params = _check_method_params(images, params, indices=places % n)
+        if self.augmenter_._mixing_target() is None:
+            indices, weights = np.arange(n * len(copies)), None
+            y = y[indices % n]
+        else:
+            indices, y, weights = self._make_targets(n, copies, y, params.get(keyword), keyword, rng)
+        rows = fill_copies(self.augmenter_, copies, indices, images, self.value_range_, self.n_jobs)
+        params = _check_method_params(images, params, indices=indices % n)
         if weights is not None:
             params[keyword] = weights
         return rows, y, params
@@ -253,15 +255,15 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         splits = {} if alone else find_splits(self.estimator, n_rows, params)
         if splits:
             warn(
-                f"{', '.join(splits)}: copies of a row may lie on both sides of such a split, and what is judged on "
-                f"held-out rows looks too good. To avoid it, set {'; '.join(dict.fromkeys(splits.values()))}",
+                f"{', '.join(splits)}: copies of a row may be on both sides of such a split, and scores on held-out "
+                f"rows are then too good. To avoid it, set {'; '.join(dict.fromkeys(splits.values()))}",
                 CopiesMayLeakWarning,
             )
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
     def _hand_over(self, images, put_back=None):
-        """Images as the estimator takes them: in the layout, and the kind of table, of ``fit``, with its categories."""
+        """Return images as the estimator takes them: in the layout and the kind of table of ``fit``."""
         rows = Layout(self._ndim, self.image_shape_, self.n_features_in_).restore(images)
         if self._table is None or self._ndim != 2 or rows.shape[1] != self.n_features_in_:
             return rows
@@ -269,7 +271,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         return table if put_back is None else put_back(table)
 
     def _predict_views(self, X, method):
-        """Return the predictions for the rows as they are at prediction, and for each view of them: a list."""
+        """Return a list of predictions: for the rows as they are at prediction, and for each view of them."""
         check_is_fitted(self)
         images, put_back = self._check_X(X, reset=False)
         center = images if self.augmenter_ is None else self.augmenter_.center_images(images, self.value_range_)

@@ -7,9 +7,11 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 
+from ...tables._frames import is_frame
+
 
 def first_reader(estimator):
-    """Return the part of an estimator that receives X first."""
+    """Return the part of an estimator that X reaches first."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return first_reader(steps[0]) if steps else estimator
@@ -30,10 +32,10 @@ def reads_rows(estimator):
 
 
 def take_balance(estimator):
-    """Return True if ``class_weight`` of the last step of a Pipeline was "balanced"; it is None from then on.
+    """Return True if ``class_weight`` of the last step of a Pipeline was "balanced", and set it to None.
 
-    Weights of the rows do the same, from the labels before mixing. Many estimators count rows, whatever they weigh, and
-    of a mixed row they would count each part as a whole one.
+    Sample weights do the same, from the labels before mixing. Many estimators balance by the number of rows instead of
+    their weights, and would count each part of a mixed row as a whole row.
     """
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
@@ -45,15 +47,6 @@ def take_balance(estimator):
 
 
 def table_kind(X):
-    """The name of the library whose table X is, among those that scikit-learn makes tables of; None for others."""
-    if not hasattr(X, "columns"):
-        return None
-    return next((name for name, adapter in ADAPTERS_MANAGER.adapters.items() if is_of(adapter, X)), None)
-
-
-def is_of(adapter, X):
-    """Return True if X is a table of a library, which may not be installed."""
-    try:
-        return adapter.is_supported_container(X)
-    except ImportError:
-        return False
+    """Return the library of a table if scikit-learn can make tables of it, else None."""
+    libraries = (base.__module__.partition(".")[0] for base in type(X).__mro__)
+    return next((name for name in libraries if is_frame(X) and name in ADAPTERS_MANAGER.adapters), None)

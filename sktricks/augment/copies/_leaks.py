@@ -1,8 +1,8 @@
-"""Estimators that split their rows: copies of one row then lie on both sides.
+"""Estimators that split their rows: copies of one row are then on both sides of the split.
 
-What is judged on held-out copies of rows that were learned from looks better than it is: a search picks what overfits,
-early stopping comes too late, a calibration is too sure. A splitter by groups keeps copies together, since they repeat
-the ``groups`` of their row.
+Scores on held-out copies of training rows are too good: a search picks a candidate that overfits, early stopping comes
+too late, a calibration is too confident. A splitter by groups keeps copies together, since they repeat the ``groups``
+of their row.
 """
 
 from __future__ import annotations
@@ -13,34 +13,32 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.multioutput import ClassifierChain, RegressorChain
 
-STOPS_EARLY_ABOVE = 10_000  # rows, from where on early_stopping="auto" does
+STOPS_EARLY_ABOVE = 10_000  # rows, above which early_stopping="auto" means True
 
 
 def find_splits(estimator, n_rows, fit_params):
-    """The parameters by which an estimator, or a part of it, splits its rows without regard to groups.
+    """Return the parameters by which an estimator, or a part of it, splits its rows and ignores groups.
 
     Parameters
     ----------
     estimator : estimator
     n_rows : int
         Training rows, copies included.
-    fit_params : names of what its ``fit`` gets
+    fit_params : dict
+        Keyword arguments of its ``fit``.
 
     Returns
     -------
     splits : dict of str to str
-        Such as ``"early_stopping=True of MLPClassifier"``, and what avoids it, such as ``"early_stopping=False"``.
+        From parameters such as ``"early_stopping=True of MLPClassifier"`` to cures such as
+        ``"early_stopping=False"``.
     """
     if not hasattr(estimator, "get_params"):
         return {}
-    owners = {
-        "": estimator,
-        **{name: value for name, value in estimator.get_params(deep=True).items() if is_part(value)},
-    }
-    found = {}
-    for name, owner in owners.items():
+    found, parts = {}, {name: value for name, value in estimator.get_params(deep=True).items() if is_part(value)}
+    for name, owner in {"": estimator, **parts}.items():
         own = owner.get_params(deep=False)
-        held_out = not name and "X_val" in fit_params  # early stopping then looks at rows that were given for it
+        held_out = not name and "X_val" in fit_params  # early stopping then uses these validation rows
         for param, splits in SPLITS.items():
             if param in own and splits(owner, own, n_rows, held_out):
                 found[f"{param}={own[param]!r} of {type(owner).__name__}"] = cure(param, estimator, owner)
@@ -48,7 +46,7 @@ def find_splits(estimator, n_rows, fit_params):
 
 
 def cure(param, estimator, owner):
-    """What to set instead of a parameter that splits rows."""
+    """Return the setting to recommend instead of a parameter that splits rows."""
     takes_rows = owner is estimator and "X_val" in signature(owner.fit).parameters
     if param == "early_stopping" and takes_rows:
         return "early_stopping=False, or X_val and y_val in fit"
@@ -62,7 +60,7 @@ def is_part(value):
 
 def _cv_splits(owner, own, n_rows, held_out):
     if own["cv"] is None and isinstance(owner, ClassifierChain | RegressorChain):
-        return False  # which learn from the true labels then
+        return False  # without cv, chains learn from the true labels
     if own.get("prefit") or isinstance(own.get("estimator"), FrozenEstimator):
         return False
     if "weights" in own and not isinstance(own["weights"], str) and own.get("calibration") is None:

@@ -1,8 +1,8 @@
 """Views: draws made once, and applied to every row alike.
 
-A *view* is a plan (:mod:`._plan`) of a single row. What it makes of a row depends on that row only, so that predictions
-do not change with the rows they come with, and a frozen net that has encoded a view of a row need not do so again.
-Steps that mix rows are left out.
+A *view* is a plan (:mod:`._plan`) of a single row. The view of a row depends on that row only, so predictions do not
+change with the other rows of X, and a frozen net encodes each view of a row only once. Steps that mix rows are left
+out.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from .._plan import apply_plan
 
 
 def draw_views(augmenter, rng, n_views, shape):
-    """So many views for images of ``shape`` (height, width, channels).
+    """Draw ``n_views`` views for images of ``shape`` (height, width, channels).
 
     Parameters
     ----------
     augmenter : augmenter or None
         Without one, or with one that only mixes rows, there are no views.
-    rng : what ``augmenter._make_rng`` returned
+    rng : Generator or list
+        The result of ``augmenter._make_rng``.
     n_views : int
     shape : tuple of int
 
@@ -38,7 +39,7 @@ def draw_views(augmenter, rng, n_views, shape):
 
 
 def check_keeps_values(augmenter, n_features):
-    """An error if an augmenter would make other numbers of those that stand for categories."""
+    """Raise an error if an augmenter would change the numbers that stand for categories."""
     if augmenter is None:
         return
     plan = augmenter._plan(augmenter._make_rng(0), 2, (1, n_features, 1))
@@ -52,7 +53,7 @@ def check_keeps_values(augmenter, n_features):
 
 
 def apply_view(view, images, value_range, n_jobs=None):
-    """What a view makes of images, (n, height, width, channels) of the same dtype; they are not written to."""
+    """Return a view of images (n, height, width, channels), of the same dtype; ``images`` are not written to."""
     n, shape = len(images), images.shape[1:]
     for step, _ in view:
         shape = step.output_shape(shape)

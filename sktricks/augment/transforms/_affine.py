@@ -120,7 +120,7 @@ class RandomResizedCrop(GeometricAugmenter):
     those of ``ratio``; sides longer than the image are cut to it. Its position is uniform. Values between the pixels
     are read bilinearly; where a window shrinks to less than half, pixels are skipped.
 
-    ``transform`` brings the whole image to the size. Rows without ``image_shape`` are signals, of which a window in
+    ``transform`` resizes the whole image. Rows without ``image_shape`` are signals, of which a window in
     their one direction is taken, with a warning unless ``size`` is None or ``(1, width)``.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Blur."""
+"""Random Gaussian blur."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..kernels._gaussian import REACH, gaussian_weights
 class GaussianBlur(BaseAugmenter):
     """Blur each image with a Gaussian kernel of random width.
 
-    The standard deviation is uniform between those of ``sigma``; the kernel ends three of them from its center. Outside
-    the image lies its mirror image. Rows without ``image_shape`` are signals, blurred in their one direction.
+    The standard deviation is uniform between those of ``sigma``; the kernel ends three of them from its center. The
+    image is mirrored at its border. Rows without ``image_shape`` are signals, blurred in their one direction.
     ``transform`` leaves X as it is.
 
     Parameters

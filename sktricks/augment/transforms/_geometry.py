@@ -58,7 +58,7 @@ class GeometricAugmenter(BaseAugmenter):
         return params["map"]
 
     def find_border(self, shape, value_range):
-        """Return (mode, fill) of what lies outside the images; None for a step that does not read there."""
+        """Return (mode, fill) of the pixels outside the images; None for a step that does not read there."""
         return self.border, black(value_range) if self.fill is None else float(self.fill)
 
 

@@ -54,7 +54,7 @@ def draw_partners(rng, n, groups=None):
     return partner
 
 
-def draw_shares(rng, alpha, n):
+def draw_weights(rng, alpha, n):
     """Draw the weight of each row itself: from Beta(alpha, alpha), or 1 if alpha is 0."""
     if alpha == 0:
         return np.ones(n)
@@ -192,11 +192,10 @@ class MixUp(TargetMixing, BaseAugmenter):
         self.target = target
 
     def draw(self, rng, n, shape, y=None):
-        share = draw_shares(rng, self.alpha, n)
-        return {"share": share, "partner": draw_partners(rng, n, y)}
+        return {"share": draw_weights(rng, self.alpha, n), "partner": draw_partners(rng, n, y)}
 
     def mix(self, images, params, read):
-        """``images + (partners - images) * (1 - share)``: exactly the image where the partner is itself."""
+        """Return ``images + (partners - images) * (1 - weight)``: exactly the image if it is its own partner."""
         partners = to_float(read(params["partner"]))
         partners -= images
         partners *= (1 - params["share"]).astype(images.dtype)[:, None, None, None]
@@ -270,9 +269,9 @@ class CutMix(TargetMixing, BaseAugmenter):
         self.target = target
 
     def draw(self, rng, n, shape, y=None):
-        share = draw_shares(rng, self.alpha, n)
-        boxes = draw_boxes(rng, shape, 1 - share, np.full(n, shape[1] / shape[0]))
-        boxes[share == 1] = 0
+        kept = draw_weights(rng, self.alpha, n)
+        boxes = draw_boxes(rng, shape, 1 - kept, np.full(n, shape[1] / shape[0]))
+        boxes[kept == 1] = 0
         partner = draw_partners(rng, n, y)
         pasted = boxes[:, 2] * boxes[:, 3] / (shape[0] * shape[1])
         return {"share": 1 - pasted, "partner": partner, "box": boxes}

@@ -16,9 +16,9 @@ from ..kernels._counter import draw_keys, expand
 class GaussianNoise(BaseAugmenter):
     """Add normal noise to every value.
 
-    The noise of an image is in units of its value range, 0.05 being 12.75 gray levels of 255, and the result is clipped
-    to the range. That of a signal or table, which has no range, is in units of X: standardize the columns first. Each
-    value of each row has a draw of its own. ``transform`` leaves X as it is.
+    For images ``std`` is relative to the value range, 0.05 being 12.75 gray levels of 255, and the result is clipped to
+    the range. Signals and tables have no range, and ``std`` is in units of X: standardize the columns first. Each value
+    of each row has its own draw. ``transform`` leaves X as it is.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class GaussianNoise(BaseAugmenter):
 class FeatureDropout(BaseAugmenter):
     """Replace each value with probability ``p`` by a neutral one.
 
-    Each value of each row has a draw of its own; what is kept is not scaled. ``transform`` leaves X as it is.
+    Each value of each row has its own draw; the other values are not scaled. ``transform`` leaves X as it is.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class FeatureDropout(BaseAugmenter):
         Probability, from 0 to 1.
     fill : float, default=0.0
         Value of the gaps: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
-        needs X as floats. Other values must lie in the value range, if there is one.
+        needs X as floats. Other values must be within the value range, if there is one.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -137,9 +137,9 @@ class FeatureDropout(BaseAugmenter):
 class SwapNoise(BaseAugmenter):
     """Replace each value with probability ``p`` by that of the same column, or pixel, in another row.
 
-    Columns keep the distribution of their values, whatever it is: categories stay categories. Each value of each row
-    has a draw, and a row to take from, of its own; that may be the row itself. The rows are those of the X at hand, or
-    of the batch in a net; labels are not looked at. ``transform`` leaves X as it is.
+    Columns keep the distribution of their values, and categories stay categories. Each value of each row has its own
+    draw and its own source row, which may be the row itself. The source is any row of X, or of the batch in a net;
+    labels are ignored. ``transform`` leaves X as it is.
 
     Parameters
     ----------
@@ -191,17 +191,16 @@ class SwapNoise(BaseAugmenter):
 
     def mix(self, images, params, read):
         swapped = _dropped(self.p, params["key"], images)
-        row, *place = np.nonzero(swapped)
-        share = expand(params["key"], images[0].size, stream=1).reshape(images.shape)[swapped]
-        givers, number = np.unique((share * params["n"][row]).astype(np.intp), return_inverse=True)
+        row, *pixel = np.nonzero(swapped)
+        fraction = expand(params["key"], images[0].size, stream=1).reshape(images.shape)[swapped]
+        givers, number = np.unique((fraction * params["n"][row]).astype(np.intp), return_inverse=True)
         order = np.argsort(number, kind="stable")
         ends = np.searchsorted(number[order], np.arange(0, len(givers) + len(images), len(images)))
         for block, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
             some = order[start:end]
             values = read(givers[block * len(images) : (block + 1) * len(images)])
-            images[row[some], *(axis[some] for axis in place)] = values[
-                number[some] - block * len(images), *(axis[some] for axis in place)
-            ]
+            at = [axis[some] for axis in pixel]
+            images[row[some], *at] = values[number[some] - block * len(images), *at]
         return images
 
 
