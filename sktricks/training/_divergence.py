@@ -72,29 +72,20 @@ def infinite_buffers(net):
 
 def infinite_tensors(net):
     """Return the names of the trained tensors that have NaN or infinity."""
-    named = {id(tensor): name for name, tensor in named_tensors(net)}
-    return [named[id(tensor)] for tensor in trained_tensors(net) if not tensor.isfinite().all()]
-
-
-def named_tensors(net):
-    """Yield all parameters and buffers, with their names."""
-    for part, module in parts_of(net):
-        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-            yield f"{part}.{name}", tensor
+    return [name for name, tensor in trained_tensors(net) if not tensor.isfinite().all()]
 
 
 def total_of(net):
     """Return the absolute sum of all trained tensors: for nearly all nets, this one number shows that all is finite."""
-    sums = [tensor.detach().sum() for tensor in trained_tensors(net)]
+    sums = [tensor.detach().sum() for _, tensor in trained_tensors(net)]
     return float(torch.stack(sums).sum().abs()) if sums else 0.0
 
 
 def trained_tensors(net):
-    """Yield what a training may change: parameters with gradients, and floating-point buffers."""
-    for _, module in parts_of(net):
-        for part in module.modules():  # whose own methods, with names, take twice as long
-            yield from (p for p in part._parameters.values() if p is not None and p.requires_grad)
-            yield from (b for b in part._buffers.values() if b is not None and b.is_floating_point())
+    """Yield the names and tensors that a training may change: trained parameters and floating-point buffers."""
+    for part, module in parts_of(net):
+        yield from ((f"{part}.{name}", p) for name, p in module.named_parameters() if p.requires_grad)
+        yield from ((f"{part}.{name}", b) for name, b in module.named_buffers() if b.is_floating_point())
 
 
 def parts_of(net):

@@ -1,14 +1,12 @@
 """Whole-batch loading of arrays in memory.
 
 torch's ``DataLoader`` asks for one row at a time and stacks them again; for small nets that is more than half of the
-time. :class:`BatchLoader` takes a batch, or several small ones, with one index operation.
+time. :class:`BatchLoader` takes a batch with one index operation.
 """
 
 from __future__ import annotations
 
 import torch
-
-AT_ONCE = 2**21  # bytes of rows, of several small batches, which stay in the cache until they are used
 
 
 class ArrayDataset(torch.utils.data.Dataset):
@@ -45,12 +43,12 @@ class ArrayDataset(torch.utils.data.Dataset):
 
 
 def take(tensor, rows):
-    """``tensor[rows]``; ``index_select`` does the same for a tensor of indices in a fraction of the time."""
+    """Return ``tensor[rows]``; for a tensor of indices, ``index_select`` takes a fraction of the time."""
     return tensor.index_select(0, rows) if isinstance(rows, torch.Tensor) else tensor[rows]
 
 
 class BatchLoader:
-    """Load an :class:`ArrayDataset` in batches, each by one index operation, or several small ones by one.
+    """Load an :class:`ArrayDataset` in batches, each by one index operation.
 
     A last batch of a single row joins the one before, since BatchNorm cannot train on one row.
 
@@ -73,24 +71,9 @@ class BatchLoader:
         return len(self.bounds)
 
     def __iter__(self):
-        if not self.shuffle:
-            yield from (self.dataset[start:stop] for start, stop in self.bounds)
-            return
-        order, n = self.draw_order(), self.n_together()
-        for k in range(0, len(self.bounds), n):
-            together = self.bounds[k : k + n]
-            first = together[0][0]
-            inputs, y = self.dataset[order[first : together[-1][1]]]
-            for start, stop in together:
-                rows = slice(start - first, stop - first)
-                yield {name: values[rows] for name, values in inputs.items()}, y[rows]
-
-    def n_together(self):
-        """Return the number of batches whose rows are taken at once."""
-        tensors = [tensor for tensor in vars(self.dataset).values() if tensor is not None]
-        if not self.bounds or not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
-            return 1
-        return max(1, AT_ONCE // max(1, sum(tensor[slice(*self.bounds[0])].nbytes for tensor in tensors)))
+        order = self.draw_order() if self.shuffle else None
+        for start, stop in self.bounds:
+            yield self.dataset[slice(start, stop) if order is None else order[start:stop]]
 
     def draw_order(self):
         """Draw the order of the rows for the next pass."""

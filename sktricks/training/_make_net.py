@@ -78,11 +78,6 @@ def is_own_loss(loss):
     return not isinstance(loss, str) and not cls.__module__.startswith("torch.nn.")
 
 
-def averages_rows(loss):
-    """Return True if ``reduction="mean"``, which is faster, is the mean of the values: not with class weights."""
-    return getattr(loss, "weight", None) is None
-
-
 def choose_dtype(estimator, n_rows, batch_size):
     """Return what to compute in: float64 if all rows form one batch, and module and loss are not the user's own."""
     one_batch = len(batch_bounds(n_rows, batch_size)) == 1
@@ -174,9 +169,3 @@ def follow_settings(net, lr, weight_decay, batch_size):
     net.lr, net.batch_size = lr, batch_size
     if decay is not None:
         net.optimizer__weight_decay = weight_decay
-
-
-def choose_reduction(net, dataset):
-    """Let the loss average over rows itself if it can."""
-    if hasattr(net.criterion_, "reduction"):
-        net.criterion_.reduction = "mean" if dataset.weight is None and averages_rows(net.criterion_) else "none"

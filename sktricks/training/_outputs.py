@@ -189,15 +189,6 @@ class BinaryLoss(torch.nn.Module):
         super().__init__()
         self.loss = loss
 
-    @property
-    def reduction(self):
-        """Reduction of the loss inside."""
-        return self.loss.reduction
-
-    @reduction.setter
-    def reduction(self, value):
-        self.loss.reduction = value
-
     def forward(self, outputs, y):
         positive = y[:, 1] if y.ndim == 2 else y
         return self.loss(outputs[:, 1] - outputs[:, 0], positive.to(outputs.dtype))

@@ -33,7 +33,7 @@ from ._inner_net import InnerNet, computes_elsewhere
 from ._inputs import as_tensor, pick_device
 from ._loader import ArrayDataset, BatchLoader, batch_bounds
 from ._magnitude import check_table, check_targets
-from ._make_net import build_net, choose_dtype, choose_reduction, follow_settings
+from ._make_net import build_net, choose_dtype, follow_settings
 from ._progress import Progress, ReportEpochs
 from ._randomness import draws_nothing, own_randomness
 from ._rows import Rows
@@ -298,7 +298,6 @@ def train(runs: list[TrainingRun], engine=None, *, interruptible: bool = True) -
     if engine is None:
         engine = next(one for one in (dual, skorch) if one.supports(runs[0]))
     for run in runs:
-        choose_reduction(run.net, run.train)
         run.net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
     try:
         with runs[0].progress.shown():

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from sktricks.training import _loader
 from sktricks.training._loader import ArrayDataset, BatchLoader, batch_bounds
 
 
@@ -53,21 +52,10 @@ def test_the_seed_is_the_order_and_the_global_generator_stays():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("at_once", [1, 80, 10_000], ids=["one batch", "a few", "all"])
-def test_batches_are_the_same_however_many_are_taken_together(at_once, monkeypatch):
-    monkeypatch.setattr(_loader, "AT_ONCE", at_once)
+def test_batches_are_slices_of_the_drawn_order():
     loader = BatchLoader(make_dataset(50, weight=True), 8, shuffle=True, seed=1)
     order = torch.randperm(50, generator=torch.Generator().manual_seed(1)).float()
     assert seen_rows(loader) == [order[start:stop].tolist() for start, stop in batch_bounds(50, 8)]
-
-
-def test_few_batches_are_taken_together_where_rows_are_large(monkeypatch):
-    monkeypatch.setattr(_loader, "AT_ONCE", 1000)
-    narrow, wide = torch.zeros(50, 1), torch.zeros(50, 100)
-    assert BatchLoader(ArrayDataset(narrow, narrow), 5, shuffle=True).n_together() == 25
-    for x, y, weight in ((wide, narrow, None), (narrow, wide, None), (narrow, narrow, wide)):
-        assert BatchLoader(ArrayDataset(x, y, weight), 5, shuffle=True).n_together() == 1
-    assert BatchLoader(ArrayDataset([0] * 50, narrow), 5, shuffle=True).n_together() == 1
 
 
 def test_no_rows_are_no_batches():

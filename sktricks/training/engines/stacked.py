@@ -95,8 +95,6 @@ def indexed_groups(run):
 
 def train(runs: list[TrainingRun]) -> None:
     """Train runs, sorted by :func:`order`."""
-    for run in runs:
-        run.net.criterion_.reduction = "none"
     stack = Stack([run.module for run in runs])
     groups = make_groups(runs, stack)
     optimizer = make_optimizer(groups)
