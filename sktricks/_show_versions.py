@@ -29,11 +29,17 @@ def show_versions() -> None:
         sktricks: ...
            numpy: ...
     """
+    from .augment.kernels import _kernels
+
     sections = {
-        "System": system(),
+        "System": {
+            "python": sys.version.replace("\n", " "),
+            "executable": sys.executable,
+            "machine": platform.platform(),
+        },
         "Python dependencies": {name: installed(name) for name in ("sktricks", *REQUIRED)},
         "Optional dependencies": {name: installed(name) for name in OPTIONAL},
-        "Augmentation": {"kernel": kernel()},
+        "Augmentation": {"kernel": _kernels.describe()},
         "Devices": devices(),
     }
     for title, lines in sections.items():
@@ -42,28 +48,12 @@ def show_versions() -> None:
             print(f"{name:>14}: {value}")
 
 
-def system():
-    """Return the version and path of Python, and the machine."""
-    return {
-        "python": sys.version.replace("\n", " "),
-        "executable": sys.executable,
-        "machine": platform.platform(),
-    }
-
-
 def installed(name):
     """Return the version in the metadata of a distribution, or ``"not installed"``."""
     try:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
-
-
-def kernel():
-    """Return the kernel of the augmenters: ``"compiled"``, or ``"numpy"`` and the reason."""
-    from .augment.kernels import _kernels
-
-    return _kernels.describe()
 
 
 def devices():

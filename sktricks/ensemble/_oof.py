@@ -108,8 +108,9 @@ def find_covered(splits, n):
 
 def join_folds(predictions, splits, n):
     """Return the mean of the predictions of each row, (n, ...) float; NaN for rows without any."""
-    first = _as_floats(predictions[0])
-    total, times = np.zeros((n, *first.shape[1:]), dtype=first.dtype), np.zeros(n, dtype=first.dtype)
+    first = predictions[0]
+    dtype = first.dtype if first.dtype.kind == "f" else np.float64
+    total, times = np.zeros((n, *first.shape[1:]), dtype=dtype), np.zeros(n, dtype=dtype)
     for part, (_, test) in zip(predictions, splits, strict=True):
         np.add.at(total, test, part)
         np.add.at(times, test, 1)
@@ -185,7 +186,3 @@ def _keys(matrix):
     """Return row * classes + class for each stored value of a CSR matrix."""
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return rows * matrix.shape[1] + matrix.indices
-
-
-def _as_floats(values):
-    return values if values.dtype.kind == "f" else values.astype(np.float64)

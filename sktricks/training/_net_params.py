@@ -8,33 +8,18 @@ from pickle import PicklingError
 from .._parameter_checks import check_magnitude
 
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
-OTHERS = (
-    "iterator_train",
-    "iterator_valid",
-    "dataset",
-    "compile",
-    "predict_nonlinearity",
-    "use_caching",
-    "torch_load_kwargs",
-)
+OTHERS = (*PREFIXES[3:6], "compile", "predict_nonlinearity", "use_caching", "torch_load_kwargs")
 RATES = ("lr", "weight_decay", "clip_norm")  # which torch refuses as booleans
+SAME = ("module", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device", "verbose", "warm_start")
 # Parameters of skorch that a named parameter, or the estimator itself, sets.
 TAKEN = {
-    "module": "module",
+    **{name: name for name in SAME},
     "criterion": "loss",
-    "optimizer": "optimizer",
-    "lr": "lr",
     "optimizer__lr": "lr",
     "optimizer__weight_decay": "weight_decay",
     "criterion__label_smoothing": "label_smoothing",
     "criterion__reduction": "loss",
-    "max_epochs": "max_epochs",
-    "batch_size": "batch_size",
     "iterator_train__batch_size": "batch_size",
-    "callbacks": "callbacks",
-    "device": "device",
-    "verbose": "verbose",
-    "warm_start": "warm_start",
     "train_split": "validation_fraction",
 }
 

@@ -10,18 +10,7 @@ from copy import copy
 from dataclasses import replace
 
 import numpy as np
-from skorch.callbacks import (
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    MlflowLogger,
-    NeptuneLogger,
-    PrintLog,
-    ProgressBar,
-    SacredLogger,
-    TensorBoard,
-    WandbLogger,
-)
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, logging
 
 from .._warnings import UnclearLearningRateWarning, warn
 from ._monitors import needs_validation
@@ -30,18 +19,8 @@ from .engines import skorch
 from .run import open_run, train
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
-# Callbacks that report a training, store it or stop it. The training of a copy has an end of its own.
-REPORTERS = (
-    Checkpoint,
-    EarlyStopping,
-    MlflowLogger,
-    NeptuneLogger,
-    PrintLog,
-    ProgressBar,
-    SacredLogger,
-    TensorBoard,
-    WandbLogger,
-)
+# Callbacks that report, store or stop a training. The training of a copy has an end of its own.
+REPORTERS = (Checkpoint, EarlyStopping, *(getattr(logging, name) for name in logging.__all__))
 TOO_FEW = 20  # rows, of which one batch says little and every other is the same
 
 
