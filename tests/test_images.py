@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -427,6 +428,30 @@ def test_sizes_that_are_none(size, paths):
         ImageLoader(size).fit(paths)
     with pytest.raises(ValueError, match="size|'size'"):
         ImageLoader(size).transform(paths)
+
+
+def test_flattened_images_are_named_columns_of_a_table(paths):
+    images = ImageLoader(size=(4, 6)).fit_transform(paths)
+    loader = ImageLoader(size=(4, 6), flatten=True)
+    flat, names = loader.fit_transform(paths), loader.get_feature_names_out()
+    np.testing.assert_array_equal(flat, images.reshape(len(paths), -1))
+    assert (
+        names[0] == "pixel_0_0_red" and names[-1] == "pixel_3_5_blue" and names[6 * 3 + 2 * 3 + 1] == "pixel_1_2_green"
+    )
+    assert ImageLoader(size=2, mode="L", flatten=True).get_feature_names_out()[-1] == "pixel_1_1"
+    frame = loader.set_output(transform="pandas").fit_transform(
+        pd.DataFrame({"path": paths}, index=range(7, 7 + len(paths)))
+    )
+    assert list(frame.columns) == list(names) and frame.index[0] == 7 and frame.dtypes.iloc[0] == np.uint8
+    assert isinstance(ImageLoader(size=4).set_output(transform="pandas").fit_transform(paths), np.ndarray)
+    columns = ColumnTransformer([("photo", loader, ["path"])]).fit(pd.DataFrame({"path": paths}))
+    assert columns.get_feature_names_out()[0] == "photo__pixel_0_0_red"
+    RandomForestClassifier(5).fit(frame, np.arange(len(paths)) % 2).predict(frame)
+
+
+def test_names_of_pixels_need_a_size(paths):
+    with pytest.raises(ValueError, match="size must be given for the names of pixels, got None"):
+        ImageLoader(flatten=True).fit(paths).get_feature_names_out()
 
 
 def test_a_loader_in_a_pipeline(paths):

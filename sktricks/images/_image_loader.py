@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._set_output import _wrap_data_with_container
 
 from .._layout import as_sides
 from .._text import name_some
@@ -21,11 +22,14 @@ from ._resize import RESIZE_MODES
 
 
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Turn a column of image files into an array of images.
+    """Turn a column of image files into an array of images, or into columns of pixels.
 
     Images come out upright, whatever their EXIF orientation, in 8 bits. Transparent parts are white, gray of more than
     8 bits is scaled, and the first image of an animation or of a file of several pages counts. Nothing is learned from
     X.
+
+    ``flatten=True`` is for estimators that take tables, such as a forest: one column per value of a pixel. The columns
+    have names, and ``set_output`` applies to them.
 
     A pretrained net needs no loader: :class:`FineTuneClassifier` and :class:`PretrainedFeatures` take the column
     itself, and read it batch by batch.
@@ -47,6 +51,8 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         The value that is white (255) in gray images of more than 8 bits: 1023 for 10 bits, 4095 for 12 bits, 1.0 for
         floats from 0 to 1. Larger values become white. None is 65535, the white of 16 bits; floats are then an error.
         Images of 8 bits are read as they are.
+    flatten : bool, default=False
+        Return one row of pixel values per image, in the order of height, width and channel.
     n_jobs : int, default=None
         Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
 
@@ -70,6 +76,12 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     ...     images = ImageLoader(size=(16, 24)).fit_transform(paths)
     >>> images.shape, images.dtype
     ((2, 16, 24, 3), dtype('uint8'))
+
+    A forest takes rows of pixels:
+
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> model = make_pipeline(ImageLoader(size=32, flatten=True), RandomForestClassifier())
     """
 
     _parameter_constraints: dict = {
@@ -78,6 +90,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         "mode": [StrOptions({"RGB", "L"})],
         "on_error": [StrOptions({"raise", "warn"})],
         "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
+        "flatten": ["boolean"],
         "n_jobs": [Integral, None],
     }
 
@@ -89,6 +102,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         mode: str = "RGB",
         on_error: str = "raise",
         white_level: float | None = None,
+        flatten: bool = False,
         n_jobs: int | None = None,
     ):
         self.size = size
@@ -96,6 +110,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         self.mode = mode
         self.on_error = on_error
         self.white_level = white_level
+        self.flatten = flatten
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self):
@@ -106,19 +121,31 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         tags.requires_fit = False
         return tags
 
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Do nothing: images are always returned as an array, also within a Pipeline whose output is set.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns that ``flatten=True`` makes, such as ``"pixel_0_12_red"``.
 
         Parameters
         ----------
-        transform : str or None
+        input_features : None
             Ignored.
 
         Returns
         -------
-        self : object
+        names : ndarray of shape (height * width * channels,), of dtype object
+            Row, column and, for ``mode="RGB"``, color of each value.
+
+        Raises
+        ------
+        ValueError
+            If ``size`` is None.
         """
-        return self
+        size = check_size(self.size)
+        if size is None:
+            raise ValueError("size must be given for the names of pixels, got None: pass size=(height, width)")
+        colors = ("_red", "_green", "_blue") if self.mode == "RGB" else ("",)
+        places = [f"pixel_{row}_{column}" for row in range(size[0]) for column in range(size[1])]
+        names = [place + color for place in places for color in colors]
+        return np.array(names, dtype=object)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
@@ -139,6 +166,23 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         check_column(X)
         return self
 
+    def fit_transform(self, X: ArrayLike, y: None = None) -> np.ndarray:
+        """Check the parameters, and read images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,) or (n, 1)
+            Paths or bytes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        images : ndarray of shape (n, height, width, 3), (n, height, width) or (n, height * width * channels)
+            As :meth:`transform` returns them.
+        """
+        return self.fit(X).transform(X)
+
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Read images.
 
@@ -150,7 +194,8 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         Returns
         -------
         images : ndarray of shape (n, height, width, 3), or (n, height, width) for ``mode="L"``
-            uint8.
+            uint8. With ``flatten=True`` (n, height * width * channels), as a table if ``set_output`` asks for one.
+            Images that are not flattened are always an array.
         """
         self._validate_params()
         size, sources, tolerant = check_size(self.size), check_column(X), self.on_error == "warn"
@@ -164,7 +209,13 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             warn_of_unreadable(errors, "gray instead")
         if problem := describe_depth(peaks, self.white_level):
             warn(problem, BitDepthWarning)
-        return images
+        if not self.flatten:
+            return images
+        return _wrap_data_with_container("transform", images.reshape(len(images), -1), X, self)
+
+
+# scikit-learn wraps neither method of this class: transform applies set_output itself, if its result is a table.
+ImageLoader._sklearn_auto_wrap_output_keys = {"transform"}  # type: ignore[attr-defined]
 
 
 def check_size(size):
