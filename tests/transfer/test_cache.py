@@ -697,7 +697,7 @@ def test_processes_share_a_folder(tmp_path):
 
 def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(_feature_cache.multiprocessing, "parent_process", lambda: threading)
-    monkeypatch.setattr(_feature_cache, "warned_of_processes", False)
+    _feature_cache.warn_of_processes.cache_clear()
     encoded(FeatureCache(tmp_path), GREY)
     encoded(FeatureCache(), GREY, fill=False)
     with pytest.warns(FeaturesNotSharedWarning, match="give cache= a folder") as caught:

@@ -12,6 +12,7 @@ import os
 import threading
 import uuid
 from contextlib import closing
+from functools import cache as memoize
 from typing import NamedTuple
 from weakref import WeakSet, WeakValueDictionary
 
@@ -205,7 +206,8 @@ class FeatureCache:
             net.folder.n_columns, net.folder.dtype = n_features or net.folder.n_columns, dtype
         if fill:
             net.allowance = self.max_bytes // PREDICTIONS
-            warn_of_processes(self.folder)
+            if self.folder is None and multiprocessing.parent_process() is not None:
+                warn_of_processes()
         for block in blocks(request.missing):
             request.take(self._find(net, block))
         if request.missing:
@@ -363,16 +365,11 @@ def cache_info() -> CacheInfo:
     return DEFAULT.info()
 
 
-warned_of_processes = False
-
-
-def warn_of_processes(folder):
-    """Warn once if this is a worker process whose features no other process finds."""
-    global warned_of_processes
-    if folder is None and not warned_of_processes and multiprocessing.parent_process() is not None:
-        warned_of_processes = True
-        warn(
-            "each process encodes all rows for itself: give cache= a folder, where processes find what others have "
-            "encoded, or leave n_jobs out",
-            FeaturesNotSharedWarning,
-        )
+@memoize
+def warn_of_processes():
+    """Warn once that no other process finds the features of this one."""
+    warn(
+        "each process encodes all rows for itself: give cache= a folder, where processes find what others have "
+        "encoded, or leave n_jobs out",
+        FeaturesNotSharedWarning,
+    )

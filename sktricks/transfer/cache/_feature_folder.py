@@ -179,10 +179,9 @@ def write_rows(folder, rows):
     try:
         part.write_bytes(content)  # ``save_file`` would let nobody else read it
         os.replace(part, folder / f"{time.time_ns():020d}-{part.stem}{SUFFIX}")
-    except BaseException:
-        with suppress(OSError):
+    finally:
+        with suppress(OSError):  # usually it has its own name by now
             part.unlink()
-        raise
 
 
 def digests_in(path):

@@ -20,7 +20,7 @@ from ._fingerprint import stamp_of
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 PARTS: WeakKeyDictionary[nn.Module, tuple] = WeakKeyDictionary()  # by module: its stamp, and what its last pickle held
-OPENED: dict[str, nn.Module] = {}  # in a worker process, by key: the module that was unpickled last
+OPENED: dict[str, nn.Module] = {}  # in a worker process, by stamp: the module that was unpickled last
 PARCELS: WeakValueDictionary[int, Parcel] = WeakValueDictionary()  # those of this moment, by the ids of their modules
 
 
@@ -33,15 +33,15 @@ class Parcel:
     """
 
     def __init__(self, module):
-        self.module = module
+        self.packed_module = module
 
     def __deepcopy__(self, memo):
-        return Parcel(deepcopy(self.module, memo))
+        return deepcopy(self.packed_module, memo)
 
     def __reduce__(self):
-        if not all(is_copied_as_usual(type(part)) for part in self.module.modules()):
-            return Parcel, (self.module,)
-        return open_parcel, parts_of(self.module)
+        if not all(is_copied_as_usual(type(part)) for part in self.packed_module.modules()):
+            return Parcel, (self.packed_module,)
+        return open_parcel, parts_of(self.packed_module)
 
 
 def make_parcel(module):
@@ -50,7 +50,7 @@ def make_parcel(module):
 
 
 def parts_of(module):
-    """Return a module with arrays in the place of tensors, and the module's key.
+    """Return a module with arrays in the place of tensors, and the module's stamp.
 
     They are the same as in the last pickle until the module changes: joblib recognizes an array by its identity, and
     would otherwise write all of them to shared memory again for each task.
@@ -61,25 +61,18 @@ def parts_of(module):
         tensors = [*module.parameters(), *module.buffers()]
         parts = deepcopy(module, {id(tensor): TensorAsArray(tensor) for tensor in tensors if is_plain(tensor)})
         PARTS[module] = stamp, parts
-    return parts, key_of(stamp)
+    return parts, stamp
 
 
-def key_of(stamp):
-    """Return a text that is equal in all processes if a module is; None if its stamp cannot tell."""
-    fingerprint, parts = stamp
-    is_complete = not any(hooks or notes for _, hooks, notes, *_ in parts)
-    return repr(stamp) if is_complete and not fingerprint.startswith(MEMORY_ONLY) else None
-
-
-def open_parcel(parts, key):
-    """Return a parcel again, with tensors; in a worker process all tasks of a search get one module."""
-    module = OPENED.get(key)
-    if module is None or key_of(stamp_of(module)) != key:
+def open_parcel(parts, stamp):
+    """Return the module again, with tensors; in a worker process all tasks of a search get the same one."""
+    module = OPENED.get(stamp)
+    if module is None or stamp_of(module) != stamp:
         module = deepcopy(parts)
-        if key is not None and multiprocessing.parent_process() is not None:
+        if multiprocessing.parent_process() is not None and not stamp.startswith(MEMORY_ONLY):
             OPENED.clear()
-            OPENED[key] = module
-    return Parcel(module)
+            OPENED[stamp] = module
+    return module
 
 
 class TensorAsArray:

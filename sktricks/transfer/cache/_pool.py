@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections import deque
 from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +45,7 @@ class Loaded:
 
     def __init__(self, backbone, source=None):
         self.backbone, self.source = backbone, source
-        self.unused = {frozen: deque(maxlen=1) for frozen in (False, True)}
+        self.unused = {}  # one backbone that is frozen, and one that is not
 
     def copy(self):
         """Return a backbone of one's own, which may be trained."""
@@ -54,14 +53,13 @@ class Loaded:
 
     def lend(self, frozen=False):
         """Return a backbone of one's own, perhaps ``frozen``, which comes back to the pool unless it was seen."""
-        try:
-            backbone = self.unused[frozen].pop()
-        except IndexError:
+        backbone = self.unused.pop(frozen, None)
+        if backbone is None:
             backbone = self.copy()
             if frozen:
                 set_frozen(backbone.model, backbone.layer_order, len(backbone.layers))
         if self.source is not None:
-            LENT[backbone] = weakref.finalize(backbone, self.unused[frozen].append, copy(backbone))
+            LENT[backbone] = weakref.finalize(backbone, self.unused.__setitem__, frozen, copy(backbone))
         return backbone
 
 

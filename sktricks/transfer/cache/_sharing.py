@@ -25,9 +25,5 @@ class SharesBackbone:
         return state
 
     def __setstate__(self, state):
-        if "torch" in sys.modules:
-            from ._parcel import Parcel
-
-            backbone = state["backbone"]
-            state = {**state, "backbone": backbone.module if isinstance(backbone, Parcel) else backbone}
-        super().__setstate__(state)
+        backbone = state["backbone"]  # a parcel in a shallow copy, since only pickles and deep copies open it
+        super().__setstate__({**state, "backbone": getattr(backbone, "packed_module", backbone)})

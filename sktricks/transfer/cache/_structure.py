@@ -23,11 +23,15 @@ import torch
 from torch import nn
 
 VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}
+KNOWN = VERSIONED | sys.stdlib_module_names
 IGNORED = {"logging", "threading", "_thread"}  # loggers and locks decide no feature, and change all the time
 SIMPLE = {bool, int, float, str, bytes, type(None)}
 # Attributes that freezing adds to modules, which decide no feature.
 NOTES = ("_held_from_training", "_training_paused", "_came_blank", "_frozen_names", "_lr_factor")
 NOT_SETTINGS = {*vars(nn.Module()), *NOTES}  # tensors, submodules and hooks are described apart
+OF_FORWARD = "_forward_pre_hooks", "_forward_hooks"
+OF_TRAINING = (*NOTES, "training", "_non_persistent_buffers_set")
+ALL_HOOKS = [name for name in vars(nn.Module()) if name.endswith("_hooks")]
 INSIDE = {  # by type: the parts of a value
     list: list,
     tuple: list,
@@ -45,6 +49,8 @@ class Structure:
     Parameters
     ----------
     module : torch.nn.Module
+    of_training : bool, default=False
+        Describe how the module trains as well: modes, gradients, all hooks and what freezing has noted.
 
     Attributes
     ----------
@@ -58,8 +64,8 @@ class Structure:
         Parameters and buffers, and all other tensors that were met.
     """
 
-    def __init__(self, module):
-        self.tensors, self.is_portable = [], True
+    def __init__(self, module, of_training=False):
+        self.tensors, self.is_portable, self.of_training = [], True, of_training
         self._numbers, self._values = {}, []
         self._parts = set(module.modules())
         self.refer(module)
@@ -89,7 +95,7 @@ class Structure:
         """Return the description of one value, in which others are numbers."""
         if isinstance(value, torch.Tensor) or (type(value) is np.ndarray and value.dtype != object):
             self.tensors.append(value)
-            return f"{value.dtype} {tuple(value.shape)}"
+            return f"{value.dtype} {tuple(value.shape)} {self.of_training and getattr(value, 'requires_grad', False)}"
         if isinstance(value, nn.Module):
             return self.describe_module(value)
         if isinstance(value, type):
@@ -102,12 +108,17 @@ class Structure:
 
     def describe_module(self, module):
         # Settings are sorted, since a copy of an LSTM has them in another order.
-        settings = {name: vars(module)[name] for name in sorted(vars(module).keys() - NOT_SETTINGS)}
+        own = vars(module)
+        settings = {name: own[name] for name in sorted(own.keys() - NOT_SETTINGS)}
         inside = {**settings, **module._parameters, **module._buffers, **module._modules}
-        hooks = [*module._forward_pre_hooks.values(), None, *module._forward_hooks.values()]
-        hooks = [hook for hook in hooks if package_of(hook) != "sktricks"]
+        kinds = ALL_HOOKS if self.of_training else OF_FORWARD
+        hooks = [(kind, hook) for kind in kinds for hook in own.get(kind, {}).values()]
+        notes = [(kind, hook) for kind, hook in hooks if package_of(hook) != "sktricks"]
+        if self.of_training:
+            self.is_portable &= len(notes) == len(hooks)
+            notes += [len(hooks), *((name, own[name]) for name in OF_TRAINING if own.get(name))]
         mode = "" if module in self._parts else module.training  # the parts run in evaluation mode
-        return f"{self.refer(type(module))} {mode} {list(inside)} {self.refer(*inside.values(), *hooks)}"
+        return f"{self.refer(type(module))} {mode} {list(inside)} {self.refer(*inside.values(), *notes)}"
 
     def describe_class(self, kind):
         bases = self.refer(*(base for base in kind.__mro__[1:] if not is_known(base)))
@@ -124,9 +135,8 @@ class Structure:
         text = self.refer(function.__defaults__, function.__kwdefaults__, *enclosed)
         if is_known(function):
             return f"{name_of(function)} {text}"
-        source = None if imports_unknown(function.__code__) else source_of(function.__code__)
-        source = source or self.token(function)
-        named = [function.__globals__[name] for name in names_in(function.__code__) if name in function.__globals__]
+        source, names = source_of(function.__code__) or self.token(function), names_in(function.__code__)
+        named = [function.__globals__[name] for name in names if name in function.__globals__]
         return f"{source} {text} {self.refer(vars(function), *named)}"
 
     def describe_object(self, value):
@@ -161,18 +171,10 @@ def counts_in_class(kind, name, value):
 
 
 @lru_cache(maxsize=4096)
-def names_in(code):
-    """Return the names of globals in a piece of code."""
+def names_in(code, operations=("LOAD_GLOBAL", "LOAD_NAME")):
+    """Return the names in a piece of code that some operations have, those of globals by default."""
     steps = [step for part in with_inner(code) for step in dis.get_instructions(part)]
-    return sorted({step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")})
-
-
-@lru_cache(maxsize=4096)
-def imports_unknown(code):
-    """Return True if a piece of code imports something when it runs whose name and version do not stand for it."""
-    steps = [step for part in with_inner(code) for step in dis.get_instructions(part)]
-    packages = {step.argval.partition(".")[0] for step in steps if step.opname == "IMPORT_NAME"}
-    return not packages <= VERSIONED | sys.stdlib_module_names
+    return sorted({step.argval for step in steps if step.opname in operations})
 
 
 def with_inner(code):
@@ -185,8 +187,10 @@ def with_inner(code):
 
 @lru_cache(maxsize=4096)
 def source_of(code):
-    """Return the source of a function, or None if it is a lambda or no file has the code that runs."""
-    return None if code.co_name == "<lambda>" else find_source(code.co_filename, lambda other: other == code)
+    """Return the source of a function, or None if it is a lambda, imports what is not known, or is in no file."""
+    is_complete = KNOWN.issuperset(name.partition(".")[0] for name in names_in(code, ("IMPORT_NAME",)))
+    is_named = code.co_name != "<lambda>"
+    return find_source(code.co_filename, lambda other: other == code) if is_complete and is_named else None
 
 
 @lru_cache(maxsize=1024)
@@ -223,7 +227,7 @@ def package_of(value):
 
 def is_known(value):
     """Return True if name and version stand for the code of a class, function or module."""
-    return package_of(value) in VERSIONED or package_of(value) in sys.stdlib_module_names
+    return package_of(value) in KNOWN
 
 
 def name_of(value):
