@@ -779,7 +779,7 @@ def test_strings_that_are_no_column_of_files(estimator):
 
 @STRATEGIES
 def test_pixels_of_another_range_than_those_of_files(strategy, paths):
-    told = r"is told of pixels from 0 to 1, X has .* 0 to 255: value_range must be None or \(0, 255\), got \(0, 1\)"
+    told = r"expects pixels from 0 to 1, X has .* 0 to 255: value_range must be None or \(0, 255\), got \(0, 1\)"
     for wrong in (net(strategy=strategy), PretrainedFeatures(Conv, image_shape=(8, 8))):
         with pytest.raises(ValueError, match=told):
             wrong.set_params(value_range=(0, 1)).fit(paths, LABELS)
@@ -787,7 +787,7 @@ def test_pixels_of_another_range_than_those_of_files(strategy, paths):
         scaled = net(strategy=strategy, image_shape=None, value_range=given).fit(PIXELS / 255, LABELS)
         features = PretrainedFeatures(Conv, value_range=given).fit(PIXELS / 255)
         for use_files in (scaled.predict, features.transform, lambda X, net=scaled: net.partial_fit(X, LABELS)):
-            with pytest.raises(ValueError, match=told.replace("is told of", "was fitted on")):
+            with pytest.raises(ValueError, match=told.replace("expects", "was fitted on")):
                 use_files(paths)
     expected = net(strategy=strategy).fit(paths, LABELS).predict_proba(paths)
     found = net(strategy=strategy, value_range=[0, 255]).fit(paths, LABELS).predict_proba(paths)

@@ -48,10 +48,10 @@ def kept_randomness(device=None):
 
 @contextmanager
 def own_randomness(seed, device):
-    """Do the same, with the generators seeded inside."""
+    """Do the same as :func:`kept_randomness`, with the generators seeded inside."""
     with kept_randomness(device):
         if device.type == "cpu":
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer, since it sees to all devices
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer, since it seeds all devices
         else:
             torch.manual_seed(seed)
         yield

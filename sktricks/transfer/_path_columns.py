@@ -95,14 +95,14 @@ def check_pixel_range(name, value_range, reset, input_name="X"):
     low, high = check_value_range(value_range)
     if (low, high) != FILE_RANGE:
         raise ValueError(
-            f"{name} {'is told of' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, {input_name} has "
+            f"{name} {'expects' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, {input_name} has "
             "image files, whose pixels are from 0 to 255: value_range must be None or (0, 255), got "
             f"({low:g}, {high:g})"
         )
 
 
 def decoded_shape(backbone, image_shape):
-    """(height, width, channels) that files are decoded to: in colour and of the backbone's size, unless told."""
+    """Return the (height, width, channels) to decode files to: by default in color and of the backbone's size."""
     if image_shape is not None:
         check_image_shape(image_shape)
         return check_image_shape((*as_sides(image_shape), 3)[:3])

@@ -64,7 +64,7 @@ def check_rates(strategy, backbone_lr_scale, layer_decay):
         if strategy == LINEAR_PROBE and value != 1:
             raise ValueError(
                 f"{name}={value} conflicts with the strategy 'linear-probe', which trains the head alone and is what "
-                "'auto' takes for few labels: say strategy='fine-tune' to train the backbone"
+                "'auto' takes for few labels: set strategy='fine-tune' to train the backbone"
             )
 
 
