@@ -83,6 +83,7 @@ AUGMENTED = {
     "estimator_": estimator,
 }
 
+PRECISION = only("float32", "bfloat16")
 # Without the torch part, which _net_state.py writes.
 NET = {
     **INPUTS,
@@ -92,6 +93,7 @@ NET = {
     "batch_size_": maybe(integer(1)),
     "_seed": integer(),
     "_device": device,
+    "precision_": maybe(PRECISION),
     "_dtype": dtype,
     "_views": views,
     "_fit_views": views,
@@ -174,6 +176,7 @@ OWN = {
         "value_range_": maybe(pixel_range),
         "_n_features_out": integer(1),
         "_device": maybe(device),
+        "precision_": maybe(PRECISION),
         "_prefix": optional(instance("Prefix")),
     },
     "ImageLoader": {**COLUMNS, **OUTPUT},

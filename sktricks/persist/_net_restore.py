@@ -9,6 +9,7 @@ import torch
 
 from ..training._base_net import BaseNet
 from ..training._make_net import OPTIMIZERS
+from ..training._precision import BFLOAT16, FLOAT32, choose_precision
 from ..training._randomness import own_randomness
 from ..transfer.backbones import load_backbone
 from ..transfer.freezing._freeze import frozen_state, restore_frozen
@@ -31,6 +32,7 @@ def restore_trained(estimator, state):
     is_net = isinstance(estimator, BaseNet)
     require(is_net == ("net_" in state), f"must have the trained part of a {type(estimator).__name__}")
     estimator._device = usable(estimator._device)
+    estimator.precision_ = usable_precision(estimator)
     role = "backbone" if hasattr(estimator, "backbone") else "module"
     what = f"{role}={describe(getattr(estimator, role))}"
     saved = state["net_"]["module"] if is_net else state["backbone"]
@@ -54,7 +56,9 @@ def restore_features(estimator, backbone, weights, what):
     """Give a PretrainedFeatures its backbone."""
     require(backbone is not None, "must have no trained part without images")
     fill(backbone, weights, what)
-    estimator._prefix.attach(backbone.to(estimator._device).eval(), estimator.value_range_, estimator._device)
+    estimator._prefix.attach(
+        backbone.to(estimator._device).eval(), estimator.value_range_, estimator._device, estimator.precision_
+    )
     n = estimator._prefix.n_features
     require(n == estimator._n_features_out, f"must have {n} features, got {estimator._n_features_out}")
 
@@ -120,6 +124,14 @@ def usable(device):
     except (RuntimeError, AssertionError):
         return torch.device("cpu")
     return device
+
+
+def usable_precision(estimator):
+    """Return the precision that was saved, or what ``"auto"`` stands for on this device; float32 for old archives."""
+    saved = vars(estimator).get("precision_", FLOAT32)
+    if saved == BFLOAT16 and (estimator.precision == "auto" or estimator._device.type not in ("cpu", "cuda")):
+        return choose_precision("auto", estimator._device, images=estimator.image_shape_ is not None)
+    return saved
 
 
 def restore_net(estimator, state, what):

@@ -50,6 +50,7 @@ class BaseNet(NamesItsMethods, InputHooks, NetParamsMixin, BaseEstimator):
         "callbacks": [list, tuple, None],
         "net_params": [dict, None],
         "device": "no_validation",  # torch knows its devices best
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],

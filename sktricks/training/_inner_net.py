@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 import skorch
@@ -13,8 +12,7 @@ from skorch.callbacks import PassthroughScoring
 
 from ._decay import split_by_decay
 from ._outputs import as_matrix, refuse_shape
-
-HALF = (torch.bfloat16, torch.float16)
+from ._precision import FLOAT32, HALF, computing_in
 
 
 class PreparedBatch(tuple):
@@ -70,6 +68,7 @@ class InnerNet(skorch.NeuralNet):
     outputs_: Any = None  # an Outputs, which checks the outputs of the module; None for no check
     prepare_train_ = prepare_valid_ = None
     prepares_ahead_ = False
+    precision_ = FLOAT32  # or bfloat16, which nets compute in by autocast
     input_dtype_ = None  # of a user's module; None for a module of ours, which casts by itself
 
     @property
@@ -141,7 +140,7 @@ class InnerNet(skorch.NeuralNet):
         """Return the outputs of the module, unchecked, as a tensor of at least two dimensions."""
         x = x if self.input_dtype_ is None else x.to(self.input_dtype_)
         try:
-            with half_precision(x, self.device):
+            with computing_in(self.precision_, self.device):
                 y = as_matrix(self.module_(x, **fit_params))
         except RuntimeError as error:
             if self.input_dtype_ is not None and self.module_.training and is_first_batch(self.history):
@@ -159,15 +158,3 @@ class InnerNet(skorch.NeuralNet):
             return loss
         loss = loss.flatten(1).mean(1) if loss.ndim > 1 else loss
         return loss.mean() if weight is None else (loss * weight.to(loss.device)).mean()
-
-
-def half_precision(x, device):
-    """Return a context for bfloat16 if it is worth it; weights, loss and sums keep their dtype."""
-    return torch.autocast(x.device.type, torch.bfloat16) if is_worth_halving(x, device) else nullcontext()
-
-
-def is_worth_halving(x, device):
-    """Return True for images on a GPU that is made for bfloat16."""
-    if x.ndim != 4 or torch.device(device).type != "cuda":
-        return False
-    return torch.cuda.get_device_capability(device)[0] >= 8

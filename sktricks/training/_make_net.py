@@ -15,6 +15,7 @@ from ._loader import BatchLoader, batch_bounds
 from ._modules import accepted, dtype_of
 from ._monitors import adapt_callbacks
 from ._net_params import copy_callbacks
+from ._precision import BFLOAT16, FLOAT32, fit_precision
 
 LOSSES = {
     "cross_entropy": torch.nn.CrossEntropyLoss,
@@ -82,7 +83,8 @@ def choose_dtype(estimator, n_rows, batch_size):
     """Return what to compute in: float64 if all rows form one batch, and module and loss are not the user's own."""
     one_batch = len(batch_bounds(n_rows, batch_size)) == 1
     exact = estimator._must_be_exact
-    exact = exact or (one_batch and estimator._may_be_exact and not is_own_loss(estimator.loss))
+    plain = estimator._module_precision == FLOAT32 and not is_own_loss(estimator.loss)
+    exact = exact or (one_batch and estimator._may_be_exact and plain)
     exact = exact or not estimator._has_default_module  # until the user's module is built, which decides
     return torch.float64 if exact and supports_float64(estimator._device) else torch.float32
 
@@ -99,6 +101,10 @@ def build_net(estimator, dataset):
     if not estimator._has_default_module:
         estimator._dtype = torch.float64 if dtype_of(module) == torch.float64 else torch.float32
         dataset.cast(estimator._dtype)
+        estimator.precision_ = fit_precision(estimator.precision_, estimator.precision, estimator._dtype, "module")
+    precision, images = estimator._module_precision, estimator.image_shape_ is not None
+    if precision == BFLOAT16 and images:
+        module = module.to(memory_format=torch.channels_last)  # as images come
     net = make_net(
         module,
         outputs.adapt_loss(make_loss(loss, estimator._loss_smoothing, loss_params)).to(estimator._dtype),
@@ -108,6 +114,7 @@ def build_net(estimator, dataset):
         params=params,
         outputs=outputs,
     )
+    net.precision_ = precision
     net.input_dtype_ = None if estimator._has_default_module else dtype_of(module)
     return net
 

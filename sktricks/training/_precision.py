@@ -43,6 +43,27 @@ def choose_precision(precision: str, device: torch.device, images: bool) -> str:
     return precision
 
 
+def fit_precision(precision: str, asked: str, dtype: torch.dtype, role: str) -> str:
+    """Return a precision for a net of this dtype: never bfloat16 for float64, which stays float64.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16"}
+        As chosen before the net was known.
+    asked : {"auto", "float32", "bfloat16"}
+    dtype : torch.dtype
+    role : {"module", "backbone"}
+    """
+    if dtype != torch.float64 or precision == FLOAT32:
+        return precision
+    if asked == BFLOAT16:
+        raise ValueError(
+            f"precision='bfloat16' needs a {role} with float32 parameters, got float64: call {role}.float(), or use "
+            "precision='auto'"
+        )
+    return FLOAT32
+
+
 def computes_bfloat16(device: torch.device) -> bool:
     """Return True if a CPU or a CUDA device has instructions for products in bfloat16."""
     if device.type == "cuda":

@@ -34,6 +34,7 @@ from ._inputs import as_tensor, pick_device
 from ._loader import ArrayDataset, BatchLoader, batch_bounds
 from ._magnitude import check_table, check_targets
 from ._make_net import build_net, choose_dtype, follow_settings
+from ._precision import FLOAT32, choose_precision
 from ._progress import Progress, ReportEpochs
 from ._randomness import draws_nothing, own_randomness
 from ._rows import Rows
@@ -160,6 +161,7 @@ class TrainingRun:
         return (
             self.valid is None
             and self.module is not None
+            and self.net.precision_ == FLOAT32
             and self.schedule in STEPWISE
             and "train_loss" in callbacks
             and callbacks.keys() <= PLAIN
@@ -215,7 +217,9 @@ def learn_rows(estimator: BaseNet, rows: Rows, fresh: bool) -> Rows:
         estimator._learn_targets(rows.y, rows.weight)
         estimator.n_iter_ = 0
         estimator._seed = check_random_state(estimator.random_state).randint(2**31 - 1)
-        estimator._device = pick_device(estimator.device, images=rows.X.ndim == 4)
+        images = rows.X.ndim == 4
+        estimator._device = pick_device(estimator.device, images=images)
+        estimator.precision_ = choose_precision(estimator.precision, estimator._device, images)
     return rows
 
 

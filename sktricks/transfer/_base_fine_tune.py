@@ -137,6 +137,11 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
 
     @property
+    def _module_precision(self):
+        encoded = self._prefix is not None and self._prefix.encodes_once
+        return "float32" if encoded else self.precision_  # a head takes little time
+
+    @property
     def _must_be_exact(self):
         return self._prefix is not None and self._prefix.numpy_dtype == np.float64
 
@@ -230,7 +235,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _build_again(self, backbone=None):
         """Build the net as ``fit`` did, around a backbone that :func:`~sktricks.load` fills."""
         if backbone is not None:
-            self._prefix.attach(backbone.to(self._device), self.value_range_, self._device)
+            self._prefix.attach(backbone.to(self._device), self.value_range_, self._device, self.precision_)
         super()._build_again()
         if backbone is not None:
             self._net.module_.backbone = backbone
@@ -239,6 +244,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _make_prefix(self, rows):
         """Choose the strategy for these rows, and the prefix that goes with it."""
+        from ..training._precision import fit_precision
         from ._prefix import Prefix, check_stages
         from .cache._pool import find_loaded
 
@@ -256,7 +262,8 @@ class BaseFineTune(SharesBackbone, BaseNet):
             if not prefix.encodes_once:
                 warn_of_epochs()
         backbone = loaded.lend(frozen=True) if self._trains_head_alone else loaded.copy()
-        prefix.attach(backbone, self.value_range_, self._device)
+        self.precision_ = fit_precision(self.precision_, self.precision, backbone.dtype, "backbone")
+        prefix.attach(backbone, self.value_range_, self._device, self.precision_)
         prefix.boundary = self._find_boundary(prefix, len(rows))
 
     def _choose_strategy(self, layers, n_labels):

@@ -111,6 +111,12 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         Any other parameter of skorch's net, such as ``optimizer__momentum``.
     device : str or torch.device, default="auto"
         ``"auto"`` is CUDA, then MPS, where there is one.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What the net computes in. ``"auto"`` is float32 on a CPU, so that predictions do not depend on the
+        processor, and bfloat16 for images on an NVIDIA GPU that is made for it (compute capability 8.0). ``"bfloat16"``
+        is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); on any other, a
+        :class:`SlowPrecisionWarning` is issued.
+        Weights, loss and sums stay float32 in both, and so does a head on the features of a frozen backbone.
     warm_start : bool, default=False
         Go on from the net of the previous ``fit``.
     verbose : int, default=0
@@ -132,6 +138,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         The learning rate in use.
     n_trainable_parameters_ : int
     classes_ : ndarray of shape (n_classes,)
+    precision_ : {"float32", "bfloat16"}
+        What the net computes in: bfloat16 by autocast, or the dtype of its parameters.
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
@@ -223,6 +231,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         callbacks: Sequence[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         device: str | torch.device = "auto",
+        precision: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
@@ -257,6 +266,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.precision = precision
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
@@ -276,7 +286,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         y as it is.
     optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
         As in :class:`FineTuneClassifier`.
-    early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device
+    early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device, precision
         As in :class:`FineTuneClassifier`.
     warm_start, verbose, random_state
         As in :class:`FineTuneClassifier`.
@@ -293,6 +303,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     lr_ : float
         The learning rate in use.
     n_trainable_parameters_ : int
+    precision_ : {"float32", "bfloat16"}
+        What the net computes in: bfloat16 by autocast, or the dtype of its parameters.
     n_iter_ : int
         Whole epochs trained.
     n_features_in_ : int
@@ -345,6 +357,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         callbacks: Sequence[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         device: str | torch.device = "auto",
+        precision: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
@@ -377,6 +390,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.precision = precision
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state

@@ -13,6 +13,7 @@ import torch
 from .. import __version__
 from ..images._image_files import ImageFiles
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
+from ..training._precision import BFLOAT16, computing_in
 from ._layer_rates import group_parameters, set_factors, stage_depths
 from .backbones._fold import Encoder, channels_last
 from .cache._fingerprint import fingerprint_of
@@ -47,10 +48,11 @@ class Prefix:
     Attributes
     ----------
     backbone : Backbone
-        Set by :meth:`attach`, as the next two are.
+        Set by :meth:`attach`, as the next three are.
     value_range : tuple of float
         Smallest and largest value of a pixel.
     device : torch.device
+    precision : {"float32", "bfloat16"}
     boundary : Boundary or None
         Where the frozen layers end, if a net is trained on the values there.
     """
@@ -62,11 +64,14 @@ class Prefix:
     backbone: Backbone = field(init=False, repr=False)
     value_range: tuple[float, float] = field(init=False, repr=False)
     device: torch.device = field(init=False, repr=False)
+    precision: str = field(init=False, repr=False)
     boundary: Boundary | None = field(default=None, init=False, repr=False)
 
-    def attach(self, backbone: Backbone, value_range: tuple[float, float], device: torch.device) -> None:
-        """Set the backbone, which is on a device, and the range of its pixels."""
-        self.backbone, self.value_range, self.device = backbone, value_range, device
+    def attach(
+        self, backbone: Backbone, value_range: tuple[float, float], device: torch.device, precision: str
+    ) -> None:
+        """Set the backbone, which is on a device, the range of its pixels, and what it computes in."""
+        self.backbone, self.value_range, self.device, self.precision = backbone, value_range, device, precision
 
     def without_backbone(self) -> Prefix:
         """Return a shallow copy that has no backbone."""
@@ -126,7 +131,7 @@ class Prefix:
         """Return the features of images from their values at the boundary, in evaluation mode and on the CPU."""
         assert self.boundary is not None
         run = partial(self.boundary.run_suffix, self._ready_backbone(), stages=self.stages)
-        with torch.no_grad():
+        with torch.no_grad(), computing_in(self.precision, self.device):
             return map_images(lambda part: run(part.to(self.device)), values, batch_size)
 
     def _compute(self, encoder, images, cache, boundary=None, fill=True, unchanged=False, batch_size=None):
@@ -138,7 +143,9 @@ class Prefix:
             compute, n_columns = partial(boundary.encode_prefix, net), boundary.n_values
 
         def run(images):
-            return compute(channels_last(prepare(images.to(device))[0], device))
+            x = channels_last(prepare(images.to(device))[0], device)
+            with computing_in(self.precision, device):
+                return compute(x).float() if self.precision == BFLOAT16 else compute(x)
 
         def encode_rows(images):
             images = LazyImages(images) if isinstance(images, ImageFiles) else images
@@ -155,7 +162,7 @@ class Prefix:
         """Return what decides the numbers that ``part`` of the backbone computes, down to the last bits."""
         low, high = self.value_range
         versions = f"{torch.__version__} {__version__} {ENCODING}"  # ours stand for the code around the net
-        net = f"{fingerprint_of(self.backbone, unchanged)} folded={n_folded}"
+        net = f"{fingerprint_of(self.backbone, unchanged)} folded={n_folded} {self.precision}"
         return f"{net} {low!r} {high!r} {part} {self.device.type} {versions}"
 
     def report(self, cache: FeatureCache) -> str:

@@ -988,40 +988,6 @@ def test_a_loss_with_class_weights_averages_over_the_rows():
     assert same_weights(weights_of(plain), weights_of(weighted))
 
 
-def test_images_are_computed_in_half_precision_where_it_is_worth_it(monkeypatch):
-    seen = set()
-
-    class Note(nn.Module):
-        def __init__(self, n_outputs):
-            super().__init__()
-            self.conv, self.head = nn.Conv2d(1, 3, 3), nn.Linear(3, n_outputs)
-
-        def forward(self, x):
-            features = self.conv(x).mean((2, 3))
-            seen.add((x.dtype, features.dtype))
-            return self.head(features)
-
-    monkeypatch.setattr(sktricks.training._inner_net, "is_worth_halving", lambda x, device: x.ndim == 4)
-    net = NetClassifier(Note, max_epochs=2, random_state=0).fit(IMAGES, SHADES)
-    assert seen == {(torch.float32, torch.bfloat16)}
-    assert net.predict_proba(IMAGES).dtype == np.float32
-    assert {tensor.dtype for tensor in weights_of(net).values()} == {torch.float32}
-
-
-@pytest.mark.parametrize(
-    ("x", "device", "capability", "expected"),
-    [
-        (torch.zeros(1, 1, 2, 2), "cuda", (8, 0), True),
-        (torch.zeros(1, 1, 2, 2), "cuda", (7, 5), False),
-        (torch.zeros(1, 2), "cuda", (9, 0), False),
-        (torch.zeros(1, 1, 2, 2), "cpu", None, False),
-    ],
-)
-def test_where_half_precision_is_worth_it(x, device, capability, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert sktricks.training._inner_net.is_worth_halving(x, torch.device(device)) == expected
-
-
 def test_the_memory_of_a_gpu_is_given_back(monkeypatch):
     given_back = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))

@@ -37,7 +37,6 @@ def supports(run: TrainingRun) -> bool:
         and isinstance(rows.x, torch.Tensor)
         and {id(p) for group in net.optimizer_.param_groups for p in group["params"]} == {id(p) for p in run.parameters}
         and getattr(net.criterion_, "ignore_index", -1) < 0
-        and (rows.x.ndim == 2 or str(net.device) == "cpu")  # a GPU halves the precision of images
         and sum(p.numel() for p in run.parameters) * n_batch_rows(run) <= MAX_WORK
         and n_batch_bytes(run) <= MAX_BATCH
     )
