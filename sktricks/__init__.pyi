@@ -11,6 +11,7 @@ from ._warnings import NoPretrainedBackboneWarning as NoPretrainedBackboneWarnin
 from ._warnings import OneHotTargetWarning as OneHotTargetWarning
 from ._warnings import SlowFitWarning as SlowFitWarning
 from ._warnings import SlowPrecisionWarning as SlowPrecisionWarning
+from ._warnings import SmallBackboneWarning as SmallBackboneWarning
 from ._warnings import TrainingInterruptedWarning as TrainingInterruptedWarning
 from ._warnings import UnclearLearningRateWarning as UnclearLearningRateWarning
 from ._warnings import UnreadableImageWarning as UnreadableImageWarning

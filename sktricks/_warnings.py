@@ -92,6 +92,10 @@ class SlowPrecisionWarning(UserWarning):
     """bfloat16 was asked for on a processor that has no instructions for it."""
 
 
+class SmallBackboneWarning(UserWarning):
+    """Photos are seen by a net for small images, since the weights of the net for photos are not installed."""
+
+
 class SmallToleranceWarning(UserWarning):
     """The tolerance of a cascade is too small for its rows, and no row is decided early."""
 

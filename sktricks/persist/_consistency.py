@@ -102,6 +102,7 @@ def check_fine_tuned(learned):
     """Check what is on a backbone, or on a table, for which there is none."""
     on_images = learned["image_shape_"] is not None
     require(on_images == (learned["_prefix"] is not None), "must have a _prefix of images, and of them alone")
+    require(on_images == (learned["backbone_name_"] is not None), "must have a backbone_name_ of images alone")
     if "strategy_" in learned:
         require(on_images == (learned["strategy_"] != "from-scratch"), "must have another strategy_")
 

@@ -113,6 +113,7 @@ TABLE = {
     "_by_batch": boolean,
 }
 TUNED = {
+    "backbone_name_": optional(string),
     "strategy_": only("linear-probe", "fine-tune", "lp-ft", "gradual", "from-scratch"),
     "_prefix": optional(instance("Prefix")),
 }
@@ -178,6 +179,7 @@ OWN = {
         "_device": maybe(device),
         "precision_": maybe(PRECISION),
         "_prefix": optional(instance("Prefix")),
+        "backbone_name_": optional(string),
     },
     "ImageLoader": {**COLUMNS, **OUTPUT},
     "VotingClassifier": {**VOTE, **ENSEMBLE_CLASSES},

@@ -12,6 +12,7 @@ from ..training._make_net import OPTIMIZERS
 from ..training._precision import BFLOAT16, FLOAT32, choose_precision
 from ..training._randomness import own_randomness
 from ..transfer.backbones import load_backbone
+from ..transfer.backbones._load_backbone import BUNDLED
 from ..transfer.freezing._freeze import frozen_state, restore_frozen
 from ._budget import at_most
 from ._codec import describe, require
@@ -93,17 +94,18 @@ def untrained_backbone(estimator, preprocess):
         channels = preprocess["channels"] or channels
     shape = height, width, channels
     require(height * width * channels <= PIXELS, f"must have images of at most {PIXELS} values, got {shape}")
-    spec, by_name = net_of(estimator.backbone)
+    spec, by_name = net_of(estimator.backbone, estimator.backbone_name_)
     backbone = load_backbone(spec, image_shape=shape, pretrained=not by_name)
     if preprocess is not None:
         backbone.preprocess = type(backbone.preprocess)(**preprocess)
     return backbone
 
 
-def net_of(backbone):
+def net_of(backbone, chosen):
     """Return the backbone to build, and True if it is a name that can be built without weights.
 
-    A module of the user's is taken as it is. A name that cannot be built from itself alone comes from the caller.
+    ``chosen`` is the name of the one that ``"auto"`` stands for. A module of the user's is taken as it is. A name that
+    cannot be built from itself alone comes from the caller.
     """
     if not isinstance(backbone, str):
         return backbone, False
@@ -111,9 +113,10 @@ def net_of(backbone):
     while name.startswith("untrained:"):
         name = name.removeprefix("untrained:")
     if name.startswith("file:") and "::" in name:
-        return net_of(name.partition("::")[2])
+        return net_of(name.partition("::")[2], chosen)
     if name == "auto":
-        return "tiny32", True
+        require(chosen in BUNDLED, f"must have one of {list(BUNDLED)} as backbone_name_, got {describe(chosen)}")
+        return chosen, True
     return name, is_text(name, BACKBONE) or name.startswith(("hf:", "timm:"))
 
 

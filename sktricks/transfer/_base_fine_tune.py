@@ -16,6 +16,7 @@ from ..images._resize import RESIZE_MODES
 from ..training._base_net import BaseNet
 from ..training._hooks import SETTINGS
 from ..training._net_params import unnamed
+from ._auto_backbone import choose_backbone
 from ._path_columns import check_inputs
 from ._strategies import (
     FINE_TUNE,
@@ -27,6 +28,8 @@ from ._strategies import (
     TRAINING,
     check_rates,
     choose_strategy,
+    describe_choice,
+    is_costly,
     labels_per_class,
 )
 from .cache._feature_cache import FeatureCache, resolve_cache
@@ -125,7 +128,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if not fresh:
             return
         if self.image_shape_ is None:
-            self._prefix, self.strategy_ = None, SCRATCH
+            self._prefix, self.backbone_name_, self.strategy_ = None, None, SCRATCH
             warn_of_table(type(self).__name__)
         else:
             self._make_prefix(rows)
@@ -248,13 +251,12 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ._prefix import Prefix, check_stages
         from .cache._pool import find_loaded
 
-        auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        spec = "tiny32" if auto else self.backbone
+        spec = choose_backbone(self.backbone, *self.image_shape_[:2])
         loaded = find_loaded(spec, self.image_shape_, self._device, self.resize_mode)
-        layers = loaded.backbone.layers
+        layers, self.backbone_name_ = loaded.backbone.layers, loaded.backbone.name
         prefix = self._prefix = Prefix(
             check_stages(loaded.backbone, self.stages),
-            self._choose_strategy(layers, labels_per_class(rows.y)),
+            self._choose_strategy(loaded.backbone, labels_per_class(rows.y)),
             rates=(self.backbone_lr_scale, self.layer_decay),
         )
         if prefix.n_frozen == len(layers) and not self._freezes_by_callback:
@@ -266,18 +268,24 @@ class BaseFineTune(SharesBackbone, BaseNet):
         prefix.attach(backbone, self.value_range_, self._device, self.precision_)
         prefix.boundary = self._find_boundary(prefix, len(rows))
 
-    def _choose_strategy(self, layers, n_labels):
+    def _choose_strategy(self, backbone, n_labels):
         """Choose ``strategy_``, and return how many of the layers are frozen."""
         from .backbones._load_backbone import UNTRAINED
         from .freezing._layers import find_boundary
 
+        layers = backbone.layers
         n_frozen = len(layers) if self.freeze_until == "head" else find_boundary(layers, self.freeze_until)
         is_untrained = isinstance(self.backbone, str) and self.backbone.startswith(UNTRAINED)
         at_once = self._freezes_by_callback or is_untrained
-        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, n_frozen == len(layers), n_labels, at_once)
+        costly = not at_once and is_costly(backbone.preprocess.size, self._device)
+        everything = n_frozen == len(layers)
+        self.strategy_ = choose_strategy(self.strategy, self.freeze_until, everything, n_labels, at_once, costly)
         if self.strategy_ == GRADUAL and self._all_at_once:
             self.strategy_ = FINE_TUNE
         check_rates(self.strategy_, self.backbone_lr_scale, self.layer_decay)
+        if self.verbose:
+            by_cost = costly and self.strategy == "auto" and self.freeze_until is None
+            print(describe_choice(backbone, self.image_shape_, self.strategy_, n_labels, by_cost))
         return len(layers) if self.strategy_ == LINEAR_PROBE else n_frozen
 
     @property

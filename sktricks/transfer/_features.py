@@ -17,6 +17,7 @@ from .._typing import fit_context
 from .._value_range import check_value_range, warn_of_other_scale
 from .._warnings import NoPretrainedBackboneWarning, warn
 from ..images._resize import RESIZE_MODES
+from ._auto_backbone import choose_backbone
 from ._path_columns import check_inputs
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
@@ -34,8 +35,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     Parameters
     ----------
-    backbone : str, module class, factory or torch.nn.Module, default="tiny32"
-        As in :func:`load_backbone`.
+    backbone : str, module class, factory or torch.nn.Module, default="auto"
+        As in :func:`load_backbone`; ``"auto"`` is ``"lite0"`` for photos and ``"tiny32"`` for small images, as in
+        :class:`FineTuneClassifier`.
     stages : "auto" or list of str, default="auto"
         The stages of the backbone that give features.
     image_shape : int or tuple, default=None
@@ -69,6 +71,8 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
     ----------
     backbone_ : Backbone or None
         None where X is a table.
+    backbone_name_ : str or None
+        The name of the backbone, which ``"auto"`` chose; None for a table.
     precision_ : {"float32", "bfloat16"}
         What the backbone computes in: bfloat16 by autocast, or the dtype of its parameters. Not set if X is a table.
     n_features_in_ : int
@@ -110,7 +114,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
 
     def __init__(
         self,
-        backbone: str | Callable[..., Any] = "tiny32",
+        backbone: str | Callable[..., Any] = "auto",
         *,
         stages: str | Sequence[str] = "auto",
         image_shape: int | Sequence[int] | None = None,
@@ -159,7 +163,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self : object
         """
         X, layout = self._check_X(X, reset=True)
-        self._prefix, self._n_features_out = None, layout.n_features
+        self._prefix, self.backbone_name_, self._n_features_out = None, None, layout.n_features
         if layout.image_shape is None:
             warn(
                 "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
@@ -181,7 +185,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self._device = pick_device(self.device, images=True)
         precision = choose_precision(self.precision, self._device, images=True)
         with kept_randomness():
-            backbone = find_loaded(self.backbone, layout.image_shape, self._device, self.resize_mode).lend()
+            spec = choose_backbone(self.backbone, *layout.image_shape[:2])
+            backbone = find_loaded(spec, layout.image_shape, self._device, self.resize_mode).lend()
+        self.backbone_name_ = backbone.name
         self._prefix = Prefix(check_stages(backbone, self.stages), len(backbone.layers), encodes_once=True)
         self.precision_ = fit_precision(precision, self.precision, backbone.dtype, "backbone")
         self._prefix.attach(backbone, self.value_range_, self._device, self.precision_)

@@ -28,7 +28,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     ----------
     backbone : str, module class, factory or torch.nn.Module, default="auto"
         As in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or a module of your own, whose instance is
-        copied, never changed. ``"auto"`` is ``"tiny32"``, the bundled net for images of about 32 x 32 pixels.
+        copied, never changed. ``"auto"`` is ``"lite0"`` for photos, with a shorter side of at least 128 pixels, and
+        ``"tiny32"`` for smaller images; see the notes.
     image_shape : int or tuple, default=None
         (height, width), (height, width, channels), or the side of a square, of images that come as rows. Rows without
         it are a table, for which nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a
@@ -120,7 +121,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     warm_start : bool, default=False
         Go on from the net of the previous ``fit``.
     verbose : int, default=0
-        1 shows a progress bar, and how many rows were encoded and reused so far.
+        1 shows a progress bar, the backbone and the strategy in use, and how many rows were encoded and reused so far.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -128,6 +129,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     strategy_ : str
         The strategy that was used; ``"from-scratch"`` for a table.
     backbone_ : Backbone
+    backbone_name_ : str or None
+        The name of the backbone, which ``"auto"`` chose; None for a table.
     batch_norm_ : {"batch", "running"} or None
         What BatchNorm normalises by where it is trained: the running statistics that it brought, which stay as they
         are, or those of the batch if that has 128 rows or more; in an untrained net 16 or more. None where none is
@@ -173,9 +176,17 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     Gray files of more than 8 bits whose white is not 65535 need an :class:`ImageLoader` with ``white_level`` before the
     net; a :class:`BitDepthWarning` says so.
 
-    ``"auto"`` is ``"linear-probe"`` below 100 labels a class on average and ``"gradual"`` from there on, unless
-    ``freeze_until`` or a :class:`FreezeLayers` says what to freeze; an ``"untrained:"`` backbone, which has nothing to
-    keep, is trained whole from there on. Where the whole backbone is frozen and nothing is
+    ``backbone="auto"`` is chosen by the size of the images as they are in the arrays, or as ``image_shape`` says; of
+    files, without it, by the median of the shorter sides of up to 64 of them. ``"lite0"`` sees photos at 224 x 224.
+    Without its weights ``"tiny32"`` sees them at 32 x 32, and a :class:`SmallBackboneWarning` says what to install. No
+    net is best everywhere: for unusual images, such as scans, compare both in a search,
+    ``{"backbone": ["tiny32", "lite0"]}``.
+
+    ``strategy="auto"`` is ``"linear-probe"`` below 100 labels per class on average and ``"gradual"`` from there on,
+    unless ``freeze_until`` or a :class:`FreezeLayers` says what to freeze; an ``"untrained:"`` backbone, which has
+    nothing to keep, is trained whole from there on. On a CPU, a net that sees images of more than 64 x 64 pixels, as
+    ``"lite0"`` does, stays a linear probe at any number of labels, since training it takes an hour where the probe
+    takes a minute; ``verbose=1`` says so. Where the whole backbone is frozen and nothing is
     augmented, or ``n_views`` fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
 
     Examples
@@ -296,6 +307,8 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     strategy_ : str
         The strategy that was used; ``"from-scratch"`` for a table.
     backbone_ : Backbone
+    backbone_name_ : str or None
+        The name of the backbone, which ``"auto"`` chose; None for a table.
     batch_norm_ : {"batch", "running"} or None
         As in :class:`FineTuneClassifier`.
     net_ : skorch.NeuralNet

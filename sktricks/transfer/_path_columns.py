@@ -15,6 +15,8 @@ from .._warnings import BitDepthWarning, warn
 from ..images._bit_depth import describe_depth, find_peaks
 from ..images._image_column import as_column, check_files_exist
 from ..images._image_files import ImageFiles
+from ._auto_backbone import choose_backbone, typical_size
+from .backbones._load_backbone import BUNDLED, UNTRAINED, is_ready
 
 FILE_RANGE = (0.0, 255.0)
 INSTEAD = ". A net has no white_level: put ImageLoader(white_level=...) before it in a Pipeline"
@@ -60,7 +62,7 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="
         n_columns = estimator.n_features_in_
         raise ValueError(f"{name} was fitted on a table of {n_columns} columns, {input_name} has image files")
     check_pixel_range(name, estimator.value_range if reset else estimator.value_range_, reset, input_name)
-    shape = decoded_shape(estimator.backbone, estimator.image_shape) if reset else estimator.image_shape_
+    shape = decoded_shape(estimator, sources) if reset else estimator.image_shape_
     if shape[2] not in (1, 3):
         raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
     check_files_exist(sources, input_name)
@@ -101,11 +103,13 @@ def check_pixel_range(name, value_range, reset, input_name="X"):
         )
 
 
-def decoded_shape(backbone, image_shape):
+def decoded_shape(estimator, sources):
     """Return the (height, width, channels) to decode files to: by default in color and of the backbone's size."""
+    backbone, image_shape = estimator.backbone, estimator.image_shape
     if image_shape is not None:
         check_image_shape(image_shape)
         return check_image_shape((*as_sides(image_shape), 3)[:3])
+    backbone = choose_backbone(backbone, *(typical_size(sources) or BUNDLED["tiny32"]))
     size = own_size(backbone) if isinstance(backbone, str) else None
     if size is None:
         raise ValueError(
@@ -115,11 +119,8 @@ def decoded_shape(backbone, image_shape):
     return (*size, 3)
 
 
-def own_size(backbone):
+def own_size(spec):
     """(height, width) of the images that a backbone was trained on, None for any."""
-    from .backbones._load_backbone import BUNDLED, UNTRAINED, is_ready
-
-    spec = "tiny32" if backbone == "auto" else backbone
     if spec in BUNDLED:
         return BUNDLED[spec]
     name = spec.removeprefix(UNTRAINED)

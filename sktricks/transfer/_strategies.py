@@ -9,6 +9,10 @@ STRATEGIES = (LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL)
 SCRATCH = "from-scratch"  # the default net for tables
 ENOUGH = 100  # labels per class from which training the whole net wins over a linear model on its features
 
+# Pixels of an image up to which "auto" trains the whole net on a CPU. The time of a step grows with them: an epoch of
+# tiny32 (32 x 32) on 600 images takes seconds, one of lite0 (224 x 224) a minute or more, and there are 15.
+AFFORDABLE_PIXELS = 64 * 64
+
 # Values of parameters that are None. A head alone learns by gradient descent from zero, which regularizes it like a
 # ridge penalty if it stops in time (Ali, Kolter & Tibshirani 2019).
 WHOLE_NET = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 15, "batch_size": 64}
@@ -21,12 +25,34 @@ TRAINING = {
 }
 
 
-def auto_strategy(n_labels):
+def auto_strategy(n_labels, costly=False):
     """Return the strategy of ``"auto"`` for ``n_labels`` labels per class; measured by ``bench_strategies.py``."""
-    return GRADUAL if n_labels >= ENOUGH else LINEAR_PROBE
+    return GRADUAL if n_labels >= ENOUGH and not costly else LINEAR_PROBE
 
 
-def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False):
+def is_costly(size, device):
+    """Return True if training a net on a device takes too long to do so unasked.
+
+    Parameters
+    ----------
+    size : tuple of int or None
+        (height, width) that the net resizes images to; None if it takes them as they are: such a net is the user's own
+        or untrained, and a linear probe may be worth nothing.
+    device : torch.device
+    """
+    return device.type == "cpu" and size is not None and size[0] * size[1] > AFFORDABLE_PIXELS
+
+
+def describe_choice(backbone, image_shape, strategy, n_labels, by_cost):
+    """Return what ``verbose=1`` reports of a backbone and a strategy."""
+    height, width = backbone.preprocess.size or image_shape[:2]
+    text = f"backbone {backbone.name!r} at {height} x {width} pixels, strategy {strategy!r}"
+    if by_cost and n_labels >= ENOUGH:
+        text += f": on a CPU, 'auto' does not train a net of this size; strategy={GRADUAL!r} does, and takes long"
+    return text
+
+
+def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False, costly=False):
     """Return the strategy to use; ``"auto"`` follows ``freeze_until``.
 
     Parameters
@@ -41,12 +67,14 @@ def choose_strategy(strategy, freeze_until, everything, n_labels, at_once=False)
         Labels per class.
     at_once : bool
         True if the net is not thawed stage by stage: a callback freezes it, or it has nothing pretrained to keep.
+    costly : bool
+        True if ``"auto"`` keeps the net frozen, however many labels there are; see :func:`is_costly`.
     """
     if freeze_until == "head":
         return LINEAR_PROBE
     if strategy == "auto":
         if freeze_until is None:
-            found = auto_strategy(n_labels)
+            found = auto_strategy(n_labels, costly)
             return FINE_TUNE if at_once and found == GRADUAL else found
         return LINEAR_PROBE if everything else FINE_TUNE
     if freeze_until is not None and everything != (strategy == LINEAR_PROBE):

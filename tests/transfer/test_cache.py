@@ -230,9 +230,9 @@ def test_verbose_says_what_was_reused(capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "40 rows encoded once, reused 320 times"
     net(FeatureCache()).fit(GREY, LABELS)
     net(None, verbose=1).fit(GREY, LABELS)
-    assert capsys.readouterr().out == ""
+    assert "encoded" not in capsys.readouterr().out
     net(FeatureCache(max_bytes=0), verbose=1).fit(GREY, LABELS)
-    assert capsys.readouterr().out == "40 rows encoded, reused 0 times; 40 no longer kept\n"
+    assert capsys.readouterr().out.endswith("\n40 rows encoded, reused 0 times; 40 no longer kept\n")
 
 
 # -- how much memory ---------------------------------------------------------------------------------------------------

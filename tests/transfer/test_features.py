@@ -182,7 +182,7 @@ def test_other_images_at_transform(X, message):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"backbone": "tiny64"}, r"backbone='tiny64' is unknown.*\['tiny32'\]"),
+        ({"backbone": "tiny64"}, r"backbone='tiny64' is unknown.*\['tiny32', 'lite0'\]"),
         ({"image_shape": (8, 8, 3)}, r"image_shape=\(8, 8, 3\), got images of"),
         ({"value_range": (3, 3)}, "value_range"),
         ({"stages": "stage1"}, "stages"),

@@ -736,7 +736,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (np.full((4, 8, 8), np.nan), {}, "X contains NaN"),
         (np.full((4, 8, 8), np.inf), {}, "X contains infinity"),
         (GREY[:4], {"value_range": (9, 3)}, "value_range"),
-        (GREY[:4], {"backbone": "resnet"}, r"backbone='resnet' is unknown.*\['tiny32'\]"),
+        (GREY[:4], {"backbone": "resnet"}, r"backbone='resnet' is unknown.*\['tiny32', 'lite0'\]"),
         (GREY[:4], {"stages": ["third"]}, r"stages must be 'auto' or some of \['first', 'norm', 'second'\], got"),
         (GREY[:4], {"stages": []}, "stages must be"),
         (GREY[:4], {"freeze_until": 4}, "freeze_until=4 is beyond the last layer: there are 3 layers.*\nindex  name"),

@@ -1,6 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from sktricks import FineTuneClassifier, load_backbone
 from sktricks.transfer._strategies import (
     ENOUGH,
     FINE_TUNE,
@@ -11,6 +16,7 @@ from sktricks.transfer._strategies import (
     auto_strategy,
     check_rates,
     choose_strategy,
+    is_costly,
     labels_per_class,
 )
 from sktricks.transfer._thawing import thawing_schedule
@@ -57,6 +63,47 @@ def test_labels_per_class():
 
 def test_auto_goes_by_the_labels_of_a_class():
     assert auto_strategy(ENOUGH - 0.5) == LINEAR_PROBE and auto_strategy(ENOUGH) == GRADUAL
+    assert auto_strategy(ENOUGH, costly=True) == LINEAR_PROBE
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "expected"),
+    [((224, 224), "cpu", True), ((224, 224), "cuda", False), ((32, 32), "cpu", False), (None, "cpu", False)],
+)
+def test_nets_for_large_images_are_costly_on_a_cpu(size, device, expected):
+    assert is_costly(size, torch.device(device)) == expected
+
+
+def test_a_costly_net_trains_if_told():
+    assert choose_strategy("auto", None, False, 500, costly=True) == LINEAR_PROBE
+    assert choose_strategy("auto", 0.5, False, 500, costly=True) == FINE_TUNE
+    for strategy in (FINE_TUNE, LP_FT, GRADUAL):
+        assert choose_strategy(strategy, None, False, 500, costly=True) == strategy
+
+
+class Large(nn.Module):
+    """A small net whose configuration names a large image."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("side", [64, 65])
+def test_verbose_reports_the_choice_and_its_reason(side, capsys):
+    images, labels = np.zeros((8, 8, 8), np.uint8), np.arange(8) % 2
+    backbone = load_backbone(Large(), image_shape=(8, 8, 3))
+    backbone.preprocess = replace(backbone.preprocess, size=(side, side))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sktricks.transfer._strategies.ENOUGH", 4)
+        fitted = FineTuneClassifier(backbone, verbose=1, max_epochs=2, device="cpu").fit(images, labels)
+    out = capsys.readouterr().out
+    assert fitted.backbone_name_ == "Large" and f"backbone 'Large' at {side} x {side} pixels, strategy" in out
+    assert fitted.strategy_ == (GRADUAL if side == 64 else LINEAR_PROBE)
+    assert ("on a CPU, 'auto' does not train a net of this size" in out) == (side == 65)
 
 
 @pytest.mark.parametrize(
