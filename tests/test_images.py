@@ -805,7 +805,7 @@ def loaded(monkeypatch):
         size = (int(weights.read_text()),) * 2 if weights.is_file() else (7, 7)
         return SimpleNamespace(preprocess=SimpleNamespace(size=size))
 
-    monkeypatch.setattr(sktricks.transfer.backbones, "load_backbone", load_backbone)
+    monkeypatch.setattr(sktricks.transfer.backbones._load_backbone, "load_for_images", load_backbone)
     return specs
 
 

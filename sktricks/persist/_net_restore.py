@@ -11,8 +11,7 @@ from ..training._base_net import BaseNet
 from ..training._make_net import OPTIMIZERS
 from ..training._precision import BFLOAT16, FLOAT32, choose_precision
 from ..training._randomness import own_randomness
-from ..transfer.backbones import load_backbone
-from ..transfer.backbones._load_backbone import BUNDLED
+from ..transfer.backbones._load_backbone import BUNDLED, load_for_images
 from ..transfer.freezing._freeze import frozen_state, restore_frozen
 from ._budget import at_most
 from ._codec import describe, require
@@ -95,7 +94,7 @@ def untrained_backbone(estimator, preprocess):
     shape = height, width, channels
     require(height * width * channels <= PIXELS, f"must have images of at most {PIXELS} values, got {shape}")
     spec, by_name = net_of(estimator.backbone, estimator.backbone_name_)
-    backbone = load_backbone(spec, image_shape=shape, pretrained=not by_name)
+    backbone = load_for_images(spec, shape, not by_name)
     if preprocess is not None:
         backbone.preprocess = type(backbone.preprocess)(**preprocess)
     return backbone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from ..augment._plan import split_weights, weight_targets
 from ..augment.copies._views import apply_view
 from ..images._image_files import ImageFiles
+from ..images._read_ahead import read_ahead
 
 KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
 LARGE = 4_000_000  # numbers in a net that take long to read
@@ -131,8 +133,12 @@ class LazyImages:
         return self[rows.numpy()]
 
     def split(self, size):
-        """Return an iterator over all images in order, ``size`` at a time."""
-        return (self._read(slice(start, start + size)) for start in range(0, len(self), size))
+        """Return an iterator over all images in order, ``size`` at a time, which reads ahead."""
+        return read_ahead(self._read, [slice(start, start + size) for start in range(0, len(self), size)])
+
+    def reads_files(self):
+        """Return True if some images are not in memory."""
+        return self._kept is None or not self._is_kept.all()
 
     def digests(self):
         """16 bytes a row that are equal only if the pixels are, without decoding any."""
@@ -163,14 +169,20 @@ def map_images(function, images, at_once):
     last bits of a row's result would otherwise depend on how many rows come with it.
     """
     outputs, place = None, 0
-    for part in images.split(at_once):
-        filled = torch.cat([part, part.new_zeros(at_once - len(part), *part.shape[1:])])
-        output = function(filled)[: len(part)]
-        if outputs is None:
-            outputs = torch.empty(len(images), *output.shape[1:], dtype=output.dtype)
-        outputs[place : place + len(part)] = output
-        place += len(part)
+    with closing(iterate(images, at_once)) as parts:
+        for part in parts:
+            filled = torch.cat([part, part.new_zeros(at_once - len(part), *part.shape[1:])])
+            output = function(filled)[: len(part)]
+            if outputs is None:
+                outputs = torch.empty(len(images), *output.shape[1:], dtype=output.dtype)
+            outputs[place : place + len(part)] = output
+            place += len(part)
     return outputs
+
+
+def iterate(images, size):
+    """Yield images, ``size`` at a time; to close this generator ends the thread that reads files ahead."""
+    yield from images.split(size)
 
 
 def some_rows(n_rows, at_most=1024):

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import torch
 
+from ..images._read_ahead import read_ahead
+from ._inputs import LazyImages
+
 
 class ArrayDataset(torch.utils.data.Dataset):
     """Rows of tensors that belong together.
@@ -72,8 +75,10 @@ class BatchLoader:
 
     def __iter__(self):
         order = self.draw_order() if self.shuffle else None
-        for start, stop in self.bounds:
-            yield self.dataset[slice(start, stop) if order is None else order[start:stop]]
+        parts = [slice(*bounds) if order is None else order[slice(*bounds)] for bounds in self.bounds]
+        x = self.dataset.x
+        load = read_ahead if isinstance(x, LazyImages) and x.reads_files() else map
+        yield from load(self.dataset.__getitem__, parts)
 
     def draw_order(self):
         """Draw the order of the rows for the next pass."""

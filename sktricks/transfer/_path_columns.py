@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="
     check_files_exist(sources, input_name)
     white_level = getattr(estimator, "white_level", None)
     look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
-    files = ImageFiles(sources, shape, white_level=white_level, resize_mode=estimator.resize_mode)
+    interpolation = getattr(preprocess_of(estimator.backbone), "interpolation", "bilinear")
+    files = ImageFiles(sources, shape, None, white_level, estimator.resize_mode, interpolation)
     return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset, input_name=input_name)
 
 
@@ -110,13 +112,23 @@ def decoded_shape(estimator, sources):
         check_image_shape(image_shape)
         return check_image_shape((*as_sides(image_shape), 3)[:3])
     backbone = choose_backbone(backbone, *(typical_size(sources) or BUNDLED["tiny32"]))
-    size = own_size(backbone) if isinstance(backbone, str) else None
+    size = own_size(backbone) if isinstance(backbone, str) else getattr(preprocess_of(backbone), "size", None)
     if size is None:
         raise ValueError(
             "image_shape must say to what (height, width) image files are decoded, got None, and backbone="
             f"{backbone!r} has no size of its own"
         )
     return (*size, 3)
+
+
+def preprocess_of(backbone):
+    """Return the preprocessing of a module; None for names, classes and factories, from which it is not yet made."""
+    torch = sys.modules.get("torch")  # without which there is no module
+    if torch is None or not isinstance(backbone, torch.nn.Module):
+        return None
+    from .backbones._own import own_preprocess
+
+    return own_preprocess(backbone)
 
 
 def own_size(spec):
@@ -138,10 +150,10 @@ def kept_size(spec, files):
 def load_size(spec):
     """The size of a backbone as it is now."""
     from ..training._randomness import kept_randomness
-    from .backbones import load_backbone
+    from .backbones._load_backbone import load_for_images
 
     with kept_randomness():
-        return load_backbone(spec).preprocess.size
+        return load_for_images(spec).preprocess.size
 
 
 def files_as_they_are(spec):

@@ -197,8 +197,10 @@ def test_names_that_no_repository_can_have(source, name):
 def test_a_net_of_timm_passed_as_it_is():
     model = timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
     backbone = load_backbone(model, image_shape=(64, 64, 1))
-    assert backbone.num_features == 8 and backbone.preprocess.size is None and backbone.preprocess.channels == 3
+    assert backbone.num_features == 8 and backbone.preprocess.channels == 3
     assert backbone.preprocess.mean == model.pretrained_cfg["mean"]
+    assert backbone.preprocess.size == (64, 64) and load_backbone(model).preprocess.size == (224, 224)
+    assert load_backbone(model).preprocess.interpolation == "bicubic" == model.pretrained_cfg["interpolation"]
     assert isinstance(model.head.fc, nn.Linear)
 
 
@@ -426,7 +428,7 @@ def test_transformers_without_a_processor_or_a_size(tmp_path):
         ({"interpolation": np.array([1, 2])}, r"interpolation must be .*, got array\(\[1, 2\]\)"),
         ({"image_shape": -1}, r"image_shape must be a triple .* of integers of at least 1, got -1"),
         ({"image_shape": ""}, "image_shape must be a triple .* got ''"),
-        ({"image_shape": (8, 8)}, r"image_shape must be a triple .* got \(8, 8\)"),
+        ({"image_shape": (8,)}, r"image_shape must be a triple .* got \(8,\)"),
         ({"image_shape": (8, 0, 3)}, r"image_shape must be a triple .* got \(8, 0, 3\)"),
         ({"image_shape": (8, 8.0, 3)}, r"image_shape must be a triple .* got \(8, 8\.0, 3\)"),
         ({"interpolation": "nearest"}, "interpolation must be 'bilinear', 'bicubic' or None, got 'nearest'"),
@@ -563,8 +565,8 @@ def test_a_download_that_breaks_off(checkpoints, monkeypatch):
 @pytest.fixture
 def loads(monkeypatch):
     """The names of the nets that are loaded, and not taken from an earlier time."""
-    names, original = [], _pool.load_backbone
-    monkeypatch.setattr(_pool, "load_backbone", lambda spec, **how: names.append(spec) or original(spec, **how))
+    names, original = [], _pool.load_for_images
+    monkeypatch.setattr(_pool, "load_for_images", lambda spec, *how: names.append(spec) or original(spec, *how))
     return names
 
 

@@ -102,7 +102,7 @@ def test_a_file_of_weights(file, wrap, prefix, tmp_path):
     path = write(tmp_path / file, {prefix + name: tensor for name, tensor in model.state_dict().items()}, wrap)
     backbone = load_backbone(f"file:{path}::{MADE}", image_shape=(8, 8, 1))
     assert torch.equal(backbone.model.body.weight, model.body.weight) and backbone.num_features == 6
-    assert backbone.preprocess.size is None and backbone.preprocess.channels == 1
+    assert backbone.preprocess.size == (8, 8) and backbone.preprocess.channels == 1
     untrained = load_backbone(f"untrained:file:{path}::{MADE}", image_shape=(8, 8, 1))
     assert not torch.equal(untrained.model.body.weight, model.body.weight)
 

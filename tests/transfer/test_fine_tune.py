@@ -325,6 +325,7 @@ def test_batch_norm_trains_on_batches_that_are_large_enough(params, expected):
     assert torch.equal(norm.weight, before.weight) == (expected is None)
 
 
+@pytest.mark.filterwarnings("ignore:backbone Conv looks pretrained")
 @pytest.mark.parametrize(("batch_size", "expected"), [(127, "running"), (128, "batch")])
 def test_batch_norm_keeps_what_it_brought_unless_batches_are_large(batch_size, expected):
     pretrained = Conv()

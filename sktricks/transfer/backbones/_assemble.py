@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..._parameter_checks import as_pair
+from ..._layout import as_sides
 from ..._warnings import BackboneConfigWarning, warn
 from ...training._modules import dtype_of
 from ..freezing._layers import evaluating
@@ -31,30 +31,37 @@ class Net:
     resize : bool, default=True
         Resize all images to that size, as for weights that were trained at it. False: resize only images that the net
         cannot take.
+    preferred_size : tuple of int or None, default=None
+        (height, width) to resize all images to if the net can take it.
     default_stages : list of str or None, default=None
         The stages that serve best as features.
     lacks : str or None, default=None
         The missing file that should define how images are normalized.
     has_classifier : bool, default=True
         False if the classifier has been removed already.
+    is_own : bool, default=False
+        True for a net of the user's.
     """
 
     model: nn.Module
     preprocess: Preprocess
     name: str
     resize: bool = True
+    preferred_size: tuple | None = None
     default_stages: list | None = None
     lacks: str | None = None
     has_classifier: bool = True
+    is_own: bool = False
 
 
 def check_triple(image_shape):
-    """Return ``image_shape`` as three ints, or raise an error."""
-    shape = as_pair(image_shape)
+    """Return ``image_shape`` as three ints, of color images if it names no channels, or raise an error."""
+    shape = as_sides(image_shape)
+    shape = (*shape, 3) if len(shape) == 2 else shape
     if len(shape) != 3 or not all(is_int(side) and side >= 1 for side in shape):
         raise ValueError(
-            "image_shape must be a triple (height, width, channels) of integers of at least 1, "
-            f"got {image_shape!r:.200}"
+            "image_shape must be a triple (height, width, channels), or for color images a pair or one integer, the "
+            f"side of a square, of integers of at least 1, got {image_shape!r:.200}"
         )
     return tuple(map(int, shape))
 
@@ -130,6 +137,7 @@ def make_example(net, image_shape):
 def fit_images(net, image_shape):
     """Return the net with a preprocessing after which it can take images of this shape."""
     errors, attempts = [], ways_to_prepare(net, image_shape)
+    mean, std = net.preprocess.mean, net.preprocess.std
     for preprocess in attempts:
         # A Swin transformer adapts its windows to the first image, and keeps them.
         model = deepcopy(net.model) if len(attempts) > 1 else net.model
@@ -137,13 +145,20 @@ def fit_images(net, image_shape):
         try:
             with evaluating(model):
                 check_rows(model(make_example(fitted, image_shape).repeat(2, 1, 1, 1)), 2)
-            return fitted
+            break
         except Exception as error:  # the code of a net may raise anything
             errors.append(error)
+    else:
+        refuse_images(net, image_shape, errors[0])
+    return replace(fitted, preprocess=check_preprocess(replace(preprocess, mean=mean, std=std)))
+
+
+def refuse_images(net, image_shape, error):
+    """Raise the error of a net that cannot take images of this shape."""
     dtype = dtype_of(net.model)
     full = dtype in (torch.float32, torch.float64)
     cure = "" if full else f". Its parameters are {dtype}, images float32: call module.float()"
-    raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {errors[0]}{cure}") from errors[0]
+    raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {error}{cure}") from error
 
 
 def check_rows(output, n_images):
@@ -154,20 +169,29 @@ def check_rows(output, n_images):
 
 
 def ways_to_prepare(net, image_shape):
-    """Return the preprocessings to try: all sizes and, if the number of channels is unknown, several of these."""
+    """Return the preprocessings to try: all sizes and, if the number of channels is unknown, several of these.
+
+    They do not normalize: the number of means is compared with the number of channels that the net turns out to take.
+    """
     known = net.preprocess.channels
     channels = [known] if known is not None else list(dict.fromkeys((image_shape[2], 3, 1)))
     sizes = sizes_to_try(net, image_shape)
-    return [replace(net.preprocess, size=size, channels=number) for size in sizes for number in channels]
+    plain = replace(net.preprocess, mean=None, std=None)
+    return [replace(plain, size=size, channels=number) for size in sizes for number in channels]
 
 
 def sizes_to_try(net, image_shape):
-    """Return the size that the net was made for, after the size of the images and its doubles unless it is required."""
-    native = net.preprocess.size
-    if net.resize or native is None:
-        return [native]
+    """Return the sizes to try: the preferred one, that of the images and its doubles, and what the net was made for.
+
+    Of a net that is required to see images at the size that it was made for, only this one follows the preferred one.
+    """
+    native, first = net.preprocess.size, [] if net.preferred_size is None else [net.preferred_size]
+    if native is None:
+        return first or [None]
+    if net.resize:
+        return [*first, native]
     height, width = image_shape[:2]
-    sizes = [None]
+    sizes = [*first, None]
     while 2 * height < native[0] and 2 * width < native[1]:
         height, width = 2 * height, 2 * width
         sizes.append((height, width))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BUNDLED = {"tiny32": (32, 32), "lite0": (224, 224)}  # our own nets, and the size of image that each was trained on
 UNTRAINED = "untrained:"
+IMAGE_SHAPE = (32, 32, 3)  # of the images to come, if nothing is said about them
 HUBS = {  # by the word before the colon: the file with load_net(name, pretrained) and list_nets(pattern)
     "timm": "_timm",
     "torchvision": "_torchvision",
@@ -54,7 +55,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
 def load_backbone(
     spec="tiny32",
     *,
-    image_shape: tuple[int, int, int] = (32, 32, 3),
+    image_shape: int | Sequence[int] | None = None,
     pretrained: bool = True,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
@@ -83,14 +84,17 @@ def load_backbone(
         - such a class or factory itself, or an instance, which is copied; a :class:`Backbone` keeps its preprocessing.
 
         ``"untrained:"`` before a name does what ``pretrained=False`` does.
-    image_shape : tuple, default=(32, 32, 3)
-        (height, width, channels) of the images.
+    image_shape : int or tuple, default=None
+        (height, width, channels) of the images; for color images also (height, width) or the side of a square. A
+        module, class or factory of your own gets all images at this size, if it can take it. None: the size in the
+        ``pretrained_cfg`` of your module; without one, and for nets by name, images of 32 x 32 are assumed.
     pretrained : bool, default=True
         False: the same net with the initial weights of its library. For types of nets that transformers knows, the name
         is enough: ``"untrained:hf:vit"``.
     mean, std : float or sequence of float, default=None
         Subtracted from pixels in 0..1, which are then divided by ``std``: a number, or one per channel. None: the
-        values in the configuration of the net; for a module of your own, pixels stay in 0..1.
+        values in the configuration of the net; for a module of your own, those in its ``pretrained_cfg``, as modules of
+        timm have. Without one, pixels stay in 0..1, and a warning says so if the module looks pretrained.
     interpolation : {"bilinear", "bicubic"}, default=None
         How to resize images. None: as in the configuration of the net, ``"bilinear"`` without one.
 
@@ -112,14 +116,24 @@ def load_backbone(
     ConnectionError
         If the weights are not in the hub's cache on this machine and cannot be downloaded.
 
+    Warns
+    -----
+    BackboneConfigWarning
+        If a module looks pretrained, and neither a ``pretrained_cfg`` nor ``mean`` and ``std`` say how its images are
+        normalized; if a configuration lacks something that is assumed, or names other files.
+
     Notes
     -----
+    A module looks pretrained if the running statistics of a BatchNorm are not the initial ones. One made of classes of
+    timm, torchvision or transformers without running statistics does if a bias of its LayerNorms or GroupNorms is not
+    zero, or if it has no norms.
+
     Pass raw images, scaled to 0..1. Whole images are resized, without cropping, to the size at which the weights were
     trained, since features of another size are worse: 32 x 32 pixels become 224 x 224 for most nets of the hubs, also
-    with weights from a file. For an untrained net, or one of your own, images keep their size; if the net cannot take
-    them, they are enlarged twice, four times, ..., or to the size that it is made for. Gray images are repeated for a
-    net of three channels; colors are averaged for a net of one channel. Channels are normalized by the mean and
-    standard deviation in the configuration of the net.
+    with weights from a file. For an untrained net, or one of your own without ``pretrained_cfg`` or ``image_shape``,
+    images keep their size; if the net cannot take them, they are enlarged twice, four times, ..., or to the size that
+    it is made for. Gray images are repeated for a net of three channels; colors are averaged for a net of one channel.
+    Channels are normalized by the mean and standard deviation in the configuration of the net.
 
     A module of your own computes in float32 or float64, the dtype of its parameters: images are cast to float64 for it.
     One with float16 or bfloat16 parameters that cannot take float32 images is an error.
@@ -142,6 +156,23 @@ def load_backbone(
     >>> backbone.features(backbone.preprocess(images)).shape
     torch.Size([5, 256])
     """
+    from ._assemble import check_triple
+    from ._raw_pixels import gets_raw_pixels, warn_of_raw_pixels
+
+    settings = {"mean": mean, "std": std, "interpolation": interpolation}
+    size = None if image_shape is None else check_triple(image_shape)[:2]
+    shape = IMAGE_SHAPE if image_shape is None else image_shape
+    backbone = load_for_images(spec, shape, pretrained, size, **settings)
+    if gets_raw_pixels(backbone):
+        warn_of_raw_pixels(backbone)
+    return backbone
+
+
+def load_for_images(spec, image_shape=IMAGE_SHAPE, pretrained=True, size=None, **settings):
+    """Return what :func:`load_backbone` does for images of this shape, without its warning.
+
+    ``size`` is the (height, width) that a net of the user's gets all images at; None leaves that to the net.
+    """
     from ...training._randomness import GENERATORS
     from ._assemble import assemble, check_triple, complete
 
@@ -149,8 +180,10 @@ def load_backbone(
     if not isinstance(pretrained, bool | np.bool_):
         raise TypeError(f"pretrained must be True or False, got {pretrained!r:.200}")
     with GENERATORS():  # an untrained net draws its weights
-        net = complete(make_net(spec, image_shape, pretrained), image_shape, mean, std, interpolation)
-        return assemble(net, image_shape)
+        net = make_net(spec, image_shape, pretrained)
+        if net.is_own and size is not None:
+            net.preferred_size = size
+        return assemble(complete(net, image_shape, **settings), image_shape)
 
 
 def make_net(spec, image_shape, pretrained=True):

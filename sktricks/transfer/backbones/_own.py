@@ -15,22 +15,31 @@ from ._backbone import Backbone, Preprocess
 
 
 def load_own(spec):
-    """Return the net of a module class or factory (called without arguments) or of an instance (copied).
-
-    Images are only scaled to 0..1, and channels are matched. A net of timm has its own mean and standard deviation, a
-    :class:`Backbone` its own preprocessing.
-    """
+    """Return the net of a module class or factory (called without arguments) or of an instance (copied)."""
     model = deepcopy(spec) if isinstance(spec, nn.Module) else call_factory(spec)
     if not isinstance(model, nn.Module):
         raise TypeError(f"backbone must give a torch module, {spec!r} gave {type(model).__name__}")
     if isinstance(model, Backbone):
-        return Net(model.model, model.preprocess, model.name, default_stages=model.default_stages, has_classifier=False)
-    name = type(model).__name__
-    if isinstance(getattr(model, "pretrained_cfg", None), dict):
-        from ._timm import preprocess_of
+        settings = {"default_stages": model.default_stages, "has_classifier": False, "is_own": True}
+        return Net(model.model, model.preprocess, model.name, **settings)
+    preprocess, has_config = own_preprocess(model), has_pretrained_cfg(model)
+    return Net(model, preprocess, type(model).__name__, False, preprocess.size if has_config else None, is_own=True)
 
-        return Net(model, preprocess_of(model.pretrained_cfg), name, resize=False)
-    return Net(model, Preprocess(native_size(getattr(model, "config", model))), name, resize=False)
+
+def has_pretrained_cfg(model):
+    """Return True if a module says how its images are prepared, as those of timm do."""
+    return isinstance(getattr(model, "pretrained_cfg", None), dict)
+
+
+def own_preprocess(model):
+    """Return the preprocessing of a module: its own, that of its ``pretrained_cfg``, or at most a size."""
+    if isinstance(model, Backbone):
+        return model.preprocess
+    if not has_pretrained_cfg(model):
+        return Preprocess(native_size(getattr(model, "config", model)))
+    from ._timm import read_preprocess
+
+    return read_preprocess(model.pretrained_cfg, f"pretrained_cfg of {type(model).__name__}")
 
 
 def call_factory(factory):

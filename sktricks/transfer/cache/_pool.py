@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from ...training._inputs import supports_float64
-from ..backbones import load_backbone
 from ..backbones._backbone import Preprocess
 from ..backbones._bundled import VARIABLE, WEIGHTS
 from ..backbones._lite0_weights import weights_path
-from ..backbones._load_backbone import BUNDLED, is_ready
+from ..backbones._load_backbone import BUNDLED, is_ready, load_for_images
+from ..backbones._raw_pixels import gets_raw_pixels, warn_of_raw_pixels
 from ..freezing._freeze import set_frozen
 from ._fingerprint import stamp_of
 
@@ -46,6 +46,7 @@ class Loaded:
     def __init__(self, backbone, source=None):
         self.backbone, self.source = backbone, source
         self.unused = {}  # one backbone that is frozen, and one that is not
+        self.gets_raw_pixels = gets_raw_pixels(backbone)
 
     def copy(self):
         """Return a backbone of one's own, which may be trained."""
@@ -90,6 +91,8 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
         backbone.preprocess = with_resize_mode(backbone.preprocess, resize_mode)
         backbone.fingerprint()  # which all copies inherit
         loaded = known[key] = Loaded(backbone, source)
+    if loaded.gets_raw_pixels:
+        warn_of_raw_pixels(loaded.backbone)
     return loaded
 
 
@@ -107,7 +110,7 @@ def with_resize_mode(preprocess, resize_mode):
 
 def load_on(device, spec, image_shape):
     """Return a backbone on a device, or raise an error if it computes in float64 and the device cannot."""
-    backbone = load_backbone(spec, image_shape=image_shape)
+    backbone = load_for_images(spec, image_shape)
     if backbone.dtype == torch.float64 and not supports_float64(device):
         raise ValueError(
             f"backbone must have float32 parameters for device={str(device)!r}, {backbone.name} has float64: call "
