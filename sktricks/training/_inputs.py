@@ -165,8 +165,8 @@ def images_at_once(module, prepare, images, device):
 def map_images(function, images, at_once):
     """Return the outputs of a net for images, on the CPU; a number of images goes through the net at once.
 
-    Every batch has the same size, the last is filled up with zeros: kernels are chosen by the size of a batch, so the
-    last bits of a row's result would otherwise depend on how many rows come with it.
+    Every batch has the same size, the last is filled up with zeros, since the size of a batch may decide the last bits
+    of a row's result: see :mod:`~sktricks.training._batch_ladder`.
     """
     outputs, place = None, 0
     with closing(iterate(images, at_once)) as parts:

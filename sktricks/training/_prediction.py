@@ -8,6 +8,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .._value_range import warn_of_other_scale
+from ._batch_ladder import smallest_batch
 from ._inputs import images_at_once, map_images, table_dtype
 from ._magnitude import check_table
 
@@ -47,7 +48,8 @@ def predict_rows(net, X, read_inputs, prepare):
 
     ``prepare`` is what happens to a batch on its way to the module, or None.
     """
-    net.module_.eval()
+    if net.module_.training:  # a walk through all modules takes as long as a small net
+        net.module_.eval()
     device = torch.device(net.device)
 
     def outputs(part):
@@ -57,7 +59,8 @@ def predict_rows(net, X, read_inputs, prepare):
     def outputs_of(x):
         if x.ndim != 4:
             return outputs(x).cpu()
-        return map_images(outputs, x, images_at_once(net.module_, prepare, x, device))
+        usual = images_at_once(net.module_, prepare, x, device)
+        return map_images(outputs, x, smallest_batch(outputs, net.module_, x, usual, net.precision_))
 
     parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
     return torch.cat([outputs_of(x) for x in parts])

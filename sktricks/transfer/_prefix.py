@@ -12,6 +12,7 @@ import torch
 
 from .. import __version__
 from ..images._image_files import ImageFiles
+from ..training._batch_ladder import smallest_batch
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
 from ..training._precision import BFLOAT16, computing_in
 from ._layer_rates import group_parameters, set_factors, stage_depths
@@ -142,6 +143,8 @@ class Prefix:
         else:
             compute, n_columns = partial(boundary.encode_prefix, net), boundary.n_values
 
+        setting = self.precision, str(self.stages), boundary is None
+
         def run(images):
             x = channels_last(prepare(images.to(device))[0], device)
             with computing_in(self.precision, device):
@@ -149,8 +152,10 @@ class Prefix:
 
         def encode_rows(images):
             images = LazyImages(images) if isinstance(images, ImageFiles) else images
+            usual = batch_size or images_at_once(net, prepare, images, device)
             with torch.no_grad():
-                return map_images(run, images, batch_size or images_at_once(net, prepare, images, device))
+                size = usual if fill else smallest_batch(run, net, images, usual, setting)
+                return map_images(run, images, size)
 
         if cache is None:
             return encode_rows(images)

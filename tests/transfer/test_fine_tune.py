@@ -364,6 +364,7 @@ def rows_seen(function):
 def test_a_frozen_backbone_encodes_each_row_once_a_fit(freeze_until):
     fitted = net(freeze_until=freeze_until, max_epochs=20, cache=None)
     assert rows_seen(lambda: fitted.fit(GREY, LABELS)) == 40 + NOISE
+    fitted.predict(GREY[:7])  # which finds out how small a batch may be
     assert rows_seen(lambda: fitted.predict(GREY[:7])) == 7
     assert rows_seen(lambda: fitted.partial_fit(GREY[:10], LABELS[:10])) == 10
 
