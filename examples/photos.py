@@ -2,107 +2,115 @@
 From a folder of photos to a score
 ==================================
 
-Image files in a folder for each class are all it takes. The folder here is made from the two photos that come with
-scikit-learn, a Chinese temple and a flower, cut into 208 tiles of 48 x 48 pixels: from which of the two is a tile?
-Twenty tiles have labels to learn from, ten of each photo, and the other 188 are for the test.
+A folder with one subfolder of photos per class is all it takes::
 
-It takes well under a minute, needs no network and no GPU, and ends with a picture, ``photos.png``::
+    pip install "sktricks[images,plot]"
+    python examples/photos.py my_photos
 
-    pip install "sktricks[images]"
-    python examples/photos.py
+Without an argument, the folder is made of the two photos that come with scikit-learn, a Chinese temple and a flower,
+cut into 30 tiles of 128 x 128 pixels: from which of the two is a tile? Every other tile is for the test.
+
+It takes well under a minute, needs no network and no GPU, and ends with a picture, ``photos.png``.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib.patches import Patch
+from PIL import Image
 from sklearn.datasets import load_sample_images
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.svm import SVC
 
-from sktricks import FineTuneClassifier, ImageLoader, PretrainedFeatures, read_image_folder
+from sktricks import (
+    FineTuneClassifier,
+    ImageLoader,
+    PredictionsDisplay,
+    PretrainedFeatures,
+    read_image_folder,
+    show_images,
+)
 
-SIDE, LABELS = 48, 10  # pixels of a tile; tiles of each photo with a label
-NAMES = ("temple", "flower")
+SIDE = 128  # pixels of a tile
 
 # %%
 # A folder as people have them
 # ----------------------------
-# ``train/temple/x096_y144.jpg`` and so on: the split, the class, the file.
+# ``train/temple/x256_y128.jpg`` and so on: the split, the class, the file.
 
 
 def write_tiles(folder):
-    rng = np.random.default_rng(0)
-    for name, photo in zip(NAMES, load_sample_images().images, strict=True):
+    for name, photo in zip(("temple", "flower"), load_sample_images().images, strict=True):
         height, width = photo.shape[:2]
-        corners = [(x, y) for y in range(0, height - SIDE, SIDE) for x in range(0, width - SIDE, SIDE)]
-        for place, number in enumerate(rng.permutation(len(corners))):
-            x, y = corners[number]
-            path = Path(folder, "train" if place < LABELS else "test", name, f"x{x:03}_y{y:03}.jpg")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(photo[y : y + SIDE, x : x + SIDE]).save(path, quality=95)
+        for y in range(0, height - SIDE + 1, SIDE):
+            for x in range(0, width - SIDE + 1, SIDE):
+                part = "train" if (x + y) // SIDE % 2 == 0 else "test"
+                path = Path(folder, part, name, f"x{x:03}_y{y:03}.jpg")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(photo[y : y + SIDE, x : x + SIDE]).save(path, quality=95)
 
 
 holder = tempfile.TemporaryDirectory()
-folder = holder.name
-write_tiles(folder)
+folder = sys.argv[1] if len(sys.argv) > 1 else holder.name
+if folder == holder.name:
+    write_tiles(folder)
+
+
+def split(images):
+    """Return the rows to train on and to test on: the folder's own splits, or random halves of each class."""
+    if {"train", "test"} <= set(images.split):
+        return images[images.split == "train"], images[images.split == "test"]
+    return train_test_split(images, test_size=0.5, stratify=images.label, random_state=0)
+
 
 # %%
 # Five lines
 # ----------
 
 images = read_image_folder(folder)
-train, test = images[images.split == "train"], images[images.split == "test"]
+train, test = split(images)
 net = FineTuneClassifier(random_state=0)
 net.fit(train.path, train.label)
 accuracy = net.score(test.path, test.label)
 
-print(images.groupby(["split", "label"]).size().unstack().to_string())
-print(f"\naccuracy in % on the {len(test)} tiles of the test, learned from {len(train)}")
-print(f"{'FineTuneClassifier':>31} {100 * accuracy:5.1f}")
-
-# %%
-# Pixels alone
-# ------------
-# ``ImageLoader`` makes one array of the files, for whatever takes arrays: here the pixels are the columns of classical
-# models.
-
-flatten = FunctionTransformer(lambda pixels: pixels.reshape(len(pixels), -1) / 255)
-for model in (LogisticRegression(max_iter=1000), SVC(C=10), RandomForestClassifier(300, random_state=0)):
-    pipeline = make_pipeline(ImageLoader(size=(32, 32)), flatten, StandardScaler(), model)
-    score = pipeline.fit(train.path, train.label).score(test.path, test.label)
-    print(f"{type(model).__name__ + ', pixels':>31} {100 * score:5.1f}")
+print(f"{len(train)} photos to train on, {len(test)} for the test, classes: {', '.join(net.classes_)}")
+print(f"\naccuracy on the test, in %\n{'FineTuneClassifier, ' + net.backbone_name_:>37} {100 * accuracy:5.1f}")
 
 # %%
 # All of scikit-learn
 # -------------------
-# A column of paths goes wherever a table goes. The files are read batch by batch, so 100,000 photos need no more memory
-# than a thousand.
+# A column of paths goes wherever a table goes. The features of a pretrained net are columns for any model, and so are
+# the pixels alone. Files are read batch by batch, so 100,000 photos need no more memory than a thousand.
 
-features = make_pipeline(PretrainedFeatures(), StandardScaler(), LogisticRegression(C=0.01))
-scores = cross_val_score(features, images.path, images.label, cv=5)
+models = {
+    "pretrained features, LogisticRegression": make_pipeline(PretrainedFeatures(), LogisticRegression(max_iter=1000)),
+    "pixels, RandomForestClassifier": make_pipeline(
+        ImageLoader(size=32, flatten=True), RandomForestClassifier(300, random_state=0)
+    ),
+}
+for name, model in models.items():
+    print(f"{name:>37} {100 * model.fit(train.path, train.label).score(test.path, test.label):5.1f}")
+scores = cross_val_score(FineTuneClassifier(random_state=0), train.path, train.label, cv=3)
 print(
-    f"\nPretrained features into a logistic regression, all {len(images)} tiles, 5 folds: {100 * scores.mean():.1f} %"
+    f"\nFineTuneClassifier in 3 folds of the photos to train on: {100 * scores.mean():.1f} ± {100 * scores.std():.1f}"
 )
 
 # %%
-# The picture
-# -----------
-# Tiles with a label have a white frame, those that the net takes for the other photo a red one.
+# The pictures
+# ------------
+# First some photos of each class, then photos of the test with their predictions.
 
-sheet = Image.fromarray(np.hstack(load_sample_images().images))
-draw = ImageDraw.Draw(sheet)
-wrong = test[net.predict(test.path) != test.label]
-for tiles, colour in ((train, "white"), (wrong, "red")):
-    for path, label in zip(tiles.path, tiles.label, strict=True):
-        x, y = (int(number[1:]) for number in Path(path).stem.split("_"))
-        left = x + NAMES.index(label) * sheet.width // 2
-        draw.rectangle((left, y, left + SIDE - 1, y + SIDE - 1), outline=colour, width=3)
-sheet.save("photos.png")
-print(f"\nThe picture is in photos.png: {len(train)} tiles with a label in white, {len(wrong)} mistaken ones in red")
+show_images(train.path, train.label).savefig("photos_by_class.png", dpi=100)
+
+display = PredictionsDisplay.from_estimator(net, test.path, test.label, kind="random", n_rows=8, random_state=0)
+figure = display.figure_
+figure.set_facecolor("#eef1f4")  # a photo of a white thing stays visible on a white slide
+figure.suptitle(f"{net.backbone_name_}: {accuracy:.1%} of {len(test)} photos are right", fontsize="x-large")
+handles = [Patch(color="black", label="right"), Patch(color="C3", label="wrong")]
+figure.legend(handles=handles, loc="outside lower center", ncols=2, title="prediction")
+figure.savefig("photos.png", dpi=120)
+print("\nThe pictures are in photos_by_class.png and photos.png")
 holder.cleanup()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import fill
 from typing import Self
 
 import numpy as np
@@ -176,8 +175,9 @@ class PredictionsDisplay:
 
     def _set_title(self, ax, truth, predicted, likely):
         style = {"color": WRONG} if truth != predicted else {}
-        text = f"predicted {predicted} ({likely:.0%}), true {truth}"
-        ax.set_title(fill(text, 34 if self.files else 24), fontsize="small", **style)
+        parts = f"predicted {predicted} ({likely:.0%}),", f"true {truth}"
+        fits = sum(map(len, parts)) < (34 if self.files else 24)  # characters above one picture
+        ax.set_title((" " if fits else "\n").join(parts), fontsize="small", **style)
 
     def _draw_values(self, ax, values):
         order = np.argsort(-np.abs(values), kind="stable")[:N_VALUES][::-1]
