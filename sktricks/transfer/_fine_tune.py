@@ -185,8 +185,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     ``strategy="auto"`` is ``"linear-probe"`` below 100 labels per class on average and ``"gradual"`` from there on,
     unless ``freeze_until`` or a :class:`FreezeLayers` says what to freeze; an ``"untrained:"`` backbone, which has
     nothing to keep, is trained whole from there on. On a CPU, a net that sees images of more than 64 x 64 pixels, as
-    ``"lite0"`` does, stays a linear probe at any number of labels, since training it takes an hour where the probe
-    takes a minute; ``verbose=1`` says so. Where the whole backbone is frozen and nothing is
+    ``"lite0"`` does, stays a linear probe at any number of labels, since training it takes some forty times as long
+    (for 600 photos twenty minutes); ``verbose=1`` says so. Where the whole backbone is frozen and nothing is
     augmented, or ``n_views`` fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
 
     Examples

@@ -10,7 +10,7 @@ SCRATCH = "from-scratch"  # the default net for tables
 ENOUGH = 100  # labels per class from which training the whole net wins over a linear model on its features
 
 # Pixels of an image up to which "auto" trains the whole net on a CPU. The time of a step grows with them: an epoch of
-# tiny32 (32 x 32) on 600 images takes seconds, one of lite0 (224 x 224) a minute or more, and there are 15.
+# tiny32 (32 x 32) on 600 images takes seconds, one of lite0 (224 x 224) over a minute, and there are 15.
 AFFORDABLE_PIXELS = 64 * 64
 
 # Values of parameters that are None. A head alone learns by gradient descent from zero, which regularizes it like a
