@@ -7,6 +7,7 @@ from ._warnings import FeaturesNotSharedWarning as FeaturesNotSharedWarning
 from ._warnings import FrozenPrefixNotCachedWarning as FrozenPrefixNotCachedWarning
 from ._warnings import ImageFolderWarning as ImageFolderWarning
 from ._warnings import ImageShapeWarning as ImageShapeWarning
+from ._warnings import ImageSizeWarning as ImageSizeWarning
 from ._warnings import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._warnings import OneHotTargetWarning as OneHotTargetWarning
 from ._warnings import SlowFitWarning as SlowFitWarning

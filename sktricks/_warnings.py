@@ -60,6 +60,10 @@ class ImageShapeWarning(UserWarning):
     """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
 
 
+class ImageSizeWarning(UserWarning):
+    """Images of a few pixels, or long and narrow ones, were resized, and little is left of them."""
+
+
 class MissingClassesWarning(UserWarning):
     """A fold trains without some of the classes, and its models cannot predict them."""
 

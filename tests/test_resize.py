@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
 
-from sktricks import FeatureCache, FineTuneClassifier, ImageLoader, PretrainedFeatures, load, save
+from sktricks import FeatureCache, FineTuneClassifier, ImageLoader, ImageSizeWarning, PretrainedFeatures, load, save
 from sktricks.images._decode import decode
 from sktricks.images._image_column import as_column
 from sktricks.images._image_files import ImageFiles
@@ -98,7 +98,8 @@ def test_the_center_is_that_of_the_upright_image():
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3000, 3), (3000, 2, 3)])
 @pytest.mark.parametrize("mode", ["squash", "crop"])
 def test_files_of_any_shape_are_resized(shape, mode):
-    images = ImageLoader(16, resize_mode=mode).transform([file_bytes(np.full(shape, 70, np.uint8))])
+    with pytest.warns(ImageSizeWarning, match=rf"resized to 16 x 16; 1 so far .* \({shape[1]} x {shape[0]}\)\."):
+        images = ImageLoader(16, resize_mode=mode).transform([file_bytes(np.full(shape, 70, np.uint8))])
     np.testing.assert_array_equal(images, np.full((1, 16, 16, 3), 70))
 
 
@@ -156,3 +157,18 @@ def test_an_unknown_mode_is_an_error(estimator):
     X = [file_bytes(image) for image in WIDE]
     with pytest.raises(ValueError, match="'resize_mode' parameter.*'(crop|squash)'.*Got 'fit'"):
         estimator.set_params(resize_mode="fit").fit(X, LABELS)
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
+def test_a_net_names_photos_of_odd_shapes_once(strategy):
+    shapes = [(40, 30), (1, 1), (30, 40), (300, 20), (60, 60), (64, 48), (41, 400), (8, 8)]  # mixed sizes are fine
+    content = [file_bytes(RNG.integers(0, 256, (*shape, 3)).astype(np.uint8)) for shape in shapes]
+    net = FineTuneClassifier("tiny32", strategy=strategy, max_epochs=2, batch_size=4, random_state=0)
+    with pytest.warns(ImageSizeWarning, match=r"in row 1 \(1 x 1\), .* in row 3 \(20 x 300\)\. Leave") as caught:
+        net.fit(content, LABELS)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    net.fit([content[k] for k in (0, 2, 4, 5, 6, 7)], LABELS[:6])
+
+
+def test_photos_that_keep_their_size_are_not_reported():
+    assert ImageLoader().transform([file_bytes(np.zeros((1, 300, 3), np.uint8))] * 2).shape == (2, 1, 300, 3)

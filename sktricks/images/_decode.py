@@ -101,8 +101,11 @@ def decode(source, size=None, mode="RGB", white_level=None, resize_mode="squash"
     pixels : uint8 ndarray of shape (height, width, 3), or (height, width) for ``"L"``
     peak : Peak or None
         None for an image of 8 bits.
+    found : tuple of int
+        (width, height) in the file.
     """
     with open_image(source) as image:
+        found = image.size
         is_deep = has_16_bits(image)
         if size is not None:
             image.draft(None, (2 * max(size),) * 2)
@@ -114,7 +117,7 @@ def decode(source, size=None, mode="RGB", white_level=None, resize_mode="squash"
             pixels = resize(pixels, size if turned >= 5 else size[::-1], resize_mode, interpolation)
     if turned in UPRIGHT:
         pixels = pixels.transpose(getattr(import_optional("PIL.Image", "images").Transpose, UPRIGHT[turned]))
-    return np.asarray(pixels), peak
+    return np.asarray(pixels), peak, found
 
 
 def read_peak(source, white_level=None):

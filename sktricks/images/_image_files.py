@@ -9,6 +9,7 @@ import numpy as np
 
 from .._optional import import_optional
 from ._decode import check_regular
+from ._odd_shapes import OddShapes
 from ._read_images import attempt, in_threads, read_pixels
 
 
@@ -39,6 +40,7 @@ class ImageFiles:
         self.sources, self.shape = sources, (len(sources), *image_shape)
         self.white_level, self.resize_mode, self.interpolation = white_level, resize_mode, interpolation
         self.rows = np.arange(len(sources)) if rows is None else rows
+        self.odd_shapes = OddShapes()  # some of the rows share it
 
     def __len__(self):
         return len(self.sources)
@@ -46,13 +48,20 @@ class ImageFiles:
     def __getitem__(self, rows):
         """Return some of the rows, by a slice, a mask or their indices; still unread."""
         how = self.white_level, self.resize_mode, self.interpolation
-        return ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows], *how)
+        some = ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows], *how)
+        some.odd_shapes = self.odd_shapes
+        return some
 
     def read(self, n_jobs=None):
         """Return the pixels, uint8 of shape (n, height, width, channels); an error names an unreadable image."""
         mode = "L" if self.shape[3] == 1 else "RGB"
         settings = self.shape[1:3], mode, self.white_level, self.resize_mode, self.interpolation
-        return read_pixels(self.sources, *settings, rows=self.rows, n_jobs=n_jobs)[0].reshape(self.shape)
+        noted = {"rows": self.rows, "n_jobs": n_jobs, "shapes": self.odd_shapes}
+        return read_pixels(self.sources, *settings, **noted)[0].reshape(self.shape)
+
+    def warn_of_odd_shapes(self):
+        """Warn once of images of odd shapes, as far as they have been read."""
+        self.odd_shapes.warn(self.shape[1:3])
 
     def digests(self, n_jobs=None):
         """Return 16 bytes per row, of the file and the settings of decoding; equal only for equal pixels.

@@ -17,6 +17,7 @@ from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
 from ._bit_depth import describe_depth
 from ._image_column import as_column, check_files_exist
+from ._odd_shapes import OddShapes
 from ._read_images import common_size, read_pixels
 from ._resize import RESIZE_MODES
 
@@ -60,6 +61,8 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     -----
     BitDepthWarning
         If images of more than 8 bits use at most a quarter of the range up to 65535, or exceed ``white_level``.
+    ImageSizeWarning
+        If images of a few pixels, or long and narrow ones, are resized.
     UnreadableImageWarning
         Names the images that are gray instead.
 
@@ -202,11 +205,13 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         if not tolerant:
             check_files_exist(sources)
         size = size or common_size(sources, tolerant)
-        images, peaks, errors = read_pixels(
-            sources, size, self.mode, self.white_level, self.resize_mode, n_jobs=self.n_jobs, tolerant=tolerant
-        )
+        shapes = OddShapes()
+        settings = {"n_jobs": self.n_jobs, "tolerant": tolerant, "shapes": shapes}
+        images, peaks, errors = read_pixels(sources, size, self.mode, self.white_level, self.resize_mode, **settings)
         if errors:
             warn_of_unreadable(errors, "gray instead")
+        if self.size is not None:
+            shapes.warn(size)
         if problem := describe_depth(peaks, self.white_level):
             warn(problem, BitDepthWarning)
         if not self.flatten:

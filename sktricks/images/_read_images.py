@@ -60,7 +60,7 @@ def in_threads(function, n_rows, n_jobs=None):
             yield from pool.map(function, range(part.start, part.stop))
 
 
-def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=None, tolerant=False):
+def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=None, tolerant=False, shapes=None):
     """Read the pixels of images, all resized to ``size``.
 
     Parameters
@@ -77,6 +77,8 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
         The name of each row in errors; None: its index.
     n_jobs : int, default=None
         The number of threads.
+    shapes : OddShapes, default=None
+        Where images of odd shapes are noted.
     tolerant : bool, default=False
         Return gray pixels for an unreadable image instead of raising an error.
 
@@ -93,7 +95,9 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
 
     def fill(row):
         try:
-            pixels[row], peak = attempt(decode, sources[row], rows[row], size, mode, white_level, *how)
+            pixels[row], peak, found = attempt(decode, sources[row], rows[row], size, mode, white_level, *how)
+            if shapes is not None:
+                shapes.note(sources[row], rows[row], found)
             return peak, None
         except UnreadableImageError as error:
             if not tolerant:

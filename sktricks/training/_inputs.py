@@ -134,7 +134,11 @@ class LazyImages:
 
     def split(self, size):
         """Return an iterator over all images in order, ``size`` at a time, which reads ahead."""
-        return read_ahead(self._read, [slice(start, start + size) for start in range(0, len(self), size)])
+        slices = [slice(start, start + size) for start in range(0, len(self), size)]
+        with closing(read_ahead(self._read, slices)) as parts:
+            for part in parts:
+                self.files.warn_of_odd_shapes()
+                yield part
 
     def reads_files(self):
         """Return True if some images are not in memory."""

@@ -77,8 +77,12 @@ class BatchLoader:
         order = self.draw_order() if self.shuffle else None
         parts = [slice(*bounds) if order is None else order[slice(*bounds)] for bounds in self.bounds]
         x = self.dataset.x
-        load = read_ahead if isinstance(x, LazyImages) and x.reads_files() else map
-        yield from load(self.dataset.__getitem__, parts)
+        if not isinstance(x, LazyImages) or not x.reads_files():
+            yield from map(self.dataset.__getitem__, parts)
+            return
+        for batch in read_ahead(self.dataset.__getitem__, parts):
+            x.files.warn_of_odd_shapes()
+            yield batch
 
     def draw_order(self):
         """Draw the order of the rows for the next pass."""
