@@ -116,6 +116,7 @@ TUNED = {
     "backbone_name_": optional(string),
     "strategy_": only("linear-probe", "fine-tune", "lp-ft", "gradual", "from-scratch"),
     "_prefix": optional(instance("Prefix")),
+    "_n_rows": real(1),
 }
 
 MEMBERS = {

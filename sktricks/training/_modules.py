@@ -17,34 +17,35 @@ from ._initial_weights import draw_weights
 class Standardize(nn.Module):
     """Subtract the mean of the training rows and divide by their standard deviation.
 
-    A column's standard deviation counts as at least ``floor`` times that of all columns (root mean square).
+    The columns of a block have one standard deviation, the root mean square of their own. ``blocks`` are the numbers of
+    columns; without it each column has its own.
     """
 
-    def __init__(self, n_features, floor=0.0):
+    def __init__(self, n_features, blocks=None):
         super().__init__()
-        self.floor = floor
+        self.blocks = blocks
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
     def learn(self, x, weight=None, dtype=None):
         """Learn mean and standard deviation from ``x``, of shape (n, n_features), and keep them in ``dtype``."""
         dtype = self.mean.dtype if dtype is None else dtype
-        self.mean, self.scale = (part.to(self.mean.device, dtype) for part in mean_and_scale(x, weight, self.floor))
+        self.mean, self.scale = (part.to(self.mean.device, dtype) for part in mean_and_scale(x, weight, self.blocks))
 
     def forward(self, x):
         return (x - self.mean).div_(self.scale)
 
 
 @torch.no_grad()
-def mean_and_scale(x, weight=None, floor=0.0):
+def mean_and_scale(x, weight=None, blocks=None):
     """Return what to subtract from each column and what to divide it by, in float64; a constant column keeps its scale.
 
-    A standard deviation counts as at least ``floor`` times that of all columns (root mean square).
+    The columns of each of the ``blocks`` are divided by the same number; see :class:`Standardize`.
     """
     mean, scale = weighted_moments(x, weight)
     scale = torch.where(is_constant(mean, scale, len(x), x.dtype), 0.0, scale)
-    if floor:
-        scale = scale.clamp(min=floor * scale.square().mean().sqrt())
+    if blocks is not None:
+        scale = torch.cat([part.square().mean().sqrt().expand_as(part) for part in scale.split(blocks)])
     return mean, torch.where(scale > 0, scale, 1.0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..images._image_files import ImageFiles
     from ._base_net import BaseNet
 
+MOST_ROWS = 1e12  # that weights may stand for
+
 
 @dataclass
 class Rows:
@@ -34,12 +36,21 @@ class Rows:
         Weight of each row in the loss; None if all are equal.
     valid : Rows, default=None
         Rows to validate on.
+
+    Attributes
+    ----------
+    total : float
+        Sum of the weights before :meth:`without_zero_weights`: the number of rows if one of weight 2 counts as two.
     """
 
     X: np.ndarray | ImageFiles
     y: np.ndarray
     weight: np.ndarray | None = None
     valid: Rows | None = None
+    total: float = field(default=0.0, init=False)
+
+    def __post_init__(self):
+        self.total = float(len(self))
 
     def __len__(self) -> int:
         return len(self.X)
@@ -54,9 +65,11 @@ class Rows:
         if self.weight is None:
             return self
         rows = self.take(self.weight > 0)
-        weight = self.weight[self.weight > 0]
-        weight = weight / weight.max()  # first: a sum of huge weights would overflow
-        return replace(rows, weight=weight / weight.mean())
+        weight, largest = rows.weight, float(rows.weight.max())
+        weight = weight / largest  # first: a sum of huge weights would overflow
+        rows = replace(rows, weight=weight / weight.mean())
+        rows.total = min(max(largest * float(weight.sum()), 1.0), MOST_ROWS)
+        return rows
 
 
 def check_rows(

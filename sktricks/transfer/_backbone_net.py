@@ -8,12 +8,22 @@ from ..training._modules import Standardize
 
 
 class Head(nn.Module):
-    """A linear layer, zero at the start, on standardized features."""
+    """A linear layer, zero at the start, on features that are centered and scaled stage by stage.
 
-    def __init__(self, n_features, n_outputs):
+    The features of a stage share one scale: what varies most among images is what the backbone has learned to tell, and
+    to scale each feature by itself would give that up. The scales of stages differ by accident.
+
+    Parameters
+    ----------
+    widths : list of int
+        Number of features of each stage.
+    n_outputs : int
+    """
+
+    def __init__(self, widths, n_outputs):
         super().__init__()
-        self.standardize = Standardize(n_features, floor=1.0)  # a feature that hardly varies is not scaled up
-        self.linear = nn.Linear(n_features, n_outputs)
+        self.standardize = Standardize(sum(widths), widths)
+        self.linear = nn.Linear(sum(widths), n_outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
@@ -25,9 +35,9 @@ class Head(nn.Module):
         return self.standardize(features.to(self.linear.weight.dtype))
 
 
-def signed_sqrt(x, softness=1e-3):
-    """Return ``sign(x) sqrt(|x|)``, which evens features out (Perronnin et al. 2010), with a finite slope at zero."""
-    return x / x.abs().add_(softness).sqrt_()
+def signed_power(x, softness=1e-3):
+    """Return ``sign(x) |x|**0.75``, which evens features out (Perronnin et al. 2010), with a finite slope at zero."""
+    return x / x.abs().add_(softness).sqrt_().sqrt()
 
 
 class BackboneNet(nn.Module):
@@ -43,7 +53,7 @@ class BackboneNet(nn.Module):
 
     def forward(self, x):
         if x.ndim == 4:
-            return self.head(signed_sqrt(self.backbone.features(x, self.stages)))
+            return self.head(signed_power(self.backbone.features(x, self.stages)))
         if self.boundary is None:
             return self.head.linear(x)
-        return self.head(signed_sqrt(self.boundary.run_suffix(self.backbone, x, self.stages)))
+        return self.head(signed_power(self.boundary.run_suffix(self.backbone, x, self.stages)))

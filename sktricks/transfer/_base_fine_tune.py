@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,6 +32,8 @@ from ._strategies import (
     describe_choice,
     is_costly,
     labels_per_class,
+    probe_settings,
+    raise_bias_rate,
 )
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
@@ -127,6 +130,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _start(self, rows, *, fresh):
         if not fresh:
             return
+        self._n_rows = rows.total
         if self.image_shape_ is None:
             self._prefix, self.backbone_name_, self.strategy_ = None, None, SCRATCH
             warn_of_table(type(self).__name__)
@@ -137,7 +141,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _settings(self):
         defaults = TRAINING[self.strategy_]
+        if self.strategy_ == LINEAR_PROBE and self.optimizer in (None, "sgd"):
+            defaults = self._probe_settings()
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
+
+    def _probe_settings(self):
+        """Return the settings of a linear probe on these features, for this number of rows."""
+        return probe_settings(self._prefix.n_features, self._n_rows, is_classifier(self))
 
     @property
     def _module_precision(self):
@@ -175,7 +185,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         prefix = self._prefix
         if prefix is None:
             return make_module("mlp", dataset.x, dataset.weight, self._n_outputs, params, dtype=self._dtype)
-        head = Head(prefix.n_features, self._n_outputs).to(self._dtype)
+        head = Head(prefix.widths, self._n_outputs).to(self._dtype)
         return BackboneNet(None if self._trains_head_alone else prefix.backbone, head, prefix.stages, prefix.boundary)
 
     def _own_callbacks(self):
@@ -194,11 +204,15 @@ class BaseFineTune(SharesBackbone, BaseNet):
             if self.strategy_ == LP_FT:
                 from ._probe import ProbeFirst
 
-                net.callbacks_.append(("probe_first", ProbeFirst(features, self._seed).initialize()))
+                net.callbacks_.append(
+                    ("probe_first", ProbeFirst(features, self._seed, self._probe_settings()).initialize())
+                )
         if self._prefix.encodes_once:
             dataset.x = self._standardized(net, dataset.x)  # once for all epochs
         if not self._trains_head_alone:
             self._prefix.freeze(net)
+        if self.strategy_ == LINEAR_PROBE and self.lr is None and not self._freezes_by_callback:
+            raise_bias_rate(net.optimizer_, self._prefix.n_features)
 
     def _make_preparation(self, seed):
         from ..training._inputs import first_view, pick_view
@@ -347,13 +361,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
         import torch
 
         from ..training._inputs import view_of
-        from ._backbone_net import signed_sqrt
+        from ._backbone_net import signed_power
 
         if self.augmenter is None:
-            return signed_sqrt(self._prefix.encode(x, **how))
+            return signed_power(self._prefix.encode(x, **how))
         parts = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
         seen = (view_of(part, view, self.value_range_, self.augmenter) for part in parts)
-        return torch.cat([signed_sqrt(self._prefix.encode(part, **how)) for part in seen])
+        return torch.cat([signed_power(self._prefix.encode(part, **how)) for part in seen])
 
     def _standardized(self, net, features):
         """Return features as the last layer takes them."""
@@ -365,7 +379,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _example_features(self, dataset):
         """Return features as the head will see them when training begins, and their weights: for mean and spread."""
         from ..training._inputs import STATISTICS_OF, select_images, some_rows
-        from ._backbone_net import signed_sqrt
+        from ._backbone_net import signed_power
         from .freezing._freeze import batch_statistics, learns_statistics
 
         x, weight, prefix = dataset.x, dataset.weight, self._prefix
@@ -382,7 +396,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             if prefix.boundary is None:
                 features = self._encode(select_images(x, some), as_is=True, batch_size=STATISTICS_OF)
             else:
-                features = signed_sqrt(prefix.run_suffix(x[some], STATISTICS_OF))
+                features = signed_power(prefix.run_suffix(x[some], STATISTICS_OF))
         return features[:n_rows], None if weight is None else weight[some[:n_rows]]
 
 

@@ -159,11 +159,19 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     ============== =============================== ========= ====== ============ ========== ==========
     strategy       trained                         optimizer lr     weight_decay max_epochs batch_size
     ============== =============================== ========= ====== ============ ========== ==========
-    "linear-probe" the head                        sgd       1e-3   0            100        128
+    "linear-probe" the head                        sgd       below  below        100        128
     "fine-tune"    all from freeze_until on        adamw     1e-3   0.05         15         64
     "lp-ft"        the same, after a linear probe  adamw     1e-3   0.05         15         64
     "gradual"      the same, thawed stage by stage adamw     1e-3   0.05         15         64
     ============== =============================== ========= ====== ============ ========== ==========
+
+    The head sees features whose magnitude is raised to the power 0.75, centered and divided by one number per stage of
+    the backbone, so that their variance is 1 on average. A linear probe with SGD follows the number of features and of
+    rows (the sum of ``sample_weight`` and ``class_weight``, as in scikit-learn): for classes ``lr`` is 6 / features,
+    that of the bias is 6, and ``weight_decay`` is features / (40 x rows), a logistic regression with C=40 if the
+    mean squared norm of rows is scaled to 1; for values ``lr`` is 1 / features and ``weight_decay`` is 0. With another
+    optimizer, ``lr`` is 1e-3 and ``weight_decay`` is 0. An explicit ``lr`` is also that of the bias, which
+    then has no decay.
 
     ``"lp-ft"`` (Kumar et al. 2022) first trains the head as ``"linear-probe"`` does by default, on features of images
     that are not augmented; the parameters are those of the second phase. ``"gradual"`` (Howard & Ruder 2018) trains the

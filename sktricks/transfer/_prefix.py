@@ -88,6 +88,11 @@ class Prefix:
         return self.backbone.count(self.stages)
 
     @property
+    def widths(self) -> list[int]:
+        """Number of features of each stage."""
+        return [self.n_features] if self.stages is None else [self.backbone.count([name]) for name in self.stages]
+
+    @property
     def numpy_dtype(self) -> type:
         """The dtype of features as arrays: float64 for a float64 backbone, otherwise float32."""
         return np.float64 if self.backbone.dtype == torch.float64 else np.float32

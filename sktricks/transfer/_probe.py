@@ -8,7 +8,7 @@ from skorch.callbacks import Callback
 from ..training._loader import ArrayDataset
 from ..training._make_net import make_net
 from ..training.run import TrainingRun, train
-from ._strategies import LINEAR_PROBE, TRAINING
+from ._strategies import raise_bias_rate
 
 
 class ProbeFirst(Callback):
@@ -20,10 +20,12 @@ class ProbeFirst(Callback):
         Features of the training rows; deleted after use.
     seed : int
         Seed of the order of the rows.
+    settings : dict
+        Settings of the training, by the names of parameters.
     """
 
-    def __init__(self, features, seed):
-        self.features, self.seed = features, seed
+    def __init__(self, features, seed, settings):
+        self.features, self.seed, self.settings = features, seed, settings
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
         """Train the head of the net, once."""
@@ -33,9 +35,10 @@ class ProbeFirst(Callback):
         with torch.no_grad():
             x = head.prepare(self.features.to(net.device)).cpu()
         rows, self.features = ArrayDataset(x, dataset_train.y, dataset_train.weight), None
-        settings = dict(TRAINING[LINEAR_PROBE])
+        settings = dict(self.settings)
         epochs = settings.pop("max_epochs")
         probe = make_net(head.linear, net.criterion_, **settings, device=net.device, callbacks=[], params={})
+        raise_bias_rate(probe.optimizer_, head.linear.in_features)
         run = TrainingRun(probe, head.linear, rows, epochs=epochs, seed=self.seed)
         train([run], interruptible=False)  # an interruption ends both phases
         run.check()

@@ -134,15 +134,15 @@ def test_the_resolution_is_that_of_the_columns_own_dtype():
     assert is_constant(mean, spread, 100, torch.float64).tolist() == [False, False]
 
 
-def test_the_floor_of_a_head_is_relative_to_its_features():
-    x = torch.from_numpy(np.random.default_rng(0).normal(size=(100, 3)) * [1, 1, 1e-3])
-    scales = []
+def test_the_columns_of_a_block_share_a_scale_in_any_unit():
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(100, 5)) * [1, 3, 0, 1e-3, 0])
+    spread = x.numpy().std(0)
     for factor in (1e-12, 1, 1e12):
-        part = Standardize(3, floor=1.0).double()
+        part = Standardize(5, [3, 1, 1]).double()
         part.learn(x * factor)
-        scales.append(part.scale / factor)
-    assert_allclose(scales[0], scales[1])
-    assert_allclose(scales[2], scales[1])
+        shared = np.sqrt(np.square(spread[:3]).mean())
+        assert_allclose(part.scale[:4] / factor, [shared, shared, shared, spread[3]])
+        assert part.scale[4] == 1
 
 
 @pytest.mark.parametrize("offset", [1e6, 1e9])

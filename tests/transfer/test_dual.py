@@ -72,6 +72,7 @@ CASES = {
     "some more rows than features": ({"backbone": partial(Wide, 60)}, LABELS, WEIGHT),
     "one batch": ({"batch_size": 90}, LABELS, None),
     "constant rate": ({"schedule": "constant", "lr": 1e-3}, LABELS, None),
+    "the settings of a linear probe": ({"lr": None}, LABELS, WEIGHT),
     "decay, which spares the bias": ({"weight_decay": 0.5}, LABELS, None),
     "no momentum": ({"net_params": {"optimizer__momentum": 0.0}}, LABELS, None),
     "smooth labels": ({"label_smoothing": 0.1}, LABELS, None),

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from sktricks import FineTuneClassifier, load_backbone
+from sktricks import FineTuneClassifier, FineTuneRegressor, load_backbone
 from sktricks.transfer._strategies import (
     ENOUGH,
     FINE_TUNE,
@@ -18,6 +19,7 @@ from sktricks.transfer._strategies import (
     choose_strategy,
     is_costly,
     labels_per_class,
+    probe_settings,
 )
 from sktricks.transfer._thawing import thawing_schedule
 
@@ -129,3 +131,79 @@ def test_rates_need_a_backbone_that_learns(scale, decay, name):
 )
 def test_thawing_from_the_last_stage_to_the_first(starts, epochs, expected):
     assert thawing_schedule(starts, 10, epochs) == expected
+
+
+# -- the settings of a linear probe ------------------------------------------------------------------------------------
+
+
+class Flat(nn.Module):
+    """The pixels of an image as features, each ``n`` times: more features, and not more to learn from."""
+
+    def __init__(self, n=1):
+        super().__init__()
+        self.n, self.scale = n, nn.Conv2d(1, 1, 1)
+        nn.init.ones_(self.scale.weight)
+        nn.init.zeros_(self.scale.bias)
+
+    def forward(self, x):
+        return self.scale(x).flatten(1).repeat(1, self.n)
+
+
+RNG = np.random.default_rng(0)
+CODES = np.arange(120) % 3
+SPOTS = RNG.random((120, 6, 6)) + (np.arange(36).reshape(6, 6) % 3 == CODES[:, None, None]) * 0.2
+PROBE = {"strategy": "linear-probe", "value_range": (0, 1), "cache": None, "random_state": 0}
+
+
+def test_settings_follow_features_and_rows():
+    narrow, wide = probe_settings(10, 100, True), probe_settings(1000, 50, True)
+    assert (narrow["lr"], wide["lr"]) == (0.6, 0.006)
+    assert wide["weight_decay"] == pytest.approx(200 * narrow["weight_decay"])
+    assert probe_settings(10, 100, False)["weight_decay"] == 0 < probe_settings(10, 100, False)["lr"] < narrow["lr"]
+
+
+@pytest.mark.parametrize("y", [CODES, SPOTS.mean((1, 2))], ids=["classes", "values"])
+def test_a_wide_backbone_learns_as_much_as_a_narrow_one(y):
+    net = FineTuneClassifier if y is CODES else FineTuneRegressor
+    narrow, wide = (net(lambda n=n: Flat(n), **PROBE).fit(SPOTS, y) for n in (1, 20))
+    assert narrow.lr_ == pytest.approx(20 * wide.lr_)
+    np.testing.assert_allclose(wide.loss_curve_, narrow.loss_curve_, rtol=1e-4)
+
+
+def test_the_decay_counts_rows_of_weight_two_twice():
+    repeat = 1 + np.arange(60) % 2
+    net = FineTuneClassifier(Flat, **PROBE)
+    weighted = net.fit(SPOTS[:60], CODES[:60], sample_weight=repeat).predict_proba(SPOTS)
+    repeated = net.fit(SPOTS[:60].repeat(repeat, 0), CODES[:60].repeat(repeat)).predict_proba(SPOTS)
+    np.testing.assert_allclose(weighted, repeated, atol=1e-7)
+    plain = net.fit(SPOTS[:60], CODES[:60]).net_.optimizer_.param_groups[0]["weight_decay"]
+    for factor, ratio in {2: 2, 1e300: 1e12 / 60, 1e-300: 1 / 60}.items():
+        decay = net.fit(SPOTS[:60], CODES[:60], sample_weight=np.full(60, factor)).net_.optimizer_.param_groups[0]
+        assert decay["weight_decay"] == pytest.approx(plain / ratio)
+
+
+def test_the_bias_learns_how_frequent_classes_are():
+    blank, y = np.full((120, 2, 2), 0.5), np.repeat([0, 1], [90, 30])
+    proba = FineTuneClassifier(Flat, **PROBE).fit(blank, y).predict_proba(blank)
+    np.testing.assert_allclose(proba[:, 1], 0.25, atol=0.01)
+
+
+def test_explicit_settings_are_taken_as_they_are():
+    def groups(**params):
+        fitted = FineTuneClassifier(Flat, **PROBE, max_epochs=1, schedule="constant", **params).fit(SPOTS, CODES)
+        return [(group["lr"], group["weight_decay"]) for group in fitted.net_.optimizer_.param_groups]
+
+    np.testing.assert_allclose(groups(), [(6 / 36, 36 / (40 * 120)), (6, 1 / (40 * 120))])
+    np.testing.assert_allclose(groups(weight_decay=0.5), [(6 / 36, 0.5), (6, 0.5 / 36)])
+    assert groups(lr=0.01) == [(0.01, 36 / (40 * 120)), (0.01, 0)]
+    assert groups(optimizer="adam") == [(1e-3, 0)]
+
+
+def test_a_linear_probe_is_close_to_a_logistic_regression():
+    """With its penalty, on the same features; and gradient descent stops on its way to there."""
+    net = FineTuneClassifier(Flat, **PROBE, max_epochs=3000, schedule="constant").fit(SPOTS, CODES)
+    x = (SPOTS.reshape(120, -1) / (SPOTS.reshape(120, -1) + 1e-3) ** 0.25).astype(np.float64)
+    x -= x.mean(0)
+    x /= np.sqrt(np.square(x).sum(1).mean())
+    exact = LogisticRegression(C=40, tol=1e-10, max_iter=10_000).fit(x, CODES).predict_proba(x)
+    np.testing.assert_allclose(net.predict_proba(SPOTS), exact, atol=1e-3)

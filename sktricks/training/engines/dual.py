@@ -7,6 +7,7 @@ are computed once for all steps. The steps are the same, up to rounding, and cos
 
 from __future__ import annotations
 
+from math import isclose
 from typing import TYPE_CHECKING
 
 import torch
@@ -98,9 +99,12 @@ class DualTraining:
         self.targets = class_fractions(net.criterion_, self.y, linear.out_features, self.x.dtype)
         groups = {id(p): group for group in net.optimizer_.param_groups for p in group["params"]}
         coefficients = self.x.new_zeros(linear.out_features, len(self.x))  # of each row, in the weights of each output
-        self.weights, self.bias = DualParameter(coefficients, groups[id(linear.weight)]), None
-        if groups[id(linear.bias)] is not groups[id(linear.weight)]:  # else it is the weight of a feature that is 1
-            self.bias = DualParameter(self.x.new_zeros(linear.out_features, 1), groups[id(linear.bias)])
+        weight, bias = groups[id(linear.weight)], groups[id(linear.bias)]
+        self.weights, self.bias, self.bias_factor = DualParameter(coefficients, weight), None, 1.0
+        if is_scaled(bias, weight):  # the bias is the weight of a feature that is constant
+            self.bias_factor = bias["initial_lr"] / weight["initial_lr"]
+        else:
+            self.bias = DualParameter(self.x.new_zeros(linear.out_features, 1), bias)
 
     def take_steps(self):
         """Take all steps."""
@@ -108,7 +112,7 @@ class DualTraining:
         run.progress.begin_epoch()
         self.products = self.x @ self.x.mT
         if self.bias is None:
-            self.products += 1
+            self.products += self.bias_factor
         factors = iter(run.factors)
         for order in [run.loader.draw_order().to(self.x.device) for _ in range(run.epochs)]:
             for start, stop in bounds:
@@ -142,14 +146,20 @@ class DualTraining:
     def write_back(self):
         """Give the net its weights, the state of its optimizer and its history."""
         linear, optimizer = self.run.module, self.run.net.optimizer_
-        for p, part, primal in (
-            (linear.weight, self.weights, lambda coefficients: coefficients @ self.x),
-            (linear.bias, self.bias or self.weights, lambda coefficients: coefficients.sum(dim=1)),
+        for p, part, factor, primal in (
+            (linear.weight, self.weights, 1.0, lambda coefficients: coefficients @ self.x),
+            (linear.bias, self.bias or self.weights, self.bias_factor, lambda coefficients: coefficients.sum(dim=1)),
         ):
-            p.copy_(primal(part.values))
+            p.copy_(primal(part.values) * factor)
             if part.group["momentum"]:
                 optimizer.state[p]["momentum_buffer"] = primal(part.momentum)
         record_steps(self.run, [loss.item() for loss in self.losses])
+
+
+def is_scaled(group, other):
+    """Return True if the steps of a group are a multiple of those of another, as are the values that they lead to."""
+    ours, theirs = (one["initial_lr"] * one["weight_decay"] for one in (group, other))
+    return other["initial_lr"] > 0 and isclose(ours, theirs) and group["momentum"] == other["momentum"]
 
 
 class DualParameter:
