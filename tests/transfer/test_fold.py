@@ -30,12 +30,13 @@ def blocks(*parts):
     """Return a net of a stem and a block, whose stages end after an activation."""
     torch.manual_seed(0)
     stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    width = 6 if getattr(parts[0], "out_channels", 4) == 6 else 4
+    head = nn.Sequential(nn.Conv2d(width, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     return with_statistics(nn.Sequential(stem, nn.Sequential(*parts, nn.ReLU()), head))
 
 
 def encoder_of(module):
-    backbone = load_backbone(module, image_shape=(8, 8, 3))
+    backbone = load_backbone(module, image_shape=(8, 8, 3), mean=0, std=1)
     encoder = backbone.encoder(backbone.fingerprint(), CPU)
     x = torch.rand(3, 3, 8, 8)
     with torch.no_grad():
@@ -97,14 +98,16 @@ class Besides(InPlace):
         ([nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)], 2),
         ([nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)], 1),
         ([nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3)), nn.BatchNorm2d(4)], 1),
+        ([nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6)], 2),
+        ([nn.Conv2d(4, 6, 1, stride=2, bias=False), nn.BatchNorm2d(6)], 2),
         ([InPlace()], 1),
         ([Twice()], 1),
         ([Besides()], 0),  # the copy would return other features, so none is used
         ([nn.Conv2d(4, 4, 3), Doubled(4)], 0),
         ([nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)], 1),
     ],
-    ids=["plain", "grouped", "activated", "not affine", "batch", "parametrized", "in place", "twice", "besides"]
-    + ["doubled", "norm first"],
+    ids=["plain", "grouped", "activated", "not affine", "batch", "parametrized", "pointwise", "strided", "in place"]
+    + ["twice", "besides", "doubled", "norm first"],
 )
 def test_what_is_folded(parts, n_folded):
     assert encoder_of(blocks(*parts)).n_folded == n_folded
@@ -153,9 +156,11 @@ def test_a_changed_backbone_is_folded_again(cache):
 def test_the_net_of_the_user_and_the_frozen_backbone_keep_their_bits():
     module = blocks(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    net = FineTuneClassifier(module, strategy="linear-probe", random_state=0).fit(IMAGES, LABELS)
+    backbone = load_backbone(module, image_shape=(8, 8, 3), mean=0, std=1)
+    net = FineTuneClassifier(backbone, strategy="linear-probe", random_state=0).fit(IMAGES, LABELS)
     net.predict(IMAGES)
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in backbone.model.state_dict().items())
     for name, value in net.backbone_.model.state_dict().items():
         assert torch.equal(before[name], value)
     assert sum(isinstance(part, nn.BatchNorm2d) for part in net.backbone_.modules()) == 2

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -89,6 +90,34 @@ def channels_last(images_or_net, device):
     return images_or_net if device.type == "mps" else images_or_net.to(memory_format=torch.channels_last)
 
 
+class PointwiseConv(nn.Module):
+    """A 1 x 1 convolution by oneDNN, which torch by itself calls for larger kernels only: a seventh less time.
+
+    Parameters
+    ----------
+    conv : torch.nn.Conv2d
+    """
+
+    def __init__(self, conv):
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, x):
+        """Return the outputs, (n, channels, height, width)."""
+        if x.dtype != self.weight.dtype:  # autocast, which does not know oneDNN's function
+            return F.conv2d(x, self.weight, self.bias)
+        return torch.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
+
+
+def is_pointwise(part):
+    """Return True for what :class:`PointwiseConv` can replace."""
+    settings = {"kernel_size": (1, 1), "stride": (1, 1), "padding": (0, 0), "groups": 1}
+    fits = (
+        type(part) is nn.Conv2d and is_plain(part) and all(getattr(part, name) == settings[name] for name in settings)
+    )
+    return fits and part.weight.device.type == "cpu" and part.weight.dtype == torch.float32
+
+
 def make_noise(backbone):
     """Return two images of noise, as the net takes them."""
     noise = torch.randn(2, *backbone.input_shape, generator=torch.Generator().manual_seed(0))
@@ -102,6 +131,10 @@ def fold(backbone, x):
     for conv, norm in pairs:
         put(backbone.model, conv, fuse_conv_bn_eval(*map(backbone.model.get_submodule, (conv, norm))))
         put(backbone.model, norm, nn.Sequential(*backbone.model.get_submodule(norm).children()))
+    if pairs and torch.backends.mkldnn.is_available():
+        for name, part in list(backbone.model.named_modules()):
+            if is_pointwise(part):
+                put(backbone.model, name, PointwiseConv(part))
     return len(pairs)
 
 

@@ -1,0 +1,115 @@
+"""Encoding photos: eager torch, our frozen backbones, and the same in bfloat16.
+
+PretrainedFeatures without a cache gets images of 224 pixels (tiny32: 32), tiles of scikit-learn's two sample photos,
+and the net of timm or ours as a module with its own weights or, without them, random ones whose BatchNorms have seen
+some of the photos. Eager torch is the same module in evaluation mode in inference mode, called with the same images,
+already normalized, in the batches that are fastest there: what a practitioner writes. Ours includes the normalization.
+
+Processor time per image, the smallest of several rounds in which all take turns; the difference is the largest of any
+feature from eager torch, relative to the largest feature. bfloat16 is measured if the processor has instructions for
+it.
+"""
+
+import time
+
+import numpy as np
+import torch
+from _common import make_parser, print_table, start
+from sklearn.datasets import load_sample_images
+
+from sktricks import PretrainedFeatures, load_backbone
+from sktricks.training._precision import computes_bfloat16
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NETS = {"tiny32": 32, "tf_efficientnet_lite0": 224, "resnet18": 224}
+BATCHES = (8, 32)  # of eager torch
+
+
+def tiles(n, side):
+    """Tiles of the two photos, (n, side, side, 3)."""
+    rng, photos = np.random.default_rng(0), load_sample_images().images
+    corners = [(photos[k % 2], rng.integers(427 - side), rng.integers(640 - side)) for k in range(n)]
+    return np.stack([photo[top : top + side, left : left + side] for photo, top, left in corners])
+
+
+def normalized(images, mean, std):
+    """Images as the modules of torch take them, (n, 3, side, side)."""
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float().contiguous() / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return (x - mean) / std
+
+
+def make_net(name, images):
+    """A backbone, and the stages of which its features are."""
+    if name == "tiny32":
+        return load_backbone("tiny32", image_shape=images.shape[1:]).eval()
+    import timm
+
+    torch.manual_seed(0)
+    module = timm.create_model(name, num_classes=0)
+    module(normalized(images[:16], MEAN, STD))  # in training mode: its BatchNorms learn what photos are like
+    return load_backbone(module.eval(), image_shape=images.shape[1:], mean=MEAN, std=STD).eval()
+
+
+def encode_eagerly(backbone, x, batch):
+    """Features of normalized images by eager torch."""
+    with torch.inference_mode():
+        return torch.cat([backbone.features(part, backbone.default_stages) for part in x.split(batch)]).numpy()
+
+
+def measure(calls, rounds):
+    """Seconds of processor time by name, and the outputs."""
+    outputs, best = {name: call() for name, call in calls.items()}, dict.fromkeys(calls, np.inf)
+    for _ in range(rounds):
+        for name, call in calls.items():
+            started = time.process_time()
+            call()
+            best[name] = min(best[name], time.process_time() - started)
+    return best, outputs
+
+
+def compare(name, n, rounds):
+    """Rows of the table: time, ratio and difference of each way."""
+    images = tiles(n, NETS[name])
+    backbone = make_net(name, images)
+    preprocess = backbone.preprocess
+    x = normalized(images, preprocess.mean or (0, 0, 0), preprocess.std or (1, 1, 1))
+    calls = {
+        f"eager torch, batches of {batch}": lambda batch=batch: encode_eagerly(backbone, x, batch) for batch in BATCHES
+    }
+    precisions = ["float32", "bfloat16"] if computes_bfloat16(torch.device("cpu")) else ["float32"]
+    for precision in precisions:
+        features = PretrainedFeatures(
+            "tiny32" if name == "tiny32" else backbone, cache=None, precision=precision, device="cpu"
+        ).fit(images)
+        calls[f"ours, {precision}"] = lambda features=features: features.transform(images)
+    spent, outputs = measure(calls, rounds)
+    eager = min(list(calls)[: len(BATCHES)], key=spent.get)
+    expected = outputs[eager]
+    return [
+        [
+            name,
+            way,
+            f"{1e3 * seconds / n:.2f}",
+            f"{spent[eager] / seconds:.2f}",
+            f"{np.abs(outputs[way] - expected).max() / np.abs(expected).max():.1e}",
+        ]
+        for way, seconds in spent.items()
+    ]
+
+
+def main():
+    parser = make_parser(__doc__)
+    parser.add_argument("--images", type=int, default=32, help="photos per call (default: 32; tiny32: 8 times as many)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns (default: 3)")
+    parser.add_argument("--nets", nargs="+", default=[*NETS], choices=[*NETS])
+    args = parser.parse_args()
+    start("Encoding photos", args.threads)
+    rows = []
+    for name in args.nets:
+        rows += compare(name, args.images * (8 if name == "tiny32" else 1), args.rounds)
+    print_table(["net", "way", "ms per photo", "times as fast as eager torch", "difference"], rows)
+
+
+if __name__ == "__main__":
+    main()
