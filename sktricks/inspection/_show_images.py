@@ -71,9 +71,10 @@ def show_images(
     """
     if n_per_class < 1:
         raise ValueError(f"n_per_class must be at least 1, got {n_per_class}")
+    table: Any = X
     if y is None and "label" in getattr(X, "columns", ()):
-        y = X["label"]  # type: ignore[call-overload]
-    n = len(X)  # type: ignore[arg-type]
+        y = table["label"]
+    n = len(table)
     classes, titles = (None, {}) if y is None else count_classes(y, n)
     groups = [np.arange(n)] if classes is None else [np.flatnonzero(classes == name) for name in titles]
     shown = [spread_evenly(rows, n_per_class**2 if classes is None else n_per_class) for rows in groups[:MOST_CLASSES]]
