@@ -47,8 +47,10 @@ def first_out_of_range(X, mean, scale, largest):
         return None
     low, high = np.fmin.reduce(X), np.fmax.reduce(X)  # which skip NaN
     with np.errstate(all="ignore"):
-        far = [np.abs((extreme - np.asarray(mean)) / scale) for extreme in (low, high)]
-        wrong = ~(np.fmax(*far) <= largest) & ~np.isnan(low)
+        far = np.maximum(high - mean, mean - low) / scale
+        if (far <= largest).all():
+            return None
+        wrong = ~(far <= largest) & ~np.isnan(low)
     if not wrong.any():
         return None
     column = int(wrong.argmax())

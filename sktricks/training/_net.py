@@ -127,9 +127,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
     lr : float, "auto" or None, default=None
-        Highest learning rate of the schedule. None: 2e-3, and with ``batch_size="auto"`` that times the square root of
-        ``batch_size_ / 128``. ``"auto"`` finds it by a range test in ``fit``; see :func:`find_lr`. A number is never
-        scaled.
+        Highest learning rate of the schedule. None: 2e-3, and with ``batch_size="auto"`` that times
+        ``batch_size_ / 128``, at most 8e-3 (Goyal et al. 2017). ``"auto"`` finds it by a range test in ``fit``; see
+        :func:`find_lr`. A number is never scaled.
     weight_decay : float, default=1e-2
         Weight decay for linear, convolution and embedding weights. Parameters with fewer than two dimensions, such as
         biases and those of norms, do not decay, unless ``optimizer__param_groups`` in ``net_params`` sets it.

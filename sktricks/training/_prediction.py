@@ -29,17 +29,21 @@ def mean_over_views(estimator, X, finish):
     -------
     mean : ndarray of shape (n, outputs)
     """
-    check_is_fitted(estimator)
+    if not estimator.__sklearn_is_fitted__():
+        check_is_fitted(estimator)  # raises; by itself, it would read the tags of the estimator at each call
     X, _ = estimator._check_X(X, reset=False)
     check_table(estimator, X)
     warn_of_other_scale(estimator, X)
     exact = X.ndim == 2 and table_dtype(X.dtype, estimator._device) == torch.float64  # as precise as the table
-    total, views = 0, [None, *estimator._views]
-    for view in views:
-        prepare = estimator._net.prepare_valid_ if view is None else estimator._preparation()
+
+    def finished(view, prepare):
         outputs = predict_rows(estimator._net, X, partial(estimator._read_inputs, fit=False, view=view), prepare)
-        total = total + finish(outputs.double() if exact else outputs)
-    return (total / len(views)).numpy()
+        return finish(outputs.double() if exact else outputs)
+
+    total = finished(None, estimator._net.prepare_valid_)
+    for view in estimator._views:
+        total = total + finished(view, estimator._preparation())
+    return (total / (1 + len(estimator._views))).numpy()
 
 
 @torch.inference_mode()
@@ -48,8 +52,7 @@ def predict_rows(net, X, read_inputs, prepare):
 
     ``prepare`` is what happens to a batch on its way to the module, or None.
     """
-    if net.module_.training:  # a walk through all modules takes as long as a small net
-        net.module_.eval()
+    evaluate(net.module_)
     device = torch.device(net.device)
 
     def outputs(part):
@@ -62,5 +65,18 @@ def predict_rows(net, X, read_inputs, prepare):
         usual = images_at_once(net.module_, prepare, x, device)
         return map_images(outputs, x, smallest_batch(outputs, net.module_, x, usual, net.precision_))
 
+    if len(X) <= PREDICT_ROWS:
+        return outputs_of(read_inputs(X))
     parts = (read_inputs(X[start : start + PREDICT_ROWS]) for start in range(0, len(X), PREDICT_ROWS))
     return torch.cat([outputs_of(x) for x in parts])
+
+
+def evaluate(module):
+    """Put a module in evaluation mode, unless it is; a walk through all of its parts at each call would be felt.
+
+    The module itself comes last: another thread that finds it in evaluation mode can rely on all of its parts.
+    """
+    if module.training:
+        for child in module.children():
+            child.eval()
+        module.eval()

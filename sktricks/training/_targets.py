@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from .._labels import check_labels, encode_labels
 from .._threads import (
@@ -119,8 +118,7 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         """
         from ._prediction import mean_over_views
 
-        check_is_fitted(self)
-        return mean_over_views(self, X, self._make_outputs().finish)
+        return mean_over_views(self, X, lambda outputs: self._make_outputs().finish(outputs))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each row; where rows have several labels, 0 or 1 for each.

@@ -330,6 +330,7 @@ def finish(estimator: BaseNet, run: TrainingRun) -> None:
     estimator.n_iter_ += run.n_whole_epochs
     run.net.prepare_train_ = None
     estimator._after_training()
+    run.net.module_.eval()  # all of it, once, so that predictions need not
 
 
 def release_memory(device):

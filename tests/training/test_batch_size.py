@@ -26,9 +26,8 @@ def test_the_batch_grows_with_the_rows(n_rows, size):
     assert auto_batch_size(n_rows, images=True) == 128
 
 
-def test_the_rate_grows_with_the_root_of_the_batch():
-    assert auto_rate(128) == 2e-3
-    assert auto_rate(512) == pytest.approx(4e-3)
+def test_the_rate_grows_with_the_batch():
+    assert [auto_rate(size) for size in (128, 256, 512, 1024)] == [2e-3, 4e-3, 8e-3, 8e-3]
 
 
 @pytest.mark.parametrize("cls", [NetClassifier, NetRegressor])

@@ -1,0 +1,79 @@
+"""One prediction: predict_proba for one row of a table beside a call of the bare module.
+
+The bare module is what a practitioner calls in PyTorch: the layers of the fitted net, without standardization, on the
+row already standardized in float32, from numpy and back to numpy, with the softmax, without gradients. Nothing checks
+its input. NetClassifier has its defaults, and gets the row as it came.
+
+Processor time of a call, the smallest mean over several rounds in which the two take turns.
+"""
+
+import copy
+import time
+
+import numpy as np
+import torch
+from _common import make_parser, print_table, start
+from sklearn.datasets import make_classification
+from torch import nn
+
+from sktricks import NetClassifier
+
+# -- what is called ----------------------------------------------------------------------------------------------------
+
+
+def table_calls():
+    """The calls for one row of 30 columns, by name, the bare module first."""
+    X, y = make_classification(2000, 30, n_informative=12, random_state=0)
+    net = NetClassifier(max_epochs=2, random_state=0).fit(X, y)
+    module = copy.deepcopy(net.net_.module_).eval()
+    row, standardized = X[:1], module.standardize(torch.from_numpy(X[:1])).float().numpy()
+    module.standardize = nn.Identity()
+    assert np.allclose(net.predict_proba(row), bare(module, standardized), atol=1e-5)
+    return {
+        "bare module": lambda: bare(module, standardized),
+        "predict_proba": lambda: net.predict_proba(row),
+        "predict": lambda: net.predict(row),
+    }
+
+
+@torch.no_grad()
+def bare(module, x):
+    """Return the probabilities that a module in evaluation mode gives, as PyTorch's users call it."""
+    return module(torch.from_numpy(x)).softmax(1).numpy()
+
+
+CALLS = {"one row of a table": table_calls}
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def time_calls(calls, rounds, n_calls):
+    """Microseconds of processor time per call, by name."""
+    best = {}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            call()
+            started = time.process_time()
+            for _ in range(n_calls):
+                call()
+            seconds = (time.process_time() - started) / n_calls
+            best[name] = min(best.get(name, seconds), seconds)
+    return {name: 1e6 * seconds for name, seconds in best.items()}
+
+
+def main():
+    parser = make_parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="rounds in which the calls take turns (default: 20)")
+    parser.add_argument("--calls", type=int, default=100, help="calls per round (default: 100)")
+    parser.add_argument("--only", nargs="+", default=[*CALLS], choices=[*CALLS], help="what to measure (default: all)")
+    args = parser.parse_args()
+    start("One prediction", args.threads)
+    for title in args.only:
+        times = time_calls(CALLS[title](), args.rounds, args.calls)
+        least = next(iter(times.values()))
+        rows = [[name, f"{spent:.0f}", f"{spent / least:.2f}"] for name, spent in times.items()]
+        print_table([title, "µs of processor time", "times the bare module"], rows)
+
+
+if __name__ == "__main__":
+    main()
