@@ -362,7 +362,9 @@ def rows_seen(function):
 
 @pytest.mark.parametrize("freeze_until", [None, "head", 1.0])
 def test_a_frozen_backbone_encodes_each_row_once_a_fit(freeze_until):
-    fitted = net(freeze_until=freeze_until, max_epochs=20, cache=None)
+    fitted = net(
+        backbone=lambda: Conv(), freeze_until=freeze_until, max_epochs=20, cache=None
+    )  # called by no other test
     assert rows_seen(lambda: fitted.fit(GREY, LABELS)) == 40 + NOISE
     fitted.predict(GREY[:7])  # which finds out how small a batch may be
     assert rows_seen(lambda: fitted.predict(GREY[:7])) == 7
@@ -370,8 +372,10 @@ def test_a_frozen_backbone_encodes_each_row_once_a_fit(freeze_until):
 
 
 def test_validation_rows_are_encoded_once_too():
-    assert rows_seen(lambda: net(early_stopping=True, max_epochs=20, cache=None).fit(GREY, LABELS)) == 40 + NOISE
-    validated = net(max_epochs=20, cache=None)
+    stopped, validated = (
+        net(backbone=lambda: Conv(), early_stopping=early, max_epochs=20, cache=None) for early in (True, False)
+    )
+    assert rows_seen(lambda: stopped.fit(GREY, LABELS)) == 40 + NOISE
     assert rows_seen(lambda: validated.fit(GREY, LABELS, X_val=GREY[:5], y_val=LABELS[:5])) == 45 + NOISE
 
 
@@ -690,7 +694,7 @@ def test_a_float64_backbone_computes_in_float64(spec, strategy, freeze_until, tm
 
 def test_a_float64_backbone_on_a_device_that_refuses_float64(monkeypatch):
     monkeypatch.setattr("sktricks.transfer.cache._pool.supports_float64", lambda device: False)
-    for spec in (float64_conv, float64_conv()):
+    for spec in (lambda: float64_conv(), float64_conv()):
         with pytest.raises(ValueError, match=r"float32 parameters for device='cpu', Conv has float64: call module.fl"):
             net(backbone=spec).fit(GREY, LABELS)
 

@@ -126,3 +126,56 @@ def test_a_module_that_is_no_longer_used_goes():
     del module
     gc.collect()
     assert gone() is None and len(_pool.OF_MODULES) < n_known
+
+
+# -- classes and factories ---------------------------------------------------------------------------------------------
+
+
+class Made:
+    """A factory that counts its calls; its net has the weights of a seed, or random ones."""
+
+    def __init__(self, seed):
+        self.seed, self.calls = seed, 0
+
+    def __call__(self):
+        self.calls += 1
+        if self.seed is None:
+            return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
+
+
+@pytest.mark.parametrize(("random_state", "n_calls"), [(0, 1), (None, 2)])
+def test_a_factory_is_called_once_per_search_or_twice_without_a_seed(random_state, n_calls):
+    make = Made(seed=0)
+    net = FineTuneClassifier(make, max_epochs=1, random_state=random_state)
+    GridSearchCV(net, {"lr": [1e-3, 1e-2], "strategy": ["linear-probe", "fine-tune"]}, cv=2).fit(X, Y)
+    assert make.calls == n_calls
+
+
+def test_a_factory_of_random_weights_is_called_for_each_seed():
+    make = Made(seed=None)
+    fitted = [FineTuneClassifier(make, max_epochs=1, random_state=seed).fit(X, Y) for seed in (0, 0, 1, 2, 0)]
+    weights = [net.backbone_.model[0].weight for net in fitted]
+    assert torch.equal(weights[0], weights[1]) and torch.equal(weights[0], weights[4])
+    assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[2], weights[3])
+    assert make.calls == 4
+
+
+def test_what_is_trained_leaves_the_net_of_a_factory_as_it_was():
+    make = Made(seed=0)
+    before = make()[0].weight
+    first = FineTuneClassifier(make, strategy="fine-tune", max_epochs=3, random_state=0).fit(X, Y)
+    assert not torch.equal(first.backbone_.model[0].weight, before)
+    probe = FineTuneClassifier(make, strategy="linear-probe", max_epochs=3, random_state=0).fit(X, Y)
+    assert torch.equal(probe.backbone_.model[0].weight, before)
+
+
+def test_a_fit_does_not_depend_on_whether_the_factory_was_called():
+    settings = {"strategy": "fine-tune", "max_epochs": 2, "random_state": 3}
+    new = FineTuneClassifier(Made(seed=0), **settings).fit(X, Y)
+    make = Made(seed=0)
+    again = [FineTuneClassifier(make, **settings).fit(X, Y) for _ in range(2)]
+    for net in again:
+        np.testing.assert_array_equal(net.predict_proba(X), new.predict_proba(X))

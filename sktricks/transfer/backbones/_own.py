@@ -65,6 +65,11 @@ def module_exists(name):
 
 def load_named(spec):
     """Return the net of ``"package.module:factory"``."""
+    return load_own(find_factory(spec))
+
+
+def find_factory(spec):
+    """Return the class or factory that ``"package.module:factory"`` names."""
     module_name, _, name = spec.partition(":")
     module = importlib.import_module(module_name)
     factory = getattr(module, name, None)
@@ -72,4 +77,4 @@ def load_named(spec):
         close = get_close_matches(name, [found for found, _ in inspect.getmembers(module, callable)])
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"backbone={spec!r}: {module_name} has no class or factory {name!r}{hint}")
-    return load_own(factory)
+    return factory

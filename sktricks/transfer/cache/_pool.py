@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
 from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +19,12 @@ import torch
 from torch import nn
 
 from ...training._inputs import supports_float64
+from ...training._randomness import kept_randomness
 from ..backbones._backbone import Preprocess
 from ..backbones._bundled import VARIABLE, WEIGHTS
 from ..backbones._lite0_weights import weights_path
 from ..backbones._load_backbone import BUNDLED, is_ready, load_for_images
+from ..backbones._own import find_factory, module_exists
 from ..backbones._raw_pixels import gets_raw_pixels, warn_of_raw_pixels
 from ..freezing._freeze import set_frozen
 from ._fingerprint import stamp_of
@@ -28,6 +32,7 @@ from ._fingerprint import stamp_of
 # By module or by name, those of our own nets and of the net of a hub that was loaded last: dicts by image shape, device
 # and resize mode.
 OF_MODULES: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
+OF_FACTORIES: weakref.WeakKeyDictionary[Callable, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
 OF_NAMES: dict[str, dict[tuple, Loaded]] = {}
 LENT: weakref.WeakKeyDictionary[nn.Module, weakref.finalize] = weakref.WeakKeyDictionary()  # back to the pool
 
@@ -46,6 +51,7 @@ class Loaded:
     def __init__(self, backbone, source=None):
         self.backbone, self.source = backbone, source
         self.unused = {}  # one backbone that is frozen, and one that is not
+        self.is_fixed = False  # True if a class or factory makes the same net each time
         self.gets_raw_pixels = gets_raw_pixels(backbone)
 
     def copy(self):
@@ -75,25 +81,44 @@ def mark_seen(backbone):
 def find_loaded(spec, image_shape, device, resize_mode="squash"):
     """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
 
-    A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory may make
-    another net each time, and is called each time.
+    A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory is called
+    again where torch's generator is in another state, until two calls have made the same net: it then does not depend
+    on the generator, which is left as it was in any case.
     """
+    factory = None
     if isinstance(spec, nn.Module):
         known, source = OF_MODULES.setdefault(spec, {}), stamp_of(spec)
     elif isinstance(spec, str) and is_ready(spec):
         known, source = loaded_by_name(spec), source_of_name(spec)
+    elif (factory := factory_of(spec)) is not None:
+        known, source = OF_FACTORIES.setdefault(factory, {}), bytes(torch.get_rng_state().numpy())
     else:
         known, source = {}, None
     key = image_shape, str(device), resize_mode
     loaded = known.get(key)
-    if loaded is None or loaded.source != source:
-        backbone = load_on(device, spec, image_shape).eval()
+    if loaded is None or not (loaded.is_fixed or loaded.source == source):
+        with nullcontext() if factory is None else kept_randomness():
+            backbone = load_on(device, spec, image_shape).eval()
         backbone.preprocess = with_resize_mode(backbone.preprocess, resize_mode)
-        backbone.fingerprint()  # which all copies inherit
-        loaded = known[key] = Loaded(backbone, source)
+        new = Loaded(backbone, source)
+        fingerprint = backbone.fingerprint()  # which all copies inherit
+        new.is_fixed = factory is not None and loaded is not None and loaded.backbone.fingerprint() == fingerprint
+        loaded = known[key] = new
     if loaded.gets_raw_pixels:
         warn_of_raw_pixels(loaded.backbone)
     return loaded
+
+
+def factory_of(spec):
+    """Return the class or factory that a spec is or names, if what it makes can be kept as long as it is there."""
+    if isinstance(spec, str):
+        is_named = ":" in spec and module_exists(spec.partition(":")[0])
+        spec = find_factory(spec) if is_named else None
+    try:
+        hash(spec), weakref.ref(spec)
+    except TypeError:
+        return None
+    return spec
 
 
 def with_resize_mode(preprocess, resize_mode):
