@@ -65,7 +65,8 @@ class Rows:
         if self.weight is None:
             return self
         rows = self.take(self.weight > 0)
-        weight, largest = rows.weight, float(rows.weight.max())
+        weight = self.weight[self.weight > 0]
+        largest = float(weight.max())
         weight = weight / largest  # first: a sum of huge weights would overflow
         rows = replace(rows, weight=weight / weight.mean())
         rows.total = min(max(largest * float(weight.sum()), 1.0), MOST_ROWS)
