@@ -1,14 +1,19 @@
-"""One prediction: predict_proba for one row of a table beside a call of the bare module.
+"""One prediction: predict_proba for one row of a table or one image, beside a call of the bare module.
 
 The bare module is what a practitioner calls in PyTorch: the layers of the fitted net, without standardization, on the
 row already standardized in float32, from numpy and back to numpy, with the softmax, without gradients. Nothing checks
 its input. NetClassifier has its defaults, and gets the row as it came.
 
+For an image, the bare module is the fitted net, tiny32 and its head, called with the image as it has been normalized.
+FineTuneClassifier gets another uint8 image at each call, so that no features are found in a cache.
+
 Processor time of a call, the smallest mean over several rounds in which the two take turns.
 """
 
 import copy
+import itertools
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +21,7 @@ from _common import make_parser, print_table, start
 from sklearn.datasets import make_classification
 from torch import nn
 
-from sktricks import NetClassifier
+from sktricks import FineTuneClassifier, NetClassifier, load_backbone
 
 # -- what is called ----------------------------------------------------------------------------------------------------
 
@@ -42,7 +47,26 @@ def bare(module, x):
     return module(torch.from_numpy(x)).softmax(1).numpy()
 
 
-CALLS = {"one row of a table": table_calls}
+def image_calls(strategy):
+    """The calls for one image of 32 x 32 pixels, by name, the bare module first."""
+    images = np.random.default_rng(0).integers(0, 256, (4000, 1, 32, 32, 3)).astype(np.uint8)
+    net = FineTuneClassifier(strategy=strategy, max_epochs=1, random_state=0).fit(images[:60, 0], np.arange(60) % 3)
+    module, others = net.net_.module_.eval(), itertools.cycle(images[60:])
+    preprocess = load_backbone("tiny32", image_shape=(32, 32, 3)).preprocess
+    x = preprocess(torch.from_numpy(images[0]).permute(0, 3, 1, 2) / 255).contiguous().numpy()
+    assert np.allclose(net.predict_proba(images[0]), bare(module, x), atol=1e-5)
+    return {
+        "bare module": lambda: bare(module, x),
+        "predict_proba": lambda: net.predict_proba(next(others)),
+        "predict": lambda: net.predict(next(others)),
+    }
+
+
+CALLS = {
+    "one row of a table": table_calls,
+    "one image, linear probe": partial(image_calls, "linear-probe"),
+    "one image, fine-tuned": partial(image_calls, "fine-tune"),
+}
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
 
