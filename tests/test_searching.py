@@ -138,13 +138,13 @@ def test_halving_gives_more_epochs_to_those_that_learn():
         space,
         n_candidates=9,
         resource="max_epochs",
-        min_resources=4,
+        min_resources=12,
         max_resources=36,
         cv=2,
         random_state=0,
         error_score="raise",
     ).fit(X, Y)
-    assert search.n_resources_ == [4, 12, 36] and search.n_candidates_ == [9, 3, 1]
+    assert search.n_resources_ == [12, 36] and search.n_candidates_ == [9, 3]
     results = search.cv_results_
     assert np.isfinite(results["mean_test_score"]).all()
     assert set(results["param_lr"][results["iter"] == 1]) == set(GOOD)

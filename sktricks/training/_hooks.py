@@ -53,12 +53,12 @@ class InputHooks:
         settings = {name: getattr(self, name) for name in SETTINGS}
         return {**settings, "lr": self.lr_} if self.lr == "auto" else settings
 
+    _must_be_exact: bool = False  # True if the net computes in float64 for any number of rows
+
     @property
     def _module_precision(self) -> str:
         """What the module computes in: ``"float32"`` (or its own dtype) or ``"bfloat16"``."""
         return self.precision_
-
-    _must_be_exact: bool = False  # True if the net computes in float64 for any number of rows
 
     @property
     def _may_be_exact(self) -> bool:

@@ -76,7 +76,7 @@ class BatchLoader:
     def __iter__(self):
         order = self.draw_order() if self.shuffle else None
         parts = [slice(*bounds) if order is None else order[slice(*bounds)] for bounds in self.bounds]
-        x = self.dataset.x
+        x = getattr(self.dataset, "x", None)  # skorch makes datasets of its own
         if not isinstance(x, LazyImages) or not x.reads_files():
             yield from map(self.dataset.__getitem__, parts)
             return

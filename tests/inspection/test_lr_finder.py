@@ -274,7 +274,7 @@ def test_where_nothing_is_learned_auto_is_the_default_and_says_so():
 
 def test_the_rate_in_use_is_told_whatever_it_is():
     assert NetClassifier(**FAST, max_epochs=1).fit(X, y).lr_ == 2e-3
-    assert FineTuneClassifier(image_shape=(8, 8), max_epochs=1).fit(DIGITS, LABELS).lr_ == 1e-3
+    assert FineTuneClassifier(image_shape=(8, 8), max_epochs=1).fit(DIGITS, LABELS).lr_ == 6 / 1920  # features
 
 
 def test_too_few_rows_for_auto():

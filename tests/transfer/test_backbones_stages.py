@@ -335,9 +335,11 @@ def test_large_images_stay_large():
 
 def test_images_that_no_size_helps():
     net = Net(Picky(7), Preprocess((64, 64), 3), "picky", resize=False)
-    with pytest.raises(ValueError, match=r"backbone picky cannot take images of shape \(8, 8, 1\): "):
+    with pytest.raises(ValueError, match=r"backbone picky cannot take images of image_shape=\(8, 8, 1\): "):
         assemble(net, (8, 8, 1))
-    with pytest.raises(ValueError, match=r"backbone Linear cannot take images of shape \(8, 8, 1\): mat1 and mat2"):
+    with pytest.raises(
+        ValueError, match=r"backbone Linear cannot take images of image_shape=\(8, 8, 1\): mat1 and mat2"
+    ):
         load_backbone(nn.Linear(5, 5), image_shape=(8, 8, 1))
 
 

@@ -150,7 +150,7 @@ def test_the_settings_win_over_a_pretrained_cfg():
         ({"mean": 0.5, "std": (0.5, 0.5, 0)}, "std must be greater than 0"),
         ({"mean": 0.5}, "mean and std must be given together"),
         ({"interpolation": "nearest"}, "interpolation must be 'bilinear', 'bicubic' or None, got 'nearest'"),
-        ({"image_shape": 2, "mean": 0, "std": 1}, r"backbone Net cannot take images of shape \(2, 2, 3\)"),
+        ({"image_shape": 2, "mean": 0, "std": 1}, r"backbone Net cannot take images of image_shape=\(2, 2, 3\)"),
         ({"image_shape": 0}, "image_shape must be a triple .* got 0"),
         ({"image_shape": True}, "image_shape must be a triple .* got True"),
     ],

@@ -158,7 +158,7 @@ def refuse_images(net, image_shape, error):
     dtype = dtype_of(net.model)
     full = dtype in (torch.float32, torch.float64)
     cure = "" if full else f". Its parameters are {dtype}, images float32: call module.float()"
-    raise ValueError(f"backbone {net.name} cannot take images of shape {image_shape}: {error}{cure}") from error
+    raise ValueError(f"backbone {net.name} cannot take images of image_shape={image_shape}: {error}{cure}") from error
 
 
 def check_rows(output, n_images):
