@@ -89,6 +89,19 @@ class Besides(InPlace):
         return self.norm(x) + x
 
 
+class ByKeyword(InPlace):
+    def forward(self, x):
+        return self.norm(input=self.conv(input=x))
+
+
+class Reads(InPlace):
+    """Reads attributes of its parts, which folded ones lack."""
+
+    def forward(self, x):
+        x = self.conv(x) / self.conv.out_channels
+        return self.norm(x) / self.norm.num_features
+
+
 @pytest.mark.parametrize(
     ("parts", "n_folded"),
     [
@@ -105,9 +118,11 @@ class Besides(InPlace):
         ([Besides()], 0),  # the copy would return other features, so none is used
         ([nn.Conv2d(4, 4, 3), Doubled(4)], 0),
         ([nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)], 1),
+        ([ByKeyword()], 1),
+        ([Reads()], 0),
     ],
     ids=["plain", "grouped", "activated", "not affine", "batch", "parametrized", "pointwise", "strided", "in place"]
-    + ["twice", "besides", "doubled", "norm first"],
+    + ["twice", "besides", "doubled", "norm first", "by keyword", "reads"],
 )
 def test_what_is_folded(parts, n_folded):
     assert encoder_of(blocks(*parts)).n_folded == n_folded

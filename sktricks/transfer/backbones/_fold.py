@@ -79,8 +79,11 @@ def fold_copy(backbone):
     set_frozen(folded.model, folded.layer_order, 0)  # hooks would take time, and it is in evaluation mode anyway
     folded.eval().requires_grad_(False)
     x = make_noise(backbone)
-    n_folded = fold(folded, x)
-    if n_folded == 0 or not agree(backbone, folded, x):
+    try:
+        n_folded = fold(folded, x)
+        if n_folded == 0 or not agree(backbone, folded, x):
+            return None
+    except Exception:  # the code of a net may read what a folded part has not, such as its number of channels
         return None
     return Encoder(channels_last(folded, x.device), n_folded)
 
@@ -102,11 +105,11 @@ class PointwiseConv(nn.Module):
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
 
-    def forward(self, x):
+    def forward(self, input):  # which a net may pass by this keyword, as to any convolution
         """Return the outputs, (n, channels, height, width)."""
-        if x.dtype != self.weight.dtype:  # autocast, which does not know oneDNN's function
-            return F.conv2d(x, self.weight, self.bias)
-        return torch.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
+        if input.dtype != self.weight.dtype:  # autocast, which does not know oneDNN's function
+            return F.conv2d(input, self.weight, self.bias)
+        return torch.mkldnn_convolution(input, self.weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
 
 
 def is_pointwise(part):
@@ -146,7 +149,8 @@ def find_pairs(backbone, x):
     shown, hooks = [], []  # outputs that are features
 
     def note(name, inputs, output):
-        calls[name].append((inputs[0], output, output._version))
+        x = inputs[0] if inputs else None  # a part may be called by keyword: it is not folded then
+        calls[name].append((x, output, output._version))
 
     def show(part, inputs, output):
         shown.append(main_tensor(output))
