@@ -29,8 +29,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     backbone : str, module class, factory or torch.nn.Module, default="auto"
         As in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or a module of your own, whose instance is
         copied, never changed. A class or factory is called in the first fit and, unless it makes random weights, not in
-        the fits of a search after it. ``"auto"`` is ``"lite0"`` for photos, with a shorter side of at least 128 pixels,
-        and ``"tiny32"`` for smaller images; see the notes.
+        the fits of a search after it. It is called again if its code, or a value that it reads, has changed; if a file
+        that it reads has changed, pass a new factory. ``"auto"`` is ``"lite0"`` for photos, with a shorter side of at
+        least 128 pixels, and ``"tiny32"`` for smaller images; see the notes.
     image_shape : int or tuple, default=None
         (height, width), (height, width, channels), or the side of a square, of images that come as rows. Rows without
         it are a table, for which nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a

@@ -134,11 +134,14 @@ def test_a_module_that_is_no_longer_used_goes():
 class Made:
     """A factory that counts its calls; its net has the weights of a seed, or random ones."""
 
+    calls = []  # of a class, where it does not count as a setting of the factory
+
     def __init__(self, seed):
-        self.seed, self.calls = seed, 0
+        self.seed = seed
+        self.calls.clear()
 
     def __call__(self):
-        self.calls += 1
+        self.calls.append(self.seed)
         if self.seed is None:
             return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
         with torch.random.fork_rng():
@@ -151,7 +154,7 @@ def test_a_factory_is_called_once_per_search_or_twice_without_a_seed(random_stat
     make = Made(seed=0)
     net = FineTuneClassifier(make, max_epochs=1, random_state=random_state)
     GridSearchCV(net, {"lr": [1e-3, 1e-2], "strategy": ["linear-probe", "fine-tune"]}, cv=2).fit(X, Y)
-    assert make.calls == n_calls
+    assert len(make.calls) == n_calls
 
 
 def test_a_factory_of_random_weights_is_called_for_each_seed():
@@ -160,7 +163,7 @@ def test_a_factory_of_random_weights_is_called_for_each_seed():
     weights = [net.backbone_.model[0].weight for net in fitted]
     assert torch.equal(weights[0], weights[1]) and torch.equal(weights[0], weights[4])
     assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[2], weights[3])
-    assert make.calls == 4
+    assert len(make.calls) == 4
 
 
 def test_what_is_trained_leaves_the_net_of_a_factory_as_it_was():
@@ -179,3 +182,35 @@ def test_a_fit_does_not_depend_on_whether_the_factory_was_called():
     again = [FineTuneClassifier(make, **settings).fit(X, Y) for _ in range(2)]
     for net in again:
         np.testing.assert_array_equal(net.predict_proba(X), new.predict_proba(X))
+
+
+FILL = 1.0  # a global that a factory reads
+
+
+def make_filled():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
+    nn.init.constant_(net[0].weight, FILL)
+    nn.init.zeros_(net[0].bias)
+    return net
+
+
+def test_a_factory_is_called_again_if_what_it_reads_has_changed(monkeypatch):
+    value = torch.ones(())
+
+    def make_enclosed():
+        net = make_filled()
+        net[0].weight.data.mul_(value)
+        return net
+
+    def weight_of(make, seed):
+        net = FineTuneClassifier(make, strategy="linear-probe", max_epochs=1, random_state=seed).fit(X, Y)
+        return float(net.backbone_.model[0].weight.detach().mean())
+
+    assert [weight_of(make, seed) for make in (make_filled, make_enclosed) for seed in range(3)] == [1.0] * 6
+    monkeypatch.setitem(globals(), "FILL", 2.0)
+    value.mul_(2)
+    assert [weight_of(make, seed) for make in (make_filled, make_enclosed) for seed in (2, 3)] == [2, 2, 4, 4]
+    other = Made(seed=0)
+    first = PretrainedFeatures(other).fit_transform(X)
+    other.seed = 1
+    assert not np.array_equal(PretrainedFeatures(other).fit_transform(X), first)

@@ -38,7 +38,7 @@ def digest_of(structure, text="", condense=lambda content: [content]):
 
 
 def stamp_of(module):
-    """Return a text that changes if a module does: its outputs, or how it trains."""
+    """Return a text that changes if a module does (its outputs, or how it trains), or a function or class."""
     return digest_of(Structure(module, of_training=True), condense=sums_of)
 
 

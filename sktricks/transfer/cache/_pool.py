@@ -82,8 +82,9 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
     """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
 
     A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory is called
-    again where torch's generator is in another state, until two calls have made the same net: it then does not depend
-    on the generator, which is left as it was in any case.
+    again if its code, or a value that it names or encloses, has changed. It is also called again where torch's
+    generator is in another state, until two calls have made the same net: it then does not depend on the generator,
+    which is left as it was in any case.
     """
     factory = None
     if isinstance(spec, nn.Module):
@@ -91,22 +92,28 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
     elif isinstance(spec, str) and is_ready(spec):
         known, source = loaded_by_name(spec), source_of_name(spec)
     elif (factory := factory_of(spec)) is not None:
-        known, source = OF_FACTORIES.setdefault(factory, {}), bytes(torch.get_rng_state().numpy())
+        known, source = OF_FACTORIES.setdefault(factory, {}), (stamp_of(factory), bytes(torch.get_rng_state().numpy()))
     else:
         known, source = {}, None
     key = image_shape, str(device), resize_mode
     loaded = known.get(key)
-    if loaded is None or not (loaded.is_fixed or loaded.source == source):
+    if loaded is None or not is_current(loaded, source):
         with nullcontext() if factory is None else kept_randomness():
             backbone = load_on(device, spec, image_shape).eval()
         backbone.preprocess = with_resize_mode(backbone.preprocess, resize_mode)
         new = Loaded(backbone, source)
         fingerprint = backbone.fingerprint()  # which all copies inherit
-        new.is_fixed = factory is not None and loaded is not None and loaded.backbone.fingerprint() == fingerprint
+        if factory is not None and loaded is not None and loaded.source[0] == source[0]:
+            new.is_fixed = loaded.backbone.fingerprint() == fingerprint
         loaded = known[key] = new
     if loaded.gets_raw_pixels:
         warn_of_raw_pixels(loaded.backbone)
     return loaded
+
+
+def is_current(loaded, source):
+    """Return True if what was loaded is what would be loaded again."""
+    return loaded.source == source or (loaded.is_fixed and loaded.source[0] == source[0])
 
 
 def factory_of(spec):

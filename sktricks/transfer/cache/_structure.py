@@ -49,6 +49,7 @@ class Structure:
     Parameters
     ----------
     module : torch.nn.Module
+        Or a class or function that makes modules.
     of_training : bool, default=False
         Describe how the module trains as well: modes, gradients, all hooks and what freezing has noted.
 
@@ -67,7 +68,7 @@ class Structure:
     def __init__(self, module, of_training=False):
         self.tensors, self.is_portable, self.of_training = [], True, of_training
         self._numbers, self._values = {}, []
-        self._parts = set(module.modules())
+        self._parts = set(module.modules()) if isinstance(module, nn.Module) else set()
         self.refer(module)
         self.text = "\n".join(map(self.describe, self._values))  # which grows meanwhile
 
