@@ -6,13 +6,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from sktricks import NetClassifier, load, save
+from sktricks import NetClassifier, VotingClassifier, load, save
 from sktricks.persist._archive import read_archive, write_archive
 
 X, Y = load_iris(return_X_y=True)
@@ -44,6 +45,7 @@ STEPS = [
     (FunctionTransformer(np.nan_to_num, kw_args={"nan": 1.0}, feature_names_out="one-to-one"), X),
     (ColumnTransformer([("x", StandardScaler(), slice(0, 2)), ("y", "drop", [2])], remainder=MinMaxScaler()), X),
     (ColumnTransformer([("x", "passthrough", [True, False, True, False])]), X),
+    (ColumnTransformer([("x", MinMaxScaler(), ["width"])]).set_output(transform="pandas"), FRAME),
     (MIXED, FRAME),
 ]
 
@@ -80,6 +82,18 @@ def test_a_function_of_the_users_is_an_error_that_says_how_to_trust_it(tmp_path)
     model = make_pipeline(FunctionTransformer(as_array), StandardScaler()).fit(X)
     with pytest.raises(TypeError, match=r"functiontransformer' \(FunctionTransformer\) only if you trust its types"):
         save(model, tmp_path / "model")
+
+
+def test_a_net_that_only_skops_could_store_is_an_error_that_says_where_it_can_be(tmp_path):
+    pytest.importorskip("skops.io")
+    model = CalibratedClassifierCV(NetClassifier(max_epochs=1, random_state=0), cv=2).fit(X, Y)
+    with pytest.raises(TypeError, match="CalibratedClassifierCV: it holds NetClassifier, which can be saved alone"):
+        save(model, tmp_path / "model")
+    votes = VotingClassifier([("net", NetClassifier(max_epochs=1, random_state=0))])
+    columns = ColumnTransformer([("votes", votes, [0, 1])]).fit(X, Y)
+    columns.note_ = "mine"
+    with pytest.raises(TypeError, match="it holds NetClassifier, VotingClassifier, and has .* .note_'"):
+        save(columns, tmp_path / "model")
 
 
 def forge(path, step, alter):

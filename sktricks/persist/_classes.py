@@ -6,7 +6,7 @@ from functools import cache
 
 from ._codec import require
 from ._descriptions import find_undescribed
-from ._steps import STEPS, step_classes
+from ._steps import step_classes
 from ._stored_params import find_wrong_param
 
 
@@ -48,12 +48,17 @@ def containers():
 def is_container(value):
     """Return True for an instance of :func:`containers`; a common step must have described attributes only."""
     cls = type(value)
-    if containers().get(cls.__name__) is not cls:
-        return False
-    if cls.__name__ not in STEPS:
-        return True
+    return containers().get(cls.__name__) is cls and find_unknown(value) is None
+
+
+def find_unknown(value):
+    """Return the name of an attribute or parameter of a common step that is not described, or None."""
+    cls = type(value)
+    if step_classes().get(cls.__name__) is not cls:
+        return None
     params, learned, _ = parts_of(value)
-    return find_wrong_param(cls, params) is None and find_undescribed(cls, learned) is None
+    wrong = find_wrong_param(cls, params) or find_undescribed(cls, learned)
+    return None if wrong is None else wrong[0]
 
 
 def container_class(name):

@@ -120,7 +120,7 @@ def write_member(estimator, name, writer):
         content = skops.dumps(estimator)
         untrusted, asked = untrusted_types(content, skops, writer.trusted)
     except Exception as error:  # skops has no error of its own for what it cannot write
-        raise TypeError(f"save cannot store {who}: skops says {error}") from error
+        raise TypeError(f"save cannot store {who}: {why_unwritable(estimator, error)}") from error
     local = [kind for kind in asked if "<" in kind]
     if local:
         raise TypeError(f"save cannot store {who}: load would not find {local[0]}. Define it by name in a module")
@@ -133,6 +133,22 @@ def write_member(estimator, name, writer):
     if untrusted:
         writer.untrusted.setdefault(who + reason, set()).update(untrusted)
     return {"name": name, "class": kind, "key": writer.keep(np.frombuffer(content, np.uint8), name)}
+
+
+def why_unwritable(estimator, error):
+    """Return why skops cannot write an estimator: it knows nothing of nets in estimators of ours."""
+    from ._classes import find_unknown, is_own
+
+    own = ", ".join(sorted({type(item).__name__ for item in objects_in(estimator) if is_own(item)}))
+    if not own:
+        return f"skops says {error}"
+    unknown = find_unknown(estimator)
+    if unknown is not None:
+        return f"it holds {own}, and has an attribute or parameter {unknown!r} of a kind that save does not know"
+    return (
+        f"it holds {own}, which can be saved alone, in a Pipeline, FeatureUnion or ColumnTransformer, or in a voting "
+        "or stacking ensemble"
+    )
 
 
 def refuse_untrusted(writer):

@@ -94,6 +94,7 @@ STEPS = {
         "_transformer_to_input_indices": dict_of(string, either(list_of(integer()), array("i", 1))),
         "_n_features": maybe(integer(1)),
         "_name_to_fitted_passthrough": maybe(dict_of(string, transformer)),
+        "_transformers_feature_names_out": maybe(array("UO", 1)),  # if fitted with output of tables
     },
 }
 PARAMS = {
