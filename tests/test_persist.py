@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -437,6 +438,30 @@ def test_training_goes_on_as_if_it_had_not_been_saved(kind, used, tmp_path):
     fitted.set_params(warm_start=True).fit(X, y)
     loaded.set_params(warm_start=True).fit(X, y)
     np.testing.assert_array_equal(outputs(loaded, X), outputs(fitted, X))
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        ({}, {"weight_decay": 0.0}),
+        ({"weight_decay": 0.0}, {"weight_decay": 0.1}),
+        ({"weight_decay": 0.5}, {"weight_decay": 0.1}),
+        ({"lr": 1e-3}, {"lr": 1e-2}),
+        ({"batch_size": 8}, {"lr": None, "batch_size": 16}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "make", [net, partial(tuner, strategy="linear-probe", backbone="tiny32")], ids=["net", "probe"]
+)
+def test_training_goes_on_with_parameters_that_were_changed_before_saving(make, settings, changed, tmp_path):
+    fitted = make(**settings).fit(GREY, NAMES).set_params(**changed)
+    loaded = save_and_load(fitted, tmp_path)
+    for model in (fitted, loaded):
+        model.partial_fit(GREY, NAMES)
+    np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
+    groups = [[(g["initial_lr"], g["weight_decay"]) for g in m.net_.optimizer_.param_groups] for m in (fitted, loaded)]
+    assert groups[0] == groups[1]
 
 
 def test_what_is_frozen_stays_frozen(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..training._base_net import BaseNet
+from ..training._decay import split_by_decay
 from ..training._make_net import OPTIMIZERS
 from ..training._precision import BFLOAT16, FLOAT32, choose_precision
 from ..training._randomness import own_randomness
@@ -18,7 +19,7 @@ from ._codec import describe, require
 from ._descriptions import PIXELS
 from ._history import read_rows
 from ._net_state import check_state, names, trained_parameters
-from ._specs import check_fields, instance, is_plain
+from ._specs import check_fields, instance, is_plain, real
 from ._stored_params import BACKBONE, is_text
 
 WAYS = ("fused", "foreach")  # settings of how an optimizer computes, which depend on the device
@@ -147,6 +148,7 @@ def restore_net(estimator, state, what):
     check_fields(state["frozen"], {name: instance(type(part)) for name, part in fresh.items()}, "frozen part")
     restore_frozen(net.module_, state["frozen"])
     restore_optimizer(net, **state["optimizer"])
+    net.lr = estimator.lr_ or net.lr  # not that of parameters that have changed: the groups follow from there
     restore_history(net, state)
 
 
@@ -197,11 +199,13 @@ def sketch(value):
 def restore_optimizer(net, groups, memory):
     """Fill an optimizer with its groups and its state, through torch's own loading."""
     optimizer, parameters = net.optimizer_, trained_parameters(net)
+    split_groups(optimizer, groups)
     check_groups(groups, optimizer, parameters)
     check_memory(memory, optimizer, parameters)
     order = [name for group in groups for name in group["params"]]
     numbers = {name: number for number, name in enumerate(order)}
     ways = [{name: group[name] for name in WAYS if name in group} for group in optimizer.param_groups]
+    restore_decay(net, groups)
     for group, saved in zip(optimizer.param_groups, groups, strict=True):
         group["params"] = [parameters[name] for name in saved["params"]]
     saved = [
@@ -210,6 +214,29 @@ def restore_optimizer(net, groups, memory):
     ]
     state = {numbers[name]: kept for name, kept in memory.items()}
     optimizer.load_state_dict({"state": state, "param_groups": saved})
+
+
+def restore_decay(net, groups):
+    """Give a net the weight decay that the groups of the archive follow; the parameter may have changed since then."""
+    decay = getattr(net, "optimizer__weight_decay", None)
+    for fresh, group in zip(net.optimizer_.param_groups, groups, strict=True):
+        if decay is not None and not fresh.get("spared") and fresh["weight_decay"] == decay:
+            require(real(0).fits(group["weight_decay"]), "must have a weight decay of at least 0 in each group")
+            net.optimizer__weight_decay = group["weight_decay"]
+
+
+def split_groups(optimizer, groups):
+    """Split the groups of a new optimizer, or join them, if those of the archive have another number.
+
+    They are split by weight decay, unless it was 0 when they were made: the parameter may have changed since then.
+    """
+    current = optimizer.param_groups
+    split = [part for group in current for part in split_by_decay(group, also_of=0)]
+    joined = [group for group in current if not group.get("spared")]
+    for other in (current, split, joined):
+        if isinstance(groups, list) and len(other) == len(groups):
+            current[:] = other
+            break
 
 
 def check_groups(groups, optimizer, parameters):
