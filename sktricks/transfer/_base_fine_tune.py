@@ -141,9 +141,14 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     def _settings(self):
         defaults = TRAINING[self.strategy_]
-        if self.strategy_ == LINEAR_PROBE and self.optimizer in (None, "sgd"):
+        if self._has_probe_settings:
             defaults = self._probe_settings()
         return {name: own if own is not None else defaults[name] for name, own in super()._settings().items()}
+
+    @property
+    def _has_probe_settings(self):
+        """True if default settings are those of a linear probe with SGD, which are wrong for any other optimizer."""
+        return self.strategy_ == LINEAR_PROBE and self.optimizer in (None, "sgd")
 
     def _probe_settings(self):
         """Return the settings of a linear probe on these features, for this number of rows."""
@@ -211,7 +216,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             dataset.x = self._standardized(net, dataset.x)  # once for all epochs
         if not self._trains_head_alone:
             self._prefix.freeze(net)
-        if self.strategy_ == LINEAR_PROBE and self.lr is None and not self._freezes_by_callback:
+        if self._has_probe_settings and self.lr is None and not self._freezes_by_callback:
             raise_bias_rate(net.optimizer_, self._prefix.n_features)
 
     def _make_preparation(self, seed):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..training._decay import split_by_decay
+
 LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL = "linear-probe", "fine-tune", "lp-ft", "gradual"
 STRATEGIES = (LINEAR_PROBE, FINE_TUNE, LP_FT, GRADUAL)
 SCRATCH = "from-scratch"  # the default net for tables
@@ -56,8 +58,10 @@ def raise_bias_rate(optimizer, n_features):
 
     It is otherwise the weight of a feature that is 1, and hardly learns.
     """
-    decay = max(group["weight_decay"] for group in optimizer.param_groups)
-    for group in optimizer.param_groups:
+    groups = optimizer.param_groups
+    groups[:] = [part for group in groups for part in split_by_decay(group, also_of=0)]  # one without any is not split
+    decay = max(group["weight_decay"] for group in groups)
+    for group in groups:
         if group.get("spared"):
             group["lr"] *= n_features
             group["weight_decay"] = decay / n_features

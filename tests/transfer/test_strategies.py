@@ -182,9 +182,10 @@ def test_the_decay_counts_rows_of_weight_two_twice():
         assert decay["weight_decay"] == pytest.approx(plain / ratio)
 
 
-def test_the_bias_learns_how_frequent_classes_are():
+@pytest.mark.parametrize("weight_decay", [None, 0.0])
+def test_the_bias_learns_how_frequent_classes_are(weight_decay):
     blank, y = np.full((120, 2, 2), 0.5), np.repeat([0, 1], [90, 30])
-    proba = FineTuneClassifier(Flat, **PROBE).fit(blank, y).predict_proba(blank)
+    proba = FineTuneClassifier(Flat, weight_decay=weight_decay, **PROBE).fit(blank, y).predict_proba(blank)
     np.testing.assert_allclose(proba[:, 1], 0.25, atol=0.01)
 
 
@@ -195,8 +196,10 @@ def test_explicit_settings_are_taken_as_they_are():
 
     np.testing.assert_allclose(groups(), [(6 / 36, 36 / (40 * 120)), (6, 1 / (40 * 120))])
     np.testing.assert_allclose(groups(weight_decay=0.5), [(6 / 36, 0.5), (6, 0.5 / 36)])
+    np.testing.assert_allclose(groups(weight_decay=0.0), [(6 / 36, 0), (6, 0)])
     assert groups(lr=0.01) == [(0.01, 36 / (40 * 120)), (0.01, 0)]
     assert groups(optimizer="adam") == [(1e-3, 0)]
+    assert groups(optimizer="adam", weight_decay=0.1) == [(1e-3, 0.1), (1e-3, 0)]
 
 
 def test_a_linear_probe_is_close_to_a_logistic_regression():
