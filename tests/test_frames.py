@@ -217,8 +217,29 @@ def test_the_line_that_mends_it_does():
 
 @pytest.mark.parametrize("dtype", [object, "string"])
 def test_numbers_as_strings_are_strings(dtype):
-    with pytest.raises(ValueError, match=r"'age' \('1'\)"):
-        read(MIXED.assign(age=pd.Series(["1", "2", None, "3"], dtype=dtype)))
+    X = MIXED.assign(age=pd.Series(["1", "2", None, "3"], dtype=dtype))
+    with pytest.raises(ValueError, match=r"'age' \('1'\). These strings are numbers, convert them") as error:
+        read(X)
+    exec(str(error.value).split("convert them: ")[1], {"X": X, "pd": pd})
+    assert_array_equal(read(X)[0], read(MIXED.assign(age=[1, 2, nan, 3]))[0])
+
+
+def test_numbers_as_strings_beside_other_strings():
+    X = STRINGS.assign(age=["1", "2", None, "3"])
+    with pytest.raises(
+        ValueError, match=r"convert them: X\[\['age'\]\] = .*. If \['city'\] are categories, say so: X\['city'\]"
+    ):
+        read(X)
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array])
+def test_lists_and_arrays_of_strings(make):
+    numbers, names = make([["1", "2"], ["3", "4.5"]]), make([["1", "a"], ["3", "b"]])
+    with pytest.raises(ValueError, match=r"columns 0 \('1'\), 1 \('2'\). .*X = np.asarray\(X, dtype=float\)"):
+        read(numbers)
+    assert_array_equal(read(np.asarray(numbers, dtype=float))[0], [[1, 2], [3, 4.5]])
+    with pytest.raises(ValueError, match=r"say so: categorical_features=\[0, 1\]"):
+        read(names)
 
 
 def test_dates_are_no_numbers():
@@ -270,6 +291,12 @@ def test_polars_as_pandas():
     scope = {"X": X, "pl": pl}
     exec(str(error.value).split("say so: ")[1].split(", or ")[0], scope)
     assert_array_equal(read(scope["X"])[0], expected)
+    X = pl.DataFrame({"age": ["1", None, "2.5"]})
+    with pytest.raises(ValueError, match="These strings are numbers") as error:
+        read(X)
+    scope = {"X": X, "pl": pl}
+    exec(str(error.value).split("convert them: ")[1], scope)
+    assert_array_equal(read(scope["X"])[0], [[1], [nan], [2.5]])
     gaps = pl.DataFrame({"a": [1, None], "b": [True, None], "c": [None, None]})
     assert_array_equal(read(gaps)[0], [[1, 1, nan], [nan] * 3])
     assert_array_equal(read(gaps.with_columns(d=pl.Series([1, 2])), ["d"])[0], [[1, 1, nan, 1], [nan, nan, nan, 2]])

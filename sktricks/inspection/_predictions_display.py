@@ -208,7 +208,7 @@ def choose_rows(kind, proba, codes, n, random):
     counts = np.bincount(pairs, minlength=proba.shape[1] ** 2)[pairs]
     wrong = np.flatnonzero(codes != predicted)
     if not len(wrong):
-        raise ValueError("kind='confused' needs rows with a wrong prediction, and all of them are right")
+        raise ValueError("kind='confused' needs rows with a wrong prediction, and there are none: use kind='random'")
     # The most frequent pair comes first; within a pair, the prediction that is furthest from the truth.
     return wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))][:n]
 

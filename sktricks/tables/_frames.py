@@ -59,7 +59,12 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
             check_columns(estimator, X, reset=False, input_name=input_name)
         X = read_objects(X, None, estimator, reset, input_name)
         how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples, "allow_nan": True}
-        return check_X(estimator, X, reset=reset, input_name=input_name, **how)
+        try:
+            return check_X(estimator, X, reset=reset, input_name=input_name, **how)
+        except ValueError as error:
+            if isinstance(X, list | tuple) and "bytes/strings" in str(error):  # raises an error with a cure
+                read_objects(as_objects(X), None, estimator, reset, input_name)
+            raise
     X = X if hasattr(X, "shape") else as_objects(X)
     layout = check_layout(estimator, X, tuple(X.shape), reset=reset, input_name=input_name)
     X = read_objects(X, mask, estimator, reset, input_name)
@@ -232,7 +237,14 @@ def read_objects(X, mask, estimator, reset, input_name="X"):
         cure = "; fit had numbers"
         if reset:
             declared = [names[index] for index in np.flatnonzero(mask)] if mask is not None else []
-            cure = f". If these are categories, say so: {cures(X, estimator, [names[i] for i in odd], declared)}"
+            numbers = [index for index in odd if holds_numbers(columns[index])]
+            others = [names[index] for index in odd if index not in numbers]
+            if others and not frame:  # an array is converted as a whole
+                numbers, others = [], [names[index] for index in odd]
+            cure = f". {convert(X, [names[index] for index in numbers])}" if numbers else ""
+            if others:
+                cure += f". If {others} are" if numbers else ". If these are"
+                cure += f" categories, say so: {cures(X, estimator, others, declared)}"
         raise ValueError(
             f"{input_name} holds other values than numbers in the column{'s' * (len(odd) > 1)} {what}{cure}"
         )
@@ -271,6 +283,30 @@ def refuse_complex(names, columns, input_name="X"):
 def find_odd(values, kind):
     """Return the first value of a type that is neither a number nor missing; None if there is none."""
     return next((v for v in values if isinstance(v, kind) and not (isinstance(v, Number) or is_missing(v))), None)
+
+
+def holds_numbers(values):
+    """Return True if all strings of a column are numbers."""
+    return all(is_number(value) for value in values if isinstance(value, str))
+
+
+def is_number(text):
+    """Return True for a string such as "1.5"."""
+    try:
+        return "_" not in text and float(text) is not None
+    except ValueError:
+        return False
+
+
+def convert(X, names):
+    """Return a sentence with the code that makes numbers of columns of strings."""
+    if not is_frame(X):
+        code = "np.asarray(X, dtype=float)"
+    elif not is_pandas(X):
+        code = f"X.with_columns(pl.col({', '.join(map(repr, names))}).cast(pl.Float64))"
+    else:
+        return f"These strings are numbers, convert them: X[{names}] = X[{names}].apply(pd.to_numeric)"
+    return f"These strings are numbers, convert them: X = {code}"
 
 
 def cures(X, estimator, names, declared):

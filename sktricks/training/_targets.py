@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from .._labels import check_labels, encode_labels
+from .._text import name_some
 from .._threads import (
     check_array,
     check_classification_targets,
@@ -20,6 +21,7 @@ from .._threads import (
 )
 from .._typing import fit_context
 from .._validation import warn_of_one_hot
+from ..tables._frames import is_missing
 from ._hooks import TargetHooks
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
@@ -345,11 +347,27 @@ def check_y(y, expected, dtype, input_name="y"):
     if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
         raise ValueError(f"{input_name} must not be masked: leave out the rows whose target is masked, y[~y.mask]")
     try:
-        return check_array(y, ensure_2d=False, dtype=dtype, input_name=input_name)
+        array = check_array(y, ensure_2d=False, dtype=dtype, input_name=input_name)
+        if array.dtype == object:  # scikit-learn lets None pass
+            refuse_missing(y, input_name)
+        return array
     except (ValueError, TypeError) as error:
+        if re.search(r"NaN|\bNA\b", str(error)):
+            refuse_missing(y, input_name)
         if re.search(rf"\b{input_name}\b", str(error)):
             raise
         raise type(error)(f"{input_name} must hold {expected}: {error}") from error
+
+
+def refuse_missing(y, input_name="y"):
+    """Raise an error that names the rows whose label or value is missing: NaN, None, or pandas.NA."""
+    values = np.asarray(y, dtype=object)
+    gaps = [row for row, value in enumerate(values.reshape(len(values), -1)) if any(map(is_missing, value))]
+    if gaps:
+        raise ValueError(
+            f"{input_name} must have no missing labels or values (NaN, None), got {len(gaps)}, in the "
+            f"row{'s' * (len(gaps) > 1)} {name_some(gaps, 5)}: leave out these rows"
+        )
 
 
 def first_label(y):

@@ -115,8 +115,8 @@ def decoded_shape(estimator, sources):
     size = own_size(backbone) if isinstance(backbone, str) else getattr(preprocess_of(backbone), "size", None)
     if size is None:
         raise ValueError(
-            "image_shape must say to what (height, width) image files are decoded, got None, and backbone="
-            f"{backbone!r} has no size of its own"
+            f"image_shape must be given for image files, got None: backbone={backbone!r} has no fixed input size. "
+            "Set image_shape to the (height, width) at which to read files, such as image_shape=224"
         )
     return (*size, 3)
 

@@ -38,7 +38,7 @@ def test_random_rows_are_any_and_follow_the_seed():
 
 
 def test_nothing_confused_is_an_error():
-    with pytest.raises(ValueError, match="kind='confused' needs rows with a wrong prediction"):
+    with pytest.raises(ValueError, match="kind='confused' needs rows .*: use kind='random'"):
         choose_rows("confused", PROBA, PROBA.argmax(axis=1), 3, None)
 
 

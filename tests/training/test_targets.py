@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, r2_score
 
@@ -128,8 +129,24 @@ def test_y_is_needed():
 def test_values_that_are_none(bad):
     y = X[:, 0].copy()
     y[3] = bad
-    with pytest.raises(ValueError, match="y contains|Input y"):
+    with pytest.raises(ValueError, match="y contains|y must have no missing"):
         regressor().fit(X, y)
+
+
+@pytest.mark.parametrize("gap", [np.nan, None, pd.NA])
+def test_an_error_names_the_rows_without_a_label(gap):
+    message = r"y must have no missing labels or values \(NaN, None\), got 2, in the rows 3, 5: leave out these rows"
+    strings = LABELS.astype(str).astype(object)
+    strings[[3, 5]] = gap
+    numbers = pd.Series(LABELS).astype("Int64")
+    numbers[[3, 5]] = gap
+    for y in (strings, pd.Series(strings), pd.Series(strings, dtype="string"), numbers):
+        with pytest.raises(ValueError, match=message):
+            classifier().fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        regressor().fit(X, numbers)
+    with pytest.raises(ValueError, match="^y_val must have no missing"):
+        classifier().fit(X, LABELS, X_val=X, y_val=strings)
 
 
 def test_a_label_that_is_missing_from_validation_rows_is_fine_and_a_new_one_an_error():

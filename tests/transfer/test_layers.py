@@ -144,9 +144,9 @@ def test_head_is_the_last_linear_or_convolution_where_nothing_bears_the_name():
 @pytest.mark.parametrize(
     ("freeze_until", "message"),
     [
-        (6, "freeze_until=6 is beyond the last layer: there are 5 layers to freeze\nindex  name"),
+        (6, "freeze_until=6 is beyond the last layer: there are 5 layers to freeze; the modules are "),
         (-2, "freeze_until must be at least 0, got -2.* the last 2 of the 5 layers trainable, pass freeze_until=3"),
-        ("lat", "freeze_until='lat' matches no layer:\nindex  name"),
+        ("lat", "freeze_until='lat' matches no layer: the modules are "),
         (1.5, r"must lie in \[0, 1\], got 1.5"),
         (-0.1, r"must lie in \[0, 1\], got -0.1"),
         (float("nan"), r"must lie in \[0, 1\], got nan"),
@@ -154,10 +154,8 @@ def test_head_is_the_last_linear_or_convolution_where_nothing_bears_the_name():
 )
 def test_boundaries_that_do_not_exist(freeze_until, message):
     layers = layers_as_called(Backwards(), X)
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=message):
         find_boundary(layers, freeze_until)
-    if "index" in message:
-        assert format_layers(layers) in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", [True, [1], {"a": 1}, 1j, nn.Linear])
@@ -169,7 +167,7 @@ def test_boundaries_of_a_wrong_type(wrong):
 def test_something_must_be_left_to_train():
     layers = layers_as_called(Backwards(), X)
     assert check_trainable(layers, 4) == 4
-    with pytest.raises(ValueError, match="freezes all 5 layers, nothing is left to train:\nindex"):
+    with pytest.raises(ValueError, match="freezes all 5 layers, nothing is left to train: the modules are "):
         check_trainable(layers, 1.0)
 
 

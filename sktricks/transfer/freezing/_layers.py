@@ -6,12 +6,15 @@ first, so one forward pass is recorded.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from ..._text import name_some
 
 
 class Layer(NamedTuple):
@@ -122,8 +125,8 @@ def check_count(layers, n_frozen):
         )
     if n_frozen > n:
         raise ValueError(
-            f"freeze_until={n_frozen} is beyond the last layer: there are {n} layers to freeze\n"
-            + format_layers(layers)
+            f"freeze_until={n_frozen} is beyond the last layer: there are {n} layers to freeze; "
+            + describe_parts(layers)
         )
     return n_frozen
 
@@ -134,7 +137,9 @@ def find_name(layers, name):
         if layer.name == name or layer.name.startswith(name + "."):
             return index
     if name != "head":
-        raise ValueError(f"freeze_until={name!r} matches no layer:\n" + format_layers(layers))
+        is_number = re.fullmatch(r"\d*\.?\d+", name)
+        cure = f"did you mean the number {name}?" if is_number else describe_parts(layers)
+        raise ValueError(f"freeze_until={name!r} matches no layer: {cure}")
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     return max((index for index, layer in enumerate(layers) if isinstance(layer.module, kinds)), default=len(layers))
 
@@ -144,10 +149,16 @@ def check_trainable(layers, freeze_until):
     n_frozen = find_boundary(layers, freeze_until)
     if n_frozen == len(layers):
         raise ValueError(
-            f"freeze_until={freeze_until!r} freezes all {len(layers)} layers, nothing is left to train:\n"
-            + format_layers(layers)
+            f"freeze_until={freeze_until!r} freezes all {len(layers)} layers, nothing is left to train: "
+            + describe_parts(layers)
         )
     return n_frozen
+
+
+def describe_parts(layers):
+    """Return the end of an error: the names of the outermost modules, and where to find all others."""
+    names = list(dict.fromkeys(layer.name.partition(".")[0] for layer in layers))
+    return f"the modules are {name_some(names, 10)}; layer_table(net) lists all layers of a fitted net"
 
 
 # -- the table of layers -----------------------------------------------------------------------------------------------
