@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from ..training._net_params import unnamed
 from ..training._randomness import kept_randomness
 from ..training._range_test import N_STEPS, TOO_FEW, range_test, train_watched
 from ..training._rows import Rows
-from ..transfer._strategies import auto_strategy, labels_per_class
 from ._row_statistics import as_values, transfer_of
 from ._watch import UntilLearned, Watch, accuracy_of, dead_fractions, is_norm
 
@@ -136,9 +135,9 @@ def pin_choices(net, rows):
     if net.batch_size == "auto":
         size = auto_batch_size(len(rows), images=net.image_shape_ is not None)
         vars(net).update(resolve_batches("auto", net.lr, size))
-    y = rows.y
-    if getattr(net, "strategy", None) == "auto" and net.freeze_until is None:
-        net.strategy = auto_strategy(labels_per_class(y))
+    if getattr(net, "strategy", None) == "auto" and net.freeze_until is None and net.image_shape_ is not None:
+        with suppress(Exception):  # which a training raises again, where it is noted
+            net.strategy = net._find_strategy(rows.y)
 
 
 def compare_augmented(net, X, y):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -306,6 +307,20 @@ class BaseFineTune(SharesBackbone, BaseNet):
             by_cost = costly and self.strategy == "auto" and self.freeze_until is None
             print(describe_choice(backbone, self.image_shape_, self.strategy_, n_labels, by_cost))
         return len(layers) if self.strategy_ == LINEAR_PROBE else n_frozen
+
+    def _find_strategy(self, y):
+        """Return the strategy that ``fit`` would choose, by itself and without a report of it."""
+        from ..training._inputs import pick_device
+        from ..training._randomness import kept_randomness
+        from .cache._pool import find_loaded
+
+        other = copy(self)
+        other.verbose, other._device = 0, pick_device(self.device, images=True)
+        spec = choose_backbone(self.backbone, *self.image_shape_[:2])
+        with kept_randomness():
+            loaded = find_loaded(spec, self.image_shape_, other._device, self.resize_mode)
+        other._choose_strategy(loaded.backbone, labels_per_class(y))
+        return other.strategy_
 
     @property
     def _freezes_by_callback(self):

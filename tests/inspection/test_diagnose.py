@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine, make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -20,6 +23,7 @@ from sktricks import (
     NetRegressor,
     RandomRotation,
     diagnose,
+    load_backbone,
 )
 from sktricks.inspection import _short_training as _probe
 from sktricks.inspection._checks import CHECKS, Check, run_checks
@@ -489,3 +493,15 @@ def test_the_unit_of_y_does_not_hide_what_there_is_to_learn(unit):
 def test_validation_rows_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="X_val has 2 features"):
         diagnose(NetClassifier(**SMALL), X, y, X_val=X[:, :2], y_val=y)
+
+
+@pytest.mark.parametrize("side", [64, 65])
+def test_the_strategy_is_that_of_all_rows_and_of_the_size_of_the_backbone(side, monkeypatch):
+    monkeypatch.setattr("sktricks.transfer._strategies.ENOUGH", 4)
+    backbone = load_backbone(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), image_shape=(8, 8, 1))
+    backbone.preprocess = replace(backbone.preprocess, size=(side, side))
+    net = FineTuneClassifier(backbone, device="cpu", verbose=1, max_epochs=1)
+    images, labels = DIGITS[:12].reshape(-1, 8, 8), np.arange(12) % 2
+    copied = clone(net)
+    _probe.pin_choices(copied, check_rows(copied, images, labels, fresh=True))
+    assert copied.strategy == net.fit(images, labels).strategy_ == ("gradual" if side == 64 else "linear-probe")
