@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number of things as text, such as "1 file" and "2 files"."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def name_some(names: Iterable, at_most: int = 3) -> str:
     """Return the first names as text, and the number of the others."""
     names = list(map(str, names))

@@ -155,12 +155,18 @@ def test_layouts_without_splits(layout, tmp_path):
 DOUBTS = {
     "unknown splits": (
         "fold1/cat/1.png fold1/dog/2.png fold2/cat/3.png",
-        "fold1, fold2 hold folders of equal names.*: cat. If",
+        "subfolders of fold1, fold2 have the same names: cat, dog|subfolders of fold1, fold2 .*: cat. Perhaps",
     ),
-    "domains": ("amazon/images/mug/1.png dslr/images/mug/2.png", "amazon, dslr hold folders of equal names.*: mug"),
-    "masks": ("cat/images/1.png cat/masks/1.png dog/images/1.png dog/masks/1.png", "equal names.*: masks"),
-    "colors": ("color/cat/1.png gray/cat/1.png", "color, gray hold"),
-    "unpacked twice": ("cat/1.png dog/1.png flowers/cat/1.png flowers/dog/1.png", "flowers hold.*: cat, dog"),
+    "domains": ("amazon/images/mug/1.png dslr/images/mug/2.png", "subfolders of amazon, dslr have the same names: mug"),
+    "masks": (
+        "cat/images/1.png cat/masks/1.png dog/images/1.png dog/masks/1.png",
+        "subfolders of cat, dog have the same names: masks. Perhaps those are the classes; if so, pass",
+    ),
+    "colors": ("color/cat/1.png gray/cat/1.png", "subfolders of color, gray have"),
+    "unpacked twice": (
+        "cat/1.png dog/1.png flowers/cat/1.png flowers/dog/1.png",
+        "subfolders of flowers are named like classes: cat, dog",
+    ),
     "a single folder": ("PetImages/cat/1.png PetImages/dog/2.png", "folders in 'PetImages' are taken for the classes"),
     "a single class of a split": ("train/all/cat/1.png train/all/dog/2.png", "the label 'all', .* others: cat, dog"),
     "cats against dogs": ("train/cat.0.jpg train/dog.0.jpg test1/1.jpg", "named like splits.*: test1, train"),
@@ -172,15 +178,18 @@ DOUBTS = {
     "classes without training": ("cat/train/1.png cat/test/2.png dog/val/3.png", "not in that for training: dog$"),
     "some in no split": (
         "cat/train/1.png cat/test/2.png dog/train/3.png dog/4.png",
-        "images lie in no split.* 1 in all: .*4.png",
+        "^1 image is in no split, while others are: .*4.png",
     ),
     "tiny ImageNet": (
         "train/n01/images/1.png train/n02/images/1.png val/images/1.png test/images/1.png "
         "train/n01/n01_boxes.txt wnids.txt",
-        "images outside the classes are left out, 2 in all: test/images/1.png, val/images/1.png; .* left out: 1 .txt$",
+        "^2 images are outside the class folders and left out: test/images/1.png, val/images/1.png; .* out: 1 .txt$",
     ),
-    "seedlings": ("train/cat/1.png train/dog/2.png test/3.png", "images outside the classes .* 1 in all: test/3.png$"),
-    "a folder beside splits": ("train/cat/1.png test/cat/2.png extra/3.png", "1 in all: extra/3.png$"),
+    "seedlings": (
+        "train/cat/1.png train/dog/2.png test/3.png",
+        "^1 image is outside the class folders and left out: test/3.png$",
+    ),
+    "a folder beside splits": ("train/cat/1.png test/cat/2.png extra/3.png", "^1 image is outside .*: extra/3.png$"),
     "plants": (
         "plants/plants/train/a/1.png plants/plants/valid/a/1.png test/test/1.png",
         "named like splits hold folders within a class: train, valid. .* pass the folder|training: test$",
@@ -188,7 +197,7 @@ DOUBTS = {
     "a test beside a folder": ("data/train/a/1.png data/train/b/1.png test/1.png", "splits hold folders .* train. If"),
     "chest x-rays": (
         "chest/train/cat/1.png chest/val/cat/1.png chest/chest/train/cat/1.png",
-        "1 in all: chest/chest/train/cat/1.png$",
+        "^1 image is outside .*: chest/chest/train/cat/1.png$",
     ),
 }
 
@@ -238,7 +247,7 @@ def test_the_order_of_rows(tmp_path):
 def test_empty_classes_are_named(tmp_path):
     write(tmp_path / "train" / "cat" / "1.png")
     (tmp_path / "train" / "dog" / "old").mkdir(parents=True)
-    with pytest.warns(ImageFolderWarning, match=r"^classes are empty, 1 in all: train.dog$") as caught:
+    with pytest.warns(ImageFolderWarning, match=r"^1 folder contains no images: train.dog$") as caught:
         assert len(listed(tmp_path)) == 1
     assert len(caught) == 1
 
@@ -249,8 +258,8 @@ def test_files_that_are_left_out_are_named(tmp_path):
         assert len(listed(tmp_path)) == 1
     assert len(caught) == 1 and caught[0].filename == __file__
     assert str(caught[0].message).replace(os.sep, "/") == (
-        "images outside the classes are left out, 3 in all: loose.png, other/1.png, train/loose.jpg; "
-        "files of other kinds are left out: 1 .heic, 1 .xml"
+        "3 images are outside the class folders and left out: loose.png, other/1.png, train/loose.jpg; "
+        "files of other types are left out: 1 .heic, 1 .xml"
     )
 
 
@@ -261,7 +270,7 @@ def test_other_files_are_counted_by_extension(tmp_path):
     for name in ("a.txt", "b.txt", "c.txt", "plain"):
         write(tmp_path / "cat" / "old" / name, b"")
     with pytest.warns(
-        ImageFolderWarning, match="^files of other kinds are left out: 50 .heic, 3 .txt, 1 without an extension$"
+        ImageFolderWarning, match="^files of other types are left out: 50 .heic, 3 .txt, 1 without an extension$"
     ):
         assert len(listed(tmp_path)) == 2
 
@@ -275,9 +284,7 @@ def test_links(tmp_path):
     os.symlink(tmp_path / "folder", tmp_path / "folder" / "cat" / "circle")
     os.symlink(tmp_path / "folder" / "cat", tmp_path / "folder" / "cat" / "self")
     os.symlink("nowhere", tmp_path / "folder" / "cat" / "nowhere")
-    message = (
-        r"folders are left out, 2 in all: cat.circle \(a link to a folder that is read already\), cat.self .*1 without"
-    )
+    message = r"2 folders are left out: cat.circle \(a link to a folder that is read already\), cat.self .*1 without"
     with pytest.warns(ImageFolderWarning, match=message):
         assert len(listed(tmp_path / "folder")) == 3
 
@@ -297,7 +304,10 @@ def test_unreadable_files_are_named(tmp_path):
     write(tmp_path / "dog" / "3.jpg", b"a letter")
     os.symlink("nowhere", tmp_path / "dog" / "4.png")
     os.symlink("5.png", tmp_path / "dog" / "5.png")
-    message = r"unreadable images are left out, 4 in all: .*2\.png cannot.*3\.jpg cannot.*4\.png .* no such file"
+    message = (
+        r"^4 unreadable images are left out: \S*2\.png, \S*3\.jpg \(it is empty.* TIFF.*\); "
+        r"\S*4\.png \(there is no such file\); \S*5\.png \([^'/]*\)$"
+    )
     with pytest.warns(UnreadableImageWarning, match=message) as caught:
         assert listed(tmp_path) == [("cat/1.png", "cat", None)]
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -308,7 +318,7 @@ def test_folders_that_may_not_be_read(tmp_path):
     write_all(tmp_path, "cat/1.png dog/1.png cat/secret/2.png")
     (tmp_path / "cat" / "secret").chmod(0)
     try:
-        with pytest.warns(ImageFolderWarning, match="folders are left out, 1 in all: .*secret.*Permission denied"):
+        with pytest.warns(ImageFolderWarning, match="1 folder is left out: .*secret.*Permission denied"):
             assert len(listed(tmp_path)) == 2
     finally:
         (tmp_path / "cat" / "secret").chmod(0o700)
@@ -325,7 +335,7 @@ def test_names_that_are_not_utf8(tmp_path):
         write(Path(name))
     write(Path(names[2]), b"broken")
     write(tmp_path / "cat" / "1.png")
-    with pytest.warns(UnreadableImageWarning, match=r"caf\\udce9.\\udcff2\.png cannot be read") as caught:
+    with pytest.warns(UnreadableImageWarning, match=r"caf\\udce9.\\udcff2\.png \(it is empty") as caught:
         images = read_image_folder(tmp_path)
     str(caught[0].message).encode()
     assert images.path.dtype == images.label.dtype == object
@@ -340,19 +350,38 @@ def test_names_that_are_not_utf8(tmp_path):
 
 @pytest.mark.parametrize("content", [None, b"nothing"])
 def test_no_folder_of_images(content, tmp_path):
-    with pytest.raises(ValueError, match="path must be a folder .*got '.*lost'"):
+    with pytest.raises(ValueError, match="path must be an existing folder, got '.*lost', which does not exist$"):
         read_image_folder(tmp_path / "lost")
-    with pytest.raises(ValueError, match="path must be a folder .*no image is in one"):
+    with pytest.raises(ValueError, match="got 'lost', which does not exist .relative paths begin at "):
+        read_image_folder("lost")
+    with pytest.raises(ValueError, match="path must be a folder with one subfolder .* per class: '.*' contains no im"):
         read_image_folder(tmp_path)
     file = write(tmp_path / "1.png", content)
-    with pytest.raises(ValueError, match="path must be a folder"):
+    with pytest.raises(ValueError, match="path must be a folder of images, got the file '.*1.png': pass the folder"):
         read_image_folder(file)
     write(tmp_path / "1.heic", b"")
-    with pytest.raises(ValueError, match="no image is in one .*outside the classes .* 1 in all: 1.png; .* 1 .heic"):
+    found = r"has 1 image but no class subfolders \(files of other types are left out: 1 .heic\). For unlabeled"
+    with pytest.raises(ValueError, match=found):
         read_image_folder(tmp_path)
     for wrong in (None, 3, b"photos", ["photos"]):
         with pytest.raises(TypeError, match="path must be a str or os.PathLike, got "):
             read_image_folder(wrong)
+
+
+def test_a_folder_of_unreadable_images(tmp_path):
+    write(tmp_path / "cat" / "1.png", b"")
+    with (
+        pytest.warns(UnreadableImageWarning, match="^1 unreadable image is left out: .*1.png"),
+        pytest.raises(ValueError, match="path must be a folder of images: none of those in .* can be read"),
+    ):
+        read_image_folder(tmp_path)
+
+
+def test_the_home_directory_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_all(tmp_path, "photos/cat/1.png")
+    assert read_image_folder("~/photos").path.tolist() == [str(tmp_path / "photos" / "cat" / "1.png")]
 
 
 # -- without labels ----------------------------------------------------------------------------------------------------
@@ -388,25 +417,29 @@ def test_without_labels_what_is_left_out_is_named(tmp_path):
     write_all(tmp_path, "1.png film.mp4 a/readme.txt train/cat/2.png test/cat/2.png")
     write(tmp_path / "damaged.png", b"no image")
     with (
-        pytest.warns(UnreadableImageWarning, match="1 in all: .*damaged.png"),
+        pytest.warns(UnreadableImageWarning, match="1 unreadable image is left out: .*damaged.png"),
         pytest.warns(ImageFolderWarning) as caught,
     ):
         frame = read_image_folder(tmp_path, labels=False)
     assert len(frame) == 3
     texts = [str(warning.message) for warning in caught if warning.category is ImageFolderWarning]
-    assert texts[0] == "files of other kinds are left out: 1 .mp4"
-    assert len(texts) == 2 and texts[1].startswith("images lie in no split, while others do, 1 in all: ")
+    assert texts[0] == "files of other types are left out: 1 .mp4"
+    assert len(texts) == 2 and texts[1].startswith("1 image is in no split, while others are: ")
 
 
 def test_a_flat_folder_where_labels_are_wanted_is_an_error_with_the_cure(tmp_path):
     write_all(tmp_path, "1.png 2.png")
-    with pytest.raises(ValueError, match="path must be a folder with a folder of images for each class.*labels=False"):
+    with pytest.raises(
+        ValueError, match="has 2 images but no class subfolders. For unlabeled photos pass labels=False"
+    ):
         read_image_folder(tmp_path)
 
 
 def test_without_labels_an_empty_folder_is_an_error(tmp_path):
     write_all(tmp_path, "film.mp4")
-    with pytest.raises(ValueError, match="path must be a folder of images, none is in .*: files of other kinds .*mp4"):
+    with pytest.raises(
+        ValueError, match="path must be a folder of images: '.*' contains no images .files of other types .*mp4"
+    ):
         read_image_folder(tmp_path, labels=False)
 
 

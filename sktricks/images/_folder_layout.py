@@ -203,9 +203,10 @@ def doubt_of_levels(tree, classes, splits_within):
     if not shared:
         return None
     within = set().union(*(holders[name] for name in shared))
+    has = "are named like classes" if shared <= below.keys() else "have the same names"
     return (
-        f"the folders of the classes {name_some(sorted(within))} hold folders of equal names, or of the names of "
-        f"classes: {name_some(sorted(shared))}. If those are the classes, pass the folder that holds them as path"
+        f"subfolders of {name_some(sorted(within))} {has}: {name_some(sorted(shared))}. Perhaps those are the classes; "
+        "if so, pass the folder that holds them as path"
     )
 
 

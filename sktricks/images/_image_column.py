@@ -97,10 +97,10 @@ def check_files_exist(sources, input_name="X"):
     paths = [os.fsdecode(source) for source in sources if not isinstance(source, bytes)]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
-        begin = "" if all(map(os.path.isabs, missing)) else f"; relative paths begin at {os.getcwd()}"
+        begin = "" if all(map(os.path.isabs, missing)) else f" (relative paths begin at {os.getcwd()})"
         pipes = " or are no regular files" if any(map(os.path.exists, missing)) else ""
         raise ValueError(
-            f"{input_name} must hold paths of image files; of those given {len(missing)} cannot be found{pipes}: "
+            f"{input_name} must hold paths of image files, but {len(missing)} of {len(paths)} cannot be found{pipes}: "
             f"{name_some(map(printable, missing))}{begin}"
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._optional import import_optional
-from .._text import name_some
+from .._text import count, name_some
 from .._warnings import ImageFolderWarning, warn
 from ._decode import read_header
 from ._folder_layout import ORDER, Tree, find_layout, labels_without_training
@@ -24,6 +24,8 @@ ABOUT |= {".gz", ".names", ".rtf", ".tar", ".tgz", ".tsv", ".txt", ".xls", ".xls
 # Folders and files that systems and programs leave behind, in lower case; hidden ones are left out as well.
 DEBRIS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "__pycache__", "lost+found"}
 DEBRIS |= {"system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+
+OUTSIDE = "outside the class folders and left out"
 
 
 def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
@@ -48,6 +50,7 @@ def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
     Parameters
     ----------
     path : str or os.PathLike
+        The folder; ``~`` is the home directory.
     labels : bool, default=True
         True: the images need a folder for each class. False: list all images in the folder and below, as for new
         photos that a fitted net predicts; the table has no column ``label``.
@@ -56,14 +59,15 @@ def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
     -------
     images : pandas.DataFrame
         A row for each image, sorted by split (train, valid, test), label and path: ``path`` (str, beginning with the
-        given path), ``label`` (str, the name of the class; only with ``labels=True``) and ``split`` (``"train"``,
-        ``"valid"``, ``"test"``, or None where there are no splits). Names that are not UTF-8 are kept as
+        given path, ``~`` expanded), ``label`` (str, the name of the class; only with ``labels=True``) and ``split``
+        (``"train"``, ``"valid"``, ``"test"``, or None where there are no splits). Names that are not UTF-8 are kept as
         :func:`os.fsdecode` gives them, in a column of dtype object.
 
     Raises
     ------
     ValueError
-        If ``path`` is no folder, or no image is in the folder of a class or, with ``labels=False``, anywhere in it.
+        If ``path`` does not exist or is no folder, if no image is in the folder of a class or, with ``labels=False``,
+        anywhere in it, or if none can be read.
     TypeError
         If ``path`` is no path, or ``labels`` is not True or False.
     ImportError
@@ -100,18 +104,19 @@ def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
     if not isinstance(labels, bool):
         raise TypeError(f"labels must be True or False, got {labels!r:.200}")
     try:
-        root = Path(path)
+        root = Path(os.path.expanduser(Path(path)))
     except TypeError:
         raise TypeError(f"path must be a str or os.PathLike, got {path!r}") from None
-    if not root.is_dir():
-        raise ValueError(f"path must be a folder with a folder of images for each class, got {str(path)!r}")
+    check_is_folder(root)
     pandas = import_optional("pandas", "images")
     content = scan(root)
     layout = find_layout(Tree({file[:-1] for file in content.images}))
     rows, problems = (labeled_rows if labels else unlabeled_rows)(layout, content)
-    rows = without_unreadable([(root.joinpath(*file), label, split) for split, label, file in sorted(rows, key=rank)])
     if not rows:
         refuse_empty(root, content, labels, problems)
+    rows = without_unreadable(
+        root, [(root.joinpath(*file), label, split) for split, label, file in sorted(rows, key=rank)]
+    )
     doubts = [*layout.doubts, *describe_splits(rows), *describe_labels(rows)] if labels else describe_splits(rows)
     for problem in [*filter(None, ["; ".join(problems)]), *doubts]:
         warn(printable(problem), ImageFolderWarning)
@@ -121,11 +126,23 @@ def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
     return pandas.DataFrame({name: as_series(pandas, column) for name, column in columns.items()})
 
 
+def check_is_folder(root):
+    """Raise an error that says why a path is no folder."""
+    name = printable(str(root))
+    if root.is_dir():
+        return
+    if os.path.lexists(root):
+        raise ValueError(f"path must be a folder of images, got the file {name!r}: pass the folder that holds it")
+    begin = "" if root.is_absolute() else f" (relative paths begin at {os.getcwd()})"
+    raise ValueError(f"path must be an existing folder, got {name!r}, which does not exist{begin}")
+
+
 def labeled_rows(layout, content):
     """Return rows (split, label, file) of the images in classes, and sentences about what is left out."""
     placed = [(layout.place(file[:-1]), file) for file in content.images]
     rows = [(*place, file) for place, file in placed if place]
-    return rows, describe_left_out(layout, content, [file for place, file in placed if not place])
+    outside = [file for place, file in placed if not place] if rows else []  # refuse_empty counts them
+    return rows, describe_left_out(layout, content, outside)
 
 
 def unlabeled_rows(layout, content):
@@ -135,13 +152,14 @@ def unlabeled_rows(layout, content):
 
 
 def refuse_empty(root, content, labels, problems):
-    """Raise the error of a folder in which no image was found, with the cure if it is one without classes."""
-    what = "a folder with a folder of images for each class, no image is in one" if labels else "a folder of images"
-    reasons = f": {'; '.join(problems)}" if problems else ""
-    is_flat = labels and any(len(file) == 1 for file in content.images)
-    cure = ". labels=False lists images that are in no folders of classes, such as photos to predict" if is_flat else ""
-    where = "in" if labels else "none is in"
-    raise ValueError(f"path must be {what}{'' if labels else ','} {where} {printable(str(root))!r}{reasons}{cure}")
+    """Raise the error of a folder without images to list, with the cure if they lie in no folders of classes."""
+    what = "a folder with one subfolder of images per class" if labels else "a folder of images"
+    found, cure = "contains no images", ""
+    if content.images:
+        found = f"has {count(len(content.images), 'image')} but no class subfolders"
+        cure = ". For unlabeled photos pass labels=False"
+    reasons = f" ({'; '.join(problems)})" if problems else ""
+    raise ValueError(printable(f"path must be {what}: {str(root)!r} {found}{reasons}{cure}"))
 
 
 def rank(row):
@@ -214,7 +232,7 @@ def is_image(name):
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def without_unreadable(rows):
+def without_unreadable(root, rows):
     """Return the rows whose first value is the path of an image, as str; warn of the others."""
     readable, errors = [], []
     for path, *others in rows:
@@ -222,9 +240,11 @@ def without_unreadable(rows):
             attempt(read_header, path, 0)
             readable.append((str(path), *others))
         except UnreadableImageError as error:
-            errors.append(str(error))
+            errors.append(error)
     if errors:
         warn_of_unreadable(errors, "left out")
+    if not readable:
+        raise ValueError(printable(f"path must be a folder of images: none of those in {str(root)!r} can be read"))
     return readable
 
 
@@ -238,24 +258,28 @@ def describe_left_out(layout, content, outside):
     empty = [folder for folder in content.folders if folder[:-1] in level and folder not in holders]
     classes = {*layout.classes, *empty}
     others = [file for file in content.others if extension(file) not in ABOUT or is_below(file, classes)]
-    found = {
-        "classes are empty": [os.path.join(*folder) for folder in sorted(empty)],
-        "images outside the classes are left out": [os.path.join(*file) for file in sorted(outside)],
-    }
-    return [*describe_names(found), *describe_others(content, others)]
+    return [
+        *describe_names(
+            [os.path.join(*folder) for folder in sorted(empty)], "folder", "contains", "contain", "no images"
+        ),
+        *describe_names([os.path.join(*file) for file in sorted(outside)], "image", "is", "are", OUTSIDE),
+        *describe_others(content, others),
+    ]
 
 
 def describe_others(content, others):
     """Return sentences about folders that are left out, and files of other kinds."""
-    problems = describe_names({"folders are left out": sorted(content.skipped)})
+    problems = describe_names(sorted(content.skipped), "folder", "is", "are", "left out")
     if others:
-        problems.append(f"files of other kinds are left out: {count_extensions(others)}")
+        problems.append(f"files of other types are left out: {count_extensions(others)}")
     return problems
 
 
-def describe_names(found):
-    """Return a sentence for each problem, a dict from what it is to the names that have it."""
-    return [f"{what}, {len(names)} in all: {name_some(names)}" for what, names in found.items() if names]
+def describe_names(names, noun, singular, plural, problem):
+    """Return a list of one sentence about the things that have a problem, empty if there are none."""
+    if not names:
+        return []
+    return [f"{count(len(names), noun)} {singular if len(names) == 1 else plural} {problem}: {name_some(names)}"]
 
 
 def is_below(file, folders):
@@ -279,7 +303,7 @@ def describe_splits(rows):
     if len({split is None for _, _, split in rows}) < 2:
         return []
     paths = [path for path, _, split in rows if split is None]
-    return [f"images lie in no split, while others do, {len(paths)} in all: {name_some(paths)}"]
+    return describe_names(paths, "image", "is", "are", "in no split, while others are")
 
 
 def describe_labels(rows):

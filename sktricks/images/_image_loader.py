@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import _wrap_data_with_container
 
 from .._layout import as_sides
-from .._text import name_some
+from .._text import count, name_some
 from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
 from ._bit_depth import describe_depth
@@ -20,6 +20,8 @@ from ._image_column import as_column, check_files_exist
 from ._odd_shapes import OddShapes
 from ._read_images import common_size, read_pixels
 from ._resize import RESIZE_MODES
+
+MOST_REASONS, MOST_NAMES = 3, 10  # in one warning; names per reason
 
 
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -244,5 +246,14 @@ def check_column(X):
 
 
 def warn_of_unreadable(errors, fate):
-    """Warn of the images that cannot be read; ``fate`` says what happens to them."""
-    warn(f"unreadable images are {fate}, {len(errors)} in all: {name_some(errors)}", UnreadableImageWarning)
+    """Warn of the images that cannot be read, each reason once; ``fate`` says what happens to them."""
+    names: dict = {}
+    for error in errors:
+        names.setdefault(error.reason, []).append(error.name)
+    found = "; ".join(
+        f"{name_some(some, MOST_NAMES)} ({reason})" for reason, some in list(names.items())[:MOST_REASONS]
+    )
+    more = sum(map(len, list(names.values())[MOST_REASONS:]))
+    others = f"; and {more} for other reasons" if more else ""
+    are = "is" if len(errors) == 1 else "are"
+    warn(f"{count(len(errors), 'unreadable image')} {are} {fate}: {found}{others}", UnreadableImageWarning)

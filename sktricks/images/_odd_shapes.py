@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._text import name_some
+from .._text import count, name_some
 from .._warnings import ImageSizeWarning, warn
 from ._image_column import name_of
 
@@ -30,8 +30,8 @@ class OddShapes:
             self.has_warned = True
             names = [self.names[row] for row in sorted(self.names)]
             warn(
-                f"images of fewer than {SMALL} pixels on a side, or more than {LONG} times as long as wide, say little "
-                f"after they are resized to {size[0]} x {size[1]}; {len(names)} so far (width x height): "
-                f"{name_some(names)}. Leave them out or cut them up",
+                f"{count(len(names), 'image')} so far {'has' if len(names) == 1 else 'have'} almost no detail after "
+                f"resizing to {size[0]} x {size[1]}, with fewer than {SMALL} pixels on a side or more than {LONG} "
+                f"times as long as wide: {name_some(names)} (width x height). Remove them, or crop long ones",
                 ImageSizeWarning,
             )

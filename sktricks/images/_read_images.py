@@ -14,10 +14,26 @@ from ._image_column import name_of
 
 GRAY = 128  # the value of pixels that cannot be read
 AT_ONCE = 1024  # rows that wait for a thread, so that an error ends the work soon
+CURE = "Leave this image out. To find all damaged files, run ImageLoader(size=8, on_error='warn').transform(X)"
 
 
 class UnreadableImageError(ValueError):
-    """An image is missing or damaged; the message names it."""
+    """An image is missing or damaged; the message names it, and how to find all others.
+
+    Parameters
+    ----------
+    name : str
+        The path, or the row of bytes.
+    reason : str
+        Why it cannot be read.
+    """
+
+    def __init__(self, name, reason):
+        super().__init__(name, reason)  # an exception from another process is made of its arguments
+        self.name, self.reason = name, reason
+
+    def __str__(self):
+        return f"{self.name} cannot be read as an image: {self.reason}. {CURE}"
 
 
 def attempt(function, source, row, *args):
@@ -27,8 +43,7 @@ def attempt(function, source, row, *args):
     except ImportError:  # no fault of the file
         raise
     except Exception as error:  # damaged files make Pillow raise errors of all sorts
-        name, reason = name_of(source, row), why_unreadable(error)
-        raise UnreadableImageError(f"{name} cannot be read as an image: {reason}") from error
+        raise UnreadableImageError(name_of(source, row), why_unreadable(error)) from error
 
 
 def why_unreadable(error):
@@ -46,6 +61,8 @@ def why_unreadable(error):
             f"its header claims more than {most} pixels, as a decompression bomb does. If it is a large image that "
             "you trust, make it smaller or raise PIL.Image.MAX_IMAGE_PIXELS"
         )
+    if isinstance(error, OSError) and error.filename is not None:  # its message repeats the path
+        return error.strerror
     return str(error) or kind
 
 
@@ -87,7 +104,7 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
     pixels : uint8 ndarray of shape (n, height, width, 3), or (n, height, width) for ``"L"``
     peaks : list of Peak
         The largest value of each image of more than 8 bits.
-    errors : list of str
+    errors : list of UnreadableImageError
         The error of each image that is gray instead.
     """
     pixels = empty_pixels((len(sources), *size, *((3,) if mode == "RGB" else ())))
@@ -103,7 +120,7 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
             if not tolerant:
                 raise
             pixels[row] = GRAY
-            return None, str(error)
+            return None, error
 
     found = list(in_threads(fill, len(sources), n_jobs))
     return pixels, [peak for peak, _ in found if peak], [error for _, error in found if error]
