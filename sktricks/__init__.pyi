@@ -17,6 +17,7 @@ from ._warnings import TrainingInterruptedWarning as TrainingInterruptedWarning
 from ._warnings import UnclearLearningRateWarning as UnclearLearningRateWarning
 from ._warnings import UnreadableImageWarning as UnreadableImageWarning
 from ._warnings import ValueRangeWarning as ValueRangeWarning
+from ._warnings import ViewsIgnoredWarning as ViewsIgnoredWarning
 from .augment import AugmentationDisplay as AugmentationDisplay
 from .augment import AugmentationPipeline as AugmentationPipeline
 from .augment import AugmentedClassifier as AugmentedClassifier

@@ -61,7 +61,7 @@ class ImageShapeWarning(UserWarning):
 
 
 class ImageSizeWarning(UserWarning):
-    """Images of a few pixels, or long and narrow ones, were resized, and little is left of them."""
+    """Images lose detail: a few pixels or long and narrow ones are resized, or files are read at too small a size."""
 
 
 class MissingClassesWarning(UserWarning):
@@ -122,3 +122,7 @@ class UnreadableImageWarning(UserWarning):
 
 class ValueRangeWarning(UserWarning):
     """Pixels are on another scale than those of ``fit``, or than ``value_range`` says."""
+
+
+class ViewsIgnoredWarning(UserWarning):
+    """``n_views`` or ``predict_views`` is set, and there is no augmenter to make views."""

@@ -1,6 +1,7 @@
 """How images are resized: squashed or cropped, from files and from arrays."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -153,6 +154,17 @@ def test_a_search_compares_the_modes():
     net = FineTuneClassifier("tiny32", max_epochs=3, random_state=0)
     search = GridSearchCV(net, {"resize_mode": ["squash", "crop"]}, cv=2).fit([file_bytes(i) for i in WIDE], LABELS)
     assert search.best_estimator_.backbone_.preprocess.resize_mode == search.best_params_["resize_mode"]
+
+
+@pytest.mark.parametrize("make", [partial(FineTuneClassifier, max_epochs=1), PretrainedFeatures])
+def test_files_that_are_read_at_less_than_the_size_of_the_backbone_warn(make):
+    files = [file_bytes(image) for image in WIDE]
+    message = r"image_shape=\(16, 16\) is smaller than the 32 x 32 pixels .*'tiny32': image files of about 32 x 64"
+    with pytest.warns(ImageSizeWarning, match=message):
+        make("tiny32", image_shape=16).fit(files, LABELS)
+    make("tiny32", image_shape=32).fit(files, LABELS)  # of its own size
+    make("tiny32", image_shape=16).fit([file_bytes(image[::2, ::4]) for image in WIDE], LABELS)  # are no larger
+    make("tiny32").fit(WIDE[:, ::2, ::2], LABELS)  # an array
 
 
 @pytest.mark.parametrize("estimator", [FineTuneClassifier(), PretrainedFeatures(), ImageLoader()])

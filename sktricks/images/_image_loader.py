@@ -27,12 +27,12 @@ MOST_REASONS, MOST_NAMES = 3, 10  # in one warning; names per reason
 class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn a column of image files into an array of images, or into columns of pixels.
 
-    Images come out upright, whatever their EXIF orientation, in 8 bits. Transparent parts are white, gray of more than
-    8 bits is scaled, and the first image of an animation or of a file of several pages counts. Nothing is learned from
-    X.
+    Images are uint8 and upright, whatever their EXIF orientation. Transparent parts become white, gray values of more
+    than 8 bits are scaled, and only the first image of an animation or of a file with several pages is read. Nothing is
+    learned from X.
 
-    ``flatten=True`` is for estimators that take tables, such as a forest: one column per value of a pixel. The columns
-    have names, and ``set_output`` applies to them.
+    ``flatten=True`` is for estimators that take tables, such as a random forest: it returns one column per pixel and
+    channel. The columns have names, and ``set_output`` applies to them.
 
     A pretrained net needs no loader: :class:`FineTuneClassifier` and :class:`PretrainedFeatures` take the column
     itself, and read it batch by batch.
@@ -40,24 +40,25 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     Parameters
     ----------
     size : int or tuple of int, default=None
-        (height, width) to resize to, or the side of a square. None: images stay as large as they are, and must be of
-        one size.
+        (height, width) to resize to, or the side of a square. None: images keep their size, which must be the same for
+        all.
     resize_mode : {"squash", "crop"}, default="squash"
-        How an image of another aspect ratio is resized: ``"squash"`` keeps all of it and changes the aspect ratio,
-        ``"crop"`` resizes the shorter side and takes the center. Without ``size`` it has no effect.
+        How images are resized if their aspect ratio differs from that of ``size``: ``"squash"`` keeps the whole image
+        and changes its aspect ratio; ``"crop"`` resizes the shorter side and takes the center. Without ``size`` it has
+        no effect.
     mode : {"RGB", "L"}, default="RGB"
-        Color or gray.
+        ``"RGB"``: read images in color; ``"L"``: in gray.
     on_error : {"raise", "warn"}, default="raise"
-        What to do with an image that is missing or damaged: raise an error that names it, or put a gray image in its
-        row and warn.
+        What to do with an image that is missing or damaged. ``"raise"``: raise an error that names it. ``"warn"``:
+        replace it by a gray image and issue an :class:`UnreadableImageWarning`.
     white_level : float, default=None
-        The value that is white (255) in gray images of more than 8 bits: 1023 for 10 bits, 4095 for 12 bits, 1.0 for
-        floats from 0 to 1. Larger values become white. None is 65535, the white of 16 bits; floats are then an error.
+        The pixel value that becomes white (255) in gray images of more than 8 bits: 1023 for 10 bits, 4095 for 12 bits,
+        1.0 for floats from 0 to 1. Larger values become white. None: 65535, for 16 bits; floats are then an error.
         Images of 8 bits are read as they are.
     flatten : bool, default=False
         Return one row of pixel values per image, in the order of height, width and channel.
     n_jobs : int, default=None
-        Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
+        Number of threads; None: 1, unless in a :obj:`joblib.parallel_config` context. The result does not depend on it.
 
     Warns
     -----
@@ -66,7 +67,7 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     ImageSizeWarning
         If images of a few pixels, or long and narrow ones, are resized.
     UnreadableImageWarning
-        Names the images that are gray instead.
+        If ``on_error="warn"`` and images are missing or damaged; names these images.
 
     Examples
     --------

@@ -107,19 +107,20 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         rows are a table. Without channels it means one channel for rows, and any number of channels for X that holds
         images.
     value_range : tuple of float, default=None
-        The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
-        pixels lie in it, else their extremes.
+        The smallest and largest possible value of a pixel. None: (0, 255) for integers; for floats (0, 1) or (0, 255)
+        if the pixels lie in it, otherwise their minimum and maximum.
     categorical_features : "from_dtype", None, or array-like of bool, int or str, default="from_dtype"
         Categorical columns of a table, as in scikit-learn's HistGradientBoosting: those of a DataFrame (pandas or
         polars) with a categorical dtype, none, or a mask, indices or names of columns. Missing values are a category of
         their own; a category that is not in the training rows counts as the mean of those that are.
     augmenter : augmenter, default=None
-        Draws again for each row in each epoch; its deterministic counterpart applies at prediction. If X has
+        Augments each row anew in each epoch; at prediction its deterministic counterpart is applied. If X has
         categories, it must keep each value whole, as SwapNoise, CutMix and FeatureDropout do.
     predict_views : int, default=0
         Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
         The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
-        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter there are no views.
+        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter the
+        value is ignored, with a :class:`ViewsIgnoredWarning`.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy if rows have several labels. ``"bce"`` on labels needs two
         classes; their logit is the difference of the outputs. An instance is copied, and the copy computes in the
@@ -127,7 +128,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
         ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
     lr : float, "auto" or None, default=None
-        Highest learning rate of the schedule. None: 2e-3, and with ``batch_size="auto"`` that times
+        Peak learning rate of the schedule. None: 2e-3, and with ``batch_size="auto"`` that times
         ``batch_size_ / 128``, at most 8e-3 (Goyal et al. 2017). ``"auto"`` finds it by a range test in ``fit``; see
         :func:`find_lr`. A number is never scaled.
     weight_decay : float, default=1e-2
@@ -152,7 +153,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         Samples per optimizer step. ``"auto"`` is 128 for images. For a table it is the power of two nearest to a 36th
         of the rows in the first ``fit`` or ``partial_fit``, from 128 to 1,024: 128 up to 6,500 rows, 512 for 18,000.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
+        Weight of each class in the loss, as in scikit-learn. None: all classes have weight 1.
     early_stopping : bool, default=False
         Hold out some rows, stop when their loss no longer falls, and restore the weights of the lowest loss.
     validation_fraction : float or splitter, default=0.1
@@ -169,35 +170,37 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     device : str or torch.device, default="auto"
         ``"auto"`` is the CPU for tables; for images it is CUDA, then MPS, if available.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        What the net computes in. ``"auto"`` is float32 on a CPU, so that predictions do not depend on the
-        processor, and bfloat16 for images on an NVIDIA GPU that is made for it (compute capability 8.0). ``"bfloat16"``
-        is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); on any other, a
-        :class:`SlowPrecisionWarning` is issued.
-        Weights, loss and sums stay float32 in both.
+        The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that predictions do not depend on
+        the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
+        ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
+        :class:`SlowPrecisionWarning`. Weights, loss and sums are float32 in both.
     warm_start : bool, default=False
         Continue with the net of the previous ``fit``.
     verbose : int, default=0
         1 shows a progress bar.
     random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, shuffling, augmentation and held-out rows. Pass an int for reproducible results.
 
     Attributes
     ----------
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     classes_ : ndarray of shape (n_classes,)
+        The sorted labels, or the indices of the columns if y has several.
     lr_ : float
-        The learning rate in use.
+        Peak learning rate in use.
     batch_size_ : int
         Samples per optimizer step in use.
     precision_ : {"float32", "bfloat16"}
-        What the net computes in: bfloat16 by autocast, or the dtype of its parameters.
+        The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Whole epochs trained.
+        Number of complete epochs.
     n_features_in_ : int
+        Number of columns; height x width x channels of images.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X came with names.
+        Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
-        (height, width, channels) of the images, None for a table.
+        (height, width, channels) of the images; None for a table.
     is_categorical_ : ndarray of shape (n_features_in_,) or None
         True for categorical columns; None if there are none.
 
@@ -321,18 +324,19 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     lr_ : float
-        The learning rate in use.
+        Peak learning rate in use.
     batch_size_ : int
         Samples per optimizer step in use.
     precision_ : {"float32", "bfloat16"}
-        What the net computes in: bfloat16 by autocast, or the dtype of its parameters.
+        The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Whole epochs trained.
+        Number of complete epochs.
     n_features_in_ : int
+        Number of columns; height x width x channels of images.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X came with names.
+        Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
-        (height, width, channels) of the images, None for a table.
+        (height, width, channels) of the images; None for a table.
     is_categorical_ : ndarray of shape (n_features_in_,) or None
         True for categorical columns; None if there are none.
 

@@ -19,7 +19,7 @@ from ..training._base_net import BaseNet
 from ..training._hooks import SETTINGS
 from ..training._net_params import unnamed
 from ._auto_backbone import choose_backbone
-from ._path_columns import check_inputs
+from ._path_columns import check_inputs, warn_of_lost_detail
 from ._strategies import (
     FINE_TUNE,
     GRADUAL,
@@ -273,6 +273,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
         spec = choose_backbone(self.backbone, *self.image_shape_[:2])
         loaded = find_loaded(spec, self.image_shape_, self._device, self.resize_mode)
+        warn_of_lost_detail(rows.X, loaded.backbone)
         layers, self.backbone_name_ = loaded.backbone.layers, loaded.backbone.name
         prefix = self._prefix = Prefix(
             check_stages(loaded.backbone, self.stages),

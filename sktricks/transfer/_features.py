@@ -18,7 +18,7 @@ from .._value_range import check_value_range, warn_of_other_scale
 from .._warnings import NoPretrainedBackboneWarning, warn
 from ..images._resize import RESIZE_MODES
 from ._auto_backbone import choose_backbone
-from ._path_columns import check_inputs
+from ._path_columns import check_inputs, warn_of_lost_detail
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
 
@@ -29,56 +29,62 @@ ROWS = 1024  # to transform at once, so that memory is bounded
 
 
 class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Turn images into the features that a pretrained net makes of them.
+    """Turn images into the features of a pretrained net, as columns for any estimator.
 
-    Nothing is learned from X but its shape and range, so nothing leaks across folds.
+    ``fit`` learns only the shape and value range of the images, so nothing leaks across folds.
 
     Parameters
     ----------
     backbone : str, module class, factory or torch.nn.Module, default="auto"
-        As in :func:`load_backbone`; ``"auto"`` is ``"lite0"`` for photos and ``"tiny32"`` for small images, as in
-        :class:`FineTuneClassifier`.
+        The pretrained net, as in :func:`load_backbone`; ``"auto"`` is ``"lite0"`` for photos and ``"tiny32"`` for small
+        images, as in :class:`FineTuneClassifier`.
     stages : "auto" or list of str, default="auto"
-        The stages of the backbone that give features.
+        Names of the stages of the backbone whose features are returned. ``"auto"``: the ``default_stages`` of the
+        backbone, or its output if there are none.
     image_shape : int or tuple, default=None
-        (height, width), (height, width, channels), or the side of a square, of images that come as rows. Rows without
-        it are a table, for which nothing pretrained exists: they pass as they are, and a warning says so. Without
-        channels it means one channel for rows, and any number of channels for images that come as such. Of image
-        files, the size that they are decoded to, by default in color and of the backbone's own size; see the notes.
+        (height, width), (height, width, channels), or the side of a square.
+
+        - Rows: their shape as images, with one channel if none is given. None: rows are a table, for which no
+          pretrained net exists; they are returned unchanged, with a :class:`NoPretrainedBackboneWarning`.
+        - Arrays of images: checked against their shape, with any number of channels if none is given.
+        - Image files: the size at which files are read. None: the size of the backbone, in color. The backbone still
+          resizes images to its own size, so a smaller value loses detail, with an :class:`ImageSizeWarning`, and saves
+          no time.
     resize_mode : {"squash", "crop"}, default="squash"
-        How images of another aspect ratio are resized, as in :class:`FineTuneClassifier`.
+        How images are resized if their aspect ratio differs from that of the backbone: ``"squash"`` keeps the whole
+        image and changes its aspect ratio; ``"crop"`` resizes the shorter side and takes the center.
     value_range : tuple of float, default=None
-        The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
-        pixels lie in it, else their extremes.
+        The smallest and largest possible value of a pixel. None: (0, 255) for integers; for floats (0, 1) or (0, 255)
+        if the pixels lie in it, otherwise their minimum and maximum.
     cache : "auto", None, path or FeatureCache, default="auto"
-        Where features are kept, so that each image is encoded once for all folds and candidates of a search.
-        ``fit_transform`` keeps all that it encodes, ``transform`` only while it is little. ``"auto"`` is one cache of
-        512 MB for all estimators in the process, a path a folder, which several processes share. See
-        :class:`FeatureCache`.
+        Where features are stored, so that each image is encoded once for all folds and candidates of a search.
+        ``fit_transform`` stores all features, ``transform`` only those of small batches. ``"auto"``: one cache of
+        512 MB in memory, shared by all estimators of the process. A path: a folder, which several processes can share.
+        None: each call encodes anew. See :class:`FeatureCache`.
     device : str or torch.device, default="auto"
-        ``"auto"`` is CUDA, then MPS, where there is one.
+        Where the backbone runs. ``"auto"`` is CUDA, then MPS, if available, otherwise the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        What the backbone computes in. ``"auto"`` is float32 on a CPU, so that predictions do not depend on the
-        processor, and bfloat16 for images on an NVIDIA GPU that is made for it (compute capability 8.0). ``"bfloat16"``
-        is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); on any other, a
-        :class:`SlowPrecisionWarning` is issued.
-        Features are float32 in both.
+        The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that features do not depend on
+        the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
+        ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
+        :class:`SlowPrecisionWarning`. Features are float32 in both.
     white_level : float, default=None
-        The value that is white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
-        for 12 bits. None is 65535. Arrays of images have ``value_range`` instead.
+        The pixel value of white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
+        for 12 bits. None: 65535. For arrays of images, set ``value_range`` instead.
 
     Attributes
     ----------
     backbone_ : Backbone or None
-        None where X is a table.
+        The backbone; None for a table.
     backbone_name_ : str or None
-        The name of the backbone, which ``"auto"`` chose; None for a table.
+        The name of the backbone, such as the one that ``"auto"`` chose; None for a table.
     precision_ : {"float32", "bfloat16"}
-        What the backbone computes in: bfloat16 by autocast, or the dtype of its parameters. Not set if X is a table.
+        The floating-point type of the computation: bfloat16 by autocast, or the dtype of the backbone's parameters.
+        Not set if X is a table.
     n_features_in_ : int
-        Height x width x channels of images, and 1 for a column of image files.
+        Height x width x channels of images; 1 for a column of image files.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X came with names.
+        Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels), None for a table.
 
@@ -172,10 +178,10 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
             )
             return self
         self.value_range_ = check_value_range(self.value_range, X)
-        self._load(layout)
+        self._load(X, layout)
         return self
 
-    def _load(self, layout):
+    def _load(self, X, layout):
         from ..training._inputs import pick_device
         from ..training._precision import choose_precision, fit_precision
         from ..training._randomness import kept_randomness
@@ -187,6 +193,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         with kept_randomness():
             spec = choose_backbone(self.backbone, *layout.image_shape[:2])
             backbone = find_loaded(spec, layout.image_shape, self._device, self.resize_mode).lend()
+        warn_of_lost_detail(X, backbone)
         self.backbone_name_ = backbone.name
         self._prefix = Prefix(check_stages(backbone, self.stages), len(backbone.layers), encodes_once=True)
         self.precision_ = fit_precision(precision, self.precision, backbone.dtype, "backbone")

@@ -22,141 +22,155 @@ if TYPE_CHECKING:
 
 
 class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
-    """A pretrained net, fine-tuned to your images.
+    """A pretrained net as a classifier of your images.
 
     Parameters
     ----------
     backbone : str, module class, factory or torch.nn.Module, default="auto"
-        As in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or a module of your own, whose instance is
-        copied, never changed. A class or factory is called in the first fit and, unless it makes random weights, not in
-        the fits of a search after it. It is called again if its code, or a value that it reads, has changed; if a file
-        that it reads has changed, pass a new factory. ``"auto"`` is ``"lite0"`` for photos, with a shorter side of at
-        least 128 pixels, and ``"tiny32"`` for smaller images; see the notes.
+        The pretrained net, as in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or your own module. An
+        instance is copied, never changed. A class or factory is called in the first fit; the later fits of a search
+        reuse the module, unless its weights are random. ``"auto"`` is ``"lite0"`` for photos (shorter side of at least
+        128 pixels) and ``"tiny32"`` for smaller images; see the notes.
     image_shape : int or tuple, default=None
-        (height, width), (height, width, channels), or the side of a square, of images that come as rows. Rows without
-        it are a table, for which nothing pretrained exists: the default net of :class:`NetClassifier` is trained, and a
-        warning says so. Without channels it means one channel for rows, and any number of channels for images that come
-        as such. Of image files, the size that they are decoded to, by default in color and of the backbone's own size;
-        see the notes.
+        (height, width), (height, width, channels), or the side of a square.
+
+        - Rows: their shape as images, with one channel if none is given. None: rows are a table, for which no
+          pretrained net exists; the default net of :class:`NetClassifier` is trained instead, with a
+          :class:`NoPretrainedBackboneWarning`.
+        - Arrays of images: checked against their shape, with any number of channels if none is given.
+        - Image files: the size at which files are read. None: the size of the backbone, in color. The backbone still
+          resizes images to its own size, so a smaller value loses detail and saves no time. Only a module of your own
+          can run at another size: ``backbone=load_backbone(module, image_shape=...)``.
     resize_mode : {"squash", "crop"}, default="squash"
-        How images of another aspect ratio than the backbone's are resized, and image files than ``image_shape_``:
-        ``"squash"`` keeps all of the image and changes its aspect ratio, ``"crop"`` resizes its shorter side and takes
-        the center. Neither is better on all photos; a search can compare them.
+        How images are resized if their aspect ratio differs from that of the backbone, or files from that of
+        ``image_shape_``. ``"squash"`` keeps the whole image and changes its aspect ratio; ``"crop"`` resizes the
+        shorter side and takes the center. Neither is better for all photos; a search can compare them.
     value_range : tuple of float, default=None
-        The smallest and largest value of a pixel. None: 0 to 255 for integers; for floats 0 to 1 or 0 to 255 if the
-        pixels lie in it, else their extremes. Raw pixels go in: resizing, channels and normalisation are the
-        backbone's.
+        The smallest and largest possible value of a pixel. None: (0, 255) for integers; for floats (0, 1) or (0, 255)
+        if the pixels lie in it, otherwise their minimum and maximum. Pass raw pixels: the backbone resizes and
+        normalizes them.
     strategy : {"auto", "linear-probe", "fine-tune", "lp-ft", "gradual"}, default="auto"
-        What is trained, and when; see the notes.
+        Which layers are trained, and when; see the notes.
     freeze_until : int, float, str or None, default=None
-        Where freezing ends, exclusive as in ``range``: a number of the backbone's layers in execution order, a fraction
-        of them, or the name of the first module that is trained. 0 or None freezes nothing. ``"head"`` freezes the
-        whole backbone: any strategy then becomes the linear probe, and ``strategy_`` says so. Any other value that
-        conflicts with an explicit strategy is an error. :func:`layer_table` prints the layers. Frozen means
-        bit-frozen: parameters, buffers and dropout.
+        Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a fraction of the layers,
+        or the name of the first module that is trained. 0 or None: nothing is frozen. ``"head"`` freezes the whole
+        backbone: any strategy then becomes the linear probe, and ``strategy_`` says so. Any other value that conflicts
+        with an explicit strategy is an error. A layer is a module with parameters or buffers of its own;
+        :func:`layer_table` lists them. Parameters, buffers and dropout of frozen layers stay unchanged to the last bit.
     stages : "auto" or list of str, default="auto"
-        The stages of the backbone whose features the head sees.
+        Names of the stages of the backbone whose features the head receives. ``"auto"``: the
+        ``default_stages`` of the backbone, or its output if there are none.
     augmenter : augmenter, default=None
-        Draws anew for each row in each epoch; its deterministic counterpart applies at prediction.
+        Augments each row anew in each epoch; at prediction its deterministic counterpart is applied.
     n_views : int, default=1
-        Above 1, and with a wholly frozen backbone, the augmenter does not draw anew, but makes this many views of each
-        row, the row as it is among them, which are encoded once; each epoch takes one of them at random. The draws are
-        made in ``fit`` and the same for all rows: with an int as ``random_state`` all folds and candidates of a search
-        share what is encoded. Without an augmenter there are no views.
+        Number of fixed views per row in training, for a backbone that is frozen completely. 1: the augmenter draws anew
+        in each epoch, so the backbone encodes every row in every epoch. Above 1: the row itself and ``n_views - 1``
+        augmented copies are encoded once, and each epoch uses one of them at random. The draws are made in ``fit`` and
+        are the same for all rows; with an int as ``random_state``, all folds and candidates of a search share the
+        encoded features. Without an augmenter the value is ignored, with a :class:`ViewsIgnoredWarning`.
     predict_views : int, default=0
-        Predictions are the mean over a row as it is and this many views of it: draws of the augmenter, made once in
-        ``fit`` and applied to every row alike, so that the prediction for a row depends on that row only. Steps that
-        mix rows or swap values between them have no part in it. Without an augmenter there are no views.
+        Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
+        The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
+        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter the value is ignored,
+        with a :class:`ViewsIgnoredWarning`.
     backbone_lr_scale : float, default=1.0
-        The learning rate of the backbone as a multiple of the head's.
+        Learning rate of the backbone, as a multiple of ``lr``, which is that of the head.
     layer_decay : float, default=1.0
-        What multiplies the learning rate from each stage to the one before it, in (0, 1]; the last stage has it once.
+        Factor of the learning rate per stage, in (0, 1], counted from the end: stage k of n is trained at ``lr *
+        backbone_lr_scale * layer_decay ** (n - k + 1)`` (Clark et al. 2020).
     cache : "auto", None, path or FeatureCache, default="auto"
-        Where the features of a frozen backbone are kept, so that each row is encoded once for all epochs, folds and
-        candidates of a search. ``"auto"`` is one cache of 512 MB for all estimators in the process, a path a folder,
-        which several processes share. None: each ``fit`` encodes anew. See :class:`FeatureCache`. Where
-        ``freeze_until`` freezes a part of the backbone, what that part makes of a row is computed once as well, if
-        the net can be cut behind it, no augmenter changes the rows and all of it takes half of the cache at most.
+        Where the features of a frozen backbone are stored, so that each row is encoded once for all epochs, folds and
+        candidates of a search. ``"auto"``: one cache of 512 MB in memory, shared by all estimators of the process. A
+        path: a folder, which several processes can share. None: each ``fit`` encodes anew. See :class:`FeatureCache`.
+        If ``freeze_until`` freezes a part of the backbone, the output of that part is cached as well, provided that
+        the net can be split there, no augmenter is set, and the values need at most half of the cache.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
-        ``"auto"`` is cross-entropy, and binary cross-entropy where rows have several labels. ``"bce"`` on labels needs
-        two classes; their logit is the difference of the outputs.
+        ``"auto"`` is cross-entropy, and binary cross-entropy if rows have several labels. ``"bce"`` on labels needs two
+        classes; their logit is the difference of the outputs. An instance is copied.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
-        None is the strategy's, as for other parameters that may be None below. ``"sgd"`` has momentum 0.9.
+        None: the default of the strategy, see the notes. ``"sgd"`` has momentum 0.9.
     lr : float or "auto", default=None
-        The learning rate, the highest of the schedule. ``"auto"`` finds it by a range test in ``fit``, with all that is
-        to be trained thawed; see :func:`find_lr`.
+        Peak learning rate of the schedule. None: the default of the strategy, see the notes. ``"auto"`` finds it by a
+        range test in ``fit``, in which no layer waits to be thawed; see :func:`find_lr`.
     weight_decay : float, default=None
-        Of all but biases, norms and whatever else has fewer than two dimensions.
+        Weight decay for linear, convolution and embedding weights. Parameters with fewer than two dimensions, such as
+        biases and those of norms, do not decay. None: the default of the strategy, see the notes.
     clip_norm : float, default=None
-        The largest norm of the gradient.
+        Clip gradients to this norm. None: no clipping.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
-        Of the learning rate over the updates of one ``fit``; see :class:`NetClassifier`.
+        Learning rate over the steps of one ``fit``, as in :class:`NetClassifier`.
     average : {"ema", "swa"} or None, default=None
-        The mean of the weights on the way takes the place of the last ones; see :class:`AverageWeights`.
+        Average of the weights during training that replaces the final weights: an exponential moving average over the
+        steps, or the mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
-        The share of the target that is spread over all classes.
+        Fraction of the target that is spread over all classes (Szegedy et al. 2016).
     max_epochs : int, default=None
+        Number of passes over the rows. None: the default of the strategy, see the notes.
     batch_size : int, default=None
-        Rows an update.
+        Samples per optimizer step. None: the default of the strategy, see the notes.
     class_weight : dict, "balanced" or None, default=None
-        What the rows of a class count, as in scikit-learn.
+        Weight of each class in the loss, as in scikit-learn. None: all classes have weight 1.
     early_stopping : bool, default=False
-        Hold some rows out, stop when their loss no longer falls, and take the weights back from when it was lowest.
+        Hold out some rows, stop when their loss no longer falls, and restore the weights of the lowest loss.
     validation_fraction : float or splitter, default=0.1
-        The share of rows that ``early_stopping`` holds out, or a splitter whose first split says which.
+        Fraction of the rows that ``early_stopping`` holds out, or a splitter whose first split is used.
     n_iter_no_change : int, default=10
-        The number of epochs without a better validation loss after which ``early_stopping`` stops.
+        Number of epochs without a lower validation loss after which ``early_stopping`` stops.
     callbacks : list, default=None
         skorch callbacks, or pairs of a name and a callback. They are deep-copied; open log writers are shared. Scoring
         callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``, need
         ``early_stopping=True`` or ``X_val`` and ``y_val``.
     net_params : dict, default=None
-        Any other parameter of skorch's net, such as ``optimizer__momentum``.
+        Any other parameter of skorch's net, such as ``optimizer__momentum``. Its keys can be searched like parameters.
     device : str or torch.device, default="auto"
-        ``"auto"`` is CUDA, then MPS, where there is one.
+        Where the net is trained. ``"auto"`` is CUDA, then MPS, if available, otherwise the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        What the net computes in. ``"auto"`` is float32 on a CPU, so that predictions do not depend on the
-        processor, and bfloat16 for images on an NVIDIA GPU that is made for it (compute capability 8.0). ``"bfloat16"``
-        is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); on any other, a
-        :class:`SlowPrecisionWarning` is issued.
-        Weights, loss and sums stay float32 in both, and so does a head on the features of a frozen backbone.
+        The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that predictions do not depend on
+        the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
+        ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
+        :class:`SlowPrecisionWarning`. Weights, loss and sums are float32 in both, and so is a head on the features of a
+        frozen backbone.
     warm_start : bool, default=False
-        Go on from the net of the previous ``fit``.
+        Continue with the net of the previous ``fit``.
     verbose : int, default=0
-        1 shows a progress bar, the backbone and the strategy in use, and how many rows were encoded and reused so far.
+        1 shows a progress bar, reports the backbone and the strategy, and how many rows were encoded and reused so far.
     random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, shuffling, augmentation and held-out rows. Pass an int for reproducible results.
 
     Attributes
     ----------
     strategy_ : str
-        The strategy that was used; ``"from-scratch"`` for a table.
-    backbone_ : Backbone
+        The strategy in use; ``"from-scratch"`` for a table.
+    backbone_ : Backbone or None
+        The backbone, fine-tuned unless it is frozen; None for a table.
     backbone_name_ : str or None
-        The name of the backbone, which ``"auto"`` chose; None for a table.
+        The name of the backbone, such as the one that ``"auto"`` chose; None for a table.
     batch_norm_ : {"batch", "running"} or None
-        What BatchNorm normalises by where it is trained: the running statistics that it brought, which stay as they
-        are, or those of the batch if that has 128 rows or more; in an untrained net 16 or more. None where none is
-        trained.
+        Statistics that trainable BatchNorm layers normalize by. ``"running"``: the running statistics of the pretrained
+        net, which stay fixed. ``"batch"``: those of each batch, if it has at least 128 rows (16 in an untrained net).
+        None if no BatchNorm layer is trainable.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     lr_ : float
-        The learning rate in use.
+        Peak learning rate in use.
     n_trainable_parameters_ : int
+        Number of trainable parameters of the net.
     classes_ : ndarray of shape (n_classes,)
+        The sorted labels, or the indices of the columns if y has several.
     precision_ : {"float32", "bfloat16"}
-        What the net computes in: bfloat16 by autocast, or the dtype of its parameters.
+        The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Whole epochs trained.
+        Number of complete epochs.
     n_features_in_ : int
-        Height x width x channels of images, and 1 for a column of image files.
+        Height x width x channels of images; 1 for a column of image files.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X came with names.
+        Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
-        (height, width, channels) of the images, None for a table.
+        (height, width, channels) of the images; None for a table.
 
     Notes
     -----
-    What the strategies train, and what None stands for:
+    **Strategies.** They train the following layers, and None stands for these values:
 
     ============== =============================== ========= ====== ============ ========== ==========
     strategy       trained                         optimizer lr     weight_decay max_epochs batch_size
@@ -167,37 +181,42 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     "gradual"      the same, thawed stage by stage adamw     1e-3   0.05         15         64
     ============== =============================== ========= ====== ============ ========== ==========
 
-    The head sees features whose magnitude is raised to the power 0.75, centered and divided by one number per stage of
-    the backbone, so that their variance is 1 on average. A linear probe with SGD follows the number of features and of
-    rows (the sum of ``sample_weight`` and ``class_weight``, as in scikit-learn): for classes ``lr`` is 6 / features,
-    that of the bias is 6, and ``weight_decay`` is features / (40 x rows), a logistic regression with C=40 if the
-    mean squared norm of rows is scaled to 1; for values ``lr`` is 1 / features and ``weight_decay`` is 0. With another
-    optimizer, ``lr`` is 1e-3 and ``weight_decay`` is 0. An explicit ``lr`` is also that of the bias, which
-    then has no decay.
+    ``"lp-ft"`` (Kumar et al. 2022) first trains the head like ``"linear-probe"`` with its default settings, on features
+    of images that are not augmented; the parameters apply to the second phase. ``"gradual"`` (Howard & Ruder 2018)
+    trains the head alone at first and thaws the last stage, then the one before it, and so on, over the first half of
+    ``max_epochs``. ``backbone_lr_scale`` and ``layer_decay`` apply to all strategies but ``"linear-probe"``.
 
-    ``"lp-ft"`` (Kumar et al. 2022) first trains the head as ``"linear-probe"`` does by default, on features of images
-    that are not augmented; the parameters are those of the second phase. ``"gradual"`` (Howard & Ruder 2018) trains the
-    head alone at first and thaws the last stage, then the one before it, and so on, over the first half of
-    ``max_epochs``. ``backbone_lr_scale`` and ``layer_decay`` (Clark et al. 2020) are for all but ``"linear-probe"``.
+    ``"auto"`` is ``"linear-probe"`` below 100 labels per class on average, otherwise ``"gradual"``. On a CPU, a
+    backbone for images of more than 64 x 64 pixels, such as ``"lite0"``, stays a linear probe at any number of labels,
+    since training it takes about forty times as long (twenty minutes for 600 photos). ``verbose=1`` reports this, and
+    ``strategy="gradual"`` trains it nevertheless. There are two exceptions. With a :class:`FreezeLayers` callback or an
+    ``"untrained:"`` backbone, ``"auto"`` is ``"fine-tune"`` from 100 labels per class on, on any device. If
+    ``freeze_until`` is set, it is ``"fine-tune"``, or ``"linear-probe"`` if that freezes the whole backbone.
 
-    X may also be one column of image files: paths or bytes in a list, an array, a Series or a DataFrame of one column.
-    They are read batch by batch as :class:`ImageLoader` reads them, so many photos need little memory; a file that is
-    missing or damaged is an error that names it. (height, width) of files are in color, (height, width, 1) is gray.
-    Gray files of more than 8 bits whose white is not 65535 need an :class:`ImageLoader` with ``white_level`` before the
-    net; a :class:`BitDepthWarning` says so.
+    **The head.** Features are raised to the power 0.75 (by magnitude, with their sign), centered, and divided by one
+    number per stage of the backbone, so that their variance is 1 on average; a linear layer follows. For a linear probe
+    with SGD, the default rates depend on the number of features and of rows (the sum of ``sample_weight`` and
+    ``class_weight``, as in scikit-learn). ``lr`` is 6 / features, and 6 for the bias. ``weight_decay`` is
+    features / (40 x rows): the same L2 penalty as that of ``LogisticRegression(C=40)`` on features that are divided by
+    the square root of their number, so that a row has a mean squared norm of 1. A regressor has ``lr`` 1 / features and
+    ``weight_decay`` 0. With another optimizer, ``lr`` is 1e-3 and ``weight_decay`` is 0. An explicit ``lr`` is used for
+    the bias as well, which then does not decay.
 
-    ``backbone="auto"`` is chosen by the size of the images as they are in the arrays, or as ``image_shape`` says; of
-    files, without it, by the median of the shorter sides of up to 64 of them. ``"lite0"`` sees photos at 224 x 224.
-    Without its weights ``"tiny32"`` sees them at 32 x 32, and a :class:`SmallBackboneWarning` says what to install. No
-    net is best everywhere: for unusual images, such as scans, compare both in a search,
+    **Image files.** X may be one column of image files: paths or bytes in a list, an array, a Series or a DataFrame of
+    one column. They are read batch by batch, as :class:`ImageLoader` reads them, so that many photos need little
+    memory; an error names a file that is missing or damaged. Files are read in color, and in gray if ``image_shape`` is
+    (height, width, 1). Gray files of more than 8 bits whose white is not 65535 need an :class:`ImageLoader` with
+    ``white_level`` before the net; otherwise a :class:`BitDepthWarning` is issued. An :class:`ImageSizeWarning` is
+    issued if ``image_shape`` reads large files at a size smaller than that of the backbone.
+
+    **backbone="auto"** depends on the size of the images in an array, or on ``image_shape``; for files without
+    ``image_shape``, on the median of the shorter sides of up to 64 of them. ``"lite0"`` sees photos at 224 x 224. If
+    its weights are not installed, ``"tiny32"`` sees them at 32 x 32, and a :class:`SmallBackboneWarning` names the
+    package to install. No net is best for all images: for unusual ones, such as scans, compare both in a search,
     ``{"backbone": ["tiny32", "lite0"]}``.
 
-    ``strategy="auto"`` is ``"linear-probe"`` below 100 labels per class on average and ``"gradual"`` from there on,
-    unless ``freeze_until`` or a :class:`FreezeLayers` says what to freeze; an ``"untrained:"`` backbone, which has
-    nothing to keep, is trained whole from there on. On a CPU, a net that sees images of more than 64 x 64 pixels, as
-    ``"lite0"`` does, stays a linear probe at any number of labels, since training it takes some forty times as long
-    (for 600 photos twenty minutes); ``verbose=1`` says so. Where the whole backbone is frozen and nothing is
-    augmented, or ``n_views`` fixes the views, each row is encoded once for all epochs and fits that share a ``cache``.
+    **Features are computed once.** If the whole backbone is frozen, and there is no augmenter or ``n_views`` fixes the
+    views, each row is encoded once for all epochs and for all fits that share a ``cache``.
 
     Examples
     --------
@@ -294,17 +313,17 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
 
 class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
-    """A pretrained net, fine-tuned to predict values from your images.
+    """A pretrained net as a regressor on your images.
 
     Parameters
     ----------
     backbone, image_shape, resize_mode, value_range, strategy, freeze_until, stages, augmenter, n_views, predict_views
-        As in :class:`FineTuneClassifier`.
+        As in :class:`FineTuneClassifier`. ``strategy="auto"`` counts a tenth of the rows as the labels per class.
     backbone_lr_scale, layer_decay, cache
-        As in :class:`FineTuneClassifier`; ``"auto"`` takes a tenth of the rows for the labels a class.
+        As in :class:`FineTuneClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
-        ``"auto"`` is the squared error. With a loss by name y is standardised for the training; a loss of your own sees
-        y as it is.
+        ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss sees y
+        unchanged.
     optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
         As in :class:`FineTuneClassifier`.
     early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device, precision
@@ -315,27 +334,29 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     Attributes
     ----------
     strategy_ : str
-        The strategy that was used; ``"from-scratch"`` for a table.
-    backbone_ : Backbone
+        The strategy in use; ``"from-scratch"`` for a table.
+    backbone_ : Backbone or None
+        The backbone, fine-tuned unless it is frozen; None for a table.
     backbone_name_ : str or None
-        The name of the backbone, which ``"auto"`` chose; None for a table.
+        The name of the backbone, such as the one that ``"auto"`` chose; None for a table.
     batch_norm_ : {"batch", "running"} or None
         As in :class:`FineTuneClassifier`.
     net_ : skorch.NeuralNet
         The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
     lr_ : float
-        The learning rate in use.
+        Peak learning rate in use.
     n_trainable_parameters_ : int
+        Number of trainable parameters of the net.
     precision_ : {"float32", "bfloat16"}
-        What the net computes in: bfloat16 by autocast, or the dtype of its parameters.
+        The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Whole epochs trained.
+        Number of complete epochs.
     n_features_in_ : int
-        Height x width x channels of images, and 1 for a column of image files.
+        Height x width x channels of images; 1 for a column of image files.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X came with names.
+        Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
-        (height, width, channels) of the images, None for a table.
+        (height, width, channels) of the images; None for a table.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import numpy as np
 from .._layout import as_sides, check_image_shape
 from .._validation import check_columns, check_layout, check_X
 from .._value_range import check_value_range
-from .._warnings import BitDepthWarning, warn
+from .._warnings import BitDepthWarning, ImageSizeWarning, warn
 from ..images._bit_depth import describe_depth, find_peaks
 from ..images._image_column import as_column, check_files_exist
 from ..images._image_files import ImageFiles
@@ -119,6 +119,30 @@ def decoded_shape(estimator, sources):
             "Set image_shape to the (height, width) at which to read files, such as image_shape=224"
         )
     return (*size, 3)
+
+
+def warn_of_lost_detail(images, backbone):
+    """Warn if files are read at a smaller size than the backbone's, and are larger themselves; of an array, never.
+
+    Parameters
+    ----------
+    images : ImageFiles or ndarray
+    backbone : Backbone
+    """
+    size = backbone.preprocess.size
+    if size is None or not isinstance(images, ImageFiles):
+        return
+    height, width = images.shape[1:3]
+    if height >= size[0] and width >= size[1]:
+        return
+    found = typical_size(images.sources)  # whose sides the EXIF orientation may swap
+    if found and (height < min(size[0], *found) or width < min(size[1], *found)):
+        warn(
+            f"image_shape={(height, width)} is smaller than the {size[0]} x {size[1]} pixels of the backbone "
+            f"{backbone.name!r}: image files of about {found[0]} x {found[1]} pixels are read at {height} x {width} "
+            "and enlarged again, which loses detail and saves no time. Leave image_shape out",
+            ImageSizeWarning,
+        )
 
 
 def preprocess_of(backbone):

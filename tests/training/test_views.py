@@ -21,6 +21,7 @@ from sktricks import (
     RandomFlip,
     RandomRotation,
     SwapNoise,
+    ViewsIgnoredWarning,
     load,
     make_augmentation_pipeline,
     save,
@@ -109,7 +110,9 @@ def test_steps_that_mix_rows_have_no_part_in_views():
 
 
 def test_without_an_augmenter_there_is_one_view():
-    net = NetClassifier(predict_views=4, **SMALL).fit(X, Y)
+    net = NetClassifier(predict_views=4, **SMALL)
+    with pytest.warns(ViewsIgnoredWarning, match="predict_views=4 of NetClassifier has no effect.*augmenter=None"):
+        net.fit(X, Y)
     assert_array_equal(net.predict_proba(X), NetClassifier(**SMALL).fit(X, Y).predict_proba(X))
 
 

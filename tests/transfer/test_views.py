@@ -24,6 +24,7 @@ from sktricks import (
     RandomCrop,
     RandomRotation,
     SwapNoise,
+    ViewsIgnoredWarning,
     load,
     make_augmentation_pipeline,
     save,
@@ -119,12 +120,13 @@ def test_views_that_change_nothing_are_the_rows_alone():
 
 def test_without_an_augmenter_views_do_nothing():
     fitted = net(None, n_views=6, predict_views=3)
-    assert rows_seen(lambda: fitted.fit(GREY, LABELS)) == 40
+    with pytest.warns(ViewsIgnoredWarning, match="n_views=6 and predict_views=3 of FineTuneClassifier have no effect"):
+        assert rows_seen(lambda: fitted.fit(GREY, LABELS)) == 40
     assert_array_equal(fitted.predict_proba(GREY), net(None).fit(GREY, LABELS).predict_proba(GREY))
 
 
 def test_views_are_learned_from():
-    fitted, plain = (net(augmenter, n_views=6).fit(GREY, LABELS) for augmenter in (ColorJitter(brightness=0.9), None))
+    fitted, plain = net(ColorJitter(brightness=0.9), n_views=6).fit(GREY, LABELS), net(None).fit(GREY, LABELS)
     weights = [one.net_.module_.head.linear.weight for one in (fitted, plain)]
     assert not torch.allclose(*weights)
 
