@@ -190,7 +190,7 @@ class AugmentationDisplay:
         mosaic = make_mosaic([self.originals, *self.draws])
         self.im_ = self.ax_.imshow(mosaic[..., 0] if channels == 1 else mosaic, cmap=cmap, vmin=0, vmax=1)
         column = mosaic.shape[1] / (1 + len(self.draws))
-        self.ax_.set_xticks([column / 2, column * (1 + len(self.draws) / 2)], ["original", "draws"])
+        self.ax_.set_xticks([column / 2, column * (1 + len(self.draws) / 2)], ["original", "augmented"])
         self.ax_.tick_params(length=0)
         height = (mosaic.shape[0] + 1) / len(self.originals)
         self.ax_.set_yticks([height * (k + 0.5) for k in range(len(self.files or []))], self.files or [])

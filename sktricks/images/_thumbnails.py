@@ -7,14 +7,15 @@ import os
 import numpy as np
 
 from ._decode import decode, read_size
-from ._image_column import name_of
-from ._read_images import attempt
+from ._image_column import check_files_exist, name_of
+from ._read_images import GRAY, UnreadableImageError, attempt
 
 LONGER_SIDE = 256  # pixels
+UNREADABLE_SIDE = 64
 
 
 def read_thumbnails(sources, rows):
-    """Return some of the images in a column of files, and their names.
+    """Return some of the images in a column of files, and their names; a damaged one is gray, and its name says so.
 
     Parameters
     ----------
@@ -28,14 +29,31 @@ def read_thumbnails(sources, rows):
     images : list of ndarray of shape (height, width, 3), uint8
         The longer side has at most 256 pixels.
     names : list of str
-        The name of each file without its folder; "row 3" for bytes.
+        The name of each file without its folder; "row 3" for bytes. That of a damaged file ends with "cannot be read".
+
+    Raises
+    ------
+    ValueError
+        If a file is missing.
     """
-    images = []
+    check_files_exist(sources[rows])
+    images, names = [], []
     for row in rows:
-        size = np.array(attempt(read_size, sources[row], row))
-        size = np.maximum(1, np.rint(size * min(1, LONGER_SIDE / size.max()))).astype(int)
-        images.append(attempt(decode, sources[row], row, tuple(map(int, size)))[0])
-    return images, [short_name(sources[row], row) for row in rows]
+        name = short_name(sources[row], row)
+        try:
+            image = read_thumbnail(sources[row], row)
+        except UnreadableImageError:
+            image, name = np.full((UNREADABLE_SIDE, UNREADABLE_SIDE, 3), GRAY, np.uint8), f"{name}: cannot be read"
+        images.append(image)
+        names.append(name)
+    return images, names
+
+
+def read_thumbnail(source, row):
+    """Return an image of at most 256 pixels on its longer side."""
+    size = np.array(attempt(read_size, source, row))
+    size = np.maximum(1, np.rint(size * min(1, LONGER_SIDE / size.max()))).astype(int)
+    return attempt(decode, source, row, tuple(map(int, size)))[0]
 
 
 def short_name(source, row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from sklearn.utils.multiclass import type_of_target
 
 from .._optional import import_optional
 from .._threads import column_or_1d
+from .._validation import IMAGE_NAME
 from ._pictures import draw_picture, find_pictures
 
 MOST_CLASSES = 20  # rows of pictures in one figure
-SIDE = 1.5  # of a picture, in inches
+SIDE = 1.5  # width of a picture, in inches
+FLATTEST, TALLEST = 0.3, 2.0  # height of a picture, in widths
 
 
 def show_images(
@@ -27,8 +30,9 @@ def show_images(
     """Show some images of each class: the first thing to do with a folder of photos.
 
     Each class is one row of pictures, which are spread evenly over its images. Its label is the class and the number of
-    its images. Photos are read from their files at a legible size, in their own aspect ratio, and the files are
-    named.
+    its images. With one or two pictures per class, more than five classes stand in two columns. Photos are read from
+    their files at a legible size, in their own aspect ratio, and the files are named; a damaged file is a gray
+    picture.
 
     Parameters
     ----------
@@ -80,30 +84,54 @@ def show_images(
     shown = [spread_evenly(rows, n_per_class**2 if classes is None else n_per_class) for rows in groups[:MOST_CLASSES]]
     pictures, files = find_pictures(X, np.concatenate(shown), image_shape)
     if pictures is None:
-        raise ValueError(
-            f"X must hold images or image files, got a table of shape {np.shape(X)}. If its rows are images, pass "
-            "image_shape=(height, width)"
-        )
-    n_lines = len(shown) if classes is not None else -(-len(shown[0]) // n_per_class)
+        refuse_table(X)
+    n_side = 2 if len(shown) > 5 and n_per_class <= 2 else 1  # classes side by side
+    n_lines = -(-len(shown) // n_side) if classes is not None else -(-len(shown[0]) // n_per_class)
+    n_columns = n_side * n_per_class
+    starts = [k % n_lines * n_columns + k // n_lines * n_per_class for k in range(len(shown))]
+    places = [start + i for start, rows in zip(starts, shown, strict=True) for i in range(len(rows))]
+    heights = heights_of_lines(pictures, np.array(places) // n_columns, n_lines)
     if figure is None:
         pyplot = import_optional("matplotlib.pyplot", "plot")
-        size = SIDE * n_per_class + 0.5, (SIDE + (0.25 if files else 0.1)) * n_lines + 0.3
+        size = SIDE * n_columns + 0.5 * n_side, SIDE * sum(heights) + (0.25 if files else 0.1) * n_lines + 0.3
         figure = pyplot.figure(figsize=size, layout="constrained")
-    axes = figure.subplots(n_lines, n_per_class, squeeze=False)
+    axes = figure.subplots(n_lines, n_columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for ax in axes.ravel():
         ax.set(xticks=[], yticks=[], frame_on=False)
-    places = [k * n_per_class + i for k, rows in enumerate(shown) for i in range(len(rows))]
     for i, place in enumerate(places):
         ax = axes.flat[place]
         ax.set_frame_on(True)
         draw_picture(ax, pictures[i])
         if files:
             ax.set_xlabel(files[i], fontsize="x-small", color="0.4")
-    for ax, title in zip(axes[:, 0], titles.values(), strict=False):
-        ax.set_ylabel(title)
+    for start, title in zip(starts, titles.values(), strict=False):
+        axes.flat[start].set_ylabel(title)
     if len(titles) > MOST_CLASSES:
         figure.suptitle(f"the first {MOST_CLASSES} of {len(titles)} classes")
     return figure
+
+
+def refuse_table(X):
+    """Raise the error of an X without images; it names the column of files in a DataFrame, if there is one."""
+    columns = list(getattr(X, "columns", []))
+    first = {name: np.asarray(X[name], dtype=object)[0] for name in columns if len(X)}
+    texts = [name for name, value in first.items() if isinstance(value, str | PathLike)]
+    files = [name for name in texts if IMAGE_NAME.search(str(first[name]))] or texts
+    if files:
+        raise ValueError(
+            f"X must be one column of image files, or a table with them in a column 'path', got the columns {columns}: "
+            f"pass the column of files, such as X[{files[0]!r}], and the classes as y"
+        )
+    raise ValueError(
+        f"X must hold images or image files, got a table of shape {np.shape(X)}. If its rows are images, pass "
+        "image_shape=(height, width)"
+    )
+
+
+def heights_of_lines(pictures, lines, n_lines):
+    """Return the height of each line of pictures, in widths of a picture: the median of their aspect ratios."""
+    ratios = np.array([picture.shape[0] / picture.shape[1] for picture in pictures])
+    return [float(np.clip(np.median(ratios[lines == line]), FLATTEST, TALLEST)) for line in range(n_lines)]
 
 
 def count_classes(y, n):

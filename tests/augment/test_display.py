@@ -25,6 +25,7 @@ def test_originals_stand_beside_draws():
     assert picture.shape == (3 * 9 - 1, 3 * 9 - 1, 3)
     assert_allclose(picture[9:17, 9:17], X[1, :, ::-1] / 255)
     assert display.ax_.figure is display.figure_ and display.ax_.get_title() == "flips"
+    assert [label.get_text() for label in display.ax_.get_xticklabels()] == ["original", "augmented"]
 
 
 def test_it_draws_where_it_is_told_and_every_draw_is_another():

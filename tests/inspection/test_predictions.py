@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
-from sktricks import FineTuneClassifier, PredictionsDisplay
+from sktricks import FineTuneClassifier, ImageLoader, PredictionsDisplay, UnreadableImageWarning
 from sktricks.inspection._predictions_display import choose_rows
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -85,6 +89,19 @@ def test_image_files(tmp_path):
             )
             assert ax.get_xlabel() == file and file in {f"{number}.png" for number in range(20)}
         assert sorted(display.files) == sorted(f"{number}.png" for number in range(20))
+
+
+def test_a_damaged_image_file_is_gray_and_named(tmp_path):
+    paths = [str(tmp_path / f"{number}.png") for number in range(4)]
+    for number, path in enumerate(paths):
+        Image.new("L", (8, 8), 60 * number).save(path)
+    model = make_pipeline(ImageLoader(4, flatten=True, on_error="warn"), DecisionTreeClassifier(random_state=0))
+    model.fit(paths, [0, 0, 1, 1])
+    Path(paths[2]).write_bytes(b"")
+    with pytest.warns(UnreadableImageWarning, match="1 unreadable image is gray"):
+        display = PredictionsDisplay.from_estimator(model, paths, [0, 0, 1, 1], kind="random", random_state=0)
+    assert sorted(display.files) == ["0.png", "1.png", "2.png: cannot be read", "3.png"]
+    assert (display.rows[display.files.index("2.png: cannot be read")] == 128 / 255).all()
 
 
 def test_rows_of_a_table_show_what_stands_out():

@@ -77,6 +77,40 @@ def test_wrong_input(X, y, params, match):
         show_images(X, y, **params)
 
 
+def test_rows_are_as_high_as_their_photos(folder):
+    images = read_image_folder(folder)
+    figure = show_images(images[images.label == "cat"].iloc[:1], n_per_class=1)
+    width, height = figure.get_size_inches()
+    assert width == 2 and height == pytest.approx(1.5 * 154 / 256 + 0.55)
+    assert show_images(images).axes[0].get_gridspec().get_height_ratios() == [1, 1]  # the medians
+
+
+def test_many_classes_of_few_pictures_stand_in_two_columns():
+    figure = show_images(DIGITS[:200], NUMBERS[:200], n_per_class=2, image_shape=(8, 8))
+    assert figure.axes[0].get_gridspec().get_geometry() == (5, 4)
+    labels = [ax.get_ylabel().split()[0] for ax in figure.axes[::2]]
+    assert labels == ["0", "5", "1", "6", "2", "7", "3", "8", "4", "9"]
+    row = np.flatnonzero(NUMBERS[:200] == 8)[0]
+    np.testing.assert_allclose(figure.axes[14].images[0].get_array(), DIGITS[row].reshape(8, 8) / 16)
+
+
+@pytest.mark.parametrize("content", [b"", None], ids=["empty", "cut off"])
+def test_a_damaged_file_is_gray_and_named(content, folder):
+    images = read_image_folder(folder)
+    file = folder / "cat" / "0.png"
+    file.write_bytes(file.read_bytes()[:-100] if content is None else content)
+    first, *others = shown(show_images(images))
+    assert first.get_xlabel() == "0.png: cannot be read"
+    assert (first.images[0].get_array() == 128 / 255).all()
+    assert [ax.get_xlabel() for ax in others] == ["1.png", "2.png", "0.png"]
+
+
+def test_a_table_with_files_in_another_column_says_which_to_pass(folder):
+    images = read_image_folder(folder).assign(number=1)
+    with pytest.raises(ValueError, match=r"pass the column of files, such as X\['file'\], and the classes as y"):
+        show_images(images.rename(columns={"path": "file"})[["label", "file", "number"]])
+
+
 def test_a_missing_file_is_named(folder):
     with pytest.raises(ValueError, match="gone.png"):
         show_images([str(folder / "gone.png")])
