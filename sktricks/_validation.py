@@ -21,6 +21,7 @@ from ._layout import find_layout, fits_image_shape, warn_of_rows
 from ._threads import check_array
 from ._warnings import OneHotTargetWarning, warn
 
+CHANNELS = {1: "gray", 3: "color", 4: "transparent"}
 IMAGE_NAME = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|p[bgnp]m|png|tiff?|webp)$", re.IGNORECASE)
 NO_NUMBERS = ("float()", "dtype='numeric'", "could not convert", "array element")  # in errors that do not name X
 TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
@@ -99,12 +100,23 @@ def to_numbers(estimator, X, finite, ensure_min_samples, input_name):
     except (ValueError, TypeError) as error:
         check_no_paths(estimator, X, input_name)
         if "inhomogeneous" in str(error):
-            shapes = ", ".join(map(str, sorted({np.shape(row) for row in X})[:3]))
-            text = f"{input_name} must hold rows or images of one shape, got {shapes}: bring them to one size"
-            raise ValueError(text) from error
+            raise ValueError(describe_shapes({np.shape(row) for row in X}, input_name)) from error
         if any(text in str(error) for text in NO_NUMBERS):
             raise type(error)(f"{input_name} must hold numbers: {error}") from error
         raise
+
+
+def describe_shapes(shapes, input_name):
+    """Return the error about rows or images of several shapes, and what to do about them."""
+    some = ", ".join(map(str, sorted(shapes)[:3]))
+    text = f"{input_name} must hold rows or images of one shape, got {some}: "
+    if not all(len(shape) == 2 or (len(shape) == 3 and shape[2] in CHANNELS) for shape in shapes):
+        return text + "bring them to one size"
+    kinds = sorted({CHANNELS[shape[2] if len(shape) == 3 else 1] for shape in shapes})
+    others = " and to one size" if len({shape[:2] for shape in shapes}) > 1 else ""
+    if len(kinds) > 1:
+        return f"{text}some are {' and some are '.join(kinds)}. Convert all to one of these{others}"
+    return text + ("bring them to one size" if others else "all must have an axis of channels, or none")
 
 
 def to_plain(X):
@@ -218,6 +230,12 @@ def check_no_paths(estimator, X, input_name="X"):
     for value in first_values(X):
         if isinstance(value, PathLike) or (isinstance(value, str) and IMAGE_NAME.search(value)):
             name = type(estimator).__name__
+            if hasattr(estimator, "backbone"):  # which reads files itself
+                n_columns = getattr(X, "shape", None) or np.shape(X)
+                raise ValueError(
+                    f"{input_name} of {name} must be one column of image files, got {n_columns[-1]} columns: pass the "
+                    "column of the files alone"
+                )
             raise ValueError(
                 f"{input_name} of {name} must hold numbers, got the path of an image file: {str(value)!r}. ImageLoader "
                 f"reads files: make_pipeline(ImageLoader(size=(height, width)), {name}(...))"

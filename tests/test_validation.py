@@ -196,6 +196,33 @@ def test_paths_where_images_are_wanted(make, X):
         estimator.fit(X, [0, 1])
 
 
+@pytest.mark.parametrize("X", [pd.DataFrame({"left": FILES, "right": FILES}), [[file, 3] for file in FILES]])
+def test_two_columns_where_one_of_files_is_wanted(X):
+    told = (
+        "X of FineTuneClassifier must be one column of image files, got 2 columns: pass the column of the files alone"
+    )
+    with pytest.raises(ValueError, match=told):
+        FineTuneClassifier().fit(X, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        ([(8, 8), (8, 8, 3)], r"\(8, 8\), \(8, 8, 3\): some are color and some are gray. Convert all to one of these$"),
+        (
+            [(8, 8, 1), (9, 8, 4)],
+            "some are gray and some are transparent. Convert all to one of these and to one size$",
+        ),
+        ([(8, 8), (8, 8, 1)], "all must have an axis of channels, or none$"),
+        ([(8, 8, 3), (9, 8, 3)], r"one shape, got \(8, 8, 3\), \(9, 8, 3\): bring them to one size$"),
+        ([(3,), (4,)], "bring them to one size$"),
+    ],
+)
+def test_images_of_several_shapes(shapes, told):
+    with pytest.raises(ValueError, match=told):
+        NetClassifier().fit([np.zeros(shape) for shape in shapes], [0, 1])
+
+
 def test_words_are_no_paths():
     for X in ([["red"], ["blue"]], np.array([["v1.2"], ["3.x"]], object)):
         with pytest.raises(ValueError) as caught:
