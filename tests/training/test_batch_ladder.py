@@ -106,3 +106,11 @@ def test_a_prediction_leaves_the_modes_of_modules_alone():
     module.train = lambda mode=True: calls.append(mode)
     net.predict(IMAGES[:1])
     assert not module.training and not calls
+
+
+def test_a_frozen_net_predicts_one_image_with_the_bits_of_many():
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    net = FineTuneClassifier("tiny32", strategy="linear-probe", max_epochs=5, cache=None, random_state=0)
+    expected = net.fit(images, np.arange(40) % 4).predict_proba(images)
+    one_by_one = np.concatenate([net.predict_proba(image[None]) for image in images])
+    np.testing.assert_array_equal(one_by_one, expected)
