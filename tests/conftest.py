@@ -1,6 +1,7 @@
 """What has to be said before torch is loaded, and in workers before numpy and scipy are; what begins every test."""
 
 import os
+import sys
 import zlib
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers run side by side, and threads change the last bits of a net
@@ -17,6 +18,14 @@ def no_features_from_another_test():
     from sktricks import clear_cache
 
     clear_cache()
+
+
+@pytest.fixture(autouse=True)
+def no_figures_from_another_test():
+    """matplotlib warns of many open figures."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(autouse=True)

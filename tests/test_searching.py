@@ -60,8 +60,9 @@ def test_augmentation_freezing_head_and_ensemble_in_one_grid():
     vote = VotingClassifier([("net", pretrained()), ("neighbours", KNeighborsClassifier(1))], voting="soft")
     augmenters = [None, RandomRotation(10)]
     around = {"net__augmenter": augmenters, "neighbours": ["drop", KNeighborsClassifier(1)]}
+    views = {"net__n_views": [2], "net__augmenter": [RandomRotation(5), RandomRotation(10)]}
     grid = [
-        {"net__freeze_until": ["head"], "net__n_views": [2], "net__stages": [["high"], ["low", "high"]], **around},
+        {"net__freeze_until": ["head"], "net__stages": [["high"], ["low", "high"]], **around, **views},
         {"net__freeze_until": [0, "high"], "net__lr": [HOPELESS[0], 0.01], **around},
     ]
     before = {name: value.clone() for name, value in vote.estimators[0][1].backbone.state_dict().items()}

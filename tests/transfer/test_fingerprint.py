@@ -403,6 +403,14 @@ def test_what_cannot_be_described_stays_in_memory():
     assert found[0] != found[2] and all(text.startswith(MEMORY_ONLY) for text in found[2:])
 
 
+def test_equal_code_of_a_file_that_is_gone_does_not_count(import_net):
+    path = Path(import_net("a number", 1.5, "gone").__file__)
+    gone = sys.modules["net_in_file"].make
+    path.unlink()
+    assert fingerprint(gone).startswith(MEMORY_ONLY)
+    assert not fingerprint(import_net("a number", 1.5).make).startswith(MEMORY_ONLY)
+
+
 @pytest.mark.parametrize("kind", ["a number", "a global class", "a dataclass", "a set"])
 def test_the_fingerprint_is_the_same_in_another_process(kind, import_net):
     path = Path(import_net(kind, 1.5).__file__)

@@ -186,12 +186,16 @@ def with_inner(code):
     return codes
 
 
-@lru_cache(maxsize=4096)
 def source_of(code):
     """Return the source of a function, or None if it is a lambda, imports what is not known, or is in no file."""
+    return source_in(code.co_filename, code)
+
+
+@lru_cache(maxsize=4096)
+def source_in(path, code):  # code of two files may be equal
     is_complete = KNOWN.issuperset(name.partition(".")[0] for name in names_in(code, ("IMPORT_NAME",)))
     is_named = code.co_name != "<lambda>"
-    return find_source(code.co_filename, lambda other: other == code) if is_complete and is_named else None
+    return find_source(path, lambda other: other == code) if is_complete and is_named else None
 
 
 @lru_cache(maxsize=1024)
