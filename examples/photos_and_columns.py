@@ -67,6 +67,7 @@ for name, parts in {"numbers": [numbers], "photo": [photo], "both": [photo, numb
 # With names, as a DataFrame
 # --------------------------
 
-columns = ColumnTransformer([photo, numbers]).set_output(transform="pandas").fit_transform(prints)
-print(f"\n{columns.shape[1]} columns, among them {', '.join(columns.columns[[0, 1, -2, -1]])}")
+columns = ColumnTransformer([photo, numbers]).set_output(transform="pandas")
+names = list(pd.DataFrame(columns.fit_transform(prints)).columns)
+print(f"\n{len(names)} columns, among them {', '.join(names[:2] + names[-2:])}")
 holder.cleanup()

@@ -59,7 +59,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         :func:`layer_table` lists them. Parameters, buffers and dropout of frozen layers stay unchanged to the last bit.
     stages : "auto" or list of str, default="auto"
         Names of the stages of the backbone whose features the head receives. ``"auto"``: the
-        ``default_stages`` of the backbone, or its output if there are none.
+        ``default_stages`` of the backbone, or its output if there are none; for lite0, its last stage and its output.
     augmenter : augmenter, default=None
         Augments each row anew in each epoch; at prediction its deterministic counterpart is applied.
     n_views : int, default=1

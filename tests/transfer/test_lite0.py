@@ -211,3 +211,10 @@ def test_a_file_that_is_missing_or_something_else(own_file, content, message):
     own_file.unlink() if content is None else own_file.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_backbone("lite0")
+
+
+def test_the_head_receives_one_more_stage_than_pretrained_features(own_file):
+    net = FineTuneClassifier("lite0", strategy="linear-probe", max_epochs=1, random_state=0).fit(IMAGES[:2], LABELS[:2])
+    assert net._prefix.stages == ["stage7", "top"] and net._prefix.n_features == 320 + 1280
+    top = FineTuneClassifier("lite0", stages=["top"], strategy="linear-probe", max_epochs=1).fit(IMAGES[:2], LABELS[:2])
+    assert top._prefix.n_features == 1280
