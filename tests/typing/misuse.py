@@ -35,7 +35,7 @@ NetClassifier().fit(X, y).predict_probability(X)  # error
 NetClassifier(augmenter="flip")  # error
 FineTuneClassifier(freeze="head")  # error
 FineTuneClassifier(n_views="8")  # error
-FineTuneClassifier(image_shape=8)  # error
+FineTuneClassifier(image_shape="8 x 8")  # error
 PretrainedFeatures(backbone=3)  # error
 FreezeLayers()  # error
 load_backbone(image_size=(8, 8))  # error
