@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 
 def test_each_class_is_a_row_with_its_number_of_images():
-    figure = show_images(DIGITS[:200], NUMBERS[:200], n_per_class=3, image_shape=(8, 8))
+    figure = show_images(DIGITS[:200], NUMBERS[:200], n_per_class=3, image_shape=(8, 8))  # as in its docstring
     assert len(figure.axes) == len(shown(figure)) == 30
     labels = [ax.get_ylabel() for ax in figure.axes[::3]]
     assert labels == [f"{digit} ({(NUMBERS[:200] == digit).sum()})" for digit in range(10)]
