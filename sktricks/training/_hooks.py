@@ -58,7 +58,7 @@ class InputHooks:
 
     @property
     def _module_precision(self) -> str:
-        """What the module computes in: ``"float32"`` (or its own dtype) or ``"bfloat16"``."""
+        """Precision in which the module computes: ``"float32"`` (or its own dtype) or ``"bfloat16"``."""
         return self.precision_
 
     @property

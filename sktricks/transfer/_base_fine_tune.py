@@ -23,7 +23,6 @@ from ._path_columns import check_inputs, warn_of_lost_detail
 from ._strategies import (
     FINE_TUNE,
     GRADUAL,
-    HEAD_STAGES,
     LINEAR_PROBE,
     LP_FT,
     SCRATCH,
@@ -276,9 +275,9 @@ class BaseFineTune(SharesBackbone, BaseNet):
         loaded = find_loaded(spec, self.image_shape_, self._device, self.resize_mode)
         warn_of_lost_detail(rows.X, loaded.backbone)
         layers, self.backbone_name_ = loaded.backbone.layers, loaded.backbone.name
-        automatic = isinstance(self.stages, str)
+        stages = getattr(loaded.backbone.model, "head_stages", "auto") if isinstance(self.stages, str) else self.stages
         prefix = self._prefix = Prefix(
-            check_stages(loaded.backbone, HEAD_STAGES.get(self.backbone_name_, "auto") if automatic else self.stages),
+            check_stages(loaded.backbone, stages),
             self._choose_strategy(loaded.backbone, labels_per_class(rows.y)),
             rates=(self.backbone_lr_scale, self.layer_decay),
         )

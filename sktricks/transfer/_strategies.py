@@ -15,10 +15,6 @@ ENOUGH = 100  # labels per class from which training the whole net wins over a l
 # tiny32 (32 x 32) on 600 images takes seconds, one of lite0 (224 x 224) over a minute, and there are 15.
 AFFORDABLE_PIXELS = 64 * 64
 
-# Stages whose features the head receives by default, by the name of the backbone, where they are better than its
-# output: with one more stage of lite0, linear probes on photos gain half a point.
-HEAD_STAGES = {"lite0": ["stage7", "top"]}
-
 # Values of parameters that are None. A head alone learns by gradient descent from zero, which regularizes it like a
 # ridge penalty if it stops in time (Ali, Kolter & Tibshirani 2019); with SGD, :func:`probe_settings` adds to that.
 WHOLE_NET = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.05, "max_epochs": 15, "batch_size": 64}
