@@ -43,6 +43,8 @@ from .augment import SwapNoise as SwapNoise
 from .augment import TrivialAugment as TrivialAugment
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
+from .deploy import OnnxMismatchError as OnnxMismatchError
+from .deploy import UnsupportedForOnnxError as UnsupportedForOnnxError
 from .ensemble import CascadeClassifier as CascadeClassifier
 from .ensemble import EnsembleDisplay as EnsembleDisplay
 from .ensemble import MissingClassesWarning as MissingClassesWarning

@@ -23,14 +23,15 @@ ROOMS = [name for _, name, is_package in pkgutil.iter_modules([str(ROOT)]) if is
 
 # What each room and module never names, not even inside a function.
 FORBIDDEN = {
-    "sktricks.augment": {"training", "transfer", "ensemble", "inspection", "persist"},
-    "sktricks.training": {"transfer", "ensemble", "inspection", "persist"},
-    "sktricks.transfer": {"ensemble", "inspection", "persist"},
-    "sktricks.ensemble": {"training", "transfer", "inspection", "persist"},
-    "sktricks.images": {"augment", "training", "transfer", "ensemble", "inspection", "persist"},
-    "sktricks.tables": {"augment", "training", "transfer", "ensemble", "inspection", "persist", "images"},
-    "sktricks.inspection": {"persist"},
-    "sktricks.persist": {"inspection"},
+    "sktricks.augment": {"training", "transfer", "ensemble", "inspection", "persist", "deploy"},
+    "sktricks.training": {"transfer", "ensemble", "inspection", "persist", "deploy"},
+    "sktricks.transfer": {"ensemble", "inspection", "persist", "deploy"},
+    "sktricks.ensemble": {"training", "transfer", "inspection", "persist", "deploy"},
+    "sktricks.images": {"augment", "training", "transfer", "ensemble", "inspection", "persist", "deploy"},
+    "sktricks.tables": {"augment", "training", "transfer", "ensemble", "inspection", "persist", "images", "deploy"},
+    "sktricks.inspection": {"persist", "deploy"},
+    "sktricks.persist": {"inspection", "deploy"},
+    "sktricks.deploy": {"inspection", "persist"},
     # of ours each other alone
     "sktricks._validation": {*ROOMS, "_optional"},
     "sktricks._layout": {*ROOMS, "_optional"},
@@ -48,7 +49,19 @@ FORBIDDEN = {
 }
 NO_TORCH = ("augment", "ensemble")  # at import time
 # through _optional alone
-OPTIONAL = {"timm", "torchvision", "transformers", "huggingface_hub", "matplotlib", "PIL", "pandas", "skops"}
+OPTIONAL = {
+    "timm",
+    "torchvision",
+    "transformers",
+    "huggingface_hub",
+    "matplotlib",
+    "PIL",
+    "pandas",
+    "skops",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
+}
 WORK_ON_MODULES = {
     "AverageWeights",
     "Backbone",

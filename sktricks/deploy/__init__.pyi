@@ -1,0 +1,2 @@
+from ._onnx_errors import OnnxMismatchError as OnnxMismatchError
+from ._onnx_errors import UnsupportedForOnnxError as UnsupportedForOnnxError

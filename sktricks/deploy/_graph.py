@@ -1,0 +1,328 @@
+"""An ONNX graph under construction: values with a dtype and a shape, and the operators between them.
+
+Converters build a graph out of :class:`Value` alone. Each knows its dtype, so that a converter can repeat the dtypes of
+numpy (scikit-learn scales in the dtype of X, trees round to float32), and the shape of one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .._optional import import_optional
+
+OPSET, ML_OPSET, IR_VERSION = 18, 3, 10  # what onnxruntime from 1.18 on reads
+STRING = np.dtype(object)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor in a graph; its first axis is that of the rows.
+
+    Parameters
+    ----------
+    name : str
+    dtype : numpy dtype
+        That of objects for strings.
+    shape : tuple of int
+        Of one row: ``()`` for one number per row, ``(k,)`` for k columns.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The columns of a table, each a :class:`Value` of shape ``(1,)`` with a dtype of its own.
+
+    Parameters
+    ----------
+    columns : dict
+        From the names in the DataFrame to values, in order.
+    """
+
+    columns: dict[str, Value]
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The number of columns, as the shape of one row."""
+        return (len(self.columns),)
+
+    def select(self, indices: Sequence[int]) -> Frame:
+        """Return some of the columns."""
+        items = list(self.columns.items())
+        return Frame(dict(items[index] for index in indices))
+
+
+@dataclass(frozen=True)
+class Paths:
+    """A column of image files, which becomes pixels where a step says at which size: see :meth:`Graph.decode`.
+
+    Parameters
+    ----------
+    name : str
+        Of the column, and of the input that takes its place.
+    """
+
+    name: str
+    shape = (1,)
+
+
+Table = Value | Frame | Paths  # what a step may get
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a converted classifier or regressor gives.
+
+    Parameters
+    ----------
+    codes : Value or None
+        Of a classifier, int64: per row, the index of the predicted class in ``classes_``; (n, labels) of 0 and 1 where
+        a row has several labels.
+    probabilities : Value or None
+        (n, classes), where the estimator has ``predict_proba``.
+    values : Value or None
+        Of a regressor, of shape (n,) or (n, outputs).
+    scores : Value or None
+        What ``decision_function`` returns, where something needs it.
+    """
+
+    codes: Value | None = None
+    probabilities: Value | None = None
+    values: Value | None = None
+    scores: Value | None = None
+
+
+@dataclass
+class Graph:
+    """Nodes, constants and inputs, in the order in which they were added."""
+
+    nodes: list = field(default_factory=list)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    inputs: list[Value] = field(default_factory=list)
+    decodings: dict[str, dict] = field(default_factory=dict)  # by input: how files become its pixels
+    functions: list = field(default_factory=list)
+    _scopes: list[str] = field(default_factory=list)
+    _known: dict[tuple, Value] = field(default_factory=dict)
+    _count: int = 0
+
+    # -- names -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Name all nodes that are added inside after a step of a pipeline, or a member of a vote."""
+        self._scopes.append(str(name))
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    @property
+    def step(self) -> str:
+        """The names of the steps that are being converted, as in ``pipe/vote/forest``; empty at the top."""
+        return "/".join(self._scopes)
+
+    def make_name(self, what: str) -> str:
+        """Return a name that nothing else in the graph has."""
+        self._count += 1
+        return f"{self.step}/{what}_{self._count}" if self._scopes else f"{what}_{self._count}"
+
+    # -- values ------------------------------------------------------------------------------------------------------
+
+    def add_input(self, name: str, dtype, shape: Sequence[int]) -> Value:
+        """Add an input of the graph; the same input, if there is one of this name."""
+        value = Value(name, np.dtype(dtype), tuple(shape))
+        if value not in self.inputs:
+            if any(known.name == name for known in self.inputs):
+                raise ValueError(f"the graph has an input {name!r} of another type already")
+            self.inputs.append(value)
+        return value
+
+    def decode(self, paths: Paths | Frame, shape: Sequence[int], **decoding) -> Value:
+        """Return the pixels of a column of files, uint8 of ``shape`` (height, width, channels): an input of the graph.
+
+        It takes the place of the input of strings, if the column is one of a DataFrame.
+
+        ``decoding`` is written into the file, so that what reads files there decodes them as ``fit`` did. Steps that
+        decode alike share an input; another decoding of the column is an input ``<name>_2``.
+        """
+        column = paths.name if isinstance(paths, Paths) else next(iter(paths.columns))
+        self.inputs = [value for value in self.inputs if (value.name, value.dtype) != (column, STRING)]
+        wanted = {"column": column, "shape": list(shape), **decoding}
+        for name, known in self.decodings.items():
+            if known == wanted:
+                return next(value for value in self.inputs if value.name == name)
+        others = sum(known["column"] == column for known in self.decodings.values())
+        name = column if others == 0 else f"{column}_{others + 1}"
+        self.decodings[name] = wanted
+        return self.add_input(name, np.uint8, shape)
+
+    def constant(self, array, dtype=None) -> Value:
+        """Return an array as a value; equal arrays are stored once."""
+        array = np.asarray(array) if dtype is None else np.asarray(array, dtype)
+        array = array.astype(object) if array.dtype.kind in "UO" else array
+        key = (array.dtype.str, array.shape, repr(array.tolist()) if array.dtype == STRING else array.tobytes())
+        if key not in self._known:
+            name = self.make_name("constant")
+            self.constants[name] = array
+            self._known[key] = Value(name, array.dtype, array.shape[1:])
+        return self._known[key]
+
+    def op(
+        self, kind: str, *inputs: Value | str, dtype, shape: Sequence[int] = (), domain: str = "", **attributes
+    ) -> Value:
+        """Add an operator with one output, and return it; ``dtype`` and ``shape`` are those of the output."""
+        return self.ops(kind, *inputs, outputs=[(dtype, shape)], domain=domain, **attributes)[0]
+
+    def ops(
+        self, kind: str, *inputs: Value | str, outputs: Sequence[tuple], domain: str = "", **attributes
+    ) -> list[Value]:
+        """Add an operator with several outputs, given as pairs of dtype and shape, and return them."""
+        helper = import_optional("onnx.helper", "onnx")
+        values = [Value(self.make_name(kind), np.dtype(dtype), tuple(shape)) for dtype, shape in outputs]
+        names = [value.name if isinstance(value, Value) else value for value in inputs]
+        self.nodes.append(
+            helper.make_node(
+                kind, names, [value.name for value in values], name=values[0].name, domain=domain, **attributes
+            )
+        )
+        return values
+
+    # -- everyday operators ------------------------------------------------------------------------------------------
+
+    def cast(self, value: Value, dtype) -> Value:
+        """Return a value in another dtype; itself, if it has that dtype."""
+        if value.dtype == np.dtype(dtype):
+            return value
+        return self.op("Cast", value, dtype=dtype, shape=value.shape, to=onnx_type(dtype))
+
+    def binary(self, kind: str, a: Value, b, shape: Sequence[int] | None = None) -> Value:
+        """Return ``Add``, ``Sub``, ``Mul``, ``Div``, ``Max``, ... of a value and a value or array, in a's dtype."""
+        b = b if isinstance(b, Value) else self.constant(b, a.dtype)
+        return self.op(kind, a, b, dtype=a.dtype, shape=a.shape if shape is None else shape)
+
+    def reshape(self, value: Value, shape: Sequence[int]) -> Value:
+        """Return a value whose rows have another shape."""
+        return self.op("Reshape", value, self.constant([-1, *shape], np.int64), dtype=value.dtype, shape=shape)
+
+    def take(self, value: Value, columns: Sequence[int]) -> Value:
+        """Return some columns of a value of shape (k,)."""
+        columns = [int(column) for column in columns]
+        if columns == list(range(value.shape[0])):
+            return value
+        indices = self.constant(columns, np.int64)
+        return self.op("Gather", value, indices, dtype=value.dtype, shape=(len(columns),), axis=1)
+
+    def concat(self, values: Sequence[Value]) -> Value:
+        """Return the columns of several values, of shapes (k,), side by side in the dtype that numpy would choose."""
+        dtype = np.result_type(*(value.dtype for value in values))
+        values = [self.cast(value, dtype) for value in values]
+        if len(values) == 1:
+            return values[0]
+        width = sum(value.shape[0] for value in values)
+        return self.op("Concat", *values, dtype=dtype, shape=(width,), axis=1)
+
+    def matrix(self, X: Table, dtype=None) -> Value:
+        """Return X as one value of shape (k,), in ``dtype`` or in the one that numpy would choose."""
+        if isinstance(X, Paths):
+            raise self.refuse("a column of image files", "this step takes numbers: put ImageLoader before it")
+        if isinstance(X, Frame):
+            X = self.concat(list(X.columns.values()))
+        return X if dtype is None else self.cast(X, dtype)
+
+    def argmax(self, value: Value) -> Value:
+        """Return, per row, the index of the first of the largest columns, int64."""
+        return self.op("ArgMax", value, dtype=np.int64, axis=1, keepdims=0)
+
+    def column(self, value: Value, index: int) -> Value:
+        """Return a column of a value of shape (k,), as a value of shape ()."""
+        return self.op("Gather", value, self.constant(index, np.int64), dtype=value.dtype, axis=1)
+
+    # -- other graphs ------------------------------------------------------------------------------------------------
+
+    def embed(self, model, inputs: dict[str, Value], outputs: Sequence[tuple[str, np.dtype, tuple]]) -> list[Value]:
+        """Add the graph of a whole ONNX model, and return some of its outputs.
+
+        Parameters
+        ----------
+        model : onnx.ModelProto
+            With the opset of this graph; its names are changed, so that it may be embedded twice.
+        inputs : dict
+            For each of its inputs the value that takes its place.
+        outputs : list of (name, dtype, shape of a row)
+        """
+        compose, numpy_helper = (import_optional(f"onnx.{name}", "onnx") for name in ("compose", "numpy_helper"))
+        check_opsets(model)
+        prefix = self.make_name("graph") + "/"
+        model = compose.add_prefix(model, prefix)
+        renamed = {prefix + name: value.name for name, value in inputs.items()}
+        for node in model.graph.node:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+            rename_in_subgraphs(node, renamed)
+        self.nodes.extend(model.graph.node)
+        self.functions.extend(model.functions)
+        for tensor in model.graph.initializer:
+            self.constants[tensor.name] = numpy_helper.to_array(tensor)
+        return [Value(prefix + name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in outputs]
+
+    def build(self, outputs: dict[str, Value]):
+        """Return the whole as a checked onnx.ModelProto with these outputs, by name."""
+        onnx = import_optional("onnx", "onnx")
+        helper, numpy_helper = onnx.helper, onnx.numpy_helper
+        for name, value in outputs.items():
+            self.nodes.append(helper.make_node("Identity", [value.name], [name], name=f"output/{name}"))
+        graph = helper.make_graph(
+            self.nodes,
+            "sktricks",
+            [describe(value) for value in self.inputs],
+            [describe(replace(value, name=name)) for name, value in outputs.items()],
+            [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, functions=self.functions)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    # -- errors ------------------------------------------------------------------------------------------------------
+
+    def refuse(self, what: str, cure: str):
+        """Return an error that names the step, ``what`` of it cannot be converted, and what would work."""
+        from ._onnx_errors import UnsupportedForOnnxError
+
+        where = f"the step {self.step!r}" if self._scopes else "the estimator"
+        return UnsupportedForOnnxError(f"{where} cannot be exported to ONNX, because of {what}: {cure}")
+
+
+def onnx_type(dtype) -> int:
+    """Return ONNX's number of a numpy dtype; that of objects is strings."""
+    helper = import_optional("onnx.helper", "onnx")
+    dtype = np.dtype(dtype)
+    return helper.np_dtype_to_tensor_dtype(np.dtype(str) if dtype == STRING else dtype)
+
+
+def describe(value: Value):
+    """Return an input or output of a graph, with any number of rows."""
+    helper = import_optional("onnx.helper", "onnx")
+    return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), ["n", *value.shape])
+
+
+def check_opsets(model) -> None:
+    """Raise an error unless a model has the opsets of our graphs."""
+    found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    if found.get("ai.onnx", OPSET) != OPSET:
+        raise ValueError(f"a graph to embed must have opset {OPSET}, got {found}")
+
+
+def rename_in_subgraphs(node, renamed) -> None:
+    """Rename values of the outer graph that the branches of an If, or the body of a Loop, use."""
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            for inner in graph.node:
+                inner.input[:] = [renamed.get(name, name) for name in inner.input]
+                rename_in_subgraphs(inner, renamed)

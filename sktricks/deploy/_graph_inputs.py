@@ -1,0 +1,41 @@
+"""The inputs of a graph, from an example of X: an array as it is, a DataFrame column by column, files as pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..images._image_column import as_column
+from ..tables._frames import is_frame, is_missing, values_of
+from ._graph import STRING, Frame, Graph, Paths, Table
+
+ARRAY = "X"  # the input for an array
+
+
+def add_inputs(graph: Graph, X) -> Table:
+    """Add the inputs for rows like X to a graph, and return them as what the first step gets.
+
+    A column of strings in a DataFrame may hold image files: the step that reads it says so, by :meth:`Graph.decode`.
+    """
+    if not is_frame(X):
+        if as_column(X) is not None:
+            return Paths(getattr(X, "name", None) or "path")
+        X = X if hasattr(X, "dtype") else np.asarray(X)
+        if X.dtype.kind in "biuf":
+            return graph.add_input(ARRAY, X.dtype, X.shape[1:])
+    names = [str(name) for name in X.columns] if is_frame(X) else [f"x{index}" for index in range(X.shape[1])]
+    dtypes = list(X.dtypes) if is_frame(X) else [STRING] * X.shape[1]
+    columns = [column_dtype(dtype, values_of(X, index)) for index, dtype in enumerate(dtypes)]
+    return Frame({name: graph.add_input(name, dtype, (1,)) for name, dtype in zip(names, columns, strict=True)})
+
+
+def column_dtype(dtype, values: list) -> np.dtype:
+    """Return the dtype of the input for a column: strings, or numbers, float64 if some are missing."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return dtype
+    present = [value for value in values if not is_missing(value)]
+    if any(isinstance(value, str) for value in present):
+        return STRING
+    kind = np.array(present).dtype.kind
+    if len(present) < len(values) or kind not in "biu":
+        return np.dtype(np.float64)
+    return np.dtype(bool if kind == "b" else np.int64)

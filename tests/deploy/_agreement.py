@@ -1,0 +1,41 @@
+"""What the tests of converters share: a graph against the estimator that it was made of."""
+
+import numpy as np
+
+from sktricks.deploy._export import build_model
+from sktricks.deploy._feeds import make_feeds
+from sktricks.deploy._graph import STRING
+
+
+def run(model, X):
+    """The outputs of a model for X, by name."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    dtypes = {"tensor(string)": STRING, "tensor(float)": np.float32, "tensor(double)": np.float64}
+    inputs = [(value.name, np.dtype(dtypes.get(value.type) or value.type[7:-1])) for value in session.get_inputs()]
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, make_feeds(X, inputs)), strict=True))
+
+
+def assert_agrees(estimator, X, atol=1e-5, *others):
+    """Assert that the graph of an estimator gives what it predicts: for X, and other rows, and one row alone."""
+    _, model = build_model(estimator, X)
+    for rows in (X, X[:1], *others):
+        found = run(model, rows)
+        if "label" in found:
+            expected = estimator.predict(rows)
+            assert found["label"].dtype.kind == expected.dtype.kind or expected.dtype.kind in "UO"
+            np.testing.assert_array_equal(found["label"], expected)
+        if "probabilities" in found:
+            np.testing.assert_allclose(found["probabilities"], estimator.predict_proba(rows), rtol=0, atol=atol)
+        if "prediction" in found:
+            expected = estimator.predict(rows)
+            np.testing.assert_allclose(
+                found["prediction"], expected, rtol=0, atol=atol * max(1, np.abs(expected).max())
+            )
+            assert found["prediction"].shape == expected.shape
+        if "features" in found:
+            expected = estimator.transform(rows)
+            np.testing.assert_allclose(found["features"], np.asarray(expected), rtol=0, atol=atol)
+    return model
