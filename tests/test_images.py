@@ -21,7 +21,7 @@ from torch import nn
 import sktricks.images._decode
 import sktricks.images._read_images
 import sktricks.training._inputs
-import sktricks.transfer.backbones
+import sktricks.transfer.backbones._load_backbone
 from sktricks import (
     BitDepthWarning,
     FineTuneClassifier,

@@ -21,7 +21,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import sktricks.training._inputs
+import sktricks.training._make_net
+import sktricks.training._progress
 import sktricks.training.engines.skorch
+import sktricks.training.run
 from sktricks import (
     ColorJitter,
     CutMix,

@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import sktricks.training._inputs
+import sktricks.training._make_net
 from sktricks import (
     ColorJitter,
     FineTuneClassifier,
