@@ -132,26 +132,30 @@ def test_a_module_that_is_no_longer_used_goes():
 
 
 class Made:
-    """A factory that counts its calls; its net has the weights of a seed, or random ones."""
+    """A factory that counts its calls; its net has the weights of a seed, or random ones.
+
+    One that ``draws`` makes initial weights with torch's generator first, as factories of pretrained nets do.
+    """
 
     calls = []  # of a class, where it does not count as a setting of the factory
 
-    def __init__(self, seed):
-        self.seed = seed
+    def __init__(self, seed, draws=False):
+        self.seed, self.draws = seed, draws
         self.calls.clear()
 
     def __call__(self):
         self.calls.append(self.seed)
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()) if self.draws or self.seed is None else None
         if self.seed is None:
-            return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
+            return net
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
 
 
-@pytest.mark.parametrize(("random_state", "n_calls"), [(0, 1), (None, 2)])
-def test_a_factory_is_called_once_per_search_or_twice_without_a_seed(random_state, n_calls):
-    make = Made(seed=0)
+@pytest.mark.parametrize(("draws", "random_state", "n_calls"), [(False, None, 1), (True, 0, 1), (True, None, 2)])
+def test_a_factory_is_called_once_per_search_or_twice_if_it_draws_without_a_seed(draws, random_state, n_calls):
+    make = Made(seed=0, draws=draws)
     net = FineTuneClassifier(make, max_epochs=1, random_state=random_state)
     GridSearchCV(net, {"lr": [1e-3, 1e-2], "strategy": ["linear-probe", "fine-tune"]}, cv=2).fit(X, Y)
     assert len(make.calls) == n_calls

@@ -82,9 +82,9 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
     """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
 
     A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory is called
-    again if its code, or a value that it names or encloses, has changed. It is also called again where torch's
-    generator is in another state, until two calls have made the same net: it then does not depend on the generator,
-    which is left as it was in any case.
+    again if its code, or a value that it names or encloses, has changed. One that draws from torch's generators, which
+    are left as they were, is also called again when these are in another state, until two calls have made the same net:
+    a factory may draw initial weights and replace them by pretrained ones.
     """
     factory = None
     if isinstance(spec, nn.Module):
@@ -92,7 +92,7 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
     elif isinstance(spec, str) and is_ready(spec):
         known, source = loaded_by_name(spec), source_of_name(spec)
     elif (factory := factory_of(spec)) is not None:
-        known, source = OF_FACTORIES.setdefault(factory, {}), (stamp_of(factory), bytes(torch.get_rng_state().numpy()))
+        known, source = OF_FACTORIES.setdefault(factory, {}), (stamp_of(factory), generator_states())
     else:
         known, source = {}, None
     key = image_shape, str(device), resize_mode
@@ -100,15 +100,23 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
     if loaded is None or not is_current(loaded, source):
         with nullcontext() if factory is None else kept_randomness():
             backbone = load_on(device, spec, image_shape).eval()
+            draws = factory is not None and generator_states() != source[1]
         backbone.preprocess = with_resize_mode(backbone.preprocess, resize_mode)
         new = Loaded(backbone, source)
         fingerprint = backbone.fingerprint()  # which all copies inherit
-        if factory is not None and loaded is not None and loaded.source[0] == source[0]:
-            new.is_fixed = loaded.backbone.fingerprint() == fingerprint
+        if factory is not None:
+            is_same = loaded is not None and loaded.source[0] == source[0]
+            new.is_fixed = not draws or (is_same and loaded.backbone.fingerprint() == fingerprint)
         loaded = known[key] = new
     if loaded.gets_raw_pixels:
         warn_of_raw_pixels(loaded.backbone)
     return loaded
+
+
+def generator_states():
+    """Return the states of torch's global generators, of the CPU and of CUDA devices in use."""
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])]
+    return b"".join(bytes(state.numpy()) for state in states)
 
 
 def is_current(loaded, source):
