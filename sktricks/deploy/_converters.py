@@ -22,7 +22,10 @@ from ._graph import Graph, Prediction, Table, Value
 
 CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
 # What registers converters; imported at the first export.
-MODULES = ("_convert_steps", "_convert_preprocessing")
+MODULES = (
+    "_convert_preprocessing",
+    "_convert_steps",
+)
 
 
 def converts(*names: str):
