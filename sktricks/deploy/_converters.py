@@ -7,7 +7,8 @@ and returns a :class:`Value` for a transformer and a :class:`Prediction` for a c
     def convert_standard_scaler(graph, scaler, X): ...
 
 It is looked up by the exact class: a subclass may override anything. Steps inside are converted by :func:`transform`
-and :func:`predict`, in a ``graph.scope(name)``.
+and :func:`predict`, in a ``graph.scope(name)``. A class that predicts and transforms, such as a vote, has a second
+converter, registered by :func:`transforms`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from ._graph import Graph, Prediction, Table, Value
 
 CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
+TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes that predict as well
 # What registers converters; imported at the first export.
 MODULES = (
     "_convert_preprocessing",
@@ -38,11 +40,21 @@ def converts(*names: str):
     return register
 
 
-def find_converter(estimator) -> Callable | None:
+def transforms(*names: str):
+    """Register a converter for the ``transform`` of classes that also predict."""
+
+    def register(function):
+        TRANSFORMERS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def find_converter(estimator, converters=CONVERTERS) -> Callable | None:
     """Return the converter of an estimator's exact class, None if there is none."""
     for module in MODULES:
         importlib.import_module(f"{__package__}.{module}")
-    for name, function in CONVERTERS.items():
+    for name, function in converters.items():
         module, _, title = name.rpartition(".")
         if type(estimator).__name__ != title:  # so that nothing else is imported
             continue
@@ -66,7 +78,8 @@ def transform(graph: Graph, estimator, X: Table) -> Table:
     """Return what a fitted transformer makes of X."""
     if estimator is None or (isinstance(estimator, str) and estimator == "passthrough"):
         return X
-    result = convert(graph, estimator, X)
+    transformer = find_converter(estimator, TRANSFORMERS)
+    result = convert(graph, estimator, X) if transformer is None else transformer(graph, estimator, X)
     if isinstance(result, Prediction):
         raise graph.refuse(f"{type(estimator).__name__}, which is not a transformer", "use it as the last step")
     return result

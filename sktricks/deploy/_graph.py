@@ -277,12 +277,13 @@ class Graph:
         helper, numpy_helper = onnx.helper, onnx.numpy_helper
         for name, value in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value.name], [name], name=f"output/{name}"))
+        nodes, names = find_needed(self.nodes, outputs)
         graph = helper.make_graph(
-            self.nodes,
+            nodes,
             "sktricks",
             [describe(value) for value in self.inputs],
             [describe(replace(value, name=name)) for name, value in outputs.items()],
-            [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
+            [numpy_helper.from_array(array, name) for name, array in self.constants.items() if name in names],
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, functions=self.functions)
@@ -317,6 +318,28 @@ def check_opsets(model) -> None:
     found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if found.get("ai.onnx", OPSET) != OPSET:
         raise ValueError(f"a graph to embed must have opset {OPSET}, got {found}")
+
+
+def find_needed(nodes, outputs) -> tuple[list, set[str]]:
+    """Return the nodes that some values depend on, and the names of all values that these nodes read.
+
+    A converter adds probabilities and codes of each member of a vote, of which the vote needs one.
+    """
+    names, needed = set(outputs), []
+    for node in reversed(nodes):
+        if not names.isdisjoint(node.output):
+            needed.append(node)
+            names.update(names_read(node))
+    return needed[::-1], names
+
+
+def names_read(node) -> set[str]:
+    """Return the names of all values that a node reads, those in the branches of an If or the body of a Loop too."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            names.update(*(names_read(inner) for inner in graph.node))
+    return names
 
 
 def rename_in_subgraphs(node, renamed) -> None:

@@ -1,0 +1,50 @@
+"""What the core of the export does for all converters."""
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from sktricks.deploy._converters import (
+    CONVERTERS,
+    TRANSFORMERS,
+    convert,
+    converts,
+    find_converter,
+    transform,
+    transforms,
+)
+from sktricks.deploy._graph import Graph, Prediction
+
+from ._agreement import run
+
+SCALER = "sklearn.preprocessing.StandardScaler"
+
+
+def test_what_no_output_needs_is_left_out():
+    graph = Graph()
+    X = graph.add_input("X", np.float32, (2,))
+    kept = graph.binary("Add", X, np.float32([1, 2]))
+    graph.binary("Mul", kept, np.float32([3, 4]))
+    model = graph.build({"features": kept})
+    assert [node.op_type for node in model.graph.node] == ["Add", "Identity"]
+    assert len(model.graph.initializer) == 1
+    np.testing.assert_array_equal(run(model, np.float32([[1, 1]]))["features"], [[2, 3]])
+
+
+def test_a_class_that_predicts_and_transforms(monkeypatch):
+    find_converter(StandardScaler())  # registers all converters
+    for registry in (CONVERTERS, TRANSFORMERS):
+        monkeypatch.setitem(registry, SCALER, None)
+    converts(SCALER)(lambda graph, estimator, X: Prediction(values=graph.column(X, 0)))
+    transforms(SCALER)(lambda graph, estimator, X: X)
+    graph = Graph()
+    X = graph.add_input("X", np.float32, (2,))
+    assert convert(graph, StandardScaler(), X).values is not None
+    assert transform(graph, StandardScaler(), X) is X
+
+
+def test_a_predictor_is_refused_as_a_transformer(monkeypatch):
+    find_converter(StandardScaler())
+    monkeypatch.setitem(CONVERTERS, SCALER, lambda *args: Prediction())
+    with pytest.raises(TypeError, match="StandardScaler, which is not a transformer"):
+        transform(Graph(), StandardScaler(), None)
