@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
-from ._layout import find_layout, fits_image_shape, warn_of_rows
+from ._layout import find_layout, warn_of_rows
 from ._threads import check_array
 from ._warnings import OneHotTargetWarning, warn
 
@@ -138,11 +138,13 @@ def check_layout(estimator, rows, shape, *, reset, image_shape=None, input_name=
 
     ``rows`` are X flattened to rows, or any number of rows like them; they have the names of the columns.
     """
-    if not reset and len(shape) == 2:
-        check_columns(estimator, rows, reset=False, input_name=input_name)
-        fitted = estimator.image_shape_
-        if image_shape is not None and fitted is not None and fits_image_shape(image_shape, fitted):
-            image_shape = fitted  # a pair does not tell the channels of rows
+    if not reset:
+        fitted = estimator.image_shape_  # which counts from now on, whatever the parameter is set to
+        if len(shape) == 2:
+            check_columns(estimator, rows, reset=False, input_name=input_name)
+            image_shape = None if image_shape is None else fitted
+        else:
+            image_shape = fitted if fitted == (*shape[1:], 1)[:3] else None
     layout = find_layout(shape, image_shape, input_name)
     if reset:
         check_columns(estimator, rows, reset=True, input_name=input_name)

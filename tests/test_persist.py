@@ -42,6 +42,7 @@ from sktricks import (
     FineTuneClassifier,
     FineTuneRegressor,
     FreezeLayers,
+    ImageLoader,
     MixUp,
     NetClassifier,
     NetEnsembleClassifier,
@@ -724,6 +725,14 @@ def test_what_was_set_after_the_fit_does_not_spoil_the_archive(tmp_path):
     np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
 
 
+def test_a_loader_keeps_the_parameters_of_fit(tmp_path):
+    fitted = ImageLoader((8, 9), flatten=True).fit([b"which fit does not open"]).set_params(size=7)
+    loaded = save_and_load(fitted, tmp_path)
+    assert loaded.size == 7
+    assert loaded.get_feature_names_out().tolist() == fitted.get_feature_names_out().tolist()
+    assert len(loaded.get_feature_names_out()) == 8 * 9 * 3
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="cannot be written: there is no folder '.*nowhere'"):
         save(RandomRotation().fit(GREY), tmp_path / "nowhere" / "archive")
@@ -1002,7 +1011,7 @@ def test_another_version(archive, monkeypatch):
     monkeypatch.setattr("sktricks.persist._archive.VERSION", 9)
     save(RandomFlip().fit(GREY), archive)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 4"):
+    with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 5"):
         load(archive)
 
 

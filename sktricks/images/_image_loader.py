@@ -28,8 +28,10 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     """Turn a column of image files into an array of images, or into columns of pixels.
 
     Images are uint8 and upright, whatever their EXIF orientation. Transparent parts become white, gray values of more
-    than 8 bits are scaled, and only the first image of an animation or of a file with several pages is read. Nothing is
-    learned from X.
+    than 8 bits are scaled, and only the first image of an animation or of a file with several pages is read.
+
+    Nothing is learned from X, and ``transform`` needs no ``fit``. After a ``fit`` it reads images with the parameters
+    of that ``fit``, whatever is set later, except ``on_error`` and ``n_jobs``.
 
     ``flatten=True`` is for estimators that take tables, such as a random forest: it returns one column per pixel and
     channel. The columns have names, and ``set_output`` applies to them.
@@ -145,10 +147,11 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         ValueError
             If ``size`` is None.
         """
-        size = check_size(self.size)
+        settings = self._settings_in_use()
+        size = settings["size"]
         if size is None:
             raise ValueError("size must be given for the names of pixels, got None: pass size=(height, width)")
-        colors = ("_red", "_green", "_blue") if self.mode == "RGB" else ("",)
+        colors = ("_red", "_green", "_blue") if settings["mode"] == "RGB" else ("",)
         places = [f"pixel_{row}_{column}" for row in range(size[0]) for column in range(size[1])]
         names = [place + color for place in places for color in colors]
         return np.array(names, dtype=object)
@@ -168,8 +171,8 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         -------
         self : object
         """
-        check_size(self.size)
         check_column(X)
+        self._fitted = self._current_settings()
         return self
 
     def fit_transform(self, X: ArrayLike, y: None = None) -> np.ndarray:
@@ -204,22 +207,38 @@ class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             Images that are not flattened are always an array.
         """
         self._validate_params()
-        size, sources, tolerant = check_size(self.size), check_column(X), self.on_error == "warn"
+        settings, sources, tolerant = self._settings_in_use(), check_column(X), self.on_error == "warn"
         if not tolerant:
             check_files_exist(sources)
-        size = size or common_size(sources, tolerant)
-        shapes = OddShapes()
-        settings = {"n_jobs": self.n_jobs, "tolerant": tolerant, "shapes": shapes}
-        images, peaks, errors = read_pixels(sources, size, self.mode, self.white_level, self.resize_mode, **settings)
+        size = settings["size"] or common_size(sources, tolerant)
+        white_level, shapes = settings["white_level"], OddShapes()
+        how = {"n_jobs": self.n_jobs, "tolerant": tolerant, "shapes": shapes}
+        images, peaks, errors = read_pixels(
+            sources, size, settings["mode"], white_level, settings["resize_mode"], **how
+        )
         if errors:
             warn_of_unreadable(errors, "gray instead")
-        if self.size is not None:
+        if settings["size"] is not None:
             shapes.warn(size)
-        if problem := describe_depth(peaks, self.white_level):
+        if problem := describe_depth(peaks, white_level):
             warn(problem, BitDepthWarning)
-        if not self.flatten:
+        if not settings["flatten"]:
             return images
         return _wrap_data_with_container("transform", images.reshape(len(images), -1), X, self)
+
+    def _current_settings(self):
+        """Return the parameters that decide the pixels of images."""
+        return {
+            "size": check_size(self.size),
+            "mode": str(self.mode),
+            "resize_mode": str(self.resize_mode),
+            "white_level": self.white_level,
+            "flatten": bool(self.flatten),
+        }
+
+    def _settings_in_use(self):
+        """Return the settings of ``fit``; without a ``fit``, the current ones."""
+        return vars(self).get("_fitted") or self._current_settings()
 
 
 # scikit-learn wraps neither method of this class: transform applies set_output itself, if its result is a table.

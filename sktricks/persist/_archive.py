@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-VERSION = 4
+VERSION = 5
 MARK = "sktricks_archive"  # the key of the version in the header
 DAY = 86_400  # seconds after which a temporary file of another machine counts as abandoned
 

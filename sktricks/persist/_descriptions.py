@@ -11,6 +11,7 @@ from math import prod
 
 from sklearn.utils import Bunch
 
+from ..augment import BaseAugmenter
 from ._specs import (
     COLUMNS,
     NAMES,
@@ -20,6 +21,7 @@ from ._specs import (
     boolean,
     dict_of,
     either,
+    entries,
     estimator,
     integer,
     label,
@@ -51,6 +53,7 @@ def instance(of):
     return Spec(f"a {of}", fits)
 
 
+augmenter = optional(Spec("an augmenter", lambda value: isinstance(value, BaseAugmenter)))
 member = either(estimator, only("drop"))
 names = list_of(string)
 target = instance("Target")
@@ -68,6 +71,18 @@ drawn = tuple_of(estimator, dict_of(string, array("biuf", 1, 2, 3, 4, finite=Tru
 views = Spec("a list of views, each a list of pairs of an augmenter and arrays", list_of(list_of(drawn)).fits)
 
 INPUTS = {**COLUMNS, "image_shape_": optional(image_shape)}
+RESIZING = only("squash", "crop")
+WHITE = optional(real(0, 2**32))
+decoding = entries({"white_level": WHITE, "resize_mode": RESIZING, "interpolation": only("bilinear", "bicubic")})
+loading = entries(
+    {
+        "size": optional(tuple_of(integer(1, PIXELS), integer(1, PIXELS))),
+        "mode": only("RGB", "L"),
+        "resize_mode": RESIZING,
+        "white_level": WHITE,
+        "flatten": boolean,
+    }
+)
 AUGMENTER = {**INPUTS, **OUTPUT, "value_range_": optional(pixel_range)}
 MIXER = {**AUGMENTER, "target_": maybe(only("classes", "values", None)), "classes_": maybe(labels)}
 AUGMENTED = {
@@ -78,7 +93,7 @@ AUGMENTED = {
     "_several": boolean,
     "_seed": integer(),
     "_n_batches": integer(),
-    "augmenter_": optional(estimator),
+    "augmenter_": augmenter,
     "_views": views,
     "estimator_": estimator,
 }
@@ -95,6 +110,7 @@ NET = {
     "_device": device,
     "precision_": maybe(PRECISION),
     "_dtype": dtype,
+    "_augmenter": maybe(augmenter),  # not in the archive if it is the user's code, which ``load`` asks for
     "_views": views,
     "_fit_views": views,
 }
@@ -116,6 +132,7 @@ TUNED = {
     "backbone_name_": optional(string),
     "strategy_": only("linear-probe", "fine-tune", "lp-ft", "gradual", "from-scratch"),
     "_prefix": optional(instance("Prefix")),
+    "_decoding": decoding,
     "_n_rows": real(1),
 }
 
@@ -180,9 +197,10 @@ OWN = {
         "_device": maybe(device),
         "precision_": maybe(PRECISION),
         "_prefix": optional(instance("Prefix")),
+        "_decoding": decoding,
         "backbone_name_": optional(string),
     },
-    "ImageLoader": {**COLUMNS, **OUTPUT},
+    "ImageLoader": {**OUTPUT, "_fitted": loading},
     "VotingClassifier": {**VOTE, **ENSEMBLE_CLASSES},
     "VotingRegressor": VOTE,
     "StackingClassifier": {**STACK, **ENSEMBLE_CLASSES},
@@ -218,8 +236,6 @@ CONTAINERS = {
 
 def describe_class(cls):
     """Return the attributes that a fitted instance of a class may have, by name, and their types; None if unknown."""
-    from ..augment import BaseAugmenter
-
     if cls.__module__.partition(".")[0] == "sktricks":
         return OWN.get(cls.__name__, AUGMENTER if issubclass(cls, BaseAugmenter) else None)
     return CONTAINERS[cls.__name__]

@@ -13,6 +13,7 @@ from ._descriptions import describe_class, find_undescribed
 from ._given import given_name, write_or_ask
 from ._stored_params import as_plain_text, check_constraints, find_wrong_param, is_storable, replacement
 
+OMITTED = object()
 RECORD = {"$", "id", "class", "name", "params", "learned", "trained", "requests"}
 
 
@@ -35,10 +36,23 @@ def write_estimator(estimator, name, writer, write_param):
 
         parts = {"trained": trained_state(estimator), **parts}
     for part, values in parts.items():
-        record[part] = {key: writer.write(value, join(name, key)) for key, value in values.items()}
+        written = {key: write_value(key, value, join(name, key), writer) for key, value in values.items()}
+        record[part] = {key: node for key, node in written.items() if node is not OMITTED}
     if requests is not None:
         record["requests"] = requests._serialize()
     return record
+
+
+def write_value(key, value, name, writer):
+    """Return an attribute as JSON; OMITTED for a net's copy of an augmenter of the user's, which ``load`` asks for."""
+    before = len(writer.arrays), len(writer.seen)
+    try:
+        return writer.write(value, name)
+    except NotStorable:
+        if key != "_augmenter":
+            raise
+        writer.undo(before)
+        return OMITTED
 
 
 def check_described(cls, learned, name):

@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from ..training._base_net import BaseNet
 from ..training._decay import split_by_decay
@@ -34,6 +35,8 @@ def restore_trained(estimator, state):
     require(is_net == ("net_" in state), f"must have the trained part of a {type(estimator).__name__}")
     estimator._device = usable(estimator._device)
     estimator.precision_ = usable_precision(estimator)
+    if is_net and "_augmenter" not in vars(estimator):  # the user's own, which is given as a parameter
+        estimator._augmenter = clone(estimator.augmenter)
     role = "backbone" if hasattr(estimator, "backbone") else "module"
     what = f"{role}={describe(getattr(estimator, role))}"
     saved = state["net_"]["module"] if is_net else state["backbone"]

@@ -101,6 +101,15 @@ def dict_of(key, item, kind=dict):
     return Spec(f"a {kind.__name__} of {item.text}", fits)
 
 
+def entries(specs):
+    """Return the type of a dict with exactly these entries."""
+
+    def fits(value):
+        return type(value) is dict and value.keys() == specs.keys() and all(specs[k].fits(v) for k, v in value.items())
+
+    return Spec("a dict of " + ", ".join(f"{name}: {spec.text}" for name, spec in specs.items()), fits)
+
+
 def array(kinds, *dims, finite=False):
     """Return the type of an array of these kinds of dtypes and numbers of dimensions; objects in it must be plain."""
 

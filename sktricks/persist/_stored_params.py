@@ -12,9 +12,8 @@ from pathlib import PurePath
 
 from sklearn.utils._param_validation import validate_parameter_constraints
 
-from ..augment import BaseAugmenter
 from ._codec import Malformed
-from ._descriptions import DEVICES, OWN, instance
+from ._descriptions import DEVICES, OWN, augmenter, instance
 from ._specs import Spec, either, estimator, integer, is_plain, list_of, nothing, only, optional, string
 from ._steps import PARAMS
 from ._tensors import is_torch, name_of_class
@@ -72,7 +71,6 @@ def is_device(value):
 BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
 plain = Spec("a plain value", lambda value: is_plain(value, tensors=False))
 members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is_member)).fits)
-augmenter = optional(Spec("an augmenter", lambda value: isinstance(value, BaseAugmenter)))
 # The parameters that may have other values than plain ones, or only some of these, by their names.
 SPECIAL = {
     **PARAMS,

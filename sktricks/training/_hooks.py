@@ -90,9 +90,9 @@ class InputHooks:
         if X.ndim == 4:
             x = images_to_tensor(X, self._pixel_range)
         else:  # the default module subtracts the mean before it rounds
-            exact = fresh or self._has_default_module
+            exact = fresh or self._reads_exactly
             x = as_tensor(X, table_dtype(X.dtype, self._device) if exact else self._dtype)
-        return x if view is None else view_of(x, view, self._pixel_range, self.augmenter)
+        return x if view is None else view_of(x, view, self._pixel_range, self._augmenter)
 
     def _draw_views(self, shape: tuple[int, int, int]) -> None:
         """Check the augmenter against images of this shape, and draw the views that predictions are the mean over."""
@@ -104,7 +104,7 @@ class InputHooks:
             self.augmenter._check_images(shape, self._pixel_range)
         seeded = np.random.default_rng([self._seed, 1])  # not that of the draws in training
         rng = None if self.augmenter is None else self.augmenter._make_rng(seeded)
-        views = draw_views(self.augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
+        views = draw_views(self._augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
         self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
 
     def _warn_of_ignored_views(self) -> None:
@@ -134,7 +134,7 @@ class InputHooks:
     def _make_preparation(self, seed: int) -> tuple[Preparation | None, Preparation | None]:
         """Return what happens to a batch on its way to the module, in training and at prediction."""
         rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
-        return self._preparation(self.augmenter, rng), self._preparation(self.augmenter)
+        return self._preparation(self.augmenter, rng), self._preparation(self._augmenter)
 
     def _preparation(self, augmenter=None, rng=None) -> Preparation | None:
         """Return what happens to a batch; without ``rng`` the deterministic counterpart of the augmenter applies."""
@@ -166,6 +166,11 @@ class InputHooks:
     def _has_default_module(self) -> bool:
         """True if the module is ours: it standardizes its inputs, and computes in any dtype."""
         return isinstance(getattr(self, "module", "mlp"), str)
+
+    @property
+    def _reads_exactly(self) -> bool:
+        """True if the module that was fitted, or that ``load`` is about to build, casts its inputs by itself."""
+        return self._net.input_dtype_ is None if hasattr(self, "_net") else self._has_default_module
 
     @property
     def _pixel_range(self):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from skorch.callbacks import EarlyStopping, GradientNormClipping, PassthroughScoring
 from torch import nn
@@ -228,6 +229,8 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
 
     The hooks in :mod:`~sktricks.training._hooks` are called in the order in which they stand there.
     """
+    # predictions use a copy, so that they do not follow later changes of the augmenter or its parameters
+    estimator._augmenter = None if estimator.augmenter is None else clone(estimator.augmenter)
     estimator._start(rows, fresh=fresh)
     settings = estimator._settings()
     if fresh:

@@ -385,10 +385,10 @@ class BaseFineTune(SharesBackbone, BaseNet):
         from ..training._inputs import view_of
         from ._backbone_net import signed_power
 
-        if self.augmenter is None:
+        if self._augmenter is None:
             return signed_power(self._prefix.encode(x, **how))
         parts = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
-        seen = (view_of(part, view, self.value_range_, self.augmenter) for part in parts)
+        seen = (view_of(part, view, self.value_range_, self._augmenter) for part in parts)
         return torch.cat([signed_power(self._prefix.encode(part, **how)) for part in seen])
 
     def _standardized(self, net, features):

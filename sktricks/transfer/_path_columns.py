@@ -42,6 +42,8 @@ def check_inputs(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
         A table, or canonical images.
     layout : Layout
     """
+    if reset:
+        estimator._decoding = decoding_of(estimator)
     how = {"reset": reset, "ensure_min_samples": ensure_min_samples, "input_name": input_name}
     sources = as_column(X, input_name)
     if sources is not None:
@@ -67,11 +69,19 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="
     if shape[2] not in (1, 3):
         raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
     check_files_exist(sources, input_name)
-    white_level = getattr(estimator, "white_level", None)
-    look_at_depth(sources, white_level, "" if hasattr(estimator, "white_level") else INSTEAD)
-    interpolation = getattr(preprocess_of(estimator.backbone), "interpolation", "bilinear")
-    files = ImageFiles(sources, shape, None, white_level, estimator.resize_mode, interpolation)
+    decoding = estimator._decoding
+    look_at_depth(sources, decoding["white_level"], "" if hasattr(estimator, "white_level") else INSTEAD)
+    files = ImageFiles(sources, shape, **decoding)
     return files, check_layout(estimator, np.empty((0, 1)), files.shape, reset=reset, input_name=input_name)
+
+
+def decoding_of(estimator):
+    """Return how files are decoded, which ``fit`` keeps so that predictions do not follow later changes."""
+    return {
+        "white_level": getattr(estimator, "white_level", None),
+        "resize_mode": str(estimator.resize_mode),
+        "interpolation": getattr(preprocess_of(estimator.backbone), "interpolation", "bilinear"),
+    }
 
 
 def check_column(estimator, X, *, reset, input_name="X"):

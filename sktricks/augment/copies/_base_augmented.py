@@ -181,9 +181,10 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         """Return X as images, and a function that restores the categories of a table, or None."""
         numbered, put_back = number_categories(X)
         how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
-        wants_images = self.augmenter is not None and self.augmenter.wants_images()
+        augmenter = self.augmenter if reset else self.augmenter_
+        wants_images = augmenter is not None and augmenter.wants_images()
         array, layout = check_X(self, numbered, reset=reset, expects_images=wants_images, **how)
-        if self.augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
+        if augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
             array = array.astype(np.float64)  # an augmenter would round, and remove most noise
         if reset:
             signal = layout.image_shape is None and self.value_range is None
@@ -193,7 +194,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         else:
             warn_of_other_scale(self, array)
         if put_back is not None:
-            check_keeps_values(self.augmenter, layout.n_features)
+            check_keeps_values(augmenter, layout.n_features)
             if self._table is None or self._table != table_kind(X):
                 raise ValueError(
                     "X has categories, which takes a DataFrame whose columns have names, strings, in fit as well as "
