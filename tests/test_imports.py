@@ -38,6 +38,7 @@ FORBIDDEN = {
     "sktricks._value_range": {*ROOMS, "_optional"},
     "sktricks._sample_weight": {*ROOMS, "_optional"},
     "sktricks._parameter_checks": {""},
+    "sktricks._replace_file": {""},
     "sktricks._text": {""},
     "sktricks._coded": {*ROOMS},
     "sktricks._labels": {""},

@@ -63,8 +63,9 @@ from sktricks import (
     save,
 )
 from sktricks._coded import CodedClassifier
+from sktricks._replace_file import host_key, temporary_prefix
 from sktricks.augment import BaseAugmenter
-from sktricks.persist._archive import host_key, temporary_prefix, write_archive
+from sktricks.persist._archive import write_archive
 from sktricks.persist._codec import Reader, Writer
 from sktricks.persist._descriptions import describe_class, find_undescribed
 from sktricks.persist._save_load import CODECS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._decode import WHITE_OF_16_BITS, read_peak
-from ._read_images import UnreadableImageError, attempt
+from ._unreadable_image import UnreadableImageError, attempt
 
 LOOKED_AT = 8  # files whose values an estimator looks at before it reads all of them batch by batch
 

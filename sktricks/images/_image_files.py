@@ -10,7 +10,8 @@ import numpy as np
 from .._optional import import_optional
 from ._decode import check_regular
 from ._odd_shapes import OddShapes
-from ._read_images import attempt, in_threads, read_pixels
+from ._read_images import in_threads, read_pixels
+from ._unreadable_image import attempt
 
 
 class ImageFiles:

@@ -14,7 +14,7 @@ from ._decode import read_header
 from ._folder_layout import ORDER, Tree, find_layout, labels_without_training
 from ._image_column import printable
 from ._image_loader import warn_of_unreadable
-from ._read_images import UnreadableImageError, attempt
+from ._unreadable_image import UnreadableImageError, attempt
 
 EXTENSIONS = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
 EXTENSIONS |= {".tga", ".tif", ".tiff", ".webp"}

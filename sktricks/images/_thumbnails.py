@@ -8,7 +8,8 @@ import numpy as np
 
 from ._decode import decode, read_size
 from ._image_column import check_files_exist, name_of
-from ._read_images import GRAY, UnreadableImageError, attempt
+from ._read_images import GRAY
+from ._unreadable_image import UnreadableImageError, attempt
 
 LONGER_SIDE = 256  # pixels
 UNREADABLE_SIDE = 64

@@ -9,21 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
-import stat
-import sys
-import time
-from contextlib import suppress
-from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .._replace_file import replace_file
+
 VERSION = 5
 MARK = "sktricks_archive"  # the key of the version in the header
-DAY = 86_400  # seconds after which a temporary file of another machine counts as abandoned
 
 
 def write_archive(path, manifest, arrays):
@@ -41,69 +35,7 @@ def write_archive(path, manifest, arrays):
     manifest = json.dumps(manifest, allow_nan=False)
     arrays = arrays or {"nothing": np.zeros(1, np.uint8)}  # safetensors 0.4 cannot read a file without any
     metadata = {MARK: str(VERSION), "manifest": manifest, "sha256": checksum(manifest, arrays)}
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"path={str(path)!r} cannot be written: there is no folder {str(target.parent)!r}")
-    replace_file(target, save(arrays, metadata))
-
-
-def replace_file(target, content):
-    """Write bytes to a file beside the target, and rename it to the target."""
-    remove_abandoned(target)
-    beside = target.with_name(f"{temporary_prefix(target)}{host_key()}-{os.getpid()}-{uuid4().hex[:8]}.tmp")
-    try:
-        with open(create_like(target, beside), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def create_like(target, path):
-    """Create a file with the permissions of the target, and return its descriptor."""
-    old = target.stat() if target.exists() else None
-    mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)  # the umask applies to a new file
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    if old is not None and hasattr(os, "fchown"):
-        with suppress(PermissionError):
-            os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, mode)
-    return descriptor
-
-
-# -- temporary files that a killed save leaves behind ------------------------------------------------------------------
-
-
-def temporary_prefix(target):
-    """Return the prefix of the names of temporary files: short, since the target's own name may have 255 bytes."""
-    return f".sktricks-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
-
-
-def host_key():
-    """Return a short name for this machine."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
-
-
-def remove_abandoned(target):
-    """Remove the temporary files that killed saves to the same target left behind."""
-    for path in target.parent.glob(f"{temporary_prefix(target)}*.tmp"):
-        with suppress(OSError):
-            if is_abandoned(path):
-                path.unlink()
-
-
-def is_abandoned(path):
-    """Return True if the process that wrote a temporary file is gone, or the file is a day old."""
-    host, pid = path.name.split("-")[2:4]
-    if host != host_key() or sys.platform == "win32" or not pid.isdecimal():  # signal 0 ends a process of Windows
-        return time.time() - path.stat().st_mtime > DAY
-    try:
-        os.kill(int(pid), 0)  # a PermissionError means that the process runs: the caller keeps the file
-    except ProcessLookupError:
-        return True
-    return False
+    replace_file(path, save(arrays, metadata))
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

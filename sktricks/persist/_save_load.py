@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._replace_file import check_path, check_target
 from .._show_versions import installed
 from .._warnings import DroppedOnLoadWarning, warn
 from ._archive import read_archive, write_archive
@@ -85,9 +85,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike, *, trusted: Iterable
     if not isinstance(estimator, BaseEstimator):
         raise TypeError(f"save takes an estimator, got {estimator!r} of type {type(estimator).__name__}")
     check_is_fitted(estimator)
-    check_path(path)
-    if os.path.isdir(path):
-        raise ValueError(f"path must name a file, got the folder {str(path)!r}")
+    check_target(path)
     writer = Writer(CODECS, check_trusted(trusted))
     manifest = {"versions": {name: installed(name) for name in LIBRARIES}, "estimator": writer.write(estimator, "")}
     refuse_untrusted(writer)
@@ -196,16 +194,6 @@ def load(
     given.check_unused()
     warn_of_dropped(path, reader.dropped)
     return estimator
-
-
-def check_path(path):
-    """Raise an error unless ``path`` can be the path of a file."""
-    try:
-        name = str(Path(path)) if os.fspath(path) else ""
-    except TypeError:
-        raise TypeError(f"path must be a str or os.PathLike, got {path!r:.200}") from None
-    if not name or "\0" in name:
-        raise ValueError(f"path must name a file, got {path!r:.200}")
 
 
 def parse(manifest):

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._warnings import SmallBackboneWarning, warn
 from ..images._decode import open_image
-from ..images._read_images import UnreadableImageError, attempt
+from ..images._unreadable_image import UnreadableImageError, attempt
 from .backbones._load_backbone import BUNDLED
 
 SMALL, PHOTO = "tiny32", "lite0"
