@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import torch
 
@@ -10,6 +12,7 @@ from ._converters import converts
 from ._graph import Graph, Paths, Prediction, Table, Value
 from ._net_columns import NetColumns, one_hot, read_columns
 from ._net_outputs import finish_outputs
+from ._pixels import is_column_of_files, read_images, scale_pixels
 from ._residual_mlp import add_residual_mlp, is_residual_mlp
 from ._torch_graphs import as_tuple, check_full_precision, embed_module
 
@@ -29,9 +32,9 @@ class FirstOutput(torch.nn.Module):
 
 @converts("sktricks.NetClassifier", "sktricks.NetRegressor")
 def convert_net(graph: Graph, net, X: Table) -> Prediction:
-    """Add the columns of a table, the module, and what turns its outputs into predictions."""
+    """Add the columns of a table or the pixels of images, the module, and what turns its outputs into predictions."""
     check_net(graph, net)
-    return convert_table(graph, net, X)
+    return convert_table(graph, net, X) if net.image_shape_ is None else convert_images(graph, net, X)
 
 
 def check_net(graph: Graph, net) -> None:
@@ -57,6 +60,20 @@ def convert_table(graph: Graph, net, X: Table) -> Prediction:
         x = as_matrix(graph, columns, torch.empty(0, dtype=net._dtype).numpy().dtype)
         outputs = add_module(graph, net, x)
     return finish_outputs(graph, net, outputs, exact)
+
+
+def convert_images(graph: Graph, net, X: Table) -> Prediction:
+    """Add a net for images in 0..1, which the default module flattens."""
+    if is_column_of_files(X):
+        raise graph.refuse("a column of image files", "put ImageLoader before it")
+    x = scale_pixels(graph, read_images(graph, X, net.image_shape_), net.value_range_)
+    module = net._net.module_
+    if is_residual_mlp(module):
+        x = graph.reshape(x, (prod(x.shape),))
+        outputs = add_residual_mlp(graph, module, NetColumns(x.dtype, x, [], []))
+    else:
+        outputs = add_module(graph, net, x)
+    return finish_outputs(graph, net, outputs, exact=False)
 
 
 def as_matrix(graph: Graph, columns: NetColumns, dtype) -> Value:

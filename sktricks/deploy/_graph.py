@@ -108,6 +108,7 @@ class Graph:
     inputs: list[Value] = field(default_factory=list)
     decodings: dict[str, dict] = field(default_factory=dict)  # by input: how files become its pixels
     functions: list = field(default_factory=list)
+    shared: dict[tuple, Value] = field(default_factory=dict)  # what steps may have in common, by what it was made of
     _scopes: list[str] = field(default_factory=list)
     _known: dict[tuple, Value] = field(default_factory=dict)
     _count: int = 0

@@ -34,7 +34,7 @@ def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, sco
     scope : str or None
         What the names of the nodes before the last pooling begin with, if the module has convolutions.
     """
-    module = deepcopy(module).cpu().eval().requires_grad_(False)
+    module = copy_module(module)
     example = torch.rand(N_EXAMPLES, *x.shape, generator=torch.Generator().manual_seed(0)).to(torch_dtype(x.dtype))
     with torch.no_grad():
         outputs = as_tuple(module(example))
@@ -54,6 +54,11 @@ def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, sco
         for output, tensor in zip(model.graph.output, outputs, strict=True)
     ]
     return graph.embed(model, {model.graph.input[0].name: x}, described)
+
+
+def copy_module(module: torch.nn.Module):
+    """Return a copy of a module on the CPU, in evaluation mode."""
+    return deepcopy(module).cpu().eval().requires_grad_(False)
 
 
 def export_module(module: torch.nn.Module, example: torch.Tensor):

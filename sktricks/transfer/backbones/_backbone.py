@@ -75,12 +75,20 @@ def resize(x, size, interpolation):
 
 def resize_and_crop(x, size, interpolation):
     """Return the center, of (height, width), of images whose shorter side is resized to it."""
-    (height, width), aspect_ratio = x.shape[2:], size[1] / size[0]
-    # The ends of a long image, which the center does not show, would need much memory.
-    x = take_center(x, (ceil(4 * width / aspect_ratio), ceil(4 * height * aspect_ratio)))
-    scale = max(size[0] / x.shape[2], size[1] / x.shape[3])
-    covering = tuple(max(least, round(side * scale)) for least, side in zip(size, x.shape[2:], strict=True))
-    return take_center(resize(x, covering, interpolation), size)
+    kept, covering = plan_crop(x.shape[2:], size)
+    return take_center(resize(take_center(x, kept), covering, interpolation), size)
+
+
+def plan_crop(shape, size):
+    """Return the (height, width) of the center of an image that is resized, and what to resize it to.
+
+    The ends of a long image, which the result does not show, would need much memory.
+    """
+    (height, width), aspect_ratio = shape, size[1] / size[0]
+    kept = min(height, ceil(4 * width / aspect_ratio)), min(width, ceil(4 * height * aspect_ratio))
+    scale = max(size[0] / kept[0], size[1] / kept[1])
+    covering = tuple(max(least, round(side * scale)) for least, side in zip(size, kept, strict=True))
+    return kept, covering
 
 
 def take_center(x, size):
