@@ -125,4 +125,4 @@ class ValueRangeWarning(UserWarning):
 
 
 class ViewsIgnoredWarning(UserWarning):
-    """``n_views`` or ``predict_views`` is set, and there is no augmenter to make views."""
+    """``n_views``, ``predict_views`` or ``n_copies`` is set, and the augmenter is None or only mixes rows."""

@@ -79,11 +79,11 @@ AUGMENTERS = [
 ]
 AUGMENTERS += other_augmenters(AUGMENTERS)
 AUGMENTED = [
-    AugmentedClassifier(LogisticRegression(), MixUp(alpha=0.2), predict_views=2),
+    AugmentedClassifier(LogisticRegression(), MixUp(alpha=0.2)),
     AugmentedClassifier(LogisticRegression(), GaussianNoise(std=0.1), predict_views=2),
     AugmentedClassifier(SGDClassifier(random_state=0), GaussianNoise(std=0.1), predict_views=2),
     AugmentedRegressor(Ridge(), GaussianNoise(std=0.1), predict_views=2),
-    AugmentedRegressor(SGDRegressor(random_state=0), MixUp(alpha=0.2), n_copies=2, predict_views=2),
+    AugmentedRegressor(SGDRegressor(random_state=0), MixUp(alpha=0.2), n_copies=2),
 ]
 NETS = [
     NetClassifier(max_epochs=30),

@@ -69,7 +69,7 @@ CASES = {
     "thawed by stages": on_images(strategy="gradual"),
     "values of images": (FineTuneRegressor(**QUICK), IMAGES, VALUES),
     "features": (PretrainedFeatures(), IMAGES, None),
-    "copies": (AugmentedClassifier(LogisticRegression(), MixUp(), predict_views=1, random_state=0), TABLE, LABELS),
+    "copies": (AugmentedClassifier(LogisticRegression(), MixUp(), random_state=0), TABLE, LABELS),
     "copies of values": (AugmentedRegressor(Ridge(), GaussianNoise(), random_state=0), TABLE, VALUES),
     "steps": (AugmentationPipeline([("flip", RandomFlip()), ("noise", GaussianNoise())]), IMAGES, None),
     "step": (RandomApply(RandomFlip()), IMAGES, None),

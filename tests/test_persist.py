@@ -344,7 +344,7 @@ OF_EACH_CLASS = [
     AugmentedRegressor(Ridge(), TrivialAugment(), predict_views=2, random_state=0),
     net(module=Conv, augmenter=RandomRotation(), predict_views=2, early_stopping=True),
     net(),
-    net(augmenter=SwapNoise(), predict_views=1, categorical_features=[0]),
+    net(augmenter=SwapNoise(), categorical_features=[0]),
     NetRegressor(max_epochs=1, random_state=0),
     *[tuner(strategy=strategy, max_epochs=2) for strategy in ("linear-probe", "fine-tune", "lp-ft", "gradual")],
     tuner(strategy="linear-probe", augmenter=RandomRotation(), n_views=2, predict_views=1),

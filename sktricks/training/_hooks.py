@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .._validation import check_X
-from .._warnings import ViewsIgnoredWarning, warn
 
 if TYPE_CHECKING:
     import torch
@@ -96,27 +95,17 @@ class InputHooks:
 
     def _draw_views(self, shape: tuple[int, int, int]) -> None:
         """Check the augmenter against images of this shape, and draw the views that predictions are the mean over."""
-        from ..augment.copies._views import draw_views
+        from ..augment.copies._views import draw_views, warn_of_ignored_views
 
-        if self.augmenter is None:
-            self._warn_of_ignored_views()
-        else:
+        if self.augmenter is not None:
             self.augmenter._check_images(shape, self._pixel_range)
         seeded = np.random.default_rng([self._seed, 1])  # not that of the draws in training
         rng = None if self.augmenter is None else self.augmenter._make_rng(seeded)
         views = draw_views(self._augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
         self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
-
-    def _warn_of_ignored_views(self) -> None:
-        """Warn of numbers of views that are set without an augmenter."""
-        defaults = {"n_views": 1, "predict_views": 0}
-        unused = [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name, 0) > value]
-        if unused:
-            warn(
-                f"{' and '.join(unused)} of {type(self).__name__} {'has' if len(unused) == 1 else 'have'} no effect, "
-                "because augmenter=None makes no views: set an augmenter, such as augmenter=RandomFlip()",
-                ViewsIgnoredWarning,
-            )
+        if not views:
+            ignored = {"n_views": getattr(self, "n_views", 1) > 1, "predict_views": self.predict_views > 0}
+            warn_of_ignored_views(self, self.augmenter, **ignored)
 
     _n_fit_views: int = 0  # augmented views to train on instead of fresh draws
 

@@ -119,8 +119,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     predict_views : int, default=0
         Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
         The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
-        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter the
-        value is ignored, with a :class:`ViewsIgnoredWarning`.
+        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter, or with
+        one that only mixes rows, the value is ignored, with a :class:`ViewsIgnoredWarning`.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
         ``"auto"`` is cross-entropy, and binary cross-entropy if rows have several labels. ``"bce"`` on labels needs two
         classes; their logit is the difference of the outputs. An instance is copied, and the copy computes in the

@@ -71,8 +71,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     predict_views : int, default=0
         Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
         The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
-        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter the value is ignored,
-        with a :class:`ViewsIgnoredWarning`.
+        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter, or with one that only
+        mixes rows, the value is ignored, with a :class:`ViewsIgnoredWarning`.
     backbone_lr_scale : float, default=1.0
         Learning rate of the backbone, as a multiple of ``lr``, which is that of the head.
     layer_decay : float, default=1.0

@@ -53,6 +53,7 @@ from sktricks import (
     SampledLabelsWarning,
     SwapNoise,
     TrivialAugment,
+    ViewsIgnoredWarning,
     VotingClassifier,
     load,
     make_augmentation_pipeline,
@@ -160,11 +161,37 @@ def test_nothing_that_was_passed_in_changes():
 
 
 def test_without_an_augmenter_it_is_the_estimator():
-    model = AugmentedClassifier(LogisticRegression(max_iter=1000), n_copies=5, predict_views=3).fit(X, names)
+    model = AugmentedClassifier(LogisticRegression(max_iter=1000)).fit(X, names)
     plain = LogisticRegression(max_iter=1000).fit(X, names)
     assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
     assert_array_equal(model.decision_function(X), plain.decision_function(X))
     assert_array_equal(model.classes_, plain.classes_)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"n_copies": 5, "keep_original": False, "predict_views": 3},
+            "n_copies=5 and keep_original=False and predict_views=3 of AugmentedClassifier have no effect, because "
+            "augmenter=None makes no views",
+        ),
+        ({"n_copies": 0}, None),
+        ({"augmenter": MixUp(), "n_copies": 2}, None),
+        ({"augmenter": MixUp(), "predict_views": 3}, "predict_views=3 .* has no effect, because MixUp only mixes rows"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_copies_and_views_that_are_not_made(method, params, message):
+    model = AugmentedClassifier(SGDClassifier(random_state=0), random_state=0, **params)
+    if message is None:
+        getattr(model, method)(X, y)
+        return
+    with pytest.warns(ViewsIgnoredWarning, match=message):
+        getattr(model, method)(X, y)
+    if model.augmenter is None:
+        without = AugmentedClassifier(model.estimator, random_state=0)
+        assert_array_equal(model.decision_function(X), getattr(without, method)(X, y).decision_function(X))
 
 
 def test_crops_show_the_centre_of_the_rows_themselves_in_fit_and_predict():
@@ -350,8 +377,9 @@ class OnlyCodes(GaussianNB):
 
 
 @pytest.mark.parametrize("labels", [names, y + 5], ids=["strings", "integers"])
-@pytest.mark.parametrize("augmenter", [MixUp(), GaussianNoise(std=0.1), None])
-@pytest.mark.parametrize("predict_views", [0, 2])
+@pytest.mark.parametrize(
+    ("augmenter", "predict_views"), [(MixUp(), 0), (GaussianNoise(std=0.1), 0), (GaussianNoise(std=0.1), 2), (None, 0)]
+)
 def test_a_classifier_that_refuses_labels_is_fitted_on_codes(augmenter, labels, predict_views):
     how = {"predict_views": predict_views, "random_state": 0}
     ours = AugmentedClassifier(OnlyCodes(), augmenter, **how).fit(X, labels)
@@ -403,7 +431,7 @@ def test_labels_are_drawn_by_their_shares():
 
 def test_several_labels_are_mixed_too():
     rows, labels = make_multilabel_classification(100, 5, n_classes=3, random_state=0)
-    model = AugmentedClassifier(RandomForestClassifier(5, random_state=0), MixUp(), predict_views=2, random_state=0)
+    model = AugmentedClassifier(RandomForestClassifier(5, random_state=0), MixUp(), random_state=0)
     model.fit(rows, labels)
     assert model.predict(rows).shape == (100, 3)
     assert model.score(rows, labels) > 0.5
@@ -571,7 +599,7 @@ def test_one_copy_instead_of_the_rows_does_not_leak_unless_it_is_mixed():
     with warnings.catch_warnings():
         warnings.simplefilter("error", CopiesMayLeakWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        clone(model).fit(X, y)
+        clone(model).set_params(keep_original=True).fit(X, y)
         clone(model).set_params(augmenter=GaussianNoise(std=0.1)).fit(X, y)
         with pytest.raises(CopiesMayLeakWarning):
             clone(model).set_params(augmenter=MixUp()).fit(X, y)
@@ -630,7 +658,9 @@ def test_a_prediction_depends_on_its_row_only(estimator):
 
 def test_views_have_no_part_in_mixing():
     augmenter = make_augmentation_pipeline(MixUp(alpha=1.0), SwapNoise(p=1.0), CutMix())
-    model = AugmentedRegressor(SpyRegressor(), augmenter, predict_views=3, random_state=0).fit(X, y)
+    model = AugmentedRegressor(SpyRegressor(), augmenter, predict_views=3, random_state=0)
+    with pytest.warns(ViewsIgnoredWarning, match="AugmentationPipeline only mixes rows"):
+        model.fit(X, y)
     assert_allclose(model.predict(X), X[:, 0])
 
 
@@ -733,7 +763,7 @@ def test_partial_fit_learns():
 
 
 def test_partial_fit_without_an_augmenter():
-    model = AugmentedClassifier(Spy(), n_copies=3, keep_original=False).partial_fit(IMAGES, SHADES)
+    model = AugmentedClassifier(Spy()).partial_fit(IMAGES, SHADES)
     assert [len(rows) for rows, _, _ in model.estimator_.batches_] == [20]
 
 
@@ -748,7 +778,7 @@ def test_there_is_no_partial_fit_where_the_estimator_has_none():
 def test_the_estimator_gets_a_table_with_names():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("abcd"))
-    model = AugmentedClassifier(make_pipeline(FunctionTransformer(), Spy()), MixUp(), predict_views=1).fit(table, names)
+    model = AugmentedClassifier(make_pipeline(FunctionTransformer(), Spy()), MixUp()).fit(table, names)
     got = model.estimator_[-1].seen_["X"]
     assert list(got.columns) == list("abcd") and len(got) > 300
     assert_array_equal(model.feature_names_in_, list("abcd"))

@@ -102,7 +102,9 @@ def test_an_int_gives_the_same_views_and_an_augmenter_may_have_its_own():
 @pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")
 def test_steps_that_mix_rows_have_no_part_in_views():
     mixing = make_augmentation_pipeline(MixUp(), SwapNoise(), CutMix())
-    net = NetClassifier(augmenter=mixing, predict_views=2, **SMALL).fit(X, Y)
+    net = NetClassifier(augmenter=mixing, predict_views=2, **SMALL)
+    with pytest.warns(ViewsIgnoredWarning, match="predict_views=2 of NetClassifier has no effect.* only mixes rows"):
+        net.fit(X, Y)
     assert net._views == []
     net = NetClassifier(augmenter=make_augmentation_pipeline(mixing, RandomRotation(0)), predict_views=2, **SMALL)
     net.fit(X, Y, X_val=X, y_val=Y)

@@ -49,7 +49,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     estimator : classifier
         Fitted as a clone. scikit-learn's estimators for tables get images as rows.
     augmenter : augmenter, default=None
-        Augmenter of the copies. None: the classifier is fitted on the rows as they are.
+        Augmenter of the copies. None: the classifier is fitted on the rows as they are; ``n_copies`` above 1,
+        ``keep_original=False`` and ``predict_views`` are then ignored, with a :class:`ViewsIgnoredWarning`.
     n_copies : int, default=1
         Copies per row, at least 0.
     keep_original : bool, default=True
@@ -88,6 +89,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         row are then on both sides of the split. Copies have the ``groups`` of their row, which keep them together.
     ValueRangeWarning
         If the pixels in ``predict`` are on another scale than those in ``fit``.
+    ViewsIgnoredWarning
+        If ``predict_views`` is set and the augmenter only mixes rows, or is None.
 
     See Also
     --------
@@ -289,7 +292,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
 
     Warns
     -----
-    CopiesMayLeakWarning
+    CopiesMayLeakWarning, ViewsIgnoredWarning
         As :class:`AugmentedClassifier`.
 
     See Also

@@ -28,7 +28,7 @@ from .._random import make_rng
 from ._inner_estimator import reads_rows, table_kind
 from ._leaks import find_splits
 from ._training_copies import draw_copies, fill_copies
-from ._views import apply_view, check_keeps_values, draw_views
+from ._views import apply_view, check_keeps_values, draw_views, warn_of_ignored_views
 
 CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit
 
@@ -211,6 +211,11 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
             self.augmenter._check_images(images.shape[1:], self.value_range_)
             self.augmenter_ = clone(self.augmenter)
             self._views = draw_views(self.augmenter_, self._drawing(rng), self.predict_views, images.shape[1:])
+        if not self._views:
+            ignored = {"predict_views": self.predict_views > 0}
+            if self.augmenter is None:
+                ignored = {"n_copies": self.n_copies > 1, "keep_original": not self.keep_original, **ignored}
+            warn_of_ignored_views(self, self.augmenter, **ignored)
         return rng
 
     def _drawing(self, rng):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._warnings import ViewsIgnoredWarning, warn
 from .._plan import apply_plan
 
 
@@ -36,6 +37,30 @@ def draw_views(augmenter, rng, n_views, shape):
         [(step, {name: values[view : view + 1] for name, values in params.items()}) for step, params in plan]
         for view in range(n_views if plan else 0)
     ]
+
+
+def warn_of_ignored_views(estimator, augmenter, **is_ignored):
+    """Warn of parameters that have no effect, because an augmenter makes no copies or views.
+
+    Parameters
+    ----------
+    estimator : estimator
+    augmenter : augmenter or None
+        None, or one that only mixes rows.
+    **is_ignored : bool
+        By the names of parameters, True for those to name.
+    """
+    unused = [f"{name}={getattr(estimator, name)}" for name, ignored in is_ignored.items() if ignored]
+    if not unused:
+        return
+    why, cure = "augmenter=None makes no views", "set an augmenter"
+    if augmenter is not None:
+        why, cure = f"{type(augmenter).__name__} only mixes rows, which views leave out", "add one that changes rows"
+    warn(
+        f"{' and '.join(unused)} of {type(estimator).__name__} {'has' if len(unused) == 1 else 'have'} no effect, "
+        f"because {why}: {cure}, such as RandomFlip()",
+        ViewsIgnoredWarning,
+    )
 
 
 def check_keeps_values(augmenter, n_features):
