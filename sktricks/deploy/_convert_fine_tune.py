@@ -1,26 +1,12 @@
 """Converters of FineTuneClassifier, FineTuneRegressor and PretrainedFeatures: from raw pixels on.
 
-An estimator that is exported with an X of image files gets an input of pixels, uint8 (n, height, width, channels), at
-the size at which ``fit`` read the files. What reads files for such a graph repeats these steps, all of Pillow, which
-the metadata of the file list by the names in brackets:
-
-1. Open the file; of several frames or pages take the first. Of a JPEG, call
-   ``image.draft(None, (2 * max(height, width),) * 2)`` before the pixels are read.
-2. Gray images of more than 8 bits: divide by [white_level] / 255 (65535 if it is None), at most 255, and round.
-   Transparent parts become white: ``Image.alpha_composite`` on white, of the image as RGBA. Then ``image.convert`` to
-   [mode], ``"RGB"`` or ``"L"``.
-3. Resize with ``image.resize(size, resample, box=box, reducing_gap=3.0)``, antialiased, unless the image has that size.
-   ``resample`` is [interpolation], bilinear or bicubic; ``size`` is (width, height). For [resize_mode] ``"squash"`` the
-   box is None, the whole image; for ``"crop"`` it is the largest centered box of the aspect ratio of ``size``.
-4. If [exif], turn the image upright by the EXIF orientation, as ``ImageOps.exif_transpose`` does; where the
-   orientation swaps the sides, ``size`` in step 3 is (height, width).
+Estimators that were fitted on image files get an input of pixels: see :mod:`~sktricks.deploy._convert_files`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..transfer._path_columns import preprocess_of
 from ._backbone_features import add_features, add_signed_power
 from ._convert_nets import check_net, convert_table
 from ._converters import converts
@@ -54,16 +40,7 @@ def convert_features(graph: Graph, features, X: Table) -> Table:
 def images_of(graph: Graph, estimator, X: Table) -> Value:
     """Return the canonical images that an estimator with a backbone makes of X."""
     shape = estimator.image_shape_
-    return read_images(
-        graph,
-        X,
-        shape,
-        mode="L" if shape[2] == 1 else "RGB",
-        resize_mode=estimator.resize_mode,
-        interpolation=getattr(preprocess_of(estimator.backbone), "interpolation", "bilinear"),
-        white_level=getattr(estimator, "white_level", None),
-        exif=True,
-    )
+    return read_images(graph, X, shape, mode="L" if shape[2] == 1 else "RGB", **estimator._decoding)
 
 
 def add_head(graph: Graph, head, features: Value) -> Value:

@@ -25,6 +25,7 @@ CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
 TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes that predict as well
 # What registers converters; imported at the first export.
 MODULES = (
+    "_convert_files",
     "_convert_fine_tune",
     "_convert_nets",
     "_convert_preprocessing",

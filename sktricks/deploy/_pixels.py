@@ -65,7 +65,7 @@ def preprocess(graph: Graph, x: Value, how: Preprocess) -> Value:
     if how.channels == 3 and x.shape[0] == 1:
         x = graph.op("Concat", x, x, x, dtype=x.dtype, shape=(3, *x.shape[1:]), axis=1)
     if how.mean is not None:
-        mean, std = (np.reshape(values, (1, -1, 1, 1)) for values in (how.mean, how.std))
+        mean, std = (np.reshape(np.array(values), (1, -1, 1, 1)) for values in (how.mean, how.std))
         x = graph.binary("Div", graph.binary("Sub", x, mean), std)
     return x
 
