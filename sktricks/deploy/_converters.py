@@ -25,8 +25,14 @@ CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
 TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes that predict as well
 # What registers converters; imported at the first export.
 MODULES = (
+    "_convert_bayes",
+    "_convert_binary",
+    "_convert_encoders",
     "_convert_files",
     "_convert_fine_tune",
+    "_convert_imputers",
+    "_convert_linear",
+    "_convert_mlp",
     "_convert_nets",
     "_convert_preprocessing",
     "_convert_steps",

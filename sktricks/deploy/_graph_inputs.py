@@ -17,7 +17,8 @@ def add_inputs(graph: Graph, X) -> Table:
     A column of strings in a DataFrame may hold image files: the step that reads it says so, by :meth:`Graph.decode`.
     """
     if not is_frame(X):
-        if as_column(X) is not None:
+        # Rows of one string are a table like any other, of which ImageLoader may decode the column.
+        if np.ndim(X) < 2 and as_column(X) is not None:
             return Paths(getattr(X, "name", None) or "path")
         X = X if hasattr(X, "dtype") else np.asarray(X)
         if X.dtype.kind in "biuf":

@@ -37,5 +37,7 @@ def assert_agrees(estimator, X, atol=1e-5, *others):
             assert found["prediction"].shape == expected.shape
         if "features" in found:
             expected = estimator.transform(rows)
-            np.testing.assert_allclose(found["features"], np.asarray(expected), rtol=0, atol=atol)
+            expected = np.asarray(expected.toarray() if hasattr(expected, "toarray") else expected)
+            expected = expected.astype(np.float64) if expected.dtype == object else expected
+            np.testing.assert_allclose(found["features"], expected, rtol=0, atol=atol)
     return model
