@@ -20,7 +20,7 @@ from .backbones._fold import Encoder, channels_last
 from .cache._fingerprint import fingerprint_of
 from .freezing._freeze import batch_norms, choose_statistics, set_frozen, statistics_of
 
-ENCODING = 3  # the number of the way in which images are encoded, which caches of features must tell apart
+ENCODING = 4  # the number of the way in which images are encoded, which caches of features must tell apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,18 @@ STEM, TOP, EXPANSION = 32, 1280, 6
 class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's "same" padding: of an odd number of padded pixels, one more at the end.
 
-    The padding is computed without a branch, so that the net can be traced for images of any size.
+    Such a number has no padded copy of the input, which would take as long as the convolution: the convolution itself
+    pads by a stride more at the start, as much at the end, and its first output is left out. The padding is computed
+    without a branch, so that the net can be traced for images of any size.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        kernel, stride = self.kernel_size[0], self.stride[0]
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
         height, width = (kernel - 1 - (side - 1) % stride for side in (input.shape[2], input.shape[3]))
-        padded = F.pad(input, [width // 2, width - width // 2, height // 2, height - height // 2])
-        return super().forward(padded)
+        skip = height % 2, width % 2
+        padding = height // 2 + stride * skip[0], width // 2 + stride * skip[1]
+        outputs = F.conv2d(input, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        return outputs[:, :, skip[0] :, skip[1] :]
 
 
 def convolution(n_in, n_out, kernel=1, stride=1, groups=1):
