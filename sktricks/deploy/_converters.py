@@ -25,8 +25,12 @@ CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
 TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes that predict as well
 # What registers converters; imported at the first export.
 MODULES = (
+    "_convert_augmented",
     "_convert_bayes",
     "_convert_binary",
+    "_convert_calibrated",
+    "_convert_cascade",
+    "_convert_coded",
     "_convert_encoders",
     "_convert_files",
     "_convert_fine_tune",
@@ -35,7 +39,10 @@ MODULES = (
     "_convert_mlp",
     "_convert_nets",
     "_convert_preprocessing",
+    "_convert_sklearn_votes",
+    "_convert_stacks",
     "_convert_steps",
+    "_convert_votes",
 )
 
 
