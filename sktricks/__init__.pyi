@@ -43,8 +43,14 @@ from .augment import SwapNoise as SwapNoise
 from .augment import TrivialAugment as TrivialAugment
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
+from .deploy import ExportReport as ExportReport
+from .deploy import OnnxClassifier as OnnxClassifier
 from .deploy import OnnxMismatchError as OnnxMismatchError
+from .deploy import OnnxModel as OnnxModel
+from .deploy import OnnxRegressor as OnnxRegressor
 from .deploy import UnsupportedForOnnxError as UnsupportedForOnnxError
+from .deploy import export_onnx as export_onnx
+from .deploy import load_onnx as load_onnx
 from .ensemble import CascadeClassifier as CascadeClassifier
 from .ensemble import EnsembleDisplay as EnsembleDisplay
 from .ensemble import MissingClassesWarning as MissingClassesWarning

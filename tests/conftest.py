@@ -3,6 +3,7 @@
 import os
 import sys
 import zlib
+from importlib.util import find_spec
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers run side by side, and threads change the last bits of a net
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its check of array API inputs
@@ -10,6 +11,12 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its che
 import pytest  # noqa: E402 (after what has to come first)
 
 collect_ignore = ["typing"]  # files for type checkers, which are not to be run
+
+
+def pytest_collection_modifyitems(items):
+    """The examples of exports need onnx, which the oldest supported versions are tested without."""
+    if find_spec("onnx") is None or find_spec("onnxruntime") is None:
+        items[:] = [item for item in items if not item.name.startswith("sktricks.deploy.")]
 
 
 @pytest.fixture(autouse=True)

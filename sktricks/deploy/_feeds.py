@@ -1,48 +1,138 @@
-"""From X to what an ONNX runtime is called with; numpy is all that this needs.
+"""From X to what an ONNX runtime is called with; numpy is all that this needs, and Pillow where X holds image files.
 
 A missing value of a column of strings is the empty string, a missing number is NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from ..images._decode import decode
+from ..images._image_column import as_column
+from ..images._unreadable_image import attempt
 
-def make_feeds(X, inputs: Sequence[tuple[str, np.dtype]]) -> dict[str, np.ndarray]:
+STRING = np.dtype(object)
+Shaped = tuple[str, np.dtype, tuple[int, ...]]  # an input: its name, dtype, and the shape of one row
+
+
+def make_feeds(X, inputs: Sequence, decodings: Mapping[str, dict[str, Any]] | None = None) -> dict[str, np.ndarray]:
     """Return the arrays to run a graph with, by the names of its inputs.
 
     Parameters
     ----------
-    X : ndarray, DataFrame of pandas or polars, or dict
+    X : ndarray, DataFrame of pandas or polars, dict, or column of image files
         An array for a graph with one input; otherwise the columns, as a table or by name.
-    inputs : list of (name, dtype)
+    inputs : list of (name, dtype, ...)
         Those of the graph; the dtype of objects is strings.
+    decodings : dict, default=None
+        For each input that takes the pixels of image files, see :meth:`Graph.decode`.
     """
-    if len(inputs) == 1 and not hasattr(X, "columns") and not isinstance(X, dict):
-        name, dtype = inputs[0]
-        return {name: as_array(X, dtype)}
-    if isinstance(X, dict) or hasattr(X, "columns"):
-        return {name: as_array(X[name], dtype).reshape(-1, 1) for name, dtype in inputs}
-    columns = np.asarray(X, dtype=object).T
-    return {name: as_array(column, dtype).reshape(-1, 1) for (name, dtype), column in zip(inputs, columns, strict=True)}
+    decodings = decodings or {}
+    columns = split_columns(X, [decodings[name]["column"] if name in decodings else name for name, *_ in inputs])
+    feeds = {}
+    for (name, dtype, *_), values in zip(inputs, columns, strict=True):
+        files = as_column(values) if name in decodings and not is_pixels(values) else None
+        if files is not None:
+            feeds[name] = read_files(files, decodings[name])
+        else:
+            array = as_array(values, dtype, name)
+            feeds[name] = array if len(inputs) == 1 and values is X else as_rows(array)
+    return feeds
 
 
-def as_array(values, dtype: np.dtype) -> np.ndarray:
-    """Return values in the dtype of an input, without gaps if it holds strings."""
-    if dtype == np.dtype(object):
-        found = np.asarray(values, dtype=object)
-        missing = [is_missing(value) for value in found.ravel().tolist()]
-        return np.where(np.reshape(missing, found.shape), "", found)
-    if getattr(values, "dtype", None) == dtype:
-        return np.ascontiguousarray(values)
-    values = np.asarray(values)
-    if values.dtype == object:
-        values = np.array([np.nan if is_missing(value) else value for value in values])
-    return np.ascontiguousarray(values, dtype)
+def is_pixels(values) -> bool:
+    """Return True for arrays of more than two dimensions."""
+    return getattr(values, "ndim", 1) > 2
+
+
+def as_rows(array: np.ndarray) -> np.ndarray:
+    """Return one column as (n, 1); images as they are."""
+    return array.reshape(-1, 1) if array.ndim < 2 else array
+
+
+def split_columns(X, names: Sequence[str]) -> list:
+    """Return what X has for each of the names of inputs."""
+    if isinstance(X, Mapping) or hasattr(X, "columns"):
+        known = {str(name): name for name in (X if isinstance(X, Mapping) else X.columns)}
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise ValueError(f"X must have the columns {list(names)}, got {list(known)}")
+        return [X[known[name]] for name in names]
+    if len(set(names)) == 1:
+        return [X] * len(names)
+    array = X if hasattr(X, "dtype") else np.asarray(X, dtype=object)
+    if array.ndim != 2 or array.shape[1] != len(names):
+        raise ValueError(f"X must have {len(names)} columns, {list(names)}, got an array of shape {array.shape}")
+    return list(array.T)
+
+
+def as_array(values, dtype: np.dtype, name: str = "X") -> np.ndarray:
+    """Return values in the dtype of an input, without gaps if it holds strings; an error if this would change them."""
+    if dtype == STRING:
+        return as_strings(values, name)
+    found = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if found.dtype == dtype:
+        return np.ascontiguousarray(found)
+    if found.dtype.kind in "OUS":
+        found = from_objects(found, name)
+    if dtype.kind in "iub" and not np.can_cast(found.dtype, dtype):
+        check_exact(found, dtype, name)
+    return np.ascontiguousarray(found, dtype)
+
+
+def as_strings(values, name: str) -> np.ndarray:
+    """Return values as an array of objects, the empty string where they are missing."""
+    found = np.asarray(values, dtype=object)
+    flat = ["" if is_missing(value) else value for value in found.ravel().tolist()]
+    for value in flat:
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must hold strings, as it did when the model was exported, got {value!r}")
+    array = np.empty(len(flat), dtype=object)
+    array[:] = flat
+    return array.reshape(found.shape)
+
+
+def from_objects(found: np.ndarray, name: str) -> np.ndarray:
+    """Return an array of objects as one of numbers, NaN where they are missing."""
+    values = [np.nan if is_missing(value) else value for value in found.ravel().tolist()]
+    for value in values:
+        if isinstance(value, str | bytes):
+            raise ValueError(f"{name} must hold numbers, as it did when the model was exported, got {value!r}")
+    return np.array(values).reshape(found.shape)
+
+
+def check_exact(found: np.ndarray, dtype: np.dtype, name: str) -> None:
+    """Raise an error unless numbers stay the same as the integers of an input."""
+    with np.errstate(invalid="ignore"):
+        same = found.ndim <= 2 and bool((found.astype(dtype) == found).all())
+    if not same:
+        raise ValueError(
+            f"{name} must be {dtype}, as it was when the model was exported, got {found.dtype}: convert it, or export "
+            f"the model again with an X of {found.dtype}"
+        )
 
 
 def is_missing(value) -> bool:
     """Return True for None, NaN and the missing values of pandas."""
     return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def read_files(files: np.ndarray, decoding: Mapping[str, Any]) -> np.ndarray:
+    """Return the pixels of image files, decoded as in ``fit``; an error names the file that cannot be read."""
+    shape = tuple(decoding["shape"])
+    options = {key: value for key, value in decoding.items() if key not in ("column", "shape")}
+    pixels = np.empty((len(files), *shape), np.uint8)
+    read = partial(decode, size=shape[:2], **options)
+
+    def fill(row):
+        pixels[row] = attempt(read, files[row], row)[0].reshape(shape)
+
+    with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
+        list(pool.map(fill, range(len(files))))
+    return pixels

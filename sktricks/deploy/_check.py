@@ -1,0 +1,156 @@
+"""The check of a graph before it is written: given rows must agree, and rows made of them as well.
+
+Rows that lie exactly on a threshold may fall on either side where the graph computes a column before it compares it, as
+a scaler does: a made row that agrees again after a step of a millionth of each column's spread, up and down, is counted
+and forgiven. Given rows never are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
+
+from ._compare_outputs import Difference, Outputs, compare, describe_row, sizes_of
+from ._made_rows import make_all, make_missing, spread_evenly
+from ._onnx_errors import OnnxMismatchError
+
+Run = Callable[[Any], Outputs]  # from rows like X to the outputs of a graph
+METHODS = {
+    "label": "predict",
+    "prediction": "predict",
+    "probabilities": "predict_proba",
+    "features": "transform",
+}
+N_SINGLE = 8
+
+
+@dataclass
+class CheckResult:
+    """What a check found.
+
+    Parameters
+    ----------
+    n_given, n_made : int
+        Rows that were compared.
+    largest_difference : float
+        Of numbers in given rows, relative to the largest of its column for values and features.
+    largest_made_difference : float
+        The same for rows that were made of them.
+    ties : int
+        Given rows whose label differs because the two largest probabilities are equal within the tolerance.
+    on_threshold : int
+        Made rows that differ because they lie on a threshold.
+    refused : list of str
+        Kinds of rows that the estimator refuses, which were not compared.
+    """
+
+    n_given: int
+    n_made: int = 0
+    largest_difference: float = 0.0
+    largest_made_difference: float = 0.0
+    ties: int = 0
+    on_threshold: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+def expected_outputs(estimator, X, names) -> Outputs:
+    """Return what an estimator gives for the outputs of its graph."""
+    found = {name: getattr(estimator, METHODS[name])(X) for name in names}
+    return {name: np.asarray(value.toarray() if issparse(value) else value) for name, value in found.items()}
+
+
+def check_graph(
+    estimator, run: Run, X, expected: Outputs, atol: float, *, decodings: dict[str, dict], forgive: bool
+) -> CheckResult:
+    """Compare a graph with its estimator, and raise an error where they differ.
+
+    Parameters
+    ----------
+    estimator : estimator
+    run : callable
+        From rows to the outputs of the graph.
+    X : array-like
+        Given rows.
+    expected : dict of ndarray
+        What the estimator predicts for them.
+    atol : float
+    decodings : dict
+        Of the graph.
+    forgive : bool
+        True if a made row may lie on a threshold.
+    """
+    sizes = sizes_of(expected)
+    given = compare(expected, run(X), atol, sizes)
+    if given.bad.any():
+        raise mismatch(estimator, f"row {given.worst} of X", given, expected, run(X), atol)
+    result = CheckResult(len(given.bad), largest_difference=given.largest, ties=given.ties)
+    check_single_rows(estimator, run, X, expected, atol, sizes)
+    for name, rows, shift in make_all(X, decodings):
+        wanted = try_to_predict(estimator, rows, list(expected))
+        if wanted is None:
+            result.refused.append(name)
+            continue
+        found = run(rows)
+        difference = compare(wanted, found, atol, sizes_of(expected, wanted))
+        bad = np.flatnonzero(difference.bad)
+        if len(bad) and not (forgive and shift and agree_beside(estimator, run, shift, bad, wanted, atol)):
+            raise mismatch(estimator, f"a row made of X ({name})", difference, wanted, found, atol)
+        good = ~difference.bad
+        result.n_made += len(good)
+        result.on_threshold += len(bad)
+        if good.any():
+            rest, same = ({key: values[good] for key, values in one.items()} for one in (wanted, found))
+            largest = compare(rest, same, atol, sizes_of(expected, wanted)).largest
+            result.largest_made_difference = max(result.largest_made_difference, largest)
+    return result
+
+
+def check_single_rows(estimator, run: Run, X, expected: Outputs, atol: float, sizes: Outputs) -> None:
+    """Raise an error if a graph gives other outputs for a row alone than for many."""
+    for row in spread_evenly(len(next(iter(expected.values()))), N_SINGLE):
+        wanted = {name: values[[row]] for name, values in expected.items()}
+        found = run(_safe_indexing(X, [int(row)]))
+        difference = compare(wanted, found, atol, sizes)
+        if difference.bad.any():
+            raise mismatch(estimator, f"row {row} of X, predicted alone", difference, wanted, found, atol)
+
+
+def agree_beside(estimator, run: Run, shift, rows: np.ndarray, wanted: Outputs, atol: float) -> bool:
+    """Return True if rows agree a small step above, and a small step below, where they are."""
+    for sign in (1, -1):
+        beside = shift(rows, sign)
+        expected = try_to_predict(estimator, beside, list(wanted))
+        if expected is None or compare(expected, run(beside), atol, sizes_of(expected, wanted)).bad.any():
+            return False
+    return True
+
+
+def try_to_predict(estimator, X, names) -> Outputs | None:
+    """Return what an estimator gives for made rows, None if it refuses them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that were never seen
+        try:
+            return expected_outputs(estimator, X, names)
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+
+def find_missing(estimator, X, names) -> list[int]:
+    """Return the indices of the columns of a table in which an estimator takes missing values."""
+    return [index for index, rows in make_missing(X) if try_to_predict(estimator, rows, names) is not None]
+
+
+def mismatch(estimator, where: str, difference: Difference, expected: Outputs, found: Outputs, atol: float):
+    """Return the error about rows in which a graph and its estimator differ."""
+    row = difference.worst
+    return OnnxMismatchError(
+        f"the ONNX graph of {type(estimator).__name__} differs from it in {int(difference.bad.sum())} of "
+        f"{len(difference.bad)} rows, the most in {where}: {describe_row(expected, found, row)}. The largest "
+        f"difference is {difference.largest:.2g}, atol={atol:g} is allowed; labels must be equal. Nothing was written"
+    )

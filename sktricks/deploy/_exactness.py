@@ -1,0 +1,70 @@
+"""What can be said of the rounding of a graph from its nodes: its precision, and where it compares computed values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._optional import import_optional
+
+COMPARISONS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Binarizer", "Sign", "Floor", "Ceil", "Round"}
+TREES = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
+EXACT = COMPARISONS | {  # give the same bits everywhere
+    *(
+        "Cast",
+        "Gather",
+        "Concat",
+        "Reshape",
+        "Identity",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Slice",
+        "Split",
+        "Where",
+    ),
+    *("IsNaN", "Equal", "Not", "And", "Or", "LabelEncoder", "Constant", "Expand", "Shape", "Imputer", "Flatten"),
+    *("ArrayFeatureExtractor", "GatherElements", "GatherND", "OneHot", "ConstantOfShape", "Tile", "Pad", "Max", "Min"),
+}
+
+
+def is_double(model) -> bool:
+    """Return True if all floating-point values of a graph are float64; trees add their leaves in float32."""
+    onnx = import_optional("onnx", "onnx")
+    lower = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    values = [*graph.input, *graph.output, *graph.value_info]
+    types = {value.type.tensor_type.elem_type for value in values} | {one.data_type for one in graph.initializer}
+    return onnx.TensorProto.DOUBLE in types and not types & lower and not model.functions
+
+
+def compares_computed_values(model) -> bool:
+    """Return True if a graph rounds a value before it compares it with a threshold.
+
+    A row on a threshold may then fall on either side; elsewhere it must fall where the estimator says.
+    """
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    comparing = [node for node in model.graph.node if node.op_type in COMPARISONS | TREES]
+    return any(is_computed(node, made_by) for node in comparing)
+
+
+def is_computed(node, made_by: dict[str, Any]) -> bool:
+    """Return True if what a node reads depends on arithmetic, which rounds."""
+    waiting, seen = list(node.input), set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in made_by:
+            continue
+        seen.add(name)
+        if made_by[name].op_type not in EXACT:
+            return True
+        waiting.extend(made_by[name].input)
+    return False
+
+
+def texts_in(model) -> set[str]:
+    """Return all texts that a graph holds: categories, labels."""
+    found = {text for one in model.graph.initializer for text in one.string_data}
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            found.update(attribute.strings, attribute.t.string_data)
+    return {text.decode("utf-8", "replace") for text in found}

@@ -1,0 +1,168 @@
+"""Rows made of given ones, where a graph and an estimator may differ: beside them, between them, far away, shuffled.
+
+Each kind of rows has a name and comes in the type of X. An estimator may refuse some, such as unseen categories.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .._optional import import_optional
+from ..images._image_column import as_column
+from ._sample_rows import UNSEEN, sample_pixels
+from ._table_columns import TableColumns, step
+
+N_BASE = 100  # given rows to start from
+N_MIDPOINTS = 256
+N_IMAGES = 8
+FAR = 10.0
+SHIFT = 1e-6  # of a column's spread, from a threshold to where there is no doubt
+Shift = Callable[[np.ndarray, int], Any]  # some of the rows, by a small step up (1) or down (-1)
+Made = tuple[str, Any, Shift | None]
+
+
+def make_all(X, decodings: dict[str, dict]) -> Iterator[Made]:
+    """Yield kinds of rows: a name, the rows, and how to shift some of them, None where that makes no sense."""
+    files = as_column(X)
+    if files is not None:
+        yield from make_files(decodings)
+    elif np.ndim(X) > 2:
+        yield from make_images(np.asarray(X))
+    else:
+        yield from make_table(TableColumns(X))
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def make_table(table: TableColumns) -> Iterator[Made]:
+    """Yield rows of a table."""
+    state = np.random.RandomState(0)  # noqa: NPY002 - the same rows in every version of numpy
+    base = table.take(spread_evenly(table.n_rows, N_BASE))
+    if any(base.is_number):
+        yield made("one step above", base.map_numbers(lambda values: step(values, 1)))
+        yield made("one step below", base.map_numbers(lambda values: step(values, -1)))
+        yield from make_midpoints(table, base, state)
+        yield made("far outside", base.map_numbers(lambda values: far_outside(values, state)))
+    yield made("shuffled columns", base.map(lambda values: values[state.permutation(len(values))]))
+    for index in np.flatnonzero(~base.is_number):
+        unseen = UNSEEN if any(isinstance(value, str) for value in base.columns[index]) else 987654321
+        yield made("unseen categories", base.replace(int(index), [unseen] * base.n_rows))
+
+
+def make_missing(X) -> Iterator[tuple[int, Any]]:
+    """Yield rows of a table with a missing value in each column in turn that may have one, and its index."""
+    table = TableColumns(X)
+    base = table.take(spread_evenly(table.n_rows, 2))
+    for index, values in enumerate(base.columns):
+        if values.dtype.kind not in "biu":
+            yield index, base.replace(index, [np.nan if base.is_number[index] else None] * base.n_rows).build()
+
+
+def made(name: str, table: TableColumns) -> Made:
+    """Return rows of a table with the function that shifts them."""
+    spreads = [float(np.ptp(values[np.isfinite(values)])) if number and np.isfinite(values).any() else 0.0
+               for values, number in zip(table.columns, table.is_number, strict=True)]  # fmt: skip
+
+    def shift(rows, sign):
+        some = table.take(rows)
+        columns = [
+            shifted(values, sign, spread) if number else values
+            for values, number, spread in zip(some.columns, some.is_number, spreads, strict=True)
+        ]
+        return some.with_columns(columns).build()
+
+    return name, table.build(), shift
+
+
+def shifted(values: np.ndarray, sign: int, spread: float) -> np.ndarray:
+    """Return numbers moved by a millionth of the spread of their column, and by at least four steps of float32."""
+    if values.dtype.kind != "f":
+        return step(values, sign)
+    least = 4 * np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
+    return (values + sign * np.maximum(SHIFT * spread, least)).astype(values.dtype)
+
+
+def make_midpoints(table: TableColumns, base: TableColumns, state) -> Iterator[Made]:
+    """Yield rows with one number between two neighbors of its column, where trees split, in float64 and in float32."""
+    pairs = []
+    for index in np.flatnonzero(table.is_number):
+        values = table.columns[index]
+        found = np.unique(values[np.isfinite(values)])
+        pairs += [(index, value) for value in found[:-1] + (found[1:] - found[:-1]) / 2]
+    if len(pairs) > N_MIDPOINTS:
+        pairs = [pairs[place] for place in sorted(state.permutation(len(pairs))[:N_MIDPOINTS])]
+    if not pairs:
+        return
+    rows = base.take(np.arange(len(pairs)) % base.n_rows)
+    exact = np.array([value for _, value in pairs])
+    rounded = exact.astype(np.float32)
+    for name, values in (
+        ("midpoints", exact),
+        ("midpoints in float32", rounded),
+        ("one step above midpoints", step(rounded, 1)),
+        ("one step below midpoints", step(rounded, -1)),
+    ):
+        columns = [column.copy() for column in rows.columns]
+        for row, (index, _) in enumerate(pairs):
+            columns[index][row] = values[row]
+        yield made(name, rows.with_columns(columns))
+
+
+def far_outside(values: np.ndarray, state) -> np.ndarray:
+    """Return numbers up to ten times the range of a column away from it, on both sides."""
+    finite = values[np.isfinite(values)]
+    if values.dtype.kind == "b" or not finite.size:
+        return values
+    low, high = float(finite.min()), float(finite.max())
+    drawn = (low + high) / 2 + FAR * max(high - low, 1.0) * (2 * state.random_sample(len(values)) - 1)
+    if values.dtype.kind == "f":
+        return drawn.astype(values.dtype)
+    limits = np.iinfo(values.dtype)
+    return np.clip(np.rint(drawn), float(limits.min), float(min(limits.max, 2**52))).astype(values.dtype)
+
+
+def spread_evenly(n_rows: int, at_most: int) -> np.ndarray:
+    """Return indices of at most so many rows, from the first to the last."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, at_most)).astype(int))
+
+
+# -- images ------------------------------------------------------------------------------------------------------------
+
+
+def make_images(X: np.ndarray) -> Iterator[Made]:
+    """Yield images in the dtype and range of X."""
+    low, high = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
+    for name, unit in unit_images(X.shape[1:]).items():
+        values = low + unit * (float(high) - float(low))
+        yield name, (np.rint(values) if X.dtype.kind in "iu" else values).astype(X.dtype), None
+
+
+def make_files(decodings: dict[str, dict]) -> Iterator[Made]:
+    """Yield columns of image files in memory: of the size that a model decodes to, and of others."""
+    height, width, *_ = next(iter(decodings.values()))["shape"]
+    for side, shape in {"": (height, width, 3), " of another shape": (height // 2 + 9, width + 30, 3)}.items():
+        for name, unit in unit_images(shape).items():
+            images = np.rint(255 * unit).astype(np.uint8)
+            files = np.empty(len(images), dtype=object)
+            files[:] = [to_png(image) for image in images]
+            yield name + side, files, None
+
+
+def unit_images(shape) -> dict[str, np.ndarray]:
+    """Return noise, patches, and black and white images from 0 to 1."""
+    state = np.random.RandomState(0)  # noqa: NPY002 - the same rows in every version of numpy
+    full = (N_IMAGES, *shape)
+    edges = np.stack([np.zeros(shape), np.ones(shape)])
+    return {"noise": state.random_sample(full), "patches": sample_pixels(state, full), "black and white": edges}
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """Return the content of a PNG file."""
+    buffer = io.BytesIO()
+    import_optional("PIL.Image", "images").fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()

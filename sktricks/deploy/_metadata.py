@@ -1,0 +1,145 @@
+"""What a file says of itself: kind, classes, columns, how files are decoded, and its check; numpy alone is needed.
+
+It is JSON in the ``metadata_props`` of the model. A checksum of the whole file is its last entry: 64 digits at the end
+of the bytes, which any reader of ONNX takes for one more entry.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+FORMAT_KEY, VERSION_KEY, MODEL_KEY, SUM_KEY = (f"sktricks.{name}" for name in ("format", "version", "model", "sha256"))
+N_DIGITS = 64
+# Field 14 of a ModelProto, metadata_props: an entry of a key (field 1) and a value (field 2), with their lengths.
+TAIL = bytes([0x72, 4 + len(SUM_KEY) + N_DIGITS, 0x0A, len(SUM_KEY)]) + SUM_KEY.encode() + bytes([0x12, N_DIGITS])
+
+
+@dataclass(frozen=True)
+class Check:
+    """Rows and the outputs that they must give wherever the file is loaded.
+
+    Parameters
+    ----------
+    atol : float
+        The largest difference allowed, of values and features relative to the largest of their column.
+    outputs : dict of ndarray
+        By the names of the outputs.
+    description : list of dict or None
+        Of synthetic rows, see :func:`~sktricks.deploy._sample_rows.sample_rows`; None if ``rows`` are given.
+    seed : int
+    rows : dict of ndarray or None
+        Real rows, by the names of the inputs.
+    """
+
+    atol: float
+    outputs: dict[str, np.ndarray]
+    description: list[dict[str, Any]] | None = None
+    seed: int = 0
+    rows: dict[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of itself.
+
+    Parameters
+    ----------
+    kind : {"classifier", "regressor", "transformer"}
+    estimator : str
+        The name of its class.
+    classes : ndarray or None
+    feature_names : list of str or None
+        The columns of the DataFrame that the estimator was fitted on.
+    n_features : int or None
+    labels : bool
+        True if the label is that of the largest probability, which matters where the file has no labels.
+    missing : dict
+        For each input, the columns in which the estimator takes NaN: True for all, or their indices.
+    decodings : dict
+        For each input of pixels that takes the place of image files, how these are decoded.
+    check : Check
+    """
+
+    kind: str
+    estimator: str
+    check: Check
+    classes: np.ndarray | None = None
+    feature_names: list[str] | None = None
+    n_features: int | None = None
+    labels: bool = True
+    missing: dict[str, bool | list[int]] = field(default_factory=dict)
+    decodings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+# -- to text and back --------------------------------------------------------------------------------------------------
+
+
+def write_metadata(metadata: Metadata, version: str) -> dict[str, str]:
+    """Return the entries of ``metadata_props``; ``version`` is that of sktricks."""
+    entries = {FORMAT_KEY: str(FORMAT), VERSION_KEY: version}
+    return {**entries, MODEL_KEY: json.dumps(asdict(metadata), default=array_to_json)}
+
+
+def read_metadata(props: Mapping[str, str], name: str) -> Metadata:
+    """Return what a file says of itself; ``name`` is that of the file in errors."""
+    if FORMAT_KEY not in props:
+        raise ValueError(f"{name} is an ONNX file, but export_onnx did not write it: run it with onnxruntime alone")
+    if not props[FORMAT_KEY].isdecimal() or int(props[FORMAT_KEY]) > FORMAT:
+        raise ValueError(
+            f"{name} has format {props[FORMAT_KEY]}, this version of sktricks reads formats up to {FORMAT}: install "
+            f"sktricks {props.get(VERSION_KEY, '')} or newer"
+        )
+    try:
+        found = json.loads(props[MODEL_KEY], object_hook=array_from_json)
+        return Metadata(**{**found, "check": Check(**found["check"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is damaged: what it says of itself cannot be read ({error})") from error
+
+
+def array_to_json(array: Any) -> Any:
+    """Return an array as JSON: texts as a list, numbers as compressed bytes; a number of numpy as one of Python."""
+    if isinstance(array, np.generic):
+        return array.item()
+    if array.dtype.kind in "OU":
+        return {"array": array.ravel().tolist(), "dtype": array.dtype.str, "shape": array.shape}
+    data = base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes())).decode()
+    return {"array": data, "dtype": array.dtype.str, "shape": array.shape}
+
+
+def array_from_json(entry: dict) -> Any:
+    """Return the array that an object of JSON is; any other object as it is."""
+    if entry.keys() != {"array", "dtype", "shape"}:
+        return entry
+    data, dtype = entry["array"], np.dtype(entry["dtype"])
+    if isinstance(data, list):
+        return np.array(data, dtype=dtype).reshape(entry["shape"])
+    return np.frombuffer(zlib.decompress(base64.b64decode(data)), dtype).reshape(entry["shape"])
+
+
+# -- the checksum ------------------------------------------------------------------------------------------------------
+
+
+def seal(content: bytes) -> bytes:
+    """Return the bytes of a model with their checksum at the end."""
+    return content + TAIL + hashlib.sha256(content).hexdigest().encode()
+
+
+def read_seal(content: bytes) -> str | None:
+    """Return the checksum at the end of a file, None if there is none."""
+    end = len(content) - N_DIGITS
+    return content[end:].decode("latin-1") if content[max(0, end - len(TAIL)) : end] == TAIL else None
+
+
+def is_intact(content: bytes) -> bool:
+    """Return True if a file is as it was written."""
+    body = memoryview(content)[: len(content) - N_DIGITS - len(TAIL)]
+    return hashlib.sha256(body).hexdigest() == read_seal(content)

@@ -1,0 +1,260 @@
+"""load_onnx: a file of export_onnx as an estimator of scikit-learn, which never imports torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from ._onnx_model import OnnxModel
+
+
+def load_onnx(
+    path: str | os.PathLike | bytes,
+    *,
+    n_threads: int | None = None,
+    providers: Sequence[Any] | None = None,
+    check: bool = True,
+) -> OnnxClassifier | OnnxRegressor:
+    """Load a file of :func:`export_onnx` as an estimator of scikit-learn, without torch.
+
+    Parameters
+    ----------
+    path : str, path-like or bytes
+        The file, or its content.
+    n_threads : int, default=None
+        Threads for each prediction. None: ``OMP_NUM_THREADS``, if it is set, as joblib does in its workers, otherwise
+        one per core.
+    providers : list of str, default=None
+        onnxruntime's execution providers, the first preferred. None: the CPU.
+    check : bool, default=True
+        Compare the checksum, and run the rows of the file's check: another runtime or processor that would predict
+        something else is an error.
+
+    Returns
+    -------
+    estimator : OnnxClassifier or OnnxRegressor
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, from a newer version, not one of :func:`export_onnx`, or holds a transformer.
+    OnnxMismatchError
+        If the rows of its check give other outputs here than where it was exported.
+
+    See Also
+    --------
+    OnnxModel : The same without scikit-learn, and for transformers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier, export_onnx, load_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(max_epochs=10, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = export_onnx(net, Path(folder) / "iris.onnx", X)
+    ...     model = load_onnx(Path(folder) / "iris.onnx")
+    >>> model.classes_
+    array([0, 1, 2])
+    """
+    model = OnnxModel(path, n_threads=n_threads, providers=providers, check=check)
+    if model.kind == "transformer":
+        raise ValueError(
+            f"load_onnx loads classifiers and regressors, got a transformer ({model!r}): use "
+            "OnnxModel(path).run(X)['features']"
+        )
+    return OnnxClassifier(model) if model.kind == "classifier" else OnnxRegressor(model)
+
+
+class OnnxEstimator(BaseEstimator):
+    """What both kinds share; like a FrozenEstimator, it stays as it is when it is fitted or cloned.
+
+    Parameters
+    ----------
+    model : OnnxModel
+    """
+
+    def __init__(self, model: OnnxModel):
+        self.model = model
+
+    def fit(self, X, y=None, **fit_params):
+        """Do nothing, as the model is fitted.
+
+        Parameters
+        ----------
+        X : object
+            Ignored.
+        y : object, default=None
+            Ignored.
+        **fit_params : dict
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+        """
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Return the labels or values that the exported estimator would predict.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or column of image files
+            Like the X that the estimator was exported with.
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, outputs)
+        """
+        self._check_columns(X)
+        return self.model.predict(X)
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns that the exported estimator was fitted on."""
+        return self._told("n_features")
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns that the exported estimator was fitted on."""
+        return np.array(self._told("feature_names"), dtype=object)
+
+    def _told(self, name):
+        """Return what the file says of the estimator; an AttributeError if it does not."""
+        value = getattr(self.model._metadata, name)
+        if value is None:
+            raise AttributeError(f"the exported {self.model._metadata.estimator} has no {name}")
+        return value
+
+    def _check_columns(self, X):
+        """Compare number and names of columns, as scikit-learn does."""
+        if hasattr(self, "n_features_in_") and getattr(X, "ndim", 2) == 2 and hasattr(X, "shape"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+
+    def __sklearn_clone__(self):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inputs = self.model.inputs
+        tags.input_tags.three_d_array = any(len(shape) > 1 for _, _, shape in inputs)
+        tags.input_tags.string = any(dtype.kind == "O" for _, dtype, _ in inputs)
+        tags.input_tags.allow_nan = any(self.model._metadata.missing.values())
+        tags.requires_fit = False
+        tags._skip_test = True
+        return tags
+
+
+class OnnxClassifier(ClassifierMixin, OnnxEstimator):
+    """A classifier from an ONNX file; :func:`load_onnx` makes it.
+
+    It takes part in Pipelines, votes and searches as a :class:`~sklearn.frozen.FrozenEstimator` does: ``fit`` changes
+    nothing, and ``clone`` returns the estimator itself. It can be pickled, and predicts in threads.
+
+    Parameters
+    ----------
+    model : OnnxModel
+        The file.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    n_features_in_ : int
+        The number of columns.
+    feature_names_in_ : ndarray of str
+        The names of the columns, if the estimator was fitted on a DataFrame.
+
+    See Also
+    --------
+    load_onnx : Load a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier, export_onnx, load_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(max_epochs=5, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = export_onnx(net, Path(folder) / "net.onnx", X)
+    ...     model = load_onnx(Path(folder) / "net.onnx")
+    >>> model
+    OnnxClassifier(model=<OnnxModel of a NetClassifier: ...>)
+    >>> model.predict_proba(X).shape
+    (150, 3)
+    """
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of the probabilities."""
+        return self._told("classes")
+
+    @available_if(lambda self: "probabilities" in self.model.outputs)
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or column of image files
+            Like the X that the estimator was exported with.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+        """
+        self._check_columns(X)
+        return self.model.predict_proba(X)
+
+
+class OnnxRegressor(RegressorMixin, OnnxEstimator):
+    """A regressor from an ONNX file; :func:`load_onnx` makes it.
+
+    It takes part in Pipelines, votes and searches as a :class:`~sklearn.frozen.FrozenEstimator` does: ``fit`` changes
+    nothing, and ``clone`` returns the estimator itself. It can be pickled, and predicts in threads.
+
+    Parameters
+    ----------
+    model : OnnxModel
+        The file.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        The number of columns.
+    feature_names_in_ : ndarray of str
+        The names of the columns, if the estimator was fitted on a DataFrame.
+
+    See Also
+    --------
+    load_onnx : Load a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sktricks import NetRegressor, export_onnx, load_onnx
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = export_onnx(net, Path(folder) / "net.onnx", X)
+    ...     model = load_onnx(Path(folder) / "net.onnx")
+    >>> model
+    OnnxRegressor(model=<OnnxModel of a NetRegressor: ...>)
+    >>> model.predict(X).shape
+    (442,)
+    """

@@ -1,0 +1,277 @@
+"""OnnxModel: a file of export_onnx as it runs where only numpy and onnxruntime are installed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._optional import import_optional
+from ._compare_outputs import compare, describe_row
+from ._feeds import STRING, make_feeds
+from ._metadata import Metadata, is_intact, read_metadata, read_seal
+from ._onnx_errors import OnnxMismatchError
+from ._sample_rows import sample_rows
+
+DTYPES: dict[str, Any] = {"string": STRING, "float": np.float32, "double": np.float64, "float16": np.float16}
+CHECKED: set[tuple] = set()  # what this process has checked: each file once, since workers load it again and again
+
+
+class OnnxModel:
+    """A model that :func:`export_onnx` wrote; it needs numpy and onnxruntime, neither torch nor scikit-learn.
+
+    When a file is loaded, its checksum is compared, and the rows of its check are run: another version of onnxruntime,
+    another processor or a damaged file that would predict something else is an error.
+
+    Parameters
+    ----------
+    path : str, path-like or bytes
+        The file, or its content.
+    n_threads : int, default=None
+        Threads for each prediction. None: ``OMP_NUM_THREADS``, if it is set, as joblib does in its workers, otherwise
+        one per core.
+    providers : list of str, default=None
+        onnxruntime's execution providers, the first preferred. None: the CPU.
+    check : bool, default=True
+        False skips the checksum and the check.
+
+    Attributes
+    ----------
+    kind : {"classifier", "regressor", "transformer"}
+        What the estimator was.
+    classes : ndarray or None
+        Of a classifier.
+    feature_names : list of str or None
+        The columns that the estimator was fitted on, if it was fitted on a DataFrame.
+    inputs : list of (name, dtype, shape)
+        Of the graph; shape is that of one row, and dtype ``object`` stands for strings.
+    outputs : list of str
+        ``label`` and ``probabilities`` of a classifier, ``prediction`` of a regressor, ``features`` of a transformer.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, from a newer version, or not one of :func:`export_onnx`.
+    OnnxMismatchError
+        If the rows of its check give other outputs here than where it was exported.
+    ImportError
+        If onnxruntime is not installed.
+
+    See Also
+    --------
+    load_onnx : Load the file as an estimator of scikit-learn.
+
+    Notes
+    -----
+    Predictions may run in threads. A pickle holds the content of the file, and the threads and providers asked for.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sktricks import OnnxModel, export_onnx
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = export_onnx(StandardScaler().fit(X), Path(folder) / "scaler.onnx", X)
+    ...     model = OnnxModel(Path(folder) / "scaler.onnx")
+    >>> model.run(X[:1])["features"].round(1)
+    array([[-0.9,  1. , -1.3, -1.3]])
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike | bytes,
+        *,
+        n_threads: int | None = None,
+        providers: Sequence[Any] | None = None,
+        check: bool = True,
+    ):
+        if not (n_threads is None or (isinstance(n_threads, int) and n_threads > 0)):
+            raise ValueError(f"n_threads must be an int above 0, or None, got {n_threads!r}")
+        self._name = "the content" if isinstance(path, bytes) else f"path={os.fspath(path)!r}"
+        self._content = path if isinstance(path, bytes) else read_file(path)
+        self._n_threads, self._check = n_threads, bool(check)
+        self._providers = list(providers or ["CPUExecutionProvider"])
+        if check and read_seal(self._content) is not None and not is_intact(self._content):
+            raise ValueError(f"{self._name} is damaged: its checksum does not match. Copy or export it again")
+        self._start()
+
+    # -- what the file says ----------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """What the estimator was."""
+        return self._metadata.kind
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The labels of a classifier, in the order of its probabilities."""
+        return self._metadata.classes
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """The columns that the estimator was fitted on."""
+        return self._metadata.feature_names
+
+    def __repr__(self):
+        columns = ", ".join(name for name, *_ in self.inputs)
+        return f"<OnnxModel of a {self._metadata.estimator}: {columns} -> {', '.join(self.outputs)}>"
+
+    # -- predictions -----------------------------------------------------------------------------------------------
+
+    def run(self, X) -> dict[str, np.ndarray]:
+        """Return all outputs for some rows.
+
+        Parameters
+        ----------
+        X : array, DataFrame, dict of columns, or column of image files
+            Like the X that the model was exported with. Integers are converted to floats where the model takes these;
+            other conversions that would change values are errors.
+
+        Returns
+        -------
+        outputs : dict of ndarray
+            By the names in ``outputs``.
+        """
+        return self._run(self._make_feeds(X))
+
+    def predict(self, X) -> np.ndarray:
+        """Return the labels or values that the estimator would predict."""
+        found = self.run(X)
+        if "prediction" in found:
+            return found["prediction"]
+        if "label" in found:
+            return self._as_labels(found["label"])
+        if "probabilities" in found and self._metadata.labels:
+            assert self.classes is not None
+            return self.classes[found["probabilities"].argmax(axis=1)]
+        raise AttributeError(f"{self._name} has no labels or values, only {self.outputs}: see run")
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probabilities of the classes, (n, classes)."""
+        if "probabilities" not in self.outputs:
+            raise AttributeError(f"{self._name} has no probabilities, only {self.outputs}")
+        return self.run(X)["probabilities"]
+
+    def check(self) -> float:
+        """Run the check of the file, and return the largest difference.
+
+        Raises
+        ------
+        OnnxMismatchError
+            If labels differ, or a number differs by more than the tolerance of the file.
+        """
+        check = self._metadata.check
+        rows = check.rows if check.description is None else sample_rows(check.description, check.seed)
+        found = self._run(rows)
+        difference = compare(check.outputs, found, check.atol)
+        if difference.bad.any():
+            raise OnnxMismatchError(
+                f"{self._name} predicts something else here than where it was exported, in "
+                f"{int(difference.bad.sum())} of {len(difference.bad)} rows of its check: "
+                f"{describe_row(check.outputs, found, difference.worst)}, the largest difference is "
+                f"{difference.largest:.2g}. onnxruntime {import_optional('onnxruntime', 'onnx').__version__} with "
+                f"{self._providers} computes wrong results here: install another version, or use other providers"
+            )
+        return difference.largest
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _make_feeds(self, X):
+        feeds = make_feeds(X, self.inputs, self._metadata.decodings)
+        for name, _, shape in self.inputs:
+            array = feeds[name]
+            if array.shape[1:] != shape:
+                raise ValueError(f"{name} must have the shape (n{''.join(f', {k}' for k in shape)}), got {array.shape}")
+            if array.dtype.kind == "f":
+                self._check_finite(name, array)
+        return feeds
+
+    def _check_finite(self, name, array):
+        """Raise an error for the NaN and infinite values that the estimator would refuse."""
+        if np.isfinite(array).all():
+            return
+        allowed = self._metadata.missing.get(name, False)
+        if np.isinf(array).any():
+            raise ValueError(f"Input {name} contains infinity or a value too large for {array.dtype}.")
+        columns = np.flatnonzero(np.isnan(array.reshape(len(array), -1)).any(axis=0))
+        if allowed is not True and not (allowed and set(columns.tolist()) <= set(allowed)):
+            raise ValueError(f"Input {name} contains NaN, which the estimator that was exported does not accept.")
+
+    def _run(self, feeds):
+        if self._session is None or self._process != os.getpid():  # a fork has none of the threads of a session
+            with self._lock:
+                if self._session is None or self._process != os.getpid():
+                    self._start()
+        return dict(zip(self.outputs, self._session.run(self.outputs, feeds), strict=True))
+
+    def _as_labels(self, labels):
+        return labels if self.classes is None or labels.ndim > 1 else labels.astype(self.classes.dtype)
+
+    def _start(self):
+        """Open a session, and check the file if this process has not yet."""
+        self._lock, self._process = threading.RLock(), os.getpid()
+        session = open_session(self._content, self._name, self._n_threads, self._providers)
+        self._metadata: Metadata = read_metadata(session.get_modelmeta().custom_metadata_map, self._name)
+        if self._check and read_seal(self._content) is None:
+            raise ValueError(f"{self._name} was changed after it was exported: pass check=False if this was on purpose")
+        self.inputs = [describe(value) for value in session.get_inputs()]
+        self.outputs = [value.name for value in session.get_outputs()]
+        self._session = session
+        key = (read_seal(self._content), repr(self._providers))
+        if self._check and key not in CHECKED:
+            self.check()
+            CHECKED.add(key)
+
+    def __getstate__(self):
+        names = ("_name", "_content", "_n_threads", "_check", "_providers", "_metadata", "inputs", "outputs")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _session=None, _process=None, _lock=threading.RLock())
+
+
+def read_file(path) -> bytes:
+    """Return the content of a regular file."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"path={os.fspath(path)!r} must be a file, got a folder, pipe, socket or device")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def open_session(content: bytes, name: str, n_threads: int | None, providers: Sequence[Any]):
+    """Return a session of onnxruntime, whose threads sleep while they have nothing to do."""
+    runtime = import_optional("onnxruntime", "onnx")
+    wanted = [one if isinstance(one, str) else one[0] for one in providers]
+    known = runtime.get_available_providers()
+    if not set(wanted) <= set(known):
+        raise ValueError(f"providers must be among {known}, which this onnxruntime has, got {wanted}")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = n_threads or threads_of_worker()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = runtime.InferenceSession(content, options, providers=list(providers))
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise ValueError(f"{name} is truncated, damaged, or not an ONNX file: {error}") from error
+    if wanted[0] not in session.get_providers():
+        raise ValueError(f"providers={wanted} cannot be used: onnxruntime could not start {wanted[0]} here")
+    return session
+
+
+def threads_of_worker() -> int:
+    """Return the threads that joblib grants a worker; 0, one per core, outside of workers."""
+    found = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(found) if found.isdecimal() else 0
+
+
+def describe(value) -> tuple[str, np.dtype, tuple[int, ...]]:
+    """Return name, dtype and shape of a row of an input of a session."""
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    return value.name, np.dtype(DTYPES.get(kind) or kind), tuple(value.shape[1:])

@@ -1,0 +1,108 @@
+"""ExportReport: what export_onnx wrote and how far it is from the estimator, printed as a table."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """The result of :func:`export_onnx`; ``print`` shows it as a table.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    estimator : str
+        The name of the class.
+    size : int
+        Bytes of the file.
+    inputs, outputs : dict
+        From the names in the graph to dtype and shape, such as ``{"X": "float64 (n, 4)"}``.
+    n_rows : int
+        Given rows that were compared; all labels are equal in them, except in ``n_ties``.
+    n_made_rows : int
+        Rows that were made of them: beside them, between them, far outside, in shuffled columns.
+    largest_difference : float
+        Of probabilities, values or features in the given rows. Values and features are relative to the largest of their
+        column.
+    largest_made_difference : float
+        The same in the rows that were made.
+    atol : float
+        The largest difference allowed.
+    n_ties : int
+        Given rows whose label differs since their two largest probabilities are closer than ``atol``.
+    threshold_fraction : float
+        The fraction of the rows that were made which lie on a threshold, where the last bit decides.
+    refused : tuple of str
+        Kinds of rows that the estimator refuses; the graph predicts something for these.
+    speed_1, speed_64 : float
+        How many times as fast as the estimator one row, and 64 rows, are predicted by :class:`OnnxModel`.
+    quantize : str or None
+        As it was passed to :func:`export_onnx`.
+    label_changes : float
+        The fraction of labels that quantization changes.
+    loss_increase : float
+        By how much the cross-entropy against the float model rises through quantization.
+    """
+
+    path: str
+    estimator: str
+    size: int
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    n_rows: int
+    n_made_rows: int
+    largest_difference: float
+    largest_made_difference: float
+    atol: float
+    n_ties: int
+    threshold_fraction: float
+    refused: tuple[str, ...]
+    speed_1: float
+    speed_64: float
+    quantize: str | None = None
+    label_changes: float = 0.0
+    loss_increase: float = 0.0
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the table as pairs of a title and a text."""
+        table = [
+            ("estimator", self.estimator),
+            ("file", f"{self.path} ({self.size / 1000:,.1f} kB)"),
+            ("inputs", as_text(self.inputs)),
+            ("outputs", as_text(self.outputs)),
+            ("rows compared", f"{self.n_rows} given, {self.n_made_rows} made of them"),
+            ("largest difference", f"{self.largest_difference:.1e} in given rows, {self.largest_made_difference:.1e} "
+                                   f"in others (allowed: {self.atol:.0e})"),
+        ]  # fmt: skip
+        if "label" in self.outputs:
+            ties = f", {self.n_ties} ties decided differently" if self.n_ties else ""
+            table.append(("labels", f"all equal{ties}"))
+        if self.threshold_fraction:
+            table.append(("on a threshold", f"{self.threshold_fraction:.2%} of the rows that were made"))
+        if self.refused:
+            table.append(("not compared", f"{', '.join(self.refused)}: refused by the estimator"))
+        if self.quantize:
+            changes = f"{self.label_changes:.2%} of the labels changed, cross-entropy {self.loss_increase:+.4f}"
+            table.append((self.quantize, changes))
+        speed = f"{self.speed_1:.3g} times the estimator for 1 row, {self.speed_64:.3g} times for 64 rows"
+        return [*table, ("speed", speed)]
+
+    def __str__(self):
+        width = max(len(title) for title, _ in self.rows())
+        return "\n".join(f"{title:<{width}}  {text}" for title, text in self.rows())
+
+    def _repr_html_(self):
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{title}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for title, text in self.rows()
+        )
+        return f"<table>{cells}</table>"
+
+
+def as_text(values: dict[str, str], at_most: int = 6) -> str:
+    """Return names with their types as text, the first of many."""
+    some = [f"{name} {kind}" for name, kind in list(values.items())[:at_most]]
+    return ", ".join([*some, f"... ({len(values)} in all)"] if len(values) > at_most else some)

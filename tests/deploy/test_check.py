@@ -1,0 +1,123 @@
+"""The check finds graphs that differ, and says where; a stand-in for a graph needs no onnx."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from sktricks import OnnxMismatchError
+from sktricks.deploy._check import check_graph, expected_outputs, find_missing
+
+X = np.random.default_rng(0).normal(size=(60, 3))
+Y = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
+NAMES = ("label", "probabilities")
+
+
+def check(estimator, graph, names=NAMES, atol=1e-6, forgive=False, rows=X):
+    """Check a graph that predicts as another estimator does."""
+    run = graph if callable(graph) else lambda X: expected_outputs(graph, X, names)
+    expected = expected_outputs(estimator, rows, names)
+    return check_graph(estimator, run, rows, expected, atol, decodings={}, forgive=forgive)
+
+
+def test_an_equal_graph_passes():
+    estimator = LogisticRegression().fit(X, Y)
+    result = check(estimator, estimator)
+    assert (result.n_given, result.largest_difference, result.ties, result.on_threshold) == (60, 0, 0, 0)
+    assert result.n_made > 400 and result.refused == []
+
+
+def test_a_wrong_normalization_is_found():
+    X_far = X + 100
+    right = StandardScaler().fit(X_far)
+    wrong = StandardScaler().fit(X_far)
+    wrong.mean_ = wrong.mean_ + 1e-3
+    with pytest.raises(
+        OnnxMismatchError, match="StandardScaler differs from it in 60 of 60 rows, the most in row .* of X"
+    ):
+        check(right, wrong, ["features"], rows=X_far)
+
+
+def test_swapped_categories_are_found():
+    rows = np.array([["a"], ["b"], ["c"]] * 4, dtype=object)
+    right, wrong = OneHotEncoder(handle_unknown="ignore").fit(rows), OneHotEncoder(handle_unknown="ignore").fit(rows)
+    wrong.categories_ = [np.array(["a", "c", "b"], dtype=object)]
+    with pytest.raises(OnnxMismatchError, match="8 of 12 rows"):
+        check(right, wrong, ["features"], rows=rows)
+
+
+def trees(by):
+    """A tree, and one whose first threshold is moved."""
+    right, wrong = (DecisionTreeClassifier(max_depth=1, random_state=0).fit(X.astype(np.float32), Y) for _ in range(2))
+    state = wrong.tree_.__getstate__()
+    state["nodes"]["threshold"][0] = by(state["nodes"]["threshold"][0])
+    wrong.tree_.__setstate__(state)
+    assert np.array_equal(right.predict(X.astype(np.float32)), wrong.predict(X.astype(np.float32)))
+    return right, wrong
+
+
+def round_up(threshold):
+    rounded = np.float32(threshold)
+    return rounded if rounded > threshold else np.nextafter(rounded, np.float32(np.inf))
+
+
+def test_a_threshold_that_is_rounded_up_is_found():
+    right, wrong = trees(round_up)
+    with pytest.raises(OnnxMismatchError, match=r"a row made of X \(.*midpoints.*\): label"):
+        check(right, wrong, rows=X.astype(np.float32))
+
+
+def test_rows_on_a_threshold_are_forgiven_where_values_are_computed():
+    right, wrong = trees(round_up)
+    result = check(right, wrong, rows=X.astype(np.float32), forgive=True)
+    assert 0 < result.on_threshold < 10
+
+
+def test_a_threshold_that_is_moved_by_more_is_never_forgiven():
+    values = np.sort(X[:, 0].astype(np.float32))
+    right, wrong = trees(lambda threshold: threshold + 0.3 * np.diff(values).min())
+    with pytest.raises(OnnxMismatchError):
+        check(right, wrong, rows=X.astype(np.float32), forgive=True)
+
+
+def test_rows_alone_are_compared():
+    estimator = LogisticRegression().fit(X, Y)
+
+    def run(rows):
+        found = expected_outputs(estimator, rows, NAMES)
+        return found if len(rows) > 1 else {**found, "probabilities": found["probabilities"][:, ::-1]}
+
+    with pytest.raises(OnnxMismatchError, match="row 0 of X, predicted alone"):
+        check(estimator, run)
+
+
+def test_far_rows_are_compared():
+    estimator = LogisticRegression().fit(X, Y)
+    with pytest.raises(OnnxMismatchError, match="far outside"):
+        check(estimator, lambda rows: expected_outputs(estimator, np.clip(rows, -5, 5), NAMES))
+
+
+def test_images_are_compared():
+    images = np.random.default_rng(0).integers(60, 90, (12, 4, 4)).astype(np.uint8)
+
+    class Mean(StandardScaler):
+        def transform(self, X):
+            return np.asarray(X, float).mean(axis=(1, 2))[:, None]
+
+    right = Mean()
+    check(right, right, ["features"], rows=images)
+    with pytest.raises(OnnxMismatchError, match=r"a row made of X \(noise|patches|black"):
+        check(right, lambda X: {"features": right.transform(np.clip(X, 50, 100))}, ["features"], rows=images)
+
+
+def test_kinds_that_the_estimator_refuses_are_left_out():
+    rows = np.array([["a", "x"], ["b", "y"]] * 3, dtype=object)
+    strict = OneHotEncoder(handle_unknown="error", sparse_output=False).fit(rows)
+    assert check(strict, strict, ["features"], rows=rows).refused == ["unseen categories"] * 2
+
+
+def test_where_missing_values_are_taken():
+    tree = DecisionTreeClassifier(random_state=0).fit(X, Y)
+    assert find_missing(tree, X, NAMES) == [0, 1, 2]
+    assert find_missing(LogisticRegression().fit(X, Y), X, NAMES) == []

@@ -1,0 +1,160 @@
+"""export_onnx: what it writes, what it refuses, and that nothing is left of what it refuses."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import sktricks.deploy._export as export_module
+from sktricks import ExportReport, NetClassifier, OnnxMismatchError, OnnxModel, UnsupportedForOnnxError, export_onnx
+
+from ._files import NAMES, X, fitted
+
+
+@pytest.fixture
+def path(tmp_path):
+    yield tmp_path / "model.onnx"
+    assert [file.name for file in tmp_path.iterdir()] in ([], ["model.onnx"])  # no temporary files
+
+
+def test_a_classifier(path):
+    report = export_onnx(fitted("classifier"), path, X)
+    assert isinstance(report, ExportReport) and report.size == path.stat().st_size
+    assert report.inputs == {"X": "float32 (n, 4)"}
+    assert report.outputs == {"label": "str (n)", "probabilities": "float32 (n, 3)"}
+    assert report.n_rows == len(X) and report.n_made_rows > 500 and report.n_ties == 0
+    assert report.largest_difference <= report.atol == 1e-5
+    assert report.speed_1 > 0 and report.speed_64 > 0 and report.threshold_fraction == 0
+
+
+def test_double_precision_is_checked_to_the_ninth_digit(path):
+    report = export_onnx(StandardScaler().fit(X.astype(np.float64)), path, X.astype(np.float64))
+    assert report.atol == 1e-9 and report.outputs == {"features": "float64 (n, 4)"}
+
+
+def test_plain_onnxruntime_runs_the_file(path):
+    import onnxruntime
+
+    export_onnx(fitted("classifier"), path, X)
+    session = onnxruntime.InferenceSession(path)
+    label, probabilities = session.run(["label", "probabilities"], {"X": X})
+    np.testing.assert_array_equal(label, fitted("classifier").predict(X))
+    np.testing.assert_allclose(probabilities, fitted("classifier").predict_proba(X), atol=1e-5)
+
+
+def test_probabilities_alone(path):
+    report = export_onnx(fitted("classifier"), path, X, outputs="probabilities")
+    assert list(report.outputs) == ["probabilities"]
+    np.testing.assert_array_equal(OnnxModel(path).predict(X), fitted("classifier").predict(X))
+
+
+def test_rows_are_in_the_file_only_if_asked_for(path):
+    rows = X + np.float32(0.1234567)
+    row = rows[3].tobytes()
+    for embed_rows in (False, True):
+        export_onnx(StandardScaler().fit(rows), path, rows, embed_rows=embed_rows)
+        model = OnnxModel(path)
+        assert model.check() == 0
+        stored = model._metadata.check.rows
+        assert (stored is not None and row in stored["X"].tobytes()) is embed_rows
+
+
+def refused(error, match, *args, **kwargs):
+    with pytest.raises(error, match=match):
+        export_onnx(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantize": "int4"}, "quantize must be 'int8' or None, got 'int4'"),
+        ({"quantize": "int8"}, "quantize='int8' needs calibration_data"),
+        ({"calibration_data": X}, "calibration_data is for quantize='int8'"),
+        ({"quantize": "int8", "calibration_data": X[5:9]}, "must hold other rows than X, .* but 4 rows are in both"),
+        ({"outputs": "labels"}, "outputs must be 'all' or 'probabilities', got 'labels'"),
+        ({"atol": -1}, "atol must be 'auto' or a number from 0 on, got -1"),
+        ({"atol": "small"}, "atol must be 'auto' or a number"),
+        ({"max_label_changes": -0.1}, "max_label_changes must be a number from 0 on"),
+        ({"max_loss_increase": "1"}, "max_loss_increase must be a number from 0 on"),
+    ],
+)
+def test_wrong_parameters(path, options, message):
+    refused(ValueError, message, fitted("classifier"), path, X, **options)
+    assert not path.exists()
+
+
+def test_what_cannot_be_exported(path):
+    refused(NotFittedError, "not fitted", NetClassifier(), path, X)
+    refused(TypeError, "estimator must be a fitted estimator, got 3", 3, path, X)
+    refused(
+        ValueError, "outputs='probabilities' needs a classifier", fitted("regressor"), path, X, outputs="probabilities"
+    )
+    refused(UnsupportedForOnnxError, "KMeans, for which there is no converter", KMeans(2, n_init=1).fit(X), path, X)
+    refused(TypeError, "X must be dense", fitted("classifier"), path, csr_matrix(X))
+    assert not path.exists()
+
+
+def test_x_that_the_estimator_refuses(path):
+    refused(ValueError, "X has 3 features, but NetClassifier is expecting 4", fitted("classifier"), path, X[:, :3])
+    refused(ValueError, "minimum of 1 is required by NetClassifier", fitted("classifier"), path, X[:0])
+
+
+def test_paths_that_cannot_be_written(tmp_path):
+    estimator = fitted("transformer")
+    refused(FileNotFoundError, "there is no folder", estimator, tmp_path / "no" / "a.onnx", X)
+    refused(ValueError, "path must name a file, got the folder", estimator, tmp_path, X)
+    refused(TypeError, "path must be a str or os.PathLike", estimator, 3, X)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    refused(PermissionError, "cannot be written", fitted("transformer"), tmp_path / "a.onnx", X)
+
+
+def test_an_old_file_stays_if_the_export_fails(path, monkeypatch):
+    path.write_bytes(b"old")
+    monkeypatch.setattr(export_module, "check_graph", check_graph_that_fails)
+    refused(OnnxMismatchError, "planted", fitted("transformer"), path, X)
+    assert path.read_bytes() == b"old"
+
+
+def check_graph_that_fails(*args, **kwargs):
+    raise OnnxMismatchError("planted")
+
+
+def test_a_wrong_converter_is_found(path, monkeypatch):
+    """A scaler whose mean is off by a thousandth of its scale."""
+    wrong = StandardScaler().fit(X)
+    wrong.mean_ = wrong.mean_ + wrong.scale_ / 1000
+    build = export_module.build_model
+    monkeypatch.setattr(export_module, "build_model", lambda estimator, *args: build(wrong, *args))
+    refused(
+        OnnxMismatchError,
+        "the ONNX graph of StandardScaler differs from it in 150 of 150 rows",
+        StandardScaler().fit(X),
+        path,
+        X,
+    )
+    assert not path.exists()
+
+
+def test_the_estimator_stays_as_it_is(path):
+    estimator = NetClassifier(max_epochs=2, random_state=0).fit(X, NAMES)
+    before = estimator.predict_proba(X), set(vars(estimator))
+    export_onnx(estimator, path, X)
+    np.testing.assert_array_equal(estimator.predict_proba(X), before[0])
+    assert set(vars(estimator)) == before[1]
+
+
+def test_a_sklearn_classifier_without_a_converter_names_it(path):
+    class Mine(LogisticRegression):
+        pass
+
+    refused(UnsupportedForOnnxError, "Mine", Mine().fit(X, NAMES), path, X)
