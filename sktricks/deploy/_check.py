@@ -27,6 +27,7 @@ METHODS = {
     "probabilities": "predict_proba",
     "features": "transform",
 }
+KINDS = {"label": "classifier", "probabilities": "classifier", "prediction": "regressor", "features": "transformer"}
 N_SINGLE = 8
 
 

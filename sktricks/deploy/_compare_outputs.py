@@ -79,15 +79,22 @@ def distances(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray | None)
 
 
 def sizes_of(expected: Outputs, *others: Outputs) -> Outputs:
-    """Return the largest absolute value per column of outputs that have a unit."""
-    return {name: size_of(*(one[name] for one in (expected, *others))) for name in expected if name in RELATIVE}
+    """Return what differences are relative to, per column of outputs that have a unit.
+
+    That is the largest absolute value of the column, for features at least 1 where any column is that large: a net's
+    features all have its rounding errors, whatever their size.
+    """
+    sizes = {name: size_of(*(one[name] for one in (expected, *others))) for name in expected if name in RELATIVE}
+    if "features" in sizes:
+        sizes["features"] = np.maximum(sizes["features"], min(1.0, sizes["features"].max(initial=0.0)))
+    return sizes
 
 
 def size_of(*arrays: np.ndarray) -> np.ndarray:
-    """Return the largest absolute finite value per column of several arrays, 1 for columns of zeros."""
+    """Return the largest absolute finite value per column of several arrays, that of all for columns of zeros."""
     values = np.concatenate([array.reshape(len(array), -1).astype(np.float64) for array in arrays])
     size = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=0, initial=0.0)
-    return np.where(size > 0, size, 1.0)
+    return np.where(size > 0, size, size.max(initial=0.0) or 1.0)
 
 
 def near_ties(probabilities: np.ndarray | None, labels: np.ndarray, atol: float) -> np.ndarray:

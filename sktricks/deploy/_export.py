@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._optional import import_optional
 from .._replace_file import check_target, replace_file
-from ..images._image_column import as_column
-from ._check import METHODS, CheckResult, check_graph, expected_outputs, find_missing
-from ._compare_outputs import Outputs, near_ties
+from ._check import METHODS, CheckResult, check_graph, expected_outputs
+from ._compare_outputs import Outputs
 from ._converters import as_labels, convert
-from ._exactness import compares_computed_values, is_double, texts_in
+from ._describe_model import describe_model
+from ._exactness import compares_computed_values, is_double
+from ._export_parameters import check_outputs, check_parameters, check_rows, check_writable, refuse_common_rows
 from ._feeds import make_feeds
 from ._graph import Graph, Prediction
 from ._graph_inputs import add_inputs
-from ._metadata import Check, Metadata, seal, write_metadata
+from ._measure_speed import measure_speed
+from ._metadata import Metadata, seal, write_metadata
 from ._onnx_model import OnnxModel, describe, open_session
 from ._report import ExportReport
-from ._sample_rows import N_ROWS, SEED, describe_input, sample_rows
+from ._sample_rows import N_ROWS
 
 FLOAT_ATOL, DOUBLE_ATOL, INT8_ATOL = 1e-5, 1e-9, 0.05
-SECONDS = 0.4  # for each measurement of speed
-KINDS = {"label": "classifier", "probabilities": "classifier", "prediction": "regressor", "features": "transformer"}
 
 
 def export_onnx(
@@ -163,7 +160,7 @@ def export_onnx(
     metadata = describe_model(estimator, X, graph, model, run, expected, INT8_ATOL if quantize else atol, embed_rows)
     content = as_bytes(model, metadata)
     loaded = OnnxModel(content)
-    report = make_report(path, estimator, X, names, loaded, content, result, atol, quantize, changes)
+    report = make_report(path, estimator, X, graph, loaded, content, result, atol, quantize, changes)
     replace_file(path, content)
     return report
 
@@ -205,78 +202,6 @@ def name_outputs(graph, estimator, result, outputs):
     return {"label": label, **named}
 
 
-# -- parameters --------------------------------------------------------------------------------------------------------
-
-
-def check_parameters(quantize, calibration_data, max_label_changes, max_loss_increase, atol, outputs) -> None:
-    """Raise an error about parameters that are wrong whatever the estimator."""
-    if quantize not in (None, "int8"):
-        raise ValueError(f"quantize must be 'int8' or None, got {quantize!r}")
-    if quantize and calibration_data is None:
-        raise ValueError(
-            "quantize='int8' needs calibration_data: a few hundred training rows like X, none of which is in X"
-        )
-    if calibration_data is not None and not quantize:
-        raise ValueError("calibration_data is for quantize='int8', got quantize=None: pass both or neither")
-    if outputs not in ("all", "probabilities"):
-        raise ValueError(f"outputs must be 'all' or 'probabilities', got {outputs!r}")
-    for name, value in {"max_label_changes": max_label_changes, "max_loss_increase": max_loss_increase}.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise ValueError(f"{name} must be a number from 0 on, got {value!r}")
-    is_number = isinstance(atol, int | float) and not isinstance(atol, bool)
-    if atol != "auto" and not (is_number and 0 <= atol < np.inf):
-        raise ValueError(f"atol must be 'auto' or a number from 0 on, got {atol!r}")
-
-
-def check_writable(path) -> None:
-    """Raise an error if the folder of a path cannot be written to."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"path={os.fspath(path)!r} cannot be written: no files may be created in {folder!r}")
-
-
-def check_rows(estimator, X) -> None:
-    """Raise the estimator's own error about an X that it does not take."""
-    method = next((name for name in ("predict", "transform") if hasattr(estimator, name)), None)
-    if method is None:
-        raise TypeError(f"estimator must have predict or transform, which {type(estimator).__name__} has not")
-    getattr(estimator, method)(_safe_indexing(X, [0]) if hasattr(X, "shape") and len(X) else X)
-
-
-def check_outputs(estimator, names: Sequence[str], outputs: str) -> None:
-    """Raise an error if an estimator has none of the outputs asked for."""
-    if outputs == "probabilities" and "probabilities" not in names:
-        kind = KINDS[names[0]]
-        raise ValueError(
-            f"outputs='probabilities' needs a classifier with predict_proba, got {type(estimator).__name__}, a {kind} "
-            f"whose graph has {', '.join(names)}: pass outputs='all'"
-        )
-
-
-def refuse_common_rows(X, calibration_data) -> None:
-    """Raise an error if rows for calibration are rows of X too, on which quantization is judged."""
-    common = row_keys(X) & row_keys(calibration_data)
-    if common:
-        raise ValueError(
-            f"calibration_data must hold other rows than X, which judges the result, but {len(common)} rows are in "
-            "both: split the rows first, such as X[:200] and X[200:]"
-        )
-
-
-def row_keys(X) -> set:
-    """Return something that is equal for equal rows."""
-    files = as_column(X)
-    if files is not None:
-        return set(map(os.fsdecode, files) if not any(isinstance(file, bytes) for file in files) else files)
-    array = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
-    if array.dtype.kind in "biuf":
-        return {row.tobytes() for row in np.ascontiguousarray(array, np.float64 if array.ndim == 2 else None)}
-    return {repr(row) for row in array.tolist()}
-
-
-# -- the file ----------------------------------------------------------------------------------------------------------
-
-
 def make_run(model, graph) -> Callable[[Any], Outputs]:
     """Return a function from rows to the outputs of a model."""
     session = open_session(as_bytes(model), "the graph", None, ["CPUExecutionProvider"])
@@ -302,72 +227,17 @@ def as_bytes(model, metadata: Metadata | None = None) -> bytes:
     return content if metadata is None else seal(content)
 
 
-def describe_model(estimator, X, graph, model, run, expected, atol, embed_rows) -> Metadata:
-    """Return what the file says of itself."""
-    inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
-    feeds = make_feeds(X, inputs, graph.decodings)
-    if embed_rows:
-        rows = {name: array[:N_ROWS] for name, array in feeds.items()}
-        check = Check(atol, run(rows), rows=rows)
-    else:
-        known = texts_in(model)
-        description = [describe_input(name, array, known) for name, array in feeds.items()]
-        check = Check(atol, run(sample_rows(description)), description, SEED)
-    names = getattr(estimator, "feature_names_in_", None)
-    classes = getattr(estimator, "classes_", None)
-    is_classifier = KINDS[next(iter(expected))] == "classifier"
-    return Metadata(
-        kind=KINDS[next(iter(expected))],
-        estimator=type(estimator).__name__,
-        classes=np.asarray(classes) if is_classifier and classes is not None else None,
-        feature_names=None if names is None else [str(name) for name in names],
-        n_features=getattr(estimator, "n_features_in_", None),
-        labels=labels_follow(estimator, X, expected, atol),
-        missing=find_missing_of(estimator, X, graph, list(expected)),
-        decodings=graph.decodings,
-        check=check,
-    )
-
-
-def labels_follow(estimator, X, expected: Outputs, atol: float) -> bool:
-    """Return True if the label of an estimator is that of the largest probability."""
-    probabilities = expected.get("probabilities")
-    if probabilities is None or probabilities.shape[1] != len(estimator.classes_):
-        return False
-    labels = np.asarray(expected["label"] if "label" in expected else estimator.predict(X))
-    if labels.ndim != 1:
-        return False
-    largest = np.asarray(estimator.classes_)[probabilities.argmax(axis=1)]
-    return bool(((labels == largest) | near_ties(probabilities, labels, atol)).all())
-
-
-def find_missing_of(estimator, X, graph, names) -> dict[str, bool | list[int]]:
-    """Return for each input in which columns the estimator takes missing values."""
-    if as_column(X) is not None or np.ndim(X) > 2:
-        return {}
-    accepted = find_missing(estimator, X, names)
-    if len(graph.inputs) == 1 and graph.inputs[0].shape != (1,):
-        (value,) = graph.inputs
-        return {value.name: len(accepted) == value.shape[0] or accepted}
-    return {value.name: index in accepted for index, value in enumerate(graph.inputs)}
-
-
-# -- the report --------------------------------------------------------------------------------------------------------
-
-
-def make_report(
-    path, estimator, X, names, loaded, content, result: CheckResult, atol, quantize, changes
-) -> ExportReport:
+def make_report(path, estimator, X, graph, loaded, content, result: CheckResult, atol, quantize, changes):
     """Return the report of an export."""
-    session = loaded._session
-    method = METHODS["probabilities" if "probabilities" in names else names[0]]
-    speeds = [measure_speed(estimator, loaded, X, n_rows, method) for n_rows in (1, N_ROWS)]
+    method = METHODS["probabilities" if "probabilities" in loaded.outputs else loaded.outputs[0]]
+    predict = getattr(estimator, method)
+    speeds = [measure_speed(predict, loaded.run, X, n_rows, graph.decodings) for n_rows in (1, N_ROWS)]
     return ExportReport(
         path=os.fspath(path),
         estimator=type(estimator).__name__,
         size=len(content),
-        inputs=dict(map(describe_value, session.get_inputs())),
-        outputs=dict(map(describe_value, session.get_outputs())),
+        inputs=dict(map(describe_value, loaded._session.get_inputs())),
+        outputs=dict(map(describe_value, loaded._session.get_outputs())),
         n_rows=result.n_given,
         n_made_rows=result.n_made,
         largest_difference=result.largest_difference,
@@ -388,20 +258,3 @@ def describe_value(value) -> tuple[str, str]:
     name, dtype, shape = describe(value)
     kind = "str" if dtype.kind == "O" else dtype.name
     return name, f"{kind} ({', '.join(['n', *map(str, shape)])})"
-
-
-def measure_speed(estimator, loaded: OnnxModel, X, n_rows: int, method: str) -> float:
-    """Return how many times as fast as the estimator a file predicts some rows."""
-    n_given = X.shape[0] if hasattr(X, "shape") else len(X)
-    rows = _safe_indexing(X, np.arange(n_rows) % n_given)
-    return median_seconds(getattr(estimator, method), rows) / median_seconds(loaded.run, rows)
-
-
-def median_seconds(function, rows) -> float:
-    """Return the median time of some calls."""
-    times: list[float] = []
-    while not times or (sum(times) < SECONDS and len(times) < 9):
-        start = time.perf_counter()
-        function(rows)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from .._optional import import_optional
-from ..images._image_column import as_column
 from ._sample_rows import UNSEEN, sample_pixels
 from ._table_columns import TableColumns, step
 
@@ -27,13 +26,17 @@ Made = tuple[str, Any, Shift | None]
 
 def make_all(X, decodings: dict[str, dict]) -> Iterator[Made]:
     """Yield kinds of rows: a name, the rows, and how to shift some of them, None where that makes no sense."""
-    files = as_column(X)
-    if files is not None:
+    if is_files(X, decodings):
         yield from make_files(decodings)
     elif np.ndim(X) > 2:
         yield from make_images(np.asarray(X))
     else:
         yield from make_table(TableColumns(X))
+
+
+def is_files(X, decodings: dict[str, dict]) -> bool:
+    """Return True if X is nothing but a column of image files, which a graph takes as pixels."""
+    return bool(decodings) and (np.ndim(X) == 1 or np.shape(X)[1] == 1)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -147,10 +150,14 @@ def make_files(decodings: dict[str, dict]) -> Iterator[Made]:
     height, width, *_ = next(iter(decodings.values()))["shape"]
     for side, shape in {"": (height, width, 3), " of another shape": (height // 2 + 9, width + 30, 3)}.items():
         for name, unit in unit_images(shape).items():
-            images = np.rint(255 * unit).astype(np.uint8)
-            files = np.empty(len(images), dtype=object)
-            files[:] = [to_png(image) for image in images]
-            yield name + side, files, None
+            yield name + side, as_files(np.rint(255 * unit).astype(np.uint8)), None
+
+
+def as_files(images: np.ndarray) -> np.ndarray:
+    """Return color images as a column of image files in memory."""
+    files = np.empty(len(images), dtype=object)
+    files[:] = [to_png(image) for image in images]
+    return files
 
 
 def unit_images(shape) -> dict[str, np.ndarray]:

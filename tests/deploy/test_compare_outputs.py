@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktricks.deploy._compare_outputs import compare, near_ties, size_of
+from sktricks.deploy._compare_outputs import compare, near_ties, size_of, sizes_of
 
 LABELS = np.array(["a", "b", "b"])
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5 + 1e-8]])
@@ -38,7 +38,13 @@ def test_values_are_compared_relative_to_their_column():
     assert not good.bad.any()
     bad = compare({"prediction": values}, {"prediction": values + [[0, 0], [0, 1e-5]]}, 1e-6)
     assert bad.bad.tolist() == [False, True]
-    np.testing.assert_array_equal(size_of(np.array([[0.0, np.inf, -2.0]])), [1, 1, 2])
+    np.testing.assert_array_equal(size_of(np.array([[0.0, np.inf, -2.0]])), [2, 2, 2])
+    np.testing.assert_array_equal(size_of(np.zeros((2, 1))), [1])
+
+
+def test_features_smaller_than_one_are_compared_as_they_are():
+    for features, sizes in (([[0.1, 5.0]], [1, 5]), ([[0.1, 0.2]], [0.2, 0.2]), ([[-3.0, 1e6]], [3, 1e6])):
+        np.testing.assert_array_equal(sizes_of({"features": np.array(features)})["features"], sizes)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])

@@ -1,0 +1,46 @@
+"""How many times as fast as its estimator a graph predicts: a few calls of each, for the report of an export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+from ._made_rows import as_files, is_files
+from ._table_columns import step
+
+SECONDS, MOST_CALLS = 0.3, 9  # for each of four measurements
+
+
+def measure_speed(predict: Callable, run: Callable, X, n_rows: int, decodings: dict[str, dict]) -> float:
+    """Return the ratio of the median times of two functions of rows like X."""
+    times = [median_seconds(function, X, n_rows, decodings) for function in (predict, run)]
+    return times[0] / times[1]
+
+
+def median_seconds(function: Callable, X, n_rows: int, decodings: dict[str, dict]) -> float:
+    """Return the median time of some calls."""
+    times: list[float] = []
+    while not times or (sum(times) < SECONDS and len(times) < MOST_CALLS):
+        rows = rows_for_call(X, n_rows, len(times), decodings)
+        start = time.perf_counter()
+        function(rows)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def rows_for_call(X, n_rows: int, call: int, decodings: dict[str, dict]) -> Any:
+    """Return rows like X, a little different in each call: the features of images that are known are cached."""
+    if is_files(X, decodings):
+        height, width, *_ = next(iter(decodings.values()))["shape"]
+        shape = n_rows, 2 * height, 2 * width, 3
+        return as_files(np.random.default_rng([n_rows, call]).integers(0, 256, shape, dtype=np.uint8))
+    n_given = X.shape[0] if hasattr(X, "shape") else len(X)
+    rows = _safe_indexing(X, np.arange(n_rows) % n_given)
+    if isinstance(rows, np.ndarray) and (rows.dtype.kind == "f" or rows.dtype == np.uint8):
+        for _ in range(call + 1):
+            rows = step(rows, 1)
+    return rows
