@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
-
 import numpy as np
 
-from ._center_pixels import find_center
+from ._center_images import canonical, center_images, keeps_images, restored
 from ._converters import convert, converts
 from ._graph import STRING, Frame, Graph, Prediction, Table, Value
 
@@ -23,8 +21,7 @@ def convert_augmented(graph: Graph, augmented, X: Table) -> Prediction:
 def hand_over(graph: Graph, augmented, X: Table) -> Table:
     """Return X as the estimator inside takes it: in the layout and, for a table, with the names of ``fit``."""
     shape = augmented.image_shape_ or (1, augmented.n_features_in_, 1)
-    indices, center = find_center(graph, augmented.augmenter_, shape, augmented.value_range_)
-    keeps_all = indices == list(range(prod(shape)))
+    keeps_all = keeps_images(augmented.augmenter_, shape)
     becomes_float = augmented.augmenter_ is not None and augmented.image_shape_ is None
     if isinstance(X, Frame) and augmented._table is not None and augmented._ndim == 2 and keeps_all:
         return as_numbers(graph, X, becomes_float)
@@ -32,9 +29,9 @@ def hand_over(graph: Graph, augmented, X: Table) -> Table:
     if becomes_float and value.dtype.kind in "biu":
         value = graph.cast(value, np.float64)
     if not keeps_all:
-        value = graph.take(flat(graph, value), indices)
-    wanted = {2: (prod(center),), 3: center[:2]}.get(augmented._ndim, center)
-    return value if value.shape == wanted else graph.reshape(value, wanted)
+        value = center_images(graph, augmented.augmenter_, canonical(graph, value, shape), augmented.value_range_)
+        shape = value.shape
+    return restored(graph, value, shape, augmented._ndim - 1)
 
 
 def as_numbers(graph: Graph, frame: Frame, becomes_float: bool) -> Frame:
@@ -46,8 +43,3 @@ def as_numbers(graph: Graph, frame: Frame, becomes_float: bool) -> Frame:
         dtype = np.dtype(np.float64)
     cast = {name: one if one.dtype == STRING else graph.cast(one, dtype) for name, one in columns.items()}
     return replace(frame, columns=cast)
-
-
-def flat(graph: Graph, value: Value) -> Value:
-    """Return the values of a row one after the other."""
-    return value if len(value.shape) == 1 else graph.reshape(value, (prod(value.shape),))

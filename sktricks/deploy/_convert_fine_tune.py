@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._backbone_features import add_features, add_signed_power
+from ._center_images import center_images
 from ._convert_nets import check_net, convert_table
 from ._converters import converts
 from ._graph import Graph, Prediction, Table, Value
@@ -23,7 +24,8 @@ def convert_fine_tune(graph: Graph, net, X: Table) -> Prediction:
     check_net(graph, net)
     if net._prefix is None:
         return convert_table(graph, net, X)
-    features = add_signed_power(graph, add_features(graph, net._prefix, images_of(graph, net, X)))
+    images = center_images(graph, net._augmenter, images_of(graph, net, X), net.value_range_)
+    features = add_signed_power(graph, add_features(graph, net._prefix, images))
     return finish_outputs(graph, net, add_head(graph, net._net.module_.head, features), exact=False)
 
 

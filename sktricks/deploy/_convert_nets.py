@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..training._precision import HALF
+from ._center_images import center_images, keeps_images
 from ._converters import converts
 from ._graph import Graph, Paths, Prediction, Table, Value
 from ._net_columns import NetColumns, one_hot, read_columns
@@ -51,6 +52,11 @@ def convert_table(graph: Graph, net, X: Table) -> Prediction:
     """Add a net for tables."""
     if isinstance(X, Paths):
         raise graph.refuse("a column of image files", "the net was fitted on a table: pass its columns")
+    if not keeps_images(net._augmenter, (1, net.n_features_in_, 1)):
+        raise graph.refuse(
+            f"augmenter={net._augmenter!r}, which crops rows at prediction too",
+            "put it before the net in a Pipeline, or use an augmenter that does not crop",
+        )
     module, by_hand = net._net.module_, is_residual_mlp(net._net.module_)
     columns = read_columns(graph, net, X, by_hand)
     exact = columns.dtype == np.float64
@@ -66,7 +72,8 @@ def convert_images(graph: Graph, net, X: Table) -> Prediction:
     """Add a net for images in 0..1, which the default module flattens."""
     if is_column_of_files(X):
         raise graph.refuse("a column of image files", "put ImageLoader before it")
-    x = scale_pixels(graph, read_images(graph, X, net.image_shape_), net.value_range_)
+    images = center_images(graph, net._augmenter, read_images(graph, X, net.image_shape_), net.value_range_)
+    x = scale_pixels(graph, images, net.value_range_)
     module = net._net.module_
     if is_residual_mlp(module):
         x = graph.reshape(x, (prod(x.shape),))

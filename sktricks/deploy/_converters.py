@@ -26,6 +26,7 @@ TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes
 # What registers converters; imported at the first export.
 MODULES = (
     "_convert_augmented",
+    "_convert_augmenters",
     "_convert_bayes",
     "_convert_binary",
     "_convert_calibrated",
@@ -37,6 +38,7 @@ MODULES = (
     "_convert_imputers",
     "_convert_linear",
     "_convert_mlp",
+    "_convert_net_ensembles",
     "_convert_nets",
     "_convert_preprocessing",
     "_convert_sklearn_votes",

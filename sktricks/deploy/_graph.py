@@ -111,6 +111,7 @@ class Graph:
     shared: dict[tuple, Value] = field(default_factory=dict)  # what steps may have in common, by what it was made of
     _scopes: list[str] = field(default_factory=list)
     _known: dict[tuple, Value] = field(default_factory=dict)
+    _added: dict[tuple, list[Value]] = field(default_factory=dict)
     _count: int = 0
 
     # -- names -------------------------------------------------------------------------------------------------------
@@ -184,16 +185,21 @@ class Graph:
     def ops(
         self, kind: str, *inputs: Value | str, outputs: Sequence[tuple], domain: str = "", **attributes
     ) -> list[Value]:
-        """Add an operator with several outputs, given as pairs of dtype and shape, and return them."""
+        """Add an operator with several outputs, given as pairs of dtype and shape, and return them.
+
+        The same operator of the same inputs is added once: members of a vote often begin alike.
+        """
         helper = import_optional("onnx.helper", "onnx")
-        values = [Value(self.make_name(kind), np.dtype(dtype), tuple(shape)) for dtype, shape in outputs]
         names = [value.name if isinstance(value, Value) else value for value in inputs]
-        self.nodes.append(
-            helper.make_node(
-                kind, names, [value.name for value in values], name=values[0].name, domain=domain, **attributes
-            )
-        )
-        return values
+        node = helper.make_node(kind, names, [], domain=domain, **attributes)
+        key = node.SerializeToString(deterministic=True), str(outputs)
+        if key not in self._added:
+            values = [Value(self.make_name(kind), np.dtype(dtype), tuple(shape)) for dtype, shape in outputs]
+            node.name = values[0].name
+            node.output.extend(value.name for value in values)
+            self.nodes.append(node)
+            self._added[key] = values
+        return self._added[key]
 
     # -- everyday operators ------------------------------------------------------------------------------------------
 

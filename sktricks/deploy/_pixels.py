@@ -7,6 +7,7 @@ rows of an identity matrix, so that they are right for any interpolation, with o
 from __future__ import annotations
 
 from math import prod
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def read_images(graph: Graph, X: Table, shape: tuple[int, int, int], **decoding)
     return value if value.shape == shape else graph.reshape(value, shape)
 
 
-def is_column_of_files(X: Table) -> bool:
+def is_column_of_files(X: Table) -> TypeGuard[Paths | Frame]:
     """Return True for what may hold the paths of image files."""
     return isinstance(X, Paths) or (isinstance(X, Frame) and [v.dtype for v in X.columns.values()] == [STRING])
 

@@ -31,6 +31,19 @@ def test_what_no_output_needs_is_left_out():
     np.testing.assert_array_equal(run(model, np.float32([[1, 1]]))["features"], [[2, 3]])
 
 
+def test_equal_operators_are_added_once():
+    graph = Graph()
+    X = graph.add_input("X", np.float32, (2,))
+    with graph.scope("first"):
+        one = graph.binary("Add", X, [1, 2])
+    assert graph.binary("Add", X, [1, 2]) == one
+    assert graph.binary("Add", X, [2, 2]) != one
+    assert graph.op("Cast", X, dtype=np.int64, shape=(2,), to=7) != graph.op(
+        "Cast", X, dtype=np.int32, shape=(2,), to=6
+    )
+    assert len(graph.nodes) == 4
+
+
 def test_a_class_that_predicts_and_transforms(monkeypatch):
     find_converter(StandardScaler())  # registers all converters
     for registry in (CONVERTERS, TRANSFORMERS):
