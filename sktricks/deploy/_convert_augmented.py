@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+
 import numpy as np
 
 from ._center_images import canonical, center_images, keeps_images, restored
 from ._converters import convert, converts
-from ._graph import STRING, Frame, Graph, Prediction, Table, Value
+from ._graph import STRING, Frame, Graph, Prediction, Table
 
 
 @converts("sktricks.augment.AugmentedClassifier", "sktricks.augment.AugmentedRegressor")
