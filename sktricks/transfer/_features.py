@@ -19,6 +19,7 @@ from .._warnings import NoPretrainedBackboneWarning, warn
 from ..images._resize import RESIZE_MODES
 from ._auto_backbone import choose_backbone
 from ._path_columns import check_inputs, warn_of_lost_detail
+from ._strategies import describe_backbone
 from .cache._feature_cache import FeatureCache, resolve_cache
 from .cache._sharing import SharesBackbone
 
@@ -71,6 +72,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
     white_level : float, default=None
         The pixel value of white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
         for 12 bits. None: 65535. For arrays of images, set ``value_range`` instead.
+    verbose : int, default=0
+        1 reports the backbone in ``fit``, and in ``fit_transform`` and ``transform`` how many images were encoded, and
+        how often their features were reused.
 
     Attributes
     ----------
@@ -116,6 +120,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         "device": "no_validation",  # torch knows its devices best
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -130,6 +135,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         device: str | torch.device = "auto",
         precision: str = "auto",
         white_level: float | None = None,
+        verbose: int = 0,
     ):
         self.backbone = backbone
         self.stages = stages
@@ -140,6 +146,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self.device = device
         self.precision = precision
         self.white_level = white_level
+        self.verbose = verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -199,6 +206,8 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self.precision_ = fit_precision(precision, self.precision, backbone.dtype, "backbone")
         self._prefix.attach(backbone, self.value_range_, self._device, self.precision_)
         self._n_features_out = self._prefix.n_features
+        if self.verbose:
+            print(describe_backbone(backbone, layout.image_shape))
 
     def _check_X(self, X, *, reset):
         return check_inputs(self, X, reset=reset)
@@ -244,6 +253,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         step = len(X) if fill else ROWS
         for start in range(0, len(X), step):
             features[start : start + step] = self._encode(X[start : start + step], fill)
+        cache = resolve_cache(self.cache)
+        if self.verbose and cache is not None:
+            print(self._prefix.report(cache))
         return features
 
     def _encode(self, images, fill):

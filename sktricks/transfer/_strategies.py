@@ -85,10 +85,15 @@ def is_costly(size, device):
     return device.type == "cpu" and size is not None and size[0] * size[1] > AFFORDABLE_PIXELS
 
 
+def describe_backbone(backbone, image_shape):
+    """Return what ``verbose=1`` reports of a backbone."""
+    height, width = backbone.preprocess.size or image_shape[:2]
+    return f"backbone {backbone.name!r} at {height} x {width} pixels"
+
+
 def describe_choice(backbone, image_shape, strategy, n_labels, by_cost):
     """Return what ``verbose=1`` reports of a backbone and a strategy."""
-    height, width = backbone.preprocess.size or image_shape[:2]
-    text = f"backbone {backbone.name!r} at {height} x {width} pixels, strategy {strategy!r}"
+    text = f"{describe_backbone(backbone, image_shape)}, strategy {strategy!r}"
     if by_cost and n_labels >= ENOUGH:
         text += f": on a CPU, 'auto' does not train a net of this size; strategy={GRADUAL!r} does, and takes long"
     return text

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sktricks import NoPretrainedBackboneWarning, PretrainedFeatures, ValueRangeWarning, load_backbone
+from sktricks import FeatureCache, NoPretrainedBackboneWarning, PretrainedFeatures, ValueRangeWarning, load_backbone
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 8, 8)).astype(np.uint8)
@@ -152,6 +152,18 @@ def test_pickle_and_frames():
     assert list(frame.columns[:2]) == ["pretrainedfeatures0", "pretrainedfeatures1"]
     again = pickle.loads(pickle.dumps(features))
     assert again.transform(IMAGES.reshape(20, 64)).equals(frame)
+
+
+def test_verbose_reports_the_backbone_and_what_was_encoded_and_reused(capsys):
+    features = PretrainedFeatures(cache=FeatureCache(), verbose=1)
+    features.fit_transform(IMAGES)
+    report = "20 rows encoded once, reused 0 times\n"
+    assert capsys.readouterr().out == f"backbone 'tiny32' at 32 x 32 pixels\n{report}"
+    features.transform(IMAGES[:5])
+    assert capsys.readouterr().out == "20 rows encoded once, reused 5 times\n"
+    features.set_params(cache=None).transform(IMAGES[:5])
+    features.set_params(verbose=0, cache=FeatureCache()).fit_transform(IMAGES)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_table_passes_with_a_warning():
