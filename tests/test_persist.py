@@ -42,6 +42,7 @@ from sktricks import (
     FineTuneClassifier,
     FineTuneRegressor,
     FreezeLayers,
+    GradientNorms,
     ImageLoader,
     MixUp,
     NetClassifier,
@@ -724,6 +725,105 @@ def test_what_was_set_after_the_fit_does_not_spoil_the_archive(tmp_path):
     loaded = save_and_load(fitted, tmp_path, backbone=Conv)
     assert loaded.layer_decay == 0.5
     np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
+
+
+# Values that differ from those in CHANGED_AFTER_FIT, some of which fit would refuse.
+CHANGES = {
+    "init": ["he"],
+    "image_shape": [(4, 4), (0, 0)],
+    "resize_mode": ["crop"],
+    "value_range": [(0, 9), (3, 3)],
+    "categorical_features": [[0], None],
+    "strategy": ["lp-ft", "fine-tune", "linear-probe", "gradual"],
+    "freeze_until": ["head", 0.5],
+    "stages": [["first"]],
+    "augmenter": [None, RandomCrop(4), MixUp()],
+    "n_views": [1, 5],
+    "predict_views": [0, 5, -1],
+    "backbone_lr_scale": [0.1],
+    "layer_decay": [0.5, 2.0],
+    "cache": [None],
+    "loss": ["bce", nn.CrossEntropyLoss(), nn.functional.cross_entropy],
+    "optimizer": ["sgd", "adam", torch.optim.Adagrad],
+    "lr": ["auto", 0.1, -1.0],
+    "weight_decay": [0.3],
+    "clip_norm": [1.0, -1.0],
+    "schedule": ["constant", "none"],
+    "average": ["ema"],
+    "label_smoothing": [0.1, 3.0],
+    "max_epochs": [7, 0],
+    "batch_size": [5, 0],
+    "class_weight": ["balanced", {"dark": 2.0}],
+    "early_stopping": [True],
+    "validation_fraction": [0.5, KFold(2)],
+    "n_iter_no_change": [2],
+    "callbacks": [[FreezeLayers(1)], [GradientNorms()]],
+    "net_params": [{"module__width": 9}, {"optimizer__eps": 1e-3}, {"callbacks__stop__patience": 3}],
+    "device": ["cuda"],
+    "precision": ["bfloat16"],
+    "warm_start": [True],
+    "verbose": [1],
+    "random_state": [None, 5],
+    "module": ["mlp", Wide],
+    "backbone": ["tiny32", "lite0", "auto", Wide, "file:net.safetensors::tiny32"],
+    "white_level": [9.0, -1.0],
+}
+VIEWS = {"augmenter": RandomRotation(5), "predict_views": 1}
+CHANGED_AFTER_FIT = {
+    "table": net(),
+    "images": net(module=Conv, loss=nn.CrossEntropyLoss(), **VIEWS),
+    "thawing": net(module=Conv, callbacks=[FreezeLayers("second")]),
+    "probe": tuner(strategy="linear-probe", n_views=2, **VIEWS),
+    "fine-tune": tuner(strategy="fine-tune", backbone="tiny32", freeze_until=2, max_epochs=1),
+    "gradual": tuner(strategy="gradual", max_epochs=1),
+    "features": PretrainedFeatures(Conv),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sktricks.DroppedOnLoadWarning")
+@pytest.mark.parametrize("kind", CHANGED_AFTER_FIT)
+def test_what_is_saved_after_parameters_were_changed_is_loaded_or_refused(kind, tmp_path):
+    X = TABLE if kind == "table" else GREY
+    fitted = clone(CHANGED_AFTER_FIT[kind]).fit(X, NAMES)
+    expected, refused = outputs(fitted, X), set()
+    for name in CHANGES.keys() & fitted.get_params(deep=False):
+        before = getattr(fitted, name)
+        for value in CHANGES[name]:
+            fitted.set_params(**{name: value})
+            try:
+                save(fitted, tmp_path / "archive")
+            except TypeError as error:
+                assert "save cannot store" in str(error)
+                refused.add(name)
+                continue
+            roles = {role: getattr(fitted, role, None) for role in ("module", "backbone")}
+            given = {role: one for role, one in roles.items() if one is not None and not isinstance(one, str)}
+            params = {key: getattr(fitted, key) for key in ("loss", "validation_fraction") if hasattr(fitted, key)}
+            params = {key: one for key, one in params.items() if not isinstance(one, str | float)}
+            loaded = load(tmp_path / "archive", **given, params=params)
+            np.testing.assert_array_equal(outputs(loaded, X), expected, err_msg=f"{name}={value!r}")
+        fitted.set_params(**{name: before})
+    assert {"optimizer", "loss"} <= refused or kind == "features"
+    assert {"module", "backbone"} & refused
+
+
+def test_the_error_about_a_changed_parameter_names_it_and_the_cure(tmp_path):
+    fitted = net().fit(TABLE, NAMES).set_params(optimizer="sgd")
+    with pytest.raises(
+        TypeError, match="save cannot store optimizer: it must be 'adamw', .* got 'sgd'. Set it back, or"
+    ):
+        save(fitted, tmp_path / "archive")
+    save(fitted.set_params(optimizer="adamw"), tmp_path / "archive")
+    members = ensemble.VotingClassifier([("net", net())]).fit(TABLE, NAMES)
+    members.estimators_[0].set_params(loss="bce")
+    with pytest.raises(TypeError, match=r"save cannot store \S*loss: it must be 'auto'"):
+        save(members, tmp_path / "archive")
+
+
+def test_a_module_may_be_given_under_another_name(tmp_path):
+    loaded = save_and_load(net(module=Conv).fit(GREY, NAMES), tmp_path, module=partial(Conv))
+    again = save_and_load(loaded, tmp_path, module=Conv)
+    np.testing.assert_array_equal(outputs(again, GREY), outputs(loaded, GREY))
 
 
 def test_a_loader_keeps_the_parameters_of_fit(tmp_path):

@@ -99,8 +99,11 @@ AUGMENTED = {
 }
 
 PRECISION = only("float32", "bfloat16")
+# The parameters as fit used them, which save compares, and load learns from the parameters.
+BUILT_WITH = {"_built_with": maybe(dict_of(string, string))}
 # Without the torch part, which _net_state.py writes.
 NET = {
+    **BUILT_WITH,
     **INPUTS,
     "value_range_": maybe(pixel_range),
     "n_iter_": integer(),
@@ -198,6 +201,7 @@ OWN = {
         "precision_": maybe(PRECISION),
         "_prefix": optional(instance("Prefix")),
         "_decoding": decoding,
+        **BUILT_WITH,
         "backbone_name_": optional(string),
     },
     "ImageLoader": {**OUTPUT, "_fitted": loading},

@@ -27,6 +27,7 @@ def write_estimator(estimator, name, writer, write_param):
     has_net = learned.pop("_net", None) is not None or learned.get("_prefix") is not None
     check_described(cls, learned, name)
     check_agrees(estimator, name)
+    check_built_with(estimator, learned.pop("_built_with", {}), name)
     record = {"class": cls.__name__, "name": name}
     record["params"] = {key: write_param(value, join(name, key), writer) for key, value in params.items()}
     check_params_described(cls, params, record["params"], name)
@@ -77,6 +78,19 @@ def check_agrees(estimator, name):
         raise NotStorable(f"save cannot store {what}: it {error}") from error
 
 
+def check_built_with(estimator, built_with, name):
+    """Raise an error if ``load`` would build another net than ``fit`` did, because a parameter has changed since."""
+    from ..training._built_with import describe_build
+
+    now = describe_build(estimator) if built_with else {}
+    for key in now.keys() & built_with.keys():
+        if now[key] != built_with[key]:
+            raise NotStorable(
+                f"save cannot store {join(name, key)}: it must be {built_with[key]}, with which fit built the net, got "
+                f"{now[key]}. Set it back, or fit again"
+            )
+
+
 def check_params_described(cls, params, written, name):
     """Raise an error if ``load`` would refuse a parameter that is stored, and not asked for or replaced."""
     asked = {key for key, node in written.items() if type(node) is dict and node.get("$") == "given"}
@@ -86,6 +100,10 @@ def check_params_described(cls, params, written, name):
     if wrong is not None:
         key, expected = wrong
         raise NotStorable(f"save cannot store {join(name, key)}: it must be {expected}, got {describe(params[key])}")
+    try:
+        check_constraints(cls, stored)
+    except Malformed as error:
+        raise NotStorable(f"save cannot store {name or 'the estimator'}, a {cls.__name__}: it {error}") from error
 
 
 def write_own_param(value, name, writer):

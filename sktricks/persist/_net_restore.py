@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 
 from ..training._base_net import BaseNet
+from ..training._built_with import describe_build
 from ..training._decay import split_by_decay
 from ..training._make_net import OPTIMIZERS
 from ..training._precision import BFLOAT16, FLOAT32, choose_precision
@@ -35,6 +36,7 @@ def restore_trained(estimator, state):
     require(is_net == ("net_" in state), f"must have the trained part of a {type(estimator).__name__}")
     estimator._device = usable(estimator._device)
     estimator.precision_ = usable_precision(estimator)
+    estimator._built_with = describe_build(estimator)
     if is_net and "_augmenter" not in vars(estimator):  # the user's own, which is given as a parameter
         estimator._augmenter = clone(estimator.augmenter)
     role = "backbone" if hasattr(estimator, "backbone") else "module"

@@ -55,7 +55,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike, *, trusted: Iterable
     ValueError
         If ``path`` is a folder or no valid name of a file.
     TypeError
-        If it, or a member of it, cannot be stored; the message names it.
+        If it, or a member of it, cannot be stored; the message names it. A net cannot be stored after a parameter from
+        which ``fit`` built it, such as ``module`` or ``optimizer``, has been set to another value.
     ImportError
         If a member needs skops, which is not installed.
 

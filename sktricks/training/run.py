@@ -28,6 +28,7 @@ from torch import nn
 
 from .._warnings import TrainingInterruptedWarning, warn
 from ._average import AverageWeights
+from ._built_with import describe_build
 from ._curves import ValidationScore
 from ._divergence import CheckLosses, check_loss, check_trained, infinite_buffers
 from ._inner_net import InnerNet, computes_elsewhere
@@ -238,6 +239,7 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
     estimator.lr_, estimator.batch_size_ = settings["lr"], settings["batch_size"]
     train = make_dataset(estimator, rows, mixable_targets(estimator, rows.y), fresh=fresh)
     if fresh:
+        estimator._built_with = describe_build(estimator)
         estimator._net = build_net(estimator, train)
         estimator._adapt_net(estimator._net, train)
     else:

@@ -189,6 +189,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         return self
 
     def _load(self, X, layout):
+        from ..training._built_with import describe_build
         from ..training._inputs import pick_device
         from ..training._precision import choose_precision, fit_precision
         from ..training._randomness import kept_randomness
@@ -205,7 +206,7 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         self._prefix = Prefix(check_stages(backbone, self.stages), len(backbone.layers), encodes_once=True)
         self.precision_ = fit_precision(precision, self.precision, backbone.dtype, "backbone")
         self._prefix.attach(backbone, self.value_range_, self._device, self.precision_)
-        self._n_features_out = self._prefix.n_features
+        self._n_features_out, self._built_with = self._prefix.n_features, describe_build(self)
         if self.verbose:
             print(describe_backbone(backbone, layout.image_shape))
 
