@@ -71,6 +71,7 @@ from sktricks.persist._codec import Reader, Writer
 from sktricks.persist._descriptions import describe_class, find_undescribed
 from sktricks.persist._save_load import CODECS
 from sktricks.tables._columns import Columns
+from sktricks.training._built_with import describe_build
 from sktricks.transfer._prefix import Prefix
 
 RNG = np.random.default_rng(0)
@@ -873,10 +874,16 @@ def test_the_memory_of_a_pipeline_is_not_opened(tmp_path):
     assert save_and_load(fitted, tmp_path, module=Conv, params={"memory": memory}).memory is memory
 
 
+def as_if_fitted_with(fitted, backbone):
+    """Have an estimator as if ``fit`` had loaded its backbone by another name."""
+    fitted.backbone = backbone
+    fitted._built_with = describe_build(fitted)
+
+
 def test_a_backbone_that_is_code_is_not_imported(tmp_path):
     fitted = PretrainedFeatures(Conv).fit(GREY)
     for spec in ("antigravity:fly", "file:/tmp/x.pt"):
-        fitted.backbone = spec
+        as_if_fitted_with(fitted, spec)
         save(fitted, tmp_path / "archive")
         with pytest.raises(ValueError, match=r"give what backbone \('.*'\) was: load\(path, backbone=\.\.\.\)"):
             load(tmp_path / "archive")
@@ -895,11 +902,11 @@ def test_the_weights_of_a_named_backbone_are_the_archives(tmp_path):
     with torch.no_grad():
         fitted.backbone_.model.stem[0].weight.mul_(2)
     for spec in ("tiny32", "untrained:tiny32"):
-        fitted.backbone = spec
+        as_if_fitted_with(fitted, spec)
         loaded = save_and_load(fitted, tmp_path)
         assert loaded.backbone == spec
         np.testing.assert_array_equal(loaded.transform(GREY), fitted.transform(GREY))
-    fitted.backbone = "file:gone.safetensors::tiny32"
+    as_if_fitted_with(fitted, "file:gone.safetensors::tiny32")
     with pytest.warns(DroppedOnLoadWarning, match="backbone='file:gone.safetensors::tiny32'"):
         loaded = save_and_load(fitted, tmp_path)
     assert loaded.backbone == "untrained:tiny32"
