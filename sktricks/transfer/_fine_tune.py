@@ -39,8 +39,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
           :class:`NoPretrainedBackboneWarning`.
         - Arrays of images: checked against their shape, with any number of channels if none is given.
         - Image files: the size at which files are read. None: the size of the backbone, in color. The backbone still
-          resizes images to its own size, so a smaller value loses detail and saves no time. Only a module of your own
-          can run at another size: ``backbone=load_backbone(module, image_shape=...)``.
+          resizes images to its own size, so a smaller value loses detail and saves no time. A backbone runs at another
+          size with ``backbone=load_backbone("lite0", image_shape=128)``.
     resize_mode : {"squash", "crop"}, default="squash"
         How images are resized if their aspect ratio differs from that of the backbone, or files from that of
         ``image_shape_``. ``"squash"`` keeps the whole image and changes its aspect ratio; ``"crop"`` resizes the

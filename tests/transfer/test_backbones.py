@@ -421,3 +421,17 @@ def test_the_file_is_small_and_fits_the_model():
     tensors = safetensors.torch.load_file(_bundled.WEIGHTS)
     expected = {name for name in Tiny32().state_dict() if not name.endswith("num_batches_tracked")}
     assert set(tensors) == expected and {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+
+
+@pytest.mark.parametrize("shape", [16, (24, 16), (20, 20, 1)])
+def test_a_net_by_name_sees_images_at_image_shape(shape):
+    height, width = (shape, shape) if isinstance(shape, int) else shape[:2]
+    backbone, own = load_backbone("tiny32", image_shape=shape), load_backbone("tiny32")
+    assert backbone.preprocess.size == (height, width) and own.preprocess.size == (32, 32)
+    images = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    assert backbone.preprocess(images).shape == (2, 3, height, width)
+    assert backbone.num_features == own.num_features and backbone.default_stages == own.default_stages
+    again = load_backbone(backbone, image_shape=28)  # a Backbone as well
+    assert again.preprocess.size == (28, 28)
+    files = PretrainedFeatures(backbone).fit(np.zeros((2, 40, 40, 3), np.uint8))
+    assert files.backbone_.preprocess.size == (height, width)

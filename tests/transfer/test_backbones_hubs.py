@@ -84,7 +84,7 @@ def test_timm_from_the_cache_of_its_hub(hub):
     model = timm.create_model("resnet10t")
     safetensors.torch.save_file(model.state_dict(), hub_repository(hub, "timm/resnet10t.c3_in1k") / "model.safetensors")
     for name in ("resnet10t", "resnet10t.c3_in1k"):
-        backbone = load_backbone(f"timm:{name}", image_shape=(16, 16, 1))
+        backbone = load_backbone(f"timm:{name}")
         assert backbone.stages == ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
         assert backbone.num_features == 512 and backbone.name == f"timm:{name}"
         torch.testing.assert_close(backbone.model.layer4[0].conv1.weight, model.layer4[0].conv1.weight)
@@ -226,7 +226,7 @@ def test_torchvision_from_the_cache_of_its_hub(checkpoints):
     model = torchvision.models.squeezenet1_1()
     save_squeezenet(checkpoints, model.state_dict())
     for name in ("squeezenet1_1", "squeezenet1_1.IMAGENET1K_V1"):
-        backbone = load_backbone(f"torchvision:{name}", image_shape=(16, 16, 3))
+        backbone = load_backbone(f"torchvision:{name}")
         assert backbone.num_features == 512 and backbone.stages[-1] == "features.12"
         assert (backbone.preprocess.size, backbone.preprocess.interpolation) == ((224, 224), "bilinear")
         torch.testing.assert_close(backbone.model.features[0].weight, model.features[0].weight)
@@ -258,7 +258,9 @@ def test_torchvision_names():
 
 
 def test_transformers_from_a_folder(vit_folder):
-    backbone = load_backbone(f"hf:{vit_folder}", image_shape=(16, 16, 1))
+    with pytest.raises(ValueError, match=r"cannot take images of image_shape=\(16, 16, 1\).* Leave image_shape out"):
+        load_backbone(f"hf:{vit_folder}", image_shape=(16, 16, 1))
+    backbone = load_backbone(f"hf:{vit_folder}")
     assert backbone.num_features == 16 and len(backbone.stages) == 6 and backbone.stages[0] == "embeddings"
     ready = backbone.preprocess
     assert ready.size == (32, 32) and ready.channels == 3 and ready.interpolation == "bicubic"
@@ -394,12 +396,12 @@ def test_transformers_without_a_processor(vit_folder):
     (vit_folder / "preprocessor_config.json").unlink()
     spec = f"hf:{vit_folder}"
     with pytest.warns(BackboneConfigWarning, match=r"no preprocessor_config.json: .* 32 x 32 .*mean 0.5, std 0.5"):
-        backbone = load_backbone(spec, image_shape=(16, 16, 1))
+        backbone = load_backbone(spec)
     assert backbone.preprocess == Preprocess((32, 32), 3, (0.5,) * 3, (0.5,) * 3)
     with pytest.warns(BackboneConfigWarning, match="mean=..., std=..."):
         net = FineTuneClassifier(spec, strategy="linear-probe", max_epochs=1, random_state=0).fit(IMAGES, [0, 1] * 3)
     assert net.predict(IMAGES).shape == (6,)
-    given = load_backbone(spec, image_shape=(16, 16, 1), mean=(0.1, 0.2, 0.3), std=0.5, interpolation="bicubic")
+    given = load_backbone(spec, mean=(0.1, 0.2, 0.3), std=0.5, interpolation="bicubic")
     assert given.preprocess == Preprocess((32, 32), 3, (0.1, 0.2, 0.3), (0.5,), "bicubic")
     assert load_backbone(f"untrained:{spec}").preprocess.size is None  # nothing is known of images, or need be
 

@@ -109,7 +109,7 @@ def test_a_file_of_weights(file, wrap, prefix, tmp_path):
 
 def test_a_file_of_weights_of_a_known_net(tmp_path):
     weights = Tiny32().state_dict()
-    backbone = load_backbone(f"file:{write(tmp_path / 'w.pt', weights)}::tiny32", image_shape=(8, 8, 1))
+    backbone = load_backbone(f"file:{write(tmp_path / 'w.pt', weights)}::tiny32")
     assert torch.equal(backbone.model.stem[0].weight, weights["stem.0.weight"])
     assert backbone.preprocess.size == (32, 32) and backbone.default_stages == ["stage2", "stage3"]
 

@@ -111,6 +111,11 @@ def test_both_sets_of_names(own_file, weights, monkeypatch):
     assert all(torch.equal(*pair) for pair in zip(one.model.parameters(), other.model.parameters(), strict=True))
 
 
+def test_another_size_than_that_of_the_weights(own_file):
+    assert load_backbone("lite0", image_shape=64).preprocess.size == (64, 64)
+    assert load_backbone("lite0").preprocess.size == (224, 224)
+
+
 def test_untrained_lite0_needs_no_weights_and_keeps_small_images(monkeypatch):
     monkeypatch.setenv(VARIABLE, "/nowhere")
     backbone = load_backbone("untrained:lite0", image_shape=(40, 40, 3))

@@ -158,6 +158,8 @@ def refuse_images(net, image_shape, error):
     dtype = dtype_of(net.model)
     full = dtype in (torch.float32, torch.float64)
     cure = "" if full else f". Its parameters are {dtype}, images float32: call module.float()"
+    if full and net.resize and net.preferred_size is not None:
+        cure = f". Leave image_shape out: its own size is {net.preprocess.size}"
     raise ValueError(f"backbone {net.name} cannot take images of image_shape={image_shape}: {error}{cure}") from error
 
 
@@ -183,13 +185,13 @@ def ways_to_prepare(net, image_shape):
 def sizes_to_try(net, image_shape):
     """Return the sizes to try: the preferred one, that of the images and its doubles, and what the net was made for.
 
-    Of a net that is required to see images at the size that it was made for, only this one follows the preferred one.
+    A net that is required to see images at one size gets this one alone: the preferred one, or that it was made for.
     """
     native, first = net.preprocess.size, [] if net.preferred_size is None else [net.preferred_size]
     if native is None:
         return first or [None]
     if net.resize:
-        return [*first, native]
+        return first or [native]
     height, width = image_shape[:2]
     sizes = [*first, None]
     while 2 * height < native[0] and 2 * width < native[1]:

@@ -86,8 +86,10 @@ def load_backbone(
         ``"untrained:"`` before a name does what ``pretrained=False`` does.
     image_shape : int or tuple, default=None
         (height, width, channels) of the images; for color images also (height, width) or the side of a square. A
-        module, class or factory of your own gets all images at this size, if it can take it. None: the size in the
-        ``pretrained_cfg`` of your module; without one, and for nets by name, images of 32 x 32 are assumed.
+        pretrained net by name gets all images at this size, and a net that cannot take it is an error; features are
+        usually best at the net's own size, and smaller images take less time. A module, class or factory of your own
+        gets all images at this size, if it can take it. None: the net's own size, that in the ``pretrained_cfg`` of
+        your module; without one, images of 32 x 32 are assumed.
     pretrained : bool, default=True
         False: the same net with the initial weights of its library. For types of nets that transformers knows, the name
         is enough: ``"untrained:hf:vit"``.
@@ -128,12 +130,13 @@ def load_backbone(
     timm, torchvision or transformers without running statistics does if a bias of its LayerNorms or GroupNorms is not
     zero, or if it has no norms.
 
-    Pass raw images, scaled to 0..1. Whole images are resized, without cropping, to the size at which the weights were
-    trained, since features of another size are worse: 32 x 32 pixels become 224 x 224 for most nets of the hubs, also
-    with weights from a file. For an untrained net, or one of your own without ``pretrained_cfg`` or ``image_shape``,
-    images keep their size; if the net cannot take them, they are enlarged twice, four times, ..., or to the size that
-    it is made for. Gray images are repeated for a net of three channels; colors are averaged for a net of one channel.
-    Channels are normalized by the mean and standard deviation in the configuration of the net.
+    Pass raw images, scaled to 0..1. Whole images are resized, without cropping, to ``image_shape``; by default to the
+    size at which the weights were trained, since features of another size are worse: 32 x 32 pixels become 224 x 224
+    for most nets of the hubs, also with weights from a file. For an untrained net, or one of your own without
+    ``pretrained_cfg`` or ``image_shape``, images keep their size; if the net cannot take them, they are enlarged twice,
+    four times, ..., or to the size that it is made for. Gray images are repeated for a net of three channels; colors
+    are averaged for a net of one channel. Channels are normalized by the mean and standard deviation in the
+    configuration of the net.
 
     A module of your own computes in float32 or float64, the dtype of its parameters: images are cast to float64 for it.
     One with float16 or bfloat16 parameters that cannot take float32 images is an error.
@@ -171,7 +174,8 @@ def load_backbone(
 def load_for_images(spec, image_shape=IMAGE_SHAPE, pretrained=True, size=None, **settings):
     """Return what :func:`load_backbone` does for images of this shape, without its warning.
 
-    ``size`` is the (height, width) that a net of the user's gets all images at; None leaves that to the net.
+    ``size`` is the (height, width) that a net gets all images at; None leaves that to the net, and so does an untrained
+    net by name.
     """
     from ...training._randomness import GENERATORS
     from ._assemble import assemble, check_triple, complete
@@ -181,7 +185,7 @@ def load_for_images(spec, image_shape=IMAGE_SHAPE, pretrained=True, size=None, *
         raise TypeError(f"pretrained must be True or False, got {pretrained!r:.200}")
     with GENERATORS():  # an untrained net draws its weights
         net = make_net(spec, image_shape, pretrained)
-        if net.is_own and size is not None:
+        if size is not None and (net.is_own or net.resize):
             net.preferred_size = size
         return assemble(complete(net, image_shape, **settings), image_shape)
 
