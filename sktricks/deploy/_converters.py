@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ._convert_foreign import convert_foreign
 from ._graph import Graph, Prediction, Table, Value
 
 CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
@@ -83,12 +84,7 @@ def find_converter(estimator, converters=CONVERTERS) -> Callable | None:
 
 def convert(graph: Graph, estimator, X: Table):
     """Return what a fitted estimator makes of X: a Value, or a Prediction."""
-    converter = find_converter(estimator)
-    if converter is None:
-        raise graph.refuse(
-            f"{type(estimator).__name__}, for which there is no converter",
-            "export the steps before it, or replace it by one of scikit-learn's everyday estimators",
-        )
+    converter = find_converter(estimator) or convert_foreign
     return converter(graph, estimator, X)
 
 
