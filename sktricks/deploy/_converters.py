@@ -30,6 +30,7 @@ MODULES = (
     "_convert_augmenters",
     "_convert_bayes",
     "_convert_binary",
+    "_convert_boosting",
     "_convert_calibrated",
     "_convert_cascade",
     "_convert_coded",
@@ -45,6 +46,7 @@ MODULES = (
     "_convert_sklearn_votes",
     "_convert_stacks",
     "_convert_steps",
+    "_convert_trees",
     "_convert_votes",
 )
 
