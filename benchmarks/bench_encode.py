@@ -1,9 +1,10 @@
 """Encoding photos: eager torch, our frozen backbones, and the same in bfloat16.
 
 PretrainedFeatures without a cache gets images of 224 pixels (tiny32: 32), tiles of scikit-learn's two sample photos,
-and the net of timm or ours as a module with its own weights or, without them, random ones whose BatchNorms have seen
-some of the photos. Eager torch is the same module in evaluation mode in inference mode, called with the same images,
-already normalized, in the batches that are fastest there: what a practitioner writes. Ours includes the normalization.
+and the net of timm as a module with random weights, whose BatchNorms have seen some of the photos, or one of ours.
+Eager torch is the same module in evaluation mode in inference mode, called with the same images, already normalized, in
+the batches that are fastest there: what a practitioner writes. Ours includes the normalization. lite0 has the
+architecture of timm's tf_efficientnet_lite0, whose time by eager torch is that of a practitioner's lite0.
 
 Processor time per image, the smallest of several rounds in which all take turns; the difference is the largest of any
 feature from eager torch, relative to the largest feature. bfloat16 is measured if the processor has instructions for
@@ -21,7 +22,8 @@ from sktricks import PretrainedFeatures, load_backbone
 from sktricks.training._precision import computes_bfloat16
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NETS = {"tiny32": 32, "tf_efficientnet_lite0": 224, "resnet18": 224}
+NETS = {"tiny32": 32, "tf_efficientnet_lite0": 224, "lite0": 224, "resnet18": 224}
+OWN = ("tiny32", "lite0")
 BATCHES = (8, 32)  # of eager torch
 
 
@@ -41,8 +43,8 @@ def normalized(images, mean, std):
 
 def make_net(name, images):
     """A backbone, and the stages of which its features are."""
-    if name == "tiny32":
-        return load_backbone("tiny32", image_shape=images.shape[1:]).eval()
+    if name in OWN:
+        return load_backbone(name, image_shape=images.shape[1:]).eval()
     import timm
 
     torch.manual_seed(0)
@@ -80,7 +82,7 @@ def compare(name, n, rounds):
     precisions = ["float32", "bfloat16"] if computes_bfloat16(torch.device("cpu")) else ["float32"]
     for precision in precisions:
         features = PretrainedFeatures(
-            "tiny32" if name == "tiny32" else backbone, cache=None, precision=precision, device="cpu"
+            name if name in OWN else backbone, cache=None, precision=precision, device="cpu"
         ).fit(images)
         calls[f"ours, {precision}"] = lambda features=features: features.transform(images)
     spent, outputs = measure(calls, rounds)
