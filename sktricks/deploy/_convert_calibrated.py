@@ -10,7 +10,8 @@ from .._labels import encode_labels
 from ._aligned_members import Member, add_members
 from ._converters import converts, from_probabilities
 from ._graph import Graph, Prediction, Table, Value
-from ._graph_votes import compare, divide, mean, reduce_rows, softmax, total
+from ._graph_votes import divide, mean, total
+from ._operators import compare, opposite, softmax
 
 EPSILON = 1e-12  # which scikit-learn adds to probabilities before their logarithm
 
@@ -84,9 +85,8 @@ def isotonic(graph: Graph, values: Value, calibrators: Sequence) -> Value:
         knots[column, : len(x)], starts[column, 1 : len(x) + 1] = x, x
         heights[column, 0], heights[column, 1 : len(x) + 1] = y[0], y
         slopes[column, 1 : len(x)] = np.diff(y) / np.diff(x)
-    passed = compare(
-        graph, "GreaterOrEqual", graph.reshape(values, (width, 1)), graph.constant(knots[None]), knots.shape
-    )
+    columns = graph.reshape(values, (width, 1))
+    passed = graph.op("GreaterOrEqual", columns, graph.constant(knots[None]), dtype=bool, shape=knots.shape)
     count = graph.cast(passed, np.int32)
     axes = graph.constant([2], np.int64)
     count = graph.op("ReduceSum", count, axes, dtype=np.int32, shape=(width,), keepdims=0)
@@ -112,11 +112,11 @@ def mean_of_folds(graph: Graph, values: Value, n_folds: int, width: int) -> Valu
     values = graph.reshape(values, (n_folds, width))
     if width == 1:
         width = 2
-        one = graph.constant([[[1]]], np.float64)
-        others = graph.op("Sub", one, values, dtype=np.float64, shape=values.shape)
+        others = opposite(graph, 1, values)
         values = graph.op("Concat", others, values, dtype=np.float64, shape=(n_folds, 2), axis=2)
     else:
-        sums = reduce_rows(graph, "ReduceSum", values, axis=2)
+        axes = graph.constant([2], np.int64)
+        sums = graph.op("ReduceSum", values, axes, dtype=np.float64, shape=(n_folds, 1), keepdims=1)
         uniform = graph.constant(1 / width, np.float64)
         empty = compare(graph, "Equal", sums, 0)
         shares = graph.binary("Div", values, sums)
@@ -146,5 +146,4 @@ def temper(graph: Graph, member: Member, pair, classes: np.ndarray) -> Value:
 
 def complement(graph: Graph, value: Value, whole: float) -> Value:
     """Return ``whole`` minus a column, and the column."""
-    minuend = graph.constant([[whole]], value.dtype)
-    return graph.concat([graph.op("Sub", minuend, value, dtype=value.dtype, shape=(1,)), value])
+    return graph.concat([opposite(graph, whole, value), value])

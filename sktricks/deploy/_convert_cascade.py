@@ -11,7 +11,7 @@ import numpy as np
 from ._aligned_members import add_members
 from ._converters import converts, from_probabilities
 from ._graph import Graph, Prediction, Table, Value
-from ._graph_votes import choose, compare, reduce_rows
+from ._operators import compare, row_max, row_sum
 
 
 @converts("sktricks.ensemble.CascadeClassifier")
@@ -28,12 +28,12 @@ def convert_cascade(graph: Graph, cascade, X: Table) -> Prediction:
         proba = member.read(graph, "predict_proba", target)
         known = is_finite(graph, proba)
         counted = known if waiting is None else both(graph, known, waiting)
-        added = choose(graph, counted, proba, graph.constant(0, proba.dtype), proba.shape)
+        added = graph.op("Where", counted, proba, graph.constant(0, proba.dtype), dtype=proba.dtype, shape=proba.shape)
         once = graph.cast(counted, proba.dtype)
         total = added if total is None else add_to(graph, total, added)
         times = once if times is None else add_to(graph, times, once)
         if threshold is not None and threshold != np.inf:
-            confidence = graph.cast(reduce_rows(graph, "ReduceMax", graph.binary("Div", total, times)), np.float64)
+            confidence = row_max(graph, graph.binary("Div", total, times))
             decided = both(graph, known, compare(graph, "GreaterOrEqual", confidence, threshold))
             left = graph.op("Not", decided, dtype=bool, shape=(1,))
             waiting = left if waiting is None else both(graph, waiting, left)
@@ -43,7 +43,7 @@ def convert_cascade(graph: Graph, cascade, X: Table) -> Prediction:
 
 def is_finite(graph: Graph, proba: Value) -> Value:
     """Return True for each row that holds neither NaN nor infinity, of shape (1,)."""
-    row = reduce_rows(graph, "ReduceSum", proba)
+    row = row_sum(graph, proba)
     return compare(graph, "Equal", graph.binary("Sub", row, row), 0)
 
 

@@ -10,7 +10,8 @@ from ..ensemble._target import Target
 from ._aligned_members import add_members, read_member
 from ._converters import convert, converts
 from ._graph import Graph, Prediction, Table
-from ._graph_votes import compare, count_votes, mean
+from ._graph_votes import count_votes, mean
+from ._operators import compare
 
 
 @converts("sktricks._coded.CodedClassifier")

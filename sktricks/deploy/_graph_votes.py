@@ -12,6 +12,7 @@ import numpy as np
 
 from ..ensemble._votes import TIED, TINY
 from ._graph import Graph, Value
+from ._operators import compare, opposite, row_max, row_sum, softmax, where
 
 LARGE = 256  # classes, from which on a table of all pairs would be larger than a few nodes are slow
 
@@ -60,22 +61,9 @@ def one_hot(graph: Graph, codes: Value, n_classes: int, weight=1.0) -> Value:
     return choose(graph, chosen, graph.constant(weight, np.float64), graph.constant(0, np.float64))
 
 
-def choose(graph: Graph, condition: Value, a: Value, b: Value, shape=None) -> Value:
-    """Return ``a`` where a condition holds, and ``b`` elsewhere."""
-    return graph.op("Where", condition, a, b, dtype=a.dtype, shape=condition.shape if shape is None else shape)
-
-
-def compare(graph: Graph, kind: str, a: Value, b, shape=None) -> Value:
-    """Return ``Greater``, ``Equal``, ... of a value and a value or array."""
-    b = b if isinstance(b, Value) else graph.constant(b, a.dtype)
-    return graph.op(kind, a, b, dtype=bool, shape=a.shape if shape is None else shape)
-
-
-def reduce_rows(graph: Graph, kind: str, value: Value, axis: int = 1) -> Value:
-    """Return ``ReduceSum``, ``ReduceMax``, ... over one axis, which stays with length 1."""
-    axes = graph.constant([axis], np.int64)
-    shape = tuple(1 if number == axis else size for number, size in enumerate(value.shape, start=1))
-    return graph.op(kind, value, axes, dtype=value.dtype, shape=shape)
+def choose(graph: Graph, condition: Value, a: Value, b: Value) -> Value:
+    """Return ``a`` where a condition, which has the shape of the result, holds, and ``b`` elsewhere."""
+    return graph.op("Where", condition, a, b, dtype=a.dtype, shape=condition.shape)
 
 
 # -- probabilities -----------------------------------------------------------------------------------------------------
@@ -89,18 +77,13 @@ def stack_probabilities(graph: Graph, members: Sequence[Value]) -> list[Value]:
 
 def normalize(graph: Graph, value: Value) -> Value:
     """Return rows divided by their sums."""
-    return graph.binary("Div", value, reduce_rows(graph, "ReduceSum", value))
+    return graph.binary("Div", value, row_sum(graph, value))
 
 
 def logs(graph: Graph, value: Value) -> Value:
     """Return logarithms of probabilities, which are clipped away from 0."""
     clipped = graph.binary("Max", value, TINY)
     return graph.op("Log", clipped, dtype=value.dtype, shape=value.shape)
-
-
-def softmax(graph: Graph, value: Value) -> Value:
-    """Return probabilities that are proportional to the powers of a value."""
-    return graph.op("Softmax", value, dtype=value.dtype, shape=value.shape, axis=-1)
 
 
 def geometric(graph: Graph, members: Sequence[Value], weights) -> Value:
@@ -126,36 +109,34 @@ def apply_temperatures(graph: Graph, members: Sequence[Value], temperatures) -> 
 def split_ties(graph: Graph, fractions: Value, probabilities: Value) -> Value:
     """Return fractions of votes in which tied winners split their joint fraction in favor of the more probable ones."""
     nothing = graph.constant(0, np.float64)
-    most = reduce_rows(graph, "ReduceMax", fractions)
-    tied = compare(graph, "GreaterOrEqual", fractions, graph.binary("Mul", most, 1 - TIED))
-    number = reduce_rows(graph, "ReduceSum", graph.cast(tied, np.float64))
+    most = row_max(graph, fractions)
+    almost = graph.binary("Mul", most, 1 - TIED)
+    tied = graph.op("GreaterOrEqual", fractions, almost, dtype=bool, shape=fractions.shape)
+    number = row_sum(graph, graph.cast(tied, np.float64))
 
     def mean_of_tied(value):
-        return graph.binary("Div", reduce_rows(graph, "ReduceSum", choose(graph, tied, value, nothing)), number)
+        return graph.binary("Div", row_sum(graph, choose(graph, tied, value, nothing)), number)
 
     joint = mean_of_tied(fractions)
-    rest = reduce_rows(
-        graph, "ReduceMax", graph.op("Where", tied, nothing, fractions, dtype=np.float64, shape=tied.shape)
-    )
-    gap = graph.binary("Sub", joint, rest)
+    gap = graph.binary("Sub", joint, row_max(graph, where(graph, tied, nothing, fractions)))
     rank = rank_down(graph, choose(graph, tied, probabilities, graph.constant(-1, np.float64)))
     shift = graph.binary("Sub", mean_of_tied(rank), rank, shape=rank.shape)
     shift = graph.binary("Mul", shift, gap)
     shift = graph.binary("Div", shift, graph.binary("Mul", number, 2))
-    return choose(graph, tied, graph.binary("Add", joint, shift, shape=rank.shape), fractions)
+    return where(graph, tied, graph.binary("Add", joint, shift, shape=rank.shape), fractions)
 
 
 def rank_down(graph: Graph, values: Value) -> Value:
     """Return how many distinct values of its row are larger than each value, float64."""
     width = values.shape[0]
     across, down = (graph.reshape(values, shape) for shape in ((1, width), (width, 1)))
-    equal = compare(graph, "Equal", across, down, (width, width))
-    earlier = graph.constant([np.tril(np.ones((width, width), bool), -1)])
-    repeated = graph.op("And", equal, earlier, dtype=bool, shape=(width, width))
-    first = reduce_rows(graph, "ReduceMax", graph.cast(repeated, np.float64), axis=2)
-    first = graph.op("Sub", graph.constant(1, np.float64), first, dtype=np.float64, shape=(width, 1))
-    larger = graph.cast(compare(graph, "Less", across, down, (width, width)), np.float64)
-    return graph.reshape(reduce_rows(graph, "ReduceSum", graph.binary("Mul", larger, first), axis=1), (width,))
+    equal, larger = (graph.op(kind, down, across, dtype=bool, shape=(width, width)) for kind in ("Equal", "Greater"))
+    earlier = graph.constant([np.tril(np.ones((width, width)), -1)])  # each value counts where it is seen first
+    repeated = graph.binary("Mul", graph.cast(equal, np.float64), earlier)
+    axes = graph.constant([2], np.int64)
+    repeated = graph.op("ReduceMax", repeated, axes, dtype=np.float64, shape=(width, 1), keepdims=1)
+    counted = graph.binary("Mul", graph.cast(larger, np.float64), opposite(graph, 1, repeated))
+    return graph.op("ReduceSum", counted, graph.constant([1], np.int64), dtype=np.float64, shape=(width,), keepdims=0)
 
 
 # -- several labels, medians -------------------------------------------------------------------------------------------
@@ -164,8 +145,7 @@ def rank_down(graph: Graph, values: Value) -> Value:
 def as_binary(graph: Graph, probabilities: Value) -> Value:
     """Return the probabilities of several labels as binary problems, of shape (2,), a row per label."""
     flat = graph.reshape(probabilities, (1,))
-    one = graph.constant([[1]], flat.dtype)
-    return graph.concat([graph.op("Sub", one, flat, dtype=flat.dtype, shape=(1,)), flat])
+    return graph.concat([opposite(graph, 1, flat), flat])
 
 
 def weighted_median(graph: Graph, values: Sequence[Value], weights) -> Value:
