@@ -85,12 +85,11 @@ def isotonic(graph: Graph, values: Value, calibrators: Sequence) -> Value:
         knots[column, : len(x)], starts[column, 1 : len(x) + 1] = x, x
         heights[column, 0], heights[column, 1 : len(x) + 1] = y[0], y
         slopes[column, 1 : len(x)] = np.diff(y) / np.diff(x)
-    columns = graph.reshape(values, (width, 1))
-    passed = graph.op("GreaterOrEqual", columns, graph.constant(knots[None]), dtype=bool, shape=knots.shape)
-    count = graph.cast(passed, np.int32)
-    axes = graph.constant([2], np.int64)
-    count = graph.op("ReduceSum", count, axes, dtype=np.int32, shape=(width,), keepdims=0)
-    segment = graph.binary("Add", count, np.arange(width) * (most + 1))
+    passed = compare(graph, "GreaterOrEqual", graph.reshape(values, (1, width)), knots.T[None])
+    axes = graph.constant([1], np.int64)
+    count = graph.cast(passed, np.float32)
+    count = graph.op("ReduceSum", count, axes, dtype=np.float32, shape=(width,), keepdims=0)
+    segment = graph.binary("Add", graph.cast(count, np.int32), np.arange(width) * (most + 1))
 
     def look_up(table):
         return graph.op("Gather", graph.constant(table.ravel()), segment, dtype=np.float64, shape=(width,))
