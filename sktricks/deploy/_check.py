@@ -63,7 +63,15 @@ class CheckResult:
 def expected_outputs(estimator, X, names) -> Outputs:
     """Return what an estimator gives for the outputs of its graph."""
     found = {name: getattr(estimator, METHODS[name])(X) for name in names}
-    return {name: np.asarray(value.toarray() if issparse(value) else value) for name, value in found.items()}
+    return {name: as_numbers(value.toarray() if issparse(value) else value) for name, value in found.items()}
+
+
+def as_numbers(values) -> np.ndarray:
+    """Return an array, of numbers if it holds nothing else: a ColumnTransformer may return them as objects."""
+    array = np.asarray(values)
+    if array.dtype == object and not any(isinstance(value, str) for value in array.ravel().tolist()):
+        return array.astype(np.float64)
+    return array
 
 
 def check_graph(

@@ -69,6 +69,8 @@ def compare(expected: Outputs, found: Outputs, atol: float, sizes: Outputs | Non
 def distances(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
     """Return the largest difference per row; infinite where only one of two numbers is finite."""
     n_rows = len(expected)
+    if expected.dtype.kind in "OUS":  # texts
+        return np.where(np.reshape(expected == found, (n_rows, -1)).all(axis=1), 0.0, np.inf)
     expected, found = (values.reshape(n_rows, -1).astype(np.float64) for values in (expected, found))
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.abs(expected - found)
@@ -84,7 +86,8 @@ def sizes_of(expected: Outputs, *others: Outputs) -> Outputs:
     That is the largest absolute value of the column, for features at least 1 where any column is that large: a net's
     features all have its rounding errors, whatever their size.
     """
-    sizes = {name: size_of(*(one[name] for one in (expected, *others))) for name in expected if name in RELATIVE}
+    names = [name for name, values in expected.items() if name in RELATIVE and values.dtype.kind not in "OUS"]
+    sizes = {name: size_of(*(one[name] for one in (expected, *others))) for name in names}
     if "features" in sizes:
         sizes["features"] = np.maximum(sizes["features"], min(1.0, sizes["features"].max(initial=0.0)))
     return sizes

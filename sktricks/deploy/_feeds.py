@@ -17,32 +17,37 @@ from ..images._decode import decode
 from ..images._image_column import as_column
 from ..images._unreadable_image import attempt
 
+ARRAY = "X"  # the input of a graph that takes an array
 STRING = np.dtype(object)
-Shaped = tuple[str, np.dtype, tuple[int, ...]]  # an input: its name, dtype, and the shape of one row
+Input = tuple[str, np.dtype, tuple[int, ...]]  # of a graph: its name, dtype, and the shape of one row
 
 
-def make_feeds(X, inputs: Sequence, decodings: Mapping[str, dict[str, Any]] | None = None) -> dict[str, np.ndarray]:
+def make_feeds(
+    X, inputs: Sequence[Input], decodings: Mapping[str, dict[str, Any]] | None = None
+) -> dict[str, np.ndarray]:
     """Return the arrays to run a graph with, by the names of its inputs.
 
     Parameters
     ----------
     X : ndarray, DataFrame of pandas or polars, dict, or column of image files
         An array for a graph with one input; otherwise the columns, as a table or by name.
-    inputs : list of (name, dtype, ...)
-        Those of the graph; the dtype of objects is strings.
+    inputs : list of (name, dtype, shape)
+        Those of the graph; the dtype of objects is strings, and the shape is that of one row.
     decodings : dict, default=None
         For each input that takes the pixels of image files, see :meth:`Graph.decode`.
     """
+    if len(inputs) == 1 and type(X) is np.ndarray and X.dtype == inputs[0][1] != STRING:
+        return {inputs[0][0]: X}  # most calls, and faster
     decodings = decodings or {}
-    columns = split_columns(X, [decodings[name]["column"] if name in decodings else name for name, *_ in inputs])
+    columns = split_columns(X, [decodings[name]["column"] if name in decodings else name for name, _, _ in inputs])
     feeds = {}
-    for (name, dtype, *_), values in zip(inputs, columns, strict=True):
+    for (name, dtype, shape), values in zip(inputs, columns, strict=True):
         files = as_column(values) if name in decodings and not is_pixels(values) else None
         if files is not None:
             feeds[name] = read_files(files, decodings[name])
         else:
             array = as_array(values, dtype, name)
-            feeds[name] = array if len(inputs) == 1 and values is X else as_rows(array)
+            feeds[name] = array.reshape(-1, 1) if shape == (1,) and array.ndim == 1 else array
     return feeds
 
 
@@ -51,15 +56,12 @@ def is_pixels(values) -> bool:
     return getattr(values, "ndim", 1) > 2
 
 
-def as_rows(array: np.ndarray) -> np.ndarray:
-    """Return one column as (n, 1); images as they are."""
-    return array.reshape(-1, 1) if array.ndim < 2 else array
-
-
 def split_columns(X, names: Sequence[str]) -> list:
     """Return what X has for each of the names of inputs."""
     if isinstance(X, Mapping) or hasattr(X, "columns"):
         known = {str(name): name for name in (X if isinstance(X, Mapping) else X.columns)}
+        if list(names) == [ARRAY] and ARRAY not in known and not isinstance(X, Mapping):
+            return [np.asarray(X)]  # exported with an array, of which this is the table
         missing = [name for name in names if name not in known]
         if missing:
             raise ValueError(f"X must have the columns {list(names)}, got {list(known)}")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
+from .._validation import check_columns
 from ._onnx_model import OnnxModel
 
 
@@ -137,8 +137,8 @@ class OnnxEstimator(BaseEstimator):
 
     def _check_columns(self, X):
         """Compare number and names of columns, as scikit-learn does."""
-        if hasattr(self, "n_features_in_") and getattr(X, "ndim", 2) == 2 and hasattr(X, "shape"):
-            validate_data(self, X, reset=False, skip_check_array=True)
+        if hasattr(X, "shape") and len(X.shape) == 2 and hasattr(self, "n_features_in_"):
+            check_columns(self, X, reset=False)
 
     def __sklearn_clone__(self):
         return self

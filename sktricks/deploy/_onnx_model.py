@@ -97,6 +97,7 @@ class OnnxModel:
         self._content = path if isinstance(path, bytes) else read_file(path)
         self._n_threads, self._check = n_threads, bool(check)
         self._providers = list(providers or ["CPUExecutionProvider"])
+        self._session, self._process, self._lock = None, None, threading.Lock()
         if check and read_seal(self._content) is not None and not is_intact(self._content):
             raise ValueError(f"{self._name} is damaged: its checksum does not match. Copy or export it again")
         self._start()
@@ -166,19 +167,7 @@ class OnnxModel:
         OnnxMismatchError
             If labels differ, or a number differs by more than the tolerance of the file.
         """
-        check = self._metadata.check
-        rows = check.rows if check.description is None else sample_rows(check.description, check.seed)
-        found = self._run(rows)
-        difference = compare(check.outputs, found, check.atol)
-        if difference.bad.any():
-            raise OnnxMismatchError(
-                f"{self._name} predicts something else here than where it was exported, in "
-                f"{int(difference.bad.sum())} of {len(difference.bad)} rows of its check: "
-                f"{describe_row(check.outputs, found, difference.worst)}, the largest difference is "
-                f"{difference.largest:.2g}. onnxruntime {import_optional('onnxruntime', 'onnx').__version__} with "
-                f"{self._providers} computes wrong results here: install another version, or use other providers"
-            )
-        return difference.largest
+        return self._compare(self._run)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -203,6 +192,22 @@ class OnnxModel:
         if allowed is not True and not (allowed and set(columns.tolist()) <= set(allowed)):
             raise ValueError(f"Input {name} contains NaN, which the estimator that was exported does not accept.")
 
+    def _compare(self, run) -> float:
+        """Return the largest difference in the rows of the check; an error if it is too large."""
+        check = self._metadata.check
+        rows = check.rows if check.description is None else sample_rows(check.description, check.seed)
+        found = run(rows)
+        difference = compare(check.outputs, found, check.atol)
+        if difference.bad.any():
+            raise OnnxMismatchError(
+                f"{self._name} predicts something else here than where it was exported, in "
+                f"{int(difference.bad.sum())} of {len(difference.bad)} rows of its check: "
+                f"{describe_row(check.outputs, found, difference.worst)}, the largest difference is "
+                f"{difference.largest:.2g}. onnxruntime {import_optional('onnxruntime', 'onnx').__version__} with "
+                f"{self._providers} computes wrong results here: install another version, or use other providers"
+            )
+        return difference.largest
+
     def _run(self, feeds):
         if self._session is None or self._process != os.getpid():  # a fork has none of the threads of a session
             with self._lock:
@@ -215,25 +220,24 @@ class OnnxModel:
 
     def _start(self):
         """Open a session, and check the file if this process has not yet."""
-        self._lock, self._process = threading.RLock(), os.getpid()
         session = open_session(self._content, self._name, self._n_threads, self._providers)
         self._metadata: Metadata = read_metadata(session.get_modelmeta().custom_metadata_map, self._name)
         if self._check and read_seal(self._content) is None:
             raise ValueError(f"{self._name} was changed after it was exported: pass check=False if this was on purpose")
         self.inputs = [describe(value) for value in session.get_inputs()]
         self.outputs = [value.name for value in session.get_outputs()]
-        self._session = session
         key = (read_seal(self._content), repr(self._providers))
         if self._check and key not in CHECKED:
-            self.check()
+            self._compare(lambda feeds: dict(zip(self.outputs, session.run(self.outputs, feeds), strict=True)))
             CHECKED.add(key)
+        self._session, self._process = session, os.getpid()
 
     def __getstate__(self):
         names = ("_name", "_content", "_n_threads", "_check", "_providers", "_metadata", "inputs", "outputs")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state):
-        self.__dict__.update(state, _session=None, _process=None, _lock=threading.RLock())
+        self.__dict__.update(state, _session=None, _process=None, _lock=threading.Lock())
 
 
 def read_file(path) -> bytes:

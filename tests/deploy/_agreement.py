@@ -4,7 +4,7 @@ import numpy as np
 
 from sktricks.deploy._export import build_model
 from sktricks.deploy._feeds import make_feeds
-from sktricks.deploy._graph import STRING
+from sktricks.deploy._onnx_model import describe
 
 
 def run(model, X):
@@ -12,8 +12,7 @@ def run(model, X):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    dtypes = {"tensor(string)": STRING, "tensor(float)": np.float32, "tensor(double)": np.float64}
-    inputs = [(value.name, np.dtype(dtypes.get(value.type) or value.type[7:-1])) for value in session.get_inputs()]
+    inputs = [describe(value) for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, make_feeds(X, inputs)), strict=True))
 

@@ -62,3 +62,9 @@ def test_another_shape_is_an_error():
 def test_ties_of_several_labels():
     probabilities = np.array([[0.5 + 1e-9, 0.1], [0.6, 0.2]])
     assert near_ties(probabilities, np.zeros((2, 2), int), 1e-5).tolist() == [True, False]
+
+
+def test_features_that_are_texts():
+    texts = {"features": np.array([["a", "b"], ["c", "d"]], dtype=object)}
+    found = {"features": np.array([["a", "b"], ["c", "x"]])}
+    assert compare(texts, found, 1).bad.tolist() == [False, True] and not compare(texts, texts, 0).bad.any()

@@ -52,6 +52,12 @@ def test_whole_numbers_may_be_floats():
     assert make_feeds(np.array([[3.0]]), [("X", np.dtype(np.int64), (1,))])["X"].tolist() == [[3]]
 
 
+def test_a_table_for_a_model_of_arrays():
+    pd = pytest.importorskip("pandas")
+    found = make_feeds(pd.DataFrame({"a": [1, 2], "b": [0.5, None]}), FLOATS)["X"]
+    np.testing.assert_array_equal(found, np.array([[1, 0.5], [2, np.nan]], np.float32))
+
+
 def test_the_number_of_columns():
     with pytest.raises(ValueError, match=r"X must have 2 columns, \['age', 'city'\], got an array of shape \(1, 3\)"):
         make_feeds([[1, "a", 2]], COLUMNS)
