@@ -39,7 +39,6 @@ def check_X(
     expects_images=False,
     ensure_min_samples=1,
     allow_nan=False,
-    ensure_finite=True,
     input_name="X",
 ):
     """Validate X as scikit-learn does, images included.
@@ -59,8 +58,6 @@ def check_X(
     ensure_min_samples : int
     allow_nan : bool
         Accept NaN in a table; pixels are never missing.
-    ensure_finite : bool
-        Raise an error for NaN and infinity in an array; otherwise the caller calls :func:`check_finite` later.
     input_name : str
         The name of X in errors.
 
@@ -72,7 +69,7 @@ def check_X(
     refuse_times(X, input_name=input_name)
     refuse_equal_names(X, input_name)
     X = to_plain(X)
-    is_checked = is_surely_finite(X) if ensure_finite else type(X) is np.ndarray and X.dtype.kind in "biuf"
+    is_checked = is_surely_finite(X)
     how = {"reset": reset, "image_shape": image_shape, "input_name": input_name}
     if is_checked and X.ndim > 2 and len(X) >= ensure_min_samples:  # an array of images with nothing left to check
         return X, check_layout(estimator, X[:1].reshape(1, -1), X.shape, **how)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import validate_parameter_constraints
@@ -18,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._layout import fits_image_shape
 from .._naming import NamesItsMethods
 from .._parameter_checks import check_magnitude
-from .._validation import check_finite, check_X
+from .._validation import check_X
 from .._value_range import check_value_range, warn_of_other_scale
 from ._parameters import check_fill, check_fill_dtype
 from ._plan import BLOCK_ROWS, apply_plan, mix_targets
@@ -250,14 +248,13 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """
         if not hasattr(self, "n_features_in_"):
             self.fit(X, y)
-        array, layout = self._check_again(X, ensure_finite=False)
+        array, layout = self._check_again(X)
         if y is not None:
             check_consistent_length(array, y)
         targets = self._encode_target(y)
         groups = self._groups(y, len(array)) if targets is None else None
         rng = self._make_rng() if random_state is None else self._spread_rng(make_rng(random_state))
-        look = None if get_config()["assume_finite"] else partial(check_finite, self)
-        new = self._augment_images(layout.to_images(array), rng, self.value_range_, targets, groups, look)
+        new = self._augment_images(layout.to_images(array), rng, self.value_range_, targets, groups)
         images, y_new = (new, y) if targets is None else new
         return layout.restore(images) if y is None else (layout.restore(images), y_new)
 
@@ -457,7 +454,7 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """Return ``rng`` for :meth:`_augment_images`, to be used for all batches; the own random state comes first."""
         return self._spread_rng(make_rng(random_state if self.random_state is None else self.random_state))
 
-    def _augment_images(self, images, rng, value_range, targets=None, groups=None, look=None):
+    def _augment_images(self, images, rng, value_range, targets=None, groups=None):
         """Draw and apply, without checks.
 
         Parameters
@@ -471,8 +468,6 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
             Probabilities or values to mix like the images.
         groups : int ndarray of shape (n,), default=None
             Mix within these groups only, in which case ``targets`` may be None.
-        look : callable, default=None
-            Raises an error if images have NaN or infinity; None if they were checked before.
 
         Returns
         -------
@@ -480,20 +475,20 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         """
         shape = images.shape[1:]
         if len(images) > BLOCK_ROWS and targets is None and groups is None and not self.mixes_rows:
-            return self._augment_by_blocks(images, rng, value_range, look)
+            return self._augment_by_blocks(images, rng, value_range)
         plan = self._plan(rng, len(images), shape, groups)
         if targets is None and groups is None and any("partner" in params for _, params in plan):
             raise ValueError(f"{type(self).__name__} mixes targets with images: targets are missing")
-        out = apply_plan(plan, images, value_range, self.output_shape(shape), self.n_jobs, look=look)
+        out = apply_plan(plan, images, value_range, self.output_shape(shape), self.n_jobs)
         return out if targets is None else (out, mix_targets(plan, targets))
 
-    def _augment_by_blocks(self, images, rng, value_range, look):
+    def _augment_by_blocks(self, images, rng, value_range):
         """Draw and apply block by block, since the draws for very many small images need more memory than these."""
         shape, size = images.shape[1:], self.output_shape(images.shape[1:])
         out = np.empty((len(images), *size), images.dtype)
         for start in range(0, len(images), BLOCK_ROWS):
             block, target = images[start : start + BLOCK_ROWS], out[start : start + BLOCK_ROWS]
-            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, target, look)
+            apply_plan(self._plan(rng, len(block), shape), block, value_range, size, self.n_jobs, target)
         return out
 
     def _plan(self, rng, n, shape, groups=None):
@@ -524,13 +519,10 @@ class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_
         self._learn_target(y, len(array))
         return array, layout
 
-    def _check_again(self, X, ensure_finite=True):
-        """Check X against ``fit``, and the parameters, which may have changed since; return X and its layout.
-
-        ``ensure_finite=False`` leaves NaN and infinity to a later check.
-        """
+    def _check_again(self, X):
+        """Check X against ``fit``, and the parameters, which may have changed since; return X and its layout."""
         check_is_fitted(self)
-        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape, ensure_finite=ensure_finite)
+        array, layout = check_X(self, X, reset=False, image_shape=self.image_shape)
         warn_of_other_scale(self, array)
         self._check_images(layout.to_images(array).shape[1:], self.value_range_)
         self._check_dtype(array.dtype)

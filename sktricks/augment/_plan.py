@@ -12,7 +12,6 @@ none), and ``partner``, the row that each row is mixed with.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -20,7 +19,7 @@ from joblib import effective_n_jobs
 
 from ._pixel_values import from_float, to_float
 from .kernels import _kernels
-from .kernels._fuse import Pass, fuse
+from .kernels._fuse import fuse
 
 CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
 CHUNK_COMPILED = 4_194_304  # the compiled loops go image by image, so that only the number of calls matters
@@ -78,25 +77,19 @@ def _apply_step(step, images, params, value_range, read):
     return (step._run if step._has_kernel else step.apply)(images, params, value_range)
 
 
-def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=None):
-    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``).
-
-    ``look`` is a function that raises an error if some images hold NaN or infinity; None if they were checked before.
-    """
+def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
+    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``)."""
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
     if len(images) > BLOCK_ROWS and not any(step.mixes_rows for step, _ in plan):
         for start in range(0, len(images), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             part = [(step, {name: values[rows] for name, values in params.items()}) for step, params in plan]
-            apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows], look)
+            apply_plan(part, images[rows], value_range, shape, n_jobs, out[rows])
         return out
     for step, _ in plan:
         step._check_dtype(images.dtype)
     plan = fuse(plan, images.shape[1:], value_range)
-    fast = _kernels.is_fast(images)
-    if look is not None:
-        plan = _look(plan, images, look, fast)
-    compiled = fast and all(_runs_whole(step, params) for step, params in plan)
+    compiled = _kernels.is_fast(images) and all(_runs_whole(step, params) for step, params in plan)
     floats = CHUNK_COMPILED if compiled else CHUNK_FLOATS * (8 if all(map(_only_moves, plan)) else 1)
     n_threads = effective_n_jobs(n_jobs)
     size = max(1, floats // max(1, *(prod(s) for s in (shape, images.shape[1:]))))
@@ -110,27 +103,13 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None, look=Non
             target[:] = from_float(new, images.dtype)
 
     starts = range(0, len(images), size)
-    try:
-        if min(n_threads, len(starts)) < 2:
-            for start in starts:
-                fill(start)
-        else:
-            with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
-                list(threads.map(fill, starts))  # raises what was raised
-    except FloatingPointError:
-        if look is not None:
-            look(images)  # which says more, if this is what was found
-        raise
+    if min(n_threads, len(starts)) < 2:
+        for start in starts:
+            fill(start)
+    else:
+        with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
+            list(threads.map(fill, starts))  # raises what was raised
     return out
-
-
-def _look(plan, images, look, fast):
-    """Look for NaN and infinity; return a plan that does so on the way, if its first step can."""
-    (first, params), *others = plan or [(None, None)]
-    if fast and isinstance(first, Pass) and not (first.exact and "map" in params):
-        return [(replace(first, look=True), params), *others]
-    look(images)
-    return plan
 
 
 def mix_targets(plan, targets):

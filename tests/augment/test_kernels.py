@@ -191,26 +191,6 @@ def test_wide_and_plain_loops_give_the_same_bits(dtype, channels):
 
 
 @compiled
-@pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("maps", [None, affine_maps((14, 11))])
-def test_what_is_not_finite_is_found_wherever_it_is(wide, maps):
-    images = draw_images(np.float32, 3)
-    images[0, 0, 0] = [np.finfo(np.float32).max, -np.finfo(np.float32).max, np.finfo(np.float32).tiny]
-    kernels.compiled.choose_loops(wide)
-    call = maps, draw_factors(3, 1), (14, 11) if maps is None else (3, 3), "edge", 0.0, False, None, None, True
-    try:
-        kernels.transform(images, *call)
-        for value in (np.nan, -np.nan, np.inf, -np.inf):
-            for place in (0, 1, images.size // 2, images.size - 1):
-                bad = images.copy()
-                bad.reshape(-1)[place] = value
-                with pytest.raises(FloatingPointError, match="NaN or infinity"):
-                    kernels.transform(bad, *call)
-    finally:
-        kernels.compiled.choose_loops(True)
-
-
-@compiled
 def test_far_away_is_all_border():
     images = draw_images(np.float32, 3)
     maps = affine_maps((14, 11))

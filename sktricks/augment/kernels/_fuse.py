@@ -29,14 +29,11 @@ class Pass:
     border : (mode, fill), or None if nothing outside the images is read
     exact : bool
         True if all maps are flips and shifts by whole pixels.
-    look : bool
-        True if the compiled loops look for NaN and infinity, which saves a pass over the images.
     """
 
     size: tuple
     border: tuple | None = None
     exact: bool = True
-    look: bool = False
     _has_kernel: ClassVar = True
 
     def _run(self, images, params, value_range, out=None):
@@ -45,9 +42,7 @@ class Pass:
         border, fill = self.border or ("edge", 0.0)
         if self.exact and factors is None:
             return _kernels.move(images, maps, self.size, border, fill, out)
-        return _kernels.transform(
-            images, maps, factors, self.size, border, fill, self.exact, value_range, out, self.look
-        )
+        return _kernels.transform(images, maps, factors, self.size, border, fill, self.exact, value_range, out)
 
 
 def fuse(plan, shape, value_range):

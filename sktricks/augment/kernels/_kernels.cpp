@@ -27,11 +27,10 @@
 namespace {
 
 enum Border { CONSTANT, EDGE, REFLECT };
-struct NotFinite {};
 
 struct Task {
     Py_ssize_t n, height, width, out_height, out_width;
-    int border, stages, clip, look;
+    int border, stages, clip;
     double fill, low, high;
     const double *maps;     // (n, 2, 3), or null for the pixels as they are
     const double *factors;  // (n, stages, 4)
@@ -89,18 +88,15 @@ struct Buffers {
 // Run a loop while other Python threads run, and return None; its exceptions become those of Python.
 template <class Loop>
 PyObject *run(const Loop &loop) {
-    bool has_room = true, finite = true;
+    bool has_room = true;
     Py_BEGIN_ALLOW_THREADS;
     try {
         loop();
     } catch (const std::bad_alloc &) {
         has_room = false;
-    } catch (const NotFinite &) {
-        finite = false;
     }
     Py_END_ALLOW_THREADS;
     if (!has_room) return PyErr_NoMemory();
-    if (!finite) return PyErr_Format(PyExc_FloatingPointError, "source has NaN or infinity");
     Py_RETURN_NONE;
 }
 
@@ -114,10 +110,9 @@ PyObject *py_transform(PyObject *, PyObject *args) {
     Buffers b;
     Task task{};
     int channels, from_float, to_float;
-    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(ididdi)(ii)", &b.source, &b.target, &b.maps, &b.values, &task.n,
+    if (!PyArg_ParseTuple(args, "y*w*y*y*(nnniinn)(ididd)(ii)", &b.source, &b.target, &b.maps, &b.values, &task.n,
                           &task.height, &task.width, &channels, &task.stages, &task.out_height, &task.out_width,
-                          &task.border, &task.fill, &task.clip, &task.low, &task.high, &task.look, &from_float,
-                          &to_float))
+                          &task.border, &task.fill, &task.clip, &task.low, &task.high, &from_float, &to_float))
         return nullptr;
     task.maps = b.maps.len ? static_cast<const double *>(b.maps.buf) : nullptr;
     task.factors = static_cast<const double *>(b.values.buf);

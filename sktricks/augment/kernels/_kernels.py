@@ -80,7 +80,7 @@ def move(images, maps, size, border, fill, out=None):
     return out
 
 
-def transform(images, maps, factors, size, border, fill, exact, value_range, out=None, look=False):
+def transform(images, maps, factors, size, border, fill, exact, value_range, out=None):
     """Read each image where its map sends the pixels of the output, bilinearly, and change its colors.
 
     Parameters
@@ -94,8 +94,6 @@ def transform(images, maps, factors, size, border, fill, exact, value_range, out
     exact : bool
         True if the maps are flips and shifts by whole pixels.
     value_range : tuple of float or None
-    look : bool
-        Raise a FloatingPointError if the images hold NaN or infinity; only the compiled loops do.
 
     Returns
     -------
@@ -113,7 +111,7 @@ def transform(images, maps, factors, size, border, fill, exact, value_range, out
     compiled.transform(
         *_bytes(images, out, np.empty(0) if maps is None else maps, np.empty(0) if factors is None else factors),
         (n, height, width, channels, stages, *size),
-        (BORDERS.index(border), fill, int(value_range is not None), low, high, int(look)),
+        (BORDERS.index(border), fill, int(value_range is not None), low, high),
         _are_float(images, out),
     )
     return out

@@ -20,7 +20,6 @@ void transform(const void *source, void *target, const Task &task) {
         const double *factors = task.factors + i * task.stages * 4;
         const In *from = static_cast<const In *>(source) + i * pixels;
         Out *to = static_cast<Out *>(target) + i * size;
-        if (task.look && !are_finite(from, pixels)) throw NotFinite();
         if (task.maps) {
             reader[0].read(from, task.maps + i * 6, i + 1 < task.n ? from + pixels : from, floats.data(), to);
             if (task.stages > 0) change_colors<C>(floats.data(), size, factors, task, floats.data(), to);

@@ -46,19 +46,6 @@ void store(const In *from, Py_ssize_t n, Out *to) {
     scale(from, n, 1.0f, 0.0f, UNLIMITED, to);
 }
 
-// False if there is NaN or infinity, told by the bits, since the compiler takes it for granted that there is none.
-inline bool are_finite(const uint8_t *, Py_ssize_t) { return true; }
-
-inline bool are_finite(const float *values, Py_ssize_t n) {
-    int32_t most = 0;
-    for (Py_ssize_t i = 0; i < n; ++i) {
-        int32_t bits;
-        std::memcpy(&bits, values + i, sizeof bits);
-        most = std::max(most, bits & INT32_MAX);  // without the sign
-    }
-    return most < 0x7f800000;
-}
-
 // The sum in an order that does not depend on the width of registers. So few bytes are summed that 16 bits suffice.
 template <class In>
 double sum(const In *values, Py_ssize_t n) {
