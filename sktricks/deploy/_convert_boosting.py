@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from ._boosted_trees import as_numbers, find_categories, from_predictor
 from ._converters import converts, predict
 from ._graph import Graph, Prediction, Table, Value
+from ._operators import opposite, softmax
 from ._tree_ensembles import Tree, add_in_order, from_sklearn, look_up_leaves
 
 DUMMIES = (DummyClassifier, DummyRegressor)
@@ -86,7 +87,7 @@ def link(graph: Graph, boosting, probabilities: Value) -> Value:
         logs = graph.op("Log", value, dtype=np.float64, shape=value.shape)
         mean = graph.op("ReduceMean", logs, graph.constant([1], np.int64), dtype=np.float64, shape=(1,))
         return graph.binary("Sub", logs, mean)
-    rest = graph.op("Sub", graph.constant(1.0), value, dtype=np.float64, shape=(1,))
+    rest = opposite(graph, 1.0, value)
     logit = graph.op("Log", graph.binary("Div", value, rest), dtype=np.float64, shape=(1,))
     return graph.binary("Div", logit, slope(graph, boosting))
 
@@ -104,13 +105,13 @@ def smallest_probability() -> float:
 def classify(graph: Graph, boosting, raw: Value, positive: str) -> Prediction:
     """Return classes and probabilities for raw predictions; of two classes, the second if it is ``positive``."""
     if raw.shape[0] > 1:
-        probabilities = graph.op("Softmax", raw, dtype=raw.dtype, shape=raw.shape, axis=1)
+        probabilities = softmax(graph, raw)
         return Prediction(codes=graph.argmax(raw), probabilities=probabilities, scores=raw)
     scores = graph.reshape(raw, ())
     second = graph.op(positive, scores, graph.constant(0.0), dtype=bool)
     scaled = graph.binary("Mul", raw, slope(graph, boosting))
     p = graph.op("Sigmoid", scaled, dtype=raw.dtype, shape=(1,))
-    rest = graph.op("Sub", graph.constant(1.0), p, dtype=raw.dtype, shape=(1,))
+    rest = opposite(graph, 1.0, p)
     return Prediction(codes=graph.cast(second, np.int64), probabilities=graph.concat([rest, p]), scores=scores)
 
 

@@ -28,6 +28,7 @@ TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes
 MODULES = (
     "_convert_augmented",
     "_convert_augmenters",
+    "_convert_bagging",
     "_convert_bayes",
     "_convert_binary",
     "_convert_boosting",
