@@ -47,6 +47,7 @@ MODULES = (
     "_convert_sklearn_votes",
     "_convert_stacks",
     "_convert_steps",
+    "_convert_svm",
     "_convert_trees",
     "_convert_votes",
 )
