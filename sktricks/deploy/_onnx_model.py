@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,10 @@ class OnnxModel:
         providers: Sequence[Any] | None = None,
         check: bool = True,
     ):
-        if not (n_threads is None or (isinstance(n_threads, int) and n_threads > 0)):
+        if n_threads is not None and not (isinstance(n_threads, Integral) and n_threads > 0):
             raise ValueError(f"n_threads must be an int above 0, or None, got {n_threads!r}")
+        if isinstance(providers, str):
+            raise TypeError(f"providers must be a list of names, got the string {providers!r}: pass [{providers!r}]")
         self._name = "the content" if isinstance(path, bytes) else f"path={os.fspath(path)!r}"
         self._content = path if isinstance(path, bytes) else read_file(path)
         self._n_threads, self._check = n_threads, bool(check)
@@ -256,7 +259,7 @@ def open_session(content: bytes, name: str, n_threads: int | None, providers: Se
     if not set(wanted) <= set(known):
         raise ValueError(f"providers must be among {known}, which this onnxruntime has, got {wanted}")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = n_threads or threads_of_worker()
+    options.intra_op_num_threads = int(n_threads or 0) or threads_of_worker()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -54,12 +54,13 @@ class TableColumns:
             numeric = self.is_number.all() and not has_objects(self.X)
             return np.stack(self.columns, axis=1) if numeric else np.array([list(row) for row in self._rows()], object)
         data = dict(zip(self.X.columns, self.columns, strict=True))
+        texts = {name: dtype for name, dtype in zip(self.X.columns, self.X.dtypes, strict=True)
+                 if data[name].dtype == object}  # fmt: skip
         if not is_pandas(self.X):
-            lists = {name: list(values) if values.dtype == object else values for name, values in data.items()}
-            return type(self.X)(lists, schema=dict(zip(self.X.columns, self.X.dtypes, strict=True)))
-        dtypes = zip(self.X.columns, self.X.dtypes, strict=True)  # categories may be new ones
-        kinds = {name: "category" if name_of(dtype) in CATEGORIES else dtype for name, dtype in dtypes}
-        return type(self.X)(data).astype(kinds)
+            lists = {name: values.tolist() if name in texts else values for name, values in data.items()}
+            return type(self.X)(lists, schema_overrides=texts)
+        new = {name: "category" if name_of(dtype) in CATEGORIES else dtype for name, dtype in texts.items()}
+        return type(self.X)(data).astype(new)  # categories may be new ones
 
     def _rows(self):
         return zip(*self.columns, strict=True)

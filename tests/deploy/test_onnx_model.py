@@ -74,6 +74,8 @@ def test_gaps_are_taken_where_the_estimator_takes_them():
 def test_wrong_parameters():
     with pytest.raises(ValueError, match="n_threads must be an int above 0, or None, got 0"):
         OnnxModel(content(), n_threads=0)
+    with pytest.raises(TypeError, match="providers must be a list of names, got the string 'CPU'"):
+        OnnxModel(content(), providers="CPU")
     with pytest.raises(ValueError, match="providers must be among .*CPUExecutionProvider.*, got .'NoProvider'."):
         OnnxModel(content(), providers=["NoProvider"])
 

@@ -30,6 +30,15 @@ def test_frames_come_back_with_their_dtypes():
     assert unseen["d"].tolist() == ["w", "w"] and unseen["d"].dtype == "category"
 
 
+def test_numbers_with_gaps_of_their_own_kind_become_floats():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": pd.array([True, None], "boolean")})
+    again = TableColumns(X).build()
+    np.testing.assert_array_equal(again, [[1, 1], [np.nan, np.nan]])
+    pl = pytest.importorskip("polars")
+    np.testing.assert_array_equal(TableColumns(pl.DataFrame({"a": [1, None]})).build(), [[1], [np.nan]])
+
+
 def test_polars_frames_come_back():
     pl = pytest.importorskip("polars")
     X = pl.DataFrame({"a": [1.5, 2.5], "c": ["x", None]})
