@@ -17,8 +17,13 @@ from ._initial_weights import draw_weights
 class Standardize(nn.Module):
     """Subtract the mean of the training rows and divide by their standard deviation.
 
-    The columns of a block have one standard deviation, the root mean square of their own. ``blocks`` are the numbers of
-    columns; without it each column has its own.
+    Parameters
+    ----------
+    n_features : int
+        Number of columns.
+    blocks : list of int, default=None
+        Number of columns of each block. The columns of a block are divided by one number, the root mean square of their
+        standard deviations. None: each column is divided by its own.
     """
 
     def __init__(self, n_features, blocks=None):
@@ -38,9 +43,9 @@ class Standardize(nn.Module):
 
 @torch.no_grad()
 def mean_and_scale(x, weight=None, blocks=None):
-    """Return what to subtract from each column and what to divide it by, in float64; a constant column keeps its scale.
+    """Return the mean and the divisor of each column, in float64; the divisor of a constant column is 1.
 
-    The columns of each of the ``blocks`` are divided by the same number; see :class:`Standardize`.
+    The columns of a block have the same divisor; see :class:`Standardize`.
     """
     mean, scale = weighted_moments(x, weight)
     scale = torch.where(is_constant(mean, scale, len(x), x.dtype), 0.0, scale)
@@ -52,12 +57,12 @@ def mean_and_scale(x, weight=None, blocks=None):
 def weighted_moments(x, weight=None):
     """Return mean and standard deviation along the rows, in float64.
 
-    Those of float64 numbers are computed from the differences to the first row, in units of the largest one: otherwise
-    the squares of tiny or huge numbers would leave the range of float64, and large numbers that differ little would
-    lose their digits. For the numbers of smaller types float64 has digits and range to spare.
+    For float64 columns, both are computed from the differences to the first row, divided by the largest difference.
+    Otherwise the squares of tiny or huge numbers would leave the range of float64, and large numbers that differ little
+    would lose their digits. For smaller dtypes, float64 has enough digits and range.
     """
     weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if weight is None else weight.double()
-    share, origin, unit = weight / weight.sum(), 0.0, 1.0
+    fraction, origin, unit = weight / weight.sum(), 0.0, 1.0
     wide, x = x.dtype == torch.float64, x.to(torch.float64, copy=True)
     if wide:
         origin = x[0].clone()
@@ -65,16 +70,16 @@ def weighted_moments(x, weight=None):
         unit = torch.maximum(-low, high)
         unit = torch.where(unit > 0, unit, 1.0)
         x.div_(unit)
-    mean = share @ x
-    spread = (share @ x.sub_(mean).square_()).sqrt()
+    mean = fraction @ x
+    spread = (fraction @ x.sub_(mean).square_()).sqrt()
     return origin + unit * mean, unit * spread
 
 
 def is_constant(mean, spread, n_rows, dtype):
-    """Return True for each column that varies by rounding alone: of the sums over rows, or of its values.
+    """Return True for each column whose standard deviation may come from rounding alone.
 
-    The first bound is that of scikit-learn's ``StandardScaler``, the second one the resolution of ``dtype``, which is
-    the column's own.
+    The first bound is that of scikit-learn's ``StandardScaler``: rounding in the sums over rows. The second is the
+    rounding of the values themselves, whose type is ``dtype``.
     """
     rounding = max(n_rows * torch.finfo(torch.float64).eps, torch.finfo(dtype).eps)
     return spread <= rounding * mean.abs()
@@ -83,8 +88,8 @@ def is_constant(mean, spread, n_rows, dtype):
 class CategoryEmbedding(nn.Module):
     """The sum of the embedding vectors of the categories of a row.
 
-    The vectors of a column have mean zero over the training rows, whose frequencies :meth:`learn` takes: an unknown
-    category, whose vector is zero, counts as the mean of the known ones.
+    The vectors of a column are centered over the training rows, by the frequencies from :meth:`learn`. An unknown
+    category has the vector zero, so it counts as the mean of the known ones.
 
     Parameters
     ----------
@@ -105,27 +110,27 @@ class CategoryEmbedding(nn.Module):
         self.register_buffer("share", torch.zeros(len(sizes), len(self.vectors)))
 
     @torch.no_grad()
-    def learn(self, places, weight=None):
+    def learn(self, indices, weight=None):
         """Learn the frequency of each category from the training rows, indices of shape (n, columns)."""
-        weight = torch.ones(len(places)) if weight is None else weight
-        rows = rows_of(places, self.starts)
-        share = torch.zeros(len(self.vectors) + 1, dtype=torch.float64)
+        weight = torch.ones(len(indices)) if weight is None else weight
+        rows = rows_of(indices, self.starts)
+        frequency = torch.zeros(len(self.vectors) + 1, dtype=torch.float64)
         for own in rows.T:
-            share.index_add_(0, own, weight.double() / weight.double().sum())
-        self.share.copy_(share[1:] * self.column.T)
+            frequency.index_add_(0, own, weight.double() / weight.double().sum())
+        self.share.copy_(frequency[1:] * self.column.T)
 
-    def forward(self, places):
-        return F.embedding(rows_of(places, self.starts), centred(self.vectors, self.column, self.share)).sum(-2)
+    def forward(self, indices):
+        return F.embedding(rows_of(indices, self.starts), centred(self.vectors, self.column, self.share)).sum(-2)
 
 
-def rows_of(places, starts):
-    """Return the index of the vector of each category; 0 is that of unknown categories."""
-    places = places.long()
-    return torch.where(places > 0, places + starts, 0)
+def rows_of(indices, starts):
+    """Return the index of the vector of each category; 0 stands for unknown categories."""
+    indices = indices.long()
+    return torch.where(indices > 0, indices + starts, 0)
 
 
 def centred(vectors, column, share):
-    """Return the vectors minus the mean of their column, after one of zeros."""
+    """Return the vectors minus the mean of their column, preceded by a vector of zeros."""
     return F.pad(vectors - column @ (share @ vectors), (0, 0, 1, 0))
 
 
@@ -158,14 +163,14 @@ class ResidualMLP(nn.Module):
     depth : int, default=2
         Number of residual blocks.
     n_categories : tuple of int, default=()
-        Number of categories of each of the columns that follow the ``n_features`` numbers. They hold categories, as
-        indices from 1 on, each of which has an embedding vector.
+        Number of categories of each categorical column. These columns follow the ``n_features`` numbers, hold indices
+        that start at 1, and each category has an embedding vector.
     dropout : float, default=0.0
         Dropout probability of a block's inner activations.
 
     Notes
     -----
-    Images are flattened. Without dropout a weight of 2 is the same as a row given twice.
+    Images are flattened. Without dropout, a row of weight 2 counts exactly like the row given twice.
     """
 
     def __init__(
@@ -182,7 +187,7 @@ class ResidualMLP(nn.Module):
         self.n_features = n_features
         self.standardize = Standardize(n_features)
         self.embed = nn.Linear(max(1, n_features), width)
-        if n_features == 0:  # a table of categories alone: torch would warn of weights that it cannot draw
+        if n_features == 0:  # only categories: torch would warn that it cannot initialize an empty weight
             self.embed.in_features, self.embed.weight = 0, nn.Parameter(torch.empty(width, 0))
         self.categories = CategoryEmbedding(n_categories, width, std) if n_categories else None
         self.blocks = nn.Sequential(*[ResidualBlock(width, dropout) for _ in range(depth)])
@@ -196,21 +201,21 @@ class ResidualMLP(nn.Module):
 
     def learn(self, x, weight=None):
         """Learn the moments of numbers and the frequencies of categories from the training rows."""
-        numbers, places = self.split(x.flatten(1))
-        units = None if x.ndim > 2 else torch.float64  # a table may have any unit and offset, images are 0 to 1
+        numbers, indices = self.split(x.flatten(1))
+        units = None if x.ndim > 2 else torch.float64  # a table may have any unit and offset, images range from 0 to 1
         self.standardize.learn(numbers, weight, units)
         if self.categories is not None:
-            self.categories.learn(places, weight)
+            self.categories.learn(indices, weight)
 
     def split(self, x):
-        """Return numbers and categories."""
+        """Return the numeric columns and the categorical ones."""
         return x[..., : self.n_features], x[..., self.n_features :]
 
     def forward(self, x):
-        numbers, places = self.split(x.flatten(1))
+        numbers, indices = self.split(x.flatten(1))
         x = self.embed(self.standardize(numbers).to(self.embed.weight.dtype))
         if self.categories is not None:
-            x = x + self.categories(places)
+            x = x + self.categories(indices)
         return self.head(torch.relu(self.norm(self.blocks(x))))
 
 
@@ -269,6 +274,6 @@ def accepted(factory, **offered):
     """Return the offered keyword arguments that the signature of ``factory`` has."""
     try:
         parameters = inspect.signature(factory).parameters
-    except ValueError:  # of a built-in function
+    except ValueError:  # a built-in function may have no signature
         return {}
     return {name: value for name, value in offered.items() if name in parameters}

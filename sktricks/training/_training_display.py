@@ -1,4 +1,4 @@
-"""A picture of a training: losses, scores, learning rates, gradients, and how much was frozen when."""
+"""TrainingDisplay: a plot of losses, scores, learning rates, gradient norms and frozen layers per epoch."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from sklearn.utils.validation import check_is_fitted
 from .._optional import import_optional
 from ._base_net import BaseNet
 
-SHADE = "0.5"  # of epochs with frozen layers: to be told apart on white and on black
+SHADE = "0.5"  # color of the bands of epochs with frozen layers; gray is visible on white and on black
 
 
 class TrainingDisplay:
-    """Plot of a training, epoch by epoch: one panel per recorded value, one below the other.
+    """Plot of a training, with one panel per recorded value over the epochs.
 
-    Make one with :meth:`from_estimator`. Grey bands are epochs in which a :class:`FreezeLayers` or the strategy
-    ``"gradual"`` held layers frozen, with their number.
+    Create it with :meth:`from_estimator`. Gray bands mark the epochs in which :class:`FreezeLayers` or the strategy
+    ``"gradual"`` kept layers frozen, and show the number of these layers.
 
     Parameters
     ----------
     losses : list of float
-        Of the training rows, for each epoch.
+        Training loss of each epoch.
     validation_losses : list of float, default=None
-        Of the validation rows.
+        Validation loss of each epoch.
     scores : list of float, default=None
-        Of the validation rows: accuracy, or the coefficient of determination.
+        Validation score of each epoch: accuracy, or the coefficient of determination.
     rates : list of float, default=None
-        The learning rates.
+        Learning rate of each epoch.
     gradient_norms : list of float, default=None
-        As :class:`GradientNorms` recorded them.
+        Norm of the gradient in each epoch, as recorded by :class:`GradientNorms`.
     frozen : list of int, default=None
-        How many layers were frozen.
+        Number of frozen layers in each epoch.
+    score_name : str, default="validation score"
+        Label of the panel of scores.
 
     Attributes
     ----------
@@ -80,11 +82,11 @@ class TrainingDisplay:
         Parameters
         ----------
         estimator : NetClassifier, NetRegressor, FineTuneClassifier, FineTuneRegressor, Pipeline or search
-            Fitted; of a Pipeline its last step counts, of a search its best estimator.
+            A fitted net, a Pipeline whose last step is one, or a search whose best estimator is one.
         figure : matplotlib Figure, default=None
-            Where to draw; None: a new one.
+            Figure to draw in. None: a new figure.
         **kwargs : dict
-            Passed on to :meth:`plot`.
+            Arguments of :meth:`plot`.
 
         Returns
         -------
@@ -93,9 +95,9 @@ class TrainingDisplay:
         Raises
         ------
         TypeError
-            If there is no net.
+            If the estimator contains no net.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
         net = inner_net(estimator)
         known = {
@@ -112,14 +114,14 @@ class TrainingDisplay:
         ).plot(figure=figure, **kwargs)
 
     def plot(self, *, figure=None, title: str | None = None) -> Self:
-        """Draw.
+        """Draw the panels.
 
         Parameters
         ----------
         figure : matplotlib Figure, default=None
-            Where to draw; None: a new one.
+            Figure to draw in. None: a new figure.
         title : str, default=None
-            Of the figure.
+            Title of the figure. None: no title.
 
         Returns
         -------
@@ -155,18 +157,18 @@ class TrainingDisplay:
             style = {"color": "C1" if label == "validation" else "C0", "marker": "." if len(values) < 30 else ""}
             ax.plot(1 + first + np.arange(len(values)), values, label=label, **style)
         ax.set_ylabel(name)
-        self._shade(ax, told=name == "loss")
+        self._shade(ax, labeled=name == "loss")
         if len(ax.get_legend_handles_labels()[1]) > 1:
             ax.legend()
 
-    def _shade(self, ax, *, told):
-        """Bands where layers were frozen, darker the more there are."""
+    def _shade(self, ax, *, labeled):
+        """Draw a band for epochs with frozen layers, darker for more layers, and with their number if ``labeled``."""
         epoch, most = 0.5, max(self.frozen or [0])
         for n_frozen, epochs in groupby(self.frozen or []):
             end = epoch + len(list(epochs))
             if n_frozen:
                 band = ax.axvspan(epoch, end, color=SHADE, alpha=0.05 + 0.3 * n_frozen / most, linewidth=0)
-                if told:
+                if labeled:
                     band.set_label("layers frozen" if epoch == 0.5 else "")
                     ax.annotate(
                         str(n_frozen),
@@ -182,7 +184,7 @@ class TrainingDisplay:
 
 
 def inner_net(estimator):
-    """Return the fitted net in an estimator: itself, the last step of a Pipeline, the best estimator of a search."""
+    """Return the fitted net of an estimator: itself, the last step of a Pipeline or the best estimator of a search."""
     found = getattr(estimator, "best_estimator_", estimator)
     while isinstance(found, Pipeline):
         found = found.steps[-1][1]
