@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import sklearn
 
 from ._converters import converts, predict
 from ._graph import Graph, Prediction, Table, Value
-from ._operators import compare, row_sum, where
+from ._operators import SKLEARN, compare, row_sum, where
 
 # Of classes with equal scores, OneVsRestClassifier took the last one until then, and takes the first one since.
-LAST_OF_EQUAL = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8)
+LAST_OF_EQUAL = SKLEARN < (1, 8)
 
 
 @converts("sklearn.model_selection.TunedThresholdClassifierCV", "sklearn.model_selection.FixedThresholdClassifier")

@@ -17,9 +17,11 @@ import numpy as np
 from ._converters import converts
 from ._feeds import is_missing
 from ._graph import STRING, Frame, Graph, Table, Value
-from ._operators import compare
+from ._operators import SKLEARN, compare
 
 UNKNOWN = 0
+# Where unknown categories count as infrequent; until then, "warn" made them zeros, against its documentation.
+TO_INFREQUENT = ("infrequent_if_exist", "warn") if SKLEARN >= (1, 8) else ("infrequent_if_exist",)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def convert_one_hot(graph: Graph, encoder, X: Table) -> Value:
     for index, categories in enumerate(encoder.categories_):
         groups, n_groups, infrequent = group_categories(encoder, index)
         unknown = UNKNOWN
-        if infrequent is not None and encoder.handle_unknown in ("infrequent_if_exist", "warn"):
+        if infrequent is not None and encoder.handle_unknown in TO_INFREQUENT:
             unknown = start + infrequent
         columns.append(Column(categories, start + groups, unknown))
         dropped = None if encoder.drop_idx_ is None else encoder.drop_idx_[index]

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from itertools import combinations, combinations_with_replacement
 
 import numpy as np
-import sklearn
 
 from ._converters import convert, converts, transforms
 from ._graph import Frame, Graph, Table, Value
 from ._operators import (
+    SKLEARN,
     as_floats,
     clip,
     compare,
@@ -28,7 +28,7 @@ from ._operators import (
 )
 
 # Until then, StandardScaler computed for float32 in float64, if its mean is float64, and rounded after each operation.
-SCALES_IN_DTYPE_OF_X = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+SCALES_IN_DTYPE_OF_X = SKLEARN >= (1, 8)
 
 # -- scalers -----------------------------------------------------------------------------------------------------------
 

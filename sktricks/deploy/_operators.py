@@ -7,6 +7,8 @@ import sklearn
 
 from ._graph import Frame, Graph, Table, Value
 
+SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])  # the version in use, as in (1, 8)
+
 
 def as_floats(graph: Graph, X: Table) -> Value:
     """Return X as float32 if it is, otherwise as float64: scikit-learn's ``FLOAT_DTYPES``."""

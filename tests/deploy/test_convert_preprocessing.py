@@ -47,7 +47,7 @@ SCALERS = [
     PolynomialFeatures(3),
     PolynomialFeatures((2, 3), include_bias=False),
     PolynomialFeatures(2, interaction_only=True),
-    KBinsDiscretizer(4, encode="ordinal", quantile_method="averaged_inverted_cdf"),
+    KBinsDiscretizer(4, encode="ordinal", strategy="kmeans"),
     KBinsDiscretizer(3, strategy="uniform", encode="onehot-dense"),
     VarianceThreshold(900),
     SelectKBest(k=2),
