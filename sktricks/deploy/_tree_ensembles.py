@@ -18,7 +18,7 @@ from .._optional import import_optional
 from ._graph import Graph, Value
 
 EXACT = 2**24  # float32 holds all integers up to here
-GROUP, MAX_GROUPS = 2**16, 20  # nodes per operator, and operators
+GROUP, MAX_GROUPS = 2**13, 12  # nodes per operator, and operators
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def group_trees(trees: Sequence[Tree]) -> list[list[int]]:
     """Return the indices of trees in groups, one for each operator.
 
     The runtime walks through all trees of an operator for one row, then for the next: they should fit into the cache.
-    But each operator takes about a microsecond: there are at most 20.
+    But each operator takes about a microsecond, which one row alone would feel: there are few.
     """
     sizes = np.array([len(tree.left) for tree in trees])
     ends = np.cumsum(sizes)
