@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktricks.deploy._converters import CONVERTERS, find_converter, transform
@@ -161,3 +164,28 @@ def test_errors_name_the_member():
     with pytest.raises(UnsupportedForOnnxError, match="the step 'odd' .* Unknown"):
         assert_agrees(vote, X)
     assert_agrees(vote.set_params(weights=[1, 0]).fit(X, y), X, 1e-9)  # a member without a weight is left out
+
+
+def test_pipelines_that_read_a_table_with_strings():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame({"size": rng.normal(size=90), "kind": rng.choice(["x", "y", "z"], 90)})
+    table.loc[::7, "size"] = np.nan
+    labels = np.where(table["size"] > 0, "large", table["kind"])
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    columns = ColumnTransformer([("n", numbers, ["size"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["kind"])])
+    forest = RandomForestClassifier(10, random_state=0)
+    members = [("line", make_pipeline(columns, LogisticRegression())), ("forest", make_pipeline(columns, forest))]
+    for voting in ("hard", "soft"):
+        vote = VotingClassifier(members, voting=voting).fit(table, labels)
+        assert_agrees(vote, table, 1e-9, table.assign(kind="unknown"))
+
+
+def test_float32_beside_float64_and_ties_of_forests():
+    forests = [(f"forest{seed}", RandomForestClassifier(4, max_depth=2, random_state=seed)) for seed in range(3)]
+    for voting, weights in (("soft", None), ("soft", [0.1, 0.2, 0.3]), ("hard", None)):
+        vote = VotingClassifier(forests, voting=voting, weights=weights).fit(X, NAMES)
+        assert_agrees(vote, X, 1e-12)
+    single = X.astype(np.float32)
+    members = [("line", LogisticRegression(max_iter=500)), *forests]
+    assert_agrees(VotingClassifier(members, voting="soft").fit(single, NAMES), single)
