@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
-from sklearn.cluster import KMeans
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sktricks.deploy._export as export_module
 from sktricks import ExportReport, NetClassifier, OnnxMismatchError, OnnxModel, UnsupportedForOnnxError, export_onnx
@@ -95,7 +96,6 @@ def test_what_cannot_be_exported(path):
     refused(
         ValueError, "outputs='probabilities' needs a classifier", fitted("regressor"), path, X, outputs="probabilities"
     )
-    refused(UnsupportedForOnnxError, "KMeans, for which there is no converter", KMeans(2, n_init=1).fit(X), path, X)
     refused(TypeError, "X must be dense", fitted("classifier"), path, csr_matrix(X))
     assert not path.exists()
 
@@ -129,19 +129,91 @@ def check_graph_that_fails(*args, **kwargs):
     raise OnnxMismatchError("planted")
 
 
-def test_a_wrong_converter_is_found(path, monkeypatch):
-    """A scaler whose mean is off by a thousandth of its scale."""
-    wrong = StandardScaler().fit(X)
-    wrong.mean_ = wrong.mean_ + wrong.scale_ / 1000
+# -- planted faults ----------------------------------------------------------------------------------------------------
+
+
+def plant(monkeypatch, change):
+    """Change the model between its making and its check."""
     build = export_module.build_model
-    monkeypatch.setattr(export_module, "build_model", lambda estimator, *args: build(wrong, *args))
-    refused(
-        OnnxMismatchError,
-        "the ONNX graph of StandardScaler differs from it in 150 of 150 rows",
-        StandardScaler().fit(X),
-        path,
-        X,
-    )
+
+    def build_and_change(*args):
+        graph, model = build(*args)
+        change(model)
+        return graph, model
+
+    monkeypatch.setattr(export_module, "build_model", build_and_change)
+
+
+def change_constant(model, select, change):
+    """Change the one constant of a graph that is selected."""
+    from onnx import numpy_helper
+
+    (tensor,) = [one for one in model.graph.initializer if select(numpy_helper.to_array(one))]
+    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), tensor.name))
+
+
+def test_a_wrong_normalization_is_found(path, monkeypatch):
+    scaler = StandardScaler().fit(X)
+    mean = scaler.mean_.astype(np.float32)
+
+    def is_mean(array):
+        return array.shape == mean.shape and np.array_equal(array, mean)
+
+    plant(monkeypatch, lambda model: change_constant(model, is_mean, lambda array: array * np.float32(1.001)))
+    refused(OnnxMismatchError, "the ONNX graph of StandardScaler differs from it in 150 of 150 rows", scaler, path, X)
+    assert not path.exists()
+
+
+def test_swapped_categories_are_found(path, monkeypatch):
+    rows = np.array([["a"], ["b"], ["c"], ["d"]] * 5, dtype=object)
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(rows)
+
+    def swap(model):
+        from onnx import numpy_helper
+
+        for tensor in model.graph.initializer:
+            if sorted(tensor.string_data) == [b"a", b"b", b"c", b"d"]:
+                tensor.string_data[:2] = tensor.string_data[1::-1]
+                return
+        (node,) = [node for node in model.graph.node if node.op_type == "LabelEncoder"]
+        for attribute in node.attribute:
+            if attribute.strings:
+                attribute.strings[:2] = attribute.strings[1::-1]
+                return
+            if attribute.name == "keys_tensor":
+                keys = numpy_helper.to_array(attribute.t)[[1, 0, 2, 3]]
+                attribute.t.CopyFrom(numpy_helper.from_array(keys, attribute.t.name))
+                return
+        raise AssertionError("the graph has no categories")
+
+    plant(monkeypatch, swap)
+    refused(OnnxMismatchError, "OneHotEncoder differs from it in 10 of 20 rows", encoder, path, rows)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_thresholds_that_are_rounded_up_are_found(path, monkeypatch, dtype):
+    rows = X.astype(dtype)
+    forest = RandomForestClassifier(5, random_state=0).fit(rows, NAMES)
+
+    def round_up(model):
+        from onnx import numpy_helper
+
+        (node,) = [node for node in model.graph.node if node.op_type.startswith("TreeEnsemble")]
+        for attribute in node.attribute:
+            if attribute.name == "nodes_values":
+                up = np.nextafter(np.float32(attribute.floats), np.float32(np.inf))
+                attribute.floats[:] = up.tolist()
+                return
+            if attribute.name == "nodes_values_as_tensor":
+                up = np.nextafter(numpy_helper.to_array(attribute.t).astype(np.float32), np.float32(np.inf))
+                attribute.t.CopyFrom(numpy_helper.from_array(up, attribute.t.name))
+                return
+        raise AssertionError("the graph has no thresholds")
+
+    assert export_onnx(forest, path, rows).threshold_fraction == 0
+    path.unlink()
+    plant(monkeypatch, round_up)
+    refused(OnnxMismatchError, "the ONNX graph of RandomForestClassifier differs from it in", forest, path, rows)
     assert not path.exists()
 
 
@@ -153,8 +225,10 @@ def test_the_estimator_stays_as_it_is(path):
     assert set(vars(estimator)) == before[1]
 
 
-def test_a_sklearn_classifier_without_a_converter_names_it(path):
+def test_a_step_without_a_converter_is_named(path):
     class Mine(LogisticRegression):
         pass
 
-    refused(UnsupportedForOnnxError, "Mine", Mine().fit(X, NAMES), path, X)
+    pipeline = make_pipeline(StandardScaler(), Mine()).fit(X, NAMES)
+    refused(UnsupportedForOnnxError, "the step 'mine' cannot be exported to ONNX, because of Mine", pipeline, path, X)
+    assert not path.exists()
