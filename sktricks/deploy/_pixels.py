@@ -66,9 +66,19 @@ def preprocess(graph: Graph, x: Value, how: Preprocess) -> Value:
     if how.channels == 3 and x.shape[0] == 1:
         x = graph.op("Concat", x, x, x, dtype=x.dtype, shape=(3, *x.shape[1:]), axis=1)
     if how.mean is not None:
-        mean, std = (np.reshape(np.array(values), (1, -1, 1, 1)) for values in (how.mean, how.std))
-        x = graph.binary("Div", graph.binary("Sub", x, mean), std)
+        x = graph.binary("Sub", x, per_channel(how.mean, x.shape[2]))
+        x = graph.binary("Div", x, per_channel(how.std, x.shape[2]))
     return x
+
+
+def per_channel(values, width: int) -> np.ndarray:
+    """Return numbers per channel as an array for images, (1, channels, 1, width): one number if all are the same.
+
+    Runtimes compute int8 with the channels last, where an array of a few channels alone would be slow to read.
+    """
+    if len(set(values)) == 1:
+        return np.array(values[0])
+    return np.tile(np.reshape(values, (1, -1, 1, 1)), (1, 1, 1, width))
 
 
 def resize(graph: Graph, x: Value, how: Preprocess) -> Value:

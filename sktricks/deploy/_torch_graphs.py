@@ -14,6 +14,7 @@ import torch
 from .._optional import import_optional
 from ..training._precision import BFLOAT16
 from ._graph import OPSET, Graph, Value
+from ._merge_convolutions import merge_into_convolutions
 
 N_EXAMPLES = 2  # rows: torch takes one row for a number that never changes
 BACKBONE = "backbone"  # the scope of the nodes before the pooling
@@ -48,6 +49,7 @@ def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, sco
             "values",
         ) from error
     remove_unused(model)
+    merge_into_convolutions(model)
     name_nodes(model, scope)
     described = [
         (output.name, numpy_dtype(tensor), tuple(tensor.shape[1:]))
