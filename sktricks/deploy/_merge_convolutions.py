@@ -1,6 +1,6 @@
 """Convolutions take over what follows them: a BatchNorm in evaluation mode, and outputs that are cut off at the start.
 
-A runtime may do this itself, but int8 needs it done before: what lies between two quantized nodes is computed in floats.
+A runtime may do this itself, but int8 needs it done before: what lies between quantized nodes is computed in floats.
 """
 
 from __future__ import annotations

@@ -99,13 +99,8 @@ def split_rows(feeds: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray
 
 def make_reader(parts: Iterator[dict[str, np.ndarray]]):
     """Return an iterator in the form that onnxruntime takes."""
-    quantization = import_optional("onnxruntime.quantization", "onnx")
-
-    class Reader(quantization.CalibrationDataReader):
-        def get_next(self):
-            return next(parts, None)
-
-    return Reader()
+    base = import_optional("onnxruntime.quantization", "onnx").CalibrationDataReader
+    return type("Reader", (base,), {"get_next": lambda self: next(parts, None)})()
 
 
 def check_quantized(
