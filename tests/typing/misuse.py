@@ -17,6 +17,7 @@ from sktricks import (
     RandomRotation,
     VotingClassifier,
     diagnose,
+    export_onnx,
     list_backbones,
     load,
     load_backbone,
@@ -48,3 +49,5 @@ AugmentedClassifier(n_copies=2)  # error
 VotingClassifier()  # error
 diagnose(NetClassifier())  # error
 load("net.sktricks").predict_proba(X)  # error
+export_onnx(NetClassifier(), "net.onnx")  # error
+export_onnx(NetClassifier(), "net.onnx", X, quantize="int4")  # error

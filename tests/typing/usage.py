@@ -27,6 +27,9 @@ from sktricks import (
     NetClassifier,
     NetEnsembleClassifier,
     NetRegressor,
+    OnnxClassifier,
+    OnnxModel,
+    OnnxRegressor,
     PretrainedFeatures,
     RandomCrop,
     RandomFlip,
@@ -37,11 +40,13 @@ from sktricks import (
     VotingRegressor,
     clear_cache,
     diagnose,
+    export_onnx,
     find_lr,
     layer_table,
     list_backbones,
     load,
     load_backbone,
+    load_onnx,
     make_augmentation_pipeline,
     read_image_folder,
     save,
@@ -90,5 +95,10 @@ rate: float | None = find_lr(net, X, y).suggestion
 display: TrainingDisplay = TrainingDisplay.from_estimator(net)
 save(net, "net.sktricks")
 assert_type(load("net.sktricks"), BaseEstimator)
+report = export_onnx(net, "net.onnx", X, atol=1e-6, outputs="probabilities")
+difference: float = report.largest_difference
+model = load_onnx("net.onnx", n_threads=1)
+assert_type(model, OnnxClassifier | OnnxRegressor)
+assert_type(OnnxModel("net.onnx").predict_proba(X), np.ndarray)
 folder = read_image_folder("photos")
 show_versions()
