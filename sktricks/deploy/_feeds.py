@@ -83,8 +83,11 @@ def as_array(values, dtype: np.dtype, name: str = "X") -> np.ndarray:
         return np.ascontiguousarray(found)
     if found.dtype.kind in "OUS":
         found = from_objects(found, name)
-    if dtype.kind in "iub" and not np.can_cast(found.dtype, dtype):
-        check_exact(found, dtype, name)
+    if not fits(found, dtype):
+        raise ValueError(
+            f"{name} must be {dtype}, as it was when the model was exported, got {found.dtype}: convert it, or export "
+            f"the model again with an X of {found.dtype}"
+        )
     return np.ascontiguousarray(found, dtype)
 
 
@@ -109,15 +112,14 @@ def from_objects(found: np.ndarray, name: str) -> np.ndarray:
     return np.array(values).reshape(found.shape)
 
 
-def check_exact(found: np.ndarray, dtype: np.dtype, name: str) -> None:
-    """Raise an error unless numbers stay the same as the integers of an input."""
+def fits(found: np.ndarray, dtype: np.dtype) -> bool:
+    """Return True if numbers mean the same in another dtype: pixels as floats have another range than as integers."""
+    if found.dtype.kind not in "biuf" or (found.ndim > 2 and (found.dtype.kind == "f") != (dtype.kind == "f")):
+        return False
+    if dtype.kind == "f" or np.can_cast(found.dtype, dtype):
+        return True
     with np.errstate(invalid="ignore"):
-        same = found.ndim <= 2 and bool((found.astype(dtype) == found).all())
-    if not same:
-        raise ValueError(
-            f"{name} must be {dtype}, as it was when the model was exported, got {found.dtype}: convert it, or export "
-            f"the model again with an X of {found.dtype}"
-        )
+        return bool((found.astype(dtype) == found).all())
 
 
 def is_missing(value) -> bool:

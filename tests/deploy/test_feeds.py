@@ -39,6 +39,9 @@ def test_frames():
         ([[np.nan]], np.int64, "must be int64"),
         ([[300]], np.uint8, "must be uint8"),
         (np.zeros((1, 2, 2, 3)), np.uint8, "must be uint8"),
+        (np.zeros((1, 2, 2, 3), np.uint8), np.float64, "must be float64"),
+        ([[1j]], np.float64, "must be float64, as it was when the model was exported, got complex128"),
+        ([[2**40]], np.int32, "must be int32"),
         ([["3"]], np.float64, "X must hold numbers, as it did when the model was exported, got '3'"),
         ([[3]], object, "X must hold strings, as it did when the model was exported, got 3"),
     ],
@@ -49,6 +52,8 @@ def test_conversions_that_change_values_are_errors(X, dtype, message):
 
 
 def test_whole_numbers_may_be_floats():
+    images = [[[7, 255]]]
+    assert make_feeds(images, [("X", np.dtype(np.uint8), (1, 2))])["X"].dtype == np.uint8
     assert make_feeds(np.array([[3.0]]), [("X", np.dtype(np.int64), (1,))])["X"].tolist() == [[3]]
 
 
