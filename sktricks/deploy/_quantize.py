@@ -16,11 +16,13 @@ import numpy as np
 
 from .._optional import import_optional
 from ._compare_outputs import Outputs
+from ._correct_biases import correct_biases
 from ._onnx_errors import OnnxMismatchError
 from ._torch_graphs import BACKBONE, quiet
 
 AT_ONCE = 8  # calibration rows
 LEAST_SHARE = 0.5  # of the weights of a backbone, in its convolutions
+FULL, REDUCED = 127, 64  # the largest weights in 8 and in 7 bits
 TINY = 1e-12  # a probability whose logarithm is finite
 
 
@@ -46,13 +48,16 @@ def quantize_backbone(model, feeds: Mapping[str, np.ndarray], *, reduce_range: b
         If the model has no backbone that consists of convolutions, or there are no rows.
     """
     quantization, onnx = (import_optional(name, "onnx") for name in ("onnxruntime.quantization", "onnx"))
-    names = [node.name for node in model.graph.node if is_in_backbone(node.name)]
     check_backbone(model)
     if not len(next(iter(feeds.values()))):
         raise ValueError("calibration_data must hold rows, got none")
+    names = [node.name for node in model.graph.node if is_in_backbone(node.name)]
+    corrected = onnx.ModelProto()
+    corrected.CopyFrom(model)
+    correct_biases(corrected, names, split_rows(feeds), REDUCED if reduce_range else FULL)
     with TemporaryDirectory() as folder, quiet():
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
-        onnx.save(model, source)  # a model that is passed as it is would be changed
+        onnx.save(corrected, source)
         quantization.quantize_static(
             source,
             target,
