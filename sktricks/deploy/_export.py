@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -13,17 +13,18 @@ from sklearn.utils.validation import check_is_fitted
 from .. import __version__
 from .._optional import import_optional
 from .._replace_file import check_target, replace_file
-from ._check import METHODS, CheckResult, check_graph, expected_outputs
-from ._compare_outputs import Outputs
+from ._check import METHODS, CheckResult, Run, check_graph, expected_outputs
 from ._converters import as_labels, convert
 from ._describe_model import describe_model
 from ._exactness import compares_computed_values, is_double
 from ._export_parameters import check_outputs, check_parameters, check_rows, check_writable, refuse_common_rows
-from ._feeds import make_feeds
+from ._feeds import check_shapes, make_feeds
 from ._graph import Graph, Prediction
 from ._graph_inputs import add_inputs
+from ._made_rows import make_all
 from ._measure_speed import measure_speed
 from ._metadata import Metadata, seal, write_metadata
+from ._onnx_errors import OnnxMismatchError
 from ._onnx_model import OnnxModel, describe, open_session
 from ._report import ExportReport
 from ._sample_rows import N_ROWS
@@ -151,12 +152,9 @@ def export_onnx(
     )
     changes = {}
     if quantize:
-        from ._quantize import check_quantized, quantize_backbone
-
-        inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
-        model = quantize_backbone(model, make_feeds(calibration_data, inputs, graph.decodings))
-        before, run = run(X), make_run(model, graph)
-        changes = check_quantized(before, run(X), max_label_changes, max_loss_increase)
+        before, model = run, quantize_model(estimator, model, graph, calibration_data)
+        run = make_run(model, graph)
+        changes = check_quantized_model(before, run, X, graph, max_label_changes, max_loss_increase)
     metadata = describe_model(estimator, X, graph, model, run, expected, INT8_ATOL if quantize else atol, embed_rows)
     content = as_bytes(model, metadata)
     loaded = OnnxModel(content)
@@ -202,7 +200,36 @@ def name_outputs(graph, estimator, result, outputs):
     return {"label": label, **named}
 
 
-def make_run(model, graph) -> Callable[[Any], Outputs]:
+def quantize_model(estimator, model, graph, calibration_data):
+    """Return a model whose backbone computes in int8, with ranges from rows like X."""
+    from ._quantize import quantize_backbone
+
+    try:
+        check_rows(estimator, calibration_data)
+        inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
+        feeds = make_feeds(calibration_data, inputs, graph.decodings)
+        check_shapes(feeds, inputs)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"calibration_data must hold rows like X: {error}") from error
+    return quantize_backbone(model, feeds)
+
+
+def check_quantized_model(before: Run, after: Run, X, graph, max_label_changes, max_loss_increase) -> dict[str, float]:
+    """Return what quantization changes in X; an error if that is too much, or if odd rows give no finite numbers."""
+    from ._quantize import check_quantized
+
+    changes = check_quantized(before(X), after(X), max_label_changes, max_loss_increase)
+    for name, rows, _ in make_all(X, graph.decodings):
+        pairs = [(values, after(rows)[key]) for key, values in before(rows).items() if values.dtype.kind == "f"]
+        if any((np.isfinite(a) & ~np.isfinite(b)).any() for a, b in pairs):
+            raise OnnxMismatchError(
+                f"int8 gives numbers that are not finite in rows made of X ({name}), where the float model does not: "
+                "leave quantize out"
+            )
+    return changes
+
+
+def make_run(model, graph) -> Run:
     """Return a function from rows to the outputs of a model."""
     session = open_session(as_bytes(model), "the graph", None, ["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]

@@ -56,6 +56,14 @@ def is_pixels(values) -> bool:
     return getattr(values, "ndim", 1) > 2
 
 
+def check_shapes(feeds: Mapping[str, np.ndarray], inputs: Sequence[Input]) -> None:
+    """Raise an error unless arrays have the shapes of the inputs of a graph."""
+    for name, _, shape in inputs:
+        if feeds[name].shape[1:] != tuple(shape):
+            wanted = ", ".join(["n", *map(str, shape)])
+            raise ValueError(f"{name} must have the shape ({wanted}), got {feeds[name].shape}")
+
+
 def split_columns(X, names: Sequence[str]) -> list:
     """Return what X has for each of the names of inputs."""
     if isinstance(X, Mapping) or hasattr(X, "columns"):

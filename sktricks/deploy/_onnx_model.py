@@ -12,7 +12,7 @@ import numpy as np
 
 from .._optional import import_optional
 from ._compare_outputs import compare, describe_row
-from ._feeds import STRING, make_feeds
+from ._feeds import STRING, check_shapes, make_feeds
 from ._metadata import Metadata, is_intact, read_metadata, read_seal
 from ._onnx_errors import OnnxMismatchError
 from ._sample_rows import sample_rows
@@ -176,10 +176,8 @@ class OnnxModel:
 
     def _make_feeds(self, X):
         feeds = make_feeds(X, self.inputs, self._metadata.decodings)
-        for name, _, shape in self.inputs:
-            array = feeds[name]
-            if array.shape[1:] != shape:
-                raise ValueError(f"{name} must have the shape (n{''.join(f', {k}' for k in shape)}), got {array.shape}")
+        check_shapes(feeds, self.inputs)
+        for name, array in feeds.items():
             if array.dtype.kind == "f":
                 self._check_finite(name, array)
         return feeds

@@ -3,4 +3,5 @@
 from importlib.util import find_spec
 
 if find_spec("onnx") is None or find_spec("onnxruntime") is None:
-    collect_ignore_glob = ["test_convert_*.py", "test_export*.py", "test_onnx_*.py", "test_exactness.py"]
+    collect_ignore_glob = ["test_convert_*.py", "test_export*.py", "test_onnx_*.py"]
+    collect_ignore = ["test_exactness.py", "test_merge_convolutions.py", "test_quantize.py"]
