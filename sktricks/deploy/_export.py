@@ -14,7 +14,6 @@ from .. import __version__
 from .._optional import import_optional
 from .._replace_file import check_target, replace_file
 from ._check import METHODS, CheckResult, Run, check_graph, expected_outputs
-from ._converters import as_labels, convert
 from ._describe_model import describe_model
 from ._exactness import compares_computed_values, is_double
 from ._export_parameters import check_outputs, check_parameters, check_rows, check_writable, refuse_common_rows
@@ -28,6 +27,7 @@ from ._onnx_errors import OnnxMismatchError
 from ._onnx_model import OnnxModel, describe, open_session
 from ._report import ExportReport
 from ._sample_rows import N_ROWS
+from .converters._registry import as_labels, convert
 
 FLOAT_ATOL, DOUBLE_ATOL, INT8_ATOL = 1e-5, 1e-9, 0.05
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._optional import import_optional
 from ._sample_rows import UNSEEN, sample_pixels
-from ._table_columns import TableColumns, step
+from .converters._table_columns import TableColumns, step
 
 N_BASE = 100  # given rows to start from
 N_MIDPOINTS = 256

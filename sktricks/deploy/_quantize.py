@@ -18,7 +18,7 @@ from .._optional import import_optional
 from ._compare_outputs import Outputs
 from ._correct_biases import correct_biases
 from ._onnx_errors import OnnxMismatchError
-from ._torch_graphs import BACKBONE, quiet
+from .converters._torch_graphs import BACKBONE, quiet
 
 AT_ONCE = 8  # calibration rows
 LEAST_SHARE = 0.5  # of the weights of a backbone, in its convolutions

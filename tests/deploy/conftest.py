@@ -5,3 +5,8 @@ from importlib.util import find_spec
 if find_spec("onnx") is None or find_spec("onnxruntime") is None:
     collect_ignore_glob = ["test_convert_*.py", "test_export*.py", "test_onnx_*.py"]
     collect_ignore = ["test_exactness.py", "test_merge_convolutions.py", "test_quantize.py"]
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name estimators by their class: their repr is long, and may hold addresses that differ between workers."""
+    return type(val).__name__ if hasattr(val, "get_params") else None

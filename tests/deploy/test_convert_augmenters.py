@@ -53,7 +53,7 @@ def test_images_and_rows(augmenter):
 
 def test_every_augmenter_has_a_converter():
     from sktricks import augment
-    from sktricks.deploy._convert_augmenters import NAMES
+    from sktricks.deploy.converters._convert_augmenters import NAMES
 
     classes = {name for name in augment.__all__ if isinstance(getattr(augment, name), type)}
     assert {name for name in classes if issubclass(getattr(augment, name), BaseAugmenter)} - {"BaseAugmenter"} == {

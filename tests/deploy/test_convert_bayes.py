@@ -25,7 +25,7 @@ CLASSIFIERS = [
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_classifiers(model, dtype):
     X, y = make_classification(120, 6, n_informative=4, n_classes=3, random_state=0)
     X = np.abs(X * 4).astype(dtype)

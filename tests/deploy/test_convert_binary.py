@@ -22,7 +22,7 @@ def make_rows(n_classes=2, dtype=np.float64):
 
 
 @pytest.mark.parametrize("positive", ["no", "yes"])
-@pytest.mark.parametrize("settings", [{}, {"threshold": 0.2}, {"response_method": "decision_function"}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"threshold": 0.2}, {"response_method": "decision_function"}])
 def test_fixed_thresholds(settings, positive):
     X, y = make_rows()
     assert_agrees(FixedThresholdClassifier(LogisticRegression(), pos_label=positive, **settings).fit(X, y), X, 1e-9)
@@ -45,7 +45,7 @@ def test_a_threshold_on_the_scores_of_a_classifier_without_probabilities():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("member", [LogisticRegression(), GaussianNB(), LinearSVC()], ids=str)
+@pytest.mark.parametrize("member", [LogisticRegression(), GaussianNB(), LinearSVC()])
 def test_one_against_the_rest(member, n_classes):
     X, y = make_rows(n_classes)
     assert_agrees(OneVsRestClassifier(member).fit(X, y), X, 1e-9)

@@ -61,14 +61,14 @@ def make_unseen(X):
 
 
 @pytest.mark.parametrize("gaps", [False, True])
-@pytest.mark.parametrize("encoder", make_encoders(), ids=str)
+@pytest.mark.parametrize("encoder", make_encoders())
 def test_tables(encoder, gaps):
     X = make_table(gaps)
     assert_agrees(encoder.fit(X), X, 0, make_unseen(X), make_unseen(make_table(gaps, 1)))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.float32, np.float64])
-@pytest.mark.parametrize("encoder", make_encoders(), ids=str)
+@pytest.mark.parametrize("encoder", make_encoders())
 def test_arrays_of_numbers(encoder, dtype):
     random = np.random.default_rng(0)
     X = random.binomial(6, 0.3, size=(60, 3)).astype(dtype)
@@ -106,7 +106,6 @@ def test_explicit_categories_and_drop():
         (OneHotEncoder(), r'set_params\(handle_unknown="ignore"\), which needs no new fit'),
         (OrdinalEncoder(), r'set_params\(handle_unknown="use_encoded_value", unknown_value=-1\)'),
     ],
-    ids=str,
 )
 def test_errors_are_refused_and_the_cure_works(encoder, cure):
     X = make_table(False)

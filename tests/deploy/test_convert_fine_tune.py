@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sktricks import FineTuneClassifier, FineTuneRegressor, NetClassifier, PretrainedFeatures
 from sktricks.deploy._export import build_model
 from sktricks.deploy._onnx_errors import UnsupportedForOnnxError
-from sktricks.deploy._pixels import resizing_matrices
+from sktricks.deploy.converters._pixels import resizing_matrices
 from sktricks.transfer.backbones._backbone import resize, resize_and_crop
 
 from ._agreement import assert_agrees

@@ -14,9 +14,10 @@ from sklearn.preprocessing import PowerTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from sktricks.deploy import UnsupportedForOnnxError, _convert_foreign
+from sktricks.deploy import UnsupportedForOnnxError
 from sktricks.deploy._export import build_model
 from sktricks.deploy._graph import Graph
+from sktricks.deploy.converters import _convert_foreign
 
 from ._agreement import assert_agrees
 
@@ -38,7 +39,6 @@ def make_rows(dtype=np.float64, n_classes=3):
         KNeighborsClassifier(),
         KNeighborsClassifier(3, p=1),
     ],
-    ids=str,
 )
 def test_classifiers(model, dtype, n_classes):
     X, y = make_rows(dtype, n_classes)
@@ -49,7 +49,7 @@ def test_classifiers(model, dtype, n_classes):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("model", [KNeighborsRegressor(), GaussianProcessRegressor(alpha=1)], ids=str)
+@pytest.mark.parametrize("model", [KNeighborsRegressor(), GaussianProcessRegressor(alpha=1)])
 def test_regressors(model, dtype):
     X, y = make_rows(dtype)
     y = y + X[:, 0] / 10
@@ -95,7 +95,6 @@ class Own(BaseEstimator):
         ),
         (Own(), "Own, for which there is no converter"),
     ],
-    ids=str,
 )
 def test_refused(estimator, match):
     X, y = make_rows()
@@ -110,7 +109,6 @@ def test_refused(estimator, match):
         BaggingClassifier(DecisionTreeClassifier(), n_estimators=2),
         CalibratedClassifierCV(SVC(), cv=2),
     ],
-    ids=str,
 )
 def test_what_skl2onnx_converts_wrongly_is_refused(estimator):
     X, y = make_rows()

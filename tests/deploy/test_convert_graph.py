@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from sktricks.deploy._converters import (
+from sktricks.deploy._graph import Graph, Prediction
+from sktricks.deploy.converters._registry import (
     CONVERTERS,
     TRANSFORMERS,
     convert,
@@ -13,7 +14,6 @@ from sktricks.deploy._converters import (
     transform,
     transforms,
 )
-from sktricks.deploy._graph import Graph, Prediction
 
 from ._agreement import run
 

@@ -72,9 +72,7 @@ def make_table():
 
 
 @pytest.mark.parametrize("indicator", [False, True])
-@pytest.mark.parametrize(
-    "settings", [{"strategy": "most_frequent"}, {"strategy": "constant", "fill_value": "?"}], ids=str
-)
+@pytest.mark.parametrize("settings", [{"strategy": "most_frequent"}, {"strategy": "constant", "fill_value": "?"}])
 def test_strings(settings, indicator):
     X = make_table()[["color", "shape"]]
     imputer = SimpleImputer(add_indicator=indicator, **settings)

@@ -39,8 +39,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
 
-from sktricks.deploy._converters import predict
 from sktricks.deploy._graph import Graph
+from sktricks.deploy.converters._registry import predict
 
 from ._agreement import assert_agrees, run
 
@@ -92,7 +92,7 @@ def accuracy_of(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("model", REGRESSORS, ids=str)
+@pytest.mark.parametrize("model", REGRESSORS)
 def test_regressors(model, dtype):
     X, y = make_regression(60, 5, noise=3, random_state=0)
     X = (X * 10).astype(dtype)
@@ -103,7 +103,7 @@ def test_regressors(model, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("model", [LinearRegression(), Ridge(), RidgeCV(), Lasso(), MultiTaskLasso()], ids=str)
+@pytest.mark.parametrize("model", [LinearRegression(), Ridge(), RidgeCV(), Lasso(), MultiTaskLasso()])
 def test_regressors_of_several_outputs(model, dtype):
     X, y = make_regression(60, 5, n_targets=3, noise=3, random_state=0)
     assert_agrees(clone(model).fit(X.astype(dtype), y), X.astype(dtype), accuracy_of(dtype))
@@ -121,7 +121,6 @@ def test_regressors_of_several_outputs(model, dtype):
         TweedieRegressor(power=0),
         TweedieRegressor(power=0, link="log"),
     ],
-    ids=str,
 )
 def test_generalized_linear_models(model, dtype):
     X, y = make_regression(60, 5, random_state=0)
@@ -131,7 +130,7 @@ def test_generalized_linear_models(model, dtype):
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_classifiers(model, dtype, n_classes):
     X, y = make_classification(90, 6, n_informative=4, n_classes=n_classes, random_state=0)
     X = (X * 3).astype(dtype)

@@ -54,7 +54,7 @@ SCALERS = [
 ]
 
 
-@pytest.mark.parametrize("scaler", SCALERS, ids=str)
+@pytest.mark.parametrize("scaler", SCALERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int32])
 def test_to_the_last_bit(scaler, dtype):
     X = make_rows(dtype)
@@ -68,14 +68,14 @@ def output_type(model):
     return model.graph.output[0].type.tensor_type.elem_type
 
 
-@pytest.mark.parametrize("scaler", SCALERS[:9], ids=str)
+@pytest.mark.parametrize("scaler", SCALERS[:9])
 def test_float32_rows_of_a_scaler_fitted_in_float64(scaler):
     X = make_rows(np.float64)
     model = assert_agrees(scaler.fit(X), X.astype(np.float32), 0)
     assert output_type(model) == onnx.TensorProto.FLOAT
 
 
-@pytest.mark.parametrize("scaler", SCALERS[:9], ids=str)
+@pytest.mark.parametrize("scaler", SCALERS[:9])
 def test_gaps_stay_gaps(scaler):
     X = make_rows(np.float64)
     X[::7, 2] = np.nan
@@ -116,7 +116,7 @@ def test_columns_of_a_table_keep_their_dtypes():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 @pytest.mark.parametrize(
-    "projection", [PCA(3), PCA(2, whiten=True), IncrementalPCA(2), TruncatedSVD(2, random_state=0)], ids=str
+    "projection", [PCA(3), PCA(2, whiten=True), IncrementalPCA(2), TruncatedSVD(2, random_state=0)]
 )
 def test_projections(projection, dtype):
     X = make_rows(dtype)

@@ -72,7 +72,7 @@ def make_unions():
         yield ColumnTransformer([("none", scale, []), ("n", MaxAbsScaler(), ["weight"])]), how
 
 
-@pytest.mark.parametrize("union, how", list(make_unions()), ids=str)
+@pytest.mark.parametrize("union, how", list(make_unions()))
 def test_column_transformers(union, how):
     X = make_table()
     union.set_output(transform=how).fit(X)
@@ -159,7 +159,6 @@ def test_wrappers_of_a_transformer():
         {"transformer": MaxAbsScaler()},
         {},
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_transformed_targets(how, dtype):

@@ -8,9 +8,9 @@ from sklearn.datasets import make_classification
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 
 from sktricks.deploy import UnsupportedForOnnxError
-from sktricks.deploy._converters import predict
 from sktricks.deploy._export import build_model
 from sktricks.deploy._graph import Graph
+from sktricks.deploy.converters._registry import predict
 
 from ._agreement import assert_agrees, run
 
@@ -39,7 +39,7 @@ def test_classifiers(kernel, dtype, n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
-@pytest.mark.parametrize("model", [SVC(probability=True, random_state=0), NuSVC(nu=0.2, probability=True)], ids=str)
+@pytest.mark.parametrize("model", [SVC(probability=True, random_state=0), NuSVC(nu=0.2, probability=True)])
 def test_probabilities(model, n_classes):
     X, y = make_rows(n_classes=n_classes)
     assert_agrees(clone(model).fit(X, y), X, 1e-6, X[::-1] * 2)

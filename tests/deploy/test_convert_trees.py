@@ -12,10 +12,10 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
-from sktricks.deploy import _tree_ensembles
 from sktricks.deploy._export import build_model
 from sktricks.deploy._onnx_errors import UnsupportedForOnnxError
-from sktricks.deploy._tree_ensembles import add_in_order, round_down
+from sktricks.deploy.converters import _tree_ensembles
+from sktricks.deploy.converters._tree_ensembles import add_in_order, round_down
 
 from ._agreement import assert_agrees, run
 

@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from sktricks.deploy._converters import CONVERTERS, find_converter, transform
 from sktricks.deploy._graph import Graph
 from sktricks.deploy._onnx_errors import UnsupportedForOnnxError
+from sktricks.deploy.converters._registry import CONVERTERS, find_converter, transform
 from sktricks.ensemble import VotingClassifier, VotingRegressor
 
 from ._agreement import assert_agrees

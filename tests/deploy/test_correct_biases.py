@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sktricks.deploy._correct_biases import correct_biases, rounded, shift_of_means
 from sktricks.deploy._graph import Graph
-from sktricks.deploy._torch_graphs import embed_module
+from sktricks.deploy.converters._torch_graphs import embed_module
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])

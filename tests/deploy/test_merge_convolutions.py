@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sktricks.deploy._graph import Graph
-from sktricks.deploy._torch_graphs import embed_module
+from sktricks.deploy.converters._torch_graphs import embed_module
 from sktricks.transfer.backbones._lite0 import SameConv2d, layer
 
 from ._agreement import run

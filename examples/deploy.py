@@ -1,0 +1,130 @@
+"""
+Deploy
+======
+
+A fitted model leaves the notebook as one ONNX file, from raw pixels to labels. The file is compared with the model
+before it is written, and runs where torch is not installed: it takes numpy and onnxruntime alone. ::
+
+    pip install "sktricks[images,onnx,plot]"
+    python examples/deploy.py
+
+It takes about a minute, without network or GPU, and leaves a figure, ``deploy.png``.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktricks import FineTuneClassifier, NetClassifier, OnnxModel, VotingClassifier, export_onnx
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=600, stratify=y, random_state=0)
+folder = Path(tempfile.mkdtemp())
+
+# %%
+# Train
+# -----
+# A pretrained net, a forest, and a vote of a small net, the forest and a logistic regression.
+
+net = FineTuneClassifier("tiny32", image_shape=(8, 8), strategy="linear-probe", random_state=0)
+forest = RandomForestClassifier(100, random_state=0)
+members = [
+    ("net", NetClassifier(random_state=0)),
+    ("forest", forest),
+    ("logistic", make_pipeline(StandardScaler(), LogisticRegression())),
+]
+models = {
+    "pretrained net": net.fit(X_train, y_train),
+    "forest": forest.fit(X_train, y_train),
+    "vote": VotingClassifier(members, voting="soft").fit(X_train, y_train),
+}
+
+# %%
+# Export
+# ------
+# The rows that are passed are what the graph is compared on: a file is written only if it predicts what the model
+# predicts, for these rows and for many others that are made of them. The report says how close they are.
+
+files = {name: folder / f"{name.replace(' ', '-')}.onnx" for name in models}
+for name, model in models.items():
+    print(export_onnx(model, files[name], X_train[:500]), end="\n\n")
+
+# %%
+# In 8 bits, the net is a quarter of the size. The ranges of its numbers come from rows of their own, and the export is
+# refused if more than 2 % of the labels of the others change.
+
+files["pretrained net, int8"] = folder / "net-int8.onnx"
+int8 = {"quantize": "int8", "calibration_data": X_train[500:800]}
+print(export_onnx(net, files["pretrained net, int8"], X_train[:500], **int8), end="\n\n")
+
+# %%
+# Serve
+# -----
+# In a process of its own, which has neither torch nor scikit-learn loaded.
+
+serve = """
+import sys
+import numpy as np
+from sktricks import OnnxModel
+
+path, rows = sys.argv[1:]
+model = OnnxModel(path)  # runs the check that the file carries
+labels = model.predict(np.load(rows))
+print("labels", labels[:10], "- loaded:", [name for name in ("torch", "sklearn") if name in sys.modules] or "neither")
+"""
+np.save(folder / "rows.npy", X_test)
+subprocess.run([sys.executable, "-c", serve, files["pretrained net"], folder / "rows.npy"], check=True)
+
+# %%
+# Compare
+# -------
+# Accuracy, size, and the time of one row: the way through scikit-learn's and our ``predict``, and through the file.
+
+
+def milliseconds(predict, n_calls=30):
+    """Return the median time of a call with one row, another one each time, so that no features are cached."""
+    times = []
+    for index in range(n_calls):
+        start = time.perf_counter()
+        predict(X_test[index : index + 1])
+        times.append(time.perf_counter() - start)
+    return 1000 * np.median(times)
+
+
+exported = {name: OnnxModel(path, n_threads=1) for name, path in files.items()}
+accuracy = {name: 100 * np.mean(model.predict(X_test) == y_test) for name, model in exported.items()}
+megabytes = {name: path.stat().st_size / 1e6 for name, path in files.items()}
+latency = {name: milliseconds(model.predict) for name, model in exported.items()}
+before = {name: milliseconds(model.predict) for name, model in models.items()}
+
+print(f"\n{'':<22}{'accuracy':>10}{'file':>10}{'one row':>12}{'before':>12}")
+for name in exported:
+    slow = f"{before[name]:>9.2f} ms" if name in before else ""
+    print(f"{name:<22}{accuracy[name]:>8.1f} %{megabytes[name]:>7.1f} MB{latency[name]:>9.2f} ms{slow}")
+
+figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+for index, name in enumerate(exported):
+    area = 40 + 250 * megabytes[name]
+    axes.scatter(latency[name], accuracy[name], s=area, color=f"C{index}", alpha=0.8, zorder=3)
+    if name in before:
+        axes.scatter(before[name], accuracy[name], s=60, color=f"C{index}", marker="x")
+        axes.plot([latency[name], before[name]], [accuracy[name]] * 2, color=f"C{index}", linewidth=1, alpha=0.5)
+    text, above = f"{name}, {megabytes[name]:.1f} MB", 6 + np.sqrt(area) / 2
+    axes.annotate(text, (latency[name], accuracy[name]), (0, above), textcoords="offset points", ha="center")
+axes.set(xscale="log", xlabel="Time of one row (ms): ONNX file (disk, its area is the size), predict (cross)")
+axes.set(ylabel="Accuracy (%)", title="Digits: accuracy, latency and size of exported models")
+axes.margins(x=0.2, y=0.3)
+axes.grid(alpha=0.3)
+figure.savefig("deploy.png", dpi=150)
+print("\nThe figure is deploy.png.")

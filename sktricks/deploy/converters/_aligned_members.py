@@ -1,0 +1,161 @@
+"""What the members of an ensemble predict, in the order of its classes.
+
+The counterpart of ``ensemble/_predictions.py``: members may know the classes in any order, or only some of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..._labels import encode_labels
+from ...ensemble._target import Target
+from .._graph import Graph, Prediction, Table, Value
+from ._registry import predict
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fitted member of an ensemble that was added to a graph.
+
+    Parameters
+    ----------
+    name : str
+    estimator : estimator
+    prediction : Prediction
+        What its converter returned.
+    """
+
+    name: str
+    estimator: Any
+    prediction: Prediction
+
+    def read(self, graph: Graph, method: str, target: Target) -> Value:
+        """Return the member's predictions as the ensemble uses them; see :func:`read_member`."""
+        with graph.scope(self.name):
+            return read_member(graph, self.estimator, self.prediction, method, target)
+
+
+def add_members(graph: Graph, names: Sequence[str], estimators: Sequence, X: Table) -> list[Member]:
+    """Add each member to a graph, in the scope of its name."""
+    members = []
+    for name, estimator in zip(names, estimators, strict=True):
+        with graph.scope(name):
+            members.append(Member(name, estimator, predict(graph, estimator, X)))
+    return members
+
+
+def check_codes(graph: Graph, member: Member, target: Target) -> None:
+    """Raise an error unless a member of scikit-learn's votes and stacks was fitted on the codes of all classes.
+
+    Frozen members, and those of a stack with ``cv="prefit"``, may be fitted on anything.
+    """
+    if target.kind == "classes" and not is_coded(getattr(member.estimator, "classes_", None), target.width):
+        with graph.scope(member.name):
+            raise graph.refuse(
+                f"its classes, which are not 0..{target.width - 1} as scikit-learn expects",
+                "fit it on these codes, or use the vote or stack of sktricks, which aligns members by their classes",
+            )
+
+
+def is_coded(classes, width: int) -> bool:
+    """Return True for the classes 0, 1, ..., width - 1."""
+    return classes is not None and np.array_equal(classes, np.arange(width))
+
+
+def read_member(graph: Graph, estimator, prediction: Prediction, method: str, target: Target) -> Value:
+    """Return the predictions of a fitted member as an ensemble uses them.
+
+    Parameters
+    ----------
+    graph : Graph
+    estimator : estimator
+    prediction : Prediction
+        What its converter returned.
+    method : {"predict", "predict_proba", "decision_function"}
+    target : Target
+        What the ensemble predicts.
+
+    Returns
+    -------
+    value : Value
+        From ``predict`` values or codes, of shape (), or 0 and 1 of several labels, (labels,); from ``predict_proba``
+        (classes,) or (labels,); from ``decision_function`` (columns,).
+    """
+    if method == "predict":
+        return read_predictions(graph, estimator, prediction, target)
+    value = prediction.probabilities if method == "predict_proba" else prediction.scores
+    if value is None:
+        raise graph.refuse(f"{type(estimator).__name__}, whose {method} has no converter", "use another method of it")
+    if method == "predict_proba":
+        return align_probabilities(graph, estimator, value, target) if target.kind == "classes" else value
+    return align_scores(graph, estimator, value, target)
+
+
+def read_predictions(graph: Graph, estimator, prediction: Prediction, target: Target) -> Value:
+    """Return codes, 0 and 1 of several labels, or values."""
+    if target.kind == "classes":
+        own = own_codes(estimator, target)
+        return pick(graph, own, needed(graph, estimator, prediction.codes))
+    if prediction.codes is not None and target.kind == "multilabel":
+        return prediction.codes
+    values = needed(graph, estimator, prediction.values)
+    if target.kind == "multilabel":
+        half = graph.constant(0.5, values.dtype)
+        return graph.cast(graph.op("Greater", values, half, dtype=bool, shape=values.shape), np.int64)
+    return graph.reshape(values, ()) if values.shape == (1,) else values
+
+
+def needed(graph: Graph, estimator, value: Value | None) -> Value:
+    """Return a value, or raise an error if the converter of a member gave none."""
+    if value is None:
+        raise graph.refuse(f"{type(estimator).__name__}, which does not predict what the ensemble does", "replace it")
+    return value
+
+
+def own_codes(estimator, target: Target) -> np.ndarray:
+    """Return the codes in the ensemble of the classes that a member knows."""
+    own = getattr(estimator, "classes_", None)
+    if own is None:
+        return np.arange(target.width)
+    return encode_labels(np.asarray(own), target.classes, "classes_")
+
+
+def pick(graph: Graph, options: np.ndarray, codes: Value) -> Value:
+    """Return the option that each code stands for; the codes themselves, if these are the options."""
+    if np.array_equal(options, np.arange(len(options))):
+        return codes
+    return graph.op("Gather", graph.constant(options, np.int64), codes, dtype=np.int64, shape=codes.shape)
+
+
+def align_probabilities(graph: Graph, estimator, value: Value, target: Target) -> Value:
+    """Return one column per class of the ensemble, zeros for classes that a member does not know."""
+    own = own_codes(estimator, target)
+    if len(own) < target.width:
+        pads = graph.constant([0, 0, 0, 1], np.int64)
+        value = graph.op("Pad", value, pads, dtype=value.dtype, shape=(len(own) + 1,))
+    return spread(graph, value, own, target.width)
+
+
+def align_scores(graph: Graph, estimator, value: Value, target: Target) -> Value:
+    """Return decision values as columns; classes that a member does not know get its lowest value."""
+    value = value if value.shape else graph.reshape(value, (1,))
+    own = own_codes(estimator, target) if target.kind == "classes" else np.arange(target.width)
+    if len(own) == target.width and np.array_equal(own, np.arange(target.width)):
+        return value
+    if value.shape == (1,):
+        value = graph.concat([graph.op("Neg", value, dtype=value.dtype, shape=(1,)), value])
+    if len(own) < target.width:
+        axes = graph.constant([1], np.int64)
+        value = graph.concat([value, graph.op("ReduceMin", value, axes, dtype=value.dtype, shape=(1,))])
+    return spread(graph, value, own, target.width)
+
+
+def spread(graph: Graph, value: Value, own: np.ndarray, width: int) -> Value:
+    """Return columns at the positions ``own`` of ``width``, and a copy of the last column at all others."""
+    columns = np.full(width, value.shape[0] - 1)
+    columns[own] = np.arange(len(own))
+    return graph.take(value, columns.tolist())

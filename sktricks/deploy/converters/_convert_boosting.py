@@ -1,0 +1,133 @@
+"""Converters of scikit-learn's GradientBoosting and HistGradientBoosting, whose raw predictions are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+
+from .._graph import Graph, Prediction, Table, Value
+from ._boosted_trees import as_numbers, find_categories, from_predictor
+from ._operators import opposite, softmax
+from ._registry import converts, predict
+from ._tree_ensembles import Tree, add_in_order, from_sklearn, look_up_leaves
+
+DUMMIES = (DummyClassifier, DummyRegressor)
+
+
+@converts("sklearn.ensemble.GradientBoostingClassifier", "sklearn.ensemble.GradientBoostingRegressor")
+def convert_gradient_boosting(graph: Graph, boosting, X: Table) -> Prediction:
+    """Add the trees of each stage to what ``init`` predicts."""
+    value = graph.matrix(X, np.float32)
+    estimators = list(boosting.estimators_.ravel())
+    trees = [from_sklearn(estimator.tree_) for estimator in estimators]
+    values = [boosting.learning_rate * e.tree_.value[e.tree_.children_left < 0, 0] for e in estimators]
+    raw = add_stages(graph, value, trees, values, start_of(graph, boosting, value))
+    if not hasattr(boosting, "classes_"):
+        return Prediction(values=graph.reshape(raw, ()))
+    return classify(graph, boosting, raw, "GreaterOrEqual")
+
+
+@converts("sklearn.ensemble.HistGradientBoostingClassifier", "sklearn.ensemble.HistGradientBoostingRegressor")
+def convert_hist_gradient_boosting(graph: Graph, boosting, X: Table) -> Prediction:
+    """Add the trees of each stage to the baseline; gaps and unseen categories go where ``fit`` sent gaps."""
+    categories = find_categories(boosting)
+    value = as_numbers(graph, X, categories)
+    predictors = [predictor for stage in boosting._predictors for predictor in stage]
+    trees = [from_predictor(predictor, categories) for predictor in predictors]
+    values = [predictor.nodes["value"][predictor.nodes["is_leaf"].astype(bool), None] for predictor in predictors]
+    raw = add_stages(graph, value, trees, values, np.ravel(boosting._baseline_prediction))
+    if hasattr(boosting, "classes_"):
+        return classify(graph, boosting, raw, "Greater")
+    return Prediction(values=graph.reshape(invert_link(graph, boosting, raw), ()))
+
+
+def add_stages(
+    graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray], start: np.ndarray | Value
+) -> Value:
+    """Return the raw predictions, of shape (k,): a start, to which the trees of each stage are added, one per column.
+
+    A constant start is part of the first stage: a number that is added first, wherever it comes from, is the same.
+    """
+    if isinstance(start, np.ndarray):
+        first = [array + number for array, number in zip(values[: len(start)], start, strict=True)]
+        terms = look_up_leaves(graph, X, trees, [*first, *values[len(start) :]])
+        width = len(start)
+        return add_in_order(graph, graph.reshape(terms, (len(trees) // width, width)))
+    (width,) = start.shape
+    terms = graph.reshape(look_up_leaves(graph, X, trees, values), (len(trees) // width, width))
+    start = graph.reshape(start, (1, width))
+    shape = (len(trees) // width + 1, width)
+    return add_in_order(graph, graph.op("Concat", start, terms, dtype=np.float64, shape=shape, axis=1))
+
+
+def start_of(graph: Graph, boosting, X: Value) -> np.ndarray | Value:
+    """Return the raw prediction of ``init``: a constant for each column, or a value."""
+    init = boosting.init_
+    if isinstance(init, str) or (isinstance(init, DUMMIES) and init.strategy != "stratified"):
+        return boosting._raw_predict_init(np.zeros((1, boosting.n_features_in_), np.float32))[0]
+    with graph.scope("init"):
+        found = predict(graph, init, X)
+        if found.values is not None:
+            return graph.reshape(graph.cast(found.values, np.float64), (1,))
+        if found.probabilities is not None:
+            return link(graph, boosting, graph.cast(found.probabilities, np.float64))
+        raise graph.refuse(f"{type(init).__name__} without probabilities", "use another init")
+
+
+def link(graph: Graph, boosting, probabilities: Value) -> Value:
+    """Return the raw predictions for the probabilities of ``init``."""
+    smallest = smallest_probability()
+    several = boosting.n_trees_per_iteration_ > 1
+    value = probabilities if several else graph.take(probabilities, [1])
+    limits = [graph.constant(limit, np.float64) for limit in (smallest, 1 - smallest)]
+    value = graph.op("Clip", value, *limits, dtype=np.float64, shape=value.shape)
+    if several:
+        logs = graph.op("Log", value, dtype=np.float64, shape=value.shape)
+        mean = graph.op("ReduceMean", logs, graph.constant([1], np.int64), dtype=np.float64, shape=(1,))
+        return graph.binary("Sub", logs, mean)
+    rest = opposite(graph, 1.0, value)
+    logit = graph.op("Log", graph.binary("Div", value, rest), dtype=np.float64, shape=(1,))
+    return graph.binary("Div", logit, slope(graph, boosting))
+
+
+def smallest_probability() -> float:
+    """Return where scikit-learn cuts off the probabilities of ``init``, which depends on its version."""
+    from scipy.special import expit
+    from sklearn._loss import HalfBinomialLoss
+    from sklearn.ensemble._gb import _init_raw_predictions
+
+    never = DummyClassifier(strategy="constant", constant=0).fit([[0], [0]], [0, 1])
+    return float(expit(_init_raw_predictions(np.zeros((1, 1)), never, HalfBinomialLoss(), True)[0, 0]))
+
+
+def classify(graph: Graph, boosting, raw: Value, positive: str) -> Prediction:
+    """Return classes and probabilities for raw predictions; of two classes, the second if it is ``positive``."""
+    if raw.shape[0] > 1:
+        probabilities = softmax(graph, raw)
+        return Prediction(codes=graph.argmax(raw), probabilities=probabilities, scores=raw)
+    scores = graph.reshape(raw, ())
+    second = graph.op(positive, scores, graph.constant(0.0), dtype=bool)
+    scaled = graph.binary("Mul", raw, slope(graph, boosting))
+    p = graph.op("Sigmoid", scaled, dtype=raw.dtype, shape=(1,))
+    rest = opposite(graph, 1.0, p)
+    return Prediction(codes=graph.cast(second, np.int64), probabilities=graph.concat([rest, p]), scores=scores)
+
+
+def slope(graph: Graph, boosting) -> float:
+    """Return by what the raw prediction of the second of two classes is multiplied to be its logit."""
+    found = {"LogitLink": 1.0, "HalfLogitLink": 2.0}.get(type(boosting._loss.link).__name__)
+    if found is None:
+        raise graph.refuse(f"loss={boosting.loss!r}", "use loss='log_loss'")
+    return found
+
+
+def invert_link(graph: Graph, boosting, raw: Value) -> Value:
+    """Return the predictions of a regressor for raw ones."""
+    name = type(boosting._loss.link).__name__
+    if name == "IdentityLink":
+        return raw
+    if name == "LogLink":
+        return graph.op("Exp", raw, dtype=raw.dtype, shape=raw.shape)
+    raise graph.refuse(f"loss={boosting.loss!r}", "use one of scikit-learn's losses by name")

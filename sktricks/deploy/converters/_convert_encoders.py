@@ -1,0 +1,198 @@
+"""Converters of OneHotEncoder and OrdinalEncoder, for strings, numbers and missing values.
+
+Each category of each column has a code of its own, 0 is a value that no column knows. One-hot columns are comparisons
+of codes, ordinal ones are looked up in a table of codes. Strings get their codes by ``LabelEncoder``; numbers by a
+comparison with all categories at once, since ``LabelEncoder`` knows no float64.
+
+A graph cannot raise an error. For this reason ``handle_unknown="error"`` is refused: what it should do with an unknown
+category has to be decided before it meets one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._feeds import is_missing
+from .._graph import STRING, Frame, Graph, Table, Value
+from ._operators import SKLEARN, compare
+from ._registry import converts
+
+UNKNOWN = 0
+# Where unknown categories count as infrequent; until then, "warn" made them zeros, against its documentation.
+TO_INFREQUENT = ("infrequent_if_exist", "warn") if SKLEARN >= (1, 8) else ("infrequent_if_exist",)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The codes of one column.
+
+    Parameters
+    ----------
+    categories : ndarray
+    codes : ndarray of int
+        For each category.
+    unknown : int
+        The code of all other values.
+    """
+
+    categories: np.ndarray
+    codes: np.ndarray
+    unknown: int = UNKNOWN
+
+
+@converts("sklearn.preprocessing.OneHotEncoder")
+def convert_one_hot(graph: Graph, encoder, X: Table) -> Value:
+    """Compare the code of each column with those of its categories, but for dropped ones."""
+    if encoder.handle_unknown == "error":
+        raise refuse_errors(graph, encoder, 'handle_unknown="ignore"')
+    columns, sources, targets, start = [], [], [], 1
+    for index, categories in enumerate(encoder.categories_):
+        groups, n_groups, infrequent = group_categories(encoder, index)
+        unknown = UNKNOWN
+        if infrequent is not None and encoder.handle_unknown in TO_INFREQUENT:
+            unknown = start + infrequent
+        columns.append(Column(categories, start + groups, unknown))
+        dropped = None if encoder.drop_idx_ is None else encoder.drop_idx_[index]
+        kept = [group for group in range(n_groups) if dropped is None or group != groups[dropped]]
+        sources += [index] * len(kept)
+        targets += [start + group for group in kept]
+        start += n_groups
+    codes = graph.take(encode(graph, X, columns), sources)
+    return graph.cast(compare(graph, "Equal", codes, np.array(targets, np.int64)), encoder.dtype)
+
+
+@converts("sklearn.preprocessing.OrdinalEncoder")
+def convert_ordinal(graph: Graph, encoder, X: Table) -> Value:
+    """Look the codes of all columns up in one table."""
+    if encoder.handle_unknown == "error":
+        raise refuse_errors(graph, encoder, 'handle_unknown="use_encoded_value", unknown_value=-1')
+    columns, table, start = [], [np.array([encoder.unknown_value])], 1
+    for index, categories in enumerate(encoder.categories_):
+        groups, _, _ = group_categories(encoder, index)
+        missing = np.array([is_missing(category) for category in categories.tolist()], bool)
+        table.append(np.where(missing, encoder.encoded_missing_value, groups))
+        columns.append(Column(categories, np.arange(start, start + len(categories))))
+        start += len(categories)
+    values = graph.constant(np.concatenate(table).astype(encoder.dtype))
+    return graph.op("Gather", values, encode(graph, X, columns), dtype=encoder.dtype, shape=(len(columns),), axis=0)
+
+
+def group_categories(encoder, index: int) -> tuple[np.ndarray, int, int | None]:
+    """Return for each category of a column the index of its group, their number, and the infrequent group, if any.
+
+    The frequent categories come first, in order; the infrequent ones share the last group. OrdinalEncoder never counts
+    a missing value among either.
+    """
+    categories = encoder.categories_[index]
+    found = getattr(encoder, "infrequent_categories_", None)  # an attribute only where infrequent ones are grouped
+    if found is None or found[index] is None:
+        return np.arange(len(categories)), len(categories), None
+    names = {plain(category) for category in found[index].tolist()}
+    rare = np.array([plain(category) in names for category in categories.tolist()])
+    if type(encoder).__name__ == "OrdinalEncoder":
+        rare |= np.array([is_missing(category) for category in categories.tolist()])  # looked up in the table instead
+    last = int(np.sum(~rare))
+    groups = np.where(rare, last, np.cumsum(~rare) - 1)
+    return groups, last + 1, last
+
+
+def plain(category):
+    """Return a category as something that equals itself."""
+    return None if is_missing(category) else category
+
+
+def encode(graph: Graph, X: Table, columns: list[Column]) -> Value:
+    """Return the code of each value, int64 of shape (columns,)."""
+    if not isinstance(X, Frame):
+        value = graph.matrix(X)
+        return encode_strings(graph, value, columns) if value.dtype == STRING else encode_numbers(graph, value, columns)
+    values = list(X.columns.values())
+    strings = [index for index, value in enumerate(values) if value.dtype == STRING]
+    numbers = [index for index, value in enumerate(values) if value.dtype != STRING]
+    parts = [encode_string(graph, values[index], columns[index]) for index in strings]
+    if numbers:
+        matrix = graph.concat([values[index] for index in numbers])
+        parts.append(encode_numbers(graph, matrix, [columns[index] for index in numbers]))
+    return graph.take(graph.concat(parts), np.argsort([*strings, *numbers]).tolist())
+
+
+def encode_strings(graph: Graph, value: Value, columns: list[Column]) -> Value:
+    """Return the codes of several columns of strings."""
+    parts = [encode_string(graph, graph.take(value, [index]), column) for index, column in enumerate(columns)]
+    return graph.concat(parts)
+
+
+def encode_string(graph: Graph, value: Value, column: Column) -> Value:
+    """Return the codes of a column of strings; a missing one is the empty string."""
+    categories = column.categories.tolist()
+    keys = ["" if is_missing(category) else category for category in categories]
+    if not all(isinstance(key, str) for key in keys):
+        raise graph.refuse(
+            f"the categories {categories[:3]} of a column of strings", "convert it to strings before fit"
+        )
+    if len(set(keys)) < len(keys):
+        raise graph.refuse(
+            "a column with both missing values and empty strings, or with several kinds of missing values, as "
+            "categories: in the graph all of them are the empty string",
+            "replace them by one value before fit",
+        )
+    return graph.op(
+        "LabelEncoder",
+        value,
+        dtype=np.int64,
+        shape=(1,),
+        domain="ai.onnx.ml",
+        keys_strings=keys,
+        values_int64s=column.codes.tolist(),
+        default_int64=column.unknown,
+    )
+
+
+def encode_numbers(graph: Graph, value: Value, columns: list[Column]) -> Value:
+    """Return the codes of several columns of numbers, by comparison with all of their categories at once."""
+    sizes = [len(column.categories) for column in columns]
+    categories = np.concatenate([read_numbers(graph, column.categories) for column in columns])
+    sources = np.repeat(np.arange(len(columns)), sizes)
+    unknown = np.array([column.unknown for column in columns])
+    weights = np.zeros((len(sources), len(columns)), np.float64)
+    weights[np.arange(len(sources)), sources] = np.concatenate([column.codes for column in columns]) - unknown[sources]
+    if np.isnan(categories).any():
+        # Nothing equals NaN. Infinity takes its place, which the encoders do not accept as a value.
+        categories = np.where(np.isnan(categories), np.inf, categories)
+        if value.dtype.kind == "f":
+            missing = graph.op("IsNaN", value, dtype=bool, shape=value.shape)
+            infinity = graph.constant(np.inf, value.dtype)
+            value = graph.op("Where", missing, infinity, value, dtype=value.dtype, shape=value.shape)
+        else:
+            value = graph.cast(value, np.float64)
+    same = graph.cast(compare(graph, "Equal", graph.take(value, sources.tolist()), categories), np.float64)
+    codes = graph.op("MatMul", same, graph.constant(weights), dtype=np.float64, shape=(len(columns),))
+    if unknown.any():
+        codes = graph.binary("Add", codes, unknown)
+    return graph.cast(codes, np.int64)
+
+
+def read_numbers(graph: Graph, categories: np.ndarray) -> np.ndarray:
+    """Return the categories of a column of numbers, NaN for the missing one."""
+    values = categories.tolist()
+    if any(isinstance(value, str) for value in values):
+        raise graph.refuse(
+            f"the categories {values[:3]} of a column that holds numbers in the example of X",
+            "give an X with the types of the columns that fit had",
+        )
+    missing = [is_missing(value) for value in values]
+    if sum(missing) > 1:
+        raise graph.refuse("a column with several kinds of missing values", "replace them by NaN before fit")
+    if not any(missing):
+        return np.array(values, dtype=None if categories.dtype == object else categories.dtype)
+    return np.array([np.nan if absent else value for value, absent in zip(values, missing, strict=True)], np.float64)
+
+
+def refuse_errors(graph: Graph, encoder, cure: str):
+    """Return the error of an encoder that raises errors."""
+    return graph.refuse(
+        f'{type(encoder).__name__}(handle_unknown="error"), since a graph cannot raise an error',
+        f"set_params({cure}), which needs no new fit",
+    )

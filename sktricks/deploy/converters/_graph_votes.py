@@ -1,0 +1,173 @@
+"""Votes and averages in a graph, in the order of summation of ``ensemble/_votes.py``: ties come out the same.
+
+Several labels per row are as many binary problems, one after the other (:func:`as_binary`). ``Sum`` adds its inputs one
+after the other, as numpy sums over the first axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...ensemble._votes import TIED, TINY
+from .._graph import Graph, Value
+from ._operators import compare, opposite, row_max, row_sum, softmax, where
+
+LARGE = 256  # classes, from which on a table of all pairs would be larger than a few nodes are slow
+
+
+def total(graph: Graph, values: Sequence[Value]) -> Value:
+    """Return the sum of values of one dtype and shape."""
+    first = values[0]
+    return first if len(values) == 1 else graph.op("Sum", *values, dtype=first.dtype, shape=first.shape)
+
+
+def mean(graph: Graph, values: Sequence[Value]) -> Value:
+    """Return the mean of values, in the dtype that numpy would choose for all."""
+    dtype = np.result_type(*(value.dtype for value in values))
+    return divide(graph, total(graph, [graph.cast(value, dtype) for value in values]), len(values))
+
+
+def average(graph: Graph, values: Sequence[Value], weights) -> Value:
+    """Return the weighted mean of values, float64; those of weight 0 are left out."""
+    used = [(graph.cast(value, np.float64), weight) for value, weight in zip(values, weights, strict=True) if weight]
+    return divide(graph, total(graph, [times(graph, *pair) for pair in used]), np.sum(weights))
+
+
+def times(graph: Graph, value: Value, factor) -> Value:
+    """Return a value times a number."""
+    return value if factor == 1 else graph.binary("Mul", value, factor)
+
+
+def divide(graph: Graph, value: Value, divisor) -> Value:
+    """Return a value divided by a number."""
+    return value if divisor == 1 else graph.binary("Div", value, divisor)
+
+
+def count_votes(graph: Graph, codes: Sequence[Value], n_classes: int, weights) -> Value:
+    """Return the weight of the votes for each class, (n, classes) float64."""
+    pairs = [(one, weight) for one, weight in zip(codes, weights, strict=True) if weight]
+    return total(graph, [one_hot(graph, one, n_classes, weight) for one, weight in pairs])
+
+
+def one_hot(graph: Graph, codes: Value, n_classes: int, weight=1.0) -> Value:
+    """Return a vote as a row that is ``weight`` at its class and otherwise 0, float64."""
+    if n_classes < LARGE:
+        table = graph.constant(weight * np.eye(n_classes), np.float64)
+        return graph.op("Gather", table, codes, dtype=np.float64, shape=(n_classes,))
+    all_codes = graph.constant([np.arange(n_classes)], np.int64)
+    chosen = graph.op("Equal", graph.reshape(codes, (1,)), all_codes, dtype=bool, shape=(n_classes,))
+    return choose(graph, chosen, graph.constant(weight, np.float64), graph.constant(0, np.float64))
+
+
+def choose(graph: Graph, condition: Value, a: Value, b: Value) -> Value:
+    """Return ``a`` where a condition, which has the shape of the result, holds, and ``b`` elsewhere."""
+    return graph.op("Where", condition, a, b, dtype=a.dtype, shape=condition.shape)
+
+
+# -- probabilities -----------------------------------------------------------------------------------------------------
+
+
+def stack_probabilities(graph: Graph, members: Sequence[Value]) -> list[Value]:
+    """Return the members' probabilities in one dtype; float32 among float64 is normalized in float64."""
+    exact = np.result_type(*(one.dtype for one in members))
+    return [one if one.dtype == exact else normalize(graph, graph.cast(one, exact)) for one in members]
+
+
+def normalize(graph: Graph, value: Value) -> Value:
+    """Return rows divided by their sums."""
+    return graph.binary("Div", value, row_sum(graph, value))
+
+
+def logs(graph: Graph, value: Value) -> Value:
+    """Return logarithms of probabilities, which are clipped away from 0."""
+    clipped = graph.binary("Max", value, TINY)
+    return graph.op("Log", clipped, dtype=value.dtype, shape=value.shape)
+
+
+def geometric(graph: Graph, members: Sequence[Value], weights) -> Value:
+    """Return the normalized weighted geometric mean of the members, float64."""
+    return softmax(graph, average(graph, [logs(graph, one) for one in members], weights))
+
+
+def apply_temperatures(graph: Graph, members: Sequence[Value], temperatures) -> list[Value]:
+    """Return each member's probabilities to the power 1 / temperature, normalized, all in one dtype."""
+    tempered = [
+        one
+        if temperature == 1
+        else softmax(graph, divide(graph, graph.cast(logs(graph, one), np.float64), temperature))
+        for one, temperature in zip(members, temperatures, strict=True)
+    ]
+    dtype = np.result_type(*(one.dtype for one in tempered))
+    return [graph.cast(one, dtype) for one in tempered]
+
+
+# -- ties --------------------------------------------------------------------------------------------------------------
+
+
+def split_ties(graph: Graph, fractions: Value, probabilities: Value) -> Value:
+    """Return fractions of votes in which tied winners split their joint fraction in favor of the more probable ones."""
+    nothing = graph.constant(0, np.float64)
+    most = row_max(graph, fractions)
+    almost = graph.binary("Mul", most, 1 - TIED)
+    tied = graph.op("GreaterOrEqual", fractions, almost, dtype=bool, shape=fractions.shape)
+    number = row_sum(graph, graph.cast(tied, np.float64))
+
+    def mean_of_tied(value):
+        return graph.binary("Div", row_sum(graph, choose(graph, tied, value, nothing)), number)
+
+    joint = mean_of_tied(fractions)
+    gap = graph.binary("Sub", joint, row_max(graph, where(graph, tied, nothing, fractions)))
+    rank = rank_down(graph, choose(graph, tied, probabilities, graph.constant(-1, np.float64)))
+    shift = graph.binary("Sub", mean_of_tied(rank), rank, shape=rank.shape)
+    shift = graph.binary("Mul", shift, gap)
+    shift = graph.binary("Div", shift, graph.binary("Mul", number, 2))
+    return where(graph, tied, graph.binary("Add", joint, shift, shape=rank.shape), fractions)
+
+
+def rank_down(graph: Graph, values: Value) -> Value:
+    """Return how many distinct values of its row are larger than each value, float64."""
+    width = values.shape[0]
+    across, down = (graph.reshape(values, shape) for shape in ((1, width), (width, 1)))
+    equal, larger = (graph.op(kind, down, across, dtype=bool, shape=(width, width)) for kind in ("Equal", "Greater"))
+    earlier = graph.constant([np.tril(np.ones((width, width)), -1)])  # each value counts where it is seen first
+    repeated = graph.binary("Mul", graph.cast(equal, np.float64), earlier)
+    axes = graph.constant([2], np.int64)
+    repeated = graph.op("ReduceMax", repeated, axes, dtype=np.float64, shape=(width, 1), keepdims=1)
+    counted = graph.binary("Mul", graph.cast(larger, np.float64), opposite(graph, 1, repeated))
+    return graph.op("ReduceSum", counted, graph.constant([1], np.int64), dtype=np.float64, shape=(width,), keepdims=0)
+
+
+# -- several labels, medians -------------------------------------------------------------------------------------------
+
+
+def as_binary(graph: Graph, probabilities: Value) -> Value:
+    """Return the probabilities of several labels as binary problems, of shape (2,), a row per label."""
+    flat = graph.reshape(probabilities, (1,))
+    return graph.concat([opposite(graph, 1, flat), flat])
+
+
+def weighted_median(graph: Graph, values: Sequence[Value], weights) -> Value:
+    """Return the weighted median of the members, of shape (); the middle if it lies between two."""
+    columns = graph.concat([graph.reshape(value, (1,)) for value in values])
+    count = columns.shape[0]
+    ordered, order = graph.ops(
+        "TopK",
+        columns,
+        graph.constant([count], np.int64),
+        outputs=[(columns.dtype, (count,)), (np.int64, (count,))],
+        largest=0,
+    )
+    if np.ptp(weights) == 0:
+        lower, upper = (graph.column(ordered, index) for index in ((count - 1) // 2, count // 2))
+        return lower if lower == upper else graph.binary("Div", graph.binary("Add", lower, upper), 2)
+    own = graph.op("Gather", graph.constant(weights, np.float64), order, dtype=np.float64, shape=(count,))
+    below = graph.op("CumSum", own, graph.constant(1, np.int64), dtype=np.float64, shape=(count,))
+    half = np.sum(weights) / 2
+    ends = []
+    for kind, threshold in (("GreaterOrEqual", half * (1 - TIED)), ("Greater", half * (1 + TIED))):
+        reached = graph.cast(compare(graph, kind, below, threshold), np.float32)
+        index = graph.op("ArgMax", reached, dtype=np.int64, shape=(1,), axis=1, keepdims=1)
+        ends.append(graph.op("GatherElements", ordered, index, dtype=ordered.dtype, shape=(1,), axis=1))
+    return graph.reshape(graph.binary("Div", graph.binary("Add", ends[0], ends[1]), 2), ())

@@ -1,0 +1,196 @@
+"""Decision trees as one operator that finds the leaves of rows, whose values are then added up as numpy would.
+
+ONNX's TreeEnsembleRegressor could add the values itself, but in float32, and in an order that depends on the number of
+threads. Two classes whose sums are equal would then be told apart by the last bit. Here each tree is a target of its
+own, to which a leaf gives its number; numbers are looked up in a table of float64, and added tree after tree. Only
+votes, which are zeros and ones, are added by the operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+
+import numpy as np
+
+from ..._optional import import_optional
+from .._graph import Graph, Value
+
+EXACT = 2**24  # float32 holds all integers up to here
+GROUP, MAX_GROUPS = 2**13, 12  # nodes per operator, and operators
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The nodes of a tree as arrays of one length; node 0 is the root.
+
+    Parameters
+    ----------
+    feature, threshold : ndarray
+        A row whose feature is ≤ threshold goes to the left.
+    left, right : ndarray of int
+        The numbers of the children; below 0 for a leaf.
+    missing_left : ndarray of bool
+        Where rows go whose feature is NaN.
+    equal : ndarray of bool, or None
+        Where only rows whose feature is equal to the threshold go to the left.
+    """
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    missing_left: np.ndarray
+    equal: np.ndarray | None = None
+
+    @property
+    def is_leaf(self) -> np.ndarray:
+        """Which nodes are leaves."""
+        return self.left < 0
+
+
+def from_sklearn(tree, columns=None) -> Tree:
+    """Return the ``tree_`` of a decision tree of scikit-learn, for X in float32.
+
+    A threshold is rounded down to float32: ``x <= threshold`` then stays the same for every x in float32.
+    ``columns`` are those of X that the tree was given.
+    """
+    feature = np.maximum(tree.feature, 0)
+    return Tree(
+        feature=feature if columns is None else np.asarray(columns)[feature],
+        threshold=round_down(tree.threshold),
+        left=tree.children_left,
+        right=tree.children_right,
+        missing_left=tree.missing_go_to_left.astype(bool),
+    )
+
+
+def round_down(values: np.ndarray) -> np.ndarray:
+    """Return the largest float32 that are not above values of float64."""
+    rounded = values.astype(np.float32)
+    return np.where(rounded > values, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+
+
+def add_up(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]) -> Value:
+    """Return per row the sums of the values of its leaves, of shape (k,), float64, as if added tree after tree.
+
+    ``values`` are arrays of shape (leaves, k), one for each tree.
+    """
+    rows = np.concatenate(values)
+    if are_votes(rows):  # their sums are exact in float32, and in any order
+        return graph.cast(count_votes(graph, X, trees, split(rows.argmax(1), values), rows.shape[1]), np.float64)
+    return add_in_order(graph, look_up_leaves(graph, X, trees, values))
+
+
+def are_votes(rows: np.ndarray) -> bool:
+    """Return True if each row has a single 1 among zeros, as the leaves of a tree that was grown to the end."""
+    return bool(np.isin(rows, (0, 1)).all() and (rows.sum(1) == 1).all())
+
+
+def look_up_leaves(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]) -> Value:
+    """Return per row the values of its leaves, float64, of shape (trees, k)."""
+    table, numbers = np.unique(np.concatenate(values), axis=0, return_inverse=True)
+    if len(table) > EXACT:
+        raise graph.refuse(f"trees with {len(table):,} leaves", f"fit smaller ones: up to {EXACT:,} can be told apart")
+    groups = []
+    numbers_of = split(numbers.ravel(), values)
+    for group in group_trees(trees):
+        targets = [np.full(len(numbers_of[index]), target) for target, index in enumerate(group)]
+        found = add_nodes(graph, X, [trees[i] for i in group], targets, [numbers_of[i] for i in group], len(group))
+        groups.append(found)
+    return look_up(graph, graph.cast(graph.concat(groups), np.int32), table)
+
+
+def count_votes(graph: Graph, X: Value, trees: Sequence[Tree], targets: Sequence[np.ndarray], n_targets: int) -> Value:
+    """Return per row the number of leaves, by target, float32; ``targets`` are those of the leaves, tree by tree."""
+    votes = []
+    for group in group_trees(trees):
+        ones = [np.ones(len(targets[index])) for index in group]
+        votes.append(add_nodes(graph, X, [trees[i] for i in group], [targets[i] for i in group], ones, n_targets))
+    return reduce(partial(graph.binary, "Add"), votes)
+
+
+def group_trees(trees: Sequence[Tree]) -> list[list[int]]:
+    """Return the indices of trees in groups, one for each operator.
+
+    The runtime walks through all trees of an operator for one row, then for the next: they should fit into the cache.
+    But each operator takes about a microsecond, which one row alone would feel: there are few.
+    """
+    sizes = np.array([len(tree.left) for tree in trees])
+    ends = np.cumsum(sizes)
+    limit = max(GROUP, ends[-1] / MAX_GROUPS)
+    number = ((ends - 1) // limit).astype(int)
+    return [np.flatnonzero(number == value).tolist() for value in np.unique(number)]
+
+
+def split(values: np.ndarray, like: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return an array in parts of the lengths of others."""
+    return np.split(values, np.cumsum([len(part) for part in like])[:-1])
+
+
+def add_nodes(graph: Graph, X: Value, trees: Sequence[Tree], targets, weights, n_targets: int) -> Value:
+    """Return per row the sums of the weights of its leaves, by target, float32: one operator.
+
+    ``targets`` and ``weights`` hold an array for each tree, with a number for each of its leaves.
+    """
+    where = np.concatenate([np.arange(len(tree.left)) for tree in trees])
+    number = np.repeat(np.arange(len(trees)), [len(tree.left) for tree in trees])
+    leaf = np.concatenate([tree.is_leaf for tree in trees])
+    equal = np.concatenate([np.zeros(len(t.left), bool) if t.equal is None else t.equal for t in trees])
+    modes = np.where(leaf, "LEAF", np.where(equal, "BRANCH_EQ", "BRANCH_LEQ"))
+    left, right = (np.concatenate([getattr(tree, side) for tree in trees]) for side in ("left", "right"))
+    attributes = {
+        "nodes_treeids": number,
+        "nodes_nodeids": where,
+        "nodes_featureids": np.where(leaf, 0, np.concatenate([tree.feature for tree in trees])),
+        "nodes_truenodeids": np.where(leaf, 0, left),
+        "nodes_falsenodeids": np.where(leaf, 0, right),
+        "nodes_missing_value_tracks_true": ~leaf & np.concatenate([tree.missing_left for tree in trees]),
+        "target_treeids": number[leaf],
+        "target_nodeids": where[leaf],
+        "target_ids": np.concatenate(targets),
+    }
+    threshold = np.where(leaf, 0, np.concatenate([tree.threshold for tree in trees]))
+    floats = {"nodes_values": threshold.astype(X.dtype), "target_weights": np.concatenate(weights).astype(X.dtype)}
+    if X.dtype == np.float64:
+        from_array = import_optional("onnx.numpy_helper", "onnx").from_array
+        floats = {f"{name}_as_tensor": from_array(array) for name, array in floats.items()}
+    return graph.op(
+        "TreeEnsembleRegressor",
+        X,
+        dtype=np.float32,
+        shape=(n_targets,),
+        domain="ai.onnx.ml",
+        n_targets=n_targets,
+        nodes_modes=modes.tolist(),
+        **{name: array.astype(np.int64).tolist() for name, array in attributes.items()},
+        **{name: array.tolist() if isinstance(array, np.ndarray) else array for name, array in floats.items()},
+    )
+
+
+def look_up(graph: Graph, numbers: Value, table: np.ndarray) -> Value:
+    """Return the rows of a table with these numbers; a gather per column is the faster one for two columns."""
+    shape = (*numbers.shape, table.shape[1])
+    if table.shape[1] > 2:
+        return graph.op("Gather", graph.constant(table), numbers, dtype=table.dtype, shape=shape, axis=0)
+    flat = graph.op("Reshape", numbers, graph.constant([-1], np.int64), dtype=numbers.dtype)
+    columns = []
+    for column in table.T:
+        values = graph.op("GatherElements", graph.constant(column.copy()), flat, dtype=table.dtype, axis=0)
+        columns.append(graph.reshape(values, (*numbers.shape, 1)))
+    if len(columns) == 1:
+        return columns[0]
+    return graph.op("Concat", *columns, dtype=table.dtype, shape=shape, axis=2)
+
+
+def add_in_order(graph: Graph, terms: Value) -> Value:
+    """Return the sums over the first axis of rows of shape (terms, k), one after the other as numpy's ``+=``.
+
+    ReduceSum would add them in an order of its own, and give other last bits.
+    """
+    count, width = terms.shape
+    if count == 1:
+        return graph.reshape(terms, (width,))
+    sums = graph.op("CumSum", terms, graph.constant(1, np.int64), dtype=terms.dtype, shape=terms.shape)
+    return graph.op("Gather", sums, graph.constant(count - 1, np.int64), dtype=terms.dtype, shape=(width,), axis=1)
