@@ -24,7 +24,7 @@ def describe_model(estimator, X, graph, model, run, expected, atol, embed_rows) 
         known = texts_in(model)
         description = [describe_input(name, array, known) for name, array in feeds.items()]
         check = Check(atol, run(sample_rows(description)), description, SEED)
-    names = getattr(estimator, "feature_names_in_", None)
+    names = getattr(estimator, "feature_names_in_", getattr(X, "columns", None))
     classes = getattr(estimator, "classes_", None)
     is_classifier = KINDS[next(iter(expected))] == "classifier"
     return Metadata(
@@ -32,7 +32,7 @@ def describe_model(estimator, X, graph, model, run, expected, atol, embed_rows) 
         estimator=type(estimator).__name__,
         classes=np.asarray(classes) if is_classifier and classes is not None else None,
         feature_names=None if names is None else [str(name) for name in names],
-        n_features=getattr(estimator, "n_features_in_", None),
+        n_features=int(getattr(estimator, "n_features_in_", np.prod(np.shape(X)[1:]))),
         labels=labels_follow(estimator, X, expected, atol),
         missing=find_missing_of(estimator, X, graph, list(expected)),
         decodings=graph.decodings,

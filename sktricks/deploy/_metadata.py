@@ -60,6 +60,7 @@ class Metadata:
     feature_names : list of str or None
         The columns of the DataFrame that the estimator was fitted on.
     n_features : int or None
+        Columns, or pixels times channels.
     labels : bool
         True if the label is that of the largest probability, which matters where the file has no labels.
     missing : dict

@@ -45,6 +45,26 @@ class ExportReport:
         The fraction of labels that quantization changes.
     loss_increase : float
         By how much the cross-entropy against the float model rises through quantization.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktricks import export_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = export_onnx(LogisticRegression(max_iter=500).fit(X, y), Path(folder) / "iris.onnx", X)
+    >>> print(report)
+    estimator           LogisticRegression
+    file                ...iris.onnx (... kB)
+    inputs              X float64 (n, 4)
+    outputs             label int64 (n), probabilities float64 (n, 3)
+    rows compared       150 given, 876 made of them
+    largest difference  ... in given rows, ... in others (allowed: 1e-09)
+    labels              all equal
+    speed               ... times the estimator for 1 row, ... times for 64 rows
     """
 
     path: str
