@@ -131,7 +131,7 @@ def export_onnx(
     check_parameters(quantize, calibration_data, max_label_changes, max_loss_increase, atol, outputs)
     check_target(path)
     check_writable(path)
-    if not hasattr(estimator, "fit"):
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise TypeError(f"estimator must be a fitted estimator, got {estimator!r} of type {type(estimator).__name__}")
     check_is_fitted(estimator)
     if issparse(X):

@@ -136,7 +136,12 @@ class OnnxEstimator(BaseEstimator):
         return value
 
     def _check_columns(self, X):
-        """Compare number and names of columns, as scikit-learn does."""
+        """Compare number and names of columns, and refuse no rows, as scikit-learn does."""
+        if hasattr(X, "__len__") and len(X) == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum of 1 is required by "
+                f"{type(self).__name__}."
+            )
         if hasattr(X, "shape") and len(X.shape) == 2 and hasattr(self, "n_features_in_"):
             check_columns(self, X, reset=False)
 

@@ -93,6 +93,7 @@ def test_wrong_parameters(path, options, message):
 def test_what_cannot_be_exported(path):
     refused(NotFittedError, "not fitted", NetClassifier(), path, X)
     refused(TypeError, "estimator must be a fitted estimator, got 3", 3, path, X)
+    refused(TypeError, "estimator must be a fitted estimator, got <class", NetClassifier, path, X)
     refused(
         ValueError, "outputs='probabilities' needs a classifier", fitted("regressor"), path, X, outputs="probabilities"
     )

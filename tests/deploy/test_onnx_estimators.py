@@ -86,6 +86,11 @@ def predict_with(model, rows):
 def test_wrong_columns(model):
     with pytest.raises(ValueError, match="X has 3 features, but OnnxClassifier is expecting 4 features as input"):
         model.predict(X[:, :3])
+    for rows in (X[:0], []):
+        with pytest.raises(
+            ValueError, match="Found array with 0 sample.* a minimum of 1 is required by OnnxClassifier"
+        ):
+            model.predict_proba(rows)
 
 
 def test_names_of_columns(tmp_path):
