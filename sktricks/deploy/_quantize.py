@@ -18,6 +18,7 @@ from .._optional import import_optional
 from ._compare_outputs import Outputs
 from ._correct_biases import correct_biases
 from ._onnx_errors import OnnxMismatchError
+from ._shift_outputs import shift_outputs
 from .converters._torch_graphs import BACKBONE, quiet
 
 AT_ONCE = 8  # calibration rows
@@ -69,7 +70,9 @@ def quantize_backbone(model, feeds: Mapping[str, np.ndarray], *, reduce_range: b
             weight_type=quantization.QuantType.QInt8,
             nodes_to_quantize=names,
         )
-        return onnx.load(target)
+        quantized = onnx.load(target)
+    shift_outputs(model, quantized, is_in_backbone, list(split_rows(feeds)))
+    return quantized
 
 
 def is_in_backbone(name: str) -> bool:
