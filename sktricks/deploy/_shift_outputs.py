@@ -32,6 +32,8 @@ def shift_outputs(before, after, is_inside: Callable[[str], bool], parts: Sequen
     nodes = {node.name: node for node in after.graph.node}
     values = {name: nodes[reader].input[index] for name, ((reader, index), *_) in readers.items()}
     values = {name: value for name, value in values.items() if has_maps(after, value)}
+    if not values:
+        return
     expected, found = find_means(before, values, parts), find_means(after, values.values(), parts)
     for number, (name, value) in enumerate(values.items()):
         shift = (expected[name] - found[value]).astype(np.float32).reshape(1, -1, 1, 1)
