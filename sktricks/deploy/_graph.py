@@ -107,6 +107,7 @@ class Graph:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
     decodings: dict[str, dict] = field(default_factory=dict)  # by input: how files become its pixels
+    nones: set[str] = field(default_factory=set)  # inputs of strings whose gaps are None; NaN is another thing to some
     functions: list = field(default_factory=list)
     shared: dict[tuple, Value] = field(default_factory=dict)  # what steps may have in common, by what it was made of
     _scopes: list[str] = field(default_factory=list)

@@ -25,7 +25,9 @@ def add_inputs(graph: Graph, X) -> Table:
             return graph.add_input(ARRAY, X.dtype, X.shape[1:])
     names = [str(name) for name in X.columns] if is_frame(X) else [f"x{index}" for index in range(X.shape[1])]
     dtypes = list(X.dtypes) if is_frame(X) else [STRING] * X.shape[1]
-    columns = [column_dtype(dtype, values_of(X, index)) for index, dtype in enumerate(dtypes)]
+    values = [values_of(X, index) for index in range(len(names))]
+    columns = [column_dtype(dtype, column) for dtype, column in zip(dtypes, values, strict=True)]
+    graph.nones.update(name for name, column in zip(names, values, strict=True) if any(one is None for one in column))
     return Frame({name: graph.add_input(name, dtype, (1,)) for name, dtype in zip(names, columns, strict=True)})
 
 

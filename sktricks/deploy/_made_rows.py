@@ -68,7 +68,7 @@ def make_missing(X) -> Iterator[tuple[int, Any]]:
 
 def made(name: str, table: TableColumns) -> Made:
     """Return rows of a table with the function that shifts them."""
-    spreads = [float(np.ptp(values[np.isfinite(values)])) if number and np.isfinite(values).any() else 0.0
+    spreads = [spread_of(values) if number else 0.0
                for values, number in zip(table.columns, table.is_number, strict=True)]  # fmt: skip
 
     def shift(rows, sign):
@@ -80,6 +80,12 @@ def made(name: str, table: TableColumns) -> Made:
         return some.with_columns(columns).build()
 
     return name, table.build(), shift
+
+
+def spread_of(values: np.ndarray) -> float:
+    """Return the range of the finite numbers of a column, 0 without any."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    return float(np.ptp(finite)) if finite.size else 0.0
 
 
 def shifted(values: np.ndarray, sign: int, spread: float) -> np.ndarray:
@@ -95,7 +101,9 @@ def make_midpoints(table: TableColumns, base: TableColumns, state) -> Iterator[M
     pairs = []
     for index in np.flatnonzero(table.is_number):
         values = table.columns[index]
-        found = np.unique(values[np.isfinite(values)])
+        if values.dtype.kind == "b":
+            continue
+        found = np.unique(values[np.isfinite(values)]).astype(np.float64)
         pairs += [(index, value) for value in found[:-1] + (found[1:] - found[:-1]) / 2]
     if len(pairs) > N_MIDPOINTS:
         pairs = [pairs[place] for place in sorted(state.permutation(len(pairs))[:N_MIDPOINTS])]

@@ -86,6 +86,16 @@ def test_arrays_of_strings():
         assert_agrees(encoder.fit(X), X, 0, unseen)
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("encoder", make_encoders(), ids=str)
+def test_missing_texts(encoder, missing):
+    texts = np.random.default_rng(0).choice(
+        ["Rome", "Oslo", "Bern", "Kyiv", missing], size=60, p=[0.4, 0.3, 0.1, 0.05, 0.15]
+    )
+    X = np.array(texts, dtype=object)[:, np.newaxis]
+    assert_agrees(encoder.fit(X), X, 0, np.where(X == "Rome", "Quito", X))
+
+
 def test_the_empty_string_is_a_category_where_nothing_is_missing():
     X = np.array([["a"], [""], ["b"]], dtype=object)
     assert_agrees(OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(X), X, 0)

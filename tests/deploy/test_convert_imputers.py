@@ -91,6 +91,16 @@ def test_strings_and_numbers_together():
         build_model(filled, X)
 
 
+@pytest.mark.parametrize("missing, looked_for", [(None, None), (None, np.nan), (np.nan, np.nan)])
+def test_none_and_nan_are_different_texts_to_scikit_learn(missing, looked_for):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame({"color": ["red", missing, "blue", "red"], "shape": list("abca")}, dtype=object)
+    imputer = SimpleImputer(strategy="most_frequent", missing_values=looked_for)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    for rows in (X, X.to_numpy(object)):
+        assert_agrees(make_pipeline(imputer, encoder).fit(rows), rows, 0)
+
+
 def test_another_string_as_the_missing_value():
     X = make_table()[["shape"]]
     imputer = SimpleImputer(strategy="most_frequent", missing_values="?", add_indicator=True)

@@ -25,6 +25,15 @@ def test_rows_of_a_table(dtype):
     assert not np.array_equal(made["shuffled columns"], X)
 
 
+def test_columns_of_bools_stay_bools():
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame({"yes": [True, False, True, True], "small": np.array([-128, 127, 0, 3], np.int8)})
+    made = kinds(X)
+    assert len(made) == 8 and all((rows.dtypes == X.dtypes).all() for rows in made.values())
+    for _, rows, shift in make_all(X, {}):
+        assert shift(np.arange(len(rows)), 1).yes.equals(rows.yes)
+
+
 def test_midpoints_lie_where_trees_split():
     X = np.array([[0.1], [0.2], [0.4]])
     made = kinds(X)

@@ -71,7 +71,7 @@ def convert_ordinal(graph: Graph, encoder, X: Table) -> Value:
     columns, table, start = [], [np.array([encoder.unknown_value])], 1
     for index, categories in enumerate(encoder.categories_):
         groups, _, _ = group_categories(encoder, index)
-        missing = np.array([is_missing(category) for category in categories.tolist()], bool)
+        missing = np.array([is_nan(category) for category in categories.tolist()], bool)
         table.append(np.where(missing, encoder.encoded_missing_value, groups))
         columns.append(Column(categories, np.arange(start, start + len(categories))))
         start += len(categories)
@@ -83,7 +83,7 @@ def group_categories(encoder, index: int) -> tuple[np.ndarray, int, int | None]:
     """Return for each category of a column the index of its group, their number, and the infrequent group, if any.
 
     The frequent categories come first, in order; the infrequent ones share the last group. OrdinalEncoder never counts
-    a missing value among either.
+    NaN among either; None is a category like others to it.
     """
     categories = encoder.categories_[index]
     found = getattr(encoder, "infrequent_categories_", None)  # an attribute only where infrequent ones are grouped
@@ -92,10 +92,15 @@ def group_categories(encoder, index: int) -> tuple[np.ndarray, int, int | None]:
     names = {plain(category) for category in found[index].tolist()}
     rare = np.array([plain(category) in names for category in categories.tolist()])
     if type(encoder).__name__ == "OrdinalEncoder":
-        rare |= np.array([is_missing(category) for category in categories.tolist()])  # looked up in the table instead
+        rare |= np.array([is_nan(category) for category in categories.tolist()])  # looked up in the table instead
     last = int(np.sum(~rare))
     groups = np.where(rare, last, np.cumsum(~rare) - 1)
     return groups, last + 1, last
+
+
+def is_nan(category) -> bool:
+    """Return True for what ``encoded_missing_value`` stands for: NaN, not None."""
+    return isinstance(category, float | np.floating) and bool(np.isnan(category))
 
 
 def plain(category):

@@ -79,10 +79,13 @@ def convert_missing_indicator(graph: Graph, indicator, X: Table) -> Value:
 def find_missing(graph: Graph, value: Value, missing_values) -> Value | None:
     """Return which values are missing; None if the dtype has no missing values.
 
-    The values None, NaN and NA are one: NaN in a column of numbers, the empty string in one of strings.
+    The values None, NaN and NA are one: NaN in a column of numbers, the empty string in one of strings. scikit-learn
+    looks for NaN or NA in strings and leaves None as it is.
     """
     absent = is_missing(missing_values)
     if value.dtype == STRING:
+        if absent and missing_values is not None and value.name in graph.nones:
+            return None
         if not absent and not isinstance(missing_values, str):
             return None
         return find_strings(graph, value, ["" if absent else missing_values])
