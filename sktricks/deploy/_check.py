@@ -16,8 +16,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
+from ..ensemble._predictions import positive_probabilities
 from ._compare_outputs import Difference, Outputs, compare, describe_row, sizes_of
-from ._made_rows import make_all, make_missing, spread_evenly
+from ._made_rows import Made, make_all, make_missing, spread_evenly
 from ._onnx_errors import OnnxMismatchError
 
 Run = Callable[[Any], Outputs]  # from rows like X to the outputs of a graph
@@ -49,6 +50,8 @@ class CheckResult:
         Made rows that differ because they lie on a threshold.
     refused : list of str
         Kinds of rows that the estimator refuses, which were not compared.
+    missing : list of int
+        The indices of the columns of a table in which the estimator takes missing values.
     """
 
     n_given: int
@@ -58,11 +61,14 @@ class CheckResult:
     ties: int = 0
     on_threshold: int = 0
     refused: list[str] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
 
 
 def expected_outputs(estimator, X, names) -> Outputs:
     """Return what an estimator gives for the outputs of its graph."""
     found = {name: getattr(estimator, METHODS[name])(X) for name in names}
+    if isinstance(found.get("probabilities"), list):  # of several labels, a matrix for each
+        found["probabilities"] = positive_probabilities(found["probabilities"], estimator.classes_)
     return {name: as_numbers(value.toarray() if issparse(value) else value) for name, value in found.items()}
 
 
@@ -101,23 +107,34 @@ def check_graph(
     result = CheckResult(len(given.bad), largest_difference=given.largest, ties=given.ties)
     check_single_rows(estimator, run, X, expected, atol, sizes)
     for name, rows, shift in make_all(X, decodings):
-        wanted = try_to_predict(estimator, rows, list(expected))
-        if wanted is None:
+        if not check_made_rows(estimator, run, (name, rows, shift if forgive else None), expected, atol, result):
             result.refused.append(name)
-            continue
-        found = run(rows)
-        difference = compare(wanted, found, atol, sizes_of(expected, wanted))
-        bad = np.flatnonzero(difference.bad)
-        if len(bad) and not (forgive and shift and agree_beside(estimator, run, shift, bad, wanted, atol)):
-            raise mismatch(estimator, f"a row made of X ({name})", difference, wanted, found, atol)
-        good = ~difference.bad
-        result.n_made += len(good)
-        result.on_threshold += len(bad)
-        if good.any():
-            rest, same = ({key: values[good] for key, values in one.items()} for one in (wanted, found))
-            largest = compare(rest, same, atol, sizes_of(expected, wanted)).largest
-            result.largest_made_difference = max(result.largest_made_difference, largest)
+    for index, rows in make_missing(X, decodings):
+        made = (f"missing values in column {index}", rows, None)
+        if check_made_rows(estimator, run, made, expected, atol, result):
+            result.missing.append(index)
     return result
+
+
+def check_made_rows(estimator, run: Run, made: Made, expected: Outputs, atol: float, result: CheckResult) -> bool:
+    """Compare a graph with its estimator on made rows, and note the result; return False if the estimator refuses them.
+
+    Rows that differ are forgiven if they agree after a shift.
+    """
+    name, rows, shift = made
+    wanted = try_to_predict(estimator, rows, list(expected))
+    if wanted is None:
+        return False
+    found, sizes = run(rows), sizes_of(expected, wanted)
+    difference = compare(wanted, found, atol, sizes)
+    bad, good = np.flatnonzero(difference.bad), ~difference.bad
+    if len(bad) and not (shift and agree_beside(estimator, run, shift, bad, wanted, atol)):
+        raise mismatch(estimator, f"a row made of X ({name})", difference, wanted, found, atol)
+    result.n_made += len(good)
+    result.on_threshold += len(bad)
+    rest, same = ({key: values[good] for key, values in one.items()} for one in (wanted, found))
+    result.largest_made_difference = max(result.largest_made_difference, compare(rest, same, atol, sizes).largest)
+    return True
 
 
 def check_single_rows(estimator, run: Run, X, expected: Outputs, atol: float, sizes: Outputs) -> None:
@@ -148,11 +165,6 @@ def try_to_predict(estimator, X, names) -> Outputs | None:
             return expected_outputs(estimator, X, names)
         except Exception:  # whatever it raises, it refuses them
             return None
-
-
-def find_missing(estimator, X, names) -> list[int]:
-    """Return the indices of the columns of a table in which an estimator takes missing values."""
-    return [index for index, rows in make_missing(X) if try_to_predict(estimator, rows, names) is not None]
 
 
 def mismatch(estimator, where: str, difference: Difference, expected: Outputs, found: Outputs, atol: float):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import KINDS, find_missing
+from ._check import KINDS
 from ._compare_outputs import Outputs, near_ties
 from ._exactness import texts_in
 from ._feeds import make_feeds
-from ._made_rows import is_files
+from ._graph_inputs import column_names
 from ._metadata import Check, Metadata
 from ._sample_rows import N_ROWS, SEED, describe_input, sample_rows
 
 
-def describe_model(estimator, X, graph, model, run, expected, atol, embed_rows) -> Metadata:
-    """Return what the file says of itself."""
+def describe_model(estimator, X, graph, model, run, expected, atol, missing, embed_rows) -> Metadata:
+    """Return what the file says of itself; ``missing`` are the columns in which the estimator takes missing values."""
     inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
     feeds = make_feeds(X, inputs, graph.decodings)
     if embed_rows:
@@ -34,7 +34,7 @@ def describe_model(estimator, X, graph, model, run, expected, atol, embed_rows) 
         feature_names=None if names is None else [str(name) for name in names],
         n_features=int(getattr(estimator, "n_features_in_", np.prod(np.shape(X)[1:]))),
         labels=labels_follow(estimator, X, expected, atol),
-        missing=find_missing_of(estimator, X, graph, list(expected)),
+        missing=missing_by_input(X, graph, missing),
         decodings=graph.decodings,
         check=check,
     )
@@ -52,12 +52,10 @@ def labels_follow(estimator, X, expected: Outputs, atol: float) -> bool:
     return bool(((labels == largest) | near_ties(probabilities, labels, atol)).all())
 
 
-def find_missing_of(estimator, X, graph, names) -> dict[str, bool | list[int]]:
+def missing_by_input(X, graph, missing: list[int]) -> dict[str, bool | list[int]]:
     """Return for each input in which columns the estimator takes missing values."""
-    if is_files(X, graph.decodings) or np.ndim(X) > 2:
-        return {}
-    accepted = find_missing(estimator, X, names)
     if len(graph.inputs) == 1 and graph.inputs[0].shape != (1,):
         (value,) = graph.inputs
-        return {value.name: len(accepted) == value.shape[0] or accepted}
-    return {value.name: index in accepted for index, value in enumerate(graph.inputs)}
+        return {value.name: missing if len(missing) < value.shape[0] else True}
+    names = column_names(X) if np.ndim(X) == 2 else []
+    return {value.name: value.name in [names[index] for index in missing] for value in graph.inputs}

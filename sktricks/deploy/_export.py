@@ -155,7 +155,8 @@ def export_onnx(
         before, model = run, quantize_model(estimator, model, graph, calibration_data)
         run = make_run(model, graph)
         changes = check_quantized_model(before, run, X, graph, max_label_changes, max_loss_increase)
-    metadata = describe_model(estimator, X, graph, model, run, expected, INT8_ATOL if quantize else atol, embed_rows)
+    file_atol = INT8_ATOL if quantize else atol
+    metadata = describe_model(estimator, X, graph, model, run, expected, file_atol, result.missing, embed_rows)
     content = as_bytes(model, metadata)
     loaded = OnnxModel(content)
     report = make_report(path, estimator, X, graph, loaded, content, result, atol, quantize, changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..images._image_column import as_column
-from ..tables._frames import is_frame, is_missing, values_of
+from ..tables._frames import is_frame, is_missing, is_polars, values_of
 from ._graph import STRING, Frame, Graph, Paths, Table
 
 ARRAY = "X"  # the input for an array
@@ -23,12 +23,18 @@ def add_inputs(graph: Graph, X) -> Table:
         X = X if hasattr(X, "dtype") else np.asarray(X)
         if X.dtype.kind in "biuf":
             return graph.add_input(ARRAY, X.dtype, X.shape[1:])
-    names = [str(name) for name in X.columns] if is_frame(X) else [f"x{index}" for index in range(X.shape[1])]
+    names = column_names(X)
     dtypes = list(X.dtypes) if is_frame(X) else [STRING] * X.shape[1]
     values = [values_of(X, index) for index in range(len(names))]
     columns = [column_dtype(dtype, column) for dtype, column in zip(dtypes, values, strict=True)]
-    graph.nones.update(name for name, column in zip(names, values, strict=True) if any(one is None for one in column))
+    pairs = zip(names, values, strict=True)
+    graph.nones.update(name for name, column in pairs if is_polars(X) or any(one is None for one in column))
     return Frame({name: graph.add_input(name, dtype, (1,)) for name, dtype in zip(names, columns, strict=True)})
+
+
+def column_names(X) -> list[str]:
+    """Return the names of the inputs for the columns of a table."""
+    return [str(name) for name in X.columns] if is_frame(X) else [f"x{index}" for index in range(np.shape(X)[1])]
 
 
 def column_dtype(dtype, values: list) -> np.dtype:

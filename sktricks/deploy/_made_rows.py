@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._optional import import_optional
+from ..tables._frames import is_missing, is_polars
 from ._sample_rows import UNSEEN, sample_pixels
 from .converters._table_columns import TableColumns, step
 
@@ -57,13 +58,16 @@ def make_table(table: TableColumns) -> Iterator[Made]:
         yield made("unseen categories", base.replace(int(index), [unseen] * base.n_rows))
 
 
-def make_missing(X) -> Iterator[tuple[int, Any]]:
+def make_missing(X, decodings: dict[str, dict]) -> Iterator[tuple[int, Any]]:
     """Yield rows of a table with a missing value in each column in turn that may have one, and its index."""
+    if is_files(X, decodings) or np.ndim(X) > 2:
+        return
     table = TableColumns(X)
     base = table.take(spread_evenly(table.n_rows, 2))
-    for index, values in enumerate(base.columns):
+    for index, values in enumerate(table.columns):
         if values.dtype.kind not in "biu":
-            yield index, base.replace(index, [np.nan if base.is_number[index] else None] * base.n_rows).build()
+            given = next((value for value in values if is_missing(value)), None if is_polars(X) else np.nan)
+            yield index, base.replace(index, [given] * base.n_rows).build()
 
 
 def made(name: str, table: TableColumns) -> Made:

@@ -93,6 +93,11 @@ def is_pandas(X):
     return hasattr(X, "iloc")
 
 
+def is_polars(X):
+    """Return True for a DataFrame of polars, in which a missing value is None."""
+    return is_frame(X) and not is_pandas(X)
+
+
 def find_categorical(X, categorical_features, image_shape=None):
     """Return a mask of the columns that are categories, (n_features,) bool; None if none are, or X holds images.
 

@@ -7,7 +7,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktricks import OnnxMismatchError
-from sktricks.deploy._check import check_graph, expected_outputs, find_missing
+from sktricks.deploy._check import check_graph, expected_outputs
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
@@ -119,5 +119,19 @@ def test_kinds_that_the_estimator_refuses_are_left_out():
 
 def test_where_missing_values_are_taken():
     tree = DecisionTreeClassifier(random_state=0).fit(X, Y)
-    assert find_missing(tree, X, NAMES) == [0, 1, 2]
-    assert find_missing(LogisticRegression().fit(X, Y), X, NAMES) == []
+    assert check(tree, tree).missing == [0, 1, 2]
+    regression = LogisticRegression().fit(X, Y)
+    assert check(regression, regression).missing == []
+
+
+def test_missing_values_are_compared_where_the_estimator_takes_them():
+    scaler = StandardScaler().fit(X)
+    with pytest.raises(OnnxMismatchError, match=r"2 rows.*\(missing values in column 0\)"):
+        check(scaler, lambda rows: {"features": np.nan_to_num(scaler.transform(rows))}, ["features"])
+
+
+def test_columns_of_bools_are_left_as_they_are():
+    pandas = pytest.importorskip("pandas")
+    rows = pandas.DataFrame({"a": X[:, 0], "b": X[:, 1] > 0})
+    tree = DecisionTreeClassifier(random_state=0).fit(rows, Y)
+    assert check(tree, tree, rows=rows, forgive=True).n_made > 100

@@ -8,6 +8,8 @@ from sklearn.datasets import make_classification
 from sklearn.decomposition import FastICA
 from sklearn.ensemble import BaggingClassifier, IsolationForest
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
@@ -64,6 +66,11 @@ def test_several_outputs():
 def test_a_transformer():
     X, _ = make_rows(np.float32)
     assert_agrees(make_pipeline(PowerTransformer(), StandardScaler()).fit(X), X)
+
+
+def test_labels_in_a_column():
+    X, y = make_rows(n_classes=3)
+    assert_agrees(OneVsOneClassifier(LogisticRegression()).fit(X, y), X)
 
 
 def test_bools_as_labels():

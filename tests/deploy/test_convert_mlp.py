@@ -5,6 +5,9 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from sktricks.deploy import UnsupportedForOnnxError
+from sktricks.deploy._export import build_model
+
 from ._agreement import assert_agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -29,3 +32,9 @@ def test_activations(activation, dtype):
 def test_poisson_loss():
     X, y = make_classification(80, 5, random_state=0)
     assert_agrees(MLPRegressor("poisson", (4,), max_iter=20, random_state=0).fit(X, y), X, 1e-9)
+
+
+def test_a_single_class_is_refused():
+    X, y = make_classification(80, 5, random_state=0)
+    with pytest.raises(UnsupportedForOnnxError, match="MLPClassifier with a single class"):
+        build_model(MLPClassifier((4,), max_iter=20, random_state=0).fit(X, 0 * y), X)

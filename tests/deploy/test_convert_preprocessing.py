@@ -102,6 +102,7 @@ def test_log1p_of_small_numbers():
     X = np.logspace(-20, 3, 60).reshape(-1, 2)
     _, model = build_model(FunctionTransformer(np.log1p).fit(X), X)
     np.testing.assert_allclose(run(model, X)["features"], np.log1p(X), rtol=1e-14)
+    assert run(model, np.full_like(X, -1))["features"].max() == -np.inf
 
 
 def test_columns_of_a_table_keep_their_dtypes():

@@ -9,11 +9,20 @@ from scipy.sparse import csr_matrix
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sktricks.deploy._export as export_module
-from sktricks import ExportReport, NetClassifier, OnnxMismatchError, OnnxModel, UnsupportedForOnnxError, export_onnx
+from sktricks import (
+    ExportReport,
+    NetClassifier,
+    OnnxMismatchError,
+    OnnxModel,
+    UnsupportedForOnnxError,
+    export_onnx,
+    load_onnx,
+)
 
 from ._files import NAMES, X, fitted
 
@@ -37,6 +46,14 @@ def test_a_classifier(path):
 def test_double_precision_is_checked_to_the_ninth_digit(path):
     report = export_onnx(StandardScaler().fit(X.astype(np.float64)), path, X.astype(np.float64))
     assert report.atol == 1e-9 and report.outputs == {"features": "float64 (n, 4)"}
+
+
+def test_several_labels(path):
+    labels = (X[:, :2] > np.median(X[:, :2], axis=0)).astype(int)
+    estimator = MultiOutputClassifier(LogisticRegression()).fit(X, labels)
+    report = export_onnx(estimator, path, X)
+    assert report.outputs == {"label": "int64 (n, 2)", "probabilities": "float32 (n, 2)"}
+    np.testing.assert_array_equal(load_onnx(path).predict(X), estimator.predict(X))
 
 
 def test_plain_onnxruntime_runs_the_file(path):

@@ -53,8 +53,8 @@ def test_unseen_categories_one_column_at_a_time():
     made = [rows for name, rows, _ in make_all(rows, {}) if name == "unseen categories"]
     assert len(made) == 2
     assert [row[1] for row in made[0].tolist()] == ["x", "y"] and not {"a", "b"} & {row[0] for row in made[0].tolist()}
-    missing = dict(make_missing(rows))
-    assert missing.keys() == {0, 1, 2} and missing[0][0, 0] is None and np.isnan(missing[2][0, 2])
+    missing = dict(make_missing(rows, {}))
+    assert missing.keys() == {0, 1, 2} and np.isnan([missing[0][0, 0], missing[2][0, 2]]).all()
 
 
 @pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 255), (np.float32, 1)])

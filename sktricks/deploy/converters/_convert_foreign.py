@@ -142,6 +142,7 @@ def embed_classifier(graph: Graph, estimator, model, value: Value, outputs: dict
     labels, probabilities = embed(graph, model, value, outputs, {label: (), chances: (count,)})
     strings = labels.dtype.kind in "UO"
     keys = {"keys_strings": classes.tolist()} if strings else {"keys_int64s": classes.astype(np.int64).tolist()}
+    labels = graph.reshape(labels, ())  # some come as a column
     codes = graph.op(
         "LabelEncoder", labels, dtype=np.int64, domain="ai.onnx.ml", values_int64s=list(range(count)), **keys
     )

@@ -14,6 +14,8 @@ ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "exp": "Ex
 @converts("sklearn.neural_network.MLPClassifier")
 def convert_mlp_classifier(graph: Graph, model, X: Table) -> Prediction:
     """Return the class of the largest output; of two classes, the second one above 0.5."""
+    if len(model.classes_) < 2:
+        raise graph.refuse("MLPClassifier with a single class", "fit it on several classes")
     outputs = run_layers(graph, model, X)
     if model._label_binarizer.y_type_.startswith("multilabel"):
         codes = graph.cast(compare(graph, "Greater", outputs, half(outputs)), np.int64)

@@ -146,11 +146,15 @@ def unary(kind: str) -> Callable[[Graph, Value], Value]:
 
 
 def log1p(graph: Graph, value: Value) -> Value:
-    """Return ``log(1 + x)``, with what rounding takes from ``1 + x`` added again, so that small x are exact."""
+    """Return ``log(1 + x)``, with what rounding takes from ``1 + x`` added again, so that small x are exact.
+
+    Of -1 it is the logarithm of 0, from which nothing was taken.
+    """
     one = graph.constant(1, value.dtype)
     raised = graph.binary("Add", value, one)
     lost = graph.binary("Sub", graph.binary("Sub", raised, one), value)
-    return graph.binary("Sub", unary("Log")(graph, raised), graph.binary("Div", lost, raised))
+    share = graph.binary("Div", lost, graph.binary("Max", raised, np.finfo(value.dtype).tiny))
+    return graph.binary("Sub", unary("Log")(graph, raised), share)
 
 
 def square(graph: Graph, value: Value) -> Value:
