@@ -108,6 +108,7 @@ class Graph:
     inputs: list[Value] = field(default_factory=list)
     decodings: dict[str, dict] = field(default_factory=dict)  # by input: how files become its pixels
     nones: set[str] = field(default_factory=set)  # inputs of strings whose gaps are None; NaN is another thing to some
+    is_rounded: bool = False  # True if a net predicts in bfloat16; its graph computes in float32
     functions: list = field(default_factory=list)
     shared: dict[tuple, Value] = field(default_factory=dict)  # what steps may have in common, by what it was made of
     _scopes: list[str] = field(default_factory=list)

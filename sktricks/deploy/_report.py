@@ -41,6 +41,8 @@ class ExportReport:
         How many times as fast as the estimator one row, and 64 rows, are predicted by :class:`OnnxModel`.
     quantize : str or None
         As it was passed to :func:`export_onnx`.
+    bfloat16 : bool
+        True if the estimator predicts in bfloat16; the graph computes in float32, as does the copy compared with it.
     label_changes : float
         The fraction of labels that quantization changes.
     loss_increase : float
@@ -83,6 +85,7 @@ class ExportReport:
     speed_1: float
     speed_64: float
     quantize: str | None = None
+    bfloat16: bool = False
     label_changes: float = 0.0
     loss_increase: float = 0.0
 
@@ -104,6 +107,8 @@ class ExportReport:
             table.append(("on a threshold", f"{self.threshold_fraction:.2%} of the rows that were made"))
         if self.refused:
             table.append(("not compared", f"{', '.join(self.refused)}: refused by the estimator"))
+        if self.bfloat16:
+            table.append(("compared with", "a copy in float32: the estimator itself predicts in bfloat16"))
         if self.quantize:
             changes = f"{self.label_changes:.2%} of the labels changed, cross-entropy {self.loss_increase:+.4f}"
             table.append((self.quantize, changes))

@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 if find_spec("onnx") is None or find_spec("onnxruntime") is None:
     collect_ignore_glob = ["test_convert_*.py", "test_export*.py", "test_onnx_*.py"]
-    collect_ignore = ["test_exactness.py", "test_merge_convolutions.py", "test_quantize.py"]
+    names = ("exactness", "full_precision", "merge_convolutions", "quantize", "shift_outputs")
+    collect_ignore = [f"test_{name}.py" for name in names]
 
 
 def pytest_make_parametrize_id(config, val, argname):

@@ -122,12 +122,6 @@ def test_refuses_what_a_graph_cannot_tell():
         build_model(NetClassifier(**QUICK, categorical_features=["word"]).fit(frame, CODES), frame)
 
 
-@pytest.mark.filterwarnings("ignore::sktricks.SlowPrecisionWarning")
-def test_refuses_bfloat16():
-    with pytest.raises(UnsupportedForOnnxError, match="bfloat16.*float32"):
-        build_model(NetClassifier(**QUICK, precision="bfloat16").fit(X, CODES), X)
-
-
 def test_refuses_a_module_that_torch_cannot_export():
     class Branches(torch.nn.Linear):
         def forward(self, x):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
+from ...training._precision import BFLOAT16
 from ...transfer.backbones._backbone import MAX_CHANNELS_OF_QUARTERS, Backbone
 from ...transfer.backbones._stages import main_tensor
 from ...transfer.cache._fingerprint import fingerprint_of
@@ -15,7 +16,7 @@ from ...transfer.freezing._freeze import set_frozen
 from ...transfer.freezing._layers import forward_hooks
 from .._graph import Graph, Value
 from ._pixels import preprocess, scale_pixels
-from ._torch_graphs import BACKBONE, check_full_precision, copy_module, embed_module
+from ._torch_graphs import BACKBONE, copy_module, embed_module
 
 
 class Trunk(nn.Module):
@@ -55,7 +56,7 @@ def add_features(graph: Graph, prefix, images: Value) -> Value:
     images : Value
         Of shape (height, width, channels).
     """
-    check_full_precision(graph, prefix.precision)
+    graph.is_rounded |= prefix.precision == BFLOAT16
     backbone, stages = prefix.backbone, prefix.stages
     key = "features", fingerprint_of(backbone), str(stages), prefix.value_range, images.name
     if key not in graph.shared:

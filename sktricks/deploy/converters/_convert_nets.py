@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import torch
 
-from ...training._precision import HALF
+from ...training._precision import BFLOAT16, HALF
 from .._graph import Graph, Paths, Prediction, Table, Value
 from ._center_images import center_images, keeps_images
 from ._net_columns import NetColumns, one_hot, read_columns
@@ -15,7 +15,7 @@ from ._net_outputs import finish_outputs
 from ._pixels import is_column_of_files, read_images, scale_pixels
 from ._registry import converts
 from ._residual_mlp import add_residual_mlp, is_residual_mlp
-from ._torch_graphs import as_tuple, check_full_precision, embed_module
+from ._torch_graphs import as_tuple, embed_module
 
 
 class FirstOutput(torch.nn.Module):
@@ -39,13 +39,13 @@ def convert_net(graph: Graph, net, X: Table) -> Prediction:
 
 
 def check_net(graph: Graph, net) -> None:
-    """Refuse what makes predictions that one pass of the module in full precision does not give."""
+    """Refuse what makes predictions that one pass of the module does not give, and note bfloat16."""
     if net._views:
         raise graph.refuse(
             f"predict_views={net.predict_views}, the mean over augmented copies of a row",
             "set_params(predict_views=0) and fit again",
         )
-    check_full_precision(graph, net._net.precision_)
+    graph.is_rounded |= net._net.precision_ == BFLOAT16
 
 
 def convert_table(graph: Graph, net, X: Table) -> Prediction:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from ..._optional import import_optional
-from ...training._precision import BFLOAT16
 from .._graph import OPSET, Graph, Value
 from ._merge_convolutions import merge_into_convolutions
 
@@ -147,9 +146,3 @@ def numpy_dtype(tensor: torch.Tensor) -> np.dtype:
 def to_array(tensor: torch.Tensor) -> np.ndarray:
     """Return the numbers of a tensor."""
     return tensor.detach().cpu().numpy()
-
-
-def check_full_precision(graph: Graph, precision: str) -> None:
-    """Refuse nets that compute in bfloat16, whose predictions the graph would not give."""
-    if precision == BFLOAT16:
-        raise graph.refuse("precision='bfloat16', in which the estimator predicts", "fit it with precision='float32'")
