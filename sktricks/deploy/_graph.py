@@ -284,9 +284,7 @@ class Graph:
         """Return the whole as a checked onnx.ModelProto with these outputs, by name."""
         onnx = import_optional("onnx", "onnx")
         helper, numpy_helper = onnx.helper, onnx.numpy_helper
-        for name, value in outputs.items():
-            self.nodes.append(helper.make_node("Identity", [value.name], [name], name=f"output/{name}"))
-        nodes, names = find_needed(self.nodes, outputs)
+        nodes, names = find_needed(name_outputs(self.nodes, outputs), outputs)
         graph = helper.make_graph(
             nodes,
             "sktricks",
@@ -327,6 +325,33 @@ def check_opsets(model) -> None:
     found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if found.get("ai.onnx", OPSET) != OPSET:
         raise ValueError(f"a graph to embed must have opset {OPSET}, got {found}")
+
+
+def name_outputs(nodes, outputs: dict[str, Value]) -> list:
+    """Return nodes in which the outputs of a graph have their names; the nodes themselves are not changed."""
+    helper = import_optional("onnx.helper", "onnx")
+    made = {name for node in nodes for name in node.output}
+    renamed: dict[str, str] = {}
+    copies = []
+    for name, value in outputs.items():
+        if value.name in made and value.name not in renamed:
+            renamed[value.name] = name
+        else:  # an input, a constant, or the same value as another output
+            source = renamed.get(value.name, value.name)
+            copies.append(helper.make_node("Identity", [source], [name], name=f"output/{name}"))
+    return [rename(node, renamed) for node in nodes] + copies
+
+
+def rename(node, renamed: dict[str, str]):
+    """Return a node with other names for some values: a copy, if it has any of them."""
+    if renamed.keys().isdisjoint(names_read(node) | set(node.output)):
+        return node
+    copy = type(node)()
+    copy.CopyFrom(node)
+    copy.input[:] = [renamed.get(name, name) for name in node.input]
+    copy.output[:] = [renamed.get(name, name) for name in node.output]
+    rename_in_subgraphs(copy, renamed)
+    return copy
 
 
 def find_needed(nodes, outputs) -> tuple[list, set[str]]:

@@ -26,9 +26,23 @@ def test_what_no_output_needs_is_left_out():
     kept = graph.binary("Add", X, np.float32([1, 2]))
     graph.binary("Mul", kept, np.float32([3, 4]))
     model = graph.build({"features": kept})
-    assert [node.op_type for node in model.graph.node] == ["Add", "Identity"]
+    assert [node.op_type for node in model.graph.node] == ["Add"]
     assert len(model.graph.initializer) == 1
     np.testing.assert_array_equal(run(model, np.float32([[1, 1]]))["features"], [[2, 3]])
+
+
+def test_outputs_that_are_inputs_or_equal_are_copied():
+    graph = Graph()
+    X = graph.add_input("X", np.float32, (2,))
+    double = graph.binary("Add", X, X)
+    more = graph.binary("Add", double, [1, 2])
+    outputs = {"same": X, "double": double, "again": double, "more": more}
+    for _ in range(2):  # the graph stays as it was
+        model = graph.build(outputs)
+        assert [node.op_type for node in model.graph.node] == ["Add", "Add", "Identity", "Identity"]
+        found = run(model, np.float32([[1, 3]]))
+        expected = {"same": [[1, 3]], "double": [[2, 6]], "again": [[2, 6]], "more": [[3, 8]]}
+        assert {name: values.tolist() for name, values in found.items()} == expected
 
 
 def test_equal_operators_are_added_once():

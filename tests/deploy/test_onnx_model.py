@@ -61,6 +61,10 @@ def test_wrong_rows(rows, message):
         OnnxModel(content()).run(rows)
 
 
+def test_large_numbers_are_finite():
+    assert OnnxModel(content()).run(np.full((1, 4), 1e30, np.float32)).keys() == {"label", "probabilities"}
+
+
 def test_gaps_are_taken_where_the_estimator_takes_them():
     rows = np.full((1, 4), np.nan, np.float32)
     assert np.isnan(OnnxModel(content("transformer")).run(rows)["features"]).all()  # a scaler keeps them

@@ -119,6 +119,8 @@ def from_probabilities(graph: Graph, probabilities: Value) -> Prediction:
 def as_labels(graph: Graph, codes: Value, classes) -> Value:
     """Return the labels for indices of ``classes_``, strings or numbers."""
     labels = np.asarray(classes)
+    if labels.dtype == codes.dtype and np.array_equal(labels, np.arange(len(labels))):
+        return codes
     labels = labels.astype(object) if labels.dtype.kind in "UO" else labels
     if labels.dtype == object and not all(isinstance(label, str) for label in labels):
         raise graph.refuse(f"labels of several types, {labels[:3].tolist()}", "use strings or numbers as labels")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
 
 import numpy as np
 
@@ -108,7 +107,9 @@ def count_votes(graph: Graph, X: Value, trees: Sequence[Tree], targets: Sequence
     for group in group_trees(trees):
         ones = [np.ones(len(targets[index])) for index in group]
         votes.append(add_nodes(graph, X, [trees[i] for i in group], [targets[i] for i in group], ones, n_targets))
-    return reduce(partial(graph.binary, "Add"), votes)
+    if len(votes) == 1:
+        return votes[0]
+    return graph.op("Sum", *votes, dtype=np.float32, shape=(n_targets,))
 
 
 def group_trees(trees: Sequence[Tree]) -> list[list[int]]:
