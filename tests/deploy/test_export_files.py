@@ -1,6 +1,7 @@
 """Models that are fitted on image files: the graph takes pixels, and OnnxModel decodes files as fit did."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -91,3 +92,19 @@ def test_files_that_cannot_be_read(exported, tmp_path):
         OnnxModel(exported[1]).predict(np.zeros((1, 9, 12, 3), np.uint8))
     with pytest.raises(ValueError, match="path must be uint8"):
         OnnxModel(exported[1]).predict(np.zeros((1, 10, 12, 3)))
+
+
+def test_the_snippet_of_the_documentation(files, tmp_path, monkeypatch):
+    """Pillow and onnxruntime alone predict what the estimator predicts, by the lines of docs/deploying.md."""
+    page = (Path(__file__).parents[2] / "docs" / "deploying.md").read_text()
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.S) if "image.draft" in block]
+    photos = [file for file in files if file.endswith("jpg")]
+    pipeline = make_pipeline(ImageLoader(size=(10, 12), flatten=True), LogisticRegression(C=1e-6))
+    pipeline.fit(photos, np.arange(len(photos)) % 3)
+    monkeypatch.chdir(tmp_path)
+    export_onnx(pipeline, "photos.onnx", photos)
+    for photo in photos:
+        Path("photo.jpg").write_bytes(Path(photo).read_bytes())
+        found = {}
+        exec(code, found)
+        np.testing.assert_allclose(found["probabilities"], pipeline.predict_proba([photo]), atol=1e-9)
