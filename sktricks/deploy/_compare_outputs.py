@@ -111,5 +111,6 @@ def near_ties(probabilities: np.ndarray | None, labels: np.ndarray, atol: float)
 
 
 def describe_row(expected: Outputs, found: Outputs, row: int) -> str:
-    """Return the outputs of a row as text, those found and those expected."""
-    return "; ".join(f"{name} {found[name][row]} instead of {expected[name][row]}" for name in expected)
+    """Return the outputs of a row that differ as text, those found and those expected."""
+    names = [name for name in expected if not np.array_equal(found[name][row], expected[name][row])]
+    return "; ".join(f"{name} {found[name][row]} instead of {expected[name][row]}" for name in names)

@@ -16,7 +16,7 @@ from .._replace_file import check_target, replace_file
 from ._check import METHODS, CheckResult, Run, check_graph, expected_outputs
 from ._describe_model import describe_model
 from ._exactness import compares_computed_values, is_double
-from ._export_parameters import check_outputs, check_parameters, check_rows, check_writable, refuse_common_rows
+from ._export_parameters import as_rows, check_outputs, check_parameters, check_rows, check_writable, refuse_common_rows
 from ._feeds import check_shapes, make_feeds
 from ._full_precision import in_full_precision
 from ._graph import Graph, Prediction
@@ -141,6 +141,7 @@ def export_onnx(
     if issparse(X):
         raise TypeError("X must be dense, got a sparse matrix: pass X.toarray(), as the graph takes dense rows")
     import_optional("onnxruntime", "onnx")
+    X, calibration_data = as_rows(X), as_rows(calibration_data)
     if quantize:
         refuse_common_rows(X, calibration_data)
     check_rows(estimator, X)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from ..images._image_column import as_column
+from ..tables._frames import is_frame
 from ._check import KINDS
 
 
@@ -37,6 +38,11 @@ def check_writable(path) -> None:
     folder = os.path.dirname(os.path.realpath(path))
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"path={os.fspath(path)!r} cannot be written: no files may be created in {folder!r}")
+
+
+def as_rows(X):
+    """Return X, as an array of numpy if it is an array of another library, such as a tensor."""
+    return np.asarray(X) if hasattr(X, "__array__") and not is_frame(X) and np.ndim(X) > 1 else X
 
 
 def check_rows(estimator, X) -> None:

@@ -38,6 +38,8 @@ def make_feeds(
     """
     if len(inputs) == 1 and type(X) is np.ndarray and X.dtype == inputs[0][1] != STRING:
         return {inputs[0][0]: X}  # most calls, and faster
+    if hasattr(X, "toarray"):
+        raise TypeError("X must be dense, got a sparse matrix: pass X.toarray()")
     decodings = decodings or {}
     columns = split_columns(X, [decodings[name]["column"] if name in decodings else name for name, _, _ in inputs])
     feeds = {}

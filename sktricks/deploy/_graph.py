@@ -142,6 +142,10 @@ class Graph:
     def add_input(self, name: str, dtype, shape: Sequence[int]) -> Value:
         """Add an input of the graph; the same input, if there is one of this name."""
         value = Value(name, np.dtype(dtype), tuple(shape))
+        if not name:
+            raise ValueError("X must have a name for each column, got the empty string: rename it before fit")
+        if value.dtype == np.longdouble != np.float64:
+            raise self.refuse(f"columns of {value.dtype}", "convert X to float32 or float64")
         if value not in self.inputs:
             if any(known.name == name for known in self.inputs):
                 raise ValueError(f"the graph has an input {name!r} of another type already")
@@ -209,6 +213,10 @@ class Graph:
         """Return a value in another dtype; itself, if it has that dtype."""
         if value.dtype == np.dtype(dtype):
             return value
+        if value.dtype == STRING:  # the runtime fails at the first text that is no number
+            raise self.refuse(
+                "a column of strings: this step takes numbers", "convert the column to numbers before fit"
+            )
         return self.op("Cast", value, dtype=dtype, shape=value.shape, to=onnx_type(dtype))
 
     def binary(self, kind: str, a: Value, b, shape: Sequence[int] | None = None) -> Value:
@@ -240,7 +248,10 @@ class Graph:
     def matrix(self, X: Table, dtype=None) -> Value:
         """Return X as one value of shape (k,), in ``dtype`` or in the one that numpy would choose."""
         if isinstance(X, Paths):
-            raise self.refuse("a column of image files", "this step takes numbers: put ImageLoader before it")
+            raise self.refuse(
+                "a column of strings as X: this step takes numbers",
+                "put ImageLoader before it if the strings are image files",
+            )
         if isinstance(X, Frame):
             X = self.concat(list(X.columns.values()))
         return X if dtype is None else self.cast(X, dtype)
@@ -284,6 +295,12 @@ class Graph:
         """Return the whole as a checked onnx.ModelProto with these outputs, by name."""
         onnx = import_optional("onnx", "onnx")
         helper, numpy_helper = onnx.helper, onnx.numpy_helper
+        taken = [value.name for value in self.inputs if value.name in outputs]
+        if taken:
+            raise ValueError(
+                f"X must not have columns named like the outputs of the graph, {list(outputs)}, got {taken}: "
+                "rename them before fit"
+            )
         nodes, names = find_needed(name_outputs(self.nodes, outputs), outputs)
         graph = helper.make_graph(
             nodes,

@@ -27,6 +27,12 @@ def add_inputs(graph: Graph, X) -> Table:
     dtypes = list(X.dtypes) if is_frame(X) else [STRING] * X.shape[1]
     values = [values_of(X, index) for index in range(len(names))]
     columns = [column_dtype(dtype, column) for dtype, column in zip(dtypes, values, strict=True)]
+    for name, dtype, found in zip(names, dtypes, columns, strict=True):
+        if found is None:
+            raise graph.refuse(
+                f"the column {name!r} of {dtype}, which ONNX has no type for",
+                "leave it out before fit, or convert it to numbers or strings",
+            )
     pairs = zip(names, values, strict=True)
     graph.nones.update(name for name, column in pairs if is_polars(X) or any(one is None for one in column))
     return Frame({name: graph.add_input(name, dtype, (1,)) for name, dtype in zip(names, columns, strict=True)})
@@ -37,14 +43,25 @@ def column_names(X) -> list[str]:
     return [str(name) for name in X.columns] if is_frame(X) else [f"x{index}" for index in range(np.shape(X)[1])]
 
 
-def column_dtype(dtype, values: list) -> np.dtype:
-    """Return the dtype of the input for a column: strings, or numbers, float64 if some are missing."""
+def column_dtype(dtype, values: list) -> np.dtype | None:
+    """Return the dtype of the input for a column: strings, or numbers, float64 if some are missing; None for others."""
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         return dtype
     present = [value for value in values if not is_missing(value)]
     if any(isinstance(value, str) for value in present):
         return STRING
-    kind = np.array(present).dtype.kind
+    kind = object_kind(present)
+    if kind not in "biuf":
+        return None
     if len(present) < len(values) or kind not in "biu":
         return np.dtype(np.float64)
     return np.dtype(bool if kind == "b" else np.int64)
+
+
+def object_kind(values: list) -> str:
+    """Return the kind of the dtype that numpy gives some values; that of objects for lists and the like."""
+    try:
+        found = np.array(values)
+    except ValueError:  # of several lengths
+        return "O"
+    return found.dtype.kind if found.ndim == 1 else "O"

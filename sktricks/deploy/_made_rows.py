@@ -115,7 +115,8 @@ def make_midpoints(table: TableColumns, base: TableColumns, state) -> Iterator[M
         return
     rows = base.take(np.arange(len(pairs)) % base.n_rows)
     exact = np.array([value for _, value in pairs])
-    rounded = exact.astype(np.float32)
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(np.float32)
     for name, values in (
         ("midpoints", exact),
         ("midpoints in float32", rounded),

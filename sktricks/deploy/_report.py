@@ -91,6 +91,7 @@ class ExportReport:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the table as pairs of a title and a text."""
+        before = f" before {self.quantize}" if self.quantize else ""
         table = [
             ("estimator", self.estimator),
             ("file", f"{self.path} ({self.size / 1000:,.1f} kB)"),
@@ -98,11 +99,11 @@ class ExportReport:
             ("outputs", as_text(self.outputs)),
             ("rows compared", f"{self.n_rows} given, {self.n_made_rows} made of them"),
             ("largest difference", f"{self.largest_difference:.1e} in given rows, {self.largest_made_difference:.1e} "
-                                   f"in others (allowed: {self.atol:.0e})"),
+                                   f"in others{before} (allowed: {self.atol:.0e})"),
         ]  # fmt: skip
         if "label" in self.outputs:
             ties = f", {self.n_ties} ties decided differently" if self.n_ties else ""
-            table.append(("labels", f"all equal{ties}"))
+            table.append(("labels", f"all equal{before}{ties}"))
         if self.threshold_fraction:
             table.append(("on a threshold", f"{self.threshold_fraction:.2%} of the rows that were made"))
         if self.refused:
@@ -112,7 +113,7 @@ class ExportReport:
         if self.quantize:
             changes = f"{self.label_changes:.2%} of the labels changed, cross-entropy {self.loss_increase:+.4f}"
             table.append((self.quantize, changes))
-        speed = f"{self.speed_1:.3g} times the estimator for 1 row, {self.speed_64:.3g} times for 64 rows"
+        speed = f"{as_factor(self.speed_1)} times the estimator for 1 row, {as_factor(self.speed_64)} times for 64 rows"
         return [*table, ("speed", speed)]
 
     def __str__(self):
@@ -125,6 +126,11 @@ class ExportReport:
             for title, text in self.rows()
         )
         return f"<table>{cells}</table>"
+
+
+def as_factor(value: float) -> str:
+    """Return a number in two to three digits, never with an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def as_text(values: dict[str, str], at_most: int = 6) -> str:

@@ -117,6 +117,15 @@ def test_kinds_that_the_estimator_refuses_are_left_out():
     assert check(strict, strict, ["features"], rows=rows).refused == ["unseen categories"] * 2
 
 
+def test_several_labels_with_a_list_of_probabilities():
+    labels = np.stack([X[:, 0] > 0, X[:, 1] > 0, X[:, 2] > 9], axis=1).astype(int)
+    model = DecisionTreeClassifier(max_depth=2).fit(X, labels)
+    found = expected_outputs(model, X, NAMES)
+    expected = [model.predict_proba(X)[0][:, 1], model.predict_proba(X)[1][:, 1], np.zeros(len(X))]
+    np.testing.assert_array_equal(found["probabilities"], np.transpose(expected))
+    assert check(model, model).largest_difference == 0
+
+
 def test_where_missing_values_are_taken():
     tree = DecisionTreeClassifier(random_state=0).fit(X, Y)
     assert check(tree, tree).missing == [0, 1, 2]

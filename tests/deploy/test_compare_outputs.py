@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktricks.deploy._compare_outputs import compare, near_ties, size_of, sizes_of
+from sktricks.deploy._compare_outputs import compare, describe_row, near_ties, size_of, sizes_of
 
 LABELS = np.array(["a", "b", "b"])
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5 + 1e-8]])
@@ -68,3 +68,10 @@ def test_features_that_are_texts():
     texts = {"features": np.array([["a", "b"], ["c", "d"]], dtype=object)}
     found = {"features": np.array([["a", "b"], ["c", "x"]])}
     assert compare(texts, found, 1).bad.tolist() == [False, True] and not compare(texts, texts, 0).bad.any()
+
+
+def test_only_outputs_that_differ_are_described():
+    expected = {"label": np.array([1, 2]), "probabilities": np.array([[0.4, 0.6], [0.5, 0.5]])}
+    found = {"label": np.array([1, 1]), "probabilities": np.array([[0.5, 0.5], [0.5, 0.5]])}
+    assert describe_row(expected, found, 0) == "probabilities [0.5 0.5] instead of [0.4 0.6]"
+    assert describe_row(expected, found, 1) == "label 1 instead of 2"

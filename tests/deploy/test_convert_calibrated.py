@@ -56,3 +56,9 @@ def test_many_nodes():
     rows, labels = load_digits(return_X_y=True)
     model = CalibratedClassifierCV(LinearSVC(C=0.01), method="isotonic", cv=2).fit(rows, labels)
     assert_agrees(model, rows, 1e-9, rows[::-1] / 2)
+
+
+def test_classes_share_what_little_they_have():
+    """Far outside every class has a tiny chance against the rest: their ratios must be exact all the same."""
+    model = CalibratedClassifierCV(LinearSVC(C=100, random_state=0), cv=2).fit(X, NAMES)
+    assert_agrees(model, X, 1e-12, *(X * size for size in (3, 10, 30)))

@@ -1,19 +1,22 @@
 """What goes through skl2onnx."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
 from sklearn.decomposition import FastICA
 from sklearn.ensemble import BaggingClassifier, IsolationForest
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sktricks.deploy import UnsupportedForOnnxError
@@ -107,6 +110,17 @@ def test_refused(estimator, match):
     X, y = make_rows()
     with pytest.raises(UnsupportedForOnnxError, match=match):
         build_model(estimator.fit(X, y), X)
+
+
+@pytest.mark.parametrize("make", [np.array, pd.Series, list])
+def test_text_is_refused(make):
+    texts = ["good film", "bad film"] * 4
+    with pytest.raises(UnsupportedForOnnxError, match="'tfidf.*, because of TfidfVectorizer, which reads text: export"):
+        build_model(make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts, [0, 1] * 4), make(texts))
+    table = pd.DataFrame({"text": texts, "size": range(8)})
+    columns = ColumnTransformer([("text", CountVectorizer(), "text")], remainder="passthrough")
+    with pytest.raises(UnsupportedForOnnxError, match="'text' .* of CountVectorizer, which reads text"):
+        build_model(columns.fit(table), table)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Converters of support vector machines with a kernel."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -43,6 +45,14 @@ def test_classifiers(kernel, dtype, n_classes):
 def test_probabilities(model, n_classes):
     X, y = make_rows(n_classes=n_classes)
     assert_agrees(clone(model).fit(X, y), X, 1e-6, X[::-1] * 2)
+
+
+def test_nothing_deprecated_is_read():
+    X, y = make_rows()
+    model = SVC(probability=True).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_model(model, X)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -2,10 +2,14 @@
 
 import os
 import sys
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.sparse import csr_matrix
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -121,6 +125,53 @@ def test_what_cannot_be_exported(path):
 def test_x_that_the_estimator_refuses(path):
     refused(ValueError, "X has 3 features, but NetClassifier is expecting 4", fitted("classifier"), path, X[:, :3])
     refused(ValueError, "minimum of 1 is required by NetClassifier", fitted("classifier"), path, X[:0])
+
+
+def test_one_classifier_per_label(path):
+    labels = (X[:, :2] > np.median(X[:, :2], axis=0)).astype(int)
+    model = MultiOutputClassifier(LogisticRegression()).fit(X, labels)
+    export_onnx(model, path, X)
+    np.testing.assert_array_equal(OnnxModel(path).predict(X), model.predict(X))
+    expected = [chances[:, 1] for chances in model.predict_proba(X)]
+    np.testing.assert_allclose(OnnxModel(path).predict_proba(X), np.transpose(expected), atol=1e-5)
+
+
+def test_a_tensor_is_an_array(path):
+    scaler = fitted("transformer")
+    assert export_onnx(scaler, path, torch.from_numpy(X)).inputs == {"X": "float32 (n, 4)"}
+
+
+def frame(**columns):
+    return pd.DataFrame({"size": [0.5, 1.5, 2.0, 4.0], **columns})
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (frame(when=pd.date_range("2020", periods=4)), "the column 'when' of datetime64.* leave it out before fit"),
+        (frame(when=[(1, 2), (3,), (4,), (5,)]), "the column 'when' of object, which ONNX has no type for"),
+        (frame(when=[Decimal(1)] * 4), "the column 'when' of object, which ONNX has no type for"),
+        (
+            frame(label=[1, 2, 3, 4]),
+            r"columns named like the outputs of the graph, \['label'.*, got \['label'\]",
+        ),
+        (frame(**{"": [1, 2, 3, 4]}), "X must have a name for each column, got the empty string"),
+    ],
+)
+def test_columns_that_a_graph_cannot_have(path, table, message):
+    columns = ColumnTransformer([("size", StandardScaler(), ["size"])])
+    model = make_pipeline(columns, LogisticRegression()).fit(table, [0, 1, 0, 1])
+    refused((UnsupportedForOnnxError, ValueError), message, model, path, table)
+
+
+def test_numbers_in_strings_are_refused(path):
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, X[:, 0] > np.median(X[:, 0]))
+    refused(UnsupportedForOnnxError, "standardscaler.* a column of strings: this step", model, path, X.astype(str))
+
+
+@pytest.mark.skipif(np.longdouble == np.float64, reason="this platform has no wider floats")
+def test_wider_floats_are_refused(path):
+    refused(UnsupportedForOnnxError, "convert X to", fitted("transformer"), path, X.astype(np.longdouble))
 
 
 def test_paths_that_cannot_be_written(tmp_path):

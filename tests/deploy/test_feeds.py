@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from sktricks.deploy._feeds import STRING, make_feeds
 
@@ -79,3 +80,8 @@ def test_image_files_are_decoded_as_said(tmp_path):
     assert make_feeds(pixels, inputs, decodings)["path"] is pixels
     with pytest.raises(ValueError, match="no.png' cannot be read as an image: there is no such file|no.png cannot"):
         make_feeds([str(tmp_path / "no.png")], inputs, decodings)
+
+
+def test_sparse_rows_are_refused():
+    with pytest.raises(TypeError, match="X must be dense, got a sparse matrix: pass X.toarray"):
+        make_feeds(csr_matrix([[1.0, 2.0]]), FLOATS)

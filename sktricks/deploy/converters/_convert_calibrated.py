@@ -10,7 +10,7 @@ from ..._labels import encode_labels
 from .._graph import Graph, Prediction, Table, Value
 from ._aligned_members import Member, add_members
 from ._graph_votes import divide, mean, total
-from ._operators import compare, opposite, softmax
+from ._operators import compare, opposite, sigmoid, softmax
 from ._registry import converts, from_probabilities
 
 EPSILON = 1e-12  # which scikit-learn adds to probabilities before their logarithm
@@ -33,7 +33,7 @@ def convert_calibrated_classifier(graph: Graph, calibrated, X: Table) -> Predict
         columns.append(some)
         calibrators += own
     values = graph.cast(graph.concat(columns), np.float64)
-    values = (isotonic if pairs[0].method == "isotonic" else sigmoid)(graph, values, calibrators)
+    values = (isotonic if pairs[0].method == "isotonic" else sigmoid_of_lines)(graph, values, calibrators)
     return from_probabilities(graph, mean_of_folds(graph, values, len(pairs), width))
 
 
@@ -63,12 +63,12 @@ def read_columns(graph: Graph, member: Member, pair, classes: np.ndarray, width:
     return graph.take(value, indices.tolist()), calibrators
 
 
-def sigmoid(graph: Graph, values: Value, calibrators: Sequence) -> Value:
+def sigmoid_of_lines(graph: Graph, values: Value, calibrators: Sequence) -> Value:
     """Return the sigmoid of a line for each column; 0 without a calibrator."""
     slopes = np.array([0.0 if one is None else -one.a_ for one in calibrators])
     offsets = np.array([-np.inf if one is None else -one.b_ for one in calibrators])
     line = graph.binary("Add", graph.binary("Mul", values, slopes), offsets)
-    return graph.op("Sigmoid", line, dtype=line.dtype, shape=line.shape)
+    return sigmoid(graph, line)
 
 
 def isotonic(graph: Graph, values: Value, calibrators: Sequence) -> Value:

@@ -40,6 +40,7 @@ WRONG = {
     "RandomForestRegressor",
     "RandomTreesEmbedding",
 }
+TEXT = {"CountVectorizer", "HashingVectorizer", "TfidfVectorizer"}
 CURE = "export the steps before it, or replace it by one of scikit-learn's everyday estimators"
 
 
@@ -72,6 +73,8 @@ def refuse_wrong(graph: Graph, estimator) -> None:
     """Raise an error if skl2onnx is known to convert an estimator, or one inside it, to something else."""
     for inside in estimators_in(estimator):
         title = type(inside).__name__
+        if title in TEXT:
+            raise graph.refuse(f"{title}, which reads text", "export the steps after it, which take its dense output")
         weights = getattr(inside, "weights", "uniform")
         if title in WRONG:
             raise graph.refuse(f"{title}, which skl2onnx does not convert correctly", CURE)
@@ -113,7 +116,9 @@ def convert_with_skl2onnx(graph: Graph, estimator, value: Value):
             if model.functions:
                 raise ValueError("its graph consists of functions")
             model = versions.convert_version(model, OPSET)
-            ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+            options_of_runtime = ort.SessionOptions()
+            options_of_runtime.log_severity_level = 4  # the error is raised as well
+            ort.InferenceSession(model.SerializeToString(), options_of_runtime, providers=["CPUExecutionProvider"])
         except Exception as error:  # of any class: of skl2onnx, of onnx, of the runtime
             problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         else:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._graph import Graph, Prediction, Table, Value
-from ._operators import add, as_floats, clip, compare, dot, opposite, row_sum, softmax, where
+from ._operators import add, as_floats, clip, compare, dot, opposite, row_sum, sigmoid, softmax, where
 from ._registry import convert, converts, transforms
 
 # -- regressors --------------------------------------------------------------------------------------------------------
@@ -157,19 +157,6 @@ def from_scores(graph: Graph, scores: Value, probabilities: Value | None = None)
     scores = graph.reshape(scores, ())
     codes = graph.cast(compare(graph, "Greater", scores, 0), np.int64)
     return Prediction(codes=codes, probabilities=probabilities, scores=scores)
-
-
-def sigmoid(graph: Graph, value: Value) -> Value:
-    """Return ``1 / (1 + exp(-x))``.
-
-    The runtime's sigmoid rounds small results to 0. That is as good where they are one of two probabilities, but not
-    where all classes share what little they have.
-    """
-    if value.shape == (1,):
-        return graph.op("Sigmoid", value, dtype=value.dtype, shape=value.shape)
-    for kind in ("Neg", "Exp"):
-        value = graph.op(kind, value, dtype=value.dtype, shape=value.shape)
-    return graph.op("Reciprocal", graph.binary("Add", value, 1), dtype=value.dtype, shape=value.shape)
 
 
 def normalize(graph: Graph, chances: Value) -> Value:

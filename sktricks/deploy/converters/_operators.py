@@ -47,6 +47,19 @@ def softmax(graph: Graph, value: Value) -> Value:
     return graph.op("Softmax", value, dtype=value.dtype, shape=value.shape, axis=-1)
 
 
+def sigmoid(graph: Graph, value: Value) -> Value:
+    """Return ``1 / (1 + exp(-x))``.
+
+    The runtime's sigmoid rounds small results to 0. That is as good where they are one of two probabilities, but not
+    where all classes share what little they have.
+    """
+    if value.shape == (1,):
+        return graph.op("Sigmoid", value, dtype=value.dtype, shape=value.shape)
+    for kind in ("Neg", "Exp"):
+        value = graph.op(kind, value, dtype=value.dtype, shape=value.shape)
+    return graph.op("Reciprocal", graph.binary("Add", value, 1), dtype=value.dtype, shape=value.shape)
+
+
 def compare(graph: Graph, kind: str, value: Value, array) -> Value:
     """Return ``Less``, ``GreaterOrEqual``, ``Equal``, ... of a value and an array, in the dtype numpy compares in."""
     array = np.asarray(array)
