@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .._optional import import_optional
+from ._feeds import STRING
 
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 10  # what onnxruntime from 1.18 on reads
-STRING = np.dtype(object)
 
 
 @dataclass(frozen=True)
@@ -239,6 +239,8 @@ class Graph:
     def concat(self, values: Sequence[Value]) -> Value:
         """Return the columns of several values, of shapes (k,), side by side in the dtype that numpy would choose."""
         dtype = np.result_type(*(value.dtype for value in values))
+        if dtype == STRING and any(value.dtype != STRING for value in values):
+            raise self.refuse("columns of strings beside numbers", "encode the strings in a step before it")
         values = [self.cast(value, dtype) for value in values]
         if len(values) == 1:
             return values[0]

@@ -6,9 +6,8 @@ import numpy as np
 
 from ..images._image_column import as_column
 from ..tables._frames import is_frame, is_missing, is_polars, values_of
+from ._feeds import ARRAY
 from ._graph import STRING, Frame, Graph, Paths, Table
-
-ARRAY = "X"  # the input for an array
 
 
 def add_inputs(graph: Graph, X) -> Table:

@@ -14,7 +14,7 @@ import numpy as np
 from .._optional import import_optional
 from ..tables._frames import is_missing, is_polars
 from ._sample_rows import UNSEEN, sample_pixels
-from .converters._table_columns import TableColumns, step
+from ._table_columns import TableColumns, step
 
 N_BASE = 100  # given rows to start from
 N_MIDPOINTS = 256

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktricks.deploy.converters._table_columns import TableColumns, step
+from sktricks.deploy._table_columns import TableColumns, step
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])

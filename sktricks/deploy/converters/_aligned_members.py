@@ -14,6 +14,7 @@ import numpy as np
 from ..._labels import encode_labels
 from ...ensemble._target import Target
 from .._graph import Graph, Prediction, Table, Value
+from ._operators import above_half
 from ._registry import predict
 
 
@@ -104,8 +105,7 @@ def read_predictions(graph: Graph, estimator, prediction: Prediction, target: Ta
         return prediction.codes
     values = needed(graph, estimator, prediction.values)
     if target.kind == "multilabel":
-        half = graph.constant(0.5, values.dtype)
-        return graph.cast(graph.op("Greater", values, half, dtype=bool, shape=values.shape), np.int64)
+        return above_half(graph, values)
     return graph.reshape(values, ()) if values.shape == (1,) else values
 
 

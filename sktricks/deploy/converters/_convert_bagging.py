@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 from ...ensemble._target import Target
-from .._graph import STRING, Frame, Graph, Prediction, Table, Value
+from .._graph import Graph, Prediction, Table, Value
 from ._aligned_members import needed, read_member
 from ._convert_trees import as_values, leaf_values
 from ._graph_votes import count_votes, total
@@ -117,7 +117,7 @@ def are_trees(members) -> bool:
 def add_trees(graph: Graph, X: Table, members, features, values) -> Value:
     """Return the sum of the values of leaves; each tree was fitted on ``features`` of its own."""
     trees = [from_sklearn(tree.tree_, columns) for tree, columns in zip(members, features, strict=True)]
-    return add_up(graph, numbers_of(graph, X, np.float32), trees, values)
+    return add_up(graph, graph.matrix(X, np.float32), trees, values)
 
 
 def spread(values: np.ndarray, codes: np.ndarray, width: int) -> np.ndarray:
@@ -129,7 +129,7 @@ def spread(values: np.ndarray, codes: np.ndarray, width: int) -> np.ndarray:
 
 def read_members(graph: Graph, members, features, X: Table, method: str, target: Target) -> list[Value]:
     """Return what each member predicts from its features of X."""
-    value = numbers_of(graph, X)
+    value = graph.matrix(X)
     found = []
     for number, (member, columns) in enumerate(zip(members, features, strict=True)):
         with graph.scope(f"member{number}"):
@@ -139,10 +139,3 @@ def read_members(graph: Graph, members, features, X: Table, method: str, target:
             else:
                 found.append(read_member(graph, member, prediction, method, target))
     return found
-
-
-def numbers_of(graph: Graph, X: Table, dtype=None) -> Value:
-    """Return X as one value, which must hold numbers."""
-    if isinstance(X, Frame) and any(value.dtype == STRING for value in X.columns.values()):
-        raise graph.refuse("columns of strings", "encode them in a step before it")
-    return graph.matrix(X, dtype)

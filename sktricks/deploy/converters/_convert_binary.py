@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._graph import Graph, Prediction, Table, Value
-from ._operators import SKLEARN, compare, row_sum, where
+from ._operators import SKLEARN, compare, complement, row_sum, where
 from ._registry import converts, predict
 
 # Of classes with equal scores, OneVsRestClassifier took the last one until then, and takes the first one since.
@@ -73,9 +73,7 @@ def convert_one_vs_rest(graph: Graph, model, X: Table) -> Prediction:
 def normalize(graph: Graph, columns: list[Value]) -> Value:
     """Return probabilities of each class against the rest as probabilities of classes."""
     if len(columns) == 1:
-        one = graph.constant(1, columns[0].dtype)
-        rest = graph.op("Sub", one, columns[0], dtype=columns[0].dtype, shape=(1,))
-        return graph.concat([rest, columns[0]])
+        return complement(graph, columns[0])
     together = graph.concat(columns)
     sums = row_sum(graph, together)
     # Zeros stay zeros.

@@ -9,7 +9,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from .._graph import Graph, Prediction, Table, Value
 from ._boosted_trees import as_numbers, find_categories, from_predictor
-from ._operators import opposite, softmax
+from ._operators import complement, opposite, softmax
 from ._registry import converts, predict
 from ._tree_ensembles import Tree, add_in_order, from_sklearn, look_up_leaves
 
@@ -111,8 +111,7 @@ def classify(graph: Graph, boosting, raw: Value, positive: str) -> Prediction:
     second = graph.op(positive, scores, graph.constant(0.0), dtype=bool)
     scaled = graph.binary("Mul", raw, slope(graph, boosting))
     p = graph.op("Sigmoid", scaled, dtype=raw.dtype, shape=(1,))
-    rest = opposite(graph, 1.0, p)
-    return Prediction(codes=graph.cast(second, np.int64), probabilities=graph.concat([rest, p]), scores=scores)
+    return Prediction(codes=graph.cast(second, np.int64), probabilities=complement(graph, p), scores=scores)
 
 
 def slope(graph: Graph, boosting) -> float:

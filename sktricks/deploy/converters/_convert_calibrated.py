@@ -10,7 +10,7 @@ from ..._labels import encode_labels
 from .._graph import Graph, Prediction, Table, Value
 from ._aligned_members import Member, add_members
 from ._graph_votes import divide, mean, total
-from ._operators import compare, opposite, sigmoid, softmax
+from ._operators import compare, complement, opposite, sigmoid, softmax, where
 from ._registry import converts, from_probabilities
 
 EPSILON = 1e-12  # which scikit-learn adds to probabilities before their logarithm
@@ -119,7 +119,7 @@ def mean_of_folds(graph: Graph, values: Value, n_folds: int, width: int) -> Valu
         uniform = graph.constant(1 / width, np.float64)
         empty = compare(graph, "Equal", sums, 0)
         shares = graph.binary("Div", values, sums)
-        values = graph.op("Where", empty, uniform, shares, dtype=np.float64, shape=values.shape)
+        values = where(graph, empty, uniform, shares)
     folds = [values]
     if n_folds > 1:
         outputs = [(np.float64, (1, width))] * n_folds
@@ -134,15 +134,10 @@ def temper(graph: Graph, member: Member, pair, classes: np.ndarray) -> Value:
     value = read_response(graph, member)
     if not hasattr(pair.estimator, "decision_function"):
         if len(classes) == 2:
-            value = complement(graph, value, 1)
+            value = complement(graph, value)
         value = graph.binary("Add", value, EPSILON)
         value = graph.op("Log", value, dtype=value.dtype, shape=value.shape)
     elif value.shape == (1,):
         value = complement(graph, value, 0)
     beta = np.asarray(pair.calibrators[0].beta_)
     return softmax(graph, graph.binary("Mul", graph.cast(value, np.result_type(value.dtype, beta.dtype)), beta))
-
-
-def complement(graph: Graph, value: Value, whole: float) -> Value:
-    """Return ``whole`` minus a column, and the column."""
-    return graph.concat([opposite(graph, whole, value), value])

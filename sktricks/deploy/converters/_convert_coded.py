@@ -10,7 +10,7 @@ from ...ensemble._target import Target
 from .._graph import Graph, Prediction, Table
 from ._aligned_members import add_members, read_member
 from ._graph_votes import count_votes, mean
-from ._operators import compare
+from ._operators import above_half
 from ._registry import convert, converts
 
 
@@ -39,8 +39,7 @@ def convert_fold_models(graph: Graph, folds, X: Table) -> Prediction:
     if target.kind == "values":
         return Prediction(values=mean_of("predict"))
     if target.kind == "multilabel":
-        positive = compare(graph, "Greater", mean_of_codes(graph, members, target), 0.5)
-        codes = graph.cast(positive, np.int64)
+        codes = above_half(graph, mean_of_codes(graph, members, target))
     else:
         votes = [member.read(graph, "predict", target) for member in members]
         codes = graph.argmax(count_votes(graph, votes, target.width, np.ones(len(votes))))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._graph import Graph, Prediction, Table, Value
-from ._operators import add, as_floats, clip, compare, dot, opposite, row_sum, sigmoid, softmax, where
+from ._operators import add, as_floats, clip, compare, complement, dot, row_sum, sigmoid, softmax, where
 from ._registry import convert, converts, transforms
 
 # -- regressors --------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def convert_logistic_regression(graph: Graph, model, X: Table) -> Prediction:
     )
     if by_class:
         return from_scores(graph, scores, normalize(graph, sigmoid(graph, scores)))
-    pair = graph.concat([opposite(graph, 0, scores), scores]) if scores.shape == (1,) else scores
+    pair = complement(graph, scores, 0) if scores.shape == (1,) else scores
     return from_scores(graph, scores, softmax(graph, pair))
 
 
@@ -162,7 +162,7 @@ def from_scores(graph: Graph, scores: Value, probabilities: Value | None = None)
 def normalize(graph: Graph, chances: Value) -> Value:
     """Return probabilities of each class against the rest as probabilities that add up to 1."""
     if chances.shape == (1,):
-        return graph.concat([opposite(graph, 1, chances), chances])
+        return complement(graph, chances)
     sums = row_sum(graph, chances)
     nothing = compare(graph, "Equal", sums, 0)
     divided = graph.binary("Div", chances, sums)

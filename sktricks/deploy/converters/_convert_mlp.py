@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .._graph import Graph, Prediction, Table, Value
-from ._operators import add, compare, dot, opposite, softmax
+from ._operators import above_half, add, complement, dot, softmax
 from ._registry import converts, from_probabilities
 
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "exp": "Exp"}
@@ -18,12 +16,10 @@ def convert_mlp_classifier(graph: Graph, model, X: Table) -> Prediction:
         raise graph.refuse("MLPClassifier with a single class", "fit it on several classes")
     outputs = run_layers(graph, model, X)
     if model._label_binarizer.y_type_.startswith("multilabel"):
-        codes = graph.cast(compare(graph, "Greater", outputs, half(outputs)), np.int64)
-        return Prediction(codes=codes, probabilities=outputs)
+        return Prediction(codes=above_half(graph, outputs), probabilities=outputs)
     if model.n_outputs_ > 1:
         return from_probabilities(graph, outputs)
-    codes = graph.cast(compare(graph, "Greater", graph.reshape(outputs, ()), half(outputs)), np.int64)
-    return Prediction(codes=codes, probabilities=graph.concat([opposite(graph, 1, outputs), outputs]))
+    return Prediction(above_half(graph, graph.reshape(outputs, ())), complement(graph, outputs))
 
 
 @converts("sklearn.neural_network.MLPRegressor")
@@ -50,8 +46,3 @@ def activate(graph: Graph, activation: str, value: Value) -> Value:
     if activation == "softmax":
         return softmax(graph, value)
     return graph.op(ACTIVATIONS[activation], value, dtype=value.dtype, shape=value.shape)
-
-
-def half(value: Value) -> np.ndarray:
-    """Return 0.5 in the dtype of a value."""
-    return np.asarray(0.5, value.dtype)

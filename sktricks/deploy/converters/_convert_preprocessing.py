@@ -11,7 +11,7 @@ from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 
-from .._graph import Frame, Graph, Table, Value
+from .._graph import STRING, Frame, Graph, Table, Value
 from ._operators import (
     SKLEARN,
     as_floats,
@@ -235,7 +235,7 @@ def convert_selector(graph: Graph, selector, X: Table) -> Table:
         return X.select(selected)
     # An array of a DataFrame has one dtype, which the columns left out decide as well.
     dtype = np.result_type(*(value.dtype for value in X.columns.values()))
-    return graph.matrix(X.select(selected), dtype)
+    return X.select(selected) if dtype == STRING else graph.matrix(X.select(selected), dtype)
 
 
 @converts("sklearn.feature_selection.RFE", "sklearn.feature_selection.RFECV")

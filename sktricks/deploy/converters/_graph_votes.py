@@ -12,7 +12,7 @@ import numpy as np
 
 from ...ensemble._votes import TIED, TINY
 from .._graph import Graph, Value
-from ._operators import compare, opposite, row_max, row_sum, softmax, where
+from ._operators import compare, complement, opposite, row_max, row_sum, softmax, where
 
 LARGE = 256  # classes, from which on a table of all pairs would be larger than a few nodes are slow
 
@@ -58,12 +58,7 @@ def one_hot(graph: Graph, codes: Value, n_classes: int, weight=1.0) -> Value:
         return graph.op("Gather", table, codes, dtype=np.float64, shape=(n_classes,))
     all_codes = graph.constant([np.arange(n_classes)], np.int64)
     chosen = graph.op("Equal", graph.reshape(codes, (1,)), all_codes, dtype=bool, shape=(n_classes,))
-    return choose(graph, chosen, graph.constant(weight, np.float64), graph.constant(0, np.float64))
-
-
-def choose(graph: Graph, condition: Value, a: Value, b: Value) -> Value:
-    """Return ``a`` where a condition, which has the shape of the result, holds, and ``b`` elsewhere."""
-    return graph.op("Where", condition, a, b, dtype=a.dtype, shape=condition.shape)
+    return where(graph, chosen, graph.constant(weight, np.float64), graph.constant(0, np.float64))
 
 
 # -- probabilities -----------------------------------------------------------------------------------------------------
@@ -115,11 +110,11 @@ def split_ties(graph: Graph, fractions: Value, probabilities: Value) -> Value:
     number = row_sum(graph, graph.cast(tied, np.float64))
 
     def mean_of_tied(value):
-        return graph.binary("Div", row_sum(graph, choose(graph, tied, value, nothing)), number)
+        return graph.binary("Div", row_sum(graph, where(graph, tied, value, nothing)), number)
 
     joint = mean_of_tied(fractions)
     gap = graph.binary("Sub", joint, row_max(graph, where(graph, tied, nothing, fractions)))
-    rank = rank_down(graph, choose(graph, tied, probabilities, graph.constant(-1, np.float64)))
+    rank = rank_down(graph, where(graph, tied, probabilities, graph.constant(-1, np.float64)))
     shift = graph.binary("Sub", mean_of_tied(rank), rank, shape=rank.shape)
     shift = graph.binary("Mul", shift, gap)
     shift = graph.binary("Div", shift, graph.binary("Mul", number, 2))
@@ -144,8 +139,7 @@ def rank_down(graph: Graph, values: Value) -> Value:
 
 def as_binary(graph: Graph, probabilities: Value) -> Value:
     """Return the probabilities of several labels as binary problems, of shape (2,), a row per label."""
-    flat = graph.reshape(probabilities, (1,))
-    return graph.concat([opposite(graph, 1, flat), flat])
+    return complement(graph, graph.reshape(probabilities, (1,)))
 
 
 def weighted_median(graph: Graph, values: Sequence[Value], weights) -> Value:

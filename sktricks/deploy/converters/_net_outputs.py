@@ -7,6 +7,7 @@ from sklearn.base import is_classifier
 
 from ...training._targets import MULTILABEL
 from .._graph import Graph, Prediction, Value
+from ._operators import above_half, softmax
 from ._registry import from_probabilities
 
 
@@ -30,10 +31,8 @@ def finish_outputs(graph: Graph, net, outputs: Value, exact: bool) -> Prediction
         return Prediction(values=values if net._several else graph.column(values, 0))
     if net._kind == MULTILABEL:
         probabilities = graph.op("Sigmoid", outputs, dtype=outputs.dtype, shape=outputs.shape)
-        half = graph.constant(0.5, outputs.dtype)
-        codes = graph.op("Greater", probabilities, half, dtype=bool, shape=outputs.shape)
-        return Prediction(codes=graph.cast(codes, np.int64), probabilities=probabilities)
+        return Prediction(codes=above_half(graph, probabilities), probabilities=probabilities)
     if outputs.shape == (1,):  # the logit of the second of two classes
         zeros = graph.binary("Sub", outputs, outputs)
         outputs = graph.concat([zeros, outputs])
-    return from_probabilities(graph, graph.op("Softmax", outputs, dtype=outputs.dtype, shape=outputs.shape, axis=1))
+    return from_probabilities(graph, softmax(graph, outputs))

@@ -42,6 +42,17 @@ def opposite(graph: Graph, start: float, value: Value) -> Value:
     return graph.op("Sub", graph.constant(start, value.dtype), value, dtype=value.dtype, shape=value.shape)
 
 
+def complement(graph: Graph, value: Value, whole: float = 1.0) -> Value:
+    """Return ``whole - x`` and x side by side."""
+    return graph.concat([opposite(graph, whole, value), value])
+
+
+def above_half(graph: Graph, value: Value) -> Value:
+    """Return 1 above 0.5 and 0 elsewhere, int64: which of several labels are predicted."""
+    half = graph.constant(0.5, value.dtype)
+    return graph.cast(graph.op("Greater", value, half, dtype=bool, shape=value.shape), np.int64)
+
+
 def softmax(graph: Graph, value: Value) -> Value:
     """Return the softmax of each row."""
     return graph.op("Softmax", value, dtype=value.dtype, shape=value.shape, axis=-1)
@@ -70,8 +81,9 @@ def compare(graph: Graph, kind: str, value: Value, array) -> Value:
 
 
 def where(graph: Graph, condition: Value, yes: Value, no: Value) -> Value:
-    """Return ``yes`` where a condition holds, elsewhere ``no``, which has the shape of the result."""
-    return graph.op("Where", condition, yes, no, dtype=no.dtype, shape=no.shape)
+    """Return ``yes`` where a condition holds, elsewhere ``no``."""
+    shape = np.broadcast_shapes(condition.shape, yes.shape, no.shape)
+    return graph.op("Where", condition, yes, no, dtype=no.dtype, shape=shape)
 
 
 def clip(graph: Graph, value: Value, low: float, high: float) -> Value:

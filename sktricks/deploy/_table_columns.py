@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...tables._frames import CATEGORIES, is_frame, is_missing, is_pandas, name_of, values_of
+from ..tables._frames import CATEGORIES, is_frame, is_missing, is_pandas, name_of, values_of
 
 
 class TableColumns:
