@@ -1,3 +1,4 @@
+from ._batcher import Batcher as Batcher
 from ._export import export_onnx as export_onnx
 from ._onnx_errors import OnnxMismatchError as OnnxMismatchError
 from ._onnx_errors import UnsupportedForOnnxError as UnsupportedForOnnxError

@@ -1,0 +1,365 @@
+"""Batcher: rows that many threads want predicted at the same time, in one call."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._optional import import_optional
+
+
+class Request(NamedTuple):
+    """Rows of one client."""
+
+    X: Any
+    n_rows: int
+    kind: tuple  # only rows of one kind can be joined
+    future: Future
+    deadline: float
+
+
+class Batcher:
+    """Predict the rows of many threads in one call.
+
+    While one batch is predicted, the rows that arrive are collected, and become the next batch. A row therefore never
+    waits for others: a single client gets its prediction at once, and 16 clients get theirs in about the time of one
+    call with 16 rows. Use it where threads of a server share a model, and a row costs more than about 0.3 ms. For
+    faster models, handing rows from thread to thread costs more than the model.
+
+    Parameters
+    ----------
+    predict : callable
+        Takes rows and returns an array or DataFrame with one row for each: ``model.predict_proba``,
+        ``OnnxModel(path).predict``. It is never called by two threads at the same time.
+    max_batch_size : int, default=64
+        Rows per call of ``predict``, at most. A request with more rows is predicted in a call of its own.
+    max_wait_ms : float, default=0
+        Milliseconds to wait for more rows before each call, unless the batch is full. 0 adds no delay, and is
+        usually fastest as well.
+    max_queue_size : int, default=1024
+        Requests that may wait; a further one is refused with ``queue.Full``.
+    timeout : float, default=None
+        Seconds that a request may wait for its call of ``predict``. Then its future gets a ``TimeoutError``. Calling
+        the batcher also waits for the result no longer than this. None sets no limit.
+
+    See Also
+    --------
+    OnnxModel : A file of :func:`export_onnx`, the fastest model to put behind a batcher.
+
+    Notes
+    -----
+    Rows are joined with those of the same dtypes (and column names) next to them in the queue, so that each request
+    gets what ``predict`` returns for it alone, up to rounding. If a batch fails, its requests are predicted one by
+    one, and only the faulty ones get the error.
+
+    An array that is passed must not be changed before its result is there.
+
+    The thread starts with the first request that has to wait. A batcher that is not closed is closed when the
+    interpreter exits, after the requests that wait. After a fork, the child starts with an empty queue and a thread of
+    its own; the requests of the parent stay in the parent.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sktricks import Batcher
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(10, random_state=0).fit(X, y)
+    >>> with Batcher(forest.predict_proba) as batcher, ThreadPoolExecutor(16) as clients:
+    ...     found = list(clients.map(batcher, [row[None] for row in X]))
+    >>> np.allclose(np.concatenate(found), forest.predict_proba(X))
+    True
+    >>> batcher.stats()["rows"]
+    150
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Any], Any],
+        *,
+        max_batch_size: int = 64,
+        max_wait_ms: float = 0,
+        max_queue_size: int = 1024,
+        timeout: float | None = None,
+    ):
+        check_parameters(predict, max_batch_size, max_wait_ms, max_queue_size, timeout)
+        self.predict = predict
+        self.max_batch_size, self.max_wait_ms = max_batch_size, max_wait_ms
+        self.max_queue_size, self.timeout = max_queue_size, timeout
+        self._row_shape: tuple | None = None  # of the rows that predict accepted first
+        self._closed = False
+        self._reset()
+        BATCHERS.add(self)
+
+    def submit(self, X) -> Future:
+        """Put rows into the queue and return at once.
+
+        Parameters
+        ----------
+        X : array, DataFrame or list, (n, ...)
+            At least one row, in the shape of the rows before.
+
+        Returns
+        -------
+        future : concurrent.futures.Future
+            Its result is ``predict(X)``. ``asyncio.wrap_future(future)`` can be awaited.
+
+        Raises
+        ------
+        queue.Full
+            If ``max_queue_size`` requests wait.
+        RuntimeError
+            After :meth:`close`.
+        ValueError
+            If the rows have another shape than those before.
+        """
+        request = self._make_request(X)
+        with self._changed:
+            self._check_open()
+            if len(self._waiting) >= self.max_queue_size:
+                raise queue.Full(f"max_queue_size={self.max_queue_size} requests wait already: try again later")
+            if self._thread is None:
+                # A thread that is no daemon would keep an interpreter from exiting that has not closed its batcher.
+                thread = threading.Thread(target=self._work, name="sktricks-batcher", daemon=True)
+                thread.start()
+                self._thread = thread
+                atexit.register(self.close)
+            self._waiting.append(request)
+            self._changed.notify()
+        return request.future
+
+    def __call__(self, X):
+        """Return ``predict(X)``; parameters and errors are those of :meth:`submit`, and ``TimeoutError``.
+
+        If nothing is being predicted, this thread predicts its rows itself, which costs no more than ``predict``.
+        """
+        at_once = self.timeout is None and not self.max_wait_ms and not self._waiting
+        predicting = self._predicting  # a fork inside of predict replaces it
+        if at_once and predicting.acquire(blocking=False):
+            try:
+                self._check_open()
+                request = self._make_request(X)
+                self._run([request])
+            finally:
+                predicting.release()
+            return request.future.result()
+        future = self.submit(X)
+        try:
+            return future.result(self.timeout)
+        except TimeoutError:
+            if future.done():  # it waited too long in the queue, or predict raised this error
+                raise
+            raise TimeoutError(f"the prediction took longer than timeout={self.timeout} seconds") from None
+        finally:
+            future.cancel()  # nobody waits for it any more
+
+    def stats(self) -> dict[str, int]:
+        """Return what happened so far.
+
+        Returns
+        -------
+        stats : dict of int
+            ``requests``, ``rows`` and ``batches`` predicted (a failed batch is counted once more for each of its
+            requests), ``largest_batch`` in rows, ``failed`` requests, and requests that are ``waiting`` now.
+        """
+        return {**self._counts, "waiting": len(self._waiting)}
+
+    def close(self, *, cancel_futures: bool = False) -> None:
+        """Refuse further requests, and return when those that wait have been predicted.
+
+        Parameters
+        ----------
+        cancel_futures : bool, default=False
+            True cancels the requests that wait; only the batch that is being predicted is finished.
+        """
+        with self._changed:
+            self._closed = True
+            cancelled = list(self._waiting) if cancel_futures else []
+            if cancel_futures:
+                self._waiting.clear()
+            self._changed.notify_all()
+        for request in cancelled:
+            if request.future.cancel():
+                request.future.set_running_or_notify_cancel()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Batcher:
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _reset(self):
+        """Start without requests and thread; in the child of a fork, locks may be held by threads that it lacks."""
+        self._waiting: deque[Request] = deque()
+        self._changed, self._predicting = threading.Condition(), threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._counts = dict.fromkeys(("requests", "rows", "batches", "largest_batch", "failed"), 0)
+
+    def _check_open(self):
+        if self._closed:
+            raise RuntimeError("the Batcher is closed, and takes no more requests: make a new one")
+
+    def _make_request(self, X):
+        X, kind = inspect_rows(X)
+        if X.shape[1:] != (self._row_shape if self._row_shape is not None else X.shape[1:]):
+            raise ValueError(
+                f"X must have the shape {format_shape(self._row_shape)}, as the first rows that were predicted, "
+                f"got {X.shape}: use one Batcher for each shape"
+            )
+        deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
+        return Request(X, len(X), kind, Future(), deadline)
+
+    def _work(self):
+        """Predict batch after batch, until closed."""
+        while self._wait():
+            with self._predicting:
+                self._run(self._take_batch())
+
+    def _wait(self) -> bool:
+        """Wait for requests; return False if there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if self.max_wait_ms:
+                self._changed.wait_for(self._is_full, self.max_wait_ms / 1000)
+            return bool(self._waiting)
+
+    def _is_full(self):
+        return self._closed or sum(request.n_rows for request in self._waiting) >= self.max_batch_size
+
+    def _take_batch(self) -> list[Request]:
+        """Take the requests of the next call out of the queue, without those cancelled or too late."""
+        taken: list[Request] = []
+        n_rows = 0
+        with self._changed:
+            while self._waiting:
+                first = self._waiting[0]
+                n_rows += first.n_rows
+                if taken and (first.kind != taken[0].kind or n_rows > self.max_batch_size):
+                    break
+                taken.append(self._waiting.popleft())
+        taken = [request for request in taken if request.future.set_running_or_notify_cancel()]
+        now = time.monotonic()
+        self._fail(
+            [request for request in taken if request.deadline <= now],
+            TimeoutError(f"the request waited longer than timeout={self.timeout} seconds"),
+        )
+        return [request for request in taken if request.deadline > now]
+
+    def _run(self, batch: list[Request]) -> None:
+        """Predict some requests and set their futures; the lock ``_predicting`` is held."""
+        if not batch:
+            return
+        sizes = [request.n_rows for request in batch]
+        self._counts["batches"] += 1
+        self._counts["largest_batch"] = max(self._counts["largest_batch"], sum(sizes))
+        try:
+            result = self.predict(join([request.X for request in batch]))
+        except BaseException as error:
+            if len(batch) == 1:
+                self._fail(batch, error)
+            else:  # one client's rows are faulty: the others get their results
+                for request in batch:
+                    self._run([request])
+            return
+        try:
+            parts = split(result, sizes)
+        except Exception as error:  # the fault of predict, not of a row
+            self._fail(batch, error)
+            return
+        self._row_shape = batch[0].X.shape[1:]
+        self._counts["requests"] += len(batch)
+        self._counts["rows"] += sum(sizes)
+        for request, part in zip(batch, parts, strict=True):
+            request.future.set_result(part)
+
+    def _fail(self, batch, error):
+        self._counts["failed"] += len(batch)
+        for request in batch:
+            request.future.set_exception(error)
+
+
+BATCHERS: weakref.WeakSet[Batcher] = weakref.WeakSet()
+
+
+def reset_all():
+    """Give all batchers new locks, in the child of a fork."""
+    for batcher in list(BATCHERS):
+        batcher._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_all)
+
+
+def check_parameters(predict, max_batch_size, max_wait_ms, max_queue_size, timeout):
+    """Raise an error for a wrong parameter of Batcher."""
+    if not callable(predict):
+        raise TypeError(f"predict must be a function such as model.predict_proba, got {type(predict).__name__}")
+    for name, value in {"max_batch_size": max_batch_size, "max_queue_size": max_queue_size}.items():
+        if not (isinstance(value, Integral) and value > 0):
+            raise ValueError(f"{name} must be an int above 0, got {value!r}")
+    if not (isinstance(max_wait_ms, Real) and 0 <= max_wait_ms < np.inf):
+        raise ValueError(f"max_wait_ms must be a finite number of milliseconds, at least 0, got {max_wait_ms!r}")
+    if timeout is not None and not (isinstance(timeout, Real) and 0 < timeout < np.inf):
+        raise ValueError(f"timeout must be a finite number of seconds above 0, or None, got {timeout!r}")
+
+
+def inspect_rows(X) -> tuple[Any, tuple]:
+    """Return X as an array or DataFrame, and what only rows that can be joined with it have in common."""
+    if hasattr(X, "iloc"):  # pandas
+        columns = X if X.ndim == 2 else X.to_frame()
+        kind: tuple = (X.ndim, tuple(columns.columns), tuple(columns.dtypes))
+    elif hasattr(X, "columns") or isinstance(X, dict):
+        raise TypeError(f"X must be an array, a list of rows, or a DataFrame of pandas, got {type(X).__name__}")
+    else:
+        X = np.asarray(X)
+        # Strings of any length can be joined.
+        kind = (X.shape[1:], X.dtype.kind if X.dtype.kind in "US" else X.dtype)
+    if not X.ndim or not len(X):
+        raise ValueError(f"X must have at least one row, got the shape {X.shape}: pass a single row as row[None]")
+    return X, kind
+
+
+def join(parts: list):
+    """Join the rows of several requests; each row is copied once, those of a single request are not."""
+    if len(parts) == 1:
+        return parts[0]
+    if hasattr(parts[0], "iloc"):
+        return import_optional("pandas", "images").concat(parts, ignore_index=True)
+    return np.concatenate(parts)
+
+
+def split(result, sizes: Sequence[int]) -> list:
+    """Split predictions into those of each request."""
+    shape = getattr(result, "shape", ())
+    if not shape or shape[0] != sum(sizes):
+        got = f"an array of shape {shape}" if shape else type(result).__name__
+        raise ValueError(f"predict must return an array with one row for each of {sum(sizes)} rows, got {got}")
+    if len(sizes) == 1:
+        return [result]
+    rows = getattr(result, "iloc", result)
+    ends = np.cumsum(sizes).tolist()
+    return [rows[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+def format_shape(row_shape) -> str:
+    """Return a shape as text, its number of rows left open."""
+    return f"({', '.join(['n', *map(str, row_shape)])})" if row_shape else "(n,)"
