@@ -101,6 +101,7 @@ class Batcher:
         self.max_queue_size, self.timeout = max_queue_size, timeout
         self._row_shape: tuple | None = None  # of the rows that predict accepted first
         self._closed = False
+        self._thread: threading.Thread | None = None
         self._reset()
         BATCHERS.add(self)
 
@@ -126,7 +127,9 @@ class Batcher:
         ValueError
             If the rows have another shape than those before.
         """
-        request = self._make_request(X)
+        X, kind = self._check_rows(X)
+        deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
+        request = Request(X, len(X), kind, Future(), deadline)
         with self._changed:
             self._check_open()
             if len(self._waiting) >= self.max_queue_size:
@@ -151,11 +154,9 @@ class Batcher:
         if at_once and predicting.acquire(blocking=False):
             try:
                 self._check_open()
-                request = self._make_request(X)
-                self._run([request])
+                return self._predict([self._check_rows(X)[0]])[0]
             finally:
                 predicting.release()
-            return request.future.result()
         future = self.submit(X)
         try:
             return future.result(self.timeout)
@@ -172,8 +173,8 @@ class Batcher:
         Returns
         -------
         stats : dict of int
-            ``requests``, ``rows`` and ``batches`` predicted (a failed batch is counted once more for each of its
-            requests), ``largest_batch`` in rows, ``failed`` requests, and requests that are ``waiting`` now.
+            ``requests`` and ``rows`` that got their predictions, ``batches`` (calls of ``predict``),
+            ``largest_batch`` in rows, and requests that are ``waiting`` now.
         """
         return {**self._counts, "waiting": len(self._waiting)}
 
@@ -206,26 +207,25 @@ class Batcher:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _reset(self):
+    def _reset(self) -> None:
         """Start without requests and thread; in the child of a fork, locks may be held by threads that it lacks."""
         self._waiting: deque[Request] = deque()
         self._changed, self._predicting = threading.Condition(), threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._counts = dict.fromkeys(("requests", "rows", "batches", "largest_batch", "failed"), 0)
+        self._thread = None
+        self._counts = dict.fromkeys(("requests", "rows", "batches", "largest_batch"), 0)
 
     def _check_open(self):
         if self._closed:
             raise RuntimeError("the Batcher is closed, and takes no more requests: make a new one")
 
-    def _make_request(self, X):
+    def _check_rows(self, X) -> tuple[Any, tuple]:
         X, kind = inspect_rows(X)
-        if X.shape[1:] != (self._row_shape if self._row_shape is not None else X.shape[1:]):
+        if self._row_shape is not None and X.shape[1:] != self._row_shape:
             raise ValueError(
                 f"X must have the shape {format_shape(self._row_shape)}, as the first rows that were predicted, "
                 f"got {X.shape}: use one Batcher for each shape"
             )
-        deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
-        return Request(X, len(X), kind, Future(), deadline)
+        return X, kind
 
     def _work(self):
         """Predict batch after batch, until closed."""
@@ -257,43 +257,46 @@ class Batcher:
                 taken.append(self._waiting.popleft())
         taken = [request for request in taken if request.future.set_running_or_notify_cancel()]
         now = time.monotonic()
-        self._fail(
-            [request for request in taken if request.deadline <= now],
-            TimeoutError(f"the request waited longer than timeout={self.timeout} seconds"),
-        )
+        late = TimeoutError(f"the request waited longer than timeout={self.timeout} seconds")
+        fail([request for request in taken if request.deadline <= now], late)
         return [request for request in taken if request.deadline > now]
 
     def _run(self, batch: list[Request]) -> None:
-        """Predict some requests and set their futures; the lock ``_predicting`` is held."""
-        if not batch:
-            return
-        sizes = [request.n_rows for request in batch]
-        self._counts["batches"] += 1
-        self._counts["largest_batch"] = max(self._counts["largest_batch"], sum(sizes))
+        """Predict some requests and set their futures."""
         try:
-            result = self.predict(join([request.X for request in batch]))
+            found = self._predict([request.X for request in batch]) if batch else []
         except BaseException as error:
-            if len(batch) == 1:
-                self._fail(batch, error)
+            if len(batch) == 1 or isinstance(error, PredictionsError):
+                fail(batch, error)
             else:  # one client's rows are faulty: the others get their results
                 for request in batch:
                     self._run([request])
-            return
-        try:
-            parts = split(result, sizes)
-        except Exception as error:  # the fault of predict, not of a row
-            self._fail(batch, error)
-            return
-        self._row_shape = batch[0].X.shape[1:]
-        self._counts["requests"] += len(batch)
-        self._counts["rows"] += sum(sizes)
-        for request, part in zip(batch, parts, strict=True):
-            request.future.set_result(part)
+        else:
+            for request, one in zip(batch, found, strict=True):
+                request.future.set_result(one)
 
-    def _fail(self, batch, error):
-        self._counts["failed"] += len(batch)
-        for request in batch:
-            request.future.set_exception(error)
+    def _predict(self, parts: list) -> list:
+        """Return the predictions for the rows of each request; the lock ``_predicting`` is held."""
+        sizes = [len(X) for X in parts]
+        n_rows = sum(sizes)
+        self._counts["batches"] += 1
+        self._counts["largest_batch"] = max(self._counts["largest_batch"], n_rows)
+        found = split(self.predict(join(parts)), sizes)
+        if self._row_shape is None:
+            self._row_shape = parts[0].shape[1:]
+        self._counts["requests"] += len(parts)
+        self._counts["rows"] += n_rows
+        return found
+
+
+def fail(batch, error):
+    """Give an error to the clients of some requests."""
+    for request in batch:
+        request.future.set_exception(error)
+
+
+class PredictionsError(ValueError):
+    """Not the fault of a row: predict returned something else than one prediction per row."""
 
 
 BATCHERS: weakref.WeakSet[Batcher] = weakref.WeakSet()
@@ -352,7 +355,7 @@ def split(result, sizes: Sequence[int]) -> list:
     shape = getattr(result, "shape", ())
     if not shape or shape[0] != sum(sizes):
         got = f"an array of shape {shape}" if shape else type(result).__name__
-        raise ValueError(f"predict must return an array with one row for each of {sum(sizes)} rows, got {got}")
+        raise PredictionsError(f"predict must return an array with one row for each of {sum(sizes)} rows, got {got}")
     if len(sizes) == 1:
         return [result]
     rows = getattr(result, "iloc", result)

@@ -64,7 +64,6 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch(held):
         "rows": 12,
         "batches": 2,
         "largest_batch": 11,
-        "failed": 0,
         "waiting": 0,
     }
 
@@ -204,7 +203,7 @@ def test_a_faulty_row_fails_its_client_alone(held):
             futures[1].result(WAIT)
         with pytest.raises(ValueError, match="NaN among 1 rows"):
             batcher(faulty)
-    assert held.sizes() == [1, 4, 2, 1, 1, 1] and batcher.stats()["failed"] == 2
+    assert held.sizes() == [1, 4, 2, 1, 1, 1] and batcher.stats()["requests"] == 3
 
 
 @pytest.mark.parametrize(
@@ -264,7 +263,7 @@ def test_requests_that_waited_too_long_are_not_predicted(held, monkeypatch):
         assert len(kept.result(WAIT)) == 2
         with pytest.raises(TimeoutError, match="waited longer than timeout=5 seconds"):
             late.result(WAIT)
-    assert held.sizes() == [1, 2] and batcher.stats()["failed"] == 1
+    assert held.sizes() == [1, 2] and batcher.stats()["requests"] == 2
 
 
 def test_a_call_waits_no_longer_than_the_timeout(held):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 from typing import assert_type
 
@@ -15,6 +16,7 @@ from sktricks import (
     AugmentationPipeline,
     AugmentedClassifier,
     Backbone,
+    Batcher,
     CascadeClassifier,
     ColorJitter,
     Diagnosis,
@@ -100,5 +102,8 @@ difference: float = report.largest_difference
 model = load_onnx("net.onnx", n_threads=1)
 assert_type(model, OnnxClassifier | OnnxRegressor)
 assert_type(OnnxModel("net.onnx").predict_proba(X), np.ndarray)
+with Batcher(net.predict_proba, max_batch_size=16) as batcher:
+    assert_type(batcher.submit(X), Future)
+    waiting: int = batcher.stats()["waiting"]
 folder = read_image_folder("photos")
 show_versions()
