@@ -98,6 +98,27 @@ def test_threads_share_a_backbone():
     assert not any(part._forward_hooks for part in backbone.model.modules())
 
 
+def test_hooks_change_while_a_pass_ends():
+    """As another thread changes them; torch looks for hooks that must be called after an error, as this one."""
+    backbone = load_backbone(Conv, image_shape=(8, 8, 1))
+    images, calls = torch.rand(2, 1, 8, 8), []
+    expected = backbone.features(images, ["early"])
+
+    def change(part, inputs, output):
+        calls.append(part)
+        part.register_forward_hook(lambda *_: None).remove()
+
+    def add_hook(module, inputs):  # behind that of the pass, which ends it
+        backbone.model.early.register_forward_hook(change, always_call=True)
+        backbone.model.early.register_forward_hook(lambda *_: None)
+
+    backbone.model.register_forward_pre_hook(add_hook)
+    torch.testing.assert_close(backbone.features(images, ["early"]), expected)
+    assert calls == [backbone.model.early]
+    with pytest.raises(RuntimeError):  # an error of the net is not suppressed
+        backbone.features(images.expand(2, 2, 8, 8), ["early"])
+
+
 def test_a_fingerprint_while_another_thread_computes():
     backbone = load_backbone(Conv, image_shape=(8, 8, 1))
     inside, leave = threading.Event(), threading.Event()

@@ -1,6 +1,9 @@
 """What a frozen part makes of an image is computed once, where the net can be cut behind it."""
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -251,3 +254,20 @@ def test_training_goes_on(again, tmp_path):
     for copy in (pickle.loads(pickle.dumps(cut)), load(tmp_path / "net", params={"backbone": Net})):
         np.testing.assert_array_equal(copy.predict_proba(IMAGES), cut.predict_proba(IMAGES))
         copy.partial_fit(IMAGES, LABELS)
+
+
+def test_threads_share_a_boundary():
+    backbone = load_backbone(Net, image_shape=(8, 8, 1))
+    boundary = find_crossing(backbone, 3, None, (8, 8, 1))
+    images = torch.rand(4, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    backbone.model.eval()
+    encode = torch.no_grad()(partial(boundary.encode_prefix, backbone))
+    expected, barrier = list(map(encode, images)), threading.Barrier(4)
+
+    def wait(module, inputs):
+        barrier.wait(30)
+
+    backbone.model.register_forward_pre_hook(wait)  # until all have begun
+    with ThreadPoolExecutor(4) as pool:
+        for found, one in zip(pool.map(encode, images), expected, strict=True):
+            torch.testing.assert_close(found, one)

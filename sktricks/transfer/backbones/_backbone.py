@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, isfinite
 from numbers import Integral
@@ -122,6 +122,21 @@ class Enough(Exception):
     """Ends a forward pass when everything needed has been computed."""
 
 
+@contextmanager
+def until_enough():
+    """Suppress Enough, and the error that takes its place if another thread changes the hooks of a part meanwhile.
+
+    After an error in a hook, torch looks through the hooks of the part for those that must be called all the same.
+    """
+    try:
+        yield
+    except Enough:
+        pass
+    except RuntimeError as error:
+        if not isinstance(error.__context__, Enough):
+            raise
+
+
 class Backbone(nn.Module):
     """A net without its classifier.
 
@@ -228,7 +243,7 @@ class Backbone(nn.Module):
             if is_last:
                 raise Enough
 
-        with suppress(Enough), forward_hooks(self.model, names, note):
+        with until_enough(), forward_hooks(self.model, names, note):
             self.run(x)
         return pooled
 

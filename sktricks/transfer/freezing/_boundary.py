@@ -7,12 +7,13 @@ are the same, the suffix needs nothing else.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 
-from ..backbones._backbone import Enough
+from ..backbones._backbone import Enough, until_enough
 from ._layers import evaluating, forward_hooks, own_tensors
 
 CONTAINERS = torch.nn.ModuleList, torch.nn.ModuleDict  # which are never called
@@ -42,13 +43,14 @@ class Boundary(NamedTuple):
 
     def encode_prefix(self, backbone, x):
         """Return the values at the boundary for preprocessed images, (n, values), and compute nothing after it."""
-        outputs = []
+        outputs, thread = [], threading.get_ident()
 
         def stop(name, output):
-            outputs.append(output)
-            raise Enough
+            if threading.get_ident() == thread:  # another thread has hooks of its own
+                outputs.append(output)
+                raise Enough
 
-        with suppress(Enough), forward_hooks(backbone.model, [self.name], stop):
+        with until_enough(), forward_hooks(backbone.model, [self.name], stop):
             backbone.run(x)
         return outputs[0].flatten(1)
 
