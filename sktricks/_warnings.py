@@ -76,6 +76,10 @@ class OneHotTargetWarning(UserWarning):
     """Targets with exactly one 1 in each row are treated as several labels, not as classes."""
 
 
+class RoundedInputWarning(UserWarning):
+    """Numbers are rounded to float32, which an exported model takes; labels near a threshold may change."""
+
+
 class RowsWithoutPredictionWarning(UserWarning):
     """The splitter leaves rows without an out-of-fold prediction, and nothing is learned from them."""
 

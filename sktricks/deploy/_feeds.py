@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._warnings import RoundedInputWarning, warn
 from ..images._decode import decode
 from ..images._image_column import as_column
 from ..images._unreadable_image import attempt
@@ -85,7 +86,7 @@ def split_columns(X, names: Sequence[str]) -> list:
 
 
 def as_array(values, dtype: np.dtype, name: str = "X") -> np.ndarray:
-    """Return values in the dtype of an input, without gaps if it holds strings; an error if this would change them."""
+    """Return values in the dtype of an input, without gaps if it holds strings; a warning if this rounds them."""
     if dtype == STRING:
         return as_strings(values, name)
     found = values if isinstance(values, np.ndarray) else np.asarray(values)
@@ -98,7 +99,14 @@ def as_array(values, dtype: np.dtype, name: str = "X") -> np.ndarray:
             f"{name} must be {dtype}, as it was when the model was exported, got {found.dtype}: convert it, or export "
             f"the model again with an X of {found.dtype}"
         )
-    return np.ascontiguousarray(found, dtype)
+    array = np.ascontiguousarray(found, dtype)
+    if array.dtype == np.float32 and found.dtype == np.float64 and not np.array_equal(array, found, equal_nan=True):
+        warn(
+            f"{name} is float64 and is rounded to float32, since the model was exported with an X of float32: labels "
+            "of rows at the threshold of a tree may change. Pass float32, or export the model with an X of float64",
+            RoundedInputWarning,
+        )
+    return array
 
 
 def as_strings(values, name: str) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from sktricks import RoundedInputWarning
 from sktricks.deploy._feeds import STRING, make_feeds
 
 FLOATS = [("X", np.dtype(np.float32), (2,))]
@@ -85,3 +86,10 @@ def test_image_files_are_decoded_as_said(tmp_path):
 def test_sparse_rows_are_refused():
     with pytest.raises(TypeError, match="X must be dense, got a sparse matrix: pass X.toarray"):
         make_feeds(csr_matrix([[1.0, 2.0]]), FLOATS)
+
+
+def test_numbers_that_are_rounded_are_a_warning():
+    assert make_feeds([[0.5, 2.0]], FLOATS)["X"].dtype == np.float32  # exact
+    assert np.isnan(make_feeds([[np.nan, 2.0]], FLOATS)["X"][0, 0])
+    with pytest.warns(RoundedInputWarning, match="X is float64 and is rounded to float32"):
+        make_feeds(np.array([[0.1, 2.0]]), FLOATS)
