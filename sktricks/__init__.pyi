@@ -45,6 +45,8 @@ from .augment import TrivialAugment as TrivialAugment
 from .augment import UnmixedRowsWarning as UnmixedRowsWarning
 from .augment import make_augmentation_pipeline as make_augmentation_pipeline
 from .deploy import Batcher as Batcher
+from .deploy import DistilledClassifier as DistilledClassifier
+from .deploy import DistilledRegressor as DistilledRegressor
 from .deploy import ExportReport as ExportReport
 from .deploy import OnnxClassifier as OnnxClassifier
 from .deploy import OnnxMismatchError as OnnxMismatchError

@@ -17,6 +17,8 @@ from _adapters import (
 from _augmenters import other_augmenters
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
@@ -29,6 +31,8 @@ from sktricks import (
     CascadeClassifier,
     ColorJitter,
     CutMix,
+    DistilledClassifier,
+    DistilledRegressor,
     FeatureDropout,
     FineTuneClassifier,
     FineTuneRegressor,
@@ -141,8 +145,19 @@ NET_ENSEMBLES = [
     NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2),
     NetEnsembleRegressor(NetRegressor(max_epochs=10, lr=1e-2), n_members=2, mode="loop"),
 ]
+DISTILLED = [
+    DistilledClassifier(LogisticRegression(), NetClassifier(max_epochs=10, lr=1e-2, random_state=0)),
+    DistilledClassifier(
+        DecisionTreeClassifier(max_depth=5, random_state=0),
+        make_pipeline(StandardScaler(), NetClassifier(max_epochs=10, lr=1e-2, random_state=0)),
+        temperature=2.0,
+        hard_label_weight=0.5,
+    ),
+    DistilledRegressor(Ridge(), NetRegressor(max_epochs=10, lr=1e-2, random_state=0)),
+    DistilledRegressor(DecisionTreeRegressor(random_state=0), Ridge()),
+]
 TUNED = [*TUNED_ON_TABLES, *TUNED_ON_IMAGES, *TUNED_BY_STRATEGY]
-ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES]
+ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES, *DISTILLED]
 
 # Checks that scikit-learn skips by a tag. Ours below do what they would have done.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
@@ -163,7 +178,7 @@ def test_scikit_learns_checks(estimator):
     skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
     if hasattr(estimator, "augment"):
         assert skipped == RANDOM_SKIPS
-    elif hasattr(estimator, "predict_proba") and estimator not in [*AUGMENTED, *ENSEMBLES]:
+    elif hasattr(estimator, "predict_proba") and estimator not in [*AUGMENTED, *ENSEMBLES, *DISTILLED]:
         assert skipped == NO_DECISION_FUNCTION
     else:
         assert skipped == set()
@@ -172,7 +187,7 @@ def test_scikit_learns_checks(estimator):
 
 @pytest.mark.parametrize(
     "estimator",
-    [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES, *NET_ENSEMBLES],
+    [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED_ON_TABLES, ImageLoader(), *ENSEMBLES, *NET_ENSEMBLES, *DISTILLED],
     ids=name_of,
 )
 def test_every_parameter_is_validated(estimator):

@@ -155,7 +155,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
 samples = {{"estimator": LogisticRegression(), "estimators": [("a", LogisticRegression())], "steps": []}}
-samples |= {{"augmenter": sktricks.RandomFlip(), "model": None}}
+samples |= {{"augmenter": sktricks.RandomFlip(), "model": None, "teacher": LogisticRegression()}}
 constructed = []
 for name in sktricks.__all__:
     if name in {WORK_ON_MODULES!r}:

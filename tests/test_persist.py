@@ -25,6 +25,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
 from skorch.callbacks import Callback
@@ -37,6 +38,8 @@ from sktricks import (
     AugmentedRegressor,
     CascadeClassifier,
     ColorJitter,
+    DistilledClassifier,
+    DistilledRegressor,
     DroppedOnLoadWarning,
     FeatureCache,
     FineTuneClassifier,
@@ -363,6 +366,8 @@ OF_EACH_CLASS = [
     ensemble.CascadeClassifier(LINES, tolerance=0.3, cv=2),
     NetEnsembleClassifier(net(), **NETS),
     NetEnsembleRegressor(NetRegressor(max_epochs=1), **NETS),
+    DistilledClassifier(GaussianNB(), net()),
+    DistilledRegressor(Ridge(), NetRegressor(max_epochs=1, random_state=0)),
     Pipeline([("features", PretrainedFeatures()), ("line", LogisticRegression())]),
     FeatureUnion([("features", PretrainedFeatures())]),
     VotingClassifier(LINES),
@@ -370,7 +375,8 @@ OF_EACH_CLASS = [
     StackingClassifier(LINES, cv=2),
     StackingRegressor(RIDGES, cv=2),
 ]
-FOR_TABLES = (NetClassifier, NetRegressor, NetEnsembleClassifier, NetEnsembleRegressor, CascadeClassifier)
+FOR_TABLES = (DistilledClassifier, DistilledRegressor)
+FOR_TABLES += (NetClassifier, NetRegressor, NetEnsembleClassifier, NetEnsembleRegressor, CascadeClassifier)
 FOR_TABLES += (VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor)
 
 

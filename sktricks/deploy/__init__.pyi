@@ -1,4 +1,6 @@
 from ._batcher import Batcher as Batcher
+from ._distill import DistilledClassifier as DistilledClassifier
+from ._distill import DistilledRegressor as DistilledRegressor
 from ._export import export_onnx as export_onnx
 from ._onnx_errors import OnnxMismatchError as OnnxMismatchError
 from ._onnx_errors import UnsupportedForOnnxError as UnsupportedForOnnxError

@@ -44,6 +44,8 @@ def check_consistency(estimator):
     if name == "CodedClassifier" and learned:
         check_classes(learned["classes_"])
         check_member(learned["estimator_"], "predict")
+    if "student_" in learned:
+        check_distilled(estimator, learned)
     if name == "FoldModels":
         kind = type(estimator.target).__name__
         require(kind == "Target", f"must have a Target as target, got a {kind}")
@@ -226,3 +228,16 @@ def check_augmented(estimator, learned):
     require(ndim == 2 or shape is not None, f"must have an image_shape_ with _ndim={ndim}")
     require(ndim != 3 or shape[2] == 1, f"must have images of one channel with _ndim=3, got {shape}")
     require(learned["_table"] is None or "feature_names_in_" in learned, "must have feature_names_in_ of a table")
+
+
+def check_distilled(estimator, learned):
+    """Check the student of a distilled estimator, which has a column for each class."""
+    student = learned["student_"]
+    if "classes_" not in learned:
+        check_member(student, "predict")
+        same_kind = is_regressor(student)
+    else:
+        check_classes(learned["classes_"], at_least=2)
+        check_member(student, "predict_proba")
+        same_kind = is_classifier(student) and len(student.classes_) == len(learned["classes_"])
+    require(same_kind, f"must have a student_ of its own kind and classes, got {type(student).__name__}")

@@ -53,6 +53,7 @@ def instance(of):
     return Spec(f"a {of}", fits)
 
 
+real_or_nan = Spec("a number or NaN", lambda value: type(value) is float)
 augmenter = optional(Spec("an augmenter", lambda value: isinstance(value, BaseAugmenter)))
 member = either(estimator, only("drop"))
 names = list_of(string)
@@ -96,6 +97,15 @@ AUGMENTED = {
     "augmenter_": augmenter,
     "_views": views,
     "estimator_": estimator,
+}
+
+DISTILLED = {
+    "n_features_in_": maybe(integer(1)),
+    **NAMES,
+    "teacher_": maybe(estimator),  # which may be deleted, since the student alone predicts
+    "student_": estimator,
+    "agreement_": real_or_nan,
+    "_allow_nan": boolean,
 }
 
 PRECISION = only("float32", "bfloat16")
@@ -188,6 +198,8 @@ OWN = {
     **{name: MIXER for name in ("MixUp", "CutMix", "RandomApply", "AugmentationPipeline")},
     "AugmentedClassifier": AUGMENTED,
     "AugmentedRegressor": AUGMENTED,
+    "DistilledClassifier": {**DISTILLED, "classes_": labels, "temperature_": real(0)},
+    "DistilledRegressor": DISTILLED,
     "NetClassifier": {**NET, **CLASSES, **TABLE},
     "NetRegressor": {**NET, **VALUES, **TABLE},
     "FineTuneClassifier": {**NET, **CLASSES, **TUNED},

@@ -75,6 +75,8 @@ members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is
 SPECIAL = {
     **PARAMS,
     "estimator": estimator,
+    "teacher": estimator,
+    "student": either(estimator, only("auto")),
     "final_estimator": optional(estimator),
     "estimators": either(members, list_of(estimator)),  # the second of FoldModels
     "steps": members,

@@ -35,6 +35,7 @@ MODULES = (
     "_convert_calibrated",
     "_convert_cascade",
     "_convert_coded",
+    "_convert_distilled",
     "_convert_encoders",
     "_convert_files",
     "_convert_fine_tune",

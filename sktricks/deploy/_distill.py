@@ -1,0 +1,354 @@
+"""DistilledClassifier and DistilledRegressor: what a slow model knows, in a small and fast one."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._labels import encode_labels
+from .._typing import fit_context
+from ..ensemble._learned_weights import fit_temperature
+from ..ensemble._members import is_frozen
+from ..ensemble._target import Target, read_classes
+from ..ensemble._votes import one_hot
+from ._base_distilled import BaseDistilled
+from ._soft_targets import mix_labels, no_zeros, soften, takes_soft_targets
+
+
+class DistilledClassifier(ClassifierMixin, BaseDistilled):
+    """A small net that is trained on the probabilities of a teacher, instead of on labels.
+
+    The teacher may be large and slow: a vote of forests, eight nets, a stack. The student predicts at the speed of one
+    net, and often better than the same net trained on the labels [1]_, [2]_. Rows without labels, which the teacher
+    labels, help most [3]_.
+
+    Parameters
+    ----------
+    teacher : classifier
+        Fitted as a clone. Pass a fitted one as :class:`~sklearn.frozen.FrozenEstimator`, and in ``fit`` rows that it
+        was not fitted on: on its own training rows its probabilities are too close to 0 and 1. A teacher without
+        ``predict_proba`` teaches its predicted labels, from which a student learns less.
+    student : classifier or "auto", default="auto"
+        Fitted as a clone. It takes class probabilities as y: :class:`NetClassifier` or :class:`FineTuneClassifier`,
+        also as the last step of a Pipeline or in an :class:`AugmentedClassifier`. ``"auto"`` is ``NetClassifier()`` for
+        a table and ``FineTuneClassifier("tiny32", strategy="fine-tune")`` for images and image files. For images that
+        are given as rows, pass a student with ``image_shape``.
+    temperature : float or "auto", default="auto"
+        The student learns the teacher's probabilities to the power of 1 / temperature, normalized. Above 1 they are
+        flatter, below 1 sharper. ``"auto"`` is the temperature with the lowest log loss of the teacher on rows that it
+        has not seen: often below 1 for forests, above 1 for nets. Unlike in [1]_, the student's own outputs are not
+        divided by it, so that its probabilities are the tempered ones.
+    hard_label_weight : float, default=0.0
+        Fraction of the label itself in the targets of rows with labels, from 0 to 1.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels; those of a frozen teacher, which may know more than y has.
+    teacher_ : classifier
+        The fitted teacher. It is not needed for predictions: ``del model.teacher_`` makes a saved model small.
+    student_ : classifier
+        The fitted student. Its own ``predict`` returns indices of ``classes_``.
+    temperature_ : float
+        The temperature in use. 1 if none helps on held-out rows.
+    agreement_ : float
+        Fraction of held-out rows for which student and teacher predict the same class, neither having seen them.
+    n_features_in_ : int
+        Number of columns, as the student counts them.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had any in ``fit``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the student takes no class probabilities, if y has labels that a frozen teacher does not know or several
+        labels per row, or if the rows of ``X_unlabeled`` differ in shape from those of X.
+
+    See Also
+    --------
+    DistilledRegressor : The same around a regressor.
+    export_onnx : Writes the student, without the teacher, to a file.
+
+    Notes
+    -----
+    The teacher's probabilities of rows with labels come from five teachers, each of which has not seen a fifth of the
+    rows, and those of ``X_unlabeled`` from a teacher that is fitted on all rows. ``fit`` therefore takes six fits of
+    the teacher, none if it is frozen, and two of the student: the first one does not see the first fold, and gives
+    ``agreement_``. Equal rows are always in one fold.
+
+    A search slices ``X_unlabeled`` with the folds if it happens to be as long as X: add or leave out a row. With
+    metadata routing, request it by ``set_fit_request(X_unlabeled=True)``.
+
+    References
+    ----------
+    .. [1] G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015.
+    .. [2] J. Ba, R. Caruana, "Do deep nets really need to be deep?", NeurIPS 2014.
+    .. [3] C. Bucila, R. Caruana, A. Niculescu-Mizil, "Model compression", KDD 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sktricks import DistilledClassifier, NetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> forest, net = RandomForestClassifier(random_state=0), NetClassifier(random_state=0)
+    >>> model = DistilledClassifier(forest, net).fit(X[:500], y[:500], X_unlabeled=X[500:1500])
+    >>> model.predict(X[1500:1505])
+    array([1, 7, 4, 6, 3])
+    >>> bool(model.temperature_ < 1), bool(model.agreement_ > 0.8)
+    (True, True)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseDistilled._parameter_constraints,
+        "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "hard_label_weight": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        teacher: Any,
+        student: Any = "auto",
+        *,
+        temperature: float | str = "auto",
+        hard_label_weight: float = 0.0,
+    ):
+        self.teacher = teacher
+        self.student = student
+        self.temperature = temperature
+        self.hard_label_weight = hard_label_weight
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_unlabeled: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the teacher on the labels, and the student on the teacher's probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows with labels, which both teacher and student take.
+        y : array-like of shape (n,)
+            Labels of any kind.
+        X_unlabeled : array-like of shape (m, ...), default=None
+            Rows without labels, of the form of those of X. The student learns from them as well.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows with labels, for the teacher, the temperature and the student; rows of weight 0 are left
+            out. Each row of ``X_unlabeled`` has weight 1.
+
+        Returns
+        -------
+        self : object
+        """
+        y, target = read_classes(y)
+        if target.kind == "multilabel":
+            raise ValueError(f"y must hold one class per row, got {target.width} labels per row")
+        X, y, weight = self._read(X, y, X_unlabeled, sample_weight)
+        target = self._find_target(y)
+        codes = target.encode(y)
+        method = "predict_proba" if hasattr(self.teacher, "predict_proba") else "predict"
+        taught = self._teach(X, y, codes, X_unlabeled, weight, target, method)
+        teacher, known, unknown, student, rows = taught
+        if method == "predict":
+            known, unknown = (
+                None if one is None else one_hot(one.astype(np.intp), target.width) for one in (known, unknown)
+            )
+        temperature = self._find_temperature(method, known, codes, rows)
+        targets = mix_labels(soften(known, temperature), codes, self.hard_label_weight)
+        if unknown is not None:
+            targets = np.concatenate([targets, soften(unknown, temperature)])
+        student, agreement = self._learn(student, rows, no_zeros(targets), known)
+        results = {"classes_": target.classes, "teacher_": teacher}
+        return self._keep(student, {**results, "temperature_": temperature, "agreement_": agreement})
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the class that is most probable to the student.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(axis=1)]
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return the probabilities of the student.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            In the order of ``classes_``.
+        """
+        self._check_rows(X)
+        return self.student_.predict_proba(X)
+
+    def _find_target(self, y):
+        """Return the target, whose classes are those of the rows, or those of a frozen teacher."""
+        classes = np.unique(y)
+        if is_frozen(self.teacher):
+            known = np.asarray(self.teacher.classes_)
+            try:
+                encode_labels(classes, known)
+            except ValueError as error:
+                raise ValueError(f"teacher was fitted on other classes than those of y: {error}") from error
+            classes = known
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least two classes in y, got one class: {classes.tolist()[0]!r}"
+            )
+        return Target("classes", classes)
+
+    def _find_temperature(self, method, known, codes, rows):
+        if not isinstance(self.temperature, str):
+            return float(self.temperature)
+        if method == "predict":
+            return 1.0
+        return float(fit_temperature(known, codes, rows.weight, rows.folds))
+
+    def _default_student(self, images):
+        from ..training import NetClassifier
+        from ..transfer import FineTuneClassifier
+
+        return FineTuneClassifier("tiny32", strategy="fine-tune") if images else NetClassifier()
+
+    def _check_student(self, student):
+        if not takes_soft_targets(student):
+            raise ValueError(
+                "student must take class probabilities as y, as NetClassifier and FineTuneClassifier do, alone, as the "
+                f"last step of a Pipeline or in an AugmentedClassifier, got {student!r}: pass one of these. To search "
+                "over a student's parameters, search over those of DistilledClassifier, such as student__lr"
+            )
+
+    def _agreement(self, student, X, known, weight):
+        same = student.predict_proba(X).argmax(axis=1) == known.argmax(axis=1)
+        return float(np.average(same, weights=weight))
+
+
+class DistilledRegressor(RegressorMixin, BaseDistilled):
+    """A small net, or any other regressor, that is trained on the predictions of a teacher, instead of on values.
+
+    Parameters
+    ----------
+    teacher : regressor
+        Fitted as a clone. Pass a fitted one as :class:`~sklearn.frozen.FrozenEstimator`, and in ``fit`` rows that it
+        was not fitted on.
+    student : regressor or "auto", default="auto"
+        Fitted as a clone. ``"auto"`` is ``NetRegressor()`` for a table and
+        ``FineTuneRegressor("tiny32", strategy="fine-tune")`` for images and image files.
+
+    Attributes
+    ----------
+    teacher_ : regressor
+        The fitted teacher. It is not needed for predictions: ``del model.teacher_`` makes a saved model small.
+    student_ : regressor
+        The fitted student.
+    agreement_ : float
+        R² of the student's predictions with those of the teacher as true values, on held-out rows that neither has
+        seen. NaN if only one row is held out.
+    n_features_in_, feature_names_in_
+        As in :class:`DistilledClassifier`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the rows of ``X_unlabeled`` differ in shape from those of X, or if teacher or student is no regressor.
+
+    See Also
+    --------
+    DistilledClassifier : The same around a classifier; how rows are held out, and what ``fit`` costs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sktricks import DistilledRegressor, NetRegressor
+    >>> X, y = make_friedman1(1000, random_state=0)
+    >>> forest, net = RandomForestRegressor(50, random_state=0), NetRegressor(random_state=0)
+    >>> model = DistilledRegressor(forest, net).fit(X[:300], y[:300], X_unlabeled=X[300:800])
+    >>> bool(model.score(X[800:], y[800:]) > 0.7), bool(model.agreement_ > 0.7)
+    (True, True)
+    """
+
+    def __init__(self, teacher: Any, student: Any = "auto"):
+        self.teacher = teacher
+        self.student = student
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_unlabeled: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the teacher on the values, and the student on the teacher's predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows with values, which both teacher and student take.
+        y : array-like of shape (n,) or (n, outputs)
+            Values; several per row if both teacher and student take them.
+        X_unlabeled, sample_weight
+            As in :class:`DistilledClassifier`.
+
+        Returns
+        -------
+        self : object
+        """
+        from ..training._targets import check_y
+
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        values = check_y(y, "numbers", "numeric")
+        X, values, weight = self._read(X, values, X_unlabeled, sample_weight)
+        codes = np.zeros(len(values), dtype=np.intp)
+        taught = self._teach(X, values, codes, X_unlabeled, weight, Target("values"), "predict")
+        teacher, known, unknown, student, rows = taught
+        targets = known if unknown is None else np.concatenate([known, unknown])
+        student, agreement = self._learn(student, rows, targets, known)
+        return self._keep(student, {"teacher_": teacher, "agreement_": agreement})
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the values that the student predicts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, outputs)
+        """
+        self._check_rows(X)
+        return self.student_.predict(X)
+
+    def _default_student(self, images):
+        from ..training import NetRegressor
+        from ..transfer import FineTuneRegressor
+
+        return FineTuneRegressor("tiny32", strategy="fine-tune") if images else NetRegressor()
+
+    def _check_student(self, student):
+        """Any regressor learns from values."""
+
+    def _agreement(self, student, X, known, weight):
+        return float(r2_score(known, student.predict(X), sample_weight=weight)) if len(known) > 1 else float("nan")

@@ -1,0 +1,60 @@
+"""Rows without labels: checked against the rows that have some, and put below them."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+from scipy.sparse import issparse, vstack
+
+from ..tables._frames import is_frame, is_pandas
+
+
+def check_unlabeled(X, X_unlabeled):
+    """Raise an error unless the rows of ``X_unlabeled`` are of the form of those of X."""
+    if X_unlabeled is None:
+        return
+    if is_frame(X) != is_frame(X_unlabeled) or issparse(X) != issparse(X_unlabeled):
+        expected, got = (type(one).__name__ for one in (X, X_unlabeled))
+        raise TypeError(f"X_unlabeled must be of the type of X, {expected}, got {got}")
+    expected, got = shape_of_rows(X), shape_of_rows(X_unlabeled)
+    if expected != got:
+        hint = "; sample_weight is the argument after X_unlabeled" if got == () else ""
+        raise ValueError(f"X_unlabeled must have rows of the shape of those of X, {expected}, got {got}{hint}")
+    if is_frame(X):
+        if list(X.columns) != list(X_unlabeled.columns):
+            raise ValueError(
+                f"X_unlabeled must have the columns of X in the same order, {list(X.columns)[:10]}, "
+                f"got {list(X_unlabeled.columns)[:10]}"
+            )
+        return
+    kinds = [getattr(getattr(one, "dtype", None), "kind", None) for one in (X, X_unlabeled)]
+    if kinds[0] != kinds[1] and "u" in kinds and "f" in kinds:
+        raise TypeError(
+            f"X_unlabeled must hold values on the scale of X: got {X_unlabeled.dtype}, and X is {X.dtype}. Convert "
+            "both to one dtype"
+        )
+
+
+def shape_of_rows(X):
+    """Return the shape of one row."""
+    return tuple((X.shape if hasattr(X, "shape") else np.shape(X))[1:])
+
+
+def stack_rows(X, X_unlabeled):
+    """Return X with the unlabeled rows below, in the type of X; categories that X lacks become missing."""
+    if X_unlabeled is None:
+        return X
+    if issparse(X):
+        return vstack([X, X_unlabeled], format="csr")
+    if not is_frame(X):
+        return np.concatenate([np.asarray(X), np.asarray(X_unlabeled)])
+    library = importlib.import_module(type(X).__module__.partition(".")[0])
+    if not is_pandas(X):
+        return library.concat([X, X_unlabeled], how="vertical_relaxed")
+    X_unlabeled = X_unlabeled.copy(deep=False)
+    for name, dtype in X.dtypes.items():
+        if str(dtype) == "category":  # two columns with different categories would become objects
+            own = X_unlabeled[name].astype("category").cat
+            X_unlabeled[name] = own.set_categories(dtype.categories, ordered=dtype.ordered)
+    return library.concat([X, X_unlabeled], ignore_index=True)
