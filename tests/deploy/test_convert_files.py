@@ -70,10 +70,9 @@ def pixels_of(graph, paths):
     return name, np.stack(pixels)
 
 
-@pytest.mark.parametrize("resize_mode", ["squash", "crop"])
-def test_files_for_a_fine_tuned_net(files, resize_mode):
+def test_files_for_a_fine_tuned_net(files):
     paths, y = files
-    net = FineTuneClassifier("tiny32", resize_mode=resize_mode, strategy="linear-probe", random_state=0).fit(paths, y)
+    net = FineTuneClassifier("tiny32", resize_mode="crop", strategy="linear-probe", random_state=0).fit(paths, y)
     graph, model = build_model(net, paths)
     name, pixels = pixels_of(graph, paths)
     assert pixels.shape == (12, 32, 32, 3)

@@ -46,9 +46,8 @@ def test_rows_of_floats():
     assert_agrees(net.fit(X, CODES), X, 1e-5)
 
 
-@pytest.mark.parametrize("strategy", ["lp-ft", "gradual"])
-def test_strategies(strategy):
-    net = FineTuneClassifier("tiny32", strategy=strategy, **QUICK).fit(GRAY, NAMES)
+def test_thawed_layers():
+    net = FineTuneClassifier("tiny32", strategy="gradual", **QUICK).fit(GRAY, NAMES)
     assert_agrees(net, GRAY, 2e-5)
 
 
@@ -57,7 +56,7 @@ def test_frozen_layers_and_regression():
     assert_agrees(net, GRAY, 2e-5)
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit", "test_efficientnet"])
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit"])
 def test_backbones_of_timm(name):
     pytest.importorskip("timm")
     features = PretrainedFeatures(f"untrained:timm:{name}", cache=None).fit(np.resize(COLOR, (8, 32, 32, 3)))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sktricks import FineTuneClassifier, PretrainedFeatures
+from sktricks import FineTuneClassifier
 from sktricks.deploy._export import build_model
+from sktricks.deploy._graph import Graph
 from sktricks.deploy._onnx_errors import OnnxMismatchError
 from sktricks.deploy._quantize import check_quantized, is_in_backbone, quantize_backbone
+from sktricks.deploy.converters._torch_graphs import BACKBONE, embed_module
 
 from ._agreement import run
 
@@ -87,9 +92,10 @@ def test_refuses_what_has_no_convolutions(exported):
     table = build_model(make_pipeline(LogisticRegression()).fit(DIGITS[:99], CODES[:99]), DIGITS[:2])[1]
     with pytest.raises(ValueError, match="has no backbone"):
         quantize_backbone(table, {"X": DIGITS[:9]})
-    pytest.importorskip("timm")
-    features = PretrainedFeatures("untrained:timm:test_vit", cache=None).fit(np.zeros((2, 32, 32, 3), np.uint8))
-    with pytest.raises(ValueError, match="is no convolution"):
-        quantize_backbone(build_model(features, np.zeros((2, 32, 32, 3), np.uint8))[1], {"X": IMAGES[:9]})
+    graph = Graph()
+    module = torch.nn.Sequential(OrderedDict(backbone=torch.nn.Linear(64, 3)))
+    (y,) = embed_module(graph, module, graph.add_input("X", np.float32, (64,)), "module", BACKBONE)
+    with pytest.raises(ValueError, match="of which 100% is no convolution"):
+        quantize_backbone(graph.build({"y": y}), {"X": DIGITS[:9].astype(np.float32)})
     with pytest.raises(ValueError, match="calibration_data must hold rows"):
         quantize_backbone(exported, {"X": IMAGES[:0]})
