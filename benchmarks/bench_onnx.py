@@ -62,7 +62,7 @@ def image_net(backbone, size):
 
     n_images = 10_000 + 640 if size <= 32 else 640
     images = np.random.default_rng(0).integers(0, 256, (n_images, size, size, 3), dtype=np.uint8)
-    net = FineTuneClassifier(backbone, strategy="linear-probe", random_state=0).fit(images[:60], np.arange(60) % 3)
+    net = FineTuneClassifier(backbone, strategy="linear-probe", random_state=0).fit(images[-60:], np.arange(60) % 3)
     preprocess = sktricks.load_backbone(backbone, image_shape=(size, size, 3)).preprocess
     rows = [preprocess(torch.from_numpy(block).permute(0, 3, 1, 2) / 255) for block in np.array_split(images, 40)]
     return net, images, (net.net_.module_.eval(), torch.cat(rows).contiguous().numpy())
@@ -111,7 +111,7 @@ SPEED = {
 def measure_speed(title, sizes, rounds, threads):
     """The rows of a table of times and ratios for one kind of estimator."""
     estimator, X, bare_module = SPEED[title]()
-    path, _ = export(estimator, X[:100])
+    path, _ = export(estimator, X[-100:])
     model, classifier = (load(path, n_threads=threads) for load in (OnnxModel, load_onnx))
     calls = {
         "OnnxModel": model.predict_proba,
@@ -211,9 +211,9 @@ def crops(size, n=120):
     return np.stack(images), np.array(["china", "flower"])[y]
 
 
-def digits():
+def digits(n_images=600):
     X, y = load_digits(return_X_y=True)
-    return (255 / 16 * X).round().astype(np.uint8).reshape(-1, 8, 8)[:600], y[:600]
+    return (255 / 16 * X).round().astype(np.uint8).reshape(-1, 8, 8)[:n_images], y[:n_images]
 
 
 def cancer(dtype=np.float32):
@@ -391,7 +391,7 @@ def part_start(args):
 def images_of(path):
     """Images or paths of photos, their labels, and the backbone for them."""
     if path == "digits":
-        return *digits(), "tiny32"
+        return *digits(1797), "tiny32"
     if Path(path).is_dir():
         return *read_folder(path), "lite0"
     return *read_arrays(path), "tiny32"
@@ -466,7 +466,7 @@ def part_photos(args):
     for folder in args.data:
         paths, y = read_folder(folder)
         train, test = train_test_split(np.arange(len(y)), train_size=0.5, stratify=y, random_state=0)
-        estimator = FineTuneClassifier(random_state=0).fit(paths[train], y[train])
+        estimator = FineTuneClassifier("lite0", strategy=args.strategy, random_state=0).fit(paths[train], y[train])
         path, report = export(estimator, paths[train[:64]])
         model = load_onnx(path, n_threads=args.threads)
         differ = int((model.predict(paths[test]) != estimator.predict(paths[test])).sum())
@@ -497,7 +497,7 @@ def main():
     parser.add_argument("--python", help="the interpreter of an environment without torch, for part start")
     parser.add_argument("--train", type=int, default=2000, help="images to train on, for part int8 (default: 2000)")
     parser.add_argument("--test", type=int, default=2000, help="images to test on, for part int8 (default: 2000)")
-    parser.add_argument("--strategy", default="fine-tune", help="of FineTuneClassifier, for part int8")
+    parser.add_argument("--strategy", default="linear-probe", help="of FineTuneClassifier, for int8 and photos")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     import onnx

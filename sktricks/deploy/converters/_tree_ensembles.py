@@ -17,7 +17,7 @@ from ..._optional import import_optional
 from .._graph import Graph, Value
 
 EXACT = 2**24  # float32 holds all integers up to here
-GROUP, MAX_GROUPS = 2**13, 12  # nodes per operator, and operators
+GROUP, MAX_GROUPS = 2**14, 12  # nodes per operator, and operators
 
 
 @dataclass(frozen=True)
