@@ -121,11 +121,9 @@ for index, name in enumerate(exported):
         axes.scatter(before[name], accuracy[name], s=60, color=f"C{index}", marker="x")
         axes.plot([latency[name], before[name]], [accuracy[name]] * 2, color=f"C{index}", linewidth=1, alpha=0.5)
     text, away = f"{name}, {megabytes[name]:.1f} MB", 6 + np.sqrt(area) / 2
-    how = {"textcoords": "offset points", "ha": "center"}
-    if name in before:
-        axes.annotate(text, (latency[name], accuracy[name]), (0, away), **how)
-    else:  # int8 has much the same place as the net that it was made of
-        axes.annotate(text, (latency[name], accuracy[name]), (0, -away), va="top", **how)
+    point, beside = (latency[name], accuracy[name]), name not in before  # int8 lies beside the net it was made of
+    offset, sides = ((-away, 0), ("right", "center")) if beside else ((0, away), ("center", "bottom"))
+    axes.annotate(text, point, offset, textcoords="offset points", ha=sides[0], va=sides[1])
 axes.set(xscale="log", xlabel="Time of one row (ms): ONNX file (disk, its area is the size), predict (cross)")
 axes.set(ylabel="Accuracy (%)", title="Digits: accuracy, latency and size of exported models")
 axes.margins(x=0.2, y=0.3)
