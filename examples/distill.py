@@ -5,6 +5,7 @@ Rows without labels, of which there are often plenty, teach the net most of what
 
 import time
 
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.metrics import log_loss
@@ -20,7 +21,7 @@ X, y, X_unlabeled = X[:300], y[:300], X[300:]  # pretend that nobody has labeled
 members = [
     ("forest", RandomForestClassifier(200, random_state=0)),
     ("trees", ExtraTreesClassifier(200, random_state=0)),
-    ("svc", SVC(probability=True, random_state=0)),
+    ("svc", CalibratedClassifierCV(SVC())),
 ]
 net = NetClassifier(random_state=0)
 model = DistilledClassifier(VotingClassifier(members, voting="soft"), net).fit(X, y, X_unlabeled=X_unlabeled)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
+from .._naming import NamesItsMethods
 from .._validation import check_columns
 from ._onnx_model import OnnxModel
 
@@ -74,7 +75,7 @@ def load_onnx(
     return OnnxClassifier(model) if model.kind == "classifier" else OnnxRegressor(model)
 
 
-class OnnxEstimator(BaseEstimator):
+class OnnxEstimator(NamesItsMethods, BaseEstimator):
     """What both kinds share; like a FrozenEstimator, it stays as it is when it is fitted or cloned.
 
     Parameters

@@ -200,6 +200,8 @@ OWN = {
     "AugmentedRegressor": AUGMENTED,
     "DistilledClassifier": {**DISTILLED, "classes_": labels, "temperature_": real(0)},
     "DistilledRegressor": DISTILLED,
+    "OnnxClassifier": {},  # their model is a file of its own, which `load` asks for
+    "OnnxRegressor": {},
     "NetClassifier": {**NET, **CLASSES, **TABLE},
     "NetRegressor": {**NET, **VALUES, **TABLE},
     "FineTuneClassifier": {**NET, **CLASSES, **TUNED},
