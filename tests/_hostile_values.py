@@ -73,9 +73,12 @@ def with_callback(callback):
     sktricks.NetClassifier(linear(), max_epochs=1, callbacks=[callback]).fit(*TWENTY)
 
 
+OTHERS = ("BaseAugmenter", "OnnxClassifier", "OnnxRegressor")
+
+
 def estimators():
-    """The names of all public estimators that can be fitted."""
-    classes = {name: getattr(sktricks, name) for name in sktricks.__all__ if name != "BaseAugmenter"}
+    """The names of all public estimators that can be fitted, and are not a file already."""
+    classes = {name: getattr(sktricks, name) for name in sktricks.__all__ if name not in OTHERS}
     return [name for name, cls in classes.items() if isinstance(cls, type) and hasattr(cls, "fit")]
 
 
@@ -90,6 +93,8 @@ def instance(name):
         "AugmentedClassifier": {"estimator": LogisticRegression(), "augmenter": sktricks.GaussianNoise()},
         "AugmentedRegressor": {"estimator": Ridge(), "augmenter": sktricks.GaussianNoise()},
         "CascadeClassifier": {"estimators": trees, "cv": 2},
+        "DistilledClassifier": {"teacher": trees[0][1], "student": sktricks.NetClassifier(max_epochs=1)},
+        "DistilledRegressor": {"teacher": Ridge(), "student": Ridge()},
         "NetEnsembleClassifier": {"estimator": sktricks.NetClassifier(max_epochs=1), "n_members": 2},
         "NetEnsembleRegressor": {"estimator": sktricks.NetRegressor(max_epochs=1), "n_members": 2},
     }

@@ -20,6 +20,8 @@ from sktricks import (
     AugmentedClassifier,
     AugmentedRegressor,
     CascadeClassifier,
+    DistilledClassifier,
+    DistilledRegressor,
     FineTuneClassifier,
     FineTuneRegressor,
     GaussianNoise,
@@ -81,6 +83,8 @@ CASES = {
     "stack": (StackingClassifier([*LINES, ("net", NET)], cv=2), TABLE, LABELS),
     "stack of values": (StackingRegressor(RIDGES, cv=2, refit=False), TABLE, VALUES),
     "cascade": (CascadeClassifier(LINES, cv=2, tolerance=0.1), TABLE, LABELS),
+    "student": (DistilledClassifier(LogisticRegression(), NET), TABLE, LABELS),
+    "student of values": (DistilledRegressor(Ridge(), LINE), TABLE, VALUES),
     "nets": (NetEnsembleClassifier(NET, n_members=2), TABLE, LABELS),
     "nets of values": (NetEnsembleRegressor(LINE, n_members=2), TABLE, VALUES),
 }

@@ -61,6 +61,7 @@ def test_tables_without_categories_stay_as_they_are():
         )
 
 
+@pytest.mark.filterwarnings("ignore::sktricks.ViewsIgnoredWarning")  # some augmenters only mix rows
 def test_the_estimator_gets_categories():
     model = AugmentedClassifier(Remembers(), SwapNoise(0.5), predict_views=1, random_state=0).fit(X, Y)
     assert (model.estimator_.X_.dtypes == X.dtypes).all()
@@ -76,6 +77,7 @@ def test_the_estimator_gets_categories():
     "estimator", [HistGradientBoostingClassifier(max_iter=20), NetClassifier(max_epochs=20, lr=0.02)]
 )
 @pytest.mark.parametrize("augmenter", [SwapNoise(0.1), FeatureDropout(0.1), None])
+@pytest.mark.filterwarnings("ignore::sktricks.ViewsIgnoredWarning")  # some augmenters only mix rows
 def test_real_estimators(estimator, augmenter):
     model = AugmentedClassifier(estimator, augmenter, predict_views=1, random_state=0).fit(X, Y)
     assert model.score(X, Y) > 0.9 and get_tags(model).input_tags.allow_nan

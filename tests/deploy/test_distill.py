@@ -300,6 +300,7 @@ def test_rows_that_are_all_the_same():
 
 
 def test_pickle_save_and_load(tmp_path):
+    pytest.importorskip("skops")
     model = DistilledClassifier(GaussianNB(), NET).fit(X, y)
     for again in (pickle.loads(pickle.dumps(model)), save_and_load(model, tmp_path)):
         assert_array_equal(again.predict_proba(X), model.predict_proba(X))

@@ -75,12 +75,8 @@ def test_inside_scikit_learn(model):
 
 
 def test_workers_of_joblib(model):
-    results = Parallel(n_jobs=2)(delayed(predict_with)(model, X[part::2]) for part in range(2))
-    assert [results[part] for part in range(2)] == [model.predict(X[part::2]).tolist() for part in range(2)]
-
-
-def predict_with(model, rows):
-    return model.predict(rows).tolist()
+    results = Parallel(n_jobs=2)(delayed(model.predict)(X[part::2]) for part in range(2))
+    assert [result.tolist() for result in results] == [model.predict(X[part::2]).tolist() for part in range(2)]
 
 
 def test_wrong_columns(model):

@@ -270,6 +270,7 @@ KEEP = [
 
 
 @pytest.mark.parametrize("augmenter", KEEP, ids=repr)
+@pytest.mark.filterwarnings("ignore::sktricks.ViewsIgnoredWarning")  # some augmenters only mix rows
 def test_augmenters_that_keep_values(augmenter):
     net = classifier(**GOOD, augmenter=augmenter, predict_views=2).fit(X, Y)
     assert net.score(X_NEW, Y_NEW) > 0.85

@@ -107,7 +107,7 @@ def tensors(layers):
 
 
 def test_the_life_of_an_estimator(spec, tmp_path):
-    middle = load_backbone(spec, image_shape=(16, 16, 3)).stages[3]
+    middle = load_backbone(spec).stages[3]
     net = FineTuneClassifier(spec, freeze_until=middle, max_epochs=1, batch_size=6, random_state=0).fit(IMAGES, LABELS)
     assert net.strategy_ == "fine-tune"
     frozen, trained = net.backbone_.layers[: net._prefix.n_frozen], net.backbone_.layers[net._prefix.n_frozen :]
@@ -127,7 +127,7 @@ def test_the_life_of_an_estimator(spec, tmp_path):
 
 
 def test_the_features_of_each_stage(spec):
-    backbone = load_backbone(spec, image_shape=(16, 16, 3))
+    backbone = load_backbone(spec)
     assert 4 <= len(backbone.stages) <= 16
     x = backbone.preprocess(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():
