@@ -18,7 +18,7 @@ from _augmenters import other_augmenters
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
@@ -149,7 +149,7 @@ DISTILLED = [
     DistilledClassifier(LogisticRegression(), NetClassifier(max_epochs=10, lr=1e-2, random_state=0)),
     DistilledClassifier(
         DecisionTreeClassifier(max_depth=5, random_state=0),
-        make_pipeline(StandardScaler(), NetClassifier(max_epochs=10, lr=1e-2, random_state=0)),
+        make_pipeline(MinMaxScaler(), NetClassifier(max_epochs=10, lr=1e-2, random_state=0)),
         temperature=2.0,
         hard_label_weight=0.5,
     ),

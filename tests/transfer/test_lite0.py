@@ -77,6 +77,10 @@ def test_same_padding(kernel, side):
     assert torch.equal(found[..., : expected.shape[2], : expected.shape[3]], expected)
 
 
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6)
+
+
+@pytest.mark.skipif(OLD, reason="torch.fx refused a padding that is computed")
 def test_it_is_traced_for_any_size():
     traced, net = torch.fx.symbolic_trace(Lite0().eval()), Lite0().eval()
     traced.load_state_dict(net.state_dict())
