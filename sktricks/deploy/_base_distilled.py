@@ -27,7 +27,7 @@ from ._unlabeled_rows import check_unlabeled, shape_of_rows, stack_rows
 
 @dataclass
 class Rows:
-    """What the student is trained on.
+    """The training rows of the student.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ N_SINGLE = 8
 
 @dataclass
 class CheckResult:
-    """What a check found.
+    """The result of a check.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is written into a file besides its graph: see :class:`~sktricks.deploy._metadata.Metadata`."""
+"""Describe a model for the metadata of its file: see :class:`~sktricks.deploy._metadata.Metadata`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._sample_rows import N_ROWS, SEED, describe_input, sample_rows
 
 
 def describe_model(estimator, X, graph, model, run, expected, atol, missing, embed_rows) -> Metadata:
-    """Return what the file says of itself; ``missing`` are the columns in which the estimator takes missing values."""
+    """Return the metadata of the file; ``missing`` are the columns in which the estimator takes missing values."""
     inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
     feeds = make_feeds(X, inputs, graph.decodings)
     if embed_rows:

@@ -1,4 +1,4 @@
-"""What can be said of the rounding of a graph from its nodes: its precision, and where it compares computed values."""
+"""Find out from the nodes of a graph how exact it is: its precision, and where it compares computed values."""
 
 from __future__ import annotations
 

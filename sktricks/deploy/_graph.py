@@ -78,7 +78,7 @@ Table = Value | Frame | Paths  # what a step may get
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a converted classifier or regressor gives.
+    """The outputs of a converted classifier or regressor.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a file says of itself: kind, classes, columns, how files are decoded, and its check; numpy alone is needed.
+"""The metadata of a file: kind, classes, columns, how images are decoded, and its check; requires numpy alone.
 
 It is JSON in the ``metadata_props`` of the model. A checksum of the whole file is its last entry: 64 digits at the end
 of the bytes, which any reader of ONNX takes for one more entry.
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of itself.
+    """The metadata of a file.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def write_metadata(metadata: Metadata, version: str) -> dict[str, str]:
 
 
 def read_metadata(props: Mapping[str, str], name: str) -> Metadata:
-    """Return what a file says of itself; ``name`` is that of the file in errors."""
+    """Read the metadata of a file; ``name`` is that of the file in errors."""
     if FORMAT_KEY not in props:
         raise ValueError(f"{name} is an ONNX file, but export_onnx did not write it: run it with onnxruntime alone")
     if not props[FORMAT_KEY].isdecimal() or int(props[FORMAT_KEY]) > FORMAT:
@@ -103,7 +103,7 @@ def read_metadata(props: Mapping[str, str], name: str) -> Metadata:
         found = json.loads(props[MODEL_KEY], object_hook=array_from_json)
         return Metadata(**{**found, "check": Check(**found["check"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} is damaged: what it says of itself cannot be read ({error})") from error
+        raise ValueError(f"{name} is damaged: its metadata cannot be read ({error})") from error
 
 
 def array_to_json(array: Any) -> Any:

@@ -76,7 +76,7 @@ def load_onnx(
 
 
 class OnnxEstimator(NamesItsMethods, BaseEstimator):
-    """What both kinds share; like a FrozenEstimator, it stays as it is when it is fitted or cloned.
+    """The base of both kinds; like a FrozenEstimator, it does not change when it is fitted or cloned.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class OnnxModel:
 
     @property
     def kind(self) -> str:
-        """What the estimator was."""
+        """The kind of the exported estimator."""
         return self._metadata.kind
 
     @property

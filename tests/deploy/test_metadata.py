@@ -1,4 +1,4 @@
-"""What a file says of itself: to text and back, and the checksum at its end."""
+"""The metadata of a file: to text and back, and the checksum at its end."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the members of an ensemble predict, in the order of its classes.
+"""Predictions of the members of an ensemble, in the order of its classes.
 
 The counterpart of ``ensemble/_predictions.py``: members may know the classes in any order, or only some of them.
 """

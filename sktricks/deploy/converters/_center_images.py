@@ -1,4 +1,4 @@
-"""What augmenters leave of images at prediction: the images themselves, their center, or all of them resized."""
+"""Images as augmenters return them at prediction: unchanged, their center, or resized."""
 
 from __future__ import annotations
 
