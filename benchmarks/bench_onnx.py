@@ -3,7 +3,8 @@
 `--part speed`: one row, 64 and 10,000 through OnnxModel and through OnnxClassifier, against the bare torch module, the
 estimator's own predict_proba, and skl2onnx where it converts. The bare module is what a practitioner calls in PyTorch:
 the layers of the fitted net on rows that are standardized already, in blocks of 256. All images are new in each call,
-so that no features are found in a cache. Processor time, the smallest mean over several rounds in which all take turns.
+so that no features are found in a cache. Processor time, with several threads wall time: the smallest mean over several
+rounds in which all take turns.
 
 `--part differences`: for each kind of estimator the largest difference to its predictions, on given rows, on the rows
 that the export makes of them, and on rows held out; the labels that differ on rows held out.
@@ -121,11 +122,12 @@ def measure_speed(title, sizes, rounds, threads):
         "skl2onnx": with_skl2onnx(estimator, X, threads),
     }
     calls = {name: call for name, call in calls.items() if call}
-    for size in sorted({min(size, len(X) - 640) if size > 640 else size for size in sizes}):
+    for size in sorted({min(size, len(X) - 640) if size > 640 else size for size in sizes} - {0}):
         blocks = {name: Rows(bare_module[1] if name == "bare module" else X, size) for name in calls}
         expected = estimator.predict_proba(X[:size])
         assert all(np.allclose(call(next(blocks[name])), expected, atol=1e-4) for name, call in calls.items())
-        times = time_calls(calls, blocks, rounds if size < 64 else 3)
+        clock = time.process_time if threads == 1 else time.perf_counter
+        times = time_calls(calls, blocks, rounds if size < 64 else 3, clock)
         least = times["OnnxModel"]
         ratios = [f"{times[name] / least:.2f}" if name in times else "-" for name in calls_in_table()]
         faster = times["predict_proba"] / times["OnnxClassifier"]
@@ -175,18 +177,18 @@ def with_skl2onnx(estimator, X, threads):
     return lambda rows: session.run(["probabilities"], {"X": rows})[0]
 
 
-def time_calls(calls, rows, rounds):
-    """Seconds of processor time per call, by name."""
+def time_calls(calls, rows, rounds, clock):
+    """Seconds per call, by name."""
     best, n_calls = {}, {name: 1 for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             blocks = [next(rows[name]) for _ in range(n_calls[name])]
             if len(blocks) > 1:
                 call(blocks[0])
-            started = time.process_time()
+            started = clock()
             for block in blocks:
                 call(block)
-            seconds = (time.process_time() - started) / len(blocks)
+            seconds = (clock() - started) / len(blocks)
             best[name] = min(best.get(name, seconds), seconds)
             n_calls[name] = min(1 + int(LEAST_SECONDS / seconds), MOST_CALLS)
     return best
@@ -435,7 +437,8 @@ def part_int8(args):
         models = {kind: OnnxModel(path, n_threads=args.threads) for kind, (path, _) in exports.items()}
         pixels = models["fp32"]._make_feeds(X_test)  # of decoded files: what is measured is the graph
         one_by_one = {kind: Feeds(pixels) for kind in models}
-        times = time_calls({kind: model._run for kind, model in models.items()}, one_by_one, args.rounds)
+        calls = {kind: model._run for kind, model in models.items()}
+        times = time_calls(calls, one_by_one, args.rounds, time.process_time)
         for kind, model in models.items():
             outputs, report = model._run(pixels), exports[kind][1]
             score = 100 * accuracy_score(y_test, outputs["label"])
