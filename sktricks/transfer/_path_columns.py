@@ -124,8 +124,9 @@ def decoded_shape(estimator, sources):
     backbone = choose_backbone(backbone, *(typical_size(sources) or BUNDLED["tiny32"]))
     size = own_size(backbone) if isinstance(backbone, str) else getattr(preprocess_of(backbone), "size", None)
     if size is None:
+        name = repr(backbone) if isinstance(backbone, str) else type(backbone).__name__
         raise ValueError(
-            f"image_shape must be given for image files, got None: backbone={backbone!r} has no fixed input size. "
+            f"image_shape must be given for image files, got None: backbone={name} has no fixed input size. "
             "Set image_shape to the (height, width) at which to read files, such as image_shape=224"
         )
     return (*size, 3)

