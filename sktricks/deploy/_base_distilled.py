@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
@@ -15,6 +17,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length, chec
 
 from .._naming import NamesItsMethods
 from .._sample_weight import check_weights, weight_keyword
+from .._typing import fit_context
 from .._validation import check_finite
 from ..augment.copies._inner_estimator import first_reader
 from ..ensemble._base_ensemble import warn_of_unweighted
@@ -52,6 +55,7 @@ class BaseDistilled(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
 
     A class defines these hooks:
 
+    - ``_fit(X, y, X_unlabeled, sample_weight) -> self``;
     - ``_default_student(images) -> estimator``: the student ``"auto"``;
     - ``_check_student(student)``: an error for a student that cannot learn from the targets;
     - ``_agreement(student, X, known, weight) -> float``: how often the student agrees with the teacher's predictions.
@@ -61,6 +65,10 @@ class BaseDistilled(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         "teacher": [HasMethods(["fit", "predict"])],
         "student": [StrOptions({"auto"}), HasMethods(["fit", "predict"])],
     }
+
+    def __init__(self, teacher: Any, student: Any = "auto"):
+        self.teacher = teacher
+        self.student = student
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -91,6 +99,35 @@ class BaseDistilled(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
             if not isinstance(part, str):
                 router.add(**{name: part}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
         return router
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_unlabeled: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the teacher on y, and the student on the teacher's predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows with labels or values, which both teacher and student take.
+        y : array-like of shape (n,) or (n, outputs)
+            For a classifier, labels of any kind, one per row. For a regressor, values; several per row if both teacher
+            and student take them.
+        X_unlabeled : array-like of shape (m, ...), default=None
+            Rows without labels, of the form of those of X. The student learns from them as well.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows with labels, for the teacher, the temperature and the student; rows of weight 0 are left
+            out. Each row of ``X_unlabeled`` has weight 1.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, X_unlabeled, sample_weight)
 
     # -- fitting -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,6 @@ from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._labels import encode_labels
-from .._typing import fit_context
 from ..ensemble._learned_weights import fit_temperature
 from ..ensemble._members import is_frozen
 from ..ensemble._target import Target, read_classes
@@ -125,32 +124,7 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         self.temperature = temperature
         self.hard_label_weight = hard_label_weight
 
-    @fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        X_unlabeled: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the teacher on the labels, and the student on the teacher's probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Rows with labels, which both teacher and student take.
-        y : array-like of shape (n,)
-            Labels of any kind.
-        X_unlabeled : array-like of shape (m, ...), default=None
-            Rows without labels, of the form of those of X. The student learns from them as well.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of the rows with labels, for the teacher, the temperature and the student; rows of weight 0 are left
-            out. Each row of ``X_unlabeled`` has weight 1.
-
-        Returns
-        -------
-        self : object
-        """
+    def _fit(self, X, y, X_unlabeled, sample_weight):
         y, target = read_classes(y)
         if target.kind == "multilabel":
             raise ValueError(f"y must hold one class per row, got {target.width} labels per row")
@@ -288,33 +262,7 @@ class DistilledRegressor(RegressorMixin, BaseDistilled):
     (True, True)
     """
 
-    def __init__(self, teacher: Any, student: Any = "auto"):
-        self.teacher = teacher
-        self.student = student
-
-    @fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        X_unlabeled: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the teacher on the values, and the student on the teacher's predictions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Rows with values, which both teacher and student take.
-        y : array-like of shape (n,) or (n, outputs)
-            Values; several per row if both teacher and student take them.
-        X_unlabeled, sample_weight
-            As in :class:`DistilledClassifier`.
-
-        Returns
-        -------
-        self : object
-        """
+    def _fit(self, X, y, X_unlabeled, sample_weight):
         from ..training._targets import check_y
 
         if y is None:

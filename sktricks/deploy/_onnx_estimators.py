@@ -229,8 +229,7 @@ class OnnxClassifier(ClassifierMixin, OnnxEstimator):
 class OnnxRegressor(RegressorMixin, OnnxEstimator):
     """A regressor from an ONNX file; :func:`load_onnx` makes it.
 
-    It takes part in Pipelines, votes and searches as a :class:`~sklearn.frozen.FrozenEstimator` does: ``fit`` changes
-    nothing, and ``clone`` returns the estimator itself. It can be pickled, and predicts in threads.
+    ``fit``, ``clone`` and pickles are as in :class:`OnnxClassifier`.
 
     Parameters
     ----------
@@ -239,10 +238,8 @@ class OnnxRegressor(RegressorMixin, OnnxEstimator):
 
     Attributes
     ----------
-    n_features_in_ : int
-        The number of columns.
-    feature_names_in_ : ndarray of str
-        The names of the columns, if the estimator was fitted on a DataFrame.
+    n_features_in_, feature_names_in_
+        As in :class:`OnnxClassifier`.
 
     See Also
     --------
