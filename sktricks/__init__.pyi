@@ -70,11 +70,13 @@ from .ensemble import VotingRegressor as VotingRegressor
 from .images import ImageLoader as ImageLoader
 from .images import read_image_folder as read_image_folder
 from .inspection import Diagnosis as Diagnosis
+from .inspection import Duplicates as Duplicates
 from .inspection import Finding as Finding
 from .inspection import LearningRateCurve as LearningRateCurve
 from .inspection import LearningRateDisplay as LearningRateDisplay
 from .inspection import PredictionsDisplay as PredictionsDisplay
 from .inspection import diagnose as diagnose
+from .inspection import find_duplicates as find_duplicates
 from .inspection import find_lr as find_lr
 from .inspection import show_images as show_images
 from .persist import load as load

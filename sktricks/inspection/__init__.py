@@ -1,9 +1,10 @@
-"""Diagnose a training: find a learning rate, examine a net and its rows, show images and predictions."""
+"""Diagnose a training: find a learning rate, examine a net, its rows and labels, show images and predictions."""
 
 from __future__ import annotations
 
 from ..training._rate_curve import LearningRateCurve
 from ._diagnose import diagnose
+from ._duplicates import Duplicates, find_duplicates
 from ._findings import Diagnosis, Finding
 from ._learning_rate_display import LearningRateDisplay
 from ._lr_finder import find_lr
@@ -12,11 +13,13 @@ from ._show_images import show_images
 
 __all__ = [
     "Diagnosis",
+    "Duplicates",
     "Finding",
     "LearningRateCurve",
     "LearningRateDisplay",
     "PredictionsDisplay",
     "diagnose",
+    "find_duplicates",
     "find_lr",
     "show_images",
 ]

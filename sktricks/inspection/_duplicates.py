@@ -1,0 +1,236 @@
+"""find_duplicates: rows that are copies of one another, and copies on both sides of a split."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+
+from .._layout import find_layout
+from .._optional import import_optional
+from .._text import count, name_some
+from .._threads import check_array
+from ..images._decode import read_size
+from ..images._image_column import as_column, check_files_exist
+from ..images._unreadable_image import attempt
+from ..tables._frames import is_frame, is_missing
+from ..transfer._auto_backbone import typical_size
+from ._equal_rows import number_files, number_images, number_table
+from ._similar_images import SMALL, find_similar, join_pairs, thumbnails_of_files, thumbnails_of_images
+
+KINDS = ("exact", "resized", "re-encoded")
+
+
+@dataclass(frozen=True, eq=False)
+class Duplicates:
+    """The result of :func:`find_duplicates`; ``print`` shows a summary.
+
+    Attributes
+    ----------
+    groups : ndarray of int, shape (n,)
+        The number of the group of each row. Rows of one group are copies of one another, directly or through other
+        rows; a row without copies is a group of its own. These are ``groups`` for a splitter such as
+        :class:`~sklearn.model_selection.GroupKFold`.
+    pairs : ndarray of int, shape (pairs, 2)
+        Indices of two rows that are copies, the smaller first. Of rows that are exactly equal, each is paired with the
+        first.
+    kinds : ndarray of str, shape (pairs,)
+        ``"exact"``: equal files, pixels, or values. ``"resized"``: similar images whose files differ in height or
+        width. ``"re-encoded"``: similar images of one height and width.
+    leaks : ndarray of bool, shape (n,), or None
+        True for rows that have a copy in another part of ``split``. None without ``split``.
+    split : ndarray of shape (n,), or None
+        The part of each row, as given.
+    """
+
+    groups: np.ndarray
+    pairs: np.ndarray
+    kinds: np.ndarray
+    leaks: np.ndarray | None = None
+    split: np.ndarray | None = None
+
+    def to_frame(self) -> Any:
+        """Return the pairs as a pandas.DataFrame: first, second, kind, group, and the parts of a split."""
+        first, second = self.pairs.T
+        columns = {"first": first, "second": second, "kind": self.kinds, "group": self.groups[first]}
+        if self.split is not None:
+            columns |= {"split_of_first": self.split[first], "split_of_second": self.split[second]}
+        return import_optional("pandas", "images").DataFrame(columns)
+
+    def __str__(self):
+        return f"{count(len(self.groups), 'row')}: {self._summary()}"
+
+    def __repr__(self):
+        return f"<Duplicates among {self}>"
+
+    def _repr_html_(self):
+        return f"<p>{html.escape(str(self))}</p>"
+
+    def _summary(self):
+        if not len(self.pairs):
+            return "no duplicates"
+        sizes = np.bincount(self.groups)
+        copies, kinds = sizes[sizes > 1], Counter(self.kinds.tolist())
+        told = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind])
+        text = f"{count(len(copies), 'group')} of {copies.sum()} copies ({count(len(self.pairs), 'pair')}: {told})"
+        return text if self.leaks is None else f"{text}; {self._describe_leaks()}"
+
+    def _describe_leaks(self):
+        if not self.leaks.any():
+            return "no copies in several parts of the split"
+        parts = Counter(map(str, self.split[self.leaks]))
+        told = name_some((f"{number} in {part}" for part, number in sorted(parts.items())), 5)
+        return f"{count(int(self.leaks.sum()), 'row')} with a copy in another part of the split ({told})"
+
+
+def find_duplicates(
+    X: ArrayLike, *, split: ArrayLike | None = None, image_shape: int | tuple | None = None
+) -> Duplicates:
+    """Find rows that are copies of one another, such as test images that were trained on under another name.
+
+    Images are copies if they are equal, or if one was resized or saved again with losses (JPEG). Cropped, rotated,
+    mirrored, brightened or otherwise edited copies are not searched for. Two photos of one scene, taken a moment apart,
+    may count as copies too. Rows of a table are copies if all values are equal up to rounding.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+        Images, a table, one column of image files, or the table of :func:`read_image_folder`.
+    split : array-like of shape (n,), default=None
+        The part of each row, such as ``"train"`` or ``"test"``: copies in several parts are leaks. Missing values stand
+        for no part.
+    image_shape : int or tuple, default=None
+        (height, width) or (height, width, channels) of images that come as rows.
+
+    Returns
+    -------
+    duplicates : Duplicates
+        ``groups`` has a number per row, ``pairs`` and ``kinds`` list the copies, ``leaks`` marks rows with a copy in
+        another part of ``split``, and ``to_frame()`` makes a table of the pairs.
+
+    Raises
+    ------
+    ValueError
+        If ``split`` has another length than X, X has NaN in images or image files that are missing or damaged.
+    ImportError
+        If X has image files, and Pillow is not installed.
+
+    See Also
+    --------
+    find_label_issues : Find wrong labels; copies share a fold there.
+
+    Notes
+    -----
+    Images are reduced to 8 x 8 cells. Two are similar if the root mean square difference of their cells is at most 0.35
+    times that to the eighth nearest image of either (a nearer one of fewer than 128 images), so that the threshold
+    adapts to what the images have in common. Images with a side below 64 pixels are compared blurred as well, and 0.45
+    takes the place of 0.35. Images that differ by less than 0.04 standard deviations of all cells are always similar.
+    All pairs of images are compared, block by block, in memory that is proportional to the number of images.
+
+    Images of a few pixels hold too little: of 8 x 8 digits, resized copies are not found.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import find_duplicates
+    >>> X, y = load_iris(return_X_y=True)
+    >>> duplicates = find_duplicates(X, split=["train", "test"] * 75)
+    >>> duplicates.to_frame()
+       first  second   kind  group split_of_first split_of_second
+    0    101     142  exact    101           test           train
+    >>> X_train = X[::2][~duplicates.leaks[::2]]  # without what is tested
+    >>> len(X_train)
+    74
+    """
+    rows: Any = X
+    if "path" in getattr(rows, "columns", ()):
+        rows = rows["path"]
+    sources = as_column(rows)
+    if sources is not None:
+        pairs, kinds = compare_files(sources)
+        n = len(sources)
+    else:
+        pairs, kinds, n = compare_array(rows, image_shape)
+    parts = None if split is None else check_split(split, n)
+    groups = join_pairs(pairs, n)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    leaks = None if parts is None else find_leaks(groups, parts)
+    return Duplicates(groups, pairs[order], kinds[order], leaks, parts)
+
+
+def compare_files(sources):
+    """Return the pairs of copies among image files, and their kinds."""
+    check_files_exist(sources)
+    numbers = number_files(sources)
+    firsts = np.unique(numbers, return_index=True)[1]
+    size = typical_size(sources[firsts])
+    if size is not None and min(size) < SMALL:
+        from ..images._read_images import read_pixels
+
+        similar = compare_images(read_pixels(sources[firsts], size, "RGB")[0])
+    else:
+        similar = find_similar(thumbnails_of_files(sources[firsts]))
+    similar = firsts[similar]
+    sizes = {row: attempt(read_size, sources[row], row) for row in np.unique(similar)}
+    kinds = ["resized" if sizes[first] != sizes[second] else "re-encoded" for first, second in similar]
+    return join_kinds(numbers, firsts, similar, kinds)
+
+
+def compare_array(X, image_shape):
+    """Return the pairs of copies among images or rows of a table, their kinds, and the number of rows."""
+    if issparse(X):
+        raise TypeError("X must be a dense array or a DataFrame, got a sparse matrix: pass X.toarray()")
+    values = X if is_frame(X) and image_shape is None else np.asarray(X)
+    layout = find_layout(values.shape, image_shape)
+    if layout.image_shape is None:
+        numbers = number_table(values)
+        return *join_kinds(numbers, np.unique(numbers, return_index=True)[1], np.empty((0, 2), np.intp), []), len(
+            values
+        )
+    images = layout.to_images(check_array(values, allow_nd=True))
+    numbers = number_images(images)
+    firsts = np.unique(numbers, return_index=True)[1]
+    similar = firsts[compare_images(images[firsts])]
+    return *join_kinds(numbers, firsts, similar, ["re-encoded"] * len(similar)), len(images)
+
+
+def compare_images(images):
+    """Return the pairs of similar images, (n, height, width, channels)."""
+    blurred = thumbnails_of_images(images, blur=True) if min(images.shape[1:3]) < SMALL else None
+    return find_similar(thumbnails_of_images(images), blurred)
+
+
+def join_kinds(numbers, firsts, similar, kinds):
+    """Return pairs of equal rows, each with the first of them, and pairs of similar rows, with their kinds."""
+    rows = np.arange(len(numbers))
+    exact = np.column_stack([firsts[numbers], rows])[firsts[numbers] != rows]
+    kinds = np.array([*["exact"] * len(exact), *kinds], dtype="U10")
+    return np.concatenate([exact, similar]), kinds
+
+
+def check_split(split, n):
+    """Return the parts of a split as an array of objects, with None for missing ones."""
+    if isinstance(split, str) or np.ndim(split) != 1:
+        raise ValueError(f"split must have one part per row of X, such as 'train' or 'test', got {split!r:.100}")
+    if len(split) != n:
+        raise ValueError(f"split must have one part per row of X, {n}, got {len(split)}")
+    parts = np.empty(n, dtype=object)
+    parts[:] = [None if is_missing(part) else part for part in np.asarray(split, dtype=object).tolist()]
+    return parts
+
+
+def find_leaks(groups, parts):
+    """Return True for each row that has a copy in another part; None stands for no part."""
+    known = {part: code for code, part in enumerate(dict.fromkeys(part for part in parts if part is not None))}
+    codes = np.array([known.get(part, -1) for part in parts])
+    placed = codes >= 0
+    n_groups = groups.max() + 1
+    low, high = np.full(n_groups, len(known)), np.full(n_groups, -1)
+    np.minimum.at(low, groups[placed], codes[placed])
+    np.maximum.at(high, groups[placed], codes[placed])
+    return placed & (low < high)[groups]
