@@ -90,17 +90,8 @@ def choose_relevant(rng, n_columns):
     return rng.permutation(n_columns)[: log_integer(rng, 1, n_columns)]
 
 
-ACTIVATIONS = (
-    np.tanh,
-    lambda x: np.maximum(x, 0),
-    np.sin,
-    np.abs,
-    np.square,
-    np.sign,
-    lambda x: x,
-    lambda x: np.exp(-(x**2)),
-    lambda x: np.where(x > 0, x, 0.1 * x),
-)
+GENTLE = (np.tanh, lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, x, 0.1 * x), lambda x: x)
+ACTIVATIONS = (*GENTLE, *GENTLE, np.sin, np.abs, np.square, np.sign, lambda x: np.exp(-(x**2)))
 
 
 # -- worlds: from columns to scores, (n, 1) to be cut into classes or (n, n_classes) of which the largest counts -------
@@ -172,7 +163,7 @@ def draw_layers(rng, n, n_columns, m):
     same = chance(rng, 0.5)  # one activation for all nodes
     kinds = np.full(width, rng.integers(len(ACTIVATIONS)))
     noise = log_uniform(rng, 0.01, 0.3) if chance(rng, 0.8) else 0
-    n_roots = log_integer(rng, 1, width)  # few causes have effects in many columns
+    n_roots = log_integer(rng, 1, min(16, width))  # few causes have effects in many columns
     layer = draw_causes(rng, n, n_roots)
     layer = standardize(layer @ rng.standard_normal((n_roots, width)) + noise * rng.standard_normal((n, width)))
     nodes = [layer]
@@ -198,7 +189,7 @@ def draw_clouds(rng, n, n_columns, m):
     """Each class is one or a few clouds of points; m is the number of classes."""
     n_relevant = max(log_integer(rng, 1, n_columns), log_integer(rng, 1, n_columns))
     n_clouds = m * rng.integers(1, 4)
-    centers = rng.standard_normal((n_clouds, n_relevant)) * log_uniform(rng, 1, 5) / n_relevant**0.25
+    centers = rng.standard_normal((n_clouds, n_relevant)) * log_uniform(rng, 1, 8) / n_relevant**0.25
     cloud = rng.choice(n_clouds, size=n, p=rng.dirichlet(np.full(n_clouds, log_uniform(rng, 0.7, 20))))
     spread = np.exp(rng.normal(0, 0.5, (n_clouds, 1 if chance(rng, 0.5) else n_relevant)))
     x = draw_noise(rng, (n, n_relevant)) * spread[cloud]
@@ -221,7 +212,7 @@ def draw_clouds(rng, n, n_columns, m):
 def draw_classes(rng, scores, n_classes):
     """Codes of classes from scores, with noise and flipped labels in some worlds."""
     n, m = scores.shape
-    if chance(rng, 0.5):
+    if chance(rng, 0.4):
         scores = scores + rng.uniform(0, 1) ** 2 * rng.standard_normal(scores.shape)
     if m > 1:
         y = (scores + rng.uniform(0, 1) * rng.standard_normal(m)).argmax(1)
@@ -230,7 +221,7 @@ def draw_classes(rng, scores, n_classes):
         cuts = np.cumsum(rng.dirichlet(np.full(n_pieces, log_uniform(rng, 0.7, 20))))[:-1]
         piece = np.searchsorted(np.quantile(scores[:, 0], cuts), scores[:, 0])
         y = (rng.permutation(n_pieces) % n_classes)[piece]
-    if chance(rng, 0.25):
+    if chance(rng, 0.2):
         flipped = rng.random(n) < rng.uniform(0, 0.25)
         y = np.where(flipped, rng.integers(n_classes, size=n), y)
     return y
@@ -311,7 +302,7 @@ def draw_world(rng, n_train, n_new):
     """A table: X in the canonical form of sktricks, a mask of its categories, and y, whose first rows train."""
     while True:
         n, n_columns = n_train + n_new, log_integer(rng, 2, MOST_COLUMNS)
-        n_classes = 2 if chance(rng, 0.4) else log_integer(rng, 3, MOST_CLASSES)
+        n_classes = 2 if chance(rng, 0.5) else log_integer(rng, 3, MOST_CLASSES)
         draw = (draw_function, draw_layers, draw_clouds)[rng.choice(3, p=[0.45, 0.35, 0.2])]
         m = n_classes if draw is draw_clouds or chance(rng, 0.5) else 1
         x, scores = draw(rng, n, n_columns, m)
