@@ -1,7 +1,9 @@
 """Fits in threads of one process give the results of each alone, and leave global state as it was."""
 
+import contextlib
 import multiprocessing
 import os
+import pickle
 import sys
 import threading
 import warnings
@@ -208,6 +210,63 @@ def test_predictions_of_one_estimator_in_threads(name):
     alone = outputs_of(fitted, X)
     for proba in in_threads(lambda number: outputs_of(fitted, X), FEW):
         np.testing.assert_array_equal(proba, alone)
+
+
+class Meeting(nn.Module):
+    """A backbone in which the passes of all threads wait for each other, where two may be in it at once."""
+
+    barrier = None
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+        self.late = nn.Conv2d(6, 6, 3)
+
+    def forward(self, x):
+        self.meet()
+        x = self.stem(x)
+        self.meet()
+        return self.late(x).relu().mean((2, 3))
+
+    def meet(self):
+        if Meeting.barrier is not None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                Meeting.barrier.wait()
+
+
+PARTS = {
+    "linear-probe": {"strategy": "linear-probe"},
+    "fine-tune": {"strategy": "fine-tune"},
+    "partly frozen": {"strategy": "fine-tune", "freeze_until": "late"},
+    "lp-ft": {"strategy": "lp-ft"},
+    "gradual": {"strategy": "gradual", "max_epochs": 2},
+}
+
+
+@pytest.mark.parametrize("cache", ["auto", None])
+@pytest.mark.parametrize("case", PARTS)
+@pytest.mark.parametrize("again", [False, True], ids=["fitted", "unpickled"])
+def test_threads_predict_with_nets_that_share_a_backbone(case, cache, again, monkeypatch):
+    """Each gets the predictions for its own images by its own net, from the first call on."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = load_backbone(Meeting(), image_shape=(8, 8, 1), mean=0, std=1)
+    nets = [tuned(backbone=backbone, cache=cache, random_state=seed, **PARTS[case]) for seed in (0, 1)]
+    nets = [one.fit(IMAGES, LABELS if seed == 0 else LABELS[::-1]) for seed, one in enumerate(nets)]
+    rng = np.random.default_rng(1)
+    images = [rng.integers(0, 256, (4, 8, 8, 1)).astype(np.uint8) for _ in range(4)]
+    pairs = list(zip([*nets, *nets], images, strict=True))
+    if again:
+        pairs = pickle.loads(pickle.dumps(pairs))
+    alone = [outputs_of(one, some) for one, some in pickle.loads(pickle.dumps(pairs))]
+    in_turn = case == "linear-probe" and cache == "auto"  # a cache lets in one thread at a time
+    for patience in (0.05, 0.05 if in_turn else 30):  # so do first calls, that make the copy that encodes faster
+        clear_cache()
+        monkeypatch.setattr(Meeting, "barrier", threading.Barrier(4, timeout=patience))
+        found = in_threads(lambda number: outputs_of(*pairs[number]), 4)
+        for one, expected in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(one, expected)
+        assert patience < 1 or not Meeting.barrier.broken
 
 
 def test_partial_fits_range_tests_and_backbones_in_threads():

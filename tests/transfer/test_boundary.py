@@ -271,3 +271,41 @@ def test_threads_share_a_boundary():
     with ThreadPoolExecutor(4) as pool:
         for found, one in zip(pool.map(encode, images), expected, strict=True):
             torch.testing.assert_close(found, one)
+
+
+def test_threads_share_a_suffix():
+    """A fixed output counts for the thread that fixed it, while others fix their own, or send images through."""
+    backbone = load_backbone(Net, image_shape=(8, 8, 1))
+    boundary = find_crossing(backbone, 3, None, (8, 8, 1))
+    images = torch.rand(4, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    backbone.model.eval()
+    with torch.no_grad():
+        values = [boundary.encode_prefix(backbone, some) for some in images]
+        expected = list(map(backbone.features, images))
+    barrier, inside = threading.Barrier(4), threading.local()
+
+    def wait(module, inputs):
+        inside.passed = True
+        barrier.wait(30)
+
+    @torch.no_grad()
+    def run(number):
+        if number == 3:
+            return backbone.features(images[number])
+        return boundary.run_suffix(backbone, values[number], None)
+
+    with ThreadPoolExecutor(4) as pool:
+        for part in (backbone.model, backbone.model.blocks[2]):  # until all have begun, and until all are in the suffix
+            hook = part.register_forward_pre_hook(wait)
+            for found, one in zip(pool.map(run, range(4)), expected, strict=True):
+                torch.testing.assert_close(found, one)
+            hook.remove()
+    assert not any("forward" in vars(part) for part in backbone.model.modules())
+
+
+def test_a_forward_that_was_replaced_stays_replaced():
+    """As nets of the hubs replace it."""
+    backbone = load_backbone(Net, image_shape=(8, 8, 1))
+    own = backbone.model.stem.forward = partial(nn.Conv2d.forward, backbone.model.stem)
+    boundary = find_crossing(backbone, 3, None, (8, 8, 1))
+    assert boundary.name == "blocks.0" and backbone.model.stem.forward is own

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, load_backbone
+from sktricks.transfer.freezing._layers import forward_hooks
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
@@ -188,3 +191,55 @@ def test_predictions_agree_with_the_net_that_is_shown():
     with torch.no_grad():
         expected = module(prepared).softmax(1)
     np.testing.assert_allclose(net.predict_proba(IMAGES), expected, atol=1e-5)
+
+
+class Slow(nn.Module):
+    """Waits in its first passes, if it is told to."""
+
+    entered = go_on = None
+
+    def forward(self, x):
+        if Slow.entered is not None:
+            Slow.entered.release()
+            assert Slow.go_on.acquire(timeout=30)
+        return x
+
+
+def test_first_predictions_in_threads(monkeypatch):
+    """One thread folds a copy, during which others would copy its hooks, or change the modes of the backbone."""
+    backbone = load_backbone(
+        blocks(Slow(), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)), image_shape=(8, 8, 3), mean=0, std=1
+    )
+    fingerprint, x = backbone.fingerprint(), torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = backbone.features(x, backbone.stages)
+    backbone.train()  # as after ``load``
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+
+    @torch.no_grad()
+    def predict(_):
+        encoder = backbone.encoder(fingerprint, CPU)
+        return encoder, encoder.backbone.features(x, backbone.stages)
+
+    monkeypatch.setattr(Slow, "go_on", threading.Semaphore(0))
+    monkeypatch.setattr(Slow, "entered", threading.Semaphore(0))
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        one = first.submit(predict, 0)
+        for _ in range(2):  # a pass through the copy, and the first of the backbone, whose hooks and modes change
+            assert Slow.entered.acquire(timeout=30)
+            Slow.go_on.release()
+        assert Slow.entered.acquire(timeout=30)
+        other = second.submit(predict, 0)
+        Slow.go_on.release(100)
+        found = [one.result(30), other.result(30), first.submit(predict, 0).result(30)]
+    assert len({id(encoder) for encoder, _ in found}) == 1 and found[0][0].n_folded == 2
+    for _, features in found:
+        torch.testing.assert_close(features, expected)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+
+
+def test_a_pass_through_the_backbone_leaves_its_hooks_out_of_the_copy():
+    backbone = load_backbone(blocks(nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6)), image_shape=(8, 8, 3), mean=0, std=1)
+    fingerprint = backbone.fingerprint()
+    with forward_hooks(backbone.model, [name for name, _ in backbone.model.named_modules()], lambda *_: None):
+        assert backbone.encoder(fingerprint, CPU).n_folded == 2

@@ -1,3 +1,7 @@
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +15,7 @@ from sktricks.transfer.freezing._layers import (
     evaluating,
     find_boundary,
     format_layers,
+    forward_hooks,
     layers_of,
 )
 
@@ -222,3 +227,19 @@ def test_the_table_of_something_else_is_an_error():
         layer_table(NetClassifier())
     with pytest.raises(TypeError, match="got str"):
         layer_table("net")
+
+
+# hooks
+
+
+def test_hooks_hear_the_module_itself_in_their_own_thread():
+    module, heard = Backwards().eval(), []
+    with forward_hooks(module, ["early", "late"], lambda name, output: heard.append(name)):
+        module(X)
+        copies = copy.deepcopy(module), pickle.loads(pickle.dumps(module))
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(module, X).result()
+        for one in copies:
+            assert torch.equal(one(X), module(X))
+    assert heard == ["early", "late"] * 3
+    assert not any(part._forward_hooks for part in module.modules())

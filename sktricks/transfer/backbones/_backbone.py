@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, isfinite
@@ -231,11 +230,9 @@ class Backbone(nn.Module):
 
     def _pooled_outputs(self, x, names):
         """Return the pooled outputs of some stages by name, without computing anything after them."""
-        pooled, thread = {}, threading.get_ident()
+        pooled = {}
 
         def note(name, output):
-            if threading.get_ident() != thread:  # another thread has hooks of its own
-                return
             is_last = len(pooled.keys() | {name}) == len(names)
             # The next module may overwrite the output in place, as a ReLU does.
             output = main_tensor(output) if is_last else main_tensor(output).clone()

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..._threads import ForkSafeLock
 from ..freezing._freeze import set_frozen
-from ..freezing._layers import evaluating
+from ..freezing._layers import Listener, evaluating
 from ._stages import main_tensor
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5  # of the largest feature of a stage
 UNKNOWN = object()  # for None
+FOLDING = ForkSafeLock()  # a copy is made while no other thread has the backbone in another mode, or hooks in it
 AT_MOST = 2  # encoders of backbones that were alike, one of which was changed
 
 
@@ -61,11 +63,12 @@ class EncoderHolder:
     def get(self, backbone, fingerprint, device):
         """Return the :class:`Encoder` of a backbone with this fingerprint on a device, made at the first call."""
         key = fingerprint, device
-        encoder = self._encoders.get(key, UNKNOWN)
-        if encoder is UNKNOWN:
-            for old in list(self._encoders)[: 1 - AT_MOST]:
-                self._encoders.pop(old, None)
-            encoder = self._encoders[key] = fold_copy(backbone.to(device))
+        with FOLDING():  # other threads that need the encoder wait here, and then find it
+            encoder = self._encoders.get(key, UNKNOWN)
+            if encoder is UNKNOWN:
+                for old in list(self._encoders)[: 1 - AT_MOST]:
+                    self._encoders.pop(old, None)
+                encoder = self._encoders[key] = fold_copy(backbone.to(device))
         return encoder or Encoder(backbone.eval() if backbone.training else backbone)
 
 
@@ -176,11 +179,10 @@ def find_pairs(backbone, x):
 
 def is_plain(part):
     """Return True for a convolution or BatchNorm that computes with its own weights and nothing else."""
-    hooks = (
-        part._forward_pre_hooks or part._forward_hooks or "forward" in vars(part) or parametrize.is_parametrized(part)
-    )
+    hooks = part._forward_pre_hooks or any(type(hook) is not Listener for hook in part._forward_hooks.values())
+    changed = hooks or "forward" in vars(part) or parametrize.is_parametrized(part)
     is_norm = isinstance(part, nn.BatchNorm2d) and part.running_mean is not None
-    return (is_norm or isinstance(part, nn.Conv2d)) and not hooks
+    return (is_norm or isinstance(part, nn.Conv2d)) and not changed
 
 
 def put(model, name, part):

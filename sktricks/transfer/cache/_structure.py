@@ -113,7 +113,8 @@ class Structure:
         settings = {name: own[name] for name in sorted(own.keys() - NOT_SETTINGS)}
         inside = {**settings, **module._parameters, **module._buffers, **module._modules}
         kinds = ALL_HOOKS if self.of_training else OF_FORWARD
-        hooks = [(kind, hook) for kind in kinds for hook in own.get(kind, {}).values()]
+        # a list at once, since other threads may add hooks meanwhile
+        hooks = [(kind, hook) for kind in kinds for hook in list(own.get(kind, {}).values())]
         notes = [(kind, hook) for kind, hook in hooks if package_of(hook) != "sktricks"]
         if self.of_training:
             self.is_portable &= len(notes) == len(hooks)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..._threads import ForkSafeLock
 from ..backbones._backbone import Enough, until_enough
 from ._layers import evaluating, forward_hooks, own_tensors
 
@@ -43,12 +44,11 @@ class Boundary(NamedTuple):
 
     def encode_prefix(self, backbone, x):
         """Return the values at the boundary for preprocessed images, (n, values), and compute nothing after it."""
-        outputs, thread = [], threading.get_ident()
+        outputs = []
 
         def stop(name, output):
-            if threading.get_ident() == thread:  # another thread has hooks of its own
-                outputs.append(output)
-                raise Enough
+            outputs.append(output)
+            raise Enough
 
         with until_enough(), forward_hooks(backbone.model, [self.name], stop):
             backbone.run(x)
@@ -65,17 +65,57 @@ class Boundary(NamedTuple):
             return backbone.features(values.new_zeros(1, *self.image_shape).expand(n_rows, -1, -1, -1), stages)
 
 
+REPLACING = ForkSafeLock()  # held while the ``forward`` of a part is replaced
+
+
+class FixedForward:
+    """Stands for the ``forward`` of a part: threads get the outputs that they have fixed, others what it computes.
+
+    Parameters
+    ----------
+    part : torch.nn.Module
+    """
+
+    def __init__(self, part):
+        self.replaced, self.compute, self.outputs = vars(part).get("forward"), part.forward, {}
+
+    def __call__(self, *args, **kwargs):
+        output = self.outputs.get(threading.get_ident())
+        return self.compute(*args, **kwargs) if output is None else output
+
+
 @contextmanager
 def fixed_outputs(model, outputs):
-    """Let parts of a model return these outputs, by name, without computing anything, inside the context."""
-    parts = [model.get_submodule(name) for name in outputs]
+    """Let parts of a model return these outputs, by name, without computing anything, in this thread and context."""
+    parts, thread = {name: model.get_submodule(name) for name in outputs}, threading.get_ident()
     try:
-        for part, output in zip(parts, outputs.values(), strict=True):
-            part.forward = lambda *args, output=output, **kwargs: output
+        with REPLACING():
+            for name, part in parts.items():
+                fix_output(part, thread, outputs[name])
         yield
     finally:
-        for part in parts:
-            vars(part).pop("forward", None)
+        with REPLACING():
+            for part in parts.values():
+                release_output(part, thread)
+
+
+def fix_output(part, thread, output):
+    """Let a part return an output in a thread."""
+    if not isinstance(vars(part).get("forward"), FixedForward):
+        part.forward = FixedForward(part)
+    part.forward.outputs[thread] = output
+
+
+def release_output(part, thread):
+    """Let a part compute again in a thread; with the last thread, it gets its own ``forward`` back."""
+    fixed = vars(part).get("forward")
+    if not isinstance(fixed, FixedForward):
+        return
+    fixed.outputs.pop(thread, None)
+    if not fixed.outputs:
+        del part.forward
+        if fixed.replaced is not None:
+            part.forward = fixed.replaced
 
 
 # -- finding a boundary ------------------------------------------------------------------------------------------------

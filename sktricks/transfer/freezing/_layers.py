@@ -7,6 +7,7 @@ first, so one forward pass is recorded.
 from __future__ import annotations
 
 import re
+import threading
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -42,13 +43,35 @@ def evaluating(module):
             part.training = mode
 
 
+class Listener:
+    """Forward hook that hears one module in the thread that made it; its copies and pickles hear nothing.
+
+    Several threads may predict with one module, each with hooks of its own, while another one copies the module.
+
+    Parameters
+    ----------
+    part : torch.nn.Module
+    name : str
+    note : callable
+        Called with the name and the output of each forward pass.
+    """
+
+    def __init__(self, part=None, name="", note=None):
+        self.part, self.name, self.note, self.thread = part, name, note, threading.get_ident()
+
+    def __call__(self, part, inputs, output):
+        if part is self.part and threading.get_ident() == self.thread:
+            self.note(self.name, output)
+
+    def __reduce__(self):
+        return Listener, ()
+
+
 @contextmanager
 def forward_hooks(module, names, note):
-    """Call ``note(name, output)`` after each forward pass of the parts of these names, inside the context."""
-    hooks = [
-        module.get_submodule(name).register_forward_hook(lambda part, inputs, output, name=name: note(name, output))
-        for name in names
-    ]
+    """Call ``note(name, output)`` after each forward pass of these parts in this thread, inside the context."""
+    parts = {name: module.get_submodule(name) for name in names}
+    hooks = [part.register_forward_hook(Listener(part, name, note)) for name, part in parts.items()]
     try:
         yield
     finally:
