@@ -827,7 +827,22 @@ def test_a_backbones_size_is_looked_up_once_while_its_files_stay(tmp_path, loade
         os.utime(tmp_path / "config.json", ns=(1, 1))
         assert own_size(f"untrained:hf:{tmp_path}") == (7, 7)
     assert len(loaded) == 4
-    assert own_size("os:factory") == own_size("os:factory") == (7, 7) and len(loaded) == 6
+
+
+WIDTH = 3  # a global that a factory reads
+
+
+def make_conv():
+    return nn.Conv2d(1, WIDTH, 3)
+
+
+def test_a_factorys_size_is_looked_up_once_while_its_code_stays(loaded, monkeypatch):
+    spec = f"{__name__}:make_conv"
+    assert own_size(spec) == own_size(spec) == (7, 7) and len(loaded) == 1
+    monkeypatch.setitem(globals(), "WIDTH", 4)
+    assert own_size(spec) == own_size(spec) == (7, 7) and len(loaded) == 2
+    with pytest.raises(ValueError, match="os has no class or factory 'no_factory'"):
+        own_size("os:no_factory")
 
 
 def test_fitted_on_something_else(paths):

@@ -173,22 +173,26 @@ def own_size(spec):
     name = spec.removeprefix(UNTRAINED)
     if is_ready(name) or name.startswith("file:"):
         return kept_size(spec, files_as_they_are(name))
-    return load_size(spec)  # a factory of the user's own may make another net each time
+    return kept_size(spec, code_as_it_is(name))
 
 
 @lru_cache(maxsize=32)  # a search would load each backbone twice
-def kept_size(spec, files):
-    """The size of a backbone while the files that it comes from are these."""
-    return load_size(spec)
-
-
-def load_size(spec):
-    """The size of a backbone as it is now."""
+def kept_size(spec, source):
+    """The size of a backbone while the files, or the code of the factory, that it comes from are these."""
     from ..training._randomness import kept_randomness
     from .backbones._load_backbone import load_for_images
 
     with kept_randomness():
         return load_for_images(spec).preprocess.size
+
+
+def code_as_it_is(spec):
+    """What changes with the factory that a spec names, or with what it reads, as in the pool of backbones."""
+    from .cache._fingerprint import stamp_of
+    from .cache._pool import factory_of
+
+    factory = factory_of(spec)
+    return None if factory is None else stamp_of(factory)  # None: loading raises an error
 
 
 def files_as_they_are(spec):
