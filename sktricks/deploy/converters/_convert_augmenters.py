@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
+from ... import augment
+from ...augment import BaseAugmenter
 from .._graph import Graph, Paths, Table
 from ._center_images import canonical, center_images, keeps_images, restored
 from ._registry import converts
 
-NAMES = (
-    "AugmentationPipeline",
-    "ColorJitter",
-    "CutMix",
-    "FeatureDropout",
-    "GaussianBlur",
-    "GaussianNoise",
-    "MixUp",
-    "RandomAffine",
-    "RandomApply",
-    "RandomCrop",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGrayscale",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "SwapNoise",
-    "TrivialAugment",
-)
+
+def is_augmenter(public):
+    """Return True for the class of an augmenter that can be fitted."""
+    return isinstance(public, type) and issubclass(public, BaseAugmenter) and public is not BaseAugmenter
 
 
-@converts(*(f"sktricks.augment.{name}" for name in NAMES))
+@converts(*(f"sktricks.augment.{name}" for name in augment.__all__ if is_augmenter(getattr(augment, name))))
 def convert_augmenter(graph: Graph, augmenter, X: Table) -> Table:
     """Add the deterministic counterpart of an augmenter."""
     if isinstance(X, Paths):
