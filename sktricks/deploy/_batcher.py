@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._optional import import_optional
+from ..images._image_column import SOURCES, describe_single
 
 
 class Request(NamedTuple):
@@ -111,7 +112,7 @@ class Batcher:
         Parameters
         ----------
         X : array, DataFrame or list, (n, ...)
-            At least one row, in the shape of the rows before.
+            At least one row, in the shape of the rows before. One image file is a list of its path, or of its bytes.
 
         Returns
         -------
@@ -333,12 +334,23 @@ def inspect_rows(X) -> tuple[Any, tuple]:
     elif hasattr(X, "columns") or isinstance(X, dict):
         raise TypeError(f"X must be an array, a list of rows, or a DataFrame of pandas, got {type(X).__name__}")
     else:
-        X = np.asarray(X)
+        X = as_rows(X)
         # Strings of any length can be joined.
         kind = (X.shape[1:], X.dtype.kind if X.dtype.kind in "US" else X.dtype)
     if not X.ndim or not len(X):
         raise ValueError(f"X must have at least one row, got the shape {X.shape}: pass a single row as row[None]")
     return X, kind
+
+
+def as_rows(X) -> np.ndarray:
+    """Return X as an array; of the bytes of files as objects, since an array of bytes drops zeros at their end."""
+    if isinstance(X, SOURCES):
+        raise ValueError(f"X must hold one value per row, got {describe_single(X)}")
+    if isinstance(X, list | tuple) and any(isinstance(value, bytes) for value in X):
+        rows = np.empty(len(X), dtype=object)
+        rows[:] = X
+        return rows
+    return np.asarray(X)
 
 
 def join(parts: list):

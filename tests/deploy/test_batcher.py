@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sktricks import Batcher
+from sktricks import Batcher, ImageLoader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_imports import OPTIONAL, fresh  # noqa: E402
@@ -134,6 +134,39 @@ def test_lists_of_files(held):
     assert held.sizes() == [1, 3]
 
 
+def test_bytes_of_files_stay_whole(held):
+    """An array of bytes would drop the zeros at their end."""
+    held.function = lambda X: np.array([len(content) for content in X])
+    with Batcher(held) as batcher:
+        first = batcher.submit([b"a\0"])
+        assert held.entered.acquire(timeout=WAIT)
+        others = [batcher.submit((b"bcd\0\0", b"\0")), batcher.submit([b"e"])]
+        held.open.set()
+        assert [future.result(WAIT).tolist() for future in (first, *others)] == [[2], [5, 1], [1]]
+        assert batcher([b"\0\0"]).tolist() == [2]
+    assert held.sizes() == [1, 3, 1]
+
+
+def test_image_files(tmp_path):
+    """One path, several, and bytes, alone and joined, give the images that the loader gives for each."""
+    image = pytest.importorskip("PIL.Image")
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, path in enumerate(paths):
+        image.fromarray(np.full((8, 8, 3), 50 * number, np.uint8)).save(path)
+    predict = Held(ImageLoader(8).transform)
+    texts, contents = list(map(str, paths)), [path.read_bytes() for path in paths]
+    with Batcher(predict) as batcher:
+        futures = [batcher.submit(texts[:1])]
+        assert predict.entered.acquire(timeout=WAIT)
+        futures += [
+            batcher.submit(some) for some in (texts[1:2], texts[2:], paths[:1], paths[1:], contents[:1], contents)
+        ]
+        predict.open.set()
+        levels = [future.result(WAIT)[:, 0, 0, 0].tolist() for future in futures]
+    assert levels == [[0], [50], [100, 150], [0], [50, 100, 150], [0], [0, 50, 100, 150]]
+    assert predict.sizes() == [1, 3, 9]  # texts are not joined with other objects
+
+
 def test_frames(held):
     pd = pytest.importorskip("pandas")
     held.function = lambda X: X[["a"]] * 2
@@ -157,6 +190,9 @@ def test_frames(held):
         (ROWS[:1, :1], ValueError, r"got \(1, 1\): use one Batcher for each shape"),
         (ROWS[:0], ValueError, r"X must have at least one row, got the shape \(0, 2\)"),
         (3.0, ValueError, r"X must have at least one row, got the shape \(\)"),
+        ("a.png", ValueError, r"X must hold one value per row, got the single path 'a.png': pass a list, \['a.png'\]"),
+        (Path("a.png"), ValueError, r"got the single path 'a.png': pass a list, \['a.png'\]"),
+        (b"abc", ValueError, r"got the bytes of one file: pass a list, \[X\]"),
         ({"a": [1]}, TypeError, "X must be an array, a list of rows, or a DataFrame of pandas, got dict"),
     ],
 )
@@ -325,7 +361,7 @@ def test_an_interpreter_exits_and_predicts_what_waits():
 import json
 import threading
 import numpy as np
-from sktricks import Batcher
+from sktricks import Batcher, ImageLoader
 entered, waiting = threading.Event(), threading.Event()
 def predict(X):
     entered.set()
@@ -347,7 +383,7 @@ import json
 import os
 import threading
 import numpy as np
-from sktricks import Batcher
+from sktricks import Batcher, ImageLoader
 parent, entered, waiting = os.getpid(), threading.Event(), threading.Event()
 def predict(X):
     if os.getpid() == parent:
