@@ -142,6 +142,7 @@ def svc(paths, y, unseen, seed):
 
 def fastai(paths, y, unseen, seed):
     import pandas as pd
+    import torch
     from fastai.vision.all import (
         CategoryBlock,
         ColReader,
@@ -165,6 +166,7 @@ def fastai(paths, y, unseen, seed):
     loaders = block.dataloaders(table, bs=16, num_workers=0, drop_last=False)
     overlay = {"file": timm_weights()}
     learner = vision_learner(loaders, "tf_efficientnet_lite0", pretrained_cfg_overlay=overlay)
+    learner.model.to(memory_format=torch.channels_last)
     with learner.no_bar(), learner.no_logging():
         learner.fine_tune(5)
         return learner.get_preds(dl=loaders.test_dl(list(unseen)))[0].numpy()
@@ -178,7 +180,7 @@ def skorch(paths, y, unseen, seed):
     torch.manual_seed(seed)
     classes, codes = np.unique(y, return_inverse=True)
     net = NeuralNetClassifier(
-        torch.nn.Sequential(make_timm(), torch.nn.Linear(1280, len(classes))),
+        torch.nn.Sequential(make_timm(), torch.nn.Linear(1280, len(classes))).to(memory_format=torch.channels_last),
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,
