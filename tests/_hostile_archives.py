@@ -29,6 +29,7 @@ from torch import nn
 from sktricks import (
     AugmentedClassifier,
     CascadeClassifier,
+    DistilledClassifier,
     FineTuneClassifier,
     NetClassifier,
     NetEnsembleRegressor,
@@ -95,6 +96,7 @@ def good_estimators():
         "stack": (StackingClassifier(members, net(), cv=2, refit=False), TABLE, {}),
         "cascade": (CascadeClassifier(members, cv=2), TABLE, {}),
         "copies": (AugmentedClassifier(net(), turns, predict_views=2, random_state=0), GREY, {}),
+        "distilled": (DistilledClassifier(net(random_state=1), net(), temperature=2.0), TABLE, {}),
         **with_members_of_skops(),
         "nets": (NetEnsembleRegressor(NetRegressor(max_epochs=1, net_params={"module__width": 8}), 2), TABLE, {}),
     }
