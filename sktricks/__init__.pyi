@@ -10,6 +10,7 @@ from ._warnings import ImageShapeWarning as ImageShapeWarning
 from ._warnings import ImageSizeWarning as ImageSizeWarning
 from ._warnings import NoPretrainedBackboneWarning as NoPretrainedBackboneWarning
 from ._warnings import OneHotTargetWarning as OneHotTargetWarning
+from ._warnings import ParametersIgnoredWarning as ParametersIgnoredWarning
 from ._warnings import RoundedInputWarning as RoundedInputWarning
 from ._warnings import SlowFitWarning as SlowFitWarning
 from ._warnings import SlowPrecisionWarning as SlowPrecisionWarning

@@ -76,6 +76,10 @@ class OneHotTargetWarning(UserWarning):
     """Targets with exactly one 1 in each row are treated as several labels, not as classes."""
 
 
+class ParametersIgnoredWarning(UserWarning):
+    """Parameters were changed after ``fit``, and a training that continues keeps those that it began with."""
+
+
 class RoundedInputWarning(UserWarning):
     """Numbers are rounded to float32, which an exported model takes; labels near a threshold may change."""
 

@@ -86,7 +86,10 @@ loading = entries(
 )
 AUGMENTER = {**INPUTS, **OUTPUT, "value_range_": optional(pixel_range)}
 MIXER = {**AUGMENTER, "target_": maybe(only("classes", "values", None)), "classes_": maybe(labels)}
+# The parameters as fit used them, which save compares, and load learns from the parameters.
+BUILT_WITH = {"_built_with": maybe(dict_of(string, string))}
 AUGMENTED = {
+    **BUILT_WITH,
     **INPUTS,
     "value_range_": optional(pixel_range),
     "_ndim": integer(2, 4),
@@ -109,8 +112,6 @@ DISTILLED = {
 }
 
 PRECISION = only("float32", "bfloat16")
-# The parameters as fit used them, which save compares, and load learns from the parameters.
-BUILT_WITH = {"_built_with": maybe(dict_of(string, string))}
 # Without the torch part, which _net_state.py writes.
 NET = {
     **BUILT_WITH,

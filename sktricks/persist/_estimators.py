@@ -6,6 +6,7 @@ import inspect
 
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
+from .._kept_params import describe_params
 from ._classes import container_class, is_container, is_own, own_class, parts_of
 from ._codec import Codec, Malformed, NotStorable, brief, describe, entry, join, require
 from ._consistency import check_consistency
@@ -143,6 +144,8 @@ def read_estimator(record, reader, find_class):
     check_consistency(estimator)
     has_backbone = learned.get("_prefix") is not None
     require("trained" in record or not has_backbone, "must have a trained part, since it has a backbone")
+    if "_built_with" in describe_class(cls) and "estimator_" in learned:  # the torch part does it for others
+        estimator._built_with = describe_params(estimator, estimator._kept_params)
     if "trained" in record:
         restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
     return estimator

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from .._kept_params import describe_params
 from ..training._base_net import BaseNet
 from ..training._built_with import describe_build
 from ..training._decay import split_by_decay
@@ -36,7 +37,7 @@ def restore_trained(estimator, state):
     require(is_net == ("net_" in state), f"must have the trained part of a {type(estimator).__name__}")
     estimator._device = usable(estimator._device)
     estimator.precision_ = usable_precision(estimator)
-    estimator._built_with = describe_build(estimator)
+    estimator._built_with = describe_params(estimator, estimator._kept_params) if is_net else describe_build(estimator)
     if is_net and "_augmenter" not in vars(estimator):  # the user's own, which is given as a parameter
         estimator._augmenter = clone(estimator.augmenter)
     role = "backbone" if hasattr(estimator, "backbone") else "module"

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._kept_params import warn_of_changes
 from .._naming import NamesItsMethods
 from ._hooks import InputHooks
 from ._net_params import NetParamsMixin
@@ -105,6 +106,8 @@ class BaseNet(NamesItsMethods, InputHooks, NetParamsMixin, BaseEstimator):
         from ._range_test import find_rate
         from .run import finish, open_run, train
 
+        if not fresh:
+            warn_of_changes(self, "call fit with warm_start=False")
         if fresh and self.lr == "auto":
             self.lr_ = find_rate(self, rows)
         with open_run(self, rows, fresh=fresh, epochs=epochs) as run:

@@ -9,7 +9,7 @@ what y means, and are defined by ``ClassifierNetMixin`` and ``RegressorNetMixin`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     # from a batch, its targets and its weights (or None) to all three as the module and the loss take them
     Preparation = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor | None], tuple]
 
+KEPT = (
+    *("module", "init", "image_shape", "value_range", "categorical_features", "predict_views", "loss"),
+    *("label_smoothing", "optimizer", "callbacks", "net_params", "device", "precision", "random_state"),
+)
 SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 
 
@@ -148,6 +152,11 @@ class InputHooks:
         images = self.image_shape_ is not None
         shape = self.image_shape_ if images else (self.n_features_in_,)
         return self._read_inputs(np.zeros((1, *shape), np.uint8 if images else np.float64))
+
+    @property
+    def _kept_params(self) -> Sequence[str]:
+        """Names of parameters that a new net takes, and a training that continues ignores."""
+        return KEPT
 
     # Not hooks, but what the defaults above need.
 

@@ -209,6 +209,9 @@ class ResidualMLP(nn.Module):
 
     def split(self, x):
         """Return the numeric columns and the categorical ones."""
+        n_columns = self.n_features + (0 if self.categories is None else len(self.categories.starts))
+        if x.shape[-1] != n_columns:
+            raise ValueError(f"X must have {n_columns} columns for module='mlp', got {x.shape[-1]}")
         return x[..., : self.n_features], x[..., self.n_features :]
 
     def forward(self, x):

@@ -136,6 +136,11 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         proba = self.predict_proba(X)
         return self._make_outputs().decide(proba)
 
+    @property
+    def _kept_params(self):
+        smooths_targets = self._kind == MULTILABEL  # anew in each training; otherwise the loss smooths them
+        return [name for name in super()._kept_params if not (smooths_targets and name == "label_smoothing")]
+
     def _check_y(self, y, *, fresh, classes=None, input_name="y"):
         """y as the loss wants it, and what the class weights make each row count."""
         kind, y = read_classification(y, input_name)

@@ -26,9 +26,10 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import EarlyStopping, GradientNormClipping, PassthroughScoring
 from torch import nn
 
+from .._kept_params import describe_params
 from .._warnings import TrainingInterruptedWarning, warn
+from ._augmented_shape import check_augmented_shape
 from ._average import AverageWeights
-from ._built_with import describe_build
 from ._curves import ValidationScore
 from ._divergence import CheckLosses, check_loss, check_trained, infinite_buffers
 from ._inner_net import InnerNet, computes_elsewhere
@@ -230,6 +231,7 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
 
     The hooks in :mod:`~sktricks.training._hooks` are called in the order in which they stand there.
     """
+    former = None if fresh else estimator._augmenter
     # predictions use a copy, so that they do not follow later changes of the augmenter or its parameters
     estimator._augmenter = None if estimator.augmenter is None else clone(estimator.augmenter)
     estimator._start(rows, fresh=fresh)
@@ -239,7 +241,7 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
     estimator.lr_, estimator.batch_size_ = settings["lr"], settings["batch_size"]
     train = make_dataset(estimator, rows, mixable_targets(estimator, rows.y), fresh=fresh)
     if fresh:
-        estimator._built_with = describe_build(estimator)
+        estimator._built_with = describe_params(estimator, estimator._kept_params)
         estimator._net = build_net(estimator, train)
         estimator._adapt_net(estimator._net, train)
     else:
@@ -249,6 +251,7 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
     check_table(estimator, rows.X)
     check_targets(rows.y, train.y)
     net.prepare_train_, net.prepare_valid_ = estimator._make_preparation(seed)
+    check_augmented_shape(estimator, train.x, former)
     augments_images = estimator.augmenter is not None and train.x.ndim == 4
     net.prepares_ahead_ = augments_images and computes_elsewhere(estimator._device)
     estimator._before_epochs(len(train))

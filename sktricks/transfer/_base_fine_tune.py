@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from .backbones import Backbone
 
 BLOCK = 1024  # images whose views are made at once
+# Parameters that a training that continues ignores, besides those of all nets.
+KEPT = ("backbone", "resize_mode", "strategy", "freeze_until", "stages", "backbone_lr_scale", "layer_decay", "n_views")
 
 
 class BaseFineTune(SharesBackbone, BaseNet):
@@ -124,6 +126,11 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     # A range test trains all layers from the start, since its learning rate is for all of them.
     _all_at_once, _range_test_params = False, {"_all_at_once": True}
+
+    @property
+    def _kept_params(self):
+        drawn_once = self._prefix is not None and self._prefix.encodes_once  # views of rows, in the first fit
+        return [*super()._kept_params, *KEPT, *(["augmenter"] if drawn_once else [])]
 
     def _check_X(self, X, *, reset, **how):
         return check_inputs(self, X, reset=reset, **how)
@@ -288,7 +295,21 @@ class BaseFineTune(SharesBackbone, BaseNet):
         backbone = loaded.lend(frozen=True) if self._trains_head_alone else loaded.copy()
         self.precision_ = fit_precision(self.precision_, self.precision, backbone.dtype, "backbone")
         prefix.attach(backbone, self.value_range_, self._device, self.precision_)
+        self._check_augmented_images(backbone)
         prefix.boundary = self._find_boundary(prefix, len(rows))
+
+    def _check_augmented_images(self, backbone):
+        """Raise an error that names the augmenter if it changes the shape of images, and the backbone needs theirs."""
+        import torch
+
+        from ..training._augmented_shape import naming_augmenter, output_shape
+        from .freezing._layers import evaluating
+
+        height, width, channels = found = output_shape(self.augmenter, self.image_shape_)
+        if found != self.image_shape_:
+            x = torch.zeros(1, channels, height, width, device=self._device)
+            with naming_augmenter(self.augmenter, self.image_shape_, "backbone"), evaluating(backbone):
+                backbone.run(backbone.preprocess(x))
 
     def _choose_strategy(self, backbone, n_labels):
         """Choose ``strategy_``, and return how many of the layers are frozen."""

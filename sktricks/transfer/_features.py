@@ -68,7 +68,9 @@ class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, Transf
         The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that features do not depend on
         the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
         ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
-        :class:`SlowPrecisionWarning`. Features are float32 in both.
+        :class:`SlowPrecisionWarning`. Features are float32 in both. bfloat16 keeps two to three decimal digits, which
+        costs accuracy: a classifier of photos on features of lite0 loses 0.3 to 0.9 points with 50 labels per class,
+        none with 10.
     white_level : float, default=None
         The pixel value of white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
         for 12 bits. None: 65535. For arrays of images, set ``value_range`` instead.

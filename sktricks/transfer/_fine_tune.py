@@ -129,7 +129,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
         ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
         :class:`SlowPrecisionWarning`. Weights, loss and sums are float32 in both, and so is a head on the features of a
-        frozen backbone.
+        frozen backbone. bfloat16 keeps two to three decimal digits, which costs accuracy: for lite0 on photos 0.3 to
+        0.9 points with 50 labels per class, none with 10.
     warm_start : bool, default=False
         Continue with the net of the previous ``fit``.
     verbose : int, default=0

@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..._coded import fit_model
+from ..._kept_params import describe_params, warn_of_changes
 from ..._labels import check_labels
 from ..._layout import Layout
 from ..._naming import NamesItsMethods
@@ -50,6 +51,9 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
+
+    # What partial_fit takes in its first call, and ignores later.
+    _kept_params = ("estimator", "augmenter", "predict_views", "image_shape", "value_range", "random_state")
 
     def __init__(
         self,
@@ -118,6 +122,8 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         images, put_back, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
         if first:
             self._start(images)
+        else:
+            warn_of_changes(self, "call fit")
         estimator = clone(self.estimator) if first else self.estimator_
         rng = np.random.default_rng([self._seed, self._n_batches])
         drawing = self._drawing(rng)
@@ -206,6 +212,7 @@ class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
         """Set the seed, the augmenter and the views, and return the generator for the copies."""
         rng = make_rng(self.random_state)
         self._seed, self._n_batches = int(rng.integers(2**31)), 0
+        self._built_with = describe_params(self, self._kept_params)
         self.augmenter_, self._views = None, []
         if self.augmenter is not None:
             self.augmenter._check_images(images.shape[1:], self.value_range_)

@@ -77,6 +77,16 @@ def check_keeps_values(augmenter, n_features):
         )
 
 
+def check_keeps_columns(augmenter, n_features):
+    """Raise an error if an augmenter returns rows with another number of columns."""
+    found = augmenter.output_shape((1, n_features, 1))
+    if found != (1, n_features, 1):
+        raise ValueError(
+            f"augmenter must keep the {n_features} columns of a table with missing values or categories, got "
+            f"{augmenter!r}, which returns {found[1]}: impute and encode X before, or leave the step out that crops"
+        )
+
+
 def apply_view(view, images, value_range, n_jobs=None):
     """Return a view of images (n, height, width, channels), of the same dtype; ``images`` are not written to."""
     n, shape = len(images), images.shape[1:]

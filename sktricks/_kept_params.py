@@ -1,0 +1,66 @@
+"""Parameters that a fitted estimator keeps: a training that continues ignores later changes of them."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+
+from ._warnings import ParametersIgnoredWarning, warn
+
+LONGEST = 60  # characters of a value in the warning
+
+
+def describe_params(estimator, names):
+    """Return the values of parameters as texts, by name; names that the estimator does not have are left out.
+
+    The parameters of an estimator that is a parameter follow it, as ``estimator__alpha``.
+    """
+    params, texts = estimator.get_params(deep=False), {}
+    for name in names:
+        if name in params:
+            value = params[name]
+            texts[name] = as_text(None if isinstance(value, list | dict) and not value else value)
+            inner = value.get_params() if isinstance(value, BaseEstimator) else {}
+            texts |= {f"{name}__{key}": as_text(item) for key, item in inner.items()}
+    return texts
+
+
+def warn_of_changes(estimator, cure):
+    """Warn of parameters that were changed since a training began, which continues with the former values.
+
+    Parameters
+    ----------
+    estimator : estimator
+        ``_kept_params`` are the names of these parameters, ``_built_with`` is what :func:`describe_params` returned
+        when the training began.
+    cure : str
+        How to begin anew.
+    """
+    now, kept = describe_params(estimator, estimator._kept_params), vars(estimator).get("_built_with", {})
+    differ = [name for name in now if now[name] != kept.get(name, now[name])]
+    changed = [f"{name}={shorten(now[name])} (was {shorten(kept[name])})" for name in differ]
+    if changed:
+        warn(
+            f"{type(estimator).__name__} continues a training, and ignores parameters that were changed since it "
+            f"began: {', '.join(changed)}. Set them back, or {cure}",
+            ParametersIgnoredWarning,
+        )
+
+
+def as_text(value):
+    """Return a text that is equal for values that build the same, as far as a text can tell."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {as_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_text, value)) + "]"
+    if isinstance(value, str):
+        return repr(str(value))
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    text = repr(value)
+    plain = value is None or isinstance(value, bool | int | float) or type(value).__module__ in ("numpy", "torch")
+    return text if plain else f"{type(value).__module__}.{type(value).__qualname__}()"
+
+
+def shorten(text):
+    """Return a text that is cut if it is long."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
