@@ -1128,7 +1128,7 @@ def test_another_version(archive, monkeypatch):
     monkeypatch.setattr("sktricks.persist._archive.VERSION", 9)
     save(RandomFlip().fit(GREY), archive)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 5"):
+    with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 6"):
         load(archive)
 
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from .._replace_file import replace_file
 
-VERSION = 5
+VERSION = 6
 MARK = "sktricks_archive"  # the key of the version in the header
 
 

@@ -226,7 +226,7 @@ def restore_decay(net, groups):
     """Give a net the weight decay that the groups of the archive follow; the parameter may have changed since then."""
     decay = getattr(net, "optimizer__weight_decay", None)
     for fresh, group in zip(net.optimizer_.param_groups, groups, strict=True):
-        if decay is not None and not fresh.get("spared") and fresh["weight_decay"] == decay:
+        if decay is not None and not fresh.get("no_decay") and fresh["weight_decay"] == decay:
             require(real(0).fits(group["weight_decay"]), "must have a weight decay of at least 0 in each group")
             net.optimizer__weight_decay = group["weight_decay"]
 
@@ -238,7 +238,7 @@ def split_groups(optimizer, groups):
     """
     current = optimizer.param_groups
     split = [part for group in current for part in split_by_decay(group, also_of=0)]
-    joined = [group for group in current if not group.get("spared")]
+    joined = [group for group in current if not group.get("no_decay")]
     for other in (current, split, joined):
         if isinstance(groups, list) and len(other) == len(groups):
             current[:] = other

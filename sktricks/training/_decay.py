@@ -20,15 +20,15 @@ def split_by_decay(group, also_of=None):
     Returns
     -------
     groups : list of dict
-        One group or two. ``spared`` is True in the group without weight decay.
+        One group or two. ``no_decay`` is True in the group without weight decay.
     """
     if group.get("weight_decay", also_of) != also_of:
         return [group]
-    decayed, spared = ([p for p in group["params"] if is_spared(p) is wanted] for wanted in (False, True))
-    groups = {**group, "params": decayed}, {**group, "params": spared, "weight_decay": 0.0, "spared": True}
+    decayed, others = ([p for p in group["params"] if has_no_decay(p) is wanted] for wanted in (False, True))
+    groups = {**group, "params": decayed}, {**group, "params": others, "weight_decay": 0.0, "no_decay": True}
     return [part for part in groups if part["params"]]
 
 
-def is_spared(parameter):
+def has_no_decay(parameter):
     """Return True for a parameter without weight decay: a vector or a single number."""
     return parameter.ndim < 2

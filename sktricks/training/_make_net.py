@@ -170,7 +170,7 @@ def follow_settings(net, lr, weight_decay, batch_size):
     for group in groups:
         for name in {"lr", "initial_lr", "max_lr"} & group.keys():
             group[name] *= lr / net.lr
-        follows = decay is not None and not group.get("spared")
+        follows = decay is not None and not group.get("no_decay")
         if follows and group["weight_decay"] == decay:  # a group of the user's may have another
             group["weight_decay"] = weight_decay
     net.lr, net.batch_size = lr, batch_size

@@ -107,7 +107,7 @@ class CategoryEmbedding(nn.Module):
         self.vectors = nn.Parameter(torch.randn(int(sizes.sum()), width) * std)
         self.register_buffer("starts", sizes.cumsum(0) - sizes)
         self.register_buffer("column", F.one_hot(torch.arange(len(sizes)).repeat_interleave(sizes)).float())
-        self.register_buffer("share", torch.zeros(len(sizes), len(self.vectors)))
+        self.register_buffer("frequency", torch.zeros(len(sizes), len(self.vectors)))
 
     @torch.no_grad()
     def learn(self, indices, weight=None):
@@ -117,10 +117,11 @@ class CategoryEmbedding(nn.Module):
         frequency = torch.zeros(len(self.vectors) + 1, dtype=torch.float64)
         for own in rows.T:
             frequency.index_add_(0, own, weight.double() / weight.double().sum())
-        self.share.copy_(frequency[1:] * self.column.T)
+        self.frequency.copy_(frequency[1:] * self.column.T)
 
     def forward(self, indices):
-        return F.embedding(rows_of(indices, self.starts), centred(self.vectors, self.column, self.share)).sum(-2)
+        vectors = center_vectors(self.vectors, self.column, self.frequency)
+        return F.embedding(rows_of(indices, self.starts), vectors).sum(-2)
 
 
 def rows_of(indices, starts):
@@ -129,9 +130,9 @@ def rows_of(indices, starts):
     return torch.where(indices > 0, indices + starts, 0)
 
 
-def centred(vectors, column, share):
+def center_vectors(vectors, column, frequency):
     """Return the vectors minus the mean of their column, preceded by a vector of zeros."""
-    return F.pad(vectors - column @ (share @ vectors), (0, 0, 1, 0))
+    return F.pad(vectors - column @ (frequency @ vectors), (0, 0, 1, 0))
 
 
 class ResidualBlock(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..training._decay import is_spared
+from ..training._decay import has_no_decay
 from .freezing._layers import own_tensors
 
 
@@ -58,4 +58,4 @@ def home_group(optimizer, module, parameter):
     """Return the group of an optimizer for a parameter of a module: that of its rate and of its weight decay."""
     factor = factor_of(module)
     groups = [g for g in optimizer.param_groups if g.get("lr_factor", 1.0) == factor] or optimizer.param_groups
-    return next((g for g in groups if g.get("spared", False) == is_spared(parameter)), groups[0])
+    return next((g for g in groups if g.get("no_decay", False) == has_no_decay(parameter)), groups[0])

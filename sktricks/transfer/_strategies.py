@@ -62,7 +62,7 @@ def raise_bias_rate(optimizer, n_features):
     groups[:] = [part for group in groups for part in split_by_decay(group, also_of=0)]  # one without any is not split
     decay = max(group["weight_decay"] for group in groups)
     for group in groups:
-        if group.get("spared"):
+        if group.get("no_decay"):
             group["lr"] *= n_features
             group["weight_decay"] = decay / n_features
 

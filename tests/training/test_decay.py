@@ -5,7 +5,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from sktricks import FineTuneClassifier, FreezeLayers, NetClassifier, load, save
-from sktricks.training._decay import is_spared, split_by_decay
+from sktricks.training._decay import has_no_decay, split_by_decay
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 6)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_a_group_is_split_and_keeps_its_settings():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 2)])
 def test_of_one_kind_there_is_one_group(shape):
-    assert [is_spared(p) for group in split_by_decay({"params": [torch.ones(shape)]}) for p in group["params"]] == [
+    assert [has_no_decay(p) for group in split_by_decay({"params": [torch.ones(shape)]}) for p in group["params"]] == [
         len(shape) < 2
     ]
     assert len(split_by_decay({"params": [torch.ones(shape)]})) == 1
@@ -109,7 +109,7 @@ def test_a_saved_net_goes_on_sparing(tmp_path):
     np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))
 
 
-def spared(optimizer):
+def without_decay(optimizer):
     """The parameters in groups that do not decay."""
     return {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0 for p in group["params"]}
 
@@ -122,7 +122,7 @@ def test_what_thaws_comes_back_as_what_it_was(scale):
     ).fit(IMAGES, Y)
     vectors = {id(p) for p in net.net_.module_.parameters() if p.ndim < 2}
     held = {id(p) for group in net.net_.optimizer_.param_groups for p in group["params"]}
-    assert spared(net.net_.optimizer_) == vectors and held == {id(p) for p in net.net_.module_.parameters()}
+    assert without_decay(net.net_.optimizer_) == vectors and held == {id(p) for p in net.net_.module_.parameters()}
 
 
 def test_a_plain_skorch_net_has_one_group_for_what_thaws():
@@ -137,5 +137,5 @@ def test_without_decay_there_is_one_group_until_there_is_some():
     assert len(net.net_.optimizer_.param_groups) == 1
     net.set_params(weight_decay=0.3).fit(X, Y)
     vectors = {id(p) for p in net.net_.module_.parameters() if p.ndim < 2}
-    assert spared(net.net_.optimizer_) == vectors
+    assert without_decay(net.net_.optimizer_) == vectors
     assert {group["weight_decay"] for group in net.net_.optimizer_.param_groups} == {0.0, 0.3}

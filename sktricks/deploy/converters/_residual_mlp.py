@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from ...training._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, centred
+from ...training._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, center_vectors
 from .._graph import Graph, Value
 from ._net_columns import NetColumns
 from ._torch_graphs import to_array
@@ -41,7 +41,7 @@ def standardized(graph: Graph, layer: Standardize, x: Value, embed: nn.Linear) -
 
 def embedded(graph: Graph, layer: CategoryEmbedding, places: list[Value]) -> Value:
     """Return the sum of the vectors at some places; that of place 0 is zero."""
-    vectors = to_array(centred(layer.vectors, layer.column, layer.share))
+    vectors = to_array(center_vectors(layer.vectors, layer.column, layer.frequency))
     indices, width = graph.concat(places), vectors.shape[1]
     found = graph.op("Gather", graph.constant(vectors), indices, dtype=vectors.dtype, shape=(*indices.shape, width))
     axes = graph.constant([1], np.int64)

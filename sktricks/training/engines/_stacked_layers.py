@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, centred, rows_of
+from .._modules import CategoryEmbedding, ResidualBlock, ResidualMLP, Standardize, center_vectors, rows_of
 
 # Elementwise modules.
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity)
@@ -58,8 +58,8 @@ def standardize(module, name, state, x):
 
 def category_embedding(module, name, state, places):
     """Look up the vectors of all nets in one table, in which those of each net follow those of the net before it."""
-    vectors, column, share, starts = (state[name + part] for part in ("vectors", "column", "share", "starts"))
-    rows, vectors = rows_of(places, starts.unsqueeze(1)), centred(vectors, column, share)
+    vectors, column, frequency, starts = (state[name + part] for part in ("vectors", "column", "frequency", "starts"))
+    rows, vectors = rows_of(places, starts.unsqueeze(1)), center_vectors(vectors, column, frequency)
     rows = rows + vectors.shape[1] * torch.arange(len(rows), device=rows.device).view(-1, 1, 1)
     return F.embedding(rows, vectors.flatten(0, 1)).sum(-2)
 
