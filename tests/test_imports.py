@@ -62,6 +62,7 @@ OPTIONAL = {
     "onnx",
     "onnxruntime",
     "skl2onnx",
+    "torch_pruning",
 }
 WORK_ON_MODULES = {
     "AverageWeights",

@@ -8,4 +8,5 @@ from ._onnx_estimators import OnnxClassifier as OnnxClassifier
 from ._onnx_estimators import OnnxRegressor as OnnxRegressor
 from ._onnx_estimators import load_onnx as load_onnx
 from ._onnx_model import OnnxModel as OnnxModel
+from ._prune import prune as prune
 from ._report import ExportReport as ExportReport

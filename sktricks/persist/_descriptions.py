@@ -115,6 +115,7 @@ PRECISION = only("float32", "bfloat16")
 # Without the torch part, which _net_state.py writes.
 NET = {
     **BUILT_WITH,
+    "pruning_": maybe(instance("PruningReport")),
     **INPUTS,
     "value_range_": maybe(pixel_range),
     "n_iter_": integer(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import ceil
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from ._net_state import check_state, names, trained_parameters
 from ._specs import check_fields, instance, is_plain, real
 from ._stored_params import BACKBONE, is_text
 
+MOST_PRUNED = 100  # numbers of a net for each one that is left after pruning
 WAYS = ("fused", "foreach")  # settings of how an optimizer computes, which depend on the device
 # As large as the parameter that they belong to.
 FULL = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg")
@@ -47,16 +49,32 @@ def restore_trained(estimator, state):
         check_default_module(estimator, saved["tensors"])
     n_saved = sum(tensor.numel() for tensor in saved["tensors"].values())
     with own_randomness(0, estimator._device):  # initial weights, which are replaced, must not advance a generator
-        with at_most(n_saved):
+        with at_most(n_saved * most_pruned(estimator)):
             backbone = None
             if role == "backbone" and estimator.image_shape_ is not None:
                 backbone = untrained_backbone(estimator, state["preprocess"])
             if is_net:
                 estimator._build_again(*([] if backbone is None else [backbone]))
+            if "pruning_" in vars(estimator):
+                narrow_net(estimator, saved["tensors"], what)
         if is_net:
             restore_net(estimator, state["net_"], what)
         else:
             restore_features(estimator, backbone, saved, what)
+
+
+def most_pruned(estimator):
+    """Return how many times as large as what is saved a net may be before channels are removed from it."""
+    report = vars(estimator).get("pruning_")
+    return 1 if report is None else min(ceil(report.n_parameters_before / report.n_parameters_after), MOST_PRUNED)
+
+
+def narrow_net(estimator, tensors, what):
+    """Remove from a net the channels that were pruned before it was saved."""
+    try:
+        estimator._narrow({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    except ValueError as error:
+        raise ValueError(f"the weights in the archive do not fit {what}: {error}") from error
 
 
 def restore_features(estimator, backbone, weights, what):
@@ -76,6 +94,8 @@ def check_default_module(estimator, tensors):
         return
     params = {"module__width": 128, "module__depth": 2} | (estimator.net_params or {})
     width, depth = params["module__width"], params["module__depth"]
+    if "pruning_" in vars(estimator):
+        width = min(width, tensors["norm.weight"].numel() if "norm.weight" in tensors else width)
     fits = all(type(value) is int or isinstance(value, np.integer) for value in (width, depth))
     require(fits, "must have an int as width and as depth of the default module")
     columns = getattr(estimator, "_columns", None)

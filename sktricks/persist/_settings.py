@@ -8,6 +8,7 @@ from math import inf
 from ._codec import Codec, entry, join, require
 from ._consistency import check_classes
 from ._specs import (
+    Spec,
     array,
     boolean,
     check_fields,
@@ -22,6 +23,7 @@ from ._specs import (
     tuple_of,
 )
 
+nan = Spec("NaN", lambda value: type(value) is float and value != value)
 SETTINGS = {
     "Columns": {
         "is_categorical": array("b", 1),
@@ -41,6 +43,13 @@ SETTINGS = {
         "encodes_once": boolean,
         "rates": tuple_of(real(0), real(0)),
     },
+    "PruningReport": {
+        "amount": real(0, 1),
+        "n_parameters_before": integer(1),
+        "n_parameters_after": integer(1),
+        "scores": list_of(tuple_of(real(), either(real(), nan))),
+        "kept_layers": list_of(string),
+    },
     "Target": {
         "kind": only("classes", "multilabel", "values"),
         "classes": optional(either(labels, list_of(labels))),
@@ -52,6 +61,7 @@ MODULES = {
     "Columns": "..tables._columns",
     "FeatureCache": "..transfer",
     "Prefix": "..transfer._prefix",  # which needs torch
+    "PruningReport": "..training._pruning_report",
     "Target": "..ensemble._target",
 }
 

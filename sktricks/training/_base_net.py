@@ -131,6 +131,17 @@ class BaseNet(NamesItsMethods, InputHooks, NetParamsMixin, BaseEstimator):
         self._net = build_net(self, dataset)
         self._adapt_net(self._net, dataset)
 
+    def _narrow(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Give the layers of an untrained net fewer channels; ``shapes`` are those of the tensors of its module."""
+        from ._narrow import narrow, parameters_replaced
+
+        with parameters_replaced(self._net):
+            narrow(self._net.module_, shapes)
+        self._follow_widths()
+
+    def _follow_widths(self) -> None:
+        """Let what the net knows of its layers follow after they got fewer channels."""
+
     # -- curves ------------------------------------------------------------------------------------------------------
 
     @property

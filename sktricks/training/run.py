@@ -217,6 +217,8 @@ def learn_rows(estimator: BaseNet, rows: Rows, fresh: bool) -> Rows:
     """Return the rows that count; a fresh net learns its targets, seed and device from them."""
     rows = rows.without_zero_weights()
     if fresh:
+        if hasattr(estimator, "pruning_"):
+            del estimator.pruning_  # the new net has all channels
         estimator._learn_targets(rows.y, rows.weight)
         estimator.n_iter_ = 0
         estimator._seed = check_random_state(estimator.random_state).randint(2**31 - 1)

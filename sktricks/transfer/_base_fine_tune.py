@@ -270,6 +270,11 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if backbone is not None:
             self._net.module_.backbone = backbone
 
+    def _follow_widths(self):
+        if self._prefix is not None:
+            self._prefix.backbone.count_again()
+            self._net.module_.head.standardize.blocks = self._prefix.widths
+
     # -- the prefix --------------------------------------------------------------------------------------------------
 
     def _make_prefix(self, rows):

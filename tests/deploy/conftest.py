@@ -1,11 +1,14 @@
-"""Tests of exports need onnx, which the oldest supported versions are tested without."""
+"""Some tests need onnx or Torch-Pruning, which the oldest supported versions are tested without."""
 
 from importlib.util import find_spec
 
+collect_ignore = []
 if find_spec("onnx") is None or find_spec("onnxruntime") is None:
     collect_ignore_glob = ["test_convert_*.py", "test_export*.py", "test_onnx_*.py"]
     names = ("exactness", "full_precision", "merge_convolutions", "quantize", "shift_outputs")
-    collect_ignore = [f"test_{name}.py" for name in names]
+    collect_ignore += [f"test_{name}.py" for name in names]
+if find_spec("torch_pruning") is None:
+    collect_ignore += ["test_cut_channels.py", "test_prune.py"]
 
 
 def pytest_make_parametrize_id(config, val, argname):

@@ -12,7 +12,7 @@ from torch import nn
 
 from sktricks import FineTuneClassifier, PretrainedFeatures, list_backbones, load_backbone
 from sktricks.transfer.backbones import Backbone, Tiny32, _bundled
-from sktricks.transfer.backbones._backbone import Preprocess, pool
+from sktricks.transfer.backbones._backbone import Preprocess, gives_quarters, pool
 
 VARIABLE = "SKTRICKS_TINY32"
 IMAGES = np.random.default_rng(0).random((6, 8, 8)).astype(np.float32)
@@ -431,7 +431,8 @@ def test_pool():
     maps = torch.arange(16.0).view(1, 1, 4, 4)
     assert pool(maps).tolist() == [[7.5]]
     assert pool(maps, quarters=True).tolist() == [[7.5, 2.5, 4.5, 10.5, 12.5]]
-    assert pool(torch.zeros(2, 257, 4, 4), quarters=True).shape == (2, 257)
+    assert gives_quarters((2, 256, 4, 4), 1) and not gives_quarters((2, 257, 4, 4), None)
+    assert gives_quarters((2, 4, 4, 256), 3) and not gives_quarters((2, 256, 4), 1)
     assert pool(torch.zeros(2, 5, 1, 4), quarters=True).shape == (2, 5)
     assert pool(torch.ones(2, 7, 5)).shape == (2, 5)  # tokens
     assert pool(torch.ones(2, 5)).shape == (2, 5)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from ...training._precision import BFLOAT16
-from ...transfer.backbones._backbone import MAX_CHANNELS_OF_QUARTERS, Backbone
+from ...transfer.backbones._backbone import Backbone
 from ...transfer.backbones._stages import main_tensor
 from ...transfer.cache._fingerprint import fingerprint_of
 from ...transfer.freezing._freeze import set_frozen
@@ -81,7 +81,7 @@ def pool(graph: Graph, x: Value, stage: str | None, backbone: Backbone) -> Value
         x = graph.op("Transpose", x, dtype=x.dtype, shape=[x.shape[i - 1] for i in order[1:]], perm=order)
     positions = x.shape[1:]
     weights = [np.full(positions, 1 / np.prod(positions))]
-    if stage is not None and len(positions) == 2 and channels <= MAX_CHANNELS_OF_QUARTERS and min(positions) >= 2:
+    if stage in backbone._quartered and len(positions) == 2 and min(positions) >= 2:
         weights += quarters(*positions)
     x = graph.reshape(x, (channels, int(np.prod(positions))))
     means = np.stack([one.ravel() for one in weights], axis=1)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ...training._modules import dtype_of
 from ...training._precision import HALF
 from ..cache._fingerprint import fingerprint_of
-from ..freezing._layers import call_order, forward_hooks, layers_of
+from ..freezing._layers import call_order, evaluating, forward_hooks, layers_of
 from ._fold import Encoder, EncoderHolder
 from ._stages import find_channel_axes, find_stages, main_tensor, recording_shapes
 
@@ -163,6 +163,8 @@ class Backbone(nn.Module):
         (channels, height, width) of the preprocessed images that the backbone was loaded for.
     """
 
+    features_text = ""  # part of the fingerprint
+
     def __init__(self, model, preprocess, example, name, default_stages=None):
         super().__init__()
         self.model, self.preprocess, self.name, self.default_stages = model, preprocess, name, default_stages
@@ -175,7 +177,11 @@ class Backbone(nn.Module):
         self._channel_axes = find_channel_axes(self.layers, {name: shapes[name] for name in (*self.stages, "")})
         self.num_features = pool(torch.empty(shapes[""]), channel_axis=self._channel_axes[""]).shape[1]
         axes = {name: self._channel_axes[name] for name in self.stages}
-        self._widths = {name: pool(torch.empty(shapes[name]), True, axis).shape[1] for name, axis in axes.items()}
+        # decided once, so that a stage from which channels are removed keeps its kinds of features
+        self._quartered = {name for name, axis in axes.items() if gives_quarters(shapes[name], axis)}
+        self._widths = {
+            name: pool(torch.empty(shapes[name]), name in self._quartered, axis).shape[1] for name, axis in axes.items()
+        }
 
     @property
     def layers(self):
@@ -236,13 +242,25 @@ class Backbone(nn.Module):
             is_last = len(pooled.keys() | {name}) == len(names)
             # The next module may overwrite the output in place, as a ReLU does.
             output = main_tensor(output) if is_last else main_tensor(output).clone()
-            pooled.setdefault(name, pool(output, True, self._channel_axes[name]))
+            pooled.setdefault(name, pool(output, name in self._quartered, self._channel_axes[name]))
             if is_last:
                 raise Enough
 
         with until_enough(), forward_hooks(self.model, names, note):
             self.run(x)
         return pooled
+
+    def count_again(self) -> None:
+        """Count the features after channels have been removed from layers, and forget encoders of the former layers."""
+        self._encoders = EncoderHolder()
+        # the same layers as a new backbone may give other kinds of features, and need another fingerprint
+        self.features_text = f" means over quarters: {sorted(self._quartered)}"
+        vars(self).pop("_known_fingerprint", None)
+        first = next(self.model.parameters())
+        x = torch.zeros(1, *self.input_shape, device=first.device, dtype=first.dtype)
+        with evaluating(self):
+            self.num_features = self.features(x).shape[1]
+            self._widths = {name: self.features(x, [name]).shape[1] for name in self.stages}
 
     def encoder(self, fingerprint: str, device: torch.device) -> Encoder:
         """Return a net that encodes images as this one does, in evaluation mode, but faster.
@@ -279,6 +297,11 @@ def match_dtype(x, model):
     return x.double() if dtype_of(model) == torch.float64 else x
 
 
+def gives_quarters(shape, channel_axis):
+    """Return True if a stage with outputs of this shape gives means over quarters as well."""
+    return len(shape) == 4 and shape[1 if channel_axis is None else channel_axis] <= MAX_CHANNELS_OF_QUARTERS
+
+
 def pool(x, quarters=False, channel_axis=None):
     """Return the means over all positions, and over those of the quarters, as (n, channels) or (n, 5 * channels).
 
@@ -289,6 +312,6 @@ def pool(x, quarters=False, channel_axis=None):
         return x
     x = x.movedim((2 if x.ndim == 3 else 1) if channel_axis is None else channel_axis, 1)
     whole = x.mean(tuple(range(2, x.ndim)))
-    if not quarters or x.ndim != 4 or x.shape[1] > MAX_CHANNELS_OF_QUARTERS or min(x.shape[2:]) < 2:
+    if not quarters or x.ndim != 4 or min(x.shape[2:]) < 2:
         return whole
     return torch.cat([whole, F.adaptive_avg_pool2d(x, 2).flatten(1)], 1)

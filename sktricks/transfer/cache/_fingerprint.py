@@ -21,7 +21,7 @@ def fingerprint_of(backbone, unchanged=False):
     """
     known = vars(backbone).get("_known_fingerprint")
     if known is None or not unchanged:
-        structure, text = Structure(backbone.model), repr(backbone.preprocess)
+        structure, text = Structure(backbone.model), repr(backbone.preprocess) + backbone.features_text
         check = digest_of(structure, text, sums_of)
         if known is None or known[0] != check:
             known = backbone._known_fingerprint = check, digest_of(structure, text)

@@ -1,0 +1,253 @@
+"""Remove the least important channels of a net, and all that belongs to them, through Torch-Pruning.
+
+Torch-Pruning finds the layers whose channels depend on each other, such as those of a residual sum. It does not know
+what a head reads of the stages of a backbone. Therefore each stage gets a BatchNorm whose running means number its
+channels: it is cut like any other layer, and shows the channels that are left.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from .._optional import import_optional
+from .._text import name_some
+from ..training._base_net import BaseNet
+from ..training._narrow import CONV, can_narrow, own_tensors, parameters_replaced, set_tensor
+from ..training._outputs import as_matrix
+from ..training._precision import BFLOAT16
+from ..transfer.backbones._stages import main_tensor
+from ..transfer.freezing._layers import evaluating, forward_hooks
+
+UNIT, NARROW = (
+    8,
+    16,
+)  # numbers of channels are rounded to multiples of UNIT, for processors, in layers of at least NARROW
+NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+
+
+@dataclass
+class Plan:
+    """What is known of a net whose channels are removed step by step.
+
+    Attributes
+    ----------
+    widths : dict
+        Number of channels at first of each group of layers that depend on each other, by the name of its first layer.
+    kept : dict
+        Names of the layers that cannot have fewer channels; a dict for its order.
+    """
+
+    widths: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, None] = field(default_factory=dict)
+
+
+def cut_channels(net: BaseNet, amount: float, plan: Plan) -> BaseNet:
+    """Return a copy of a fitted net of which a fraction of the channels of each layer has been removed.
+
+    Parameters
+    ----------
+    net : BaseNet
+        Channels may have been removed before.
+    amount : float
+        Fraction of the channels that the layers had at first.
+    plan : Plan
+        Of the same net; it is extended.
+
+    Raises
+    ------
+    ValueError
+        If no layer can have fewer channels.
+    """
+    while True:
+        other, names, runs = attempt(net, amount, plan)
+        if runs:
+            return other
+        # the code of a net may hold numbers of channels
+        bad = [name for name in names if not attempt(net, amount, plan, only=name)[2]]
+        plan.kept |= dict.fromkeys(bad or names)
+
+
+def attempt(net, amount, plan, only=None):
+    """Return a copy of a net without some channels, the first layers of the groups that lost some, and if it runs."""
+    other = deepcopy(net)
+    with parameters_replaced(other._net):
+        names, numbered = remove_channels(other, amount, plan, only)
+        try:
+            follow_cut(other, numbered)
+            other._net.infer({"x": example_of(other)})
+        except Exception:  # the code of a net may raise anything
+            return other, names, False
+    return other, names, True
+
+
+def remove_channels(net, amount, plan, only):
+    """Remove channels in place; return the names of the first layers of groups, and the numbered outputs."""
+    pruning = import_optional("torch_pruning", "prune")
+    module, axes = traced_part(net)
+    names, fixed = {part: name for name, part in module.named_modules()}, frozen_parts(module)
+    with evaluating(net._net.module_), torch.enable_grad():
+        x = example_of(net)
+        numbered = Numbered(module, axes, x).eval().requires_grad_(True)  # frozen layers are part of the graph, too
+        if module is net._net.module_:
+            fixed |= set(numbered.norms)  # its outputs are the predictions
+        graph = pruning.DependencyGraph().build_dependency(numbered, (x,), verbose=False)
+        groups = {names[group[0].dep.target.module]: group for group in graph.get_all_groups([], (CONV, nn.Linear))}
+        parts = {name: [dep.target.module for dep, _ in group] for name, group in groups.items()}
+        groups = {name: group for name, group in groups.items() if fixed.isdisjoint(parts[name])}
+        for name in groups:
+            wrong = [part for part in parts[name] if not can_be_cut(part)]
+            plan.kept |= dict.fromkeys([name] if wrong else [])
+        groups = {name: group for name, group in groups.items() if name not in plan.kept and only in (None, name)}
+        if not groups:
+            refuse_net(plan)
+        importance = pruning.importance.GroupMagnitudeImportance()
+        surplus = {name: least_important(group, importance, plan, name, amount) for name, group in groups.items()}
+        for name, indices in surplus.items():
+            if indices:
+                groups[name].prune(indices)
+    return [name for name, indices in surplus.items() if indices], numbered
+
+
+def least_important(group, importance, plan, name, amount):
+    """Return the indices of the channels of a group to remove."""
+    width = len(group[0].idxs)
+    n_kept = round_channels(plan.widths.setdefault(name, width), amount)
+    return importance(group).argsort(stable=True)[: max(width - n_kept, 0)].tolist()
+
+
+def round_channels(width, amount):
+    """Return how many of ``width`` channels are kept."""
+    unit = UNIT if width >= NARROW else 1
+    return max(unit, unit * int(width * (1 - amount) / unit + 0.5))
+
+
+def can_be_cut(part):
+    """Return True for layers with channels that can be removed, and for operations without tensors."""
+    return isinstance(part, nn.Module) and (not own_tensors(part) or can_narrow(part))
+
+
+def frozen_parts(module):
+    """Return the layers that are not trained: they keep their channels."""
+    return {part for part in module.modules() if not all(p.requires_grad for p in part.parameters(recurse=False))}
+
+
+def refuse_net(plan):
+    """Raise the error of a net without a layer that can have fewer channels."""
+    named = f"; {name_some(plan.kept, 10)} cannot have fewer channels" if plan.kept else ""
+    raise ValueError(
+        f"estimator must have layers whose channels can be removed, and has none{named}. Convolutions, linear layers, "
+        "BatchNorm and LayerNorm can be cut, unless they are frozen or give the outputs"
+    )
+
+
+# -- what is traced ----------------------------------------------------------------------------------------------------
+
+
+def has_backbone(net):
+    """Return True for a net with a head on a backbone."""
+    return getattr(net, "_prefix", None) is not None
+
+
+def traced_part(net):
+    """Return the module that is traced, and the channel axes of the outputs that must be known, by name."""
+    if not has_backbone(net):
+        return net._net.module_, {"": 1}
+    prefix = net._prefix
+    names = [*(prefix.stages or []), ""]  # all of the model, since layers after the last stage must follow as well
+    return prefix.backbone.model, {name: prefix.backbone._channel_axes[name] for name in names}
+
+
+def example_of(net):
+    """Return two rows as the module takes them."""
+    if has_backbone(net):
+        backbone = net._prefix.backbone
+        x = torch.rand(2, *backbone.input_shape, generator=torch.Generator().manual_seed(0)).to(backbone.dtype)
+    else:
+        x, prepare = net._blank_row().repeat_interleave(2, dim=0), net._net.prepare_valid_
+        x = x if prepare is None else prepare(x, None, None)[0]
+        x = x if net._net.input_dtype_ is None else x.to(net._net.input_dtype_)
+    return x.to(net._device)
+
+
+class Numbered(nn.Module):
+    """A module that returns outputs of its parts whose channels are numbered by BatchNorms.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    axes : dict
+        Channel axes of the outputs, by the names of the parts; ``""`` is the module itself.
+    x : Tensor
+        An input of the module.
+    """
+
+    def __init__(self, module, axes, x):
+        super().__init__()
+        self.module, self.axes = module, axes
+        with torch.no_grad():
+            outputs = self.outputs(x)
+        self.norms = nn.ModuleList(map(number_channels, outputs))
+        self.n_channels = [output.shape[1] for output in outputs]
+
+    def outputs(self, x):
+        """Return the outputs, with the channels in the second place."""
+        found: dict[str, Any] = {}
+
+        def note(name, output):
+            # the next part may overwrite an output in place
+            found.setdefault(name, as_matrix(main_tensor(output)).clone().movedim(self.axes[name], 1))
+
+        with forward_hooks(self.module, self.axes, note):
+            self.module(x)
+        return [found[name] for name in self.axes]
+
+    def forward(self, x):
+        return [norm(output) for norm, output in zip(self.norms, self.outputs(x), strict=True)]
+
+
+def number_channels(output):
+    """Return a BatchNorm for an output whose running means count its channels."""
+    norm = NORMS[output.ndim](output.shape[1]).to(output.device, output.dtype)
+    norm.running_mean = torch.arange(output.shape[1], device=output.device, dtype=output.dtype)
+    return norm
+
+
+# -- what follows ------------------------------------------------------------------------------------------------------
+
+
+def follow_cut(net, numbered):
+    """Let the head, and what a net knows of its layers, follow the channels that were removed."""
+    if has_backbone(net):
+        keep_columns(net._net.module_.head, kept_columns(net._prefix, numbered))
+    net._follow_widths()
+    if net._net.precision_ == BFLOAT16 and has_backbone(net):
+        net._net.module_.to(memory_format=torch.channels_last)  # as images come
+
+
+def kept_columns(prefix, numbered):
+    """Return the indices of the features that are left, in the order of :func:`~..transfer.backbones._backbone.pool`.
+
+    A stage gives the mean of each channel and, if it has few, those over the four quarters, channel by channel.
+    """
+    columns, start = [], 0
+    for width, n_channels, norm in zip(prefix.widths, numbered.n_channels, numbered.norms, strict=False):
+        numbers = norm.running_mean.round().long()
+        columns.append(start + numbers)
+        if width > n_channels:
+            quarters = torch.arange(4, device=numbers.device)
+            columns.append(start + n_channels + (4 * numbers[:, None] + quarters).flatten())
+        start += width
+    return torch.cat(columns)
+
+
+def keep_columns(head, columns):
+    """Remove the other features from a head."""
+    for name in ("mean", "scale"):
+        set_tensor(head.standardize, name, getattr(head.standardize, name)[columns])
+    set_tensor(head.linear, "weight", head.linear.weight.detach()[:, columns])
+    head.linear.in_features = len(columns)

@@ -1,0 +1,65 @@
+"""The net that prune works on: in a Pipeline, a search or a FrozenEstimator."""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..ensemble._members import is_frozen
+from ..training._base_net import BaseNet
+from ..transfer._strategies import LINEAR_PROBE
+
+NETS = "FineTuneClassifier, FineTuneRegressor, NetClassifier or NetRegressor"
+
+
+def take_fitted(estimator: Any) -> tuple[BaseEstimator, bool]:
+    """Return a fitted net or a Pipeline that ends in one, and True if it comes from a FrozenEstimator.
+
+    Raises
+    ------
+    TypeError
+        If there is no net.
+    ValueError
+        If the net cannot be pruned, since its backbone was not trained.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    """
+    unseen = is_frozen(estimator)
+    found = estimator.estimator if unseen else estimator
+    if hasattr(found, "best_estimator_"):
+        found = found.best_estimator_
+    net = net_of(found)
+    if not isinstance(net, BaseNet):
+        got = net.__name__ if isinstance(net, type) else type(net).__name__
+        where = "" if net is estimator else f" in a {type(estimator).__name__}"
+        raise TypeError(f"estimator must be a {NETS}, or a Pipeline or a fitted search of one, got {got}{where}")
+    check_is_fitted(net)
+    if getattr(net, "strategy_", None) == LINEAR_PROBE:
+        raise ValueError(
+            "estimator must have a backbone that was trained, got the strategy 'linear-probe', which trains the head "
+            "alone and is what 'auto' takes for few labels: fit it with strategy='fine-tune' before it is pruned"
+        )
+    return found, unseen
+
+
+def net_of(estimator):
+    """Return the net itself, or the last step of a Pipeline."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) and estimator.steps else estimator
+
+
+def with_net(estimator, net):
+    """Return the net itself, or a copy of a Pipeline that ends in it."""
+    if not isinstance(estimator, Pipeline):
+        return net
+    other = copy(estimator)
+    other.steps = [*deepcopy(estimator.steps[:-1]), (estimator.steps[-1][0], net)]
+    return other
+
+
+def as_seen(estimator, X):
+    """Return rows as they arrive at the net."""
+    return estimator[:-1].transform(X) if isinstance(estimator, Pipeline) and len(estimator.steps) > 1 else X

@@ -1,0 +1,307 @@
+"""prune: remove channels from a fitted net, train it on, and stop before its score on held-out rows falls too far."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from math import ceil
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.validation import check_consistent_length
+
+from .._optional import import_optional
+from .._text import name_some
+from .._warnings import ChannelsKeptWarning, warn
+from ..training._pruning_report import PruningReport
+from ..training._rows import check_rows, hold_out
+from ._prunable import as_seen, net_of, take_fitted, with_net
+
+MOST = 0.9  # fraction of the channels
+STEP = 0.25  # fraction of the channels that is removed before the net is trained on
+
+
+def prune(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    *,
+    amount: float = 0.3,
+    max_score_drop: float | None = 0.01,
+    scoring: Any = None,
+    validation_fraction: float = 0.2,
+    max_epochs: int | Literal["auto"] = "auto",
+) -> BaseEstimator:
+    """Remove channels from a fitted net, which becomes smaller and faster.
+
+    Whole channels are removed from the layers, those of the smallest weights (Fang et al. 2023), so that the net needs
+    no special runtime. They are removed in steps of at most a quarter, and the net is trained on after each. The steps
+    end where the score on held-out rows has fallen by more than ``max_score_drop``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted ``FineTuneClassifier`` or ``FineTuneRegressor`` whose backbone was trained, a ``NetClassifier`` or
+        ``NetRegressor``, a Pipeline that ends in one of them, or a search (its best estimator). It stays as it is.
+        In a :class:`~sklearn.frozen.FrozenEstimator`, one that has not seen X.
+    X : array-like of shape (n, ...)
+        Rows to train on, as the estimator takes them; usually those that it was fitted on.
+    y : array-like of shape (n,) or (n, outputs)
+        Their targets.
+    amount : float, default=0.3
+        Fraction of the channels to remove from each layer, above 0 and at most 0.9. Numbers of channels are rounded to
+        multiples of 8, in layers of at least 16. Half of the channels are three quarters of the weights.
+    max_score_drop : float or None, default=0.01
+        How far the score on held-out rows may fall below that of the whole net. None: remove ``amount`` in any case,
+        without held-out rows.
+    scoring : str, callable or None, default=None
+        The score, as in scikit-learn. None: the ``score`` of the estimator, accuracy or R².
+    validation_fraction : float, default=0.2
+        Fraction of the rows to hold out; of each class, if y has classes.
+    max_epochs : int or "auto", default="auto"
+        Number of epochs of training after each step. ``"auto"``: half of those of ``fit``.
+
+    Returns
+    -------
+    pruned : estimator
+        A fitted copy of the estimator, or of the best estimator of a search. Its net has the attribute ``pruning_``, a
+        :class:`PruningReport` with the number of parameters before and after and the scores.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; if the backbone was not trained (strategy "linear-probe"); if no layer can have
+        fewer channels.
+    TypeError
+        If the estimator is, or holds, no net of these.
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+    ImportError
+        If Torch-Pruning is missing: ``pip install "sktricks[prune]"``.
+
+    Warns
+    -----
+    ChannelsKeptWarning
+        If fewer channels were removed than ``amount`` asks for: since the score fell too far, or since layers cannot
+        have fewer.
+
+    See Also
+    --------
+    export_onnx : Write the pruned net to a file; ``quantize="int8"`` makes it smaller and faster still.
+    DistilledClassifier : Train a small net on the predictions of a slow model.
+
+    Notes
+    -----
+    A net has learned the rows that it was fitted on, so its score on them says little. Therefore a clone of the
+    estimator is fitted without the held-out rows, pruned step by step, and scored on them. The given estimator is then
+    pruned by as much as the score allows, and trained on all rows. In all, this takes about three times as long as
+    ``fit``. A ``FrozenEstimator`` has not seen X: it is pruned and scored itself, and not trained on the held-out rows.
+
+    ``max_score_drop=None`` takes about as long as ``fit``: compare the scores on rows of your own. With few held-out
+    rows, a single row may count more than ``max_score_drop``. All rows have the same weight, but for ``class_weight``.
+
+    Frozen layers keep their channels, and so does the last layer. Saving, loading, export, ``partial_fit`` and
+    ``warm_start`` work as before; ``fit`` and clones train a whole net.
+
+    References
+    ----------
+    .. [1] G. Fang, X. Ma, M. Song, M. B. Mi, X. Wang, "DepGraph: towards any structural pruning", CVPR 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks import NetClassifier, prune
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = NetClassifier(random_state=0).fit(X[:1200], y[:1200])
+    >>> small = prune(net, X[:1200], y[:1200], amount=0.5)
+    >>> report = small.pruning_
+    >>> report.n_parameters_after < report.n_parameters_before / 3
+    True
+    >>> bool(small.score(X[1200:], y[1200:]) > net.score(X[1200:], y[1200:]) - 0.02)
+    True
+    """
+    check_parameters(amount, max_score_drop, validation_fraction, max_epochs)
+    import_optional("torch_pruning", "prune")
+    estimator, unseen = take_fitted(estimator)
+    X, y = indexable(X, y)
+    check_consistent_length(X, y)
+    amounts = split_amount(amount)
+    if max_score_drop is None:
+        return finished(list(remove_stepwise(estimator, X, y, amounts, max_epochs))[-1], [])
+    scorer, parts = check_scoring(estimator, scoring), split_rows(net_of(estimator), y, validation_fraction)
+    seen, held_out = ((_safe_indexing(X, part), _safe_indexing(y, part)) for part in parts)
+    trial = estimator if unseen else fit_clone(estimator, *seen)
+    stages = remove_stepwise(trial, *seen, amounts, max_epochs)
+    accepted, scores = judge(trial, stages, lambda one: float(scorer(one, *held_out)), max_score_drop)
+    if len(accepted) < len(amounts):
+        warn_of_score(amount, amounts[len(accepted)], scores, len(parts[1]), max_score_drop)
+    if not unseen:
+        accepted = list(remove_stepwise(estimator, X, y, amounts[: len(accepted)], max_epochs))
+    return finished(accepted[-1] if accepted else unchanged(estimator), scores)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def split_amount(amount):
+    """Return the fractions of the channels that are removed after each step."""
+    n_steps = ceil(amount / STEP - 1e-9)
+    return [round(amount * step / n_steps, 12) for step in range(1, n_steps + 1)]
+
+
+def remove_stepwise(estimator, X, y, amounts, max_epochs):
+    """Yield the estimator after each step: channels removed, and trained on."""
+    from ._cut_channels import Plan, cut_channels
+
+    plan, rows, earlier = Plan(), as_seen(estimator, X), report_of(net_of(estimator))
+    for amount in amounts:
+        net = cut_channels(net_of(estimator), amount, plan)
+        train_on(net, rows, y, epochs_of(net, max_epochs))
+        removed = round(1 - (1 - earlier.amount) * (1 - amount), 12)
+        n_parameters = count_parameters(net)
+        net.pruning_ = replace(earlier, amount=removed, n_parameters_after=n_parameters, kept_layers=list(plan.kept))
+        if net.verbose:
+            print(f"prune: {100 * amount:.0f} % of the channels removed, {n_parameters:,} parameters left")
+        estimator = with_net(estimator, net)
+        yield estimator
+
+
+def report_of(net):
+    """Return the report of earlier prunings, or that of a whole net."""
+    n_parameters = count_parameters(net)
+    return replace(getattr(net, "pruning_", PruningReport(0.0, n_parameters, n_parameters, [], [])), scores=[])
+
+
+def count_parameters(net):
+    """Return the number of parameters of a net."""
+    return sum(parameter.numel() for parameter in net._net.module_.parameters())
+
+
+def epochs_of(net, max_epochs):
+    """Return the number of epochs of a step."""
+    return ceil(net._settings()["max_epochs"] / 2) if max_epochs == "auto" else int(max_epochs)
+
+
+def train_on(net, X, y, epochs):
+    """Train a fitted net for some epochs, as ``fit`` does with ``warm_start``; Ctrl-C is not caught."""
+    from ..training.run import finish, open_run, train
+
+    given = net.max_epochs
+    net.max_epochs = epochs
+    try:
+        rows = check_rows(net, X, y, fresh=False)
+        rows = hold_out(net, rows) if net.early_stopping else rows
+        with open_run(net, rows, fresh=False) as run:
+            train([run], interruptible=False)
+            finish(net, run)
+    finally:
+        net.max_epochs = given
+
+
+def unchanged(estimator):
+    """Return a copy of an estimator from which nothing is removed."""
+    net = deepcopy(net_of(estimator))
+    net.pruning_ = report_of(net)
+    return with_net(estimator, net)
+
+
+def finished(estimator, scores):
+    """Return an estimator whose report has these scores, and warn of layers that kept their channels."""
+    net = net_of(estimator)
+    net.pruning_ = replace(net.pruning_, scores=scores)
+    kept = net.pruning_.kept_layers
+    if kept:
+        warn(
+            f"prune could not remove channels from {name_some(kept, 5)} and the layers that depend on them: their kind "
+            "cannot have fewer channels, or the code of the net holds their number",
+            ChannelsKeptWarning,
+        )
+    return estimator
+
+
+# -- held-out rows -----------------------------------------------------------------------------------------------------
+
+
+def fit_clone(estimator, X, y):
+    """Return a clone that has seen these rows alone."""
+    if hasattr(net_of(estimator), "pruning_"):
+        raise ValueError(
+            "estimator has been pruned before, and a clone of it, which judges the score, would be a whole net: prune "
+            "the estimator as it was fitted by a larger amount, or pass max_score_drop=None"
+        )
+    return clone(estimator).fit(X, y)
+
+
+def judge(whole, stages, score, max_score_drop):
+    """Return the stages of a net up to the last whose score is good enough, and the scores.
+
+    Parameters
+    ----------
+    whole : estimator
+        As it was before.
+    stages : iterator of estimators
+        Not read beyond the first that is not good enough.
+    score : callable
+        Returns the score of an estimator on held-out rows.
+    max_score_drop : float
+    """
+    accepted, scores = [], [(0.0, score(whole))]
+    for stage in stages:
+        scores.append((net_of(stage).pruning_.amount, score(stage)))
+        if not scores[-1][1] >= scores[0][1] - max_score_drop:  # NaN is not good enough either
+            break
+        accepted.append(stage)
+    return accepted, scores
+
+
+def split_rows(net, y, fraction):
+    """Return the indices of the rows to train on and of those to hold out, both of all classes."""
+    y = np.asarray(y)
+    codes = np.unique(y, return_inverse=True)[1] if getattr(net, "_kind", None) == "classes" else None
+    if codes is not None:
+        n_held, n_classes, fewest = ceil(len(y) * fraction), codes.max() + 1, np.bincount(codes).min()
+        if fewest < 2 or n_held < n_classes or len(y) - n_held < n_classes:
+            raise ValueError(
+                f"validation_fraction must leave a row of each of the {n_classes} classes to train on and to hold out, "
+                f"got {fraction} of {len(y)} rows, and {fewest} of the rarest class: change it, pass more rows, or "
+                "max_score_drop=None"
+            )
+    parts = train_test_split(np.arange(len(y)), test_size=fraction, stratify=codes, random_state=net._seed)
+    return [np.sort(part) for part in parts]
+
+
+def warn_of_score(amount, tried, scores, n_held_out, max_score_drop):
+    """Warn that fewer channels are removed, since the score has fallen too far."""
+    (_, before), (removed, _), (_, after) = scores[0], scores[-2], scores[-1]
+    warn(
+        f"prune removed {100 * removed:.0f} % of the channels instead of amount={amount}: at {100 * tried:.0f} % the "
+        f"score on {n_held_out} held-out rows fell from {before:.4f} to {after:.4f}, by more than "
+        f"max_score_drop={max_score_drop}. More rows, a larger max_epochs or a larger max_score_drop may help",
+        ChannelsKeptWarning,
+    )
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+def check_parameters(amount, max_score_drop, validation_fraction, max_epochs):
+    """Raise an error about a parameter that is out of range."""
+    if not (is_real(amount) and 0 < amount <= MOST):
+        raise ValueError(f"amount must be a fraction of the channels above 0 and at most {MOST}, got {amount!r}")
+    if max_score_drop is not None and not (is_real(max_score_drop) and max_score_drop >= 0):
+        raise ValueError(f"max_score_drop must be a number from 0 on, or None, got {max_score_drop!r}")
+    if not (is_real(validation_fraction) and 0 < validation_fraction < 1):
+        raise ValueError(f"validation_fraction must lie between 0 and 1, got {validation_fraction!r}")
+    is_count = isinstance(max_epochs, Integral) and not isinstance(max_epochs, bool) and max_epochs >= 1
+    if not (is_count or (isinstance(max_epochs, str) and max_epochs == "auto")):
+        raise ValueError(f"max_epochs must be 'auto' or an int of at least 1, got {max_epochs!r}")
+
+
+def is_real(value):
+    """Return True for a real number; a bool is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)

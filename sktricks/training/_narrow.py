@@ -1,0 +1,101 @@
+"""Layers with fewer channels than their module was built with: after pruning, and when a pruned net is loaded."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from ._modules import Standardize
+
+CONV, BATCH_NORM = nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm
+TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked", "mean", "scale"}
+
+
+def own_tensors(layer):
+    """Return the parameters and buffers of a layer itself, by name."""
+    return {**dict(layer.named_parameters(recurse=False)), **dict(layer.named_buffers(recurse=False))}
+
+
+def can_narrow(layer):
+    """Return True if the shapes of the tensors of a layer say all of its numbers of channels."""
+    if not own_tensors(layer).keys() <= TENSORS or parametrize.is_parametrized(layer):
+        return False
+    if isinstance(layer, CONV):
+        return not layer.transposed and (layer.groups == 1 or is_depthwise(layer))
+    if isinstance(layer, nn.LayerNorm):
+        return layer.elementwise_affine and len(layer.normalized_shape) == 1
+    return isinstance(layer, nn.Linear | BATCH_NORM | Standardize)
+
+
+def is_depthwise(conv):
+    """Return True for a convolution of each channel alone."""
+    return 1 < conv.groups == conv.in_channels == conv.out_channels
+
+
+def narrow(module, shapes):
+    """Give the layers of a module fewer channels, in place; which numbers remain does not matter.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    shapes : dict
+        Shapes of parameters and buffers, by name; the others keep theirs.
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot have such a shape.
+    """
+    for name, layer in module.named_modules():
+        own = {key: (tensor, tuple(shapes.get(f"{name}.{key}" if name else key, tensor.shape)))
+               for key, tensor in own_tensors(layer).items()}  # fmt: skip
+        own = {key: (tensor, shape) for key, (tensor, shape) in own.items() if tensor.shape != shape}
+        for key, (tensor, shape) in own.items():
+            smaller = len(shape) == tensor.ndim and all(0 < n <= m for n, m in zip(shape, tensor.shape, strict=True))
+            if not (smaller and can_narrow(layer)):
+                raise ValueError(f"{name}.{key} of shape {tuple(tensor.shape)} cannot be cut to {shape}")
+        if own:
+            depthwise = isinstance(layer, CONV) and is_depthwise(layer)
+            for key, (tensor, shape) in own.items():
+                set_tensor(layer, key, tensor.detach()[tuple(slice(n) for n in shape)].clone())
+            state_sizes(layer, depthwise)
+
+
+def set_tensor(layer, key, values):
+    """Replace a parameter or buffer of a layer; a parameter keeps its flag."""
+    old = getattr(layer, key)
+    is_parameter = isinstance(old, nn.Parameter)
+    setattr(layer, key, nn.Parameter(values, requires_grad=old.requires_grad) if is_parameter else values)
+
+
+def state_sizes(layer, depthwise):
+    """Let a layer state the sizes that its tensors have."""
+    first = next(iter(own_tensors(layer).values())).shape
+    if isinstance(layer, CONV):
+        layer.groups = first[0] if depthwise else 1
+        layer.out_channels, layer.in_channels = first[0], first[1] * layer.groups
+    elif isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = first
+    elif isinstance(layer, nn.LayerNorm):
+        layer.normalized_shape = tuple(first)
+    elif isinstance(layer, BATCH_NORM):
+        layer.num_features = first[0]
+
+
+@contextmanager
+def parameters_replaced(net):
+    """Let the optimizer of a skorch net follow parameters that are replaced inside; they keep their names and flags.
+
+    What the optimizer remembers of the former ones is dropped.
+    """
+    before = dict(net.module_.named_parameters())
+    names, flags = {p: name for name, p in before.items()}, {name: p.requires_grad for name, p in before.items()}
+    yield
+    after = dict(net.module_.named_parameters())
+    for name, parameter in after.items():
+        parameter.requires_grad_(flags[name])
+    for group in net.optimizer_.param_groups:
+        group["params"] = [after[names[p]] if p in names else p for p in group["params"]]
+    net.optimizer_.state.clear()

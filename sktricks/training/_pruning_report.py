@@ -1,0 +1,56 @@
+"""PruningReport: what prune has removed from a net, and at what cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PruningReport:
+    """What :func:`prune` removed from a net: the attribute ``pruning_`` of the net that it returns.
+
+    Attributes
+    ----------
+    amount : float
+        The fraction of the channels that was removed from each layer, before their numbers were rounded. 0 if nothing
+        was removed.
+    n_parameters_before, n_parameters_after : int
+        The number of parameters of the net.
+    scores : list of tuple of float
+        Pairs of a fraction and the score on held-out rows after it was removed, as far as it was tried; the first is
+        ``(0.0, score)`` of the whole net. Empty with ``max_score_drop=None``.
+    kept_layers : list of str
+        Layers that cannot have fewer channels, by name.
+
+    See Also
+    --------
+    prune : Remove channels from a net.
+
+    Examples
+    --------
+    >>> from sktricks import PruningReport
+    >>> print(PruningReport(0.5, 1_165_000, 292_000, [(0.0, 0.98), (0.25, 0.985), (0.5, 0.975)], []))
+    channels removed   50 %
+    parameters         292,000 of 1,165,000 (25.1 %)
+    held-out score     0.9800 before, 0.9850 at 25 %, 0.9750 at 50 %
+    """
+
+    amount: float
+    n_parameters_before: int
+    n_parameters_after: int
+    scores: list[tuple[float, float]]
+    kept_layers: list[str]
+
+    def __str__(self):
+        kept = self.n_parameters_after / self.n_parameters_before
+        lines = [
+            f"channels removed   {self.amount:.0%}".replace("%", " %"),
+            f"parameters         {self.n_parameters_after:,} of {self.n_parameters_before:,} ({100 * kept:.1f} %)",
+        ]
+        if self.scores:
+            (_, dense), *others = self.scores
+            cells = [f"{dense:.4f} before", *(f"{score:.4f} at {100 * amount:.0f} %" for amount, score in others)]
+            lines.append(f"held-out score     {', '.join(cells)}")
+        if self.kept_layers:
+            lines.append(f"layers kept whole  {', '.join(self.kept_layers)}")
+        return "\n".join(lines)
