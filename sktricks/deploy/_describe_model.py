@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import KINDS
+from ._check import KINDS, CheckResult
 from ._compare_outputs import Outputs, near_ties
 from ._exactness import texts_in
-from ._feeds import make_feeds
+from ._feeds import STRING, make_feeds
 from ._graph_inputs import column_names
 from ._metadata import Check, Metadata
 from ._sample_rows import N_ROWS, SEED, describe_input, sample_rows
 
+LEAST_ROWS, LARGEST = 16, 2**20  # rows, and numbers in an input
 
-def describe_model(estimator, X, graph, model, run, expected, atol, missing, embed_rows) -> Metadata:
-    """Return the metadata of the file; ``missing`` are the columns in which the estimator takes missing values."""
+
+def describe_model(estimator, X, graph, model, run, expected, atol, result: CheckResult, embed_rows) -> Metadata:
+    """Return the metadata of the file; ``result`` is that of the check of the graph."""
     inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
     feeds = make_feeds(X, inputs, graph.decodings)
     if embed_rows:
@@ -34,7 +36,10 @@ def describe_model(estimator, X, graph, model, run, expected, atol, missing, emb
         feature_names=None if names is None else [str(name) for name in names],
         n_features=int(getattr(estimator, "n_features_in_", np.prod(np.shape(X)[1:]))),
         labels=labels_follow(estimator, X, expected, atol),
-        missing=missing_by_input(X, graph, missing),
+        missing=missing_by_input(X, graph, result.missing),
+        gaps=gaps_by_input(X, graph, result.gaps),
+        any_order=result.any_order,
+        rows_at_once=min([graph.rows_at_once, *map(rows_of_input, graph.inputs)]),
         decodings=graph.decodings,
         check=check,
     )
@@ -59,3 +64,15 @@ def missing_by_input(X, graph, missing: list[int]) -> dict[str, bool | list[int]
         return {value.name: missing if len(missing) < value.shape[0] else True}
     names = column_names(X) if np.ndim(X) == 2 else []
     return {value.name: value.name in [names[index] for index in missing] for value in graph.inputs}
+
+
+def gaps_by_input(X, graph, gaps: dict[int, list[str]]) -> dict[str, list[str]]:
+    """Return for each input of strings which kinds of missing ones the graph treats as the estimator does."""
+    names = column_names(X) if gaps else []
+    strings = {value.name for value in graph.inputs if value.dtype == STRING}
+    return {names[index]: kinds for index, kinds in gaps.items() if names[index] in strings}
+
+
+def rows_of_input(value) -> int:
+    """Return how many rows of an input are enough for a call: fewer images than rows of a table."""
+    return max(LEAST_ROWS, LARGEST // max(1, int(np.prod(value.shape))))

@@ -16,6 +16,7 @@ from .._optional import import_optional
 from ._feeds import STRING
 
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 10  # what onnxruntime from 1.18 on reads
+LARGEST = 2**31  # bytes of a file
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Graph:
     decodings: dict[str, dict] = field(default_factory=dict)  # by input: how files become its pixels
     nones: set[str] = field(default_factory=set)  # inputs of strings whose gaps are None; NaN is another thing to some
     is_rounded: bool = False  # True if a net predicts in bfloat16; its graph computes in float32
+    rows_at_once: int = 2**14  # a call with more would fill more memory than it saves time
     functions: list = field(default_factory=list)
     shared: dict[tuple, Value] = field(default_factory=dict)  # what steps may have in common, by what it was made of
     _scopes: list[str] = field(default_factory=list)
@@ -313,8 +315,24 @@ class Graph:
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, functions=self.functions)
-        onnx.checker.check_model(model, full_check=True)
+        self._check(onnx, model)
         return model
+
+    def _check(self, onnx, model) -> None:
+        """Raise an error about a model that onnx does not take for a valid one."""
+        size = sum(array.nbytes for array in self.constants.values())
+        if size >= LARGEST:
+            raise self.refuse(
+                f"{size / 1e9:.1f} GB of weights, where one ONNX file holds at most 2", "fit a smaller one"
+            )
+        try:
+            onnx.checker.check_model(model, full_check=True)
+        except Exception as error:  # of several classes: of the checker, and of the inference of shapes
+            reason = str(error).strip().partition("\n")[0]
+            raise self.refuse(
+                f"a graph that onnx {onnx.__version__} takes for invalid ({reason})",
+                "export the steps one by one to find the one at fault, replace it, and please report it",
+            ) from error
 
     # -- errors ------------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,13 @@ class Metadata:
         True if the label is that of the largest probability, which matters where the file has no labels.
     missing : dict
         For each input, the columns in which the estimator takes NaN: True for all, or their indices.
+    gaps : dict
+        For each input of strings, the kinds of missing ones that may become the empty string, see
+        :func:`~sktricks.deploy._feeds.gap_kind`.
+    any_order : bool
+        True if the estimator finds the columns of a DataFrame by their names, in any order and beside others.
+    rows_at_once : int
+        The rows that are predicted in one call of the runtime; more are predicted block by block.
     decodings : dict
         For each input of pixels that takes the place of image files, how these are decoded.
     check : Check
@@ -78,6 +85,9 @@ class Metadata:
     n_features: int | None = None
     labels: bool = True
     missing: dict[str, bool | list[int]] = field(default_factory=dict)
+    gaps: dict[str, list[str]] = field(default_factory=dict)
+    any_order: bool = False
+    rows_at_once: int = 2**14
     decodings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 

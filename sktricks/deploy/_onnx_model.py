@@ -177,7 +177,7 @@ class OnnxModel:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _make_feeds(self, X):
-        feeds = make_feeds(X, self.inputs, self._metadata.decodings)
+        feeds = make_feeds(X, self.inputs, self._metadata.decodings, self._metadata.gaps)
         check_shapes(feeds, self.inputs)
         for name, array in feeds.items():
             if array.dtype.kind == "f":
@@ -217,7 +217,13 @@ class OnnxModel:
             with self._lock:
                 if self._session is None or self._process != os.getpid():
                     self._start()
-        return dict(zip(self.outputs, self._session.run(self.outputs, feeds), strict=True))
+        n_rows, size = len(next(iter(feeds.values()))), self._metadata.rows_at_once
+        if n_rows <= size:
+            return dict(zip(self.outputs, self._session.run(self.outputs, feeds), strict=True))
+        starts = range(0, n_rows, size)
+        blocks = [{name: array[start : start + size] for name, array in feeds.items()} for start in starts]
+        parts = zip(*(self._session.run(self.outputs, block) for block in blocks), strict=True)
+        return {name: np.concatenate(part) for name, part in zip(self.outputs, parts, strict=True)}
 
     def _as_labels(self, labels):
         return labels if self.classes is None or labels.ndim > 1 else labels.astype(self.classes.dtype)
@@ -267,10 +273,16 @@ def open_session(content: bytes, name: str, n_threads: int | None, providers: Se
     try:
         session = runtime.InferenceSession(content, options, providers=list(providers))
     except Exception as error:  # onnxruntime's errors have no common class
-        raise ValueError(f"{name} is truncated, damaged, or not an ONNX file: {error}") from error
+        hint = ". It looks like an archive of sktricks.save: load it with sktricks.load" if is_archive(content) else ""
+        raise ValueError(f"{name} is truncated, damaged, or not an ONNX file: {error}{hint}") from error
     if wanted[0] not in session.get_providers():
         raise ValueError(f"providers={wanted} cannot be used: onnxruntime could not start {wanted[0]} here")
     return session
+
+
+def is_archive(content: bytes) -> bool:
+    """Return True for a file of safetensors: the length of its header, and the header in JSON."""
+    return content[8:9] == b"{"
 
 
 def threads_of_worker() -> int:

@@ -52,6 +52,19 @@ def test_folds_without_a_class(method):
     assert_agrees(model.fit(X, NAMES), X, 1e-9)
 
 
+def test_values_on_nodes_and_beside_them():
+    rows = np.random.default_rng(0).normal(size=(300, 1))
+    labels = rows[:, 0] + np.random.default_rng(1).normal(size=300) > 0
+    line = LinearSVC().fit(rows, labels)
+    model = CalibratedClassifierCV(FrozenEstimator(line), method="isotonic").fit(rows, labels)
+    (calibrator,) = model.calibrated_classifiers_[0].calibrators
+    nodes = calibrator.X_thresholds_
+    values = np.concatenate([nodes, np.nextafter(nodes, np.inf), np.nextafter(nodes, -np.inf), [-99, 99]])
+    line.coef_[:], line.intercept_[:] = 1.0, 0.0  # so that the calibrator gets the values
+    assert len(nodes) > 10
+    assert_agrees(model, values[:, None], 1e-12)
+
+
 def test_many_nodes():
     rows, labels = load_digits(return_X_y=True)
     model = CalibratedClassifierCV(LinearSVC(C=0.01), method="isotonic", cv=2).fit(rows, labels)

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 from sktricks.deploy._export import build_model
 from sktricks.deploy._onnx_errors import UnsupportedForOnnxError
 from sktricks.deploy.converters import _tree_ensembles
-from sktricks.deploy.converters._tree_ensembles import add_in_order, round_down
+from sktricks.deploy.converters._tree_ensembles import add_rows, round_down
 
 from ._agreement import assert_agrees, run
 
@@ -120,8 +120,9 @@ def test_batches_of_any_size_agree(depth, threads):
 
 def test_large_forests_are_several_operators(monkeypatch):
     monkeypatch.setattr(_tree_ensembles, "GROUP", 50)
+    monkeypatch.setattr(_tree_ensembles, "GROUP_OF_VOTES", 50)
     X, y = make_integers()
-    for depth in (3, None):
+    for depth in (4, None):
         model = assert_agrees(RandomForestClassifier(30, max_depth=depth, random_state=0).fit(X, y), X, 0)
         count = sum(node.op_type == "TreeEnsembleRegressor" for node in model.graph.node)
         assert 5 < count <= _tree_ensembles.MAX_GROUPS
@@ -160,11 +161,17 @@ def test_sums_are_in_order():
 
     terms = np.random.default_rng(0).normal(size=(4, 50, 3)) * 10.0 ** np.arange(3)
     graph = Graph()
-    total = add_in_order(graph, graph.add_input("X", np.float64, (50, 3)))
+    X = graph.add_input("X", np.float64, (50, 3))
+    by_term = graph.op("Transpose", X, dtype=np.float64, perm=[1, 0, 2])
+    by_column = graph.op("Transpose", X, dtype=np.float64, perm=[1, 2, 0])
+    sums = [add_rows(graph, by_term, 50, 3), add_rows(graph, by_column, 50, 3, columns_first=True)]
     expected = np.zeros((4, 3))
     for index in range(50):
         expected += terms[:, index]
-    np.testing.assert_array_equal(run(graph.build({"total": total}), terms)["total"], expected)
+    model = graph.build({"rows": sums[0], "columns": sums[1]})
+    for n_rows in (1, 4):
+        for found in run(model, terms[:n_rows]).values():
+            np.testing.assert_array_equal(found, expected[:n_rows])
 
 
 @settings(max_examples=25, derandomize=True, deadline=None, database=None)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sktricks.deploy._onnx_model as module
-from sktricks import OnnxMismatchError, OnnxModel
+from sktricks import OnnxMismatchError, OnnxModel, save
 
 from ._files import X, content, fitted
 
@@ -105,6 +105,9 @@ def test_damaged_files(tmp_path):
     path.write_bytes(b"no onnx")
     with pytest.raises(ValueError, match="not an ONNX file"):
         OnnxModel(path)
+    save(fitted("classifier"), path)
+    with pytest.raises(ValueError, match="not an ONNX file.*an archive of sktricks.save: load it with sktricks.load"):
+        OnnxModel(path)
     with pytest.raises(FileNotFoundError):
         OnnxModel(tmp_path / "nothing.onnx")
     with pytest.raises(ValueError, match="must be a file, got a folder"):
@@ -181,6 +184,30 @@ def test_real_rows_are_checked():
 
 
 # -- threads and processes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor", "transformer"])
+@pytest.mark.parametrize("size", [1, 40, 149, 150])
+def test_many_rows_are_predicted_in_blocks(kind, size):
+    model = OnnxModel(content(kind))
+    whole, calls, session = model.run(X), [], model._session
+    object.__setattr__(model._metadata, "rows_at_once", size)
+
+    class Counting:
+        def run(self, outputs, feeds):
+            calls.append(len(feeds["X"]))
+            return session.run(outputs, feeds)
+
+    model._session = Counting()
+    found = model.run(X)
+    assert max(calls) == size and sum(calls) == len(X)
+    assert found.keys() == whole.keys()
+    for name, values in whole.items():
+        assert found[name].dtype == values.dtype and found[name].shape == values.shape
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], values, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(found[name], values)
 
 
 def test_threads():

@@ -91,9 +91,7 @@ def convert_ada_boost_regressor(graph: Graph, boosting, X: Table) -> Prediction:
     if are_trees(members):
         value = graph.matrix(X, np.float32)
         trees = [from_sklearn(tree.tree_) for tree in members]
-        values = graph.reshape(
-            look_up_leaves(graph, value, trees, [leaf_values(tree.tree_) for tree in members]), (count,)
-        )
+        values = look_up_leaves(graph, value, trees, [leaf_values(tree.tree_) for tree in members])
     else:
         found = read_members(graph, members, everything, X, "predict", Target("values"))
         values = graph.concat([graph.reshape(graph.cast(one, np.float64), (1,)) for one in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -11,17 +11,17 @@ from .._graph import Graph, Prediction, Table, Value
 from ._boosted_trees import as_numbers, find_categories, from_predictor
 from ._operators import complement, opposite, softmax
 from ._registry import converts, predict
-from ._tree_ensembles import Tree, add_in_order, from_sklearn, look_up_leaves
+from ._tree_ensembles import add_stages, from_sklearn
 
 DUMMIES = (DummyClassifier, DummyRegressor)
 
 
 @converts("sklearn.ensemble.GradientBoostingClassifier", "sklearn.ensemble.GradientBoostingRegressor")
 def convert_gradient_boosting(graph: Graph, boosting, X: Table) -> Prediction:
-    """Add the trees of each stage to what ``init`` predicts."""
+    """Add the trees of each stage to what ``init`` predicts; X has no gaps."""
     value = graph.matrix(X, np.float32)
     estimators = list(boosting.estimators_.ravel())
-    trees = [from_sklearn(estimator.tree_) for estimator in estimators]
+    trees = [replace(from_sklearn(e.tree_), missing_left=np.zeros(e.tree_.node_count, bool)) for e in estimators]
     values = [boosting.learning_rate * e.tree_.value[e.tree_.children_left < 0, 0] for e in estimators]
     raw = add_stages(graph, value, trees, values, start_of(graph, boosting, value))
     if not hasattr(boosting, "classes_"):
@@ -41,25 +41,6 @@ def convert_hist_gradient_boosting(graph: Graph, boosting, X: Table) -> Predicti
     if hasattr(boosting, "classes_"):
         return classify(graph, boosting, raw, "Greater")
     return Prediction(values=graph.reshape(invert_link(graph, boosting, raw), ()))
-
-
-def add_stages(
-    graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray], start: np.ndarray | Value
-) -> Value:
-    """Return the raw predictions, of shape (k,): a start, to which the trees of each stage are added, one per column.
-
-    A constant start is part of the first stage: a number that is added first, wherever it comes from, is the same.
-    """
-    if isinstance(start, np.ndarray):
-        first = [array + number for array, number in zip(values[: len(start)], start, strict=True)]
-        terms = look_up_leaves(graph, X, trees, [*first, *values[len(start) :]])
-        width = len(start)
-        return add_in_order(graph, graph.reshape(terms, (len(trees) // width, width)))
-    (width,) = start.shape
-    terms = graph.reshape(look_up_leaves(graph, X, trees, values), (len(trees) // width, width))
-    start = graph.reshape(start, (1, width))
-    shape = (len(trees) // width + 1, width)
-    return add_in_order(graph, graph.op("Concat", start, terms, dtype=np.float64, shape=shape, axis=1))
 
 
 def start_of(graph: Graph, boosting, X: Value) -> np.ndarray | Value:

@@ -12,6 +12,8 @@ from ._aligned_members import Member, add_members
 from ._graph_votes import divide, mean, total
 from ._operators import compare, complement, opposite, sigmoid, softmax, where
 from ._registry import converts, from_probabilities
+from ._shallow_trees import flatten
+from ._tree_ensembles import count_reached, look_up
 
 EPSILON = 1e-12  # which scikit-learn adds to probabilities before their logarithm
 
@@ -74,28 +76,22 @@ def sigmoid_of_lines(graph: Graph, values: Value, calibrators: Sequence) -> Valu
 def isotonic(graph: Graph, values: Value, calibrators: Sequence) -> Value:
     """Return the linear interpolation between the nodes of each column; 0 without a calibrator.
 
-    The number of nodes that are not above a value finds the segment in which it lies. Segment 0 is left of all nodes;
+    A value lies in the segment whose number is that of the nodes that are not above it. Segment 0 is left of all nodes;
     it and the last one are constant.
     """
     nodes = [read_nodes(one) for one in calibrators]
     width, most = len(nodes), max(len(x) for x, _ in nodes)
-    knots = np.full((width, most), np.inf)
     starts, heights, slopes = np.zeros((3, width, most + 1))
     for column, (x, y) in enumerate(nodes):
-        knots[column, : len(x)], starts[column, 1 : len(x) + 1] = x, x
+        starts[column, 1 : len(x) + 1] = x
         heights[column, 0], heights[column, 1 : len(x) + 1] = y[0], y
         slopes[column, 1 : len(x)] = np.diff(y) / np.diff(x)
-    passed = compare(graph, "GreaterOrEqual", graph.reshape(values, (1, width)), knots.T[None])
-    axes = graph.constant([1], np.int64)
-    count = graph.cast(passed, np.float32)
-    count = graph.op("ReduceSum", count, axes, dtype=np.float32, shape=(width,), keepdims=0)
-    segment = graph.binary("Add", graph.cast(count, np.int32), np.arange(width) * (most + 1))
-
-    def look_up(table):
-        return graph.op("Gather", graph.constant(table.ravel()), segment, dtype=np.float64, shape=(width,))
-
-    beyond = graph.binary("Sub", values, look_up(starts))
-    return graph.binary("Add", graph.binary("Mul", look_up(slopes), beyond), look_up(heights))
+    count = count_reached(graph, values, [x for x, _ in nodes])
+    segment = flatten(graph, graph.binary("Add", count, np.arange(width) * (most + 1)))
+    start, slope, height = (
+        graph.reshape(look_up(graph, segment, table.ravel()), (width,)) for table in (starts, slopes, heights)
+    )
+    return graph.binary("Add", graph.binary("Mul", slope, graph.binary("Sub", values, start)), height)
 
 
 def read_nodes(calibrator) -> tuple[np.ndarray, np.ndarray]:

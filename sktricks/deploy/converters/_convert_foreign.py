@@ -41,16 +41,15 @@ WRONG = {
     "RandomTreesEmbedding",
 }
 TEXT = {"CountVectorizer", "HashingVectorizer", "TfidfVectorizer"}
-CURE = "export the steps before it, or replace it by one of scikit-learn's everyday estimators"
 
 
 def convert_foreign(graph: Graph, estimator, X: Table) -> Value | Prediction:
     """Return what a fitted estimator makes of X, by skl2onnx; refuse whatever it cannot convert."""
     title = type(estimator).__name__
     if not type(estimator).__module__.startswith("sklearn."):
-        raise graph.refuse(f"{title}, for which there is no converter", CURE)
+        raise graph.refuse(f"{title}, for which there is no converter", cure(graph))
     if is_outlier_detector(estimator) or is_clusterer(estimator) and not hasattr(estimator, "transform"):
-        raise graph.refuse(f"{title}, which is neither a classifier, a regressor nor a transformer", CURE)
+        raise graph.refuse(f"{title}, which is neither a classifier, a regressor nor a transformer", cure(graph))
     refuse_wrong(graph, estimator)
     if not is_installed("skl2onnx"):
         raise graph.refuse(f"{title}, which skl2onnx converts, but skl2onnx is not installed", "pip install skl2onnx")
@@ -69,6 +68,12 @@ def convert_foreign(graph: Graph, estimator, X: Table) -> Value | Prediction:
     return features
 
 
+def cure(graph: Graph) -> str:
+    """Return what to do about a step that cannot be converted, or about an estimator that is no step."""
+    other = "one of scikit-learn's everyday estimators"
+    return f"export the steps before it, or replace it by {other}" if graph.step else f"fit and export {other} instead"
+
+
 def refuse_wrong(graph: Graph, estimator) -> None:
     """Raise an error if skl2onnx is known to convert an estimator, or one inside it, to something else."""
     for inside in estimators_in(estimator):
@@ -77,9 +82,9 @@ def refuse_wrong(graph: Graph, estimator) -> None:
             raise graph.refuse(f"{title}, which reads text", "export the steps after it, which take its dense output")
         weights = getattr(inside, "weights", "uniform")
         if title in WRONG:
-            raise graph.refuse(f"{title}, which skl2onnx does not convert correctly", CURE)
+            raise graph.refuse(f"{title}, which skl2onnx does not convert correctly", cure(graph))
         if title.startswith("KNeighbors") and weights != "uniform":
-            raise graph.refuse(f"{title}(weights={weights!r}), which skl2onnx does not convert correctly", CURE)
+            raise graph.refuse(f"{title}(weights={weights!r}), which skl2onnx does not convert correctly", cure(graph))
 
 
 def estimators_in(item) -> Iterator[BaseEstimator]:
@@ -123,7 +128,7 @@ def convert_with_skl2onnx(graph: Graph, estimator, value: Value):
             problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         else:
             return model, dtype
-    raise graph.refuse(f"{type(estimator).__name__}, which skl2onnx does not convert ({problem})", CURE)
+    raise graph.refuse(f"{type(estimator).__name__}, which skl2onnx does not convert ({problem})", cure(graph))
 
 
 def embed(graph: Graph, model, value: Value, outputs: dict[str, int], shapes: dict[str, tuple]) -> list[Value]:

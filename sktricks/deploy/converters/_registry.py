@@ -44,6 +44,7 @@ MODULES = (
     "_convert_mlp",
     "_convert_net_ensembles",
     "_convert_nets",
+    "_convert_power",
     "_convert_preprocessing",
     "_convert_sklearn_votes",
     "_convert_stacks",

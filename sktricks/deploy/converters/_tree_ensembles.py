@@ -15,9 +15,11 @@ import numpy as np
 
 from ..._optional import import_optional
 from .._graph import Graph, Value
+from ._shallow_trees import LEVELS, count_levels, flatten, number_leaves_at_once
 
 EXACT = 2**24  # float32 holds all integers up to here
-GROUP, MAX_GROUPS = 2**14, 12  # nodes per operator, and operators
+ROWS_OF_NODES = 2**10  # at once, of which the numbers of all nodes should fit into the cache
+GROUP_OF_VOTES, GROUP, MAX_GROUPS = 2**14, 2**12, 12  # nodes per operator, twice, and operators
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,36 @@ def add_up(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.nd
     rows = np.concatenate(values)
     if are_votes(rows):  # their sums are exact in float32, and in any order
         return graph.cast(count_votes(graph, X, trees, split(rows.argmax(1), values), rows.shape[1]), np.float64)
-    return add_in_order(graph, look_up_leaves(graph, X, trees, values))
+    numbers, table = number_leaves(graph, X, trees, values)
+    if table.shape[1] > 2:
+        looked_up = graph.op("Gather", graph.constant(table), numbers, dtype=table.dtype, axis=0)
+        return add_rows(graph, looked_up, len(trees), table.shape[1])
+    return graph.concat([add_rows(graph, look_up(graph, numbers, column), len(trees), 1) for column in table.T])
+
+
+def add_stages(
+    graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray], start: np.ndarray | Value
+) -> Value:
+    """Return a start, of shape (k,), to which the values of the trees of each stage are added, one per column.
+
+    A constant start is part of the first stage: a number that is added first, wherever it comes from, is the same.
+    """
+    (width,) = start.shape
+    if isinstance(start, np.ndarray):
+        values = [*(array + number for array, number in zip(values, start, strict=False)), *values[width:]]
+    levels = count_levels(trees)
+    if levels <= LEVELS:  # faster for many rows than scikit-learn, which the operator for trees is not
+        graph.rows_at_once = min(graph.rows_at_once, ROWS_OF_NODES)
+        numbers, leaves = number_leaves_at_once(graph, X, trees, levels)
+        table = np.concatenate(values)[leaves]
+    else:
+        numbers, table = number_leaves(graph, X, trees, values)
+    terms = look_up(graph, numbers, table[:, 0])
+    if isinstance(start, np.ndarray):
+        return add_rows(graph, terms, len(trees) // width, width, columns_first=True)
+    columns = graph.op("Transpose", start, dtype=start.dtype, perm=[1, 0])
+    terms = graph.op("Concat", flatten(graph, columns), terms, dtype=np.float64, axis=0)
+    return add_rows(graph, terms, len(trees) // width + 1, width, columns_first=True)
 
 
 def are_votes(rows: np.ndarray) -> bool:
@@ -88,23 +119,36 @@ def are_votes(rows: np.ndarray) -> bool:
 
 
 def look_up_leaves(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]) -> Value:
-    """Return per row the values of its leaves, float64, of shape (trees, k)."""
-    table, numbers = np.unique(np.concatenate(values), axis=0, return_inverse=True)
+    """Return per row the number in its leaf of each tree, float64, of shape (trees,)."""
+    numbers, table = number_leaves(graph, X, trees, values)
+    found = graph.op(
+        "Reshape", look_up(graph, numbers, table[:, 0]), graph.constant([len(trees), -1]), dtype=table.dtype
+    )
+    return graph.op("Transpose", found, dtype=table.dtype, shape=(len(trees),), perm=[1, 0])
+
+
+def number_leaves(
+    graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]
+) -> tuple[Value, np.ndarray]:
+    """Return the number of each row's leaf in each tree, tree after tree in one axis, and the values by number."""
+    every = np.concatenate(values)
+    table, numbers = np.unique(every, axis=0, return_inverse=True)
     if len(table) > EXACT:
         raise graph.refuse(f"trees with {len(table):,} leaves", f"fit smaller ones: up to {EXACT:,} can be told apart")
     groups = []
     numbers_of = split(numbers.ravel(), values)
-    for group in group_trees(trees):
+    for group in group_trees(trees, GROUP):
         targets = [np.full(len(numbers_of[index]), target) for target, index in enumerate(group)]
         found = add_nodes(graph, X, [trees[i] for i in group], targets, [numbers_of[i] for i in group], len(group))
         groups.append(found)
-    return look_up(graph, graph.cast(graph.concat(groups), np.int32), table)
+    found = graph.op("Transpose", graph.concat(groups), dtype=np.float32, perm=[1, 0])
+    return graph.cast(flatten(graph, found), np.int32), table
 
 
 def count_votes(graph: Graph, X: Value, trees: Sequence[Tree], targets: Sequence[np.ndarray], n_targets: int) -> Value:
     """Return per row the number of leaves, by target, float32; ``targets`` are those of the leaves, tree by tree."""
     votes = []
-    for group in group_trees(trees):
+    for group in group_trees(trees, GROUP_OF_VOTES):
         ones = [np.ones(len(targets[index])) for index in group]
         votes.append(add_nodes(graph, X, [trees[i] for i in group], [targets[i] for i in group], ones, n_targets))
     if len(votes) == 1:
@@ -112,15 +156,15 @@ def count_votes(graph: Graph, X: Value, trees: Sequence[Tree], targets: Sequence
     return graph.op("Sum", *votes, dtype=np.float32, shape=(n_targets,))
 
 
-def group_trees(trees: Sequence[Tree]) -> list[list[int]]:
-    """Return the indices of trees in groups, one for each operator.
+def group_trees(trees: Sequence[Tree], size: int) -> list[list[int]]:
+    """Return the indices of trees in groups of about so many nodes, one for each operator.
 
     The runtime walks through all trees of an operator for one row, then for the next: they should fit into the cache.
     But each operator takes about a microsecond, which one row alone would feel: there are few.
     """
     sizes = np.array([len(tree.left) for tree in trees])
     ends = np.cumsum(sizes)
-    limit = max(GROUP, ends[-1] / MAX_GROUPS)
+    limit = max(size, ends[-1] / MAX_GROUPS)
     number = ((ends - 1) // limit).astype(int)
     return [np.flatnonzero(number == value).tolist() for value in np.unique(number)]
 
@@ -170,28 +214,67 @@ def add_nodes(graph: Graph, X: Value, trees: Sequence[Tree], targets, weights, n
     )
 
 
+def count_reached(graph: Graph, values: Value, edges: Sequence[np.ndarray]) -> Value:
+    """Return for each column how many of its edges, in ascending order, are not above the value, int32.
+
+    A tree per column finds this by bisection.
+    """
+    pairs = [bisection(column, np.asarray(some, values.dtype)) for column, some in enumerate(edges)]
+    targets = [np.full(len(counts), column) for column, (_, counts) in enumerate(pairs)]
+    found = add_nodes(graph, values, [tree for tree, _ in pairs], targets, [counts for _, counts in pairs], len(pairs))
+    return graph.cast(found, np.int32)
+
+
+def bisection(column: int, edges: np.ndarray) -> tuple[Tree, np.ndarray]:
+    """Return the tree that compares a column with edges, and for each of its leaves the number of edges reached."""
+    threshold: list[float] = []
+    left: list[int] = []
+    right: list[int] = []
+    counts: list[int] = []
+
+    def add(start: int, stop: int) -> int:
+        """Add the nodes for a value that reaches ``start`` edges, and may reach up to ``stop``."""
+        node, middle = len(left), (start + stop) // 2
+        is_leaf = start == stop
+        threshold.append(0.0 if is_leaf else np.nextafter(edges[middle], -np.inf))  # ≤ this is < the edge
+        left.append(-1)
+        right.append(-1)
+        if is_leaf:
+            counts.append(start)
+        else:
+            left[node], right[node] = add(start, middle), add(middle + 1, stop)
+        return node
+
+    add(0, len(edges))
+    size = len(left)
+    tree = Tree(np.full(size, column), np.array(threshold), np.array(left), np.array(right), np.zeros(size, bool))
+    return tree, np.array(counts)
+
+
 def look_up(graph: Graph, numbers: Value, table: np.ndarray) -> Value:
-    """Return the rows of a table with these numbers; a gather per column is the faster one for two columns."""
-    shape = (*numbers.shape, table.shape[1])
-    if table.shape[1] > 2:
-        return graph.op("Gather", graph.constant(table), numbers, dtype=table.dtype, shape=shape, axis=0)
-    flat = graph.op("Reshape", numbers, graph.constant([-1], np.int64), dtype=numbers.dtype)
-    columns = []
-    for column in table.T:
-        values = graph.op("GatherElements", graph.constant(column.copy()), flat, dtype=table.dtype, axis=0)
-        columns.append(graph.reshape(values, (*numbers.shape, 1)))
-    if len(columns) == 1:
-        return columns[0]
-    return graph.op("Concat", *columns, dtype=table.dtype, shape=shape, axis=2)
+    """Return the entries of a table with these numbers, both of one axis: a Gather would be slower."""
+    return graph.op("GatherElements", graph.constant(table.copy()), numbers, dtype=table.dtype, axis=0)
 
 
-def add_in_order(graph: Graph, terms: Value) -> Value:
-    """Return the sums over the first axis of rows of shape (terms, k), one after the other as numpy's ``+=``.
+def add_rows(graph: Graph, terms: Value, count: int, width: int, columns_first: bool = False) -> Value:
+    """Return the sums, of shape (width,), of ``count`` terms of each row, one after the other as numpy's ``+=``.
 
     ReduceSum would add them in an order of its own, and give other last bits.
+
+    Parameters
+    ----------
+    graph : Graph
+    terms : Value
+        The first terms of all rows, then the second ones, and so on.
+    count, width : int
+    columns_first : bool
+        True if a term of all rows is column after column.
     """
-    count, width = terms.shape
-    if count == 1:
+    if count > 1:
+        terms = graph.op("Reshape", terms, graph.constant([count, -1], np.int64), dtype=terms.dtype)
+        terms = graph.op("CumSum", terms, graph.constant(0, np.int64), dtype=terms.dtype)
+        terms = graph.op("Gather", terms, graph.constant(count - 1, np.int64), dtype=terms.dtype, axis=0)
+    if not columns_first or width == 1:
         return graph.reshape(terms, (width,))
-    sums = graph.op("CumSum", terms, graph.constant(1, np.int64), dtype=terms.dtype, shape=terms.shape)
-    return graph.op("Gather", sums, graph.constant(count - 1, np.int64), dtype=terms.dtype, shape=(width,), axis=1)
+    columns = graph.op("Reshape", terms, graph.constant([width, -1], np.int64), dtype=terms.dtype)
+    return graph.op("Transpose", columns, dtype=terms.dtype, shape=(width,), perm=[1, 0])
