@@ -1148,6 +1148,9 @@ def test_a_pickle_is_not_opened(tmp_path, capsys):
 
 
 def test_foreign_files(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a" * 100)
+    with pytest.raises(ValueError, match="not an archive.*a file of export_onnx: load it with load_onnx"):
+        load(tmp_path / "model.onnx")
     save_file({"weight": np.ones(3)}, tmp_path / "weights.safetensors")
     with pytest.raises(ValueError, match="holds tensors, but is not an archive"):
         load(tmp_path / "weights.safetensors")

@@ -18,7 +18,8 @@ from sklearn.utils import _safe_indexing
 
 from ..ensemble._predictions import positive_probabilities
 from ._compare_outputs import Difference, Outputs, compare, describe_row, sizes_of
-from ._made_rows import Made, make_all, make_missing, spread_evenly
+from ._label_rule import follows_probabilities, largest
+from ._made_rows import Made, make_all, make_gaps, make_missing, reorder_columns, spread_evenly
 from ._onnx_errors import OnnxMismatchError
 
 Run = Callable[[Any], Outputs]  # from rows like X to the outputs of a graph
@@ -52,6 +53,12 @@ class CheckResult:
         Kinds of rows that the estimator refuses, which were not compared.
     missing : list of int
         The indices of the columns of a table in which the estimator takes missing values.
+    gaps : dict of int to list of str
+        For each column of strings, the kinds of missing ones that the graph treats as the estimator does.
+    any_order : bool
+        True if the estimator finds the columns of a DataFrame by their names, in any order and beside others.
+    by_probability : bool
+        True if its labels follow from its probabilities, so that made rows are predicted once.
     """
 
     n_given: int
@@ -62,11 +69,17 @@ class CheckResult:
     on_threshold: int = 0
     refused: list[str] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
+    gaps: dict[int, list[str]] = field(default_factory=dict)
+    any_order: bool = False
+    by_probability: bool = False
 
 
-def expected_outputs(estimator, X, names) -> Outputs:
-    """Return what an estimator gives for the outputs of its graph."""
-    found = {name: getattr(estimator, METHODS[name])(X) for name in names}
+def expected_outputs(estimator, X, names, by_probability: bool = False) -> Outputs:
+    """Return what an estimator gives for the outputs of its graph; labels from probabilities where these decide."""
+    asked = [name for name in names if not (by_probability and name == "label")]
+    found = {name: getattr(estimator, METHODS[name])(X) for name in asked}
+    if by_probability:
+        found = {"label": largest(estimator, found["probabilities"]), **found}
     if isinstance(found.get("probabilities"), list):  # of several labels, a matrix for each
         found["probabilities"] = positive_probabilities(found["probabilities"], estimator.classes_)
     return {name: as_numbers(value.toarray() if issparse(value) else value) for name, value in found.items()}
@@ -105,6 +118,7 @@ def check_graph(
     if given.bad.any():
         raise mismatch(estimator, f"row {given.worst} of X", given, expected, run(X), atol)
     result = CheckResult(len(given.bad), largest_difference=given.largest, ties=given.ties)
+    result.by_probability = follows_probabilities(estimator, expected)
     check_single_rows(estimator, run, X, expected, atol, sizes)
     for name, rows, shift in make_all(X, decodings):
         if not check_made_rows(estimator, run, (name, rows, shift if forgive else None), expected, atol, result):
@@ -113,7 +127,19 @@ def check_graph(
         made = (f"missing values in column {index}", rows, None)
         if check_made_rows(estimator, run, made, expected, atol, result):
             result.missing.append(index)
+    for index, by_kind in make_gaps(X, decodings):
+        result.gaps[index] = [kind for kind, rows in by_kind.items() if agrees(estimator, run, rows, expected, atol)]
+        if result.gaps[index] and index not in result.missing:
+            result.missing.append(index)
+    reordered = reorder_columns(X)
+    result.any_order = reordered is not None and agrees(estimator, run, reordered, expected, atol)
     return result
+
+
+def agrees(estimator, run: Run, rows, expected: Outputs, atol: float) -> bool:
+    """Return True if an estimator takes rows and the graph gives the same for them."""
+    wanted = try_to_predict(estimator, rows, list(expected))
+    return wanted is not None and not compare(wanted, run(rows), atol, sizes_of(expected, wanted)).bad.any()
 
 
 def check_made_rows(estimator, run: Run, made: Made, expected: Outputs, atol: float, result: CheckResult) -> bool:
@@ -122,7 +148,7 @@ def check_made_rows(estimator, run: Run, made: Made, expected: Outputs, atol: fl
     Rows that differ are forgiven if they agree after a shift.
     """
     name, rows, shift = made
-    wanted = try_to_predict(estimator, rows, list(expected))
+    wanted = try_to_predict(estimator, rows, list(expected), result.by_probability)
     if wanted is None:
         return False
     found, sizes = run(rows), sizes_of(expected, wanted)
@@ -157,12 +183,12 @@ def agree_beside(estimator, run: Run, shift, rows: np.ndarray, wanted: Outputs, 
     return True
 
 
-def try_to_predict(estimator, X, names) -> Outputs | None:
+def try_to_predict(estimator, X, names, by_probability: bool = False) -> Outputs | None:
     """Return what an estimator gives for made rows, None if it refuses them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that were never seen
         try:
-            return expected_outputs(estimator, X, names)
+            return expected_outputs(estimator, X, names, by_probability)
         except Exception:  # whatever it raises, it refuses them
             return None
 
@@ -175,5 +201,17 @@ def mismatch(estimator, where: str, difference: Difference, expected: Outputs, f
         f"the ONNX graph of {type(estimator).__name__} differs from it in {int(difference.bad.sum())} of "
         f"{len(difference.bad)} rows, the most in {where}: {describe_row(expected, found, row)}. The largest "
         f"difference is {difference.largest:.3g}, atol={atol:g} is allowed; labels must be equal. Nothing was "
-        f"written{cure}"
+        f"written{cure}{about_ties(estimator)}"
+    )
+
+
+def about_ties(estimator) -> str:
+    """Return what to say of neighbors at equal distances, if an estimator looks for any."""
+    parts = [estimator, *estimator.get_params().values()]
+    title = next((name for name in (type(part).__name__ for part in parts) if name.startswith("KNeighbors")), None)
+    if title is None:
+        return ""
+    return (
+        f". {title} chooses among training rows at equal distances in no defined order, and the graph takes the first "
+        "ones: if this is the cause, remove rows that occur twice, or fit with another n_neighbors"
     )

@@ -24,7 +24,7 @@ from ._graph_inputs import add_inputs
 from ._made_rows import make_all
 from ._measure_speed import measure_speed
 from ._metadata import Metadata, seal, write_metadata
-from ._onnx_errors import OnnxMismatchError
+from ._onnx_errors import OnnxMismatchError, UnsupportedForOnnxError
 from ._onnx_model import OnnxModel, describe, open_session
 from ._report import ExportReport
 from ._sample_rows import N_ROWS
@@ -162,7 +162,7 @@ def export_onnx(
         run = make_run(model, graph)
         changes = check_quantized_model(before, run, X, graph, max_label_changes, max_loss_increase)
     file_atol = INT8_ATOL if quantize else atol
-    metadata = describe_model(estimator, X, graph, model, run, expected, file_atol, result.missing, embed_rows)
+    metadata = describe_model(estimator, X, graph, model, run, expected, file_atol, result, embed_rows)
     content = as_bytes(model, metadata)
     loaded = OnnxModel(content)
     report = make_report(path, original, X, graph, loaded, content, result, atol, quantize, changes)
@@ -238,7 +238,14 @@ def check_quantized_model(before: Run, after: Run, X, graph, max_label_changes, 
 
 def make_run(model, graph) -> Run:
     """Return a function from rows to the outputs of a model."""
-    session = open_session(as_bytes(model), "the graph", None, ["CPUExecutionProvider"])
+    try:
+        session = open_session(as_bytes(model), "the graph", None, ["CPUExecutionProvider"])
+    except ValueError as error:
+        version = import_optional("onnxruntime", "onnx").__version__
+        raise UnsupportedForOnnxError(
+            f"the estimator cannot be exported to ONNX, because onnxruntime {version} cannot run its graph: "
+            "install another version, or export the steps one by one to find the one at fault, and replace it"
+        ) from error
     names = [value.name for value in session.get_outputs()]
     inputs = [describe(value) for value in session.get_inputs()]
 

@@ -1,6 +1,7 @@
 """From X to what an ONNX runtime is called with; numpy is all that this needs, and Pillow where X holds image files.
 
-A missing value of a column of strings is the empty string, a missing number is NaN.
+A missing value of a column of strings is the empty string, a missing number is NaN. Estimators may take None, NaN and
+the empty string for different things, which one string cannot tell: the file says which of them it stands for.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from ..images._unreadable_image import attempt
 
 ARRAY = "X"  # the input of a graph that takes an array
 STRING = np.dtype(object)
+EMPTY = "an empty string"
 Input = tuple[str, np.dtype, tuple[int, ...]]  # of a graph: its name, dtype, and the shape of one row
 
 
 def make_feeds(
-    X, inputs: Sequence[Input], decodings: Mapping[str, dict[str, Any]] | None = None
+    X,
+    inputs: Sequence[Input],
+    decodings: Mapping[str, dict[str, Any]] | None = None,
+    gaps: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays to run a graph with, by the names of its inputs.
 
@@ -36,6 +41,9 @@ def make_feeds(
         Those of the graph; the dtype of objects is strings, and the shape is that of one row.
     decodings : dict, default=None
         For each input that takes the pixels of image files, see :meth:`Graph.decode`.
+    gaps : dict, default=None
+        For inputs of strings, the kinds of missing values that may become the empty string, see :func:`gap_kind`; an
+        error about others. None: all.
     """
     if len(inputs) == 1 and type(X) is np.ndarray and X.dtype == inputs[0][1] != STRING:
         return {inputs[0][0]: X}  # most calls, and faster
@@ -49,6 +57,8 @@ def make_feeds(
         if files is not None:
             feeds[name] = read_files(files, decodings[name])
         else:
+            if gaps and name in gaps:
+                check_gaps(values, gaps[name], name)
             array = as_array(values, dtype, name)
             feeds[name] = array.reshape(-1, 1) if shape == (1,) and array.ndim == 1 else array
     return feeds
@@ -138,6 +148,26 @@ def fits(found: np.ndarray, dtype: np.dtype) -> bool:
         return True
     with np.errstate(invalid="ignore"):
         return bool((found.astype(dtype) == found).all())
+
+
+def check_gaps(values, known: Sequence[str], name: str) -> None:
+    """Raise an error about kinds of missing strings that the empty string of a file does not stand for."""
+    found = {gap_kind(value) for value in np.asarray(values, dtype=object).ravel().tolist()} - {None, *known}
+    if found:
+        first = next((kind for kind in known if kind != EMPTY), None)
+        cure = f"{first} if it is missing, otherwise by a word" if first else "a word"
+        raise ValueError(
+            f"Input {name} contains {' and '.join(sorted(map(str, found)))}, which the estimator that was exported "
+            f"does not accept, or does not take for the same as the file, where one string stands for all missing "
+            f"ones: replace it by {cure}"
+        )
+
+
+def gap_kind(value) -> str | None:
+    """Return which kind of a missing string a value is, ``"None"``, ``"NaN"``, ``"NA"`` or :data:`EMPTY`, if any."""
+    if is_missing(value):
+        return {"NoneType": "None", "float": "NaN", "NAType": "NA"}.get(type(value).__name__, type(value).__name__)
+    return EMPTY if isinstance(value, str) and value == "" else None
 
 
 def is_missing(value) -> bool:

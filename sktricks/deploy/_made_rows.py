@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from .._optional import import_optional
-from ..tables._frames import is_missing, is_polars
+from ..tables._frames import is_frame, is_missing, is_pandas, is_polars
+from ._feeds import gap_kind
 from ._sample_rows import UNSEEN, sample_pixels
 from ._table_columns import TableColumns, step
 
@@ -59,15 +60,52 @@ def make_table(table: TableColumns) -> Iterator[Made]:
 
 
 def make_missing(X, decodings: dict[str, dict]) -> Iterator[tuple[int, Any]]:
-    """Yield rows of a table with a missing value in each column in turn that may have one, and its index."""
+    """Yield rows of a table with a missing value in each column in turn that may have one, and its index.
+
+    Of columns of strings only those that have one: see :func:`make_gaps`.
+    """
     if is_files(X, decodings) or np.ndim(X) > 2:
         return
     table = TableColumns(X)
     base = table.take(spread_evenly(table.n_rows, 2))
     for index, values in enumerate(table.columns):
-        if values.dtype.kind not in "biu":
-            given = next((value for value in values if is_missing(value)), None if is_polars(X) else np.nan)
-            yield index, base.replace(index, [given] * base.n_rows).build()
+        if values.dtype.kind in "biu":
+            continue
+        given = [value for value in values if is_missing(value)]
+        if given or not holds_texts(values):
+            gap = given[0] if given else None if is_polars(X) else np.nan
+            yield index, base.replace(index, [gap] * base.n_rows).build()
+
+
+def make_gaps(X, decodings: dict[str, dict]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield, for each column of strings of a table, its index and rows with a missing string of each kind."""
+    if is_files(X, decodings) or np.ndim(X) > 2:
+        return
+    gaps = [None, ""] if is_polars(X) else [np.nan, None, ""]
+    gaps += [import_optional("pandas", "images").NA] if is_pandas(X) else []
+    table = TableColumns(X)
+    base = table.take(spread_evenly(table.n_rows, 2))
+    for index, values in enumerate(table.columns):
+        if holds_texts(values):
+            replaced = [base.replace(index, [gap] * base.n_rows) for gap in gaps]
+            yield index, {str(gap_kind(gap)): rows.build(True) for gap, rows in zip(gaps, replaced, strict=True)}
+
+
+def reorder_columns(X):
+    """Return some rows of a DataFrame with its columns from the last to the first, and one more; None if X is none."""
+    if not is_frame(X):
+        return None
+    table = TableColumns(X)
+    some = table.take(spread_evenly(table.n_rows, N_BASE)).build()
+    some = some[list(X.columns)[::-1]]
+    more = np.zeros(len(some))
+    name = max(map(str, X.columns), key=len) + "_"  # which no other column has
+    return some.assign(**{name: more}) if is_pandas(X) else some.with_columns(type(some.to_series())(name, more))
+
+
+def holds_texts(values: np.ndarray) -> bool:
+    """Return True for a column of which some values are strings."""
+    return values.dtype == object and any(isinstance(value, str) for value in values)
 
 
 def made(name: str, table: TableColumns) -> Made:
@@ -117,12 +155,14 @@ def make_midpoints(table: TableColumns, base: TableColumns, state) -> Iterator[M
     exact = np.array([value for _, value in pairs])
     with np.errstate(over="ignore"):
         rounded = exact.astype(np.float32)
-    for name, values in (
+    kinds = [
         ("midpoints", exact),
         ("midpoints in float32", rounded),
         ("one step above midpoints", step(rounded, 1)),
         ("one step below midpoints", step(rounded, -1)),
-    ):
+    ]
+    single = all(column.dtype == np.float32 for column in rows.columns if column.dtype.kind in "iuf")
+    for name, values in kinds[single:]:  # in float32 the first two are the same
         columns = [column.copy() for column in rows.columns]
         for row, (index, _) in enumerate(pairs):
             columns[index][row] = values[row]

@@ -143,6 +143,8 @@ class OnnxEstimator(NamesItsMethods, BaseEstimator):
                 f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum of 1 is required by "
                 f"{type(self).__name__}."
             )
+        if self.model._metadata.any_order and hasattr(X, "columns"):
+            return  # the model finds the columns that it needs by their names
         if hasattr(X, "shape") and len(X.shape) == 2 and hasattr(self, "n_features_in_"):
             check_columns(self, X, reset=False)
 

@@ -48,8 +48,8 @@ class TableColumns:
         new[:] = values
         return self.with_columns([*self.columns[:index], new, *self.columns[index + 1 :]])
 
-    def build(self):
-        """Return the table in the type of X."""
+    def build(self, as_objects: bool = False):
+        """Return the table in the type of X; ``as_objects`` keeps the kinds of missing texts apart in pandas."""
         if not is_frame(self.X):
             numeric = self.is_number.all() and not has_objects(self.X)
             return np.stack(self.columns, axis=1) if numeric else np.array([list(row) for row in self._rows()], object)
@@ -59,8 +59,12 @@ class TableColumns:
         if not is_pandas(self.X):
             lists = {name: values.tolist() if name in texts else values for name, values in data.items()}
             return type(self.X)(lists, schema_overrides=texts)
-        new = {name: "category" if name_of(dtype) in CATEGORIES else dtype for name, dtype in texts.items()}
-        return type(self.X)(data).astype(new)  # categories may be new ones
+        series = type(self.X.iloc[:, 0])
+        for name, dtype in texts.items():
+            own = object if as_objects else dtype
+            new = "category" if name_of(dtype) in CATEGORIES else own  # categories may be new ones
+            data[name] = series(data[name], dtype=new)
+        return type(self.X)(data)
 
     def _rows(self):
         return zip(*self.columns, strict=True)

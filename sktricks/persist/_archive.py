@@ -46,20 +46,28 @@ def read_archive(path):
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError(f"path={str(path)!r} must be a file, got a pipe, socket or device")
     with open(path, "rb") as file:
-        pickled = file.read(1) == b"\x80"
+        hint = find_hint(path, file.read(1))
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             check_version(path, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     except (SafetensorError, TypeError) as error:  # TypeError: a type of numbers that numpy lacks
-        hint = ". It looks like a pickle, which can run any code when it is opened: load never does" if pickled else ""
         raise ValueError(
             f"path={str(path)!r} is not an archive that sktricks.save wrote, or it is truncated: {error}{hint}"
         ) from error
     if metadata.get("sha256") != checksum(metadata.get("manifest", ""), arrays):
         raise ValueError(f"path={str(path)!r} was altered or damaged after it was saved: its checksum does not match")
     return metadata["manifest"], arrays
+
+
+def find_hint(path, start):
+    """Return what a file seems to be instead, from its name and its first byte: the end of an error."""
+    if start == b"\x80":
+        return ". It looks like a pickle, which can run any code when it is opened: load never does"
+    if os.fsdecode(path).lower().endswith(".onnx"):
+        return ". It looks like a file of export_onnx: load it with load_onnx, or with OnnxModel"
+    return ""
 
 
 def check_version(path, metadata):

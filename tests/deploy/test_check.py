@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktricks import OnnxMismatchError
+from sktricks.deploy import _label_rule
 from sktricks.deploy._check import check_graph, expected_outputs
+from sktricks.deploy._feeds import gap_kind
+from sktricks.deploy._label_rule import follows_probabilities
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
@@ -144,3 +152,78 @@ def test_columns_of_bools_are_left_as_they_are():
     rows = pandas.DataFrame({"a": X[:, 0], "b": X[:, 1] > 0})
     tree = DecisionTreeClassifier(random_state=0).fit(rows, Y)
     assert check(tree, tree, rows=rows, forgive=True).n_made > 100
+
+
+def test_kinds_of_missing_strings_that_a_graph_treats_alike():
+    rows = np.array([["a"], ["b"], [np.nan]] * 4, dtype=object)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(rows)
+
+    def graph(rows):  # which cannot tell None and empty strings from NaN
+        rows = np.array([[np.nan if gap_kind(value) else value for value in row] for row in rows], dtype=object)
+        return {"features": encoder.transform(rows)}
+
+    result = check(encoder, graph, ["features"], rows=rows)
+    assert (result.gaps, result.missing) == ({0: ["NaN"]}, [0])
+
+    def wrong(rows):  # in the rows that have nothing else
+        return graph([["a" if gap_kind(value) and len(rows) == 2 else value for value in row] for row in rows])
+
+    with pytest.raises(OnnxMismatchError, match="missing values in column 0"):
+        check(encoder, wrong, ["features"], rows=rows)
+
+
+def test_where_columns_may_come_in_any_order():
+    pandas = pytest.importorskip("pandas")
+    rows = pandas.DataFrame(X, columns=["a", "b", "c"])
+    by_name = ColumnTransformer([("scale", StandardScaler(), ["a", "c"])], remainder="passthrough").fit(rows)
+    assert check(by_name, by_name, ["features"], rows=rows).any_order
+    strict = StandardScaler().fit(rows)
+    assert not check(strict, strict, ["features"], rows=rows).any_order
+    assert not check(strict, strict, ["features"], rows=X).any_order
+
+
+def test_neighbors_at_equal_distances_are_named():
+    rows = np.repeat(X, 2, axis=0)
+    labels = np.where(np.arange(len(rows)) % 2, "yes", "no")
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier(3)).fit(rows, labels)
+    other = make_pipeline(StandardScaler(), KNeighborsClassifier(3)).fit(rows[::-1], labels[::-1])
+    with pytest.raises(OnnxMismatchError, match="KNeighborsClassifier chooses among training rows at equal distances"):
+        check(model, other, rows=rows)
+
+
+class Counting(VotingClassifier):
+    """Counts its predictions."""
+
+    calls = 0
+
+    def predict(self, X):
+        self.calls += 1
+        return super().predict(X)
+
+
+@pytest.mark.parametrize("derived", [True, False])
+def test_made_rows_are_predicted_once_where_probabilities_decide(derived, monkeypatch):
+    vote = Counting([("line", LogisticRegression())], voting="soft").fit(X, Y)
+    assert not follows_probabilities(vote, expected_outputs(vote, X, NAMES))  # a class of someone else
+    if derived:
+        monkeypatch.setattr(_label_rule, "PACKAGES", (Counting.__module__.partition(".")[0],))
+        monkeypatch.setattr(_label_rule, "BY_PROBABILITY", {"Counting"})
+    vote.calls = 0
+    line = LogisticRegression().fit(X, Y)
+    check(vote, line)
+    assert vote.calls == 1 if derived else vote.calls > 5
+
+
+def test_labels_follow_from_probabilities():
+    forest = RandomForestClassifier(3, random_state=0).fit(X, Y)
+    expected = expected_outputs(forest, X, NAMES)
+    assert follows_probabilities(forest, expected)
+    assert follows_probabilities(make_pipeline(StandardScaler(), forest), expected)
+    assert follows_probabilities(FrozenEstimator(forest), expected)
+    swapped = {**expected, "label": np.where(expected["label"] == "yes", "no", "yes")}
+    assert not follows_probabilities(forest, swapped)
+    assert not follows_probabilities(LogisticRegression().fit(X, Y), expected)
+    assert not follows_probabilities(VotingClassifier([("forest", forest)], voting="hard").fit(X, Y), expected)
+    found = expected_outputs(forest, X, NAMES, by_probability=True)
+    assert list(found) == ["label", "probabilities"]
+    np.testing.assert_array_equal(found["label"], expected["label"])

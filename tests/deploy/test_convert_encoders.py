@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
+from sktricks import OnnxModel, export_onnx
 from sktricks.deploy import UnsupportedForOnnxError
 from sktricks.deploy._export import build_model
 
@@ -94,6 +95,32 @@ def test_missing_texts(encoder, missing):
     )
     X = np.array(texts, dtype=object)[:, np.newaxis]
     assert_agrees(encoder.fit(X), X, 0, np.where(X == "Rome", "Quito", X))
+
+
+@pytest.mark.parametrize("gap", [None, np.nan])
+def test_other_kinds_of_missing_texts_are_errors(gap, tmp_path):
+    rows = np.array([["a"], ["b"], [gap]] * 4, dtype=object)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(rows)
+    export_onnx(encoder, tmp_path / "encoder.onnx", rows)
+    model = OnnxModel(tmp_path / "encoder.onnx")
+    for value in (gap, "a", "never seen"):
+        row = np.array([[value]], dtype=object)
+        np.testing.assert_array_equal(model.run(row)["features"], encoder.transform(row))
+    for value, name in ((None, "None"), (np.nan, "NaN"), ("", "an empty string")):
+        if value is not gap:
+            match = (
+                f"x0 contains {name}, which the .* replace it by {'None' if gap is None else 'NaN'} if it is missing"
+            )
+            with pytest.raises(ValueError, match=match):
+                model.run(np.array([["a"], [value]], dtype=object))
+
+
+def test_all_kinds_are_unknown_where_nothing_is_missing(tmp_path):
+    rows = np.array([["a"], ["b"]] * 4, dtype=object)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(rows)
+    export_onnx(encoder, tmp_path / "encoder.onnx", rows)
+    gaps = np.array([[None], [np.nan], [""]], dtype=object)
+    np.testing.assert_array_equal(OnnxModel(tmp_path / "encoder.onnx").run(gaps)["features"], np.zeros((3, 2)))
 
 
 def test_the_empty_string_is_a_category_where_nothing_is_missing():

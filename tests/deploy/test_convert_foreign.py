@@ -13,9 +13,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NeighborhoodComponentsAnalysis
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PowerTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -67,8 +67,8 @@ def test_several_outputs():
 
 
 def test_a_transformer():
-    X, _ = make_rows(np.float32)
-    assert_agrees(make_pipeline(PowerTransformer(), StandardScaler()).fit(X), X)
+    X, y = make_rows(np.float32)
+    assert_agrees(make_pipeline(NeighborhoodComponentsAnalysis(2, max_iter=3), StandardScaler()).fit(X, y), X)
 
 
 def test_labels_in_a_column():
@@ -110,6 +110,16 @@ def test_refused(estimator, match):
     X, y = make_rows()
     with pytest.raises(UnsupportedForOnnxError, match=match):
         build_model(estimator.fit(X, y), X)
+
+
+def test_the_cure_fits_a_lone_estimator_and_a_step():
+    X, y = make_rows()
+    with pytest.raises(
+        UnsupportedForOnnxError, match="the estimator cannot .* FastICA.*: fit and export one of scikit"
+    ):
+        build_model(FastICA(random_state=0).fit(X), X)
+    with pytest.raises(UnsupportedForOnnxError, match="the step 'fastica' cannot .*: export the steps before it, or"):
+        build_model(make_pipeline(FastICA(random_state=0), LogisticRegression()).fit(X, y), X)
 
 
 @pytest.mark.parametrize("make", [np.array, pd.Series, list])

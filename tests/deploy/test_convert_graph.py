@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
+from sktricks.deploy import UnsupportedForOnnxError, _graph
 from sktricks.deploy._graph import Graph, Prediction
 from sktricks.deploy.converters._registry import (
     CONVERTERS,
@@ -75,3 +76,22 @@ def test_a_predictor_is_refused_as_a_transformer(monkeypatch):
     monkeypatch.setitem(CONVERTERS, SCALER, lambda *args: Prediction())
     with pytest.raises(TypeError, match="StandardScaler, which is not a transformer"):
         transform(Graph(), StandardScaler(), None)
+
+
+def test_a_graph_that_onnx_takes_for_invalid_is_refused():
+    graph = Graph()
+    made = graph.op("NoSuchOperator", graph.add_input("X", np.float32, (2,)), dtype=np.float32, shape=(2,))
+    with pytest.raises(
+        UnsupportedForOnnxError, match=r"takes for invalid \(.*NoSuchOperator.*: export the steps one by"
+    ):
+        graph.build({"features": made})
+
+
+def test_weights_that_fit_into_no_file_are_refused(monkeypatch):
+    monkeypatch.setattr(_graph, "LARGEST", 100)
+    graph = Graph()
+    made = graph.binary("Add", graph.add_input("X", np.float32, (50,)), np.arange(50))
+    with pytest.raises(
+        UnsupportedForOnnxError, match="GB of weights, where one ONNX file holds at most 2: fit a smaller"
+    ):
+        graph.build({"features": made})

@@ -52,6 +52,17 @@ def test_double_precision_is_checked_to_the_ninth_digit(path):
     assert report.atol == 1e-9 and report.outputs == {"features": "float64 (n, 4)"}
 
 
+def test_a_graph_that_the_runtime_cannot_load_is_refused(path, monkeypatch):
+    def fail(*args):
+        raise ValueError("the graph is not an ONNX file")
+
+    monkeypatch.setattr(export_module, "open_session", fail)
+    with pytest.raises(
+        UnsupportedForOnnxError, match=r"onnxruntime [\d.]+ cannot run its graph: install another version"
+    ):
+        export_onnx(fitted("transformer"), path, X)
+
+
 def test_several_labels(path):
     labels = (X[:, :2] > np.median(X[:, :2], axis=0)).astype(int)
     estimator = MultiOutputClassifier(LogisticRegression()).fit(X, labels)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sktricks.deploy._made_rows import make_all, make_missing, shifted
+from sktricks.deploy._feeds import EMPTY, gap_kind
+from sktricks.deploy._made_rows import make_all, make_gaps, make_missing, reorder_columns, shifted
 
 
 def kinds(X, decodings=None):
@@ -15,8 +16,9 @@ def test_rows_of_a_table(dtype):
     X = np.random.default_rng(0).integers(0, 50, (30, 3)).astype(dtype)
     made = kinds(X)
     assert set(made) == {
-        *("one step above", "one step below", "midpoints", "midpoints in float32", "one step above midpoints"),
+        *("one step above", "one step below", "midpoints in float32", "one step above midpoints"),
         *("one step below midpoints", "far outside", "shuffled columns"),
+        *["midpoints"] * (dtype != np.float32),
     }
     assert all(rows.dtype == X.dtype and rows.shape[1] == 3 for rows in made.values())
     assert (made["one step above"] > X).all() and (made["one step below"] < X).all()
@@ -53,8 +55,35 @@ def test_unseen_categories_one_column_at_a_time():
     made = [rows for name, rows, _ in make_all(rows, {}) if name == "unseen categories"]
     assert len(made) == 2
     assert [row[1] for row in made[0].tolist()] == ["x", "y"] and not {"a", "b"} & {row[0] for row in made[0].tolist()}
+
+
+def test_missing_values_one_column_at_a_time():
+    rows = [["a", 1.0, "x"], [None, 2.0, "y"]]
     missing = dict(make_missing(rows, {}))
-    assert missing.keys() == {0, 1, 2} and np.isnan([missing[0][0, 0], missing[2][0, 2]]).all()
+    assert missing.keys() == {0, 1} and missing[0][0, 0] is None and np.isnan(missing[1][0, 1])
+    gaps = dict(make_gaps(rows, {}))
+    assert gaps.keys() == {0, 2}
+    assert gaps[2]["None"][0, 2] is None and np.isnan(gaps[2]["NaN"][0, 2]) and gaps[2][EMPTY][0, 2] == ""
+    assert not dict(make_gaps(np.zeros((3, 2)), {})) and not dict(make_gaps(np.zeros((3, 2, 2)), {}))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_missing_strings_of_a_frame(library):
+    module = pytest.importorskip(library)
+    rows = module.DataFrame({"word": ["a", "b"], "size": [1.0, 2.0]})
+    gaps = dict(make_gaps(rows, {}))
+    found = {kind: made["word"].to_numpy().tolist()[0] for kind, made in gaps[0].items()}
+    assert set(found) == ({"None", EMPTY} if library == "polars" else {"None", "NaN", "NA", EMPTY})
+    assert all(gap_kind(value) == kind for kind, value in found.items())
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_columns_in_another_order(library):
+    module = pytest.importorskip(library)
+    rows = module.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    other = reorder_columns(rows)
+    assert list(other.columns) == ["b", "a", "a_"] and other["b"].to_list() == ["x", "y"]
+    assert reorder_columns(np.zeros((2, 2))) is None
 
 
 @pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 255), (np.float32, 1)])

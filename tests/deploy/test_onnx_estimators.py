@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -104,6 +105,20 @@ def test_names_of_columns(tmp_path):
         model.predict(frame[["b", "a", "c", "d"]])
     whole = frame.assign(d=[1] * len(frame))  # integers where there were floats
     np.testing.assert_array_equal(model.predict(whole), net.predict(whole))
+
+
+def test_columns_in_any_order_where_the_estimator_takes_them(tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    columns = ColumnTransformer([("scale", StandardScaler(), ["a", "c"])], remainder="passthrough")
+    pipeline = make_pipeline(columns, LogisticRegression()).fit(frame, NAMES)
+    export_onnx(pipeline, tmp_path / "a.onnx", frame)
+    model = load_onnx(tmp_path / "a.onnx")
+    other = frame[["d", "c", "b", "a"]].assign(more="x")
+    np.testing.assert_array_equal(model.predict(other), pipeline.predict(frame))
+    np.testing.assert_allclose(model.predict_proba(other), pipeline.predict_proba(frame), atol=1e-5)
+    with pytest.raises(ValueError, match="X must have the columns .*'a', 'b', 'c', 'd'.*, got .*'d', 'c', 'b'"):
+        model.predict(other.drop(columns="a"))
 
 
 def test_torch_is_not_imported(tmp_path):
