@@ -17,12 +17,14 @@ from .._text import count, name_some
 from .._threads import check_array
 from ..images._decode import read_size
 from ..images._image_column import as_column, check_files_exist
+from ..images._read_images import read_pixels
 from ..images._unreadable_image import attempt
 from ..tables._frames import is_frame, is_missing
 from ..transfer._auto_backbone import typical_size
 from ._equal_rows import number_files, number_images, number_table
-from ._similar_images import SMALL, find_similar, join_pairs, thumbnails_of_files, thumbnails_of_images
+from ._similar_images import SMALL, find_similar, join_pairs, thumbnails_of_images
 
+READ = 32  # pixels of files when they are read: at a fourth of this, decoding fast shifts some JPEG files too far
 KINDS = ("exact", "resized", "re-encoded")
 
 
@@ -168,17 +170,13 @@ def compare_files(sources):
     check_files_exist(sources)
     numbers = number_files(sources)
     firsts = np.unique(numbers, return_index=True)[1]
-    size = typical_size(sources[firsts])
-    if size is not None and min(size) < SMALL:
-        from ..images._read_images import read_pixels
-
-        similar = compare_images(read_pixels(sources[firsts], size, "RGB")[0])
-    else:
-        similar = find_similar(thumbnails_of_files(sources[firsts]))
-    similar = firsts[similar]
+    size = typical_size(sources[firsts]) or (READ, READ)
+    is_small = min(size) < SMALL
+    images = read_pixels(sources[firsts], size if is_small else (READ, READ), "RGB")[0]
+    similar = firsts[compare_images(images, is_small)]
     sizes = {row: attempt(read_size, sources[row], row) for row in np.unique(similar)}
     kinds = ["resized" if sizes[first] != sizes[second] else "re-encoded" for first, second in similar]
-    return join_kinds(numbers, firsts, similar, kinds)
+    return join_kinds(numbers, similar, kinds)
 
 
 def compare_array(X, image_shape):
@@ -189,28 +187,25 @@ def compare_array(X, image_shape):
     layout = find_layout(values.shape, image_shape)
     if layout.image_shape is None:
         numbers = number_table(values)
-        return *join_kinds(numbers, np.unique(numbers, return_index=True)[1], np.empty((0, 2), np.intp), []), len(
-            values
-        )
+        return *join_kinds(numbers, np.empty((0, 2), np.intp), []), len(numbers)
     images = layout.to_images(check_array(values, allow_nd=True))
     numbers = number_images(images)
     firsts = np.unique(numbers, return_index=True)[1]
-    similar = firsts[compare_images(images[firsts])]
-    return *join_kinds(numbers, firsts, similar, ["re-encoded"] * len(similar)), len(images)
+    similar = firsts[compare_images(images[firsts], min(layout.image_shape[:2]) < SMALL)]
+    return *join_kinds(numbers, similar, ["re-encoded"] * len(similar)), len(images)
 
 
-def compare_images(images):
-    """Return the pairs of similar images, (n, height, width, channels)."""
-    blurred = thumbnails_of_images(images, blur=True) if min(images.shape[1:3]) < SMALL else None
+def compare_images(images, is_small):
+    """Return the pairs of similar images, (n, height, width, channels); small ones are compared blurred as well."""
+    blurred = thumbnails_of_images(images, blur=True) if is_small else None
     return find_similar(thumbnails_of_images(images), blurred)
 
 
-def join_kinds(numbers, firsts, similar, kinds):
+def join_kinds(numbers, similar, kinds):
     """Return pairs of equal rows, each with the first of them, and pairs of similar rows, with their kinds."""
-    rows = np.arange(len(numbers))
+    rows, firsts = np.arange(len(numbers)), np.unique(numbers, return_index=True)[1]
     exact = np.column_stack([firsts[numbers], rows])[firsts[numbers] != rows]
-    kinds = np.array([*["exact"] * len(exact), *kinds], dtype="U10")
-    return np.concatenate([exact, similar]), kinds
+    return np.concatenate([exact, similar]), np.array([*["exact"] * len(exact), *kinds], dtype="U10")
 
 
 def check_split(split, n):

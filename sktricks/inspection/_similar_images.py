@@ -11,8 +11,6 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils import gen_batches
 
-from ..images._read_images import read_pixels
-
 SIDE = 8  # pixels of a thumbnail: JPEG artifacts and resizing to half the size change little in it
 SMALL = 64  # the shorter side of images that are visibly blurred by resizing, and are compared blurred as well
 RATIO, RATIO_OF_SMALL = 0.35, 0.45  # of the distance to the eighth nearest image: two images below it are similar
@@ -20,11 +18,6 @@ RANK = 8
 TIGHT = 0.04  # the distance, in standard deviations of all thumbnails, below which two images are always similar
 NEAREST = 32  # neighbors of an image that are looked at
 BYTES = 2**26  # of memory for one block
-
-
-def thumbnails_of_files(sources):
-    """Return the thumbnails of image files, read at a size at which JPEG files are decoded fast: (n, values)."""
-    return read_pixels(sources, (SIDE, SIDE), "RGB")[0].reshape(len(sources), -1).astype(np.float32)
 
 
 def thumbnails_of_images(images, blur=False):
