@@ -80,6 +80,7 @@ from .inspection import LearningRateDisplay as LearningRateDisplay
 from .inspection import PredictionsDisplay as PredictionsDisplay
 from .inspection import diagnose as diagnose
 from .inspection import find_duplicates as find_duplicates
+from .inspection import find_label_issues as find_label_issues
 from .inspection import find_lr as find_lr
 from .inspection import show_images as show_images
 from .persist import load as load

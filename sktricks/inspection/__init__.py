@@ -6,6 +6,7 @@ from ..training._rate_curve import LearningRateCurve
 from ._diagnose import diagnose
 from ._duplicates import Duplicates, find_duplicates
 from ._findings import Diagnosis, Finding
+from ._label_issues import find_label_issues
 from ._learning_rate_display import LearningRateDisplay
 from ._lr_finder import find_lr
 from ._predictions_display import PredictionsDisplay
@@ -20,6 +21,7 @@ __all__ = [
     "PredictionsDisplay",
     "diagnose",
     "find_duplicates",
+    "find_label_issues",
     "find_lr",
     "show_images",
 ]
