@@ -181,7 +181,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         digits, which may cost accuracy: with a pretrained net (lite0) on photos 0.3 to 0.9 points with 50 labels per
         class, none with 10.
     warm_start : bool, default=False
-        Continue with the net of the previous ``fit``.
+        Continue with the net of the previous ``fit``. Changes of parameters that only a new net takes, such as
+        ``optimizer`` and ``loss``, are then ignored, as in ``partial_fit``, with a :class:`ParametersIgnoredWarning`.
     verbose : int, default=0
         1 shows a progress bar.
     random_state : int, RandomState instance or None, default=None

@@ -132,7 +132,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         frozen backbone. bfloat16 keeps two to three decimal digits, which costs accuracy: for lite0 on photos 0.3 to
         0.9 points with 50 labels per class, none with 10.
     warm_start : bool, default=False
-        Continue with the net of the previous ``fit``.
+        Continue with the net of the previous ``fit``. Changes of parameters that only a new net takes, such as
+        ``optimizer`` and ``loss``, are then ignored, as in ``partial_fit``, with a :class:`ParametersIgnoredWarning`.
     verbose : int, default=0
         1 shows a progress bar, reports the backbone and the strategy, and how many rows were encoded and reused so far.
     random_state : int, RandomState instance or None, default=None

@@ -87,6 +87,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     CopiesMayLeakWarning
         If the classifier splits its rows without groups: in a search, for early stopping, for calibration. Copies of a
         row are then on both sides of the split. Copies have the ``groups`` of their row, which keep them together.
+    ParametersIgnoredWarning
+        If parameters that ``partial_fit`` takes in its first call, such as those of the estimator, are changed later.
     ValueRangeWarning
         If the pixels in ``predict`` are on another scale than those in ``fit``.
     ViewsIgnoredWarning
@@ -292,7 +294,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
 
     Warns
     -----
-    CopiesMayLeakWarning, ViewsIgnoredWarning
+    CopiesMayLeakWarning, ParametersIgnoredWarning, ViewsIgnoredWarning
         As :class:`AugmentedClassifier`.
 
     See Also
