@@ -16,7 +16,8 @@ depends on the seed and the step alone. The learning rate rises, stays, and fall
 prolonged before the fall begins; keep a copy of the checkpoint.
 
 The loss of worlds that the net never trains on is printed beside that of a logistic regression on the same rows. At
-the end ``run/table1.safetensors`` holds the averaged weights in float16.
+the end ``run/table1.safetensors`` holds the averaged weights in float16 and the temperature that suits other worlds;
+point the environment variable ``SKTRICKS_TABLE1`` at it to use them.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sktricks.transfer._in_context_members import mean_of_members, predict_members, read_table
 from sktricks.transfer._in_context_net import InContextNet
 from sktricks.transfer._in_context_rows import learn_rows, place_columns
 
@@ -376,12 +378,32 @@ def judge(net, worlds):
     return " ".join(f"{n}: {find_loss(net, *batch):.4f}" for n, batch in worlds.items())
 
 
-def export(average, path):
-    """The averaged weights in float16."""
+def find_temperature(net, seed):
+    """The number by which logits are divided so that the mean of eight members has the least loss on new worlds."""
+    net.eval()
+    temperatures = np.arange(0.6, 1.41, 0.05)
+    losses = np.zeros(len(temperatures))
+    for n_train, count in HELD_OUT.items():
+        for world in range(count):
+            x, mask, y = draw_world(np.random.default_rng([seed, n_train, world]), n_train, 64)
+            table = read_table(net, x[:n_train], y[:n_train], mask, 8, world, None, torch.device("cpu"))
+            logits = predict_members(net, table, x[n_train:], torch.device("cpu"), None)
+            known = torch.from_numpy(y[n_train:] != UNKNOWN)
+            labels = torch.from_numpy(y[n_train:])[known]
+            for index, temperature in enumerate(temperatures):
+                proba = mean_of_members(logits, temperature)[known]
+                losses[index] += F.nll_loss(proba.log(), labels).item() if len(labels) else 0
+    return float(temperatures[losses.argmin()])
+
+
+def export(net, path, seed):
+    """The weights in float16, and the temperature of predictions."""
     from safetensors.torch import save_file
 
-    state = average.module.state_dict()
-    save_file({name: tensor.half().contiguous().cpu() for name, tensor in state.items()}, path)
+    temperature = find_temperature(net, seed)
+    print(f"temperature {temperature:.2f}", flush=True)
+    state = {name: tensor.half().contiguous().cpu() for name, tensor in net.state_dict().items()}
+    save_file(state, path, metadata={"temperature": f"{temperature:.2f}"})
 
 
 def make_optimizer(net, weight_decay):
@@ -444,7 +466,7 @@ def main(args):
         if time.perf_counter() - saved > 60 * args.minutes or step == args.steps:
             save_checkpoint(parts, step, checkpoint)
             saved = time.perf_counter()
-    export(average, args.out / "table1.safetensors")
+    export(average.module, args.out / "table1.safetensors", args.seed + 2)
 
 
 if __name__ == "__main__":

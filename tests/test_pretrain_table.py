@@ -102,5 +102,7 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(small, tmp_path, monkeypatch, 
 def test_the_weights_are_half_precision_and_fit_the_net(small, tmp_path):
     small.main(settings(tmp_path, steps=1))
     weights = safetensors.torch.load_file(tmp_path / "table1.safetensors")
+    with safetensors.safe_open(tmp_path / "table1.safetensors", "pt") as file:
+        assert 0.5 < float(file.metadata()["temperature"]) < 1.5
     assert {weight.dtype for weight in weights.values()} == {torch.float16}
     InContextNet(width=8, depth=1, heads=1).load_state_dict({name: w.float() for name, w in weights.items()})
