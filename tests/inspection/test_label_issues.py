@@ -52,7 +52,7 @@ def test_planted_errors_have_the_lowest_quality():
     y[wrong] = (y[wrong] + 1) % 10
     issues = find_label_issues(KNeighborsClassifier(5), DIGITS[:600], y)
     assert issues.columns.tolist() == ["is_label_issue", "label_quality", "given_label", "predicted_label"]
-    assert average_precision_score(y != NUMBERS[:600], -issues.label_quality) > 0.8
+    assert average_precision_score(y != NUMBERS[:600], -issues.label_quality) > 0.65  # by chance 0.05
     assert issues.is_label_issue[wrong].sum() >= 24 and issues.is_label_issue.sum() <= 40
     assert (issues.given_label == y).all() and (issues.predicted_label[wrong] == NUMBERS[wrong]).sum() >= 28
 
