@@ -75,6 +75,7 @@ from .images import read_image_folder as read_image_folder
 from .inspection import Diagnosis as Diagnosis
 from .inspection import Duplicates as Duplicates
 from .inspection import Finding as Finding
+from .inspection import LabelIssuesDisplay as LabelIssuesDisplay
 from .inspection import LearningRateCurve as LearningRateCurve
 from .inspection import LearningRateDisplay as LearningRateDisplay
 from .inspection import PredictionsDisplay as PredictionsDisplay

@@ -7,6 +7,7 @@ from ._diagnose import diagnose
 from ._duplicates import Duplicates, find_duplicates
 from ._findings import Diagnosis, Finding
 from ._label_issues import find_label_issues
+from ._label_issues_display import LabelIssuesDisplay
 from ._learning_rate_display import LearningRateDisplay
 from ._lr_finder import find_lr
 from ._predictions_display import PredictionsDisplay
@@ -16,6 +17,7 @@ __all__ = [
     "Diagnosis",
     "Duplicates",
     "Finding",
+    "LabelIssuesDisplay",
     "LearningRateCurve",
     "LearningRateDisplay",
     "PredictionsDisplay",

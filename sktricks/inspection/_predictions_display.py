@@ -11,12 +11,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._labels import encode_labels
-from .._optional import import_optional
 from .._threads import column_or_1d
-from ._pictures import draw_picture, find_pictures
+from ._pictures import draw_rows, find_rows, set_title
 
 KINDS = ("top-losses", "confused", "random")
-N_VALUES = 3  # the most unusual values of each row of a table
+PER_PAIR = 4  # rows of one pair of labels
 WRONG = "C3"
 
 
@@ -40,6 +39,8 @@ class PredictionsDisplay:
         The names of the columns of a table.
     files : list of str, default=None
         The name of the file of each image.
+    pairs : list of str, default=None
+        The name of the group of each row: a new group starts on a new line, with its name beside it.
 
     Attributes
     ----------
@@ -60,13 +61,14 @@ class PredictionsDisplay:
     predicts, chooses rows and draws them.
     """
 
-    def __init__(self, *, rows, truth, predicted, likely, names=None, files=None):
+    def __init__(self, *, rows, truth, predicted, likely, names=None, files=None, pairs=None):
         self.rows = rows
         self.truth = truth
         self.predicted = predicted
         self.likely = likely
         self.names = names
         self.files = files
+        self.pairs = pairs
 
     @classmethod
     def from_estimator(
@@ -94,7 +96,8 @@ class PredictionsDisplay:
             Their labels.
         kind : {"top-losses", "confused", "random"}, default="top-losses"
             The rows to show. ``"top-losses"``: those whose own label got the smallest probability. ``"confused"``: rows
-            with a wrong prediction, the most often confused pairs of labels first. ``"random"``: any rows.
+            with a wrong prediction, at most four of each pair of labels, one pair per line, the most often confused
+            pairs first. ``"random"``: any rows.
         n_rows : int, default=12
             The largest number of rows.
         image_shape : int or tuple, default=None
@@ -130,12 +133,11 @@ class PredictionsDisplay:
         classes, proba = np.asarray(estimator.classes_), np.asarray(estimator.predict_proba(X))
         codes = encode_labels(y, classes)
         chosen = choose_rows(kind, proba, codes, n_rows, check_random_state(random_state))
-        rows, files = find_pictures(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
-        rows, names = standardize_rows(X, chosen) if rows is None else (rows, None)
+        rows, names, files = find_rows(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
         predicted, likely = classes[proba[chosen].argmax(axis=1)], proba[chosen].max(axis=1)
-        display = cls(
-            rows=rows, truth=np.asarray(y)[chosen], predicted=predicted, likely=likely, names=names, files=files
-        )
+        pairs = name_pairs(classes, proba, codes, chosen) if kind == "confused" else None
+        truth = np.asarray(y)[chosen]
+        display = cls(rows=rows, truth=truth, predicted=predicted, likely=likely, names=names, files=files, pairs=pairs)
         return display.plot(figure=figure, **kwargs)
 
     def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
@@ -155,36 +157,19 @@ class PredictionsDisplay:
         self : object
         """
         n_columns = min(n_columns, len(self.rows))
-        n_lines = -(-len(self.rows) // n_columns)
-        shows_images = isinstance(self.rows, list) or self.rows.ndim == 4
-        if figure is None:
-            pyplot = import_optional("matplotlib.pyplot", "plot")
-            width, height = (3.2, 1.6) if not shows_images else (2.5, 2.9) if self.files else (1.8, 2.1)
-            figure = pyplot.figure(figsize=(width * n_columns, height * n_lines), layout="constrained")
-        axes = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-        for ax, row, *labels in zip(axes, self.rows, self.truth, self.predicted, self.likely, strict=False):
-            draw_picture(ax, row) if shows_images else self._draw_values(ax, row)
-            self._set_title(ax, *labels)
-        for ax, file in zip(axes, self.files or [], strict=False):
-            ax.set_xlabel(file, fontsize="small", color="0.4")
-        for ax in axes[len(self.rows) :]:
-            ax.set_axis_off()
-        figure.suptitle(title or "")
-        self.figure_, self.axes_ = figure, list(axes[: len(self.rows)])
+        places = find_places(self.pairs or [None] * len(self.rows), n_columns)
+        self.figure_, self.axes_ = draw_rows(
+            self.rows, places, n_columns=n_columns, figure=figure, names=self.names, files=self.files
+        )
+        for ax, truth, predicted, likely in zip(self.axes_, self.truth, self.predicted, self.likely, strict=True):
+            style = {"color": WRONG} if truth != predicted else {}
+            first, second = f"predicted {predicted} ({likely:.0%}),", f"true {truth}"
+            set_title(ax, first, second, is_wide=bool(self.files), **style)
+        for i, pair in enumerate(self.pairs or []):
+            if places[i] % n_columns == 0:
+                self.axes_[i].set_ylabel(pair)
+        self.figure_.suptitle(title or "")
         return self
-
-    def _set_title(self, ax, truth, predicted, likely):
-        style = {"color": WRONG} if truth != predicted else {}
-        parts = f"predicted {predicted} ({likely:.0%}),", f"true {truth}"
-        fits = sum(map(len, parts)) < (34 if self.files else 24)  # characters above one picture
-        ax.set_title((" " if fits else "\n").join(parts), fontsize="small", **style)
-
-    def _draw_values(self, ax, values):
-        order = np.argsort(-np.abs(values), kind="stable")[:N_VALUES][::-1]
-        names = [self.names[column] if self.names else f"column {column}" for column in order]
-        ax.barh(names, values[order], color="C0")
-        ax.axvline(0, color="0.5", linewidth=0.8)
-        ax.spines[["top", "right"]].set_visible(False)
 
 
 def choose_rows(kind, proba, codes, n, random):
@@ -210,16 +195,25 @@ def choose_rows(kind, proba, codes, n, random):
     if not len(wrong):
         raise ValueError("kind='confused' needs rows with a wrong prediction, and there are none: use kind='random'")
     # The most frequent pair comes first; within a pair, the prediction that is furthest from the truth.
-    return wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))][:n]
+    order = wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))]
+    is_new = np.append(True, np.diff(pairs[order]) != 0)
+    starts = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))
+    return order[np.arange(len(order)) - starts < PER_PAIR][:n]
 
 
-def standardize_rows(X, chosen):
-    """Return the chosen rows of a table, their numbers standardized, and the names of these columns or None."""
-    names = None
-    if hasattr(X, "columns"):
-        numbers = {str(name): np.asarray(X[name]) for name in X.columns if np.asarray(X[name]).dtype.kind in "biuf"}
-        names = list(numbers)
-        X = np.column_stack(list(numbers.values())) if numbers else np.zeros((len(X), 0))
-    values = np.asarray(X).astype(float)
-    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    return np.nan_to_num(values[chosen] - mean) / np.where(spread > 0, spread, 1), names
+def name_pairs(classes, proba, codes, chosen):
+    """Return, for each chosen row, its label, the predicted label and the number of rows with both."""
+    predicted = proba.argmax(axis=1)
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (codes, predicted), 1)
+    some = zip(codes[chosen], predicted[chosen], strict=True)
+    return [f"{classes[true]} predicted as {classes[guess]}: {counts[true, guess]}" for true, guess in some]
+
+
+def find_places(groups, n_columns):
+    """Return the cell of each row in a grid, line by line; each group of adjacent rows starts on a new line."""
+    places = []
+    for i, group in enumerate(groups):
+        after = places[-1] + 1 if places else 0
+        places.append(-(-after // n_columns) * n_columns if i and group != groups[i - 1] else after)
+    return places

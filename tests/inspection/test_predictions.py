@@ -36,6 +36,20 @@ def test_the_most_frequent_confusion_comes_first_and_its_surest_row():
     assert choose_rows("confused", PROBA, CODES, 9, None).tolist() == [1, 2, 5]
 
 
+def test_each_confused_pair_has_a_line_of_at_most_four_rows():
+    truth = np.repeat([3, 3, 5], [6, 2, 3])
+    wrong = np.repeat([8, 1, 6], [6, 2, 3])
+    model = fit(DIGITS, NUMBERS)
+    model.predict_proba = lambda X: np.eye(10)[wrong] * 0.8 + 0.02
+    display = PredictionsDisplay.from_estimator(model, DIGITS[:11], truth, kind="confused", image_shape=8, n_columns=3)
+    assert display.pairs == ["3 predicted as 8: 6"] * 4 + ["5 predicted as 6: 3"] * 3 + ["3 predicted as 1: 2"] * 2
+    starts = [ax.get_subplotspec().num1 for ax in display.axes_]
+    assert starts == [0, 1, 2, 3, 6, 7, 8, 9, 10]
+    labels = [ax.get_ylabel() for ax in display.axes_]
+    assert labels == ["3 predicted as 8: 6", "", "", "3 predicted as 8: 6", "5 predicted as 6: 3", "", "",
+                      "3 predicted as 1: 2", ""]  # fmt: skip
+
+
 def test_random_rows_are_any_and_follow_the_seed():
     one, same, other = (choose_rows("random", PROBA, CODES, 4, np.random.RandomState(s)).tolist() for s in (0, 0, 1))
     assert one == same != other and len(set(one)) == 4

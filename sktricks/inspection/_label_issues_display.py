@@ -1,0 +1,195 @@
+"""LabelIssuesDisplay: a figure of the rows whose labels are the most suspicious."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._optional import import_optional
+from ._label_issues import find_label_issues, image_shape_of
+from ._pictures import draw_rows, find_rows, set_title
+
+WRONG = "C3"
+
+
+class LabelIssuesDisplay:
+    """A figure of the rows whose labels are the most suspicious, with the given and the predicted label.
+
+    Make one with :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_issues`. The titles of label issues
+    are red; rows with red titles come first. Images are shown as they are; a photo is read from its file at a legible
+    size, and its file is named. For a row of a table, bars show how far its most unusual values are from the mean, in
+    standard deviations.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, height, width, channels) or (n, features), or list of ndarray
+        Images, from 0 (black) to 1 (white), or standardized rows of a table. A list holds images of several sizes.
+    issues : pandas.DataFrame
+        The rows of the result of :func:`find_label_issues` that are shown.
+    names : list of str, default=None
+        The names of the columns of a table.
+    files : list of str, default=None
+        The name of the file of each image.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : list of matplotlib Axes
+        One for each row.
+
+    See Also
+    --------
+    find_label_issues : The table behind the figure.
+    PredictionsDisplay : The rows about which a fitted classifier is most wrong.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktricks import LabelIssuesDisplay, find_label_issues
+    >>> X, y = load_digits(return_X_y=True)
+    >>> issues = find_label_issues(LogisticRegression(), X[:300] / 16, y[:300])
+    >>> display = LabelIssuesDisplay.from_issues(X[:300], issues, image_shape=8)  # doctest: +SKIP
+    """
+
+    def __init__(self, *, rows, issues, names=None, files=None):
+        self.rows = rows
+        self.issues = issues
+        self.names = names
+        self.files = files
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        cv: Any = 5,
+        groups: ArrayLike | None = None,
+        n_rows: int = 12,
+        image_shape: int | tuple | None = None,
+        figure=None,
+        **kwargs,
+    ) -> Self:
+        """Find label issues with copies of an estimator, and draw the most suspicious rows.
+
+        Parameters
+        ----------
+        estimator, X, y, cv, groups
+            As in :func:`find_label_issues`.
+        n_rows : int, default=12
+            The largest number of rows.
+        image_shape : int or tuple, default=None
+            (height, width), (height, width, channels) or the side of a square, of images that come as rows. None:
+            that of the estimator.
+        figure : matplotlib Figure, default=None
+            The figure to draw in; None makes a new one.
+        **kwargs : dict
+            Passed on to :meth:`plot`.
+
+        Returns
+        -------
+        display : LabelIssuesDisplay
+        """
+        import_optional("matplotlib", "plot")  # before the work, not after it
+        issues = find_label_issues(estimator, X, y, cv=cv, groups=groups)
+        shape = image_shape_of(estimator) if image_shape is None else image_shape
+        return cls.from_issues(X, issues, n_rows=n_rows, image_shape=shape, figure=figure, **kwargs)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X: ArrayLike,
+        y: ArrayLike,
+        pred_probs: ArrayLike,
+        *,
+        n_rows: int = 12,
+        image_shape: int | tuple | None = None,
+        figure=None,
+        **kwargs,
+    ) -> Self:
+        """Find label issues by out-of-fold probabilities, and draw the most suspicious rows.
+
+        Parameters
+        ----------
+        X, y, pred_probs
+            As in :func:`find_label_issues`.
+        n_rows, image_shape, figure, **kwargs
+            As in :meth:`from_estimator`.
+
+        Returns
+        -------
+        display : LabelIssuesDisplay
+        """
+        issues = find_label_issues(None, X, y, pred_probs=pred_probs)
+        return cls.from_issues(X, issues, n_rows=n_rows, image_shape=image_shape, figure=figure, **kwargs)
+
+    @classmethod
+    def from_issues(
+        cls,
+        X: ArrayLike,
+        issues: Any,
+        *,
+        n_rows: int = 12,
+        image_shape: int | tuple | None = None,
+        figure=None,
+        **kwargs,
+    ) -> Self:
+        """Draw the most suspicious rows.
+
+        Parameters
+        ----------
+        X : array-like
+            The rows that ``issues`` is about, in the same order.
+        issues : pandas.DataFrame
+            The result of :func:`find_label_issues`.
+        n_rows, image_shape, figure, **kwargs
+            As in :meth:`from_estimator`.
+
+        Returns
+        -------
+        display : LabelIssuesDisplay
+
+        Raises
+        ------
+        ValueError
+            If X has another number of rows than ``issues``, or ``n_rows`` is less than 1.
+        """
+        if n_rows < 1:
+            raise ValueError(f"n_rows must be at least 1, got {n_rows}")
+        n = len(X)  # type: ignore[arg-type]
+        if n != len(issues):
+            raise ValueError(f"issues must have a row for each row of X, {n}, got {len(issues)}: pass all of them")
+        suspicion = np.lexsort((issues["label_quality"], ~np.asarray(issues["is_label_issue"], dtype=bool)))
+        chosen = suspicion[:n_rows]
+        rows, names, files = find_rows(X, chosen, image_shape)
+        return cls(rows=rows, issues=issues.iloc[chosen], names=names, files=files).plot(figure=figure, **kwargs)
+
+    def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
+        """Draw the rows.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, default=None
+            The figure to draw in; None makes a new one.
+        n_columns : int, default=4
+            Rows of X shown side by side.
+        title : str, default=None
+            The title of the figure.
+
+        Returns
+        -------
+        self : object
+        """
+        n = len(self.rows)
+        how = {"n_columns": min(n_columns, n), "figure": figure, "names": self.names, "files": self.files}
+        self.figure_, self.axes_ = draw_rows(self.rows, range(n), **how)
+        for ax, issue in zip(self.axes_, self.issues.itertuples(), strict=True):
+            style = {"color": WRONG} if issue.is_label_issue else {}
+            first = f"given {issue.given_label} ({issue.label_quality:.0%}),"
+            set_title(ax, first, f"predicted {issue.predicted_label}", is_wide=bool(self.files), **style)
+        self.figure_.suptitle(title or "")
+        return self
