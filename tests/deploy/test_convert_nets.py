@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sktricks import NetClassifier, NetRegressor
 from sktricks.deploy._export import build_model
 from sktricks.deploy._onnx_errors import UnsupportedForOnnxError
+from sktricks.deploy.converters import _torch_graphs
 
 from ._agreement import assert_agrees
 
@@ -129,4 +130,19 @@ def test_refuses_a_module_that_torch_cannot_export():
 
     net = NetClassifier(Branches(4, 3), **QUICK).fit(X, CODES)
     with pytest.raises(UnsupportedForOnnxError, match="Branches, which torch cannot export"):
+        build_model(net, X)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_2_11'"),
+     AttributeError("module 'onnx_ir' has no attribute 'schemas'")],
+)  # fmt: skip
+def test_an_onnxscript_that_does_not_fit_torch(cause, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("torch failed") from cause
+
+    monkeypatch.setattr(_torch_graphs, "export_module", fail)
+    net = NetRegressor(torch.nn.Linear(4, 1), **EXACT).fit(X, X[:, 0])
+    with pytest.raises(ImportError, match="torch .* cannot export modules with .*: pip install --upgrade onnxscript"):
         build_model(net, X)

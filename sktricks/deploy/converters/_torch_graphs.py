@@ -42,6 +42,11 @@ def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, sco
         model = export_module(module, example)
     except Exception as error:  # torch raises errors of many types
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        if isinstance(error.__cause__ or error, ImportError) or "onnx_ir" in reason or "onnxscript" in reason:
+            raise ImportError(
+                f"torch {torch.__version__} cannot export modules with this onnxscript and onnx_ir ({reason}): "
+                "pip install --upgrade onnxscript onnx_ir"
+            ) from error
         raise graph.refuse(
             f"the torch module {name}, which torch cannot export ({reason})",
             "torch.onnx.export(module, ..., dynamo=True) has to accept it: write it without branches that depend on "
