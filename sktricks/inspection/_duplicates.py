@@ -211,7 +211,8 @@ def join_kinds(numbers, similar, kinds):
 def check_split(split, n):
     """Return the parts of a split as an array of objects, with None for missing ones."""
     if isinstance(split, str) or np.ndim(split) != 1:
-        raise ValueError(f"split must have one part per row of X, such as 'train' or 'test', got {split!r:.100}")
+        found = repr(split) if isinstance(split, str) else f"an array of shape {np.shape(split)}"
+        raise ValueError(f"split must have one part per row of X, such as 'train' or 'test', got {found}")
     if len(split) != n:
         raise ValueError(f"split must have one part per row of X, {n}, got {len(split)}")
     parts = np.empty(n, dtype=object)

@@ -49,7 +49,10 @@ def code_values(values):
     values = [None if is_missing(value) else value for value in values]
     if all(value is None or isinstance(value, float | np.floating) for value in values):
         return round_floats(np.array(values, dtype=float))
-    return number_digests(values)
+    try:
+        return number_digests(values)
+    except TypeError as error:
+        raise TypeError(f"X must hold numbers, texts or other values that can be hashed: {error}") from error
 
 
 def round_floats(values):

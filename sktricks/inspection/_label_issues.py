@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -178,7 +179,10 @@ def check_probabilities(proba, n, classes, name):
             f"{name} must have a row per sample and a column per class of y, in the order of the sorted classes, "
             f"{(n, len(classes))}, got {proba.shape}"
         )
-    proba = proba.astype(np.float64)
+    try:
+        proba = proba.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from error
     if not np.isfinite(proba).all():
         row = np.argmin(np.isfinite(proba).all(axis=1))
         raise ValueError(f"{name} must be finite, got NaN or infinity in row {row}")
@@ -212,7 +216,7 @@ def split_rows(estimator, X, labels, classes, cv, groups):
     groups = None if groups is None else check_groups(groups, n)
     cv = 5 if cv is None else cv
     if isinstance(cv, Integral):
-        if cv < 2:
+        if isinstance(cv, bool) or cv < 2:
             raise ValueError(f"cv must be at least 2 folds, got {cv}")
         check_members(codes, classes, cv)
         if groups is None:
@@ -220,7 +224,12 @@ def split_rows(estimator, X, labels, classes, cv, groups):
         elif groups.max() + 1 < cv:
             raise ValueError(f"cv={cv} needs at least {cv} groups, got {groups.max() + 1}: choose fewer folds")
         cv = StratifiedKFold(cv) if groups is None else StratifiedGroupKFold(cv)
-    pairs = cv.split(X, labels, groups) if hasattr(cv, "split") else cv
+    is_splitter = hasattr(cv, "split") and not isinstance(cv, str)
+    pairs = cv.split(X, labels, groups) if is_splitter else cv
+    if isinstance(cv, str) or not isinstance(pairs, Iterable):
+        raise ValueError(
+            f"cv must be a number of folds, a splitter, or pairs (train, test) of indices, got {cv!r:.200}"
+        )
     splits = [read_split(pair, n, number) for number, pair in enumerate(pairs, start=1)]
     check_splits(splits, codes, classes)
     return splits
@@ -236,7 +245,7 @@ def check_groups(groups, n):
 
 def check_splits(splits, codes, classes):
     """Raise an error if a row is never predicted, or a class is missing in a training part."""
-    times = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(codes))
+    times = np.bincount(np.concatenate([np.empty(0, int), *[test for _, test in splits]]), minlength=len(codes))
     if times.min() == 0:
         raise ValueError(f"cv must predict every row, got {np.sum(times == 0)} of {len(codes)} rows in no test part")
     for number, (train, _) in enumerate(splits, start=1):
@@ -255,10 +264,11 @@ def find_copies(estimator, X):
         return None
     shape = image_shape_of(estimator)
     values = X if is_frame(X) else np.asarray(X)
-    if image_files_of(X) is not None or shape is not None or values.ndim > 2:
-        groups = find_duplicates(X, image_shape=shape if values.ndim == 2 else None).groups
+    n_axes = len(values.shape)
+    if image_files_of(X) is not None or shape is not None or n_axes > 2:
+        groups = find_duplicates(X, image_shape=shape if n_axes == 2 else None).groups
         return groups if len(np.unique(groups)) < len(groups) else None
-    groups = number_table(values if values.ndim == 2 else values.reshape(-1, 1))
+    groups = number_table(values if n_axes == 2 else values.reshape(-1, 1))
     return groups if len(groups) / 2 <= groups.max() + 1 < len(groups) else None
 
 

@@ -167,11 +167,13 @@ def test_thumbnails_are_means_of_cells():
     [
         (DIGITS[:9], {"split": ["train"] * 8}, ValueError, "split must have one part per row of X, 9, got 8"),
         (DIGITS[:9], {"split": "train"}, ValueError, "split must have one part per row of X"),
+        (DIGITS[:9], {"split": np.zeros((9, 2))}, ValueError, r"split must have .* got an array of shape \(9, 2\)"),
+        (np.array([[{}, 1], [{}, 1]], dtype=object), {}, TypeError, "X must hold .* values that can be hashed"),
         (DIGITS[:9], {"image_shape": (8, 9)}, ValueError, "image_shape"),
         (csr_matrix(DIGITS[:9]), {}, TypeError, "X must be a dense array"),
         (np.full((3, 8, 8), np.nan), {}, ValueError, "NaN"),
     ],
-    ids=["lengths", "text", "shape", "sparse", "nan"],
+    ids=["lengths", "text", "two columns", "objects", "shape", "sparse", "nan"],
 )
 def test_wrong_input(X, params, error, match):
     with pytest.raises(error, match=match):

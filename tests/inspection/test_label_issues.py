@@ -124,6 +124,12 @@ def test_given_groups_and_splitters_are_used():
     assert repeated.label_quality.between(0, 1).all()
 
 
+def test_polars():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(IRIS, schema=list("abcd"))
+    assert len(find_label_issues(GaussianNB(), frame, polars.Series(NAMES))) == 150
+
+
 def test_texts():
     texts = ["good film", "great film", "bad play", "poor play", "good play", "awful play", "good film", "bad film"] * 2
     y = np.array([1, 1, 0, 0, 1, 0, 1, 0] * 2)
@@ -170,6 +176,9 @@ THREE = np.full((150, 3), 1 / 3)
         (GaussianNB(), np.zeros((150, 2), int), {}, "y should be a 1d array"),
         (GaussianNB(), np.where(np.arange(150) < 3, 3, KINDS), {}, r"cv=5 needs at least 5 rows .* fewer of 3 \(3\)"),
         (GaussianNB(), KINDS, {"cv": 1}, "cv must be at least 2 folds, got 1"),
+        (GaussianNB(), KINDS, {"cv": "five"}, "cv must be a number of folds, a splitter, or pairs .*, got 'five'"),
+        (GaussianNB(), KINDS, {"cv": 2.5}, "cv must be a number of folds, a splitter, or pairs .*, got 2.5"),
+        (GaussianNB(), KINDS, {"cv": []}, "cv must predict every row, got 150 of 150"),
         (GaussianNB(), KINDS, {"cv": KFold(3)}, "fold 1 of 3 trains without the classes 0"),
         (GaussianNB(), KINDS, {"cv": TimeSeriesSplit(3)}, "cv must predict every row, got 39 of 150"),
         (GaussianNB(), KINDS, {"groups": KINDS}, "cv=5 needs at least 5 groups, got 3"),
@@ -178,6 +187,7 @@ THREE = np.full((150, 3), 1 / 3)
         (OneClass(), KINDS, {}, "the output of predict_proba must hold probabilities"),
         (None, KINDS, {"pred_probs": THREE[:, :2]}, r"pred_probs must have .* \(150, 3\), got \(150, 2\)"),
         (None, KINDS, {"pred_probs": THREE[:9]}, r"pred_probs must have .* \(150, 3\), got \(9, 3\)"),
+        (None, KINDS, {"pred_probs": THREE.astype(str).astype("U1") + "x"}, "pred_probs must hold numbers"),
         (None, KINDS, {"pred_probs": THREE * 0.9}, "pred_probs must hold probabilities, .* got the sum 0.9 in row 0"),
         (None, KINDS, {"pred_probs": THREE - [[2, -1, -1]]}, "which are not negative"),
         (None, KINDS, {"pred_probs": THREE * np.nan}, "pred_probs must be finite, got NaN .* in row 0"),
