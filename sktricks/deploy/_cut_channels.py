@@ -73,51 +73,64 @@ def cut_channels(net: BaseNet, amount: float, plan: Plan) -> BaseNet:
 
 
 def attempt(net, amount, plan, only=None):
-    """Return a copy of a net without some channels, the first layers of the groups that lost some, and if it runs."""
+    """Return a copy of a net without some channels, the first layers of the groups that lost some, and if it runs.
+
+    ``only`` is the name of the one group that loses channels; None for all.
+    """
     other = deepcopy(net)
-    with parameters_replaced(other._net):
-        names, numbered = remove_channels(other, amount, plan, only)
+    with parameters_replaced(other._net), evaluating(other._net.module_):
+        groups, numbered = find_groups(other, plan)
+        names = [name for name in groups if only in (None, name)]
+        surplus = {name: least_important(groups[name], plan.widths[name], amount) for name in names}
+        surplus = {name: indices for name, indices in surplus.items() if indices}
         try:
+            for name, indices in surplus.items():
+                groups[name].prune(indices)
             follow_cut(other, numbered)
             other._net.infer({"x": example_of(other)})
         except Exception:  # the code of a net may raise anything
-            return other, names, False
-    return other, names, True
+            return other, list(surplus), False
+    return other, list(surplus), True
 
 
-def remove_channels(net, amount, plan, only):
-    """Remove channels in place; return the names of the first layers of groups, and the numbered outputs."""
+def find_groups(net, plan):
+    """Return the groups of layers that can lose channels, by the name of the first layer, and the numbered outputs."""
     pruning = import_optional("torch_pruning", "prune")
     module, axes = traced_part(net)
     names, fixed = {part: name for name, part in module.named_modules()}, frozen_parts(module)
-    with evaluating(net._net.module_), torch.enable_grad():
+    with torch.enable_grad():
         x = example_of(net)
         numbered = Numbered(module, axes, x).eval().requires_grad_(True)  # frozen layers are part of the graph, too
         if module is net._net.module_:
             fixed |= set(numbered.norms)  # its outputs are the predictions
-        graph = pruning.DependencyGraph().build_dependency(numbered, (x,), verbose=False)
-        groups = {names[group[0].dep.target.module]: group for group in graph.get_all_groups([], (CONV, nn.Linear))}
-        parts = {name: [dep.target.module for dep, _ in group] for name, group in groups.items()}
-        groups = {name: group for name, group in groups.items() if fixed.isdisjoint(parts[name])}
-        for name in groups:
-            wrong = [part for part in parts[name] if not can_be_cut(part)]
-            plan.kept |= dict.fromkeys([name] if wrong else [])
-        groups = {name: group for name, group in groups.items() if name not in plan.kept and only in (None, name)}
-        if not groups:
-            refuse_net(plan)
-        importance = pruning.importance.GroupMagnitudeImportance()
-        surplus = {name: least_important(group, importance, plan, name, amount) for name, group in groups.items()}
-        for name, indices in surplus.items():
-            if indices:
-                groups[name].prune(indices)
-    return [name for name, indices in surplus.items() if indices], numbered
+        try:
+            graph = pruning.DependencyGraph().build_dependency(numbered, (x,), verbose=False)
+            groups = {names[group[0].dep.target.module]: group for group in graph.get_all_groups([], (CONV, nn.Linear))}
+        except Exception as error:
+            raise ValueError(
+                "estimator must have a net whose channels Torch-Pruning can follow, and it raised "
+                f"{type(error).__name__}: {error}. Nets that shuffle or regroup channels in their code cannot be pruned"
+            ) from error
+    found = {}
+    for name, group in groups.items():
+        parts = [dep.target.module for dep, _ in group]
+        if not fixed.isdisjoint(parts):
+            continue
+        if name not in plan.kept and all(map(can_be_cut, parts)):
+            found[name] = group
+            plan.widths.setdefault(name, len(group[0].idxs))
+        else:
+            plan.kept[name] = None
+    if not found:
+        refuse_net(plan)
+    return found, numbered
 
 
-def least_important(group, importance, plan, name, amount):
-    """Return the indices of the channels of a group to remove."""
-    width = len(group[0].idxs)
-    n_kept = round_channels(plan.widths.setdefault(name, width), amount)
-    return importance(group).argsort(stable=True)[: max(width - n_kept, 0)].tolist()
+def least_important(group, width, amount):
+    """Return the indices of the channels of a group to remove; it had ``width`` channels at first."""
+    importance = import_optional("torch_pruning", "prune").importance.GroupMagnitudeImportance()
+    n_surplus = len(group[0].idxs) - round_channels(width, amount)
+    return importance(group).argsort(stable=True)[: max(n_surplus, 0)].tolist()
 
 
 def round_channels(width, amount):

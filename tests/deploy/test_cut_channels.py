@@ -165,6 +165,16 @@ def test_a_net_without_channels_to_remove_is_an_error(module, named):
         cut_channels(net, 0.5, Plan())
 
 
+def test_a_net_whose_channels_cannot_be_followed_is_an_error(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ZeroDivisionError("modulo by zero")  # as for a ShuffleNet
+
+    net = fit_backbone()
+    monkeypatch.setattr("torch_pruning.DependencyGraph.build_dependency", fail)
+    with pytest.raises(ValueError, match="Torch-Pruning can follow, and it raised ZeroDivisionError: modulo by zero"):
+        cut_channels(net, 0.5, Plan())
+
+
 def test_a_net_that_a_callback_has_frozen_is_an_error():
     net = fit_backbone(callbacks=[FreezeLayers("head")])
     with pytest.raises(ValueError, match="unless they are frozen"):

@@ -25,6 +25,7 @@ from sktricks import (
     save,
 )
 from sktricks.deploy._prune import split_amount
+from sktricks.training._narrow import parameters_replaced
 
 X, y = load_digits(return_X_y=True)
 X, y, X_new = X[:200].astype(np.float32), y[:200], X[200:300].astype(np.float32)
@@ -207,6 +208,16 @@ def test_a_forged_archive_does_not_build_a_large_net(small, tmp_path):
     forged._built_with["net_params"] = "{'module__width': 16384}"
     save(forged, tmp_path / "net")
     with pytest.raises(ValueError, match="must have the weights of its net"):
+        load(tmp_path / "net")
+
+
+def test_an_archive_whose_layers_do_not_fit_each_other_is_an_error(small, tmp_path):
+    forged = pickle.loads(pickle.dumps(small))
+    block = forged._net.module_.blocks[0]
+    with parameters_replaced(forged._net):
+        block.contract = nn.Linear(100, block.contract.out_features)
+    save(forged, tmp_path / "net")
+    with pytest.raises(ValueError, match="is not a valid archive"):
         load(tmp_path / "net")
 
 
