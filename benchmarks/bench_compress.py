@@ -1,15 +1,14 @@
 """Smaller and faster models: what distillation and pruning keep of a model, and how much faster the result is.
 
-``distill``: a teacher, NetClassifier() alone, and the same net as the student of the teacher: on the teacher's
-probabilities (DistilledClassifier); on those of the fitted teacher for its own training rows as well ("in sample",
-without a temperature); and, as the baseline, on its hard labels. The students see three times as many rows without
-labels as the teacher has with labels. Accuracy and log loss are those on rows that nobody has seen.
-"Gain kept"
-is the part of the teacher's gain in accuracy over the net alone that the student keeps: the mean gain of the student
-over the mean gain of the teacher. "Speed" is the processor time of the teacher's ``predict_proba`` on the test rows
-over that of the student, the median of five runs, within the same process.
+``distill``: NetClassifier() alone, a teacher, and the same net as its student: trained on the classes that the teacher
+predicts ("hard labels", the baseline), and on its probabilities (DistilledClassifier). The students see three times as
+many rows without labels as the teacher has with labels. Accuracy and log loss are those on rows that no model has seen.
+"Gain kept" is the part of the teacher's gain in accuracy over the net alone that the student keeps: the mean gain of
+the student over the mean gain of the teacher. "Speed" is the processor time of the teacher's ``predict_proba`` over
+that of the student, for one row and for 1,000 rows, the median over the seeds.
 
-Each seed draws other rows with labels, without labels, and for the test, and starts all models anew.
+Each seed draws other rows with labels, without labels, and for the test, and starts all models anew. ``--data`` adds
+``.npz`` files of images (X, y), as tables of their first 60 principal components.
 
 ``prune``: tiny32 on the ``.npz`` files given (X, y), lite0 on the folders of photos given (one subfolder per class),
 fine-tuned on ``--rows`` rows. Half of the channels are removed whatever the score is (``max_score_drop=None``), so that
@@ -28,9 +27,10 @@ from pathlib import Path
 import numpy as np
 from _common import make_parser, print_table, read_arrays, start
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, make_classification
+from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -50,13 +50,7 @@ from sktricks import (
 )
 
 
-def table(seed, **params):
-    return make_classification(8000, **params, random_state=seed)
-
-
-def digits(seed):
-    X, y = load_digits(return_X_y=True)
-    return X, y
+N_TEST = 2000
 
 
 def nets(seed):
@@ -67,29 +61,60 @@ def vote(seed):
     members = [
         ("forest", RandomForestClassifier(300, random_state=seed)),
         ("trees", ExtraTreesClassifier(300, random_state=seed)),
-        ("svc", make_pipeline(StandardScaler(), SVC(probability=True, random_state=seed))),
+        ("svc", CalibratedClassifierCV(make_pipeline(StandardScaler(), SVC()))),
     ]
     return VotingClassifier(members, voting="soft")
 
 
-HARD = {"n_features": 20, "n_informative": 12, "n_classes": 8, "n_clusters_per_class": 2, "class_sep": 0.8}
-EASY = {"n_features": 20, "n_informative": 10, "n_classes": 3, "n_clusters_per_class": 3, "flip_y": 0.03}
-# By name: the function of a seed that makes the rows, and how many of them have labels; thrice as many have none.
-DATA = {
-    "digits": (digits, 250),
-    "8 classes": (lambda seed: table(seed, **HARD), 1000),
-    "3 classes": (lambda seed: table(seed, **EASY), 1000),
-}
+def digits(seed):
+    X, y = load_digits(return_X_y=True)
+    return X, y
+
+
+def clusters(seed, **params):
+    return make_classification(4000, **params, random_state=seed)
+
+
+def thresholds(seed, n=4000, n_classes=5, noise=0.1):
+    """Columns of many scales, some of them integers; the class depends on products of steps, and 10 % are random."""
+    rng = np.random.default_rng(seed)
+    scales = np.array([280.0, 100, 10, 250, 60, 2000, 1, 1, 1, 1])
+    X = np.column_stack([rng.gumbel(size=(n, 10)) * scales, rng.integers(0, 4, n), rng.integers(0, 40, n)])
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    scores = np.zeros((n, n_classes))
+    for column in np.repeat(np.arange(n_classes), 5):
+        smooth, step = Z[:, rng.choice(8, 2, replace=False)].T - rng.normal(size=(2, 1))
+        scores[:, column] += np.tanh(smooth) * np.sign(step)
+    y = scores.argmax(axis=1)
+    return X, np.where(rng.random(n) < noise, rng.integers(0, n_classes, n), y)
+
+
+def components(path):
+    """A function of a seed that returns the images of a file as a table."""
+    X, y = read_arrays(path)
+    X = PCA(60, random_state=0).fit_transform(X.reshape(len(X), -1) / 255)
+    return lambda seed: (X, y)
+
+
 TEACHERS = {"eight nets": nets, "forests and SVC": vote}
+WIDE = {"n_features": 100, "n_informative": 20, "n_classes": 5}
+NOISY = {"n_features": 40, "n_informative": 20, "n_classes": 10, "n_clusters_per_class": 1, "class_sep": 0.7}
+# Each: the teacher, the data, the function of a seed that makes them, and how many rows have labels.
+TASKS = [
+    ("eight nets", "100 columns", partial(clusters, **WIDE), 500),
+    ("eight nets", "10 noisy classes", partial(clusters, **NOISY, flip_y=0.1), 500),
+    ("forests and SVC", "digits", digits, 250),
+    ("forests and SVC", "thresholds", thresholds, 500),
+]
 
 
-def processor_time(function, *args, repeats=5):
+def processor_time(function, *args, repeats=3):
     """The median processor time of a call in seconds; a call that is too short is repeated."""
     function(*args)
     times = []
     for _ in range(repeats):
         n, before = 0, time.process_time()
-        while time.process_time() - before < 0.05:
+        while time.process_time() - before < 0.03:
             function(*args)
             n += 1
         times.append((time.process_time() - before) / n)
@@ -97,41 +122,50 @@ def processor_time(function, *args, repeats=5):
 
 
 def compare(make_rows, n_labels, make_teacher, seed):
-    """Accuracy and log loss of each model, temperature, agreement, and how many times as fast the student is."""
+    """Accuracy and log loss of each model, then temperature, agreement, and speed for one and for 1,000 rows."""
     X, y = make_rows(seed)
     order = np.random.default_rng(seed).permutation(len(X))
     known, unknown, test = np.split(order, [n_labels, 4 * n_labels])
-    net, rows = NetClassifier(random_state=seed), (X[known], y[known])
-    distilled = DistilledClassifier(make_teacher(seed), net).fit(*rows, X_unlabeled=X[unknown])
+    test = test[:N_TEST]
+    net, both = NetClassifier(random_state=seed), np.concatenate([known, unknown])
+    distilled = DistilledClassifier(make_teacher(seed), net).fit(X[known], y[known], X_unlabeled=X[unknown])
     teacher = distilled.teacher_
-    hard = clone(net).fit(X[[*known, *unknown]], teacher.predict(X[[*known, *unknown]]))
-    seen = DistilledClassifier(FrozenEstimator(teacher), net, temperature=1.0).fit(*rows, X_unlabeled=X[unknown])
-    models = {"net": net.fit(*rows), "teacher": teacher, "hard labels": hard, "in sample": seen, "distilled": distilled}
-    scores = {}
-    for name, model in models.items():
+    hard = clone(net).fit(X[both], teacher.predict(X[both]))
+    net.fit(X[known], y[known])
+    models = {"net alone": net, "teacher": teacher, "hard labels": hard, "distilled": distilled}
+    scores = []
+    for model in models.values():
         proba = model.predict_proba(X[test])
-        scores[name] = np.mean(proba.argmax(axis=1) == y[test]), log_loss(y[test], proba)
-    speed = processor_time(teacher.predict_proba, X[test]) / processor_time(distilled.predict_proba, X[test])
-    return scores, distilled.temperature_, distilled.agreement_, speed
+        scores.append([np.mean(model.classes_[proba.argmax(axis=1)] == y[test]), log_loss(y[test], proba)])
+    ratios = []
+    for rows in (X[test[:1]], np.resize(X[test], (1000, X.shape[1]))):
+        ratios.append(processor_time(teacher.predict_proba, rows) / processor_time(distilled.predict_proba, rows))
+    return np.array(scores), np.array([distilled.temperature_, distilled.agreement_, *ratios])
 
 
 def distill(args):
-    rows, seeds = [], args.seeds
-    for title in args.teachers or TEACHERS:
-        make_teacher = TEACHERS[title]
-        for name, (make_rows, n_labels) in DATA.items():
-            runs = [compare(make_rows, n_labels, make_teacher, seed) for seed in range(seeds)]
-            means = {model: np.mean([run[0][model] for run in runs], axis=0) for model in runs[0][0]}
-            base, best = means["net"][0], means["teacher"][0]
-            kept = {model: (mean[0] - base) / (best - base) for model, mean in means.items()}
-            cells = [f"{100 * accuracy:.1f} / {loss:.3f}" for accuracy, loss in means.values()]
-            temperature, agreement, speed = (np.median([run[k] for run in runs]) for k in (1, 2, 3))
-            gains = [f"{100 * kept[model]:.0f} %" for model in ("hard labels", "in sample", "distilled")]
-            rows.append([title, name, *cells, *gains, f"{temperature:.2f}", f"{agreement:.2f}", f"{speed:.0f}x"])
-            print("|", " | ".join(rows[-1]), flush=True)
-    shown = ["net alone", "teacher", "hard labels", "in sample, T = 1", "distilled"]
-    kept = [f"gain kept, {name}" for name in ("hard labels", "in sample", "distilled")]
-    print_table(["teacher", "data", *shown, *kept, "temperature", "agreement", "speed"], rows)
+    tasks = TASKS.copy()
+    for path in args.data:
+        made = components(path)
+        tasks += [(title, Path(path).stem, made, 500) for title in TEACHERS]
+    rows = []
+    for title, name, make_rows, n_labels in tasks:
+        if args.only and name not in args.only:
+            continue
+        runs = [compare(make_rows, n_labels, TEACHERS[title], seed) for seed in range(args.seeds)]
+        scores, others = (np.stack(part) for part in zip(*runs, strict=True))
+        means, spread = scores.mean(axis=0), 100 * scores[:, :, 0].std(axis=0)
+        cells = [f"{100 * a:.1f} ± {s:.1f} / {loss:.3f}" for (a, loss), s in zip(means, spread, strict=True)]
+        gains = 100 * (means[:, 0] - means[0, 0])
+        kept = [f"{100 * gain / gains[1]:.0f} %" if gains[1] >= 0.5 else "no gain" for gain in gains[2:]]
+        temperature, agreement, one, many = np.median(others, axis=0)
+        rows.append(
+            [title, name, *cells, *kept, f"{temperature:.2f}", f"{agreement:.2f}", f"{one:.0f}x", f"{many:.0f}x"]
+        )
+        print("|", " | ".join(rows[-1]), flush=True)
+    header = ["teacher", "data", "net alone", "teacher", "hard labels", "distilled", "gain kept, hard labels"]
+    header += ["gain kept, distilled", "temperature", "agreement", "speed, 1 row", "1,000 rows"]
+    print_table(header, rows)
 
 
 # -- pruning -----------------------------------------------------------------------------------------------------------
@@ -259,8 +293,8 @@ if __name__ == "__main__":
     parser = make_parser(__doc__)
     parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
-    parser.add_argument("--teachers", nargs="*", choices=TEACHERS, help="teachers of distill (default: all)")
-    parser.add_argument("--data", nargs="*", default=[], help="of prune: .npz files and folders of photos")
+    parser.add_argument("--only", nargs="*", default=[], help="of distill: names of data (default: all)")
+    parser.add_argument("--data", nargs="*", default=[], help=".npz files of images; of prune: folders of photos too")
     parser.add_argument("--rows", type=int, default=320, help="of prune: rows to train on (default: 320)")
     parser.add_argument("--test-rows", type=int, default=2000, help="of prune: at most so many rows (default: 2000)")
     parser.add_argument("--amount", type=float, default=0.5, help="of prune: fraction of the channels (default: 0.5)")

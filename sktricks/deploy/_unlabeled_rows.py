@@ -6,8 +6,11 @@ import importlib
 
 import numpy as np
 from scipy.sparse import issparse, vstack
+from sklearn.utils.validation import _num_samples
 
 from ..tables._frames import is_frame, is_pandas
+
+NUMBERS = "one number each"  # as an error describes rows
 
 
 def check_unlabeled(X, X_unlabeled):
@@ -17,10 +20,12 @@ def check_unlabeled(X, X_unlabeled):
     if is_frame(X) != is_frame(X_unlabeled) or issparse(X) != issparse(X_unlabeled):
         expected, got = (type(one).__name__ for one in (X, X_unlabeled))
         raise TypeError(f"X_unlabeled must be of the type of X, {expected}, got {got}")
-    expected, got = shape_of_rows(X), shape_of_rows(X_unlabeled)
-    if expected != got:
-        hint = "; sample_weight is the argument after X_unlabeled" if got == () else ""
-        raise ValueError(f"X_unlabeled must have rows of the shape of those of X, {expected}, got {got}{hint}")
+    if _num_samples(X_unlabeled) == 0:
+        raise ValueError("X_unlabeled must have at least one row, got none: leave it out")
+    if shape_of_rows(X) != shape_of_rows(X_unlabeled):
+        expected, got = describe_rows(X), describe_rows(X_unlabeled)
+        hint = ": sample_weight is the argument after X_unlabeled" if got == NUMBERS else ""
+        raise ValueError(f"X_unlabeled must have rows like those of X, {expected}, got {got}{hint}")
     if is_frame(X):
         if list(X.columns) != list(X_unlabeled.columns):
             raise ValueError(
@@ -36,6 +41,14 @@ def check_unlabeled(X, X_unlabeled):
         )
 
 
+def describe_rows(X):
+    """Return what rows are, for an error."""
+    shape = shape_of_rows(X)
+    if shape:
+        return f"of shape {shape}"
+    return NUMBERS if np.asarray(X).dtype.kind in "biuf" else "one file or string each"
+
+
 def shape_of_rows(X):
     """Return the shape of one row."""
     return tuple((X.shape if hasattr(X, "shape") else np.shape(X))[1:])
@@ -48,7 +61,7 @@ def stack_rows(X, X_unlabeled):
     if issparse(X):
         return vstack([X, X_unlabeled], format="csr")
     if not is_frame(X):
-        return np.concatenate([np.asarray(X), np.asarray(X_unlabeled)])
+        return np.concatenate([as_array(X), as_array(X_unlabeled)])
     library = importlib.import_module(type(X).__module__.partition(".")[0])
     if not is_pandas(X):
         return library.concat([X, X_unlabeled], how="vertical_relaxed")
@@ -58,3 +71,9 @@ def stack_rows(X, X_unlabeled):
             own = X_unlabeled[name].astype("category").cat
             X_unlabeled[name] = own.set_categories(dtype.categories, ordered=dtype.ordered)
     return library.concat([X, X_unlabeled], ignore_index=True)
+
+
+def as_array(X):
+    """Return X as an array; the bytes of files as objects, since arrays of bytes drop zeros at their ends."""
+    array = np.asarray(X)
+    return np.asarray(X, dtype=object) if array.dtype.kind == "S" else array

@@ -1,5 +1,6 @@
 """DistilledClassifier and DistilledRegressor."""
 
+import io
 import pickle
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_the_student_predicts():
 
 
 def test_rows_with_labels_are_taught_out_of_fold():
-    model = DistilledClassifier(Watched(), spy()).fit(X, y, X_unlabeled=np.vstack([U, X[:10]]))
+    model = DistilledClassifier(Watched(), spy(), hard_label_weight=0).fit(X, y, X_unlabeled=np.vstack([U, X[:10]]))
     _, targets, _ = model.student_.seen_
     assert_allclose(targets[:-10], 1 / 3)
     assert_array_equal(model.classes_[targets[-10:].argmax(axis=1)], y[:10])
@@ -96,7 +97,7 @@ def test_rows_with_labels_are_taught_out_of_fold():
 
 
 def test_equal_rows_are_in_one_fold():
-    model = DistilledClassifier(Watched(), spy()).fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
+    model = DistilledClassifier(Watched(), spy(), hard_label_weight=0).fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
     assert_allclose(model.student_.seen_[1], 1 / 3)
 
 
@@ -122,7 +123,7 @@ def test_the_temperature_is_1_where_tuning_does_not_help():
 @pytest.mark.parametrize("temperature", [0.5, 3])
 def test_a_given_temperature(temperature):
     teacher = FrozenEstimator(LogisticRegression().fit(U, np.resize(["ant", "bee", "cow"], 150)))
-    model = DistilledClassifier(teacher, spy(), temperature=temperature).fit(X, y)
+    model = DistilledClassifier(teacher, spy(), temperature=temperature, hard_label_weight=0).fit(X, y)
     powers = teacher.predict_proba(X) ** (1 / temperature)
     assert model.temperature_ == temperature
     assert_allclose(model.student_.seen_[1], powers / powers.sum(axis=1, keepdims=True))
@@ -345,8 +346,10 @@ def test_a_teacher_with_other_classes(classes):
 @pytest.mark.parametrize(
     ("more", "error", "match"),
     [
-        (U[:, :7], ValueError, r"X_unlabeled must have rows of the shape of those of X, \(8,\), got \(7,\)"),
-        (np.ones(150), ValueError, "sample_weight is the argument after X_unlabeled"),
+        (U[:, :7], ValueError, r"X_unlabeled must have rows like those of X, of shape \(8,\), got of shape \(7,\)"),
+        (np.ones(150), ValueError, "got one number each: sample_weight is the argument after X_unlabeled"),
+        (["a.png", "b.png"], ValueError, r"X_unlabeled .* of shape \(8,\), got one file or string each$"),
+        (U[:0], ValueError, "X_unlabeled must have at least one row, got none: leave it out"),
         (pd.DataFrame(U), TypeError, "X_unlabeled must be of the type of X, ndarray, got DataFrame"),
         (csr_array(U), TypeError, "X_unlabeled must be of the type of X"),
         (U.astype(np.uint8), TypeError, "X_unlabeled must hold values on the scale of X: got uint8"),
@@ -355,6 +358,34 @@ def test_a_teacher_with_other_classes(classes):
 def test_unlabeled_rows_of_another_form(more, error, match):
     with pytest.raises(error, match=match):
         DistilledClassifier(GaussianNB(), NET).fit(X, y, more)
+
+
+def test_image_files_without_labels():
+    files = [encode(seed) for seed in range(12)]
+    student = FineTuneClassifier("tiny32", max_epochs=1, random_state=0)
+    model = DistilledClassifier(student, student).fit(files[:8], np.arange(8) % 2, X_unlabeled=files[8:])
+    assert model.predict(files).shape == (12,)
+    with pytest.raises(ValueError, match=r"X_unlabeled .* one file or string each, got of shape \(16, 16, 3\)"):
+        DistilledClassifier(student, student).fit(files[:8], np.arange(8) % 2, np.zeros((2, 16, 16, 3), np.uint8))
+
+
+def encode(seed):
+    file, Image = io.BytesIO(), pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue() + bytes(seed)  # zeros at the end, as some cameras write
+
+
+@pytest.mark.parametrize("labels", [np.zeros(150, int), np.full(150, "ant")])
+def test_one_class(labels):
+    with pytest.raises(ValueError, match="DistilledClassifier needs at least two classes in y, got one class: "):
+        DistilledClassifier(GaussianNB(), NET).fit(X, labels, U)
+
+
+def test_a_teacher_of_several_values():
+    teacher = FrozenEstimator(Ridge().fit(Xr, np.stack([yr, yr], axis=1)))
+    with pytest.raises(ValueError, match="teacher must predict as many values per row as y has, 1, got 2"):
+        DistilledRegressor(teacher, Ridge()).fit(Xr, yr)
 
 
 def test_unlabeled_rows_with_other_names():
