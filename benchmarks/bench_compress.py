@@ -49,7 +49,6 @@ from sktricks import (
     prune,
 )
 
-
 N_TEST = 2000
 
 
