@@ -187,7 +187,7 @@ THREE = np.full((150, 3), 1 / 3)
         (OneClass(), KINDS, {}, "the output of predict_proba must hold probabilities"),
         (None, KINDS, {"pred_probs": THREE[:, :2]}, r"pred_probs must have .* \(150, 3\), got \(150, 2\)"),
         (None, KINDS, {"pred_probs": THREE[:9]}, r"pred_probs must have .* \(150, 3\), got \(9, 3\)"),
-        (None, KINDS, {"pred_probs": THREE.astype(str).astype("U1") + "x"}, "pred_probs must hold numbers"),
+        (None, KINDS, {"pred_probs": np.full((150, 3), "a")}, "pred_probs must hold numbers"),
         (None, KINDS, {"pred_probs": THREE * 0.9}, "pred_probs must hold probabilities, .* got the sum 0.9 in row 0"),
         (None, KINDS, {"pred_probs": THREE - [[2, -1, -1]]}, "which are not negative"),
         (None, KINDS, {"pred_probs": THREE * np.nan}, "pred_probs must be finite, got NaN .* in row 0"),
