@@ -15,7 +15,7 @@ from .._threads import column_or_1d
 from ._pictures import draw_rows, find_rows, set_title
 
 KINDS = ("top-losses", "confused", "random")
-PER_PAIR = 4  # rows of one pair of labels
+PER_PAIR = 4  # rows of one pair of labels, if there are many pairs
 WRONG = "C3"
 
 
@@ -96,8 +96,8 @@ class PredictionsDisplay:
             Their labels.
         kind : {"top-losses", "confused", "random"}, default="top-losses"
             The rows to show. ``"top-losses"``: those whose own label got the smallest probability. ``"confused"``: rows
-            with a wrong prediction, at most four of each pair of labels, one pair per line, the most often confused
-            pairs first. ``"random"``: any rows.
+            with a wrong prediction, at most four of each pair of labels (more if there are few pairs), each pair on a
+            line of its own, the most often confused pairs first. ``"random"``: any rows.
         n_rows : int, default=12
             The largest number of rows.
         image_shape : int or tuple, default=None
@@ -156,8 +156,9 @@ class PredictionsDisplay:
         -------
         self : object
         """
-        n_columns = min(n_columns, len(self.rows))
-        places = find_places(self.pairs or [None] * len(self.rows), n_columns)
+        groups = self.pairs or [None] * len(self.rows)
+        n_columns = min(n_columns, max(map(groups.count, groups)))
+        places = find_places(groups, n_columns)
         self.figure_, self.axes_ = draw_rows(
             self.rows, places, n_columns=n_columns, figure=figure, names=self.names, files=self.files
         )
@@ -198,7 +199,8 @@ def choose_rows(kind, proba, codes, n, random):
     order = wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))]
     is_new = np.append(True, np.diff(pairs[order]) != 0)
     starts = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))
-    return order[np.arange(len(order)) - starts < PER_PAIR][:n]
+    most = max(PER_PAIR, -(-n // is_new.sum()))
+    return order[np.arange(len(order)) - starts < most][:n]
 
 
 def name_pairs(classes, proba, codes, chosen):

@@ -50,6 +50,15 @@ def test_each_confused_pair_has_a_line_of_at_most_four_rows():
                       "3 predicted as 1: 2", ""]  # fmt: skip
 
 
+def test_few_confused_pairs_show_more_rows_each():
+    wrong = np.eye(2)[np.zeros(20, int)]
+    assert len(choose_rows("confused", wrong, np.ones(20, int), 12, None)) == 12
+    model = fit(DIGITS, NUMBERS)
+    model.predict_proba = lambda X: np.eye(10)[[8, 1, 6]]
+    display = PredictionsDisplay.from_estimator(model, DIGITS[:3], [3, 3, 5], kind="confused", image_shape=8)
+    assert display.axes_[0].get_gridspec().get_geometry() == (3, 1)
+
+
 def test_random_rows_are_any_and_follow_the_seed():
     one, same, other = (choose_rows("random", PROBA, CODES, 4, np.random.RandomState(s)).tolist() for s in (0, 0, 1))
     assert one == same != other and len(set(one)) == 4

@@ -20,11 +20,13 @@ from sktricks import (
     CascadeClassifier,
     ColorJitter,
     Diagnosis,
+    Duplicates,
     FeatureCache,
     FineTuneClassifier,
     FineTuneRegressor,
     FreezeLayers,
     ImageLoader,
+    LabelIssuesDisplay,
     MixUp,
     NetClassifier,
     NetEnsembleClassifier,
@@ -43,6 +45,8 @@ from sktricks import (
     clear_cache,
     diagnose,
     export_onnx,
+    find_duplicates,
+    find_label_issues,
     find_lr,
     layer_table,
     list_backbones,
@@ -95,6 +99,9 @@ search = GridSearchCV(make_pipeline(ImageLoader(), net), {"netclassifier__lr": [
 assert_type(diagnose(net, X, y), Diagnosis)
 rate: float | None = find_lr(net, X, y).suggestion
 display: TrainingDisplay = TrainingDisplay.from_estimator(net)
+assert_type(find_duplicates(X, split=y), Duplicates)
+find_label_issues(net, X, y, cv=3, groups=y)
+assert_type(LabelIssuesDisplay.from_predictions(X, y, net.predict_proba(X)), LabelIssuesDisplay)
 save(net, "net.sktricks")
 assert_type(load("net.sktricks"), BaseEstimator)
 report = export_onnx(net, "net.onnx", X, atol=1e-6, outputs="probabilities")
