@@ -72,6 +72,9 @@ from .ensemble import VotingClassifier as VotingClassifier
 from .ensemble import VotingRegressor as VotingRegressor
 from .images import ImageLoader as ImageLoader
 from .images import read_image_folder as read_image_folder
+from .inspection import Compared as Compared
+from .inspection import Comparison as Comparison
+from .inspection import ComparisonDisplay as ComparisonDisplay
 from .inspection import Diagnosis as Diagnosis
 from .inspection import Duplicates as Duplicates
 from .inspection import Finding as Finding
@@ -79,6 +82,7 @@ from .inspection import LabelIssuesDisplay as LabelIssuesDisplay
 from .inspection import LearningRateCurve as LearningRateCurve
 from .inspection import LearningRateDisplay as LearningRateDisplay
 from .inspection import PredictionsDisplay as PredictionsDisplay
+from .inspection import compare as compare
 from .inspection import diagnose as diagnose
 from .inspection import find_duplicates as find_duplicates
 from .inspection import find_label_issues as find_label_issues

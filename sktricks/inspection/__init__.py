@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from ..training._rate_curve import LearningRateCurve
+from ._compare import compare
+from ._comparison import Compared, Comparison
+from ._comparison_display import ComparisonDisplay
 from ._diagnose import diagnose
 from ._duplicates import Duplicates, find_duplicates
 from ._findings import Diagnosis, Finding
@@ -14,6 +17,9 @@ from ._predictions_display import PredictionsDisplay
 from ._show_images import show_images
 
 __all__ = [
+    "Compared",
+    "Comparison",
+    "ComparisonDisplay",
     "Diagnosis",
     "Duplicates",
     "Finding",
@@ -21,6 +27,7 @@ __all__ = [
     "LearningRateCurve",
     "LearningRateDisplay",
     "PredictionsDisplay",
+    "compare",
     "diagnose",
     "find_duplicates",
     "find_label_issues",

@@ -1,0 +1,222 @@
+"""compare: several estimators on the same folds."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import is_classifier, is_regressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv, cross_validate
+from sklearn.utils import indexable
+from sklearn.utils.validation import _num_samples
+
+from .._threads import type_of_target
+from ..persist import save
+from ._comparison import Compared, Comparison
+from ._usual_estimators import usual_estimators
+
+# Integers are labels unless there are more of them than this, and fewer rows of each than folds need.
+MOST_NUMBERED, LEAST_ROWS = 20, 5
+
+
+def compare(
+    estimators: Mapping[str, Any] | list[tuple[str, Any]] | None,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    cv: Any = 5,
+    scoring: str | Callable | None = None,
+    groups: ArrayLike | None = None,
+    n_jobs: int | None = None,
+) -> Comparison:
+    """Cross-validate several estimators on the same folds, and compare each with the best.
+
+    The table has the score with its standard error, the difference to the best estimator with a 95 % interval, the time
+    of a fit and of its evaluation, and the size of the saved estimator. A baseline that ignores X is always in it. An
+    estimator that fails has a row with the reason, and the others go on.
+
+    Parameters
+    ----------
+    estimators : dict, list of (name, estimator) pairs, or None
+        Unfitted estimators, which are cloned: either classifiers or regressors. None: :class:`LogisticRegression` or
+        :class:`Ridge`, HistGradientBoosting, and :class:`NetClassifier` or :class:`NetRegressor`; for images and image
+        files a linear model and an SVM on :class:`PretrainedFeatures`, and :class:`FineTuneClassifier` or
+        :class:`FineTuneRegressor`. y is then a regression target if it holds numbers that are not all integers, or more
+        than 20 distinct numbers with fewer than five rows each on average.
+    X : array-like of shape (n, ...)
+        Rows of a table, images, or one column of image files.
+    y : array-like of shape (n,) or (n, outputs)
+        Labels or values.
+    cv : int, splitter or iterable, default=5
+        Number of folds, or a splitter of scikit-learn. Folds of classifiers are stratified.
+    scoring : str or callable, default=None
+        A score of scikit-learn, of which larger values are better, such as ``"roc_auc"`` or ``"neg_log_loss"``. None:
+        the accuracy, or R^2 of a regressor.
+    groups : array-like of shape (n,), default=None
+        Groups of rows for splitters that keep them together.
+    n_jobs : int, default=None
+        Number of processes for the folds of one estimator. Each process has its own feature cache in memory: with image
+        nets, pass estimators with ``cache="folder"``, or leave this at None.
+
+    Returns
+    -------
+    comparison : Comparison
+        ``print`` shows it, ``to_frame()`` returns a DataFrame.
+
+    Raises
+    ------
+    ValueError
+        If ``estimators`` is empty, has a name twice, or has both classifiers and regressors; if X, y and groups differ
+        in length; if y has one class; or if every estimator fails.
+    TypeError
+        If a value of ``estimators`` is not an unfitted estimator.
+
+    See Also
+    --------
+    ComparisonDisplay : A figure of the result.
+    sklearn.model_selection.cross_validate : The scores of one estimator.
+
+    Notes
+    -----
+    The interval uses the corrected variance of Nadeau & Bengio [1]_, since folds share training rows. "Best" is the
+    best of those compared on these folds, so its own score is somewhat optimistic.
+
+    Nets that encode images with the same frozen backbone share the features in the cache: the time of encoding counts
+    for the first of them only.
+
+    References
+    ----------
+    .. [1] Nadeau & Bengio, Inference for the Generalization Error, Machine Learning 52, 2003.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import compare
+    >>> X, y = load_iris(return_X_y=True)
+    >>> comparison = compare(None, X, y)
+    >>> sorted(result.name for result in comparison.results)
+    ['DummyClassifier', 'HistGradientBoostingClassifier', 'LogisticRegression', 'NetClassifier']
+    >>> print(comparison)  # doctest: +SKIP
+    """
+    X, y, groups = check_rows(X, y, groups)
+    named = check_estimators(estimators) if estimators is not None else usual(X, y)
+    classify = all(map(is_classifier, named.values()))
+    if classify and len(np.unique(np.asarray(y))) < 2:
+        raise ValueError(f"y must have at least two classes, got only {np.unique(np.asarray(y))[0]!r}")
+    named = with_baseline(named, classify)
+    splits = list(check_cv(cv, y, classifier=classify).split(X, y, groups))
+    results = [evaluate(name, estimator, X, y, splits, scoring, n_jobs) for name, estimator in named.items()]
+    if all(result.error for result in results):
+        reasons = "; ".join(f"{result.name}: {result.error}" for result in results)
+        raise ValueError(f"all estimators failed: {reasons}")
+    results.sort(key=lambda result: (bool(result.error), -np.mean(result.scores) if not result.error else 0))
+    test_fraction = float(np.mean([len(test) / len(train) for train, test in splits]))
+    return Comparison(results, name_score(scoring, classify), test_fraction)
+
+
+def check_rows(X, y, groups):
+    """Return rows, targets and groups that can be indexed; an error if they differ in length."""
+    lengths = {
+        name: _num_samples(rows) for name, rows in {"X": X, "y": y, "groups": groups}.items() if rows is not None
+    }
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise ValueError(f"X, y and groups must have the same number of rows: {found}")
+    return indexable(X, y, groups)
+
+
+def check_estimators(estimators):
+    """Return estimators by name; an error if a name or an estimator is unfit."""
+    pairs = list(estimators.items() if isinstance(estimators, Mapping) else estimators)
+    if not pairs:
+        raise ValueError("estimators must hold at least one estimator, got none")
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise TypeError(f"estimators must be a dict, or a list of (name, estimator) pairs, got {estimators!r}")
+    names = [name for name, _ in pairs]
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"estimators: names must differ, got {', '.join(twice)} more than once")
+    for name, estimator in pairs:
+        if isinstance(estimator, type) or not (hasattr(estimator, "fit") and hasattr(estimator, "get_params")):
+            raise TypeError(f"estimators[{name!r}] must be an estimator, got {estimator!r}")
+        if not (is_classifier(estimator) or is_regressor(estimator)):
+            raise TypeError(f"estimators[{name!r}] must be a classifier or a regressor, got {estimator!r}")
+    kinds = {is_classifier(estimator) for _, estimator in pairs}
+    if len(kinds) > 1:
+        regressors = [str(name) for name, estimator in pairs if is_regressor(estimator)]
+        raise ValueError(
+            f"estimators must be all classifiers or all regressors, got regressors {', '.join(regressors)}"
+        )
+    return {str(name): estimator for name, estimator in pairs}
+
+
+def usual(X, y):
+    """Return the estimators that are compared by default."""
+    return usual_estimators(X, classify=holds_classes(y))
+
+
+def holds_classes(y):
+    """Return True for labels, False for values of a regression."""
+    values = np.asarray(y)
+    if type_of_target(y).startswith("continuous"):
+        return False
+    n_distinct = len(np.unique(values)) if values.dtype.kind in "iuf" else 0
+    return n_distinct <= MOST_NUMBERED or len(values) >= LEAST_ROWS * n_distinct
+
+
+def with_baseline(named, classify):
+    """Return the estimators with one that ignores X, unless there is one."""
+    kind = DummyClassifier if classify else DummyRegressor
+    if any(isinstance(estimator, kind) for estimator in named.values()):
+        return named
+    if kind.__name__ in named:
+        raise ValueError(f"estimators: the name {kind.__name__} is that of the baseline, give another one")
+    return {**named, kind.__name__: kind()}
+
+
+def evaluate(name, estimator, X, y, splits, scoring, n_jobs):
+    """Return the results of one estimator; if it fails, with the reason."""
+    scorer = check_scoring(estimator, scoring)
+    try:
+        found = cross_validate(
+            estimator, X, y, cv=splits, scoring=scorer, n_jobs=n_jobs, return_estimator=True, error_score="raise"
+        )
+    except Exception as error:  # estimators raise errors of all kinds, and the others shall go on
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Compared(name, np.full(len(splits), np.nan), error=reason)
+    return Compared(
+        name,
+        found["test_score"],
+        float(np.mean(found["fit_time"])),
+        float(np.mean(found["score_time"])),
+        measure_size(found["estimator"][0]),
+    )
+
+
+def measure_size(estimator):
+    """Return the bytes of a saved estimator: of :func:`save` if it takes it, otherwise of a pickle; -1 if neither."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "estimator"
+        try:
+            save(estimator, path)
+            return path.stat().st_size
+        except Exception:  # what cannot be saved is pickled
+            pass
+    try:
+        return len(pickle.dumps(estimator))
+    except Exception:  # nor can lambdas
+        return -1
+
+
+def name_score(scoring, classify):
+    """Return the name of a score for the table."""
+    if scoring is None:
+        return "accuracy" if classify else "R^2"
+    return scoring if isinstance(scoring, str) else getattr(scoring, "__name__", type(scoring).__name__)

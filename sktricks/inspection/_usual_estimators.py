@@ -1,0 +1,70 @@
+"""The estimators that anybody would try first, for the kind of rows and targets at hand."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC, SVR
+
+from .._validation import to_plain
+from ..images._image_column import as_column
+from ..tables._frames import is_frame, is_numeric
+from ..training import NetClassifier, NetRegressor
+from ..transfer import FineTuneClassifier, FineTuneRegressor, PretrainedFeatures
+
+MOST_CATEGORIES = 255  # that HistGradientBoosting takes
+
+
+def usual_estimators(X, *, classify: bool) -> dict[str, BaseEstimator]:
+    """Return a linear model, another usual model and a net for rows like X, by the names of their classes.
+
+    Images are encoded by a pretrained net for all three, and the columns of a DataFrame that hold no numbers are
+    encoded for the first two.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or column of image files
+    classify : bool
+        False for a regression.
+    """
+    linear = LogisticRegression(max_iter=1000) if classify else Ridge()
+    if holds_images(X):
+        other = SVC() if classify else SVR()
+        net = FineTuneClassifier(random_state=0) if classify else FineTuneRegressor(random_state=0)
+        models = [make_pipeline(PretrainedFeatures(), StandardScaler(), model) for model in (linear, other)]
+    else:
+        kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
+        net = NetClassifier(random_state=0) if classify else NetRegressor(random_state=0)
+        other, models = kind(random_state=0), with_encoders(X, linear, kind(random_state=0))
+    return {type(model).__name__: made for model, made in zip((linear, other, net), [*models, net], strict=True)}
+
+
+def holds_images(X):
+    """Return True for arrays of images and for a column of image files."""
+    return as_column(X) is not None or getattr(to_plain(X), "ndim", 2) > 2
+
+
+def with_encoders(X, linear, boosting):
+    """Return pipelines that fill gaps, scale numbers and encode categories, as the two models require it."""
+    scale = [SimpleImputer(), StandardScaler()]
+    if not is_frame(X):
+        return [make_pipeline(*scale, linear), boosting]
+    types = dict(zip(X.columns, X.dtypes, strict=True))
+    numbers = [name for name, dtype in types.items() if is_numeric(dtype)]
+    others = [name for name in types if name not in numbers]
+    if not others:
+        return [make_pipeline(*scale, linear), boosting]
+    one_hot = OneHotEncoder(handle_unknown="ignore")
+    ordinal = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1, max_categories=MOST_CATEGORIES
+    )
+    boosting.set_params(categorical_features=list(range(len(others))))
+    return [
+        make_pipeline(make_column_transformer((make_pipeline(*scale), numbers), (one_hot, others)), linear),
+        make_pipeline(make_column_transformer((ordinal, others), remainder="passthrough"), boosting),
+    ]
