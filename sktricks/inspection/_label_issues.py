@@ -17,6 +17,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._coded import fit_model, has_gaps
 from .._labels import align_columns, check_labels, encode_labels
+from .._layout import find_layout
 from .._optional import import_optional
 from .._text import name_some
 from .._threads import column_or_1d, type_of_target
@@ -264,12 +265,26 @@ def find_copies(estimator, X):
         return None
     shape = image_shape_of(estimator)
     values = X if is_frame(X) else np.asarray(X)
-    n_axes = len(values.shape)
-    if image_files_of(X) is not None or shape is not None or n_axes > 2:
-        groups = find_duplicates(X, image_shape=shape if n_axes == 2 else None).groups
+    if image_files_of(X) is not None or holds_images(values, shape):
+        groups = find_duplicates(X, image_shape=shape if len(values.shape) == 2 else None).groups
         return groups if len(np.unique(groups)) < len(groups) else None
-    groups = number_table(values if n_axes == 2 else values.reshape(-1, 1))
+    groups = number_table(values if is_frame(X) else values.reshape(len(values), -1))
     return groups if len(groups) / 2 <= groups.max() + 1 < len(groups) else None
+
+
+def holds_images(values, image_shape):
+    """Return True for an array of images, or rows of pixels; False for a table, or signals of several channels."""
+    array = np.asarray(values)
+    try:
+        layout = find_layout(array.shape, image_shape if array.ndim == 2 else None)
+    except ValueError:
+        return False
+    return layout.image_shape is not None and (array.dtype.kind in "bui" or is_finite(array))
+
+
+def is_finite(array):
+    """Return True for floats without NaN and infinity."""
+    return array.dtype.kind == "f" and bool(np.isfinite(array).all())
 
 
 def image_shape_of(estimator):

@@ -104,6 +104,14 @@ def test_copies_of_images_share_a_fold():
     assert find_copies(RandomForestClassifier(), np.concatenate([images, lighter]).reshape(105, 64)) is None
 
 
+def test_signals_are_compared_exactly():
+    signals = np.random.default_rng(0).normal(size=(60, 20, 3))  # which are no images
+    signals[50] = signals[4]
+    signals[7, 3, 1] = np.nan
+    groups = find_copies(GaussianNB(), signals)
+    assert groups[50] == groups[4] and len(np.unique(groups)) == 59
+
+
 def test_equal_rows_of_a_table_with_few_different_rows_are_no_copies():
     X = np.arange(120).reshape(-1, 1) % 7
     assert find_copies(GaussianNB(), X) is None
