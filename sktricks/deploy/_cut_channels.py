@@ -23,10 +23,7 @@ from ..training._precision import BFLOAT16
 from ..transfer.backbones._stages import main_tensor
 from ..transfer.freezing._layers import evaluating, forward_hooks
 
-UNIT, NARROW = (
-    8,
-    16,
-)  # numbers of channels are rounded to multiples of UNIT, for processors, in layers of at least NARROW
+UNIT, NARROW = 8, 16  # in layers of at least NARROW channels, their number is rounded to multiples of UNIT, for speed
 NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 

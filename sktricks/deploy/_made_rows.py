@@ -110,8 +110,8 @@ def holds_texts(values: np.ndarray) -> bool:
 
 def made(name: str, table: TableColumns) -> Made:
     """Return rows of a table with the function that shifts them."""
-    spreads = [spread_of(values) if number else 0.0
-               for values, number in zip(table.columns, table.is_number, strict=True)]  # fmt: skip
+    pairs = zip(table.columns, table.is_number, strict=True)
+    spreads = [spread_of(values) if number else 0.0 for values, number in pairs]
 
     def shift(rows, sign):
         some = table.take(rows)

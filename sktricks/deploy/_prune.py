@@ -128,6 +128,8 @@ def prune(
     check_parameters(amount, max_score_drop, validation_fraction, max_epochs)
     import_optional("torch_pruning", "prune")
     estimator, unseen = take_fitted(estimator)
+    if y is None:
+        raise ValueError("y must hold the targets to train on, got None")
     X, y = indexable(X, y)
     check_consistent_length(X, y)
     amounts = split_amount(amount)
@@ -262,7 +264,7 @@ def judge(whole, stages, score, max_score_drop):
 def split_rows(net, y, fraction):
     """Return the indices of the rows to train on and of those to hold out, both of all classes."""
     y = np.asarray(y)
-    codes = np.unique(y, return_inverse=True)[1] if getattr(net, "_kind", None) == "classes" else None
+    codes = np.unique(y.ravel(), return_inverse=True)[1] if getattr(net, "_kind", None) == "classes" else None
     if codes is not None:
         n_held, n_classes, fewest = ceil(len(y) * fraction), codes.max() + 1, np.bincount(codes).min()
         if fewest < 2 or n_held < n_classes or len(y) - n_held < n_classes:

@@ -40,7 +40,7 @@ def compare(
 
     The table has the score with its standard error, the difference to the best estimator with a 95 % interval, the time
     of a fit and of its evaluation, and the size of the saved estimator. A baseline that ignores X is always in it. An
-    estimator that fails has a row with the reason, and the others go on.
+    estimator that fails, or has a score of NaN, has a row with the reason, and the others go on.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def compare(
         If ``estimators`` is empty, has a name twice, or has both classifiers and regressors; if X, y and groups differ
         in length; if y has one class; or if every estimator fails.
     TypeError
-        If a value of ``estimators`` is not an unfitted estimator.
+        If ``estimators`` is neither a dict nor a list of pairs, or a value is not a classifier or regressor.
 
     See Also
     --------
@@ -134,13 +134,14 @@ def check_rows(X, y, groups):
 
 def check_estimators(estimators):
     """Return estimators by name; an error if a name or an estimator is unfit."""
-    pairs = list(estimators.items() if isinstance(estimators, Mapping) else estimators)
+    pairs = list(estimators.items()) if isinstance(estimators, Mapping) else estimators
+    listed = list, tuple
+    if not (isinstance(pairs, listed) and all(isinstance(pair, listed) and len(pair) == 2 for pair in pairs)):
+        raise TypeError(f"estimators must be a dict, or a list of (name, estimator) pairs, got {estimators!r}")
     if not pairs:
         raise ValueError("estimators must hold at least one estimator, got none")
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
-        raise TypeError(f"estimators must be a dict, or a list of (name, estimator) pairs, got {estimators!r}")
-    names = [name for name, _ in pairs]
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    names = [str(name) for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"estimators: names must differ, got {', '.join(twice)} more than once")
     for name, estimator in pairs:
@@ -190,6 +191,10 @@ def evaluate(name, estimator, X, y, splits, scoring, n_jobs):
         )
     except Exception as error:  # estimators raise errors of all kinds, and the others shall go on
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Compared(name, np.full(len(splits), np.nan), error=reason)
+    bad = np.flatnonzero(np.isnan(found["test_score"]))
+    if len(bad):  # the others cannot be compared with it, nor it with them
+        reason = f"the score is NaN in {len(bad)} of {len(splits)} folds"
         return Compared(name, np.full(len(splits), np.nan), error=reason)
     return Compared(
         name,

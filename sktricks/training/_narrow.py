@@ -49,13 +49,15 @@ def narrow(module, shapes):
         If a layer cannot have such a shape.
     """
     for name, layer in module.named_modules():
-        own = {key: (tensor, tuple(shapes.get(f"{name}.{key}" if name else key, tensor.shape)))
-               for key, tensor in own_tensors(layer).items()}  # fmt: skip
-        own = {key: (tensor, shape) for key, (tensor, shape) in own.items() if tensor.shape != shape}
-        for key, (tensor, shape) in own.items():
+        own = {}
+        for key, tensor in own_tensors(layer).items():
+            shape = tuple(shapes.get(f"{name}.{key}" if name else key, tensor.shape))
+            if shape == tensor.shape:
+                continue
             smaller = len(shape) == tensor.ndim and all(0 < n <= m for n, m in zip(shape, tensor.shape, strict=True))
             if not (smaller and can_narrow(layer)):
                 raise ValueError(f"{name}.{key} of shape {tuple(tensor.shape)} cannot be cut to {shape}")
+            own[key] = tensor, shape
         if own:
             depthwise = isinstance(layer, CONV) and is_depthwise(layer)
             for key, (tensor, shape) in own.items():

@@ -308,6 +308,18 @@ def test_classes_that_cannot_be_held_out_are_an_error(labels):
         prune(net, X, labels, validation_fraction=0.1)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+def test_labels_in_a_column(net):
+    """As ``fit`` takes them, too."""
+    column = prune(net, X, y[:, None], **ANY).predict_proba(X_new)
+    np.testing.assert_array_equal(column, prune(net, X, y, **ANY).predict_proba(X_new))
+
+
+def test_rows_without_targets_are_an_error(net):
+    with pytest.raises(ValueError, match="y must hold the targets"):
+        prune(net, X, None)
+
+
 def test_layers_that_keep_their_channels_are_named():
     def make(n_features, n_outputs):
         parts = [nn.Linear(n_features, 32), nn.ReLU(), nn.Linear(32, 32), nn.GroupNorm(4, 32), nn.Linear(32, n_outputs)]

@@ -71,6 +71,17 @@ def test_a_failure_is_a_row_with_its_reason():
     assert np.isnan(last.scores).all()
 
 
+def test_a_score_of_nan_is_a_failure():
+    def score(estimator, X, y):
+        return np.nan if isinstance(estimator, DecisionTreeClassifier) and y[0] == 0 else estimator.score(X, y)
+
+    cv = [(np.arange(150), np.arange(0, 150, 2)), (np.arange(150), np.arange(149, 0, -2))]
+    comparison = compare({"tree": DecisionTreeClassifier(), "bayes": GaussianNB()}, X, y, cv=cv, scoring=score)
+    assert comparison.best == "bayes"
+    assert comparison.results[-1].name == "tree"
+    assert comparison.results[-1].error == "the score is NaN in 1 of 2 folds"
+
+
 def test_table_and_frame_agree():
     pytest.importorskip("pandas")
     comparison = compare({"bayes": GaussianNB(), "tree <1>": DecisionTreeClassifier(max_depth=1)}, X, y)
@@ -115,6 +126,8 @@ def test_intervals_cover_the_expected_difference():
     [
         ({}, ValueError, "at least one"),
         ([("a", GaussianNB()), ("a", GaussianNB())], ValueError, "names must differ, got a more than once"),
+        ({1: GaussianNB(), "1": GaussianNB()}, ValueError, "names must differ, got 1 more than once"),
+        (GaussianNB(), TypeError, r"must be a dict, or a list of \(name, estimator\) pairs, got GaussianNB"),
         ({"a": GaussianNB}, TypeError, r"estimators\['a'\] must be an estimator"),
         ([GaussianNB()], TypeError, "pairs"),
         (
