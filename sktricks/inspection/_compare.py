@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv, cross_validate
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, check_cv, cross_validate
 from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
 
+from .._coded import has_gaps
 from .._threads import type_of_target
 from ..persist import save
+from ..tables._frames import is_missing
 from ._comparison import Compared, Comparison
 from ._usual_estimators import usual_estimators
 
@@ -60,7 +63,7 @@ def compare(
         A score of scikit-learn, of which larger values are better, such as ``"roc_auc"`` or ``"neg_log_loss"``. None:
         the accuracy, or R^2 of a regressor.
     groups : array-like of shape (n,), default=None
-        Groups of rows for splitters that keep them together.
+        Rows of one group share a fold if ``cv`` is a number; a splitter receives them.
     n_jobs : int, default=None
         Number of processes for the folds of one estimator. Each process has its own feature cache in memory: with image
         nets, pass estimators with ``cache="folder"``, or leave this at None.
@@ -74,7 +77,8 @@ def compare(
     ------
     ValueError
         If ``estimators`` is empty, has a name twice, or has both classifiers and regressors; if X, y and groups differ
-        in length; if y has one class; or if every estimator fails.
+        in length; if y has missing values or one class; if there are fewer groups than folds; if ``scoring`` holds
+        several scores; or if every estimator fails.
     TypeError
         If ``estimators`` is neither a dict nor a list of pairs, or a value is not a classifier or regressor.
 
@@ -106,12 +110,13 @@ def compare(
     >>> print(comparison)  # doctest: +SKIP
     """
     X, y, groups = check_rows(X, y, groups)
+    check_score_is_one(scoring)
     named = check_estimators(estimators) if estimators is not None else usual(X, y)
     classify = all(map(is_classifier, named.values()))
     if classify and len(np.unique(np.asarray(y))) < 2:
         raise ValueError(f"y must have at least two classes, got only {np.unique(np.asarray(y))[0]!r}")
     named = with_baseline(named, classify)
-    splits = list(check_cv(cv, y, classifier=classify).split(X, y, groups))
+    splits = list(choose_splitter(cv, y, groups, classify).split(X, y, groups))
     results = [evaluate(name, estimator, X, y, splits, scoring, n_jobs) for name, estimator in named.items()]
     if all(result.error for result in results):
         reasons = "; ".join(f"{result.name}: {result.error}" for result in results)
@@ -122,14 +127,39 @@ def compare(
 
 
 def check_rows(X, y, groups):
-    """Return rows, targets and groups that can be indexed; an error if they differ in length."""
+    """Return rows, targets and groups that can be indexed; an error if they differ in length, or y has gaps."""
     lengths = {
         name: _num_samples(rows) for name, rows in {"X": X, "y": y, "groups": groups}.items() if rows is not None
     }
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {n}" for name, n in lengths.items())
         raise ValueError(f"X, y and groups must have the same number of rows: {found}")
+    if y is None or holds_missing(y):
+        raise ValueError("y must have a label or value for each row, got missing ones: leave out rows without one")
     return indexable(X, y, groups)
+
+
+def holds_missing(y):
+    """Return True if an array-like has missing values."""
+    values = np.asarray(y)
+    return has_gaps(values) or (values.dtype == object and any(map(is_missing, values.ravel().tolist())))
+
+
+def check_score_is_one(scoring):
+    """Raise an error for a collection of scores."""
+    if isinstance(scoring, list | tuple | set | dict):
+        raise ValueError(f"scoring must be one score, a name or a callable, got {scoring!r}: compare by one at a time")
+
+
+def choose_splitter(cv, y, groups, classify):
+    """Return a splitter; with a number of folds, one that keeps groups together."""
+    splitter = check_cv(cv, y, classifier=classify)
+    if groups is None or not (cv is None or isinstance(cv, Integral)):
+        return splitter
+    n_folds, n_groups = splitter.get_n_splits(), len(set(np.asarray(groups, dtype=object).tolist()))
+    if n_groups < n_folds:
+        raise ValueError(f"cv={n_folds} needs at least {n_folds} groups, got {n_groups}: choose fewer folds")
+    return StratifiedGroupKFold(n_folds) if isinstance(splitter, StratifiedKFold) else GroupKFold(n_folds)
 
 
 def check_estimators(estimators):

@@ -157,9 +157,13 @@ class LabelIssuesDisplay:
         ------
         ValueError
             If X has another number of rows than ``issues``, or ``n_rows`` is less than 1.
+        TypeError
+            If ``issues`` is no table of :func:`find_label_issues`.
         """
         if n_rows < 1:
             raise ValueError(f"n_rows must be at least 1, got {n_rows}")
+        if "label_quality" not in getattr(issues, "columns", ()):
+            raise TypeError(f"issues must be the table of find_label_issues, got {type(issues).__name__}")
         n = len(X)  # type: ignore[arg-type]
         if n != len(issues):
             raise ValueError(f"issues must have a row for each row of X, {n}, got {len(issues)}: pass all of them")

@@ -24,7 +24,7 @@ def usual_estimators(X, *, classify: bool) -> dict[str, BaseEstimator]:
     """Return a linear model, another usual model and a net for rows like X, by the names of their classes.
 
     Images are encoded by a pretrained net for all three, and the columns of a DataFrame that hold no numbers are
-    encoded for the first two.
+    encoded for the first two and declared as categories for the net.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ def usual_estimators(X, *, classify: bool) -> dict[str, BaseEstimator]:
     else:
         kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
         net = NetClassifier(random_state=0) if classify else NetRegressor(random_state=0)
+        if is_frame(X):  # as for the other two, all columns that hold no numbers are categories
+            net.set_params(categorical_features=[not is_numeric(dtype) for dtype in X.dtypes])
         other, models = kind(random_state=0), with_encoders(X, linear, kind(random_state=0))
     return {type(model).__name__: made for model, made in zip((linear, other, net), [*models, net], strict=True)}
 

@@ -87,3 +87,6 @@ def test_wrong_input():
         LabelIssuesDisplay.from_issues(DIGITS[:4], ISSUES, n_rows=0)
     with pytest.raises(ValueError, match="issues must have a row for each row of X, 5, got 4"):
         LabelIssuesDisplay.from_issues(DIGITS[:5], ISSUES)
+    for issues in (DIGITS[:4], pandas.DataFrame({"is_label_issue": [True] * 4})):
+        with pytest.raises(TypeError, match="issues must be the table of find_label_issues, got"):
+            LabelIssuesDisplay.from_issues(DIGITS[:4], issues)
