@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..._threads import ForkSafeLock
+from ..freezing._fixed_outputs import attributes_of
 from ..freezing._freeze import set_frozen
 from ..freezing._layers import Listener, evaluating
 from ._stages import main_tensor
@@ -180,7 +181,7 @@ def find_pairs(backbone, x):
 def is_plain(part):
     """Return True for a convolution or BatchNorm that computes with its own weights and nothing else."""
     hooks = part._forward_pre_hooks or any(type(hook) is not Listener for hook in part._forward_hooks.values())
-    changed = hooks or "forward" in vars(part) or parametrize.is_parametrized(part)
+    changed = hooks or "forward" in attributes_of(part) or parametrize.is_parametrized(part)
     is_norm = isinstance(part, nn.BatchNorm2d) and part.running_mean is not None
     return (is_norm or isinstance(part, nn.Conv2d)) and not changed
 

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..freezing._fixed_outputs import attributes_of
+
 VERSIONED = {"torch", "torchvision", "timm", "transformers", "einops", "numpy", "scipy"}
 KNOWN = VERSIONED | sys.stdlib_module_names
 IGNORED = {"logging", "threading", "_thread"}  # loggers and locks decide no feature, and change all the time
@@ -109,7 +111,7 @@ class Structure:
 
     def describe_module(self, module):
         # Settings are sorted, since a copy of an LSTM has them in another order.
-        own = vars(module)
+        own = attributes_of(module)
         settings = {name: own[name] for name in sorted(own.keys() - NOT_SETTINGS)}
         inside = {**settings, **module._parameters, **module._buffers, **module._modules}
         kinds = ALL_HOOKS if self.of_training else OF_FORWARD

@@ -7,14 +7,12 @@ are the same, the suffix needs nothing else.
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 
-from ..._threads import ForkSafeLock
 from ..backbones._backbone import Enough, until_enough
+from ._fixed_outputs import fixed_outputs
 from ._layers import evaluating, forward_hooks, own_tensors
 
 CONTAINERS = torch.nn.ModuleList, torch.nn.ModuleDict  # which are never called
@@ -63,59 +61,6 @@ class Boundary(NamedTuple):
             output = output.contiguous(memory_format=torch.channels_last)  # as the images were
         with fixed_outputs(backbone.model, {**outputs, self.name: output}):
             return backbone.features(values.new_zeros(1, *self.image_shape).expand(n_rows, -1, -1, -1), stages)
-
-
-REPLACING = ForkSafeLock()  # held while the ``forward`` of a part is replaced
-
-
-class FixedForward:
-    """Stands for the ``forward`` of a part: threads get the outputs that they have fixed, others what it computes.
-
-    Parameters
-    ----------
-    part : torch.nn.Module
-    """
-
-    def __init__(self, part):
-        self.replaced, self.compute, self.outputs = vars(part).get("forward"), part.forward, {}
-
-    def __call__(self, *args, **kwargs):
-        output = self.outputs.get(threading.get_ident())
-        return self.compute(*args, **kwargs) if output is None else output
-
-
-@contextmanager
-def fixed_outputs(model, outputs):
-    """Let parts of a model return these outputs, by name, without computing anything, in this thread and context."""
-    parts, thread = {name: model.get_submodule(name) for name in outputs}, threading.get_ident()
-    try:
-        with REPLACING():
-            for name, part in parts.items():
-                fix_output(part, thread, outputs[name])
-        yield
-    finally:
-        with REPLACING():
-            for part in parts.values():
-                release_output(part, thread)
-
-
-def fix_output(part, thread, output):
-    """Let a part return an output in a thread."""
-    if not isinstance(vars(part).get("forward"), FixedForward):
-        part.forward = FixedForward(part)
-    part.forward.outputs[thread] = output
-
-
-def release_output(part, thread):
-    """Let a part compute again in a thread; with the last thread, it gets its own ``forward`` back."""
-    fixed = vars(part).get("forward")
-    if not isinstance(fixed, FixedForward):
-        return
-    fixed.outputs.pop(thread, None)
-    if not fixed.outputs:
-        del part.forward
-        if fixed.replaced is not None:
-            part.forward = fixed.replaced
 
 
 # -- finding a boundary ------------------------------------------------------------------------------------------------
