@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from ._warnings import ParametersIgnoredWarning, warn
@@ -48,6 +49,8 @@ def warn_of_changes(estimator, cure):
 
 def as_text(value):
     """Return a text that is equal for values that build the same, as far as a text can tell."""
+    if isinstance(value, np.generic):  # whose text depends on the version of numpy
+        value = value.item()
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {as_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):

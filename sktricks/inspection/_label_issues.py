@@ -69,7 +69,7 @@ def find_label_issues(
     Returns
     -------
     issues : pandas.DataFrame
-        A row per sample, in the order and with the index of X:
+        A row per sample, in the order and with the index of X, or that of y if X has none:
 
         - ``is_label_issue``: True if the label is probably wrong;
         - ``label_quality``: the out-of-fold probability of the given label, from 0 to 1; the lowest are the most
@@ -83,8 +83,8 @@ def find_label_issues(
     ------
     ValueError
         If ``estimator`` is no classifier with probabilities, y has another length than X, values instead of classes,
-        missing labels or one class, a class has fewer rows than there are folds or is missing when a fold is trained,
-        or ``pred_probs`` has another shape, NaN, or rows that do not sum to 1.
+        missing labels or one class, a class has fewer rows than there are folds or is missing when a fold is trained, a
+        fold trains on rows that it tests, or ``pred_probs`` has another shape, NaN, or rows that do not sum to 1.
     ImportError
         If pandas is not installed.
 
@@ -141,8 +141,9 @@ def find_label_issues(
     files = image_files_of(X)
     if files is not None and not isinstance(files[0], bytes):
         columns["path"] = [os.fsdecode(file) for file in files]
-    index = getattr(X, "index", getattr(y, "index", None))
-    return pandas.DataFrame(columns, index=None if callable(index) else index)  # a list has a method of this name
+    indices = [getattr(one, "index", None) for one in (X, y)]
+    index = next((one for one in indices if one is not None and not callable(one)), None)  # lists have such a method
+    return pandas.DataFrame(columns, index=index)
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------
@@ -245,11 +246,17 @@ def check_groups(groups, n):
 
 
 def check_splits(splits, codes, classes):
-    """Raise an error if a row is never predicted, or a class is missing in a training part."""
+    """Raise an error if a row is never predicted, or by a model that has seen it, or a training part lacks a class."""
     times = np.bincount(np.concatenate([np.empty(0, int), *[test for _, test in splits]]), minlength=len(codes))
     if times.min() == 0:
         raise ValueError(f"cv must predict every row, got {np.sum(times == 0)} of {len(codes)} rows in no test part")
-    for number, (train, _) in enumerate(splits, start=1):
+    for number, (train, test) in enumerate(splits, start=1):
+        seen = np.intersect1d(train, test)
+        if len(seen):
+            raise ValueError(
+                f"cv must predict rows by models that have not seen them, got {len(seen)} rows in both parts of fold "
+                f"{number} of {len(splits)}"
+            )
         missing = np.flatnonzero(np.bincount(codes[train], minlength=len(classes)) == 0)
         if len(missing):
             raise ValueError(

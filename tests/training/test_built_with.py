@@ -15,6 +15,8 @@ from sktricks.training._built_with import as_text, describe_build
         (None, "None"),
         (True, "True"),
         (0.1, "0.1"),
+        (np.float64(0.1), "0.1"),
+        (np.True_, "True"),
         ("sgd", "'sgd'"),
         (np.str_("sgd"), "'sgd'"),
         (torch.optim.SGD, "torch.optim.sgd.SGD"),
