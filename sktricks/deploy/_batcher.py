@@ -334,10 +334,14 @@ def inspect_rows(X) -> tuple[Any, tuple]:
     elif hasattr(X, "columns") or isinstance(X, dict):
         raise TypeError(f"X must be an array, a list of rows, or a DataFrame of pandas, got {type(X).__name__}")
     else:
-        X = as_rows(X)
+        given, X = X, as_rows(X)
+        if not X.ndim:
+            raise TypeError(
+                f"X must be an array, a list of rows, or a DataFrame of pandas, got a single {type(given).__name__}"
+            )
         # Strings of any length can be joined.
         kind = (X.shape[1:], X.dtype.kind if X.dtype.kind in "US" else X.dtype)
-    if not X.ndim or not len(X):
+    if not len(X):
         raise ValueError(f"X must have at least one row, got the shape {X.shape}: pass a single row as row[None]")
     return X, kind
 

@@ -36,7 +36,13 @@ def take_fitted(estimator: Any) -> tuple[BaseEstimator, bool]:
     if not isinstance(net, BaseNet):
         got = net.__name__ if isinstance(net, type) else type(net).__name__
         where = "" if net is estimator else f" in a {type(estimator).__name__}"
-        raise TypeError(f"estimator must be a {NETS}, or a Pipeline or a fitted search of one, got {got}{where}")
+        # A distilled model holds one net, and its teacher makes the targets.
+        cure = (
+            ": prune its net, model.student_ = prune(model.student_, X, model.predict_proba(X), max_score_drop=None)"
+            if got == "DistilledClassifier"
+            else ""
+        )
+        raise TypeError(f"estimator must be a {NETS}, or a Pipeline or a fitted search of one, got {got}{where}{cure}")
     check_is_fitted(net)
     if getattr(net, "strategy_", None) == LINEAR_PROBE:
         raise ValueError(

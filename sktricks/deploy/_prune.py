@@ -20,6 +20,7 @@ from .._text import name_some
 from .._warnings import ChannelsKeptWarning, warn
 from ..training._pruning_report import PruningReport
 from ..training._rows import check_rows, hold_out
+from ..training._targets import SOFT
 from ._prunable import as_seen, net_of, take_fitted, with_net
 
 MOST = 0.9  # fraction of the channels
@@ -60,7 +61,8 @@ def prune(
         How far the score on held-out rows may fall below that of the whole net. None: remove ``amount`` in any case,
         without held-out rows.
     scoring : str, callable or None, default=None
-        The score, as in scikit-learn. None: the ``score`` of the estimator, accuracy or R².
+        The score, as in scikit-learn. None: the ``score`` of the estimator, accuracy or R². A net that was fitted on
+        class probabilities requires a callable.
     validation_fraction : float, default=0.2
         Fraction of the rows to hold out; of each class, if y has classes.
     max_epochs : int or "auto", default="auto"
@@ -75,8 +77,8 @@ def prune(
     Raises
     ------
     ValueError
-        If a parameter is out of range; if the backbone was not trained (strategy "linear-probe"); if no layer can have
-        fewer channels.
+        If a parameter is out of range; if ``scoring`` is None for a net that was fitted on class probabilities; if the
+        backbone was not trained (strategy "linear-probe"); if no layer can have fewer channels.
     TypeError
         If the estimator is, or holds, no net of these.
     sklearn.exceptions.NotFittedError
@@ -135,6 +137,7 @@ def prune(
     amounts = split_amount(amount)
     if max_score_drop is None:
         return finished(list(remove_stepwise(estimator, X, y, amounts, max_epochs))[-1], [])
+    check_score_of_soft_targets(net_of(estimator), scoring)
     scorer, parts = check_scoring(estimator, scoring), split_rows(net_of(estimator), y, validation_fraction)
     seen, held_out = ((_safe_indexing(X, part), _safe_indexing(y, part)) for part in parts)
     trial = estimator if unseen else fit_clone(estimator, *seen)
@@ -302,6 +305,15 @@ def check_parameters(amount, max_score_drop, validation_fraction, max_epochs):
     is_count = isinstance(max_epochs, Integral) and not isinstance(max_epochs, bool) and max_epochs >= 1
     if not (is_count or (isinstance(max_epochs, str) and max_epochs == "auto")):
         raise ValueError(f"max_epochs must be 'auto' or an int of at least 1, got {max_epochs!r}")
+
+
+def check_score_of_soft_targets(net, scoring):
+    """Raise an error if a net that was fitted on probabilities would be scored by its accuracy."""
+    if scoring is None and getattr(net, "_kind", None) == SOFT:
+        raise ValueError(
+            "scoring must be a callable for a net that was fitted on class probabilities, since the accuracy needs "
+            "labels, got None: pass one, or max_score_drop=None"
+        )
 
 
 def is_real(value):

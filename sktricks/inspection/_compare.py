@@ -52,7 +52,8 @@ def compare(
         :class:`Ridge`, HistGradientBoosting, and :class:`NetClassifier` or :class:`NetRegressor`; for images and image
         files a linear model and an SVM on :class:`PretrainedFeatures`, and :class:`FineTuneClassifier` or
         :class:`FineTuneRegressor`. y is then a regression target if it holds numbers that are not all integers, or more
-        than 20 distinct numbers with fewer than five rows each on average.
+        than 20 distinct numbers with fewer than five rows each on average. A :class:`~sklearn.frozen.FrozenEstimator`
+        is scored as it is: X must be rows that it was not fitted on, otherwise its score is far too high.
     X : array-like of shape (n, ...)
         Rows of a table, images, or one column of image files.
     y : array-like of shape (n,) or (n, outputs)

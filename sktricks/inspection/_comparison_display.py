@@ -78,7 +78,14 @@ class ComparisonDisplay:
         Returns
         -------
         display : ComparisonDisplay
+
+        Raises
+        ------
+        TypeError
+            If ``comparison`` is no result of :func:`compare`.
         """
+        if not isinstance(comparison, Comparison):
+            raise TypeError(f"comparison must be the result of compare, got {type(comparison).__name__}")
         return cls(comparison=comparison).plot(ax=ax)
 
     def plot(self, ax=None) -> Self:

@@ -52,7 +52,8 @@ def find_label_issues(
     Parameters
     ----------
     estimator : classifier
-        Any classifier with ``predict_proba``; never changed. Not used, and may be None, if ``pred_probs`` is given.
+        Any classifier with ``predict_proba``; never changed. Not used, and may be None, if ``pred_probs`` is given. A
+        :class:`~sklearn.frozen.FrozenEstimator` must not have been fitted on X, otherwise it confirms wrong labels.
     X : array-like of shape (n, ...)
         The rows, in any form that the estimator takes: images, a table, or one column of image files.
     y : array-like of shape (n,)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from sktricks import Batcher, ImageLoader
 
@@ -189,7 +190,8 @@ def test_frames(held):
         (ROWS[0], ValueError, r"X must have the shape \(n, 2\), as the first rows that were predicted, got \(2,\)"),
         (ROWS[:1, :1], ValueError, r"got \(1, 1\): use one Batcher for each shape"),
         (ROWS[:0], ValueError, r"X must have at least one row, got the shape \(0, 2\)"),
-        (3.0, ValueError, r"X must have at least one row, got the shape \(\)"),
+        (3.0, TypeError, "X must be an array, a list of rows, or a DataFrame of pandas, got a single float"),
+        (csr_array(ROWS[:1]), TypeError, "got a single csr_array"),
         ("a.png", ValueError, r"X must hold one value per row, got the single path 'a.png': pass a list, \['a.png'\]"),
         (Path("a.png"), ValueError, r"got the single path 'a.png': pass a list, \['a.png'\]"),
         (b"abc", ValueError, r"got the bytes of one file: pass a list, \[X\]"),

@@ -15,6 +15,7 @@ from torch import nn
 
 from sktricks import (
     ChannelsKeptWarning,
+    DistilledClassifier,
     FineTuneClassifier,
     FineTuneRegressor,
     NetClassifier,
@@ -287,6 +288,18 @@ def test_what_is_no_net_is_an_error(estimator):
         TypeError, match="estimator must be a FineTuneClassifier.* got (LogisticRegression|NetClassifier)"
     ):
         prune(estimator, X, y)
+
+
+def test_the_student_of_a_distilled_model():
+    teacher = LogisticRegression(max_iter=200)
+    model = DistilledClassifier(teacher, on_table()).fit(X, y)
+    with pytest.raises(TypeError, match=r"got DistilledClassifier: prune its net, model.student_ = prune\("):
+        prune(model, X, y)
+    proba = model.predict_proba(X)
+    with pytest.raises(ValueError, match="scoring must be a callable for a net that was fitted on class probabilities"):
+        prune(model.student_, X, proba)
+    model.student_ = prune(model.student_, X, proba, max_score_drop=None, max_epochs=1)
+    assert model.student_.pruning_.amount == 0.3 and model.score(X, y) > 0.8
 
 
 def test_an_unfitted_net_is_an_error():

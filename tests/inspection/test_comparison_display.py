@@ -29,3 +29,8 @@ def test_failures_are_named_and_axes_are_used():
     display = ComparisonDisplay.from_comparison(comparison, ax=ax)
     assert display.ax_ is ax
     assert ax.get_yticklabels()[-1].get_text() == "bad (failed)"
+
+
+def test_what_is_no_comparison_is_an_error():
+    with pytest.raises(TypeError, match="comparison must be the result of compare, got list"):
+        ComparisonDisplay.from_comparison([])
