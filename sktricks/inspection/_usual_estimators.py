@@ -13,7 +13,7 @@ from sklearn.svm import SVC, SVR
 
 from .._validation import to_plain
 from ..images._image_column import as_column
-from ..tables._frames import is_frame, is_numeric
+from ..tables._frames import is_frame, is_numeric, is_pandas
 from ..training import NetClassifier, NetRegressor
 from ..transfer import FineTuneClassifier, FineTuneRegressor, PretrainedFeatures
 
@@ -66,7 +66,10 @@ def with_encoders(X, linear, boosting):
         handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1, max_categories=MOST_CATEGORIES
     )
     boosting.set_params(categorical_features=list(range(len(others))))
+    encode = make_column_transformer((ordinal, others), remainder="passthrough")
+    if is_pandas(X):
+        encode.set_output(transform="pandas")  # an array would not take the pandas.NA of numbers
     return [
         make_pipeline(make_column_transformer((make_pipeline(*scale), numbers), (one_hot, others)), linear),
-        make_pipeline(make_column_transformer((ordinal, others), remainder="passthrough"), boosting),
+        make_pipeline(encode, boosting),
     ]

@@ -207,6 +207,7 @@ def test_usual_estimators_take_gaps_and_categories():
         city=rng.choice(["Oslo", "Rome"], 150), kind=pandas.Categorical(np.where(y == 2, "x", "z"))
     )
     frame.loc[3, "a"], frame.loc[5, "city"] = np.nan, None
+    frame["count"] = pandas.array([1, None, 2] * 50, dtype="Int64")
     for name, model in usual_estimators(frame, classify=True).items():
         if name == "NetClassifier":
             model.set_params(max_epochs=10)
