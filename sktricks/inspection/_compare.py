@@ -93,6 +93,8 @@ def compare(
     The interval uses the corrected variance of Nadeau & Bengio [1]_, since folds share training rows. "Best" is the
     best of those compared on these folds, so its own score is somewhat optimistic.
 
+    A :class:`~sklearn.frozen.FrozenEstimator` is not fitted again: its score is right only if it has not seen X.
+
     Nets that encode images with the same frozen backbone share the features in the cache: the time of encoding counts
     for the first of them only.
 
