@@ -19,10 +19,12 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
 
 from .._coded import has_gaps
+from .._labels import check_labels
 from .._threads import type_of_target
 from ..persist import save
 from ..tables._frames import is_missing
 from ._comparison import Compared, Comparison
+from ._label_issues import check_groups
 from ._usual_estimators import usual_estimators
 
 # Integers are labels unless there are more of them than this, and fewer rows of each than folds need.
@@ -119,7 +121,7 @@ def compare(
     if classify and len(np.unique(np.asarray(y))) < 2:
         raise ValueError(f"y must have at least two classes, got only {np.unique(np.asarray(y))[0]!r}")
     named = with_baseline(named, classify)
-    splits = list(choose_splitter(cv, y, groups, classify).split(X, y, groups))
+    splits = split_rows(cv, X, y, groups, classify)
     results = [evaluate(name, estimator, X, y, splits, scoring, n_jobs) for name, estimator in named.items()]
     if all(result.error for result in results):
         reasons = "; ".join(f"{result.name}: {result.error}" for result in results)
@@ -131,6 +133,8 @@ def compare(
 
 def check_rows(X, y, groups):
     """Return rows, targets and groups that can be indexed; an error if they differ in length, or y has gaps."""
+    if isinstance(groups, str):
+        raise ValueError(f"groups must have one value per row of X, got the string {groups!r}: pass the column itself")
     lengths = {
         name: _num_samples(rows) for name, rows in {"X": X, "y": y, "groups": groups}.items() if rows is not None
     }
@@ -154,15 +158,16 @@ def check_score_is_one(scoring):
         raise ValueError(f"scoring must be one score, a name or a callable, got {scoring!r}: compare by one at a time")
 
 
-def choose_splitter(cv, y, groups, classify):
-    """Return a splitter; with a number of folds, one that keeps groups together."""
+def split_rows(cv, X, y, groups, classify):
+    """Return the splits as a list of (train, test); a number of folds keeps groups together."""
     splitter = check_cv(cv, y, classifier=classify)
-    if groups is None or not (cv is None or isinstance(cv, Integral)):
-        return splitter
-    n_folds, n_groups = splitter.get_n_splits(), len(set(np.asarray(groups, dtype=object).tolist()))
-    if n_groups < n_folds:
-        raise ValueError(f"cv={n_folds} needs at least {n_folds} groups, got {n_groups}: choose fewer folds")
-    return StratifiedGroupKFold(n_folds) if isinstance(splitter, StratifiedKFold) else GroupKFold(n_folds)
+    if groups is not None and (cv is None or isinstance(cv, Integral)):
+        check_labels(np.asarray(groups), "groups")
+        n_folds, n_groups = splitter.get_n_splits(), check_groups(groups, _num_samples(X)).max() + 1
+        if n_groups < n_folds:
+            raise ValueError(f"cv={n_folds} needs at least {n_folds} groups, got {n_groups}: choose fewer folds")
+        splitter = StratifiedGroupKFold(n_folds) if isinstance(splitter, StratifiedKFold) else GroupKFold(n_folds)
+    return list(splitter.split(X, y, groups))
 
 
 def check_estimators(estimators):

@@ -66,6 +66,15 @@ def test_a_number_of_folds_keeps_groups_together(model, target, kind):
         compare({"model": model}, X, target, groups=np.arange(150) % 3)
 
 
+def test_wrong_groups():
+    with pytest.raises(TypeError, match="groups must hold labels of one type that can be sorted, got NoneType, str"):
+        compare({"bayes": GaussianNB()}, X, y, groups=[None, "a", "b"] * 50)
+    with pytest.raises(ValueError, match="groups must have one value per row of X, got the string 'patient'"):
+        compare({"bayes": GaussianNB()}, X, y, groups="patient")
+    with pytest.raises(ValueError, match=r"groups must have one value per row of X, 150, got an array of shape"):
+        compare({"bayes": GaussianNB()}, X, y, groups=X)
+
+
 def test_the_baseline_is_there_once():
     names = [result.name for result in compare({"bayes": GaussianNB()}, X, y, cv=2).results]
     assert names == ["bayes", "DummyClassifier"]
