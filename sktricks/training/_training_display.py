@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -12,31 +13,36 @@ from sklearn.utils.validation import check_is_fitted
 from .._optional import import_optional
 from ._base_net import BaseNet
 
+FIELDS = ("losses", "validation_losses", "scores", "rates", "gradient_norms", "frozen")
 SHADE = "0.5"  # color of the bands of epochs with frozen layers; gray is visible on white and on black
 
 
 class TrainingDisplay:
-    """Plot of a training, with one panel per recorded value over the epochs.
+    """Plot of one or several trainings, with one panel per recorded value over the epochs.
 
-    Create it with :meth:`from_estimator`. Gray bands mark the epochs in which :class:`FreezeLayers` or the strategy
-    ``"gradual"`` kept layers frozen, and show the number of these layers.
+    Create it with :meth:`from_estimator`, or with :meth:`from_estimators` for several runs in one picture. Gray bands
+    mark the epochs in which :class:`FreezeLayers` or the strategy ``"gradual"`` kept layers frozen, and show the number
+    of these layers; with several runs there are no bands.
 
     Parameters
     ----------
-    losses : list of float
-        Training loss of each epoch.
-    validation_losses : list of float, default=None
+    losses : list of float, or dict
+        Training loss of each epoch. A dict holds one list per run, by the name of the run; the values below then are
+        dicts as well, and may lack runs.
+    validation_losses : list of float, or dict, default=None
         Validation loss of each epoch.
-    scores : list of float, default=None
+    scores : list of float, or dict, default=None
         Validation score of each epoch: accuracy, or the coefficient of determination.
-    rates : list of float, default=None
+    rates : list of float, or dict, default=None
         Learning rate of each epoch.
-    gradient_norms : list of float, default=None
+    gradient_norms : list of float, or dict, default=None
         Norm of the gradient in each epoch, as recorded by :class:`GradientNorms`.
-    frozen : list of int, default=None
+    frozen : list of int, or dict, default=None
         Number of frozen layers in each epoch.
     score_name : str, default="validation score"
         Label of the panel of scores.
+    name : str, default=None
+        Name of a single run in the legend.
 
     Attributes
     ----------
@@ -66,6 +72,7 @@ class TrainingDisplay:
         gradient_norms=None,
         frozen=None,
         score_name="validation score",
+        name=None,
     ):
         self.losses = losses
         self.validation_losses = validation_losses
@@ -74,17 +81,22 @@ class TrainingDisplay:
         self.gradient_norms = gradient_norms
         self.frozen = frozen
         self.score_name = score_name
+        self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, *, figure=None, **kwargs) -> Self:
+    def from_estimator(cls, estimator, *, name: str | None = None, figure=None, axes=None, **kwargs) -> Self:
         """Draw the training of a fitted net.
 
         Parameters
         ----------
         estimator : NetClassifier, NetRegressor, FineTuneClassifier, FineTuneRegressor, Pipeline or search
             A fitted net, a Pipeline whose last step is one, or a search whose best estimator is one.
+        name : str, default=None
+            Name of the run in the legend.
         figure : matplotlib Figure, default=None
             Figure to draw in. None: a new figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, as in :meth:`plot`.
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -100,71 +112,135 @@ class TrainingDisplay:
             If matplotlib is not installed.
         """
         net = inner_net(estimator)
-        known = {
-            "validation_losses": net.validation_loss_curve_,
-            "scores": net.validation_scores_,
-            "gradient_norms": net._curve("gradient_norm"),
-            "frozen": [int(epoch.get("event_frozen", 0)) for epoch in net.net_.history],
-        }
-        return cls(
-            losses=net.loss_curve_,
-            rates=net.lr_curve_,
-            score_name="accuracy" if hasattr(net, "classes_") else "R²",
-            **{name: values for name, values in known.items() if any(values)},
-        ).plot(figure=figure, **kwargs)
+        values = {field: some for field, some in values_of(net).items() if some is not None}
+        return cls(**values, score_name=name_score(net), name=name).plot(figure=figure, axes=axes, **kwargs)
 
-    def plot(self, *, figure=None, title: str | None = None) -> Self:
+    @classmethod
+    def from_estimators(cls, estimators: Mapping[str, Any], *, figure=None, axes=None, **kwargs) -> Self:
+        """Draw the trainings of several fitted nets in one picture, each in a color of its own.
+
+        Parameters
+        ----------
+        estimators : dict
+            Fitted estimators as in :meth:`from_estimator`, by the names of the runs.
+        figure : matplotlib Figure, default=None
+            Figure to draw in. None: a new figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, as in :meth:`plot`.
+        **kwargs : dict
+            Arguments of :meth:`plot`.
+
+        Returns
+        -------
+        display : TrainingDisplay
+
+        Raises
+        ------
+        TypeError
+            If ``estimators`` is no dict, or an estimator contains no net.
+        ValueError
+            If ``estimators`` is empty.
+        ImportError
+            If matplotlib is not installed.
+        """
+        if not isinstance(estimators, Mapping):
+            raise TypeError(
+                f"estimators must be a dict from names to fitted estimators, got {type(estimators).__name__}"
+            )
+        if not estimators:
+            raise ValueError("estimators must hold at least one fitted estimator, got none")
+        nets = {str(name): inner_net(estimator) for name, estimator in estimators.items()}
+        runs = {name: values_of(net) for name, net in nets.items()}
+        values = {field: {name: run[field] for name, run in runs.items() if run[field] is not None} for field in FIELDS}
+        names = {name_score(net) for net in nets.values()}
+        score_name = names.pop() if len(names) == 1 else "validation score"
+        return cls(**values, score_name=score_name).plot(figure=figure, axes=axes, **kwargs)
+
+    def plot(self, *, figure=None, axes: Sequence | None = None, title: str | None = None) -> Self:
         """Draw the panels.
 
         Parameters
         ----------
         figure : matplotlib Figure, default=None
             Figure to draw in. None: a new figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in: one per panel, or the ``axes_`` of another display, which then shows both. None: new ones.
         title : str, default=None
             Title of the figure. None: no title.
 
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If ``axes`` are of another number than the panels, or the display that drew them lacks a panel.
         """
-        panels = {
-            "loss": {"training": self.losses, "validation": self.validation_losses},
-            self.score_name: {"validation": self.scores},
-            "learning rate": {"": self.rates},
-            "norm of the gradient": {"": self.gradient_norms},
-        }
-        panels = {
-            name: {label: values for label, values in lines.items() if values is not None}
-            for name, lines in panels.items()
-        }
-        panels = {name: lines for name, lines in panels.items() if lines}
-        if figure is None:
-            pyplot = import_optional("matplotlib.pyplot", "plot")
-            figure = pyplot.figure(figsize=(6.4, 1.2 + 1.5 * len(panels)), layout="constrained")
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for ax, (name, lines) in zip(axes, panels.items(), strict=True):
-            self._draw(ax, name, lines)
-        axes[-1].set_xlabel("epoch")
-        axes[-1].xaxis.get_major_locator().set_params(integer=True)
-        figure.suptitle(title or "")
-        self.figure_, self.axes_ = figure, list(axes)
+        panels = self._panels()
+        if axes is None:
+            if figure is None:
+                pyplot = import_optional("matplotlib.pyplot", "plot")
+                figure = pyplot.figure(figsize=(6.4, 1.2 + 1.5 * len(panels)), layout="constrained")
+            axes = list(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0])
+            axes[-1].set_xlabel("epoch")
+            axes[-1].xaxis.get_major_locator().set_params(integer=True)
+        places = match_axes(list(axes), list(panels))
+        n_before = len({line.get_gid() for line in axes[0].lines})
+        for panel, lines in panels.items():
+            self._draw(places[panel], panel, lines, n_before)
+        if title is not None:
+            axes[0].figure.suptitle(title)
+        self.figure_, self.axes_ = axes[0].figure, list(axes)
         return self
 
-    def _draw(self, ax, name, lines):
-        n_epochs = len(self.losses)
-        for label, values in lines.items():
+    def _runs(self):
+        """Return the values of each run by the names of FIELDS, by the name of the run."""
+        if not isinstance(self.losses, Mapping):
+            return {self.name or "": {field: getattr(self, field) for field in FIELDS}}
+        values = {field: getattr(self, field) or {} for field in FIELDS}
+        return {name: {field: some.get(name) for field, some in values.items()} for name in self.losses}
+
+    def _panels(self):
+        """Return the lines of each panel by its label: tuples of the run, the kind of rows, and the values."""
+        rows = {
+            "loss": {"training": "losses", "validation": "validation_losses"},
+            self.score_name: {"validation": "scores"},
+            "learning rate": {"": "rates"},
+            "norm of the gradient": {"": "gradient_norms"},
+        }
+        runs = self._runs()
+        panels = {
+            panel: [
+                (name, kind, run[field]) for name, run in runs.items() for kind, field in kinds.items() if run[field]
+            ]
+            for panel, kinds in rows.items()
+        }
+        return {panel: lines for panel, lines in panels.items() if lines}
+
+    def _draw(self, ax, panel, lines, n_before):
+        runs = self._runs()
+        for name, kind, values in lines:
+            n_epochs = len(runs[name]["losses"])
             first = n_epochs - len(values)  # earlier fits may have had no validation rows
-            style = {"color": "C1" if label == "validation" else "C0", "marker": "." if len(values) < 30 else ""}
-            ax.plot(1 + first + np.arange(len(values)), values, label=label, **style)
-        ax.set_ylabel(name)
-        self._shade(ax, labeled=name == "loss")
-        if len(ax.get_legend_handles_labels()[1]) > 1:
+            style = {"marker": "." if len(values) < 30 else "", "color": "C1" if kind == "validation" else "C0"}
+            if name:
+                style["color"] = f"C{(n_before + list(runs).index(name)) % 10}"
+                style["linestyle"] = "--" if kind == "validation" else "-"
+            label = ", ".join(filter(None, [name, kind]))
+            (line,) = ax.plot(1 + first + np.arange(len(values)), values, label=label, **style)
+            line.set_gid(name)
+        ax.set_ylabel(panel)
+        if len(runs) == 1 and not n_before:
+            self._shade(ax, runs[next(iter(runs))]["frozen"], labeled=panel == "loss")
+        is_first = panel == "loss" or not any(runs)  # the colors of named runs are the same in all panels
+        if is_first and len(ax.get_legend_handles_labels()[1]) > 1:
             ax.legend()
 
-    def _shade(self, ax, *, labeled):
+    def _shade(self, ax, frozen, *, labeled):
         """Draw a band for epochs with frozen layers, darker for more layers, and with their number if ``labeled``."""
-        epoch, most = 0.5, max(self.frozen or [0])
-        for n_frozen, epochs in groupby(self.frozen or []):
+        epoch, most = 0.5, max(frozen or [0])
+        for n_frozen, epochs in groupby(frozen or []):
             end = epoch + len(list(epochs))
             if n_frozen:
                 band = ax.axvspan(epoch, end, color=SHADE, alpha=0.05 + 0.3 * n_frozen / most, linewidth=0)
@@ -181,6 +257,38 @@ class TrainingDisplay:
                         fontsize="small",
                     )
             epoch = end
+
+
+def values_of(net):
+    """Return the recorded values of a fitted net by the names of FIELDS; None for those that it does not have."""
+    known = {
+        "losses": net.loss_curve_,
+        "validation_losses": net.validation_loss_curve_,
+        "scores": net.validation_scores_,
+        "rates": net.lr_curve_,
+        "gradient_norms": net._curve("gradient_norm"),
+        "frozen": [int(epoch.get("event_frozen", 0)) for epoch in net.net_.history],
+    }
+    return {field: values if field in ("losses", "rates") or any(values) else None for field, values in known.items()}
+
+
+def name_score(net):
+    """Return the name of the validation score of a net."""
+    return "accuracy" if hasattr(net, "classes_") else "R²"
+
+
+def match_axes(axes, panels):
+    """Return the axes of each panel by its label: those with that label, or new ones in order."""
+    labels = [ax.get_ylabel() for ax in axes]
+    if not any(labels) and len(axes) == len(panels):
+        return dict(zip(panels, axes, strict=True))
+    missing = [panel for panel in panels if panel not in labels]
+    if missing:
+        raise ValueError(
+            f"axes must have one axes for each of the panels {', '.join(panels)}, got {len(axes)} axes"
+            + (f" with the labels {', '.join(labels)}" if any(labels) else "")
+        )
+    return {panel: axes[labels.index(panel)] for panel in panels}
 
 
 def inner_net(estimator):

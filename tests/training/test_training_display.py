@@ -79,3 +79,53 @@ def test_a_figure_of_ones_own():
 def test_no_net_is_an_error(estimator):
     with pytest.raises(TypeError, match="estimator must be a net of sktricks"):
         TrainingDisplay.from_estimator(clone(estimator).fit(X, Y))
+
+
+def test_several_runs_have_a_color_each_and_one_legend():
+    runs = {"slow": classifier(lr=1e-4, early_stopping=True).fit(X, Y), "fast": classifier(lr=1e-2).fit(X, Y)}
+    display = TrainingDisplay.from_estimators(runs, title="two rates")
+    assert panels(display) == ["loss", "accuracy", "learning rate"]
+    lines = {line.get_label(): line for line in display.axes_[0].lines}
+    assert list(lines) == ["slow, training", "slow, validation", "fast, training"]
+    assert list(lines["fast, training"].get_ydata()) == runs["fast"].loss_curve_
+    colors = [line.get_color() for line in lines.values()]
+    assert colors[0] == colors[1] != colors[2]
+    assert lines["slow, training"].get_linestyle() != lines["slow, validation"].get_linestyle()
+    assert [line.get_label() for line in display.axes_[2].lines] == ["slow", "fast"]
+    assert display.axes_[0].get_legend() is not None and display.axes_[2].get_legend() is None
+    assert display.losses == {name: net.loss_curve_ for name, net in runs.items()}
+    assert display.validation_losses.keys() == {"slow"}
+
+
+def test_runs_drawn_one_after_the_other_look_the_same():
+    runs = {"a": classifier().fit(X, Y), "b": classifier(lr=1e-2).fit(X, Y)}
+    together = TrainingDisplay.from_estimators(runs)
+    first = TrainingDisplay.from_estimator(runs["a"], name="a")
+    both = TrainingDisplay.from_estimator(runs["b"], name="b", axes=first.axes_)
+    assert both.figure_ is first.figure_
+    for ax, expected in zip(both.axes_, together.axes_, strict=True):
+        found = [(line.get_label(), line.get_color(), list(line.get_ydata())) for line in ax.lines]
+        assert found == [(line.get_label(), line.get_color(), list(line.get_ydata())) for line in expected.lines]
+
+
+def test_frozen_epochs_are_not_shaded_for_several_runs():
+    net = classifier(callbacks=[FreezeLayers("head", unfreeze_at=4)]).fit(X, Y)
+    assert not TrainingDisplay.from_estimators({"a": net, "b": net}).axes_[0].patches
+    assert TrainingDisplay.from_estimators({"a": net}).axes_[0].patches
+
+
+def test_axes_of_ones_own():
+    axes = list(matplotlib.figure.Figure().subplots(2, 1))
+    display = TrainingDisplay(losses=[2.0, 1.0], rates=[0.1, 0.1]).plot(axes=axes)
+    assert display.axes_ == axes and panels(display) == ["loss", "learning rate"]
+    with pytest.raises(ValueError, match="axes must have one axes for each of the panels loss, learning rate, got 1"):
+        TrainingDisplay(losses=[2.0, 1.0], rates=[0.1, 0.1]).plot(axes=axes[:1])
+
+
+def test_what_is_no_dict_of_nets():
+    with pytest.raises(TypeError, match="estimators must be a dict from names to fitted estimators, got list"):
+        TrainingDisplay.from_estimators([classifier()])
+    with pytest.raises(ValueError, match="at least one"):
+        TrainingDisplay.from_estimators({})
+    with pytest.raises(TypeError, match="must be a net of sktricks"):
+        TrainingDisplay.from_estimators({"a": SVC()})
