@@ -13,6 +13,7 @@ from ._warnings import NoPretrainedBackboneWarning as NoPretrainedBackboneWarnin
 from ._warnings import OneHotTargetWarning as OneHotTargetWarning
 from ._warnings import ParametersIgnoredWarning as ParametersIgnoredWarning
 from ._warnings import RoundedInputWarning as RoundedInputWarning
+from ._warnings import SeenRowsWarning as SeenRowsWarning
 from ._warnings import SlowFitWarning as SlowFitWarning
 from ._warnings import SlowPrecisionWarning as SlowPrecisionWarning
 from ._warnings import SmallBackboneWarning as SmallBackboneWarning

@@ -100,6 +100,10 @@ class SampledLabelsWarning(UserWarning):
     """Labels of mixed rows are drawn, since the classifier takes no weights."""
 
 
+class SeenRowsWarning(UserWarning):
+    """A frozen estimator is judged on rows that it may have been fitted on."""
+
+
 class SlowFitWarning(UserWarning):
     """A silent fit will take minutes."""
 

@@ -25,6 +25,7 @@ from ..persist import save
 from ..tables._frames import is_missing
 from ._comparison import Compared, Comparison
 from ._label_issues import check_groups
+from ._seen_rows import warn_of_seen_rows
 from ._usual_estimators import usual_estimators
 
 # Integers are labels unless there are more of them than this, and fewer rows of each than folds need.
@@ -120,6 +121,7 @@ def compare(
     classify = all(map(is_classifier, named.values()))
     if classify and len(np.unique(np.asarray(y))) < 2:
         raise ValueError(f"y must have at least two classes, got only {np.unique(np.asarray(y))[0]!r}")
+    warn_of_seen_rows(named)
     named = with_baseline(named, classify)
     splits = split_rows(cv, X, y, groups, classify)
     results = [evaluate(name, estimator, X, y, splits, scoring, n_jobs) for name, estimator in named.items()]

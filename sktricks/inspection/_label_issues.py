@@ -27,6 +27,7 @@ from ..tables._frames import is_frame, is_missing
 from ._confident_learning import find_wrong_labels, own_probability
 from ._duplicates import find_duplicates
 from ._equal_rows import number_digests, number_table
+from ._seen_rows import warn_of_seen_rows
 
 SUM_TOLERANCE = 1e-3
 
@@ -126,6 +127,7 @@ def find_label_issues(
         raise ValueError(f"y must have at least two classes, got only {classes.tolist()}")
     if pred_probs is None:
         check_estimator(estimator)
+        warn_of_seen_rows({"estimator": estimator})
         proba = predict_out_of_fold(
             estimator, X, labels, split_rows(estimator, X, labels, classes, cv, groups), classes
         )

@@ -6,12 +6,13 @@ from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, cross_validate
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from sktricks import NetClassifier, NetRegressor, compare
+from sktricks import NetClassifier, NetRegressor, SeenRowsWarning, compare
 from sktricks.inspection._compare import holds_classes, measure_size
 from sktricks.inspection._comparison import Comparison
 from sktricks.inspection._corrected_interval import corrected_interval
@@ -256,3 +257,9 @@ def test_comparison_of_one_fold_has_no_interval():
     assert isinstance(comparison, Comparison)
     assert np.isnan(comparison.difference(comparison.results[1])[1])
     assert "nan" not in str(comparison).replace("± nan", "")
+
+
+def test_frozen_estimators_are_warned_of():
+    frozen = FrozenEstimator(GaussianNB().fit(X, y))
+    with pytest.warns(SeenRowsWarning, match="^frozen: a FrozenEstimator is not fitted in the folds"):
+        compare({"bayes": GaussianNB(), "frozen": frozen}, X, y, cv=2)

@@ -3,6 +3,7 @@ import pytest
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold, KFold, RepeatedStratifiedKFold, TimeSeriesSplit, cross_val_predict
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from sktricks import ImageLoader, NetClassifier, find_label_issues
+from sktricks import ImageLoader, NetClassifier, SeenRowsWarning, find_label_issues
 from sktricks.inspection._confident_learning import count_confident, estimate_joint, find_wrong_labels
 from sktricks.inspection._label_issues import find_copies, split_rows
 
@@ -207,3 +208,10 @@ THREE = np.full((150, 3), 1 / 3)
 def test_wrong_input(estimator, y, params, match):
     with pytest.raises(ValueError, match=match):
         find_label_issues(estimator, IRIS, y, **params)
+
+
+def test_a_frozen_estimator_is_warned_of():
+    X, y = load_digits(return_X_y=True)
+    frozen = FrozenEstimator(LogisticRegression(max_iter=2000).fit(X[:200], y[:200]))
+    with pytest.warns(SeenRowsWarning, match="^estimator: a FrozenEstimator"):
+        find_label_issues(frozen, X[:200], y[:200], cv=2)
