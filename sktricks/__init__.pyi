@@ -78,6 +78,7 @@ from .inspection import Comparison as Comparison
 from .inspection import ComparisonDisplay as ComparisonDisplay
 from .inspection import Diagnosis as Diagnosis
 from .inspection import Duplicates as Duplicates
+from .inspection import ExplanationDisplay as ExplanationDisplay
 from .inspection import Finding as Finding
 from .inspection import LabelIssuesDisplay as LabelIssuesDisplay
 from .inspection import LearningRateCurve as LearningRateCurve

@@ -8,6 +8,7 @@ from ._comparison import Compared, Comparison
 from ._comparison_display import ComparisonDisplay
 from ._diagnose import diagnose
 from ._duplicates import Duplicates, find_duplicates
+from ._explanation_display import ExplanationDisplay
 from ._findings import Diagnosis, Finding
 from ._label_issues import find_label_issues
 from ._label_issues_display import LabelIssuesDisplay
@@ -22,6 +23,7 @@ __all__ = [
     "ComparisonDisplay",
     "Diagnosis",
     "Duplicates",
+    "ExplanationDisplay",
     "Finding",
     "LabelIssuesDisplay",
     "LearningRateCurve",

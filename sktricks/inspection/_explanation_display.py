@@ -1,0 +1,231 @@
+"""ExplanationDisplay: which parts of images a prediction depends on, and whether that is true."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._labels import encode_labels
+from .._layout import find_layout
+from .._optional import import_optional
+from ..images._image_column import as_column
+from ..training._base_net import BaseNet
+from ._pictures import draw_rows, set_title
+
+METHODS = ("auto", "grad-cam", "occlusion")
+
+
+class ExplanationDisplay:
+    """Images with a map of what speaks for the predicted class, and a check of the maps.
+
+    Make one with :meth:`from_estimator`. A map can look right and be wrong. Therefore the figure says how far the
+    probability of the class falls if the brightest fifth of the map is blurred in the image, beside a random fifth and
+    the fifth in the center. If the first is not clearly larger, do not trust the maps.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+        Images from 0 (black) to 1 (white), as the classifier sees them.
+    maps : ndarray of shape (n, height, width)
+        How much each position speaks for the class; only the order of the values within an image matters.
+    labels : ndarray of shape (n,)
+        The explained class of each image.
+    likely : ndarray of shape (n,)
+        The probability of this class.
+    drops : dict of ndarray of shape (n,)
+        How far the probability falls if a fifth of the image is blurred: ``"brightest"``, ``"random"``, ``"center"``.
+    method : {"grad-cam", "occlusion"}
+    files : list of str, default=None
+        The name of the file of each image.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : list of matplotlib Axes
+        One for each image.
+
+    See Also
+    --------
+    PredictionsDisplay : The most wrong, confused or random predictions.
+
+    References
+    ----------
+    R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization", ICCV
+    2017. M. D. Zeiler & R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014 (occlusion).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktricks import ExplanationDisplay, FineTuneClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X.reshape(-1, 8, 8)
+    >>> net = FineTuneClassifier(random_state=0).fit(X[:200], y[:200])
+    >>> display = ExplanationDisplay.from_estimator(net, X[200:204])  # doctest: +SKIP
+    """
+
+    def __init__(self, *, images, maps, labels, likely, drops, method, files=None):
+        self.images = images
+        self.maps = maps
+        self.labels = labels
+        self.likely = likely
+        self.drops = drops
+        self.method = method
+        self.files = files
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        method: str = "auto",
+        n_rows: int = 8,
+        image_shape: int | tuple | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        figure=None,
+        **kwargs,
+    ) -> Self:
+        """Explain the predictions of some images, and draw them.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Any fitted classifier of images with ``predict_proba``.
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, pixels)
+            Images; for nets of sktricks also one column of image files. The first ``n_rows`` are explained.
+        labels : array-like of shape (n,), default=None
+            The class to explain for each image. None: the predicted ones.
+        method : {"auto", "grad-cam", "occlusion"}, default="auto"
+            ``"grad-cam"`` takes one pass through the net, and is for a ``FineTuneClassifier`` with a convolutional
+            backbone. ``"occlusion"`` hides one part of the image after the other, in its mean color, which takes 50
+            predictions per image and any classifier. ``"auto"``: Grad-CAM where it is possible.
+        n_rows : int, default=8
+            The largest number of images.
+        image_shape : int or tuple, default=None
+            (height, width), (height, width, channels) or the side of a square, of images that come as rows. None:
+            that of the estimator.
+        random_state : int, RandomState instance or None, default=0
+            The seed of the random parts that are blurred for comparison.
+        figure : matplotlib Figure, default=None
+            The figure to draw in; None makes a new one.
+        **kwargs : dict
+            Passed on to :meth:`plot`.
+
+        Returns
+        -------
+        display : ExplanationDisplay
+
+        Raises
+        ------
+        ValueError
+            If ``method`` is unknown, ``estimator`` is no classifier with probabilities, X holds no images,
+            ``method="grad-cam"`` and the estimator has no convolutional backbone, or a label is unknown.
+        ImportError
+            If matplotlib is not installed.
+        """
+        from ._grad_cam import explained_stage, grad_cam_maps
+        from ._occlusion import find_drops, mean_of_cells, occlusion_maps
+
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+        if n_rows < 1:
+            raise ValueError(f"n_rows must be at least 1, got {n_rows}")
+        if not is_classifier(estimator) or not hasattr(estimator, "predict_proba"):
+            raise ValueError(f"estimator must be a classifier with predict_proba, got {estimator!r:.200}")
+        check_is_fitted(estimator)
+        import_optional("matplotlib", "plot")  # before the work, not after it
+        images, predict, files = read_images(estimator, X, n_rows, image_shape)
+        proba = np.asarray(predict(images))
+        classes = np.asarray(estimator.classes_)
+        codes = proba.argmax(1) if labels is None else encode_labels(np.asarray(labels)[:n_rows], classes)
+        stage = explained_stage(estimator)
+        if method == "grad-cam" and stage is None:
+            raise ValueError(
+                "method='grad-cam' needs a FineTuneClassifier with a convolutional backbone, got "
+                f"{type(estimator).__name__}: use method='occlusion'"
+            )
+        method = "occlusion" if stage is None or method == "occlusion" else "grad-cam"
+        if method == "grad-cam":
+            maps = grad_cam_maps(estimator, images, codes)
+            cells = mean_of_cells(maps)
+        else:
+            maps = cells = occlusion_maps(predict, images, codes)
+        drops = find_drops(predict, images, codes, cells, check_random_state(random_state))
+        low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
+        shown = np.clip((images - float(low)) / (float(high - low) or 1.0), 0, 1)
+        likely = proba[np.arange(len(images)), codes]
+        display = cls(
+            images=shown, maps=maps, labels=classes[codes], likely=likely, drops=drops, method=method, files=files
+        )
+        return display.plot(figure=figure, **kwargs)
+
+    def describe(self) -> str:
+        """Return the check of the maps as a sentence.
+
+        Returns
+        -------
+        text : str
+        """
+        brightest, random, center = (np.mean(self.drops[name]) for name in ("brightest", "random", "center"))
+        return (
+            f"blurring the brightest fifth lowers the probability by {brightest:.2f}, a random fifth by {random:.2f}, "
+            f"the center by {center:.2f}"
+        )
+
+    def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
+        """Draw the images, each under its map.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, default=None
+            The figure to draw in; None makes a new one.
+        n_columns : int, default=4
+            Images shown side by side.
+        title : str, default=None
+            The title of the figure. None: the method, and the check of the maps.
+
+        Returns
+        -------
+        self : object
+        """
+        n = len(self.images)
+        gray = self.images.mean(-1, keepdims=True)  # colors are those of the map
+        how = {"n_columns": min(n_columns, n), "figure": figure, "files": self.files}
+        self.figure_, self.axes_ = draw_rows(gray, range(n), **how)
+        height, width = self.images.shape[1:3]
+        for ax, values, label, likely in zip(self.axes_, self.maps, self.labels, self.likely, strict=True):
+            low, high = np.min(values), np.max(values)
+            scaled = (values - low) / ((high - low) or 1)
+            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+            ax.imshow(scaled, cmap="inferno", alpha=0.55, extent=extent, interpolation="bilinear", vmin=0, vmax=1)
+            set_title(ax, str(label), f"({likely:.0%})", is_wide=bool(self.files))
+        default = f"{'Grad-CAM' if self.method == 'grad-cam' else 'Occlusion'}: {self.describe()}"
+        self.figure_.suptitle(default if title is None else title, fontsize="medium", wrap=True)
+        return self
+
+
+def read_images(estimator, X, n_rows, image_shape):
+    """Return some images (n, height, width, channels), a function from such images to probabilities, and file names."""
+    sources = as_column(X)
+    if sources is not None:
+        if not isinstance(estimator, BaseNet):
+            raise ValueError(
+                f"X must hold arrays of images for {type(estimator).__name__}, got image files: read them with "
+                "ImageLoader"
+            )
+        files = estimator._check_X(sources[:n_rows], reset=False)[0]
+        names = [str(source).rpartition("/")[2] if isinstance(source, str) else "" for source in sources[:n_rows]]
+        return files.read(), estimator.predict_proba, names if all(names) else None
+    values = np.asarray(X)[:n_rows]
+    layout = find_layout(values.shape, image_shape or getattr(estimator, "image_shape_", None))
+    if layout.image_shape is None:
+        raise ValueError(
+            f"X must hold images, got the shape {values.shape}: pass image_shape for images that come as rows"
+        )
+    return layout.to_images(values), lambda images: estimator.predict_proba(layout.restore(images)), None

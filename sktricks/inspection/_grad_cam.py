@@ -1,0 +1,93 @@
+"""Grad-CAM: where the last convolutions of a fine-tuned net find what speaks for a class."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..training._inputs import images_to_tensor
+from ..transfer.backbones._backbone import Backbone
+from ..transfer.backbones._stages import main_tensor
+from ..transfer.freezing._layers import forward_hooks
+
+BATCH = 16  # images at once, whose gradients go through the whole backbone
+
+
+def explained_stage(net) -> str | None:
+    """Return the name of the stage whose output Grad-CAM weighs; None if the net has no such stage.
+
+    It is the first stage that the head reads, since all that the head sees depends on it. Its output must be a map of
+    channels, from convolutions.
+
+    Parameters
+    ----------
+    net : BaseFineTune
+        Fitted.
+    """
+    prefix = getattr(net, "_prefix", None)
+    if prefix is None:
+        return None
+    backbone = prefix.backbone
+    if not any(isinstance(part, nn.modules.conv._ConvNd) for part in backbone.model.modules()):
+        return None
+    candidates = prefix.stages or backbone.stages[::-1]
+    maps = [name for name in candidates if is_map(backbone, name)]
+    return maps[0] if maps and (prefix.stages is None or maps[0] == candidates[0]) else None
+
+
+def is_map(backbone: Backbone, name: str) -> bool:
+    """Return True if a stage returns maps of channels, (n, channels, height, width), of more than one position."""
+    found = []
+    first = next(backbone.model.parameters())
+    x = torch.zeros(1, *backbone.input_shape, device=first.device, dtype=first.dtype)
+    model = deepcopy(backbone.model).eval()
+    with torch.no_grad(), forward_hooks(model, [name], lambda _, output: found.append(main_tensor(output))):
+        model(x)
+    shape = found[0].shape
+    return len(shape) == 4 and backbone._channel_axes[name] == 1 and min(shape[2:]) > 1
+
+
+def grad_cam_maps(net, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return how much each position speaks for a class, from 0, as (n, height, width).
+
+    The map of Selvaraju et al. (2017): the channels of a stage, weighted by the gradient of the class's logit, are
+    added, and what speaks against the class counts as 0. The gradients are not averaged over the positions (Draelos &
+    Carin 2020), since the head reads the quarters of an image separately. The map is resized to the images.
+
+    Parameters
+    ----------
+    net : FineTuneClassifier
+        Fitted, with an :func:`explained_stage`; it is not changed.
+    images : ndarray of shape (n, height, width, channels)
+        Images as ``predict_proba`` takes them.
+    targets : int ndarray of shape (n,)
+        Index of the class to explain, for each image.
+    """
+    stage, prefix = explained_stage(net), net._prefix
+    module = deepcopy(net.net_.module_).eval().requires_grad_(False)
+    prepare, parts = prefix.prepare(), []
+    x = images_to_tensor(net._check_X(images, reset=False)[0], prefix.value_range)
+    for start in range(0, len(images), BATCH):
+        some, codes = x[start : start + BATCH], torch.from_numpy(targets[start : start + BATCH])
+        inputs = prepare(some.to(prefix.device))[0].requires_grad_(True)
+        maps = weigh_channels(module, stage, inputs, codes.to(prefix.device))
+        parts.append(F.interpolate(maps[:, None], images.shape[1:3], mode="bilinear", align_corners=False)[:, 0].cpu())
+    return torch.cat(parts).numpy()
+
+
+def weigh_channels(module, stage, inputs, codes):
+    """Return the sum of the channels of a stage, weighted by the gradients of the logits of some classes."""
+    found = []
+
+    def note(_, output):
+        found.append(main_tensor(output))
+
+    with torch.enable_grad(), forward_hooks(module.backbone.model, [stage], note):
+        logits = module(inputs)
+        score = logits[torch.arange(len(codes)), codes] if logits.shape[1] > 1 else (2 * codes - 1) * logits[:, 0]
+        (gradient,) = torch.autograd.grad(score.sum(), found[0])
+    return (gradient * found[0]).sum(1).relu().detach().float()
