@@ -29,7 +29,7 @@ NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNor
 
 @dataclass
 class Plan:
-    """What is known of a net whose channels are removed step by step.
+    """The layers of a net whose channels are removed step by step.
 
     Attributes
     ----------

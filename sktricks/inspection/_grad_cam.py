@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..training._inputs import images_to_tensor
 from ..transfer.backbones._backbone import Backbone
-from ..transfer.backbones._stages import main_tensor
+from ..transfer.backbones._stages import main_tensor, recording_shapes
 from ..transfer.freezing._layers import forward_hooks
 
 BATCH = 16  # images at once, whose gradients go through the whole backbone
@@ -34,21 +34,26 @@ def explained_stage(net) -> str | None:
     backbone = prefix.backbone
     if not any(isinstance(part, nn.modules.conv._ConvNd) for part in backbone.model.modules()):
         return None
-    candidates = prefix.stages or backbone.stages[::-1]
-    maps = [name for name in candidates if is_map(backbone, name)]
-    return maps[0] if maps and (prefix.stages is None or maps[0] == candidates[0]) else None
+    order = backbone.stages
+    candidates = [min(prefix.stages, key=order.index)] if prefix.stages else order[::-1]
+    shapes = output_shapes(backbone)
+    maps = (name for name in candidates if is_map(shapes[name], backbone._channel_axes[name]))
+    return next(maps, None)
 
 
-def is_map(backbone: Backbone, name: str) -> bool:
-    """Return True if a stage returns maps of channels, (n, channels, height, width), of more than one position."""
-    found = []
+def output_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the outputs of all modules of a backbone, by name."""
     first = next(backbone.model.parameters())
     x = torch.zeros(1, *backbone.input_shape, device=first.device, dtype=first.dtype)
     model = deepcopy(backbone.model).eval()
-    with torch.no_grad(), forward_hooks(model, [name], lambda _, output: found.append(main_tensor(output))):
+    with torch.no_grad(), recording_shapes(model) as shapes:
         model(x)
-    shape = found[0].shape
-    return len(shape) == 4 and backbone._channel_axes[name] == 1 and min(shape[2:]) > 1
+    return shapes
+
+
+def is_map(shape: tuple[int, ...], channel_axis: int) -> bool:
+    """Return True for the shape of maps of channels, (n, channels, height, width), of more than one position."""
+    return len(shape) == 4 and channel_axis == 1 and min(shape[2:]) > 1
 
 
 def grad_cam_maps(net, images: np.ndarray, targets: np.ndarray) -> np.ndarray:

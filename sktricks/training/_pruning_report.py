@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PruningReport:
-    """What :func:`prune` removed from a net: the attribute ``pruning_`` of the net that it returns.
+    """The result of :func:`prune`, stored as ``pruning_`` in the net that it returns.
 
     Attributes
     ----------

@@ -187,7 +187,7 @@ def kept_size(spec, source):
 
 
 def code_as_it_is(spec):
-    """What changes with the factory that a spec names, or with what it reads, as in the pool of backbones."""
+    """Return a value that differs if the code of the factory that a spec names, or what it reads, has changed."""
     from .cache._fingerprint import stamp_of
     from .cache._pool import factory_of
 
@@ -196,7 +196,7 @@ def code_as_it_is(spec):
 
 
 def files_as_they_are(spec):
-    """What changes with the file, or the files in the folder, that a spec names, if it names any."""
+    """Return a value that differs if the file, or the files in the folder, that a spec names have changed."""
     from .cache._pool import describe_file
 
     name = spec.partition(":")[2].partition("::")[0]

@@ -82,6 +82,12 @@ def test_a_map_depends_on_the_weights(fitted):
     assert np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(before, after, strict=True)]) < 0.5
 
 
+def test_the_first_stage_is_explained_in_whatever_order_they_are_given():
+    images, y, _ = make_images(n=12)
+    net = FineTuneClassifier("tiny32", strategy="linear-probe", stages=["stage3", "stage2"], device="cpu")
+    assert explained_stage(net.fit(images, y)) == "stage2"
+
+
 def test_nothing_is_changed(fitted):
     images, _, _ = make_images(n=4)
     before = fitted.predict_proba(images)

@@ -194,7 +194,7 @@ def test_predictions_agree_with_the_net_that_is_shown():
 
 
 class Slow(nn.Module):
-    """Waits in its first passes, if it is told to."""
+    """A module that can be made to wait in its first passes."""
 
     entered = go_on = None
 
