@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._layout import fits_image_shape
 from .._naming import NamesItsMethods
 from .._parameter_checks import check_magnitude
+from .._project import LinksToDocs
 from .._validation import check_X
 from .._value_range import check_value_range, warn_of_other_scale
 from ._parameters import check_fill, check_fill_dtype
@@ -23,7 +24,7 @@ from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._random import make_rng
 
 
-class BaseAugmenter(NamesItsMethods, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Base class of all augmenters.
 
     An augmenter makes random copies of images or rows. It is a scikit-learn transformer with four methods:

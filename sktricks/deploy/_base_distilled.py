@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
 from .._naming import NamesItsMethods
+from .._project import LinksToDocs
 from .._sample_weight import check_weights, weight_keyword
 from .._typing import fit_context
 from .._validation import check_finite
@@ -50,7 +51,7 @@ class Rows:
     params: dict
 
 
-class BaseDistilled(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
+class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
     """A student that is trained on the predictions of a teacher.
 
     A class defines these hooks:

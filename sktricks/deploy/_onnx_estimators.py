@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from .._naming import NamesItsMethods
+from .._project import LinksToDocs
 from .._validation import check_columns
 from ._onnx_model import OnnxModel
 
@@ -75,7 +76,7 @@ def load_onnx(
     return OnnxClassifier(model) if model.kind == "classifier" else OnnxRegressor(model)
 
 
-class OnnxEstimator(NamesItsMethods, BaseEstimator):
+class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
     """The base of both kinds; like a FrozenEstimator, it does not change when it is fitted or cloned.
 
     Parameters

@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import check_is_fitted
 
 from .._naming import NamesItsMethods
+from .._project import LinksToDocs
 from .._sample_weight import check_weights, weight_keyword
 from .._warnings import SampleWeightIgnoredWarning, warn
 from ._diversity import correlation, disagreement, distance, entropy, mutual_information, weighted_std
@@ -49,7 +50,7 @@ class FittedMembers:
     covered: np.ndarray | None
 
 
-class BaseEnsemble(NamesItsMethods):
+class BaseEnsemble(NamesItsMethods, LinksToDocs):
     """Members, metadata and insight; a mixin before one of scikit-learn's ensembles.
 
     A class defines these hooks:

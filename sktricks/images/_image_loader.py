@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import _wrap_data_with_container
 
 from .._layout import as_sides
+from .._project import LinksToDocs
 from .._text import count, name_some
 from .._typing import fit_context
 from .._warnings import BitDepthWarning, UnreadableImageWarning, warn
@@ -24,7 +25,7 @@ from ._resize import RESIZE_MODES
 MOST_REASONS, MOST_NAMES = 3, 10  # in one warning; names per reason
 
 
-class ImageLoader(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn a column of image files into an array of images, or into columns of pixels.
 
     Images are uint8 and upright, whatever their EXIF orientation. Transparent parts become white, gray values of more

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._kept_params import warn_of_changes
 from .._naming import NamesItsMethods
+from .._project import LinksToDocs
 from ._hooks import InputHooks
 from ._net_params import NetParamsMixin
 from ._rows import Rows, check_rows, check_validation_rows, hold_out
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import skorch
 
 
-class BaseNet(NamesItsMethods, InputHooks, NetParamsMixin, BaseEstimator):
+class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEstimator):
     """The common part of all nets.
 
     A subclass defines hooks: :class:`~sktricks.training._hooks.InputHooks` for X and the module, and

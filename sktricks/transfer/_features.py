@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._project import LinksToDocs
 from .._typing import fit_context
 from .._value_range import check_value_range, warn_of_other_scale
 from .._warnings import NoPretrainedBackboneWarning, warn
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 ROWS = 1024  # to transform at once, so that memory is bounded
 
 
-class PretrainedFeatures(SharesBackbone, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Turn images into the features of a pretrained net, as columns for any estimator.
 
     ``fit`` learns only the shape and value range of the images, so nothing leaks across folds.

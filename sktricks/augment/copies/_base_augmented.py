@@ -19,6 +19,7 @@ from ..._kept_params import describe_params, warn_of_changes
 from ..._labels import check_labels
 from ..._layout import Layout
 from ..._naming import NamesItsMethods
+from ..._project import LinksToDocs
 from ..._sample_weight import check_weights, weight_keyword
 from ..._validation import check_X
 from ..._value_range import check_value_range, warn_of_other_scale
@@ -34,7 +35,7 @@ from ._views import apply_view, check_keeps_values, draw_views, warn_of_ignored_
 CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit
 
 
-class BaseAugmented(NamesItsMethods, MetaEstimatorMixin, BaseEstimator):
+class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
     """An estimator that is fitted on augmented copies of its rows and predicts from several views of a row.
 
     A subclass makes mixed targets (``_make_targets``) and combines the predictions for the views.

@@ -1,0 +1,16 @@
+"""The addresses of the project, and the links of HTML representations to its documentation."""
+
+from __future__ import annotations
+
+HOMEPAGE = "https://github.com/sktricks/sktricks"
+DOCS = "https://sktricks.github.io/sktricks"
+
+
+class LinksToDocs:
+    """Link the HTML representation of an estimator to its page in our documentation, by scikit-learn's protocol.
+
+    scikit-learn adds no link to a subclass that is defined outside this package.
+    """
+
+    _doc_link_module = "sktricks"
+    _doc_link_template = DOCS + "/generated/sktricks.{estimator_name}.html"
