@@ -19,6 +19,7 @@ from ._warnings import SlowPrecisionWarning as SlowPrecisionWarning
 from ._warnings import SmallBackboneWarning as SmallBackboneWarning
 from ._warnings import TrainingInterruptedWarning as TrainingInterruptedWarning
 from ._warnings import UnclearLearningRateWarning as UnclearLearningRateWarning
+from ._warnings import UnlabeledRowsWarning as UnlabeledRowsWarning
 from ._warnings import UnreadableImageWarning as UnreadableImageWarning
 from ._warnings import ValueRangeWarning as ValueRangeWarning
 from ._warnings import ViewsIgnoredWarning as ViewsIgnoredWarning

@@ -18,11 +18,16 @@ def describe_params(estimator, names):
     params, texts = estimator.get_params(deep=False), {}
     for name in names:
         if name in params:
-            value = params[name]
-            texts[name] = as_text(None if isinstance(value, list | dict) and not value else value)
-            inner = value.get_params() if isinstance(value, BaseEstimator) else {}
-            texts |= {f"{name}__{key}": as_text(item) for key, item in inner.items()}
+            own, inner = describe(params[name])
+            texts |= {name: own, **{f"{name}__{key}": text for key, text in inner.items()}}
     return texts
+
+
+def describe(value):
+    """Return a text for a value, and those of its own parameters by name if it is an estimator."""
+    inner = value.get_params() if isinstance(value, BaseEstimator) else {}
+    own = as_text(None if isinstance(value, list | dict) and not value else value)
+    return own, {key: as_text(item) for key, item in inner.items()}
 
 
 def warn_of_changes(estimator, cure):

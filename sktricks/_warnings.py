@@ -128,6 +128,10 @@ class UnclearLearningRateWarning(UserWarning):
     """A learning-rate range test saw a curve that says nothing."""
 
 
+class UnlabeledRowsWarning(UserWarning):
+    """The label -1 is learned like any other, where other estimators take it for rows without a label."""
+
+
 class UnmixedRowsWarning(UserWarning):
     """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
 

@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._labels import encode_labels
+from .._warnings import UnlabeledRowsWarning, warn
 from ..ensemble._learned_weights import fit_temperature
 from ..ensemble._members import is_frozen
 from ..ensemble._target import Target, read_classes
@@ -74,6 +75,12 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         If the student takes no class probabilities, if y has labels that a frozen teacher does not know or several
         labels per row, or if the rows of ``X_unlabeled`` differ in shape from those of X.
 
+    Warns
+    -----
+    UnlabeledRowsWarning
+        If y holds -1 besides 0, 1 and so on, which other estimators take for rows without a label, and there is no
+        ``X_unlabeled``.
+
     See Also
     --------
     DistilledRegressor : The same around a regressor.
@@ -134,6 +141,8 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
             raise ValueError(f"y must hold one class per row, got {target.width} labels per row")
         X, y, weight = self._read(X, y, X_unlabeled, sample_weight)
         target = self._find_target(y)
+        if X_unlabeled is None and not is_frozen(self.teacher):
+            warn_of_unlabeled(target.classes)
         codes = target.encode(y)
         method = "predict_proba" if hasattr(self.teacher, "predict_proba") else "predict"
         taught = self._teach(X, y, codes, X_unlabeled, weight, target, method)
@@ -219,6 +228,16 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
     def _agreement(self, student, X, known, weight):
         same = student.predict_proba(X).argmax(axis=1) == known.argmax(axis=1)
         return float(np.average(same, weights=weight))
+
+
+def warn_of_unlabeled(classes):
+    """Warn of the label -1 if the other classes are numbered from 0."""
+    if classes.dtype.kind == "i" and len(classes) > 2 and np.array_equal(classes, np.arange(-1, len(classes) - 1)):
+        warn(
+            "y holds -1, which is learned as a class: if it marks rows without a label, as in scikit-learn's "
+            "SelfTrainingClassifier, pass them as X_unlabeled: fit(X[y != -1], y[y != -1], X_unlabeled=X[y == -1])",
+            UnlabeledRowsWarning,
+        )
 
 
 class DistilledRegressor(RegressorMixin, BaseDistilled):

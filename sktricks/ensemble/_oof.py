@@ -15,6 +15,7 @@ from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._splits import read_split
 from .._threads import FILTERS
 from .._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
 
@@ -54,22 +55,6 @@ def _check_groups(cv, params):
             f"cv={cv} needs groups, one per row, and fit(X, y, groups=...) got none. Inside a search, a Pipeline or "
             "another ensemble, groups arrive only after sklearn.set_config(enable_metadata_routing=True)"
         )
-
-
-def read_split(split, n, number):
-    """Return the training and the test rows of a split as arrays of indices."""
-    try:
-        parts = [np.asarray(part) for part in split]
-    except (TypeError, ValueError):
-        parts = []
-    parts = [np.flatnonzero(part) if part.dtype == bool and part.shape == (n,) else part for part in parts]
-    fits = [part.ndim == 1 and part.dtype.kind in "iu" and np.all((part >= -n) & (part < n)) for part in parts]
-    if len(fits) != 2 or not all(fits):
-        raise ValueError(
-            f"cv must be a number of folds, a splitter, or pairs (train, test) of indices of the {n} rows, "
-            f"got {split!r} as split {number}"
-        )
-    return tuple(part % n for part in parts)  # -1 is the last row
 
 
 def one_split(X):

@@ -49,8 +49,9 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         None for a logistic regression.
     cv : int, splitter, iterable, "prefit" or None, default=None
         The splits for out-of-fold predictions; None for five stratified folds. Splitters that need ``groups`` get
-        those of ``fit``. Any splitter can be used: rows that are predicted several times get the mean or the majority;
-        rows that are never predicted are not used in the final fit, with a warning. ``"prefit"``: the members are
+        those of ``fit``. Any splitter can be used that does not train on rows that it tests: rows that are predicted
+        several times get the mean or the majority; rows that are never predicted are not used in the final fit, with a
+        warning. ``"prefit"``: the members are
         fitted already, on other rows.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
         The method that predictions come from; ``"auto"`` for the first of these that a member has.

@@ -81,7 +81,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
     cv : int, splitter, iterable or None, default=None
         The splits for out-of-fold predictions, if anything is learned; None for five stratified folds. Splitters that
         need ``groups`` get those of ``fit``. Any splitter can be used, also one that predicts rows several times or
-        not at all. Frozen members must not have been fitted on the rows.
+        not at all, unless it trains on rows that it tests. Frozen members must not have been fitted on the rows.
     calibration : {"temperature"} or None, default=None
         ``"temperature"`` fits a temperature [3]_ per member, which makes its probabilities less or more extreme. It is
         accepted if it lowers the log loss of out-of-fold predictions that it was not fitted on by more than the

@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._coded import has_gaps
 from .._labels import check_labels
+from .._splits import read_split
 from .._threads import type_of_target
 from ..persist import save
 from ..tables._frames import is_missing
@@ -81,8 +82,9 @@ def compare(
     ------
     ValueError
         If ``estimators`` is empty, has a name twice, or has both classifiers and regressors; if X, y and groups differ
-        in length; if y has missing values or one class; if there are fewer groups than folds; if ``scoring`` holds
-        several scores; or if every estimator fails.
+        in length; if y has missing values, one class, or several columns where ``estimators`` is None; if there are
+        fewer groups than folds, or a row is in both parts of a split; if ``scoring`` holds several scores; or if every
+        estimator fails.
     TypeError
         If ``estimators`` is neither a dict nor a list of pairs, or a value is not a classifier or regressor.
 
@@ -169,7 +171,8 @@ def split_rows(cv, X, y, groups, classify):
         if n_groups < n_folds:
             raise ValueError(f"cv={n_folds} needs at least {n_folds} groups, got {n_groups}: choose fewer folds")
         splitter = StratifiedGroupKFold(n_folds) if isinstance(splitter, StratifiedKFold) else GroupKFold(n_folds)
-    return list(splitter.split(X, y, groups))
+    pairs = enumerate(splitter.split(X, y, groups), start=1)
+    return [read_split(pair, _num_samples(X), number) for number, pair in pairs]
 
 
 def check_estimators(estimators):
@@ -200,6 +203,13 @@ def check_estimators(estimators):
 
 def usual(X, y):
     """Return the estimators that are compared by default."""
+    n_outputs = np.asarray(y).size // max(_num_samples(y), 1)
+    if n_outputs > 1:
+        raise ValueError(
+            f"estimators=None compares estimators of one label or value per row, but y has {n_outputs}: compare one "
+            "column of y at a time, or pass estimators that take several, such as NetClassifier and "
+            "RandomForestClassifier for columns of 0 and 1, NetRegressor and Ridge for values"
+        )
     return usual_estimators(X, classify=holds_classes(y))
 
 

@@ -127,17 +127,18 @@ class Comparison:
 
     def _texts(self):
         """Return the header and the cells of the table, and under it the errors."""
+        named = [(" ".join(result.name.split()), result) for result in self.results]  # a row of the table is one line
         header = ["", self.scoring, "difference to the best", "fit, s", "score, s", "size"]
         table, errors = [], []
-        for result in self.results:
+        for name, result in named:
             if result.error:
-                table.append([result.name, "failed", "", "", "", ""])
-                errors.append(f"{result.name} failed: {result.error}")
+                table.append([name, "failed", "", "", "", ""])
+                errors.append(f"{name} failed: {result.error}")
                 continue
             cells = self._cells(result)
             table.append(
                 [
-                    result.name,
+                    name,
                     f"{cells['test_score']:.4g} ± {cells['test_score_se']:.2g}",
                     as_interval(cells["difference"], cells["difference_low"], cells["difference_high"]),
                     f"{result.fit_time:.3g}",

@@ -19,9 +19,10 @@ from .._coded import fit_model, has_gaps
 from .._labels import align_columns, check_labels, encode_labels
 from .._layout import find_layout
 from .._optional import import_optional
+from .._splits import read_split
 from .._text import name_some
 from .._threads import column_or_1d, type_of_target
-from ..ensemble._oof import join_folds, read_split
+from ..ensemble._oof import join_folds
 from ..images._image_column import as_column
 from ..tables._frames import is_frame, is_missing
 from ._confident_learning import find_wrong_labels, own_probability
@@ -249,17 +250,11 @@ def check_groups(groups, n):
 
 
 def check_splits(splits, codes, classes):
-    """Raise an error if a row is never predicted, or by a model that has seen it, or a training part lacks a class."""
+    """Raise an error if a row is never predicted, or a training part lacks a class."""
     times = np.bincount(np.concatenate([np.empty(0, int), *[test for _, test in splits]]), minlength=len(codes))
     if times.min() == 0:
         raise ValueError(f"cv must predict every row, got {np.sum(times == 0)} of {len(codes)} rows in no test part")
-    for number, (train, test) in enumerate(splits, start=1):
-        seen = np.intersect1d(train, test)
-        if len(seen):
-            raise ValueError(
-                f"cv must predict rows by models that have not seen them, got {len(seen)} rows in both parts of fold "
-                f"{number} of {len(splits)}"
-            )
+    for number, (train, _) in enumerate(splits, start=1):
         missing = np.flatnonzero(np.bincount(codes[train], minlength=len(classes)) == 0)
         if len(missing):
             raise ValueError(

@@ -26,7 +26,7 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import EarlyStopping, GradientNormClipping, PassthroughScoring
 from torch import nn
 
-from .._kept_params import describe_params
+from .._kept_params import describe, describe_params
 from .._warnings import TrainingInterruptedWarning, warn
 from ._augmented_shape import check_augmented_shape
 from ._average import AverageWeights
@@ -234,8 +234,11 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
     The hooks in :mod:`~sktricks.training._hooks` are called in the order in which they stand there.
     """
     former = None if fresh else estimator._augmenter
-    # predictions use a copy, so that they do not follow later changes of the augmenter or its parameters
-    estimator._augmenter = None if estimator.augmenter is None else clone(estimator.augmenter)
+    if fresh or "augmenter" not in estimator._kept_params:
+        # predictions use a copy, so that they do not follow later changes of the augmenter or its parameters
+        estimator._augmenter = None if estimator.augmenter is None else clone(estimator.augmenter)
+        if not fresh and describe(former) != describe(estimator.augmenter):
+            estimator._draw_views(rows.X.shape[1:] if rows.X.ndim == 4 else (1, rows.X.shape[1], 1))
     estimator._start(rows, fresh=fresh)
     settings = estimator._settings()
     if fresh:

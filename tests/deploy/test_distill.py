@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from sktricks import (
     NetEnsembleClassifier,
     NetRegressor,
     SampleWeightIgnoredWarning,
+    UnlabeledRowsWarning,
     load,
     save,
 )
@@ -376,6 +378,26 @@ def encode(seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(file, "png")
     return file.getvalue() + bytes(seed)  # zeros at the end, as some cameras write
+
+
+def test_labels_of_minus_one_are_warned_of():
+    marked = np.where(np.arange(150) < 50, -1, codes[:150])
+    cure = re.escape("fit(X[y != -1], y[y != -1], X_unlabeled=X[y == -1])")
+    with pytest.warns(UnlabeledRowsWarning, match=f"y holds -1, which is learned as a class: .*{cure}") as caught:
+        model = DistilledClassifier(FOREST, NET).fit(X, marked)
+    assert_array_equal(model.classes_, [-1, 0, 1, 2])
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("kind", ["two classes", "other numbers", "floats", "unlabeled rows", "frozen teacher"])
+def test_labels_of_minus_one_that_are_a_class(kind):
+    marked = np.where(np.arange(150) < 50, -1, codes[:150])
+    marked = {"two classes": np.sign(marked * 2 + 1), "other numbers": marked * 2, "floats": marked * 1.0}.get(
+        kind, marked
+    )
+    teacher = FrozenEstimator(clone(FOREST).fit(X, marked)) if kind == "frozen teacher" else FOREST
+    model = DistilledClassifier(teacher, NET).fit(X, marked, X_unlabeled=U if kind == "unlabeled rows" else None)
+    assert model.classes_[0] == marked.min()
 
 
 @pytest.mark.parametrize("labels", [np.zeros(150, int), np.full(150, "ant")])

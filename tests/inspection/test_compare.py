@@ -97,7 +97,8 @@ def test_a_score_of_nan_is_a_failure():
     def score(estimator, X, y):
         return np.nan if isinstance(estimator, DecisionTreeClassifier) and y[0] == 0 else estimator.score(X, y)
 
-    cv = [(np.arange(150), np.arange(0, 150, 2)), (np.arange(150), np.arange(149, 0, -2))]
+    even, odd = np.arange(0, 150, 2), np.arange(149, 0, -2)
+    cv = [(odd, even), (even, odd)]
     comparison = compare({"tree": DecisionTreeClassifier(), "bayes": GaussianNB()}, X, y, cv=cv, scoring=score)
     assert comparison.best == "bayes"
     assert comparison.results[-1].name == "tree"
@@ -171,6 +172,20 @@ def test_unfit_rows():
         compare({"a": GaussianNB()}, X, y[1:])
     with pytest.raises(ValueError, match="y must have at least two classes, got only"):
         compare({"a": GaussianNB()}, X, np.ones(150))
+
+
+@pytest.mark.parametrize("outputs", [np.c_[y, y], np.c_[y > 0, y > 1], np.c_[X[:, 0], X[:, 1]]])
+def test_the_usual_estimators_take_one_output(outputs):
+    message = "estimators=None compares estimators of one label or value per row, but y has 2: compare one column"
+    with pytest.raises(ValueError, match=message):
+        compare(None, X, outputs)
+
+
+def test_a_name_is_one_line_of_the_table():
+    lines = str(compare({"naive\nBayes": GaussianNB(), "no\ngood": Broken()}, X, y, cv=2)).splitlines()
+    assert lines[1].split()[:2] == ["naive", "Bayes"]
+    assert lines[3].split() == ["no", "good", "failed"]
+    assert lines[4:] == ["no good failed: RuntimeError: no disk"]
 
 
 @pytest.mark.parametrize("model", [GaussianNB(), LinearRegression()], ids=["classes", "values"])

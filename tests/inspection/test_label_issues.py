@@ -191,7 +191,7 @@ THREE = np.full((150, 3), 1 / 3)
         (GaussianNB(), KINDS, {"cv": []}, "cv must predict every row, got 150 of 150"),
         (GaussianNB(), KINDS, {"cv": KFold(3)}, "fold 1 of 3 trains without the classes 0"),
         (GaussianNB(), KINDS, {"cv": TimeSeriesSplit(3)}, "cv must predict every row, got 39 of 150"),
-        (GaussianNB(), KINDS, {"cv": [(range(150), range(150))]}, "150 rows in both parts of fold 1 of 1"),
+        (GaussianNB(), KINDS, {"cv": [(range(150), range(150))]}, "150 rows in both parts of split 1"),
         (GaussianNB(), KINDS, {"groups": KINDS}, "cv=5 needs at least 5 groups, got 3"),
         (GaussianNB(), KINDS, {"groups": KINDS, "cv": 3}, "trains without the classes"),
         (GaussianNB(), KINDS, {"groups": [1, 2]}, "groups must have one value per row of X, 150"),

@@ -12,10 +12,12 @@ from torch import nn
 from sktricks import (
     ColorJitter,
     CutMix,
+    FineTuneClassifier,
     GaussianNoise,
     MixUp,
     NetClassifier,
     NetRegressor,
+    ParametersIgnoredWarning,
     RandomCrop,
     RandomErasing,
     RandomFlip,
@@ -213,3 +215,37 @@ def test_mixed_images_and_targets_belong_together():
         NetRegressor(Mean, augmenter=augmenter, loss=loss, lr=1e-9, **SMALL).fit(images, shades / 255.0)
     for brightness, target in seen:
         assert_allclose(brightness, target, atol=3e-3)
+
+
+def test_views_follow_an_augmenter_that_is_changed_before_a_later_training():
+    net = on_images(predict_views=3).partial_fit(IMAGES, SHADES)
+    before = net._views
+    assert net.set_params(augmenter=VIEWS).partial_fit(IMAGES, SHADES)._views is before
+    net.set_params(augmenter=RandomFlip(p=1)).partial_fit(IMAGES, SHADES)
+    assert [[type(step) for step, _ in view] for view in net._views] == [[RandomFlip]] * 3
+    alone = without_views(net)
+    mean = (alone.predict_proba(IMAGES) + 3 * alone.predict_proba(IMAGES[:, :, ::-1])) / 4
+    assert_allclose(net.predict_proba(IMAGES), mean, atol=1e-6)
+    with pytest.warns(ViewsIgnoredWarning, match="predict_views=3 of NetClassifier has no effect"):
+        net.set_params(augmenter=None).partial_fit(IMAGES, SHADES)
+    assert_array_equal(net.predict_proba(IMAGES), without_views(net).predict_proba(IMAGES))
+
+
+def test_a_changed_augmenter_is_checked_before_a_later_training():
+    net = on_images(RandomFlip(), predict_views=2).partial_fit(IMAGES, SHADES)
+    before = net.predict_proba(IMAGES)
+    with pytest.raises(ValueError, match="size"):
+        net.set_params(augmenter=RandomCrop(9)).partial_fit(IMAGES, SHADES)
+    assert_array_equal(net.predict_proba(IMAGES), before)
+
+
+def test_views_of_a_frozen_net_stay_those_of_the_first_fit():
+    net = FineTuneClassifier(
+        ConvNet(3), augmenter=RandomFlip(), n_views=3, predict_views=2, freeze_until="head", **SMALL
+    )
+    net.fit(IMAGES, SHADES)
+    before = net._views, net._fit_views
+    with pytest.warns(ParametersIgnoredWarning, match="augmenter="):
+        net.set_params(augmenter=None).partial_fit(IMAGES, SHADES)
+    assert (net._views, net._fit_views) == before
+    assert net.predict_proba(IMAGES).shape == (30, 3)
