@@ -1,4 +1,8 @@
-"""A vote of forests and a support vector machine in one small net: nearly as accurate, and many times as fast.
+"""
+Distill
+=======
+
+A vote of forests and a support vector machine in one small net: nearly as accurate, and many times as fast.
 
 Rows without labels, of which there are often plenty, teach the net most of what the vote knows.
 """

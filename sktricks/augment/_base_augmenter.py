@@ -330,8 +330,8 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
 
         Returns
         -------
-        images : ndarray of shape (k, *output_shape)
-            The augmented rows.
+        images : ndarray of shape (k, ...)
+            The augmented rows, of the shape that ``output_shape`` returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define apply(images, params, value_range)")
 
@@ -391,8 +391,8 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
 
         Returns
         -------
-        images : ndarray of shape (n, *output_shape)
-            A view where possible.
+        images : ndarray of shape (n, ...)
+            Images of the shape that ``output_shape`` returns; a view where possible.
         """
         return images
 

@@ -52,9 +52,10 @@ def compare(
     Parameters
     ----------
     estimators : dict, list of (name, estimator) pairs, or None
-        Unfitted estimators, which are cloned: either classifiers or regressors. None: :class:`LogisticRegression` or
-        :class:`Ridge`, HistGradientBoosting, and :class:`NetClassifier` or :class:`NetRegressor`; for images and image
-        files a linear model and an SVM on :class:`PretrainedFeatures`, and :class:`FineTuneClassifier` or
+        Unfitted estimators, which are cloned: either classifiers or regressors. None:
+        :class:`~sklearn.linear_model.LogisticRegression` or :class:`~sklearn.linear_model.Ridge`, HistGradientBoosting,
+        and :class:`NetClassifier` or :class:`NetRegressor`; for images and image files a linear model and an SVM on
+        :class:`PretrainedFeatures`, and :class:`FineTuneClassifier` or
         :class:`FineTuneRegressor`. y is then a regression target if it holds numbers that are not all integers, or more
         than 20 distinct numbers with fewer than five rows each on average. A :class:`~sklearn.frozen.FrozenEstimator`
         is scored as it is: X must be rows that it was not fitted on, otherwise its score is far too high.

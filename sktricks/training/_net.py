@@ -204,11 +204,11 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         Number of complete epochs.
     n_features_in_ : int
         Number of columns; height x width x channels of images.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (features,)
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels) of the images; None for a table.
-    is_categorical_ : ndarray of shape (n_features_in_,) or None
+    is_categorical_ : ndarray of shape (features,) or None
         True for categorical columns; None if there are none.
 
     Raises
@@ -340,11 +340,11 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         Number of complete epochs.
     n_features_in_ : int
         Number of columns; height x width x channels of images.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (features,)
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels) of the images; None for a table.
-    is_categorical_ : ndarray of shape (n_features_in_,) or None
+    is_categorical_ : ndarray of shape (features,) or None
         True for categorical columns; None if there are none.
 
     Examples

@@ -90,7 +90,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         Not set if X is a table.
     n_features_in_ : int
         Height x width x channels of images; 1 for a column of image files.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (features,)
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels), None for a table.

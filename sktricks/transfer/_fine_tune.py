@@ -165,7 +165,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         Number of complete epochs.
     n_features_in_ : int
         Height x width x channels of images; 1 for a column of image files.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (features,)
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels) of the images; None for a table.
@@ -355,7 +355,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         Number of complete epochs.
     n_features_in_ : int
         Height x width x channels of images; 1 for a column of image files.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (features,)
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels) of the images; None for a table.

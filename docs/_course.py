@@ -1,0 +1,35 @@
+"""The order of the examples, and the directive ``examples`` that shows some of them on the page of the course."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from docutils.parsers.rst import Directive
+
+PAGE = Path(__file__).with_name("course.rst")
+ORDER = re.findall(r"^    (\w+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def place(name):
+    """Return the place of an example, given by its file name, in the course."""
+    return ORDER.index(Path(name).stem)
+
+
+class Examples(Directive):
+    """Show the examples that are named in the content, one per line, and list them in the navigation."""
+
+    has_content = True
+
+    def run(self):
+        """Insert a toctree and thumbnails."""
+        toctree = [".. toctree::", "   :hidden:", "", *(f"   auto_examples/{name}" for name in self.content), ""]
+        thumbnails = [".. minigallery::", "", *(f"   ../examples/{name}.py" for name in self.content), ""]
+        self.state_machine.insert_input(toctree + thumbnails, str(PAGE))
+        return []
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_directive("examples", Examples)
+    return {"parallel_read_safe": True}
