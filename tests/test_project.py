@@ -1,11 +1,17 @@
-"""The addresses of the project: the links of HTML representations."""
+"""The addresses of the project: the links of HTML representations, and what each file says of the project."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from sklearn.base import BaseEstimator
 
 import sktricks
 from sktricks import NetClassifier
-from sktricks._project import DOCS
+from sktricks._project import DOCS, HOMEPAGE
 
 PUBLIC = {name: getattr(sktricks, name) for name in sktricks.__all__}
 ESTIMATORS = sorted(name for name, part in PUBLIC.items() if isinstance(part, type) and issubclass(part, BaseEstimator))
@@ -26,3 +32,84 @@ def test_a_class_of_a_user_has_no_link():
         pass
 
     assert Mine()._get_doc_link() == ""
+
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def field(name):
+    """The value of a field of CITATION.cff that is on one line."""
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    (value,) = (line.partition(":")[2].strip().strip('"') for line in lines if line.startswith(f"{name}:"))
+    return value
+
+
+def test_pyproject_has_the_addresses():
+    assert PROJECT["urls"] == {
+        "Homepage": HOMEPAGE,
+        "Documentation": DOCS,
+        "Source": HOMEPAGE,
+        "Issues": f"{HOMEPAGE}/issues",
+        "Changelog": f"{HOMEPAGE}/blob/main/CHANGELOG.md",
+    }
+
+
+def test_citation_has_the_addresses_and_the_version():
+    assert (field("repository-code"), field("url")) == (HOMEPAGE, DOCS)
+    assert (field("version"), field("license")) == (sktricks.__version__, PROJECT["license"])
+    assert f"- name: {PROJECT['authors'][0]['name']}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_the_changelog_begins_with_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version, state = re.search(r"^## (\S+) - (\S+)$", text, re.MULTILINE).groups()
+    assert version == sktricks.__version__
+    released = "\ndate-released:" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert released == (state != "unreleased")
+
+
+PAGES = [
+    *(ROOT / name for name in ("CITATION.cff", "CODE_OF_CONDUCT.md", "SECURITY.md", "README.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / ".github").rglob("*.*")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_the_project_lead_to_its_addresses(page):
+    text = page.read_text(encoding="utf-8")
+    repositories = set(re.findall(r"https://github\.com/(?!orgs/)([\w.-]*sktricks[\w.-]*/[\w.-]+)", text))
+    sites = set(re.findall(r"https://[\w.-]*sktricks[\w.-]*\.github\.io/[\w.-]+", text))
+    assert repositories <= {HOMEPAGE.removeprefix("https://github.com/")}
+    assert sites <= {DOCS}
+
+
+def test_lower_bounds_are_the_oldest_versions_that_are_tested():
+    text = (ROOT / "tests" / "constraints-oldest.txt").read_text(encoding="utf-8")
+    oldest = dict(line.split("==") for line in text.splitlines() if "==" in line)
+    for requirement in PROJECT["dependencies"]:
+        name, bound = requirement.split(">=")
+        assert oldest[name] == bound or oldest[name].startswith(f"{bound}."), f"{requirement}: tested is {oldest[name]}"
+
+
+def test_what_is_imported_everywhere_is_declared():
+    """Packages that the package imports at the top of its files; the others are optional."""
+    declared = {requirement.split(">=")[0].replace("-", "_") for requirement in PROJECT["dependencies"]}
+    imported = set()
+    for path in Path(sktricks.__file__).parent.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+    known = {"scikit_learn" if name == "sklearn" else name for name in imported - sys.stdlib_module_names}
+    assert known - {"sktricks"} == declared
+
+
+PINNED = [".ci/run", "CONTRIBUTING.md", ".github/workflows/tests.yml"]
+
+
+@pytest.mark.parametrize("tool", ["ruff", "mypy", "pyright[nodejs]"])
+def test_tools_have_one_version(tool):
+    found = {path: set(re.findall(rf"{re.escape(tool)}==[\d.]+\d", (ROOT / path).read_text())) for path in PINNED}
+    assert all(versions == found[".ci/run"] and len(versions) == 1 for versions in found.values()), found
