@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._axes import check_axes, take_ax
 from .._layout import find_layout
-from .._optional import import_optional
 from ._base_augmenter import BaseAugmenter
 from ._random import make_rng
 
@@ -59,6 +61,8 @@ class AugmentationDisplay:
         Augmented copies of them.
     files : list of str, default=None
         The name of the file of each image.
+    name : str, default=None
+        Name of the augmenter, the title of the axes.
 
     Attributes
     ----------
@@ -84,10 +88,11 @@ class AugmentationDisplay:
     With matplotlib, ``AugmentationDisplay.from_estimator(rotate, digits)`` draws and plots.
     """
 
-    def __init__(self, *, originals: np.ndarray, draws: list, files: list[str] | None = None):
+    def __init__(self, *, originals: np.ndarray, draws: list, files: list[str] | None = None, name: str | None = None):
         self.originals = originals
         self.draws = draws
         self.files = files
+        self.name = name
 
     @classmethod
     def from_estimator(
@@ -99,9 +104,10 @@ class AugmentationDisplay:
         n_images: int = 4,
         n_draws: int = 6,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        name: str | None = None,
         ax=None,
         **kwargs,
-    ) -> AugmentationDisplay:
+    ) -> Self:
         """Draw from an augmenter, and plot.
 
         Parameters
@@ -120,8 +126,10 @@ class AugmentationDisplay:
             Draws per row.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of the draws; None is a fresh one.
+        name : str, default=None
+            Name of the augmenter, the title of the axes.
         ax : matplotlib Axes, default=None
-            Axes to plot into; None makes a figure.
+            Axes to draw in. None: those of a new figure.
         **kwargs : dict
             Passed on to :meth:`plot`.
 
@@ -130,9 +138,10 @@ class AugmentationDisplay:
         display : AugmentationDisplay
             Plotted.
         """
-        for name, value in (("n_images", n_images), ("n_draws", n_draws)):
+        check_axes(ax, name="ax")
+        for parameter, value in (("n_images", n_images), ("n_draws", n_draws)):
             if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+                raise ValueError(f"{parameter} must be at least 1, got {value}")
         X, files = read_files(X, estimator, max(n_images, MOST_FILES))
         y = y if y is None or files is None else np.asarray(y)[: len(files)]
         rng = make_rng(random_state)
@@ -146,19 +155,22 @@ class AugmentationDisplay:
         if layout.image_shape is not None:
             low, high = estimator.value_range_
             images = [np.clip((some.astype(float) - low) / (high - low), 0, 1) for some in images]
-        return cls(originals=images[0], draws=images[1:], files=files and files[:n_images]).plot(ax=ax, **kwargs)
+        files = files and files[:n_images]
+        return cls(originals=images[0], draws=images[1:], files=files, name=name).plot(ax, **kwargs)
 
-    def plot(self, *, ax=None, cmap: str = "gray", title: str | None = None) -> AugmentationDisplay:
+    def plot(self, ax=None, *, cmap: str = "gray", name: str | None = None, title: str | None = None) -> Self:
         """Plot originals and draws.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to plot into; None makes a figure.
+            Axes to draw in. None: those of a new figure.
         cmap : str, default="gray"
             Colors of images of one channel.
+        name : str, default=None
+            Name of the augmenter. None: the name of the display.
         title : str, default=None
-            Title of the axes.
+            Title of the axes. None: the name.
 
         Returns
         -------
@@ -172,15 +184,16 @@ class AugmentationDisplay:
         ImportError
             If matplotlib is missing.
         """
-        pyplot = import_optional("matplotlib.pyplot", "plot")
         size = 1.3 * (1 + len(self.draws)), 0.3 + 1.3 * len(self.originals)  # inches
-        self.ax_ = pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+        self.ax_ = take_ax(ax, size)
         self.figure_ = self.ax_.figure
         if self.originals.shape[1] == 1:
             self._plot_lines()
         else:
             self._plot_pictures(cmap)
-        self.ax_.set_title(title or "")
+        name = self.name if name is None else name
+        if name or title:
+            self.ax_.set_title(name if title is None else title)
         return self
 
     def _plot_pictures(self, cmap):

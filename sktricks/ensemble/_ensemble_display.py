@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -9,13 +10,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from .._optional import import_optional
+from .._axes import check_axes, set_figure_title, take_axes
+from .._threads import type_of_target
+from ._diversity import disagreement, distance
+
+ROWS, ROOT_MEAN_SQUARE = "fraction of rows", "root mean square, in the units of y"  # units of the disagreement
 
 
 class EnsembleDisplay:
     """Weights and contributions of the members of an ensemble, and how much each pair disagrees.
 
-    Create it with :meth:`from_estimator`; :meth:`plot` draws it again.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`; :meth:`plot` draws it again.
 
     Parameters
     ----------
@@ -29,6 +34,8 @@ class EnsembleDisplay:
         None if there are none.
     unit : str, default="fraction of rows"
         Unit of the disagreement.
+    name : str, default=None
+        Name of the ensemble, the title of the figure.
 
     Attributes
     ----------
@@ -58,16 +65,20 @@ class EnsembleDisplay:
         disagreement: ArrayLike,
         weights: ArrayLike | None = None,
         contributions: ArrayLike | None = None,
-        unit: str = "fraction of rows",
+        unit: str = ROWS,
+        name: str | None = None,
     ):
         self.names = names
         self.disagreement = disagreement
         self.weights = weights
         self.contributions = contributions
         self.unit = unit
+        self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, X: ArrayLike | None = None, *, figure=None) -> Self:
+    def from_estimator(
+        cls, estimator, X: ArrayLike | None = None, *, name: str | None = None, axes=None, figure=None
+    ) -> Self:
         """Draw a fitted ensemble.
 
         Parameters
@@ -76,8 +87,12 @@ class EnsembleDisplay:
             Fitted.
         X : array-like, default=None
             Rows to compare the members on; None uses their out-of-fold predictions.
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None creates one.
+        name : str, default=None
+            Name of the ensemble, the title of the figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, as in :meth:`plot`.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
 
         Returns
         -------
@@ -90,6 +105,7 @@ class EnsembleDisplay:
         ImportError
             If matplotlib is not installed.
         """
+        check_axes(axes, figure)  # before the work, not after it
         check_is_fitted(estimator)
         found = estimator.diversity(X)
         return cls(
@@ -97,16 +113,64 @@ class EnsembleDisplay:
             disagreement=found.disagreement,
             weights=getattr(estimator, "weights_", None),
             contributions=getattr(estimator, "contributions_", None),
-            unit="fraction of rows" if is_classifier(estimator) else "root mean square, in the units of y",
-        ).plot(figure=figure)
+            unit=ROWS if is_classifier(estimator) else ROOT_MEAN_SQUARE,
+            name=name,
+        ).plot(axes, figure=figure)
 
-    def plot(self, *, figure=None) -> Self:
+    @classmethod
+    def from_predictions(
+        cls, predictions: Mapping[str, ArrayLike], *, name: str | None = None, axes=None, figure=None
+    ) -> Self:
+        """Draw how much the predictions of several estimators differ.
+
+        Parameters
+        ----------
+        predictions : dict of array-like of shape (n,)
+            Predicted labels or values of the same rows, by the names of the estimators.
+        name : str, default=None
+            Name of the ensemble, the title of the figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, as in :meth:`plot`.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
+
+        Returns
+        -------
+        display : EnsembleDisplay
+
+        Raises
+        ------
+        TypeError
+            If ``predictions`` is no dict.
+        ValueError
+            If ``predictions`` is empty, or its arrays are of several lengths or not of one dimension.
+        ImportError
+            If matplotlib is not installed.
+        """
+        if not isinstance(predictions, Mapping):
+            raise TypeError(f"predictions must be a dict from names to predictions, got {type(predictions).__name__}")
+        values = [np.asarray(one) for one in predictions.values()]
+        shapes = {one.shape for one in values}
+        if len(shapes) != 1 or len(shapes.copy().pop()) != 1:
+            raise ValueError(f"predictions must hold arrays of one shape (n,), got the shapes {sorted(shapes)}")
+        is_numbers = any(type_of_target(one).startswith("continuous") for one in values)
+        pairs = distance(np.array(values, float)) if is_numbers else disagreement(np.array(values))
+        unit = ROOT_MEAN_SQUARE if is_numbers else ROWS
+        names = [str(one) for one in predictions]
+        return cls(names=names, disagreement=pairs, unit=unit, name=name).plot(axes, figure=figure)
+
+    def plot(self, axes=None, *, figure=None, name: str | None = None) -> Self:
         """Draw the ensemble.
 
         Parameters
         ----------
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None creates one.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one each for the weights and the contributions, if there are any, and for the
+            disagreement. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
+        name : str, default=None
+            Title of the figure. None: the name of the display.
 
         Returns
         -------
@@ -114,14 +178,15 @@ class EnsembleDisplay:
         """
         bars = {"weights": self.weights, "added loss without it": self.contributions}
         bars = {title: values for title, values in bars.items() if values is not None}
-        if figure is None:
-            size = (3.2 * len(bars) + 4.2, 1.2 + 0.5 * max(4, len(self.names)))
-            figure = import_optional("matplotlib.pyplot", "plot").figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, len(bars) + 1, squeeze=False)[0]
+        n = len(bars) + 1
+        size = (3.2 * len(bars) + 4.2, 1.2 + 0.5 * max(4, len(self.names)))
+        what = f"one each for {', '.join([*bars, 'disagreement'])}"
+        self.axes_ = take_axes(axes, figure, range(n), (1, n), size=size, what=what)
+        self.figure_ = self.axes_[0].figure
         for number, (title, values) in enumerate(bars.items()):
-            self._draw_bars(axes[number], title, np.asarray(values), labels=number == 0)
-        self._draw_matrix(figure, axes[-1])
-        self.figure_, self.axes_ = figure, list(axes)
+            self._draw_bars(self.axes_[number], title, np.asarray(values), labels=number == 0)
+        self._draw_matrix(self.axes_[-1])
+        set_figure_title(self.axes_, self.name if name is None else name)
         return self
 
     def _draw_bars(self, ax, title, values, *, labels):
@@ -132,7 +197,7 @@ class EnsembleDisplay:
         ax.axvline(0, color="0.5", linewidth=0.8)  # visible on white and on black
         ax.set_title(title)
 
-    def _draw_matrix(self, figure, ax):
+    def _draw_matrix(self, ax):
         matrix = np.asarray(self.disagreement)
         image = ax.imshow(matrix, vmin=0, cmap="viridis")
         positions = np.arange(len(matrix))
@@ -144,4 +209,4 @@ class EnsembleDisplay:
                 color = "black" if bright[row, column] else "white"
                 ax.text(column, row, f"{matrix[row, column]:.2g}", ha="center", va="center", color=color)
         ax.set_title("disagreement")
-        figure.colorbar(image, ax=ax, label=self.unit)
+        ax.figure.colorbar(image, ax=ax, label=self.unit)

@@ -7,9 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._optional import import_optional
+from .._axes import check_axes, take_ax
 from ._compare import compare
 from ._comparison import Comparison, standard_error
+
+LEGEND_HEIGHT = 28  # in points; the title stands above the legend
 
 
 class ComparisonDisplay:
@@ -21,6 +23,8 @@ class ComparisonDisplay:
     ----------
     comparison : Comparison
         The result of :func:`compare`.
+    name : str, default=None
+        Title of the axes, such as the name of the data.
 
     Attributes
     ----------
@@ -42,19 +46,24 @@ class ComparisonDisplay:
     'neighbors'
     """
 
-    def __init__(self, *, comparison: Comparison):
+    def __init__(self, *, comparison: Comparison, name: str | None = None):
         self.comparison = comparison
+        self.name = name
 
     @classmethod
-    def from_estimators(cls, estimators: Any, X: ArrayLike, y: ArrayLike, *, ax=None, **params) -> Self:
+    def from_estimators(
+        cls, estimators: Any, X: ArrayLike, y: ArrayLike, *, name: str | None = None, ax=None, **params
+    ) -> Self:
         """Compare estimators and draw the result.
 
         Parameters
         ----------
         estimators, X, y
             As in :func:`compare`.
+        name : str, default=None
+            Title of the axes, such as the name of the data.
         ax : matplotlib Axes, default=None
-            The axes to draw in; None makes a new figure.
+            Axes to draw in. None: those of a new figure.
         **params
             Other parameters of :func:`compare`.
 
@@ -62,18 +71,21 @@ class ComparisonDisplay:
         -------
         display : ComparisonDisplay
         """
-        import_optional("matplotlib", "plot")  # before the work, not after it
-        return cls(comparison=compare(estimators, X, y, **params)).plot(ax=ax)
+        check_axes(ax, name="ax")  # before the work, not after it
+        return cls.from_comparison(compare(estimators, X, y, **params), name=name, ax=ax)
 
     @classmethod
-    def from_comparison(cls, comparison: Comparison, *, ax=None) -> Self:
+    def from_comparison(cls, comparison: Comparison, *, name: str | None = None, ax=None) -> Self:
         """Draw a comparison.
 
         Parameters
         ----------
         comparison : Comparison
+            The result of :func:`compare`.
+        name : str, default=None
+            Title of the axes, such as the name of the data.
         ax : matplotlib Axes, default=None
-            The axes to draw in; None makes a new figure.
+            Axes to draw in. None: those of a new figure.
 
         Returns
         -------
@@ -86,24 +98,24 @@ class ComparisonDisplay:
         """
         if not isinstance(comparison, Comparison):
             raise TypeError(f"comparison must be the result of compare, got {type(comparison).__name__}")
-        return cls(comparison=comparison).plot(ax=ax)
+        return cls(comparison=comparison, name=name).plot(ax)
 
-    def plot(self, ax=None) -> Self:
+    def plot(self, ax=None, *, name: str | None = None) -> Self:
         """Draw the scores, the best estimator on top; those that failed are named without a score.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            The axes to draw in; None makes a new figure.
+            Axes to draw in. None: those of a new figure.
+        name : str, default=None
+            Title of the axes. None: the name of the display.
 
         Returns
         -------
         self : object
         """
         results = self.comparison.results
-        if ax is None:
-            pyplot = import_optional("matplotlib.pyplot", "plot")
-            ax = pyplot.subplots(figsize=(7, 1.2 + 0.45 * len(results)), layout="constrained")[1]
+        ax = take_ax(ax, (7, 1.2 + 0.45 * len(results)))
         for row, result in enumerate(results):
             if result.error:
                 continue
@@ -117,6 +129,9 @@ class ComparisonDisplay:
         ax.set_ylim(len(results) - 0.5, -0.5)
         ax.set_xlabel(self.comparison.scoring)
         ax.grid(axis="x", alpha=0.3)
-        ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+        name = self.name if name is None else name
+        if name:
+            ax.set_title(name, pad=LEGEND_HEIGHT)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._axes import check_axes, set_figure_title
 from .._labels import encode_labels
 from .._layout import find_layout
-from .._optional import import_optional
 from ..images._image_column import as_column
 from ..training._base_net import BaseNet
-from ._pictures import draw_rows, set_title
+from ._label_issues import check_estimator
+from ._pictures import as_pictures, check_n_rows, draw_rows, set_title
 
 METHODS = ("auto", "grad-cam", "occlusion")
 
@@ -42,6 +43,8 @@ class ExplanationDisplay:
     method : {"grad-cam", "occlusion"}
     files : list of str, default=None
         The name of the file of each image.
+    name : str, default=None
+        Name of the estimator, in the title of the figure.
 
     Attributes
     ----------
@@ -68,7 +71,7 @@ class ExplanationDisplay:
     >>> display = ExplanationDisplay.from_estimator(net, X[200:204])  # doctest: +SKIP
     """
 
-    def __init__(self, *, images, maps, labels, likely, drops, method, files=None):
+    def __init__(self, *, images, maps, labels, likely, drops, method, files=None, name=None):
         self.images = images
         self.maps = maps
         self.labels = labels
@@ -76,6 +79,7 @@ class ExplanationDisplay:
         self.drops = drops
         self.method = method
         self.files = files
+        self.name = name
 
     @classmethod
     def from_estimator(
@@ -88,6 +92,8 @@ class ExplanationDisplay:
         n_rows: int = 8,
         image_shape: int | tuple | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        name: str | None = None,
+        axes=None,
         figure=None,
         **kwargs,
     ) -> Self:
@@ -112,8 +118,12 @@ class ExplanationDisplay:
             that of the estimator.
         random_state : int, RandomState instance or None, default=0
             The seed of the random parts that are blurred for comparison.
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None makes a new one.
+        name : str, default=None
+            Name of the estimator, the title of the figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one for each row. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         **kwargs : dict
             Passed on to :meth:`plot`.
 
@@ -134,12 +144,10 @@ class ExplanationDisplay:
 
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {method!r}")
-        if n_rows < 1:
-            raise ValueError(f"n_rows must be at least 1, got {n_rows}")
-        if not is_classifier(estimator) or not hasattr(estimator, "predict_proba"):
-            raise ValueError(f"estimator must be a classifier with predict_proba, got {estimator!r:.200}")
+        check_n_rows(n_rows)
+        check_axes(axes, figure)  # before the work, not after it
+        check_estimator(estimator)
         check_is_fitted(estimator)
-        import_optional("matplotlib", "plot")  # before the work, not after it
         images, predict, files = read_images(estimator, X, n_rows, image_shape)
         proba = np.asarray(predict(images))
         classes = np.asarray(estimator.classes_)
@@ -157,13 +165,10 @@ class ExplanationDisplay:
         else:
             maps = cells = occlusion_maps(predict, images, codes)
         drops = find_drops(predict, images, codes, cells, check_random_state(random_state))
-        low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
-        shown = np.clip((images - float(low)) / (float(high - low) or 1.0), 0, 1)
         likely = proba[np.arange(len(images)), codes]
-        display = cls(
-            images=shown, maps=maps, labels=classes[codes], likely=likely, drops=drops, method=method, files=files
-        )
-        return display.plot(figure=figure, **kwargs)
+        values = {"maps": maps, "labels": classes[codes], "likely": likely, "drops": drops, "method": method}
+        display = cls(images=as_pictures(images, images), **values, files=files, name=name)
+        return display.plot(axes, figure=figure, **kwargs)
 
     def describe(self) -> str:
         """Return the check of the maps as a sentence.
@@ -178,26 +183,37 @@ class ExplanationDisplay:
             f"the center by {center:.2f}"
         )
 
-    def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
+    def plot(
+        self,
+        axes: Sequence | None = None,
+        *,
+        figure=None,
+        n_columns: int = 4,
+        name: str | None = None,
+        title: str | None = None,
+    ) -> Self:
         """Draw the images, each under its map.
 
         Parameters
         ----------
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None makes a new one.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one for each row. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         n_columns : int, default=4
             Images shown side by side.
+        name : str, default=None
+            Name of the estimator. None: the name of the display.
         title : str, default=None
-            The title of the figure. None: the method, and the check of the maps.
+            The title of the figure. None: the name, the method and the check of the maps.
 
         Returns
         -------
         self : object
         """
-        n = len(self.images)
         gray = self.images.mean(-1, keepdims=True)  # colors are those of the map
-        how = {"n_columns": min(n_columns, n), "figure": figure, "files": self.files}
-        self.figure_, self.axes_ = draw_rows(gray, range(n), **how)
+        how = {"axes": axes, "figure": figure, "n_columns": n_columns, "files": self.files}
+        self.figure_, self.axes_ = draw_rows(gray, **how)
         height, width = self.images.shape[1:3]
         for ax, values, label, likely in zip(self.axes_, self.maps, self.labels, self.likely, strict=True):
             low, high = np.min(values), np.max(values)
@@ -205,8 +221,10 @@ class ExplanationDisplay:
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             ax.imshow(scaled, cmap="inferno", alpha=0.55, extent=extent, interpolation="bilinear", vmin=0, vmax=1)
             set_title(ax, str(label), f"({likely:.0%})", is_wide=bool(self.files))
-        default = f"{'Grad-CAM' if self.method == 'grad-cam' else 'Occlusion'}: {self.describe()}"
-        self.figure_.suptitle(default if title is None else title, fontsize="medium", wrap=True)
+        method = "Grad-CAM" if self.method == "grad-cam" else "Occlusion"
+        name = self.name if name is None else name
+        default = f"{f'{name}, ' if name else ''}{method}: {self.describe()}"
+        set_figure_title(self.axes_, default if title is None else title, fontsize="medium", wrap=True)
         return self
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._optional import import_optional
+from .._axes import check_axes
 from ._label_issues import find_label_issues, image_shape_of
-from ._pictures import draw_rows, find_rows, set_title
+from ._pictures import check_n_rows, draw_rows, find_rows, set_title
 
 WRONG = "C3"
 
@@ -32,6 +33,8 @@ class LabelIssuesDisplay:
         The names of the columns of a table.
     files : list of str, default=None
         The name of the file of each image.
+    name : str, default=None
+        Name of the estimator, the title of the figure.
 
     Attributes
     ----------
@@ -54,11 +57,12 @@ class LabelIssuesDisplay:
     >>> display = LabelIssuesDisplay.from_issues(X[:300], issues, image_shape=8)  # doctest: +SKIP
     """
 
-    def __init__(self, *, rows, issues, names=None, files=None):
+    def __init__(self, *, rows, issues, names=None, files=None, name=None):
         self.rows = rows
         self.issues = issues
         self.names = names
         self.files = files
+        self.name = name
 
     @classmethod
     def from_estimator(
@@ -71,6 +75,8 @@ class LabelIssuesDisplay:
         groups: ArrayLike | None = None,
         n_rows: int = 12,
         image_shape: int | tuple | None = None,
+        name: str | None = None,
+        axes=None,
         figure=None,
         **kwargs,
     ) -> Self:
@@ -85,8 +91,12 @@ class LabelIssuesDisplay:
         image_shape : int or tuple, default=None
             (height, width), (height, width, channels) or the side of a square, of images that come as rows. None:
             that of the estimator.
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None makes a new one.
+        name : str, default=None
+            Name of the estimator, the title of the figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one for each row. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         **kwargs : dict
             Passed on to :meth:`plot`.
 
@@ -94,10 +104,11 @@ class LabelIssuesDisplay:
         -------
         display : LabelIssuesDisplay
         """
-        import_optional("matplotlib", "plot")  # before the work, not after it
+        check_axes(axes, figure)  # before the work, not after it
         issues = find_label_issues(estimator, X, y, cv=cv, groups=groups)
         shape = image_shape_of(estimator) if image_shape is None else image_shape
-        return cls.from_issues(X, issues, n_rows=n_rows, image_shape=shape, figure=figure, **kwargs)
+        how = {"name": name, "axes": axes, "figure": figure, **kwargs}
+        return cls.from_issues(X, issues, n_rows=n_rows, image_shape=shape, **how)
 
     @classmethod
     def from_predictions(
@@ -108,6 +119,8 @@ class LabelIssuesDisplay:
         *,
         n_rows: int = 12,
         image_shape: int | tuple | None = None,
+        name: str | None = None,
+        axes=None,
         figure=None,
         **kwargs,
     ) -> Self:
@@ -117,7 +130,7 @@ class LabelIssuesDisplay:
         ----------
         X, y, pred_probs
             As in :func:`find_label_issues`.
-        n_rows, image_shape, figure, **kwargs
+        n_rows, image_shape, name, axes, figure, **kwargs
             As in :meth:`from_estimator`.
 
         Returns
@@ -125,7 +138,8 @@ class LabelIssuesDisplay:
         display : LabelIssuesDisplay
         """
         issues = find_label_issues(None, X, y, pred_probs=pred_probs)
-        return cls.from_issues(X, issues, n_rows=n_rows, image_shape=image_shape, figure=figure, **kwargs)
+        how = {"name": name, "axes": axes, "figure": figure, **kwargs}
+        return cls.from_issues(X, issues, n_rows=n_rows, image_shape=image_shape, **how)
 
     @classmethod
     def from_issues(
@@ -135,6 +149,8 @@ class LabelIssuesDisplay:
         *,
         n_rows: int = 12,
         image_shape: int | tuple | None = None,
+        name: str | None = None,
+        axes=None,
         figure=None,
         **kwargs,
     ) -> Self:
@@ -146,7 +162,7 @@ class LabelIssuesDisplay:
             The rows that ``issues`` is about, in the same order.
         issues : pandas.DataFrame
             The result of :func:`find_label_issues`.
-        n_rows, image_shape, figure, **kwargs
+        n_rows, image_shape, name, axes, figure, **kwargs
             As in :meth:`from_estimator`.
 
         Returns
@@ -160,8 +176,7 @@ class LabelIssuesDisplay:
         TypeError
             If ``issues`` is no table of :func:`find_label_issues`.
         """
-        if n_rows < 1:
-            raise ValueError(f"n_rows must be at least 1, got {n_rows}")
+        check_n_rows(n_rows)
         if "label_quality" not in getattr(issues, "columns", ()):
             raise TypeError(f"issues must be the table of find_label_issues, got {type(issues).__name__}")
         n = len(X)  # type: ignore[arg-type]
@@ -170,30 +185,42 @@ class LabelIssuesDisplay:
         suspicion = np.lexsort((issues["label_quality"], ~np.asarray(issues["is_label_issue"], dtype=bool)))
         chosen = suspicion[:n_rows]
         rows, names, files = find_rows(X, chosen, image_shape)
-        return cls(rows=rows, issues=issues.iloc[chosen], names=names, files=files).plot(figure=figure, **kwargs)
+        display = cls(rows=rows, issues=issues.iloc[chosen], names=names, files=files, name=name)
+        return display.plot(axes, figure=figure, **kwargs)
 
-    def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
+    def plot(
+        self,
+        axes: Sequence | None = None,
+        *,
+        figure=None,
+        n_columns: int = 4,
+        name: str | None = None,
+        title: str | None = None,
+    ) -> Self:
         """Draw the rows.
 
         Parameters
         ----------
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None makes a new one.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one for each row. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         n_columns : int, default=4
             Rows of X shown side by side.
+        name : str, default=None
+            Name of the estimator. None: the name of the display.
         title : str, default=None
-            The title of the figure.
+            The title of the figure. None: the name.
 
         Returns
         -------
         self : object
         """
-        n = len(self.rows)
-        how = {"n_columns": min(n_columns, n), "figure": figure, "names": self.names, "files": self.files}
-        self.figure_, self.axes_ = draw_rows(self.rows, range(n), **how)
+        title = (self.name if name is None else name) if title is None else title
+        how = {"axes": axes, "figure": figure, "n_columns": n_columns, "title": title}
+        self.figure_, self.axes_ = draw_rows(self.rows, names=self.names, files=self.files, **how)
         for ax, issue in zip(self.axes_, self.issues.itertuples(), strict=True):
             style = {"color": WRONG} if issue.is_label_issue else {}
             first = f"given {issue.given_label} ({issue.label_quality:.0%}),"
             set_title(ax, first, f"predicted {issue.predicted_label}", is_wide=bool(self.files), **style)
-        self.figure_.suptitle(title or "")
         return self

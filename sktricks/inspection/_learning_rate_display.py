@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._optional import import_optional
+from .._axes import check_axes, take_ax
 from ..training._rate_curve import LearningRateCurve
 from ._lr_finder import find_lr
 
@@ -23,6 +23,8 @@ class LearningRateDisplay:
     ----------
     curve : LearningRateCurve
         The result of :func:`find_lr`.
+    name : str, default=None
+        Name of the curve in the legend.
 
     Attributes
     ----------
@@ -45,19 +47,24 @@ class LearningRateDisplay:
     True
     """
 
-    def __init__(self, *, curve: LearningRateCurve):
+    def __init__(self, *, curve: LearningRateCurve, name: str | None = None):
         self.curve = curve
+        self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, X: ArrayLike, y: ArrayLike, *, ax=None, **params) -> Self:
+    def from_estimator(
+        cls, estimator, X: ArrayLike, y: ArrayLike, *, name: str | None = None, ax=None, **params
+    ) -> Self:
         """Run a range test and draw it.
 
         Parameters
         ----------
         estimator, X, y
             As in :func:`find_lr`.
+        name : str, default=None
+            Name of the curve in the legend.
         ax : matplotlib Axes, default=None
-            The axes to draw in; None makes a new figure.
+            Axes to draw in. None: those of a new figure.
         **params
             Other parameters of :func:`find_lr`.
 
@@ -65,62 +72,81 @@ class LearningRateDisplay:
         -------
         display : LearningRateDisplay
         """
-        import_optional("matplotlib", "plot")  # before the work, not after it
-        return cls(curve=find_lr(estimator, X, y, **params)).plot(ax=ax)
+        check_axes(ax, name="ax")  # before the work, not after it
+        return cls.from_curve(find_lr(estimator, X, y, **params), name=name, ax=ax)
 
     @classmethod
-    def from_curve(cls, curve: LearningRateCurve, *, ax=None) -> Self:
+    def from_curve(cls, curve: LearningRateCurve, *, name: str | None = None, ax=None) -> Self:
         """Draw a curve.
 
         Parameters
         ----------
         curve : LearningRateCurve
+            The result of :func:`find_lr`.
+        name : str, default=None
+            Name of the curve in the legend.
         ax : matplotlib Axes, default=None
-            The axes to draw in; None makes a new figure.
+            Axes to draw in. None: those of a new figure.
 
         Returns
         -------
         display : LearningRateDisplay
-        """
-        return cls(curve=curve).plot(ax=ax)
 
-    def plot(self, ax=None) -> Self:
+        Raises
+        ------
+        TypeError
+            If ``curve`` is no result of :func:`find_lr`.
+        """
+        if not isinstance(curve, LearningRateCurve):
+            raise TypeError(f"curve must be the result of find_lr, got {type(curve).__name__}")
+        return cls(curve=curve, name=name).plot(ax)
+
+    def plot(self, ax=None, *, name: str | None = None) -> Self:
         """Draw the curve.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            The axes to draw in; None makes a new figure.
+            Axes to draw in. None: those of a new figure.
+        name : str, default=None
+            Name of the curve in the legend. None: that of the display.
 
         Returns
         -------
         self : object
         """
-        if ax is None:
-            pyplot = import_optional("matplotlib.pyplot", "plot")
-            ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
+        ax = take_ax(ax, (6, 4))
+        before = ax.get_ylim() if ax.lines else None
+        name = self.name if name is None else name
+        prefix = f"{name}, " if name else ""
         lrs, smoothed = self.curve.lrs, self.curve.smoothed
-        (self.points_,) = ax.plot(lrs, self.curve.losses, ".", color="C0", alpha=0.35, label="loss of a batch")
-        (self.line_,) = ax.plot(lrs, smoothed, color="C0", linewidth=2, label="smoothed")
-        self.mark_ = self._draw_suggestion(ax)
-        self._set_limits(ax)
-        ax.set(
-            xscale="log", xlabel="learning rate", ylabel="loss", title="no clear rate" if self.curve.problem else None
+        (self.line_,) = ax.plot(lrs, smoothed, linewidth=2, label=f"{prefix}smoothed")
+        color = self.line_.get_color()
+        (self.points_,) = ax.plot(
+            lrs, self.curve.losses, ".", color=color, alpha=0.35, label=f"{prefix}loss of a batch"
         )
+        self.mark_ = self._draw_suggestion(ax, prefix)
+        self._set_limits(ax, before)
+        ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        if self.curve.problem:
+            ax.set_title(f"{prefix}no clear rate")
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _draw_suggestion(self, ax):
+    def _draw_suggestion(self, ax, prefix):
         rate = self.curve.suggestion
         if rate is None:
             return None
-        return ax.axvline(rate, color="C1", linestyle="--", linewidth=1.5, label=f"suggestion: {rate:.2g}")
+        return ax.axvline(
+            rate, color=self.line_.get_color(), linestyle="--", linewidth=1.5, label=f"{prefix}suggestion: {rate:.2g}"
+        )
 
-    def _set_limits(self, ax):
-        """Limit the height, so that a batch that diverges does not flatten the rest of the curve."""
+    def _set_limits(self, ax, before):
+        """Limit the height, so that a batch that diverges does not flatten the curve; include the limits before."""
         shown = self.curve.smoothed[np.isfinite(self.curve.smoothed)]
         if len(shown):
             low, start = shown.min(), shown[: max(5, len(shown) // 10)].max()
             height = max(start - low, 0.05 * abs(start)) or 1.0
-            ax.set_ylim(low - MARGIN * height, start + 2 * MARGIN * height)
+            limits = [(low - MARGIN * height, start + 2 * MARGIN * height), before or (np.inf, -np.inf)]
+            ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))

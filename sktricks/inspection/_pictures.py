@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._axes import set_figure_title, take_axes
 from .._layout import find_layout
-from .._optional import import_optional
 from ..images._image_column import as_column
 
 N_VALUES = 3  # the most unusual values of each row of a table
@@ -45,8 +45,13 @@ def find_pictures(X, chosen, image_shape=None):
     if layout.image_shape is None:
         return None, None
     images = layout.to_images(values)
-    low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
-    return np.clip((images[chosen] - float(low)) / (float(high - low) or 1.0), 0, 1), None
+    return as_pictures(images[chosen], images), None
+
+
+def as_pictures(images, among):
+    """Return images from 0 (black) to 1 (white); bytes are 0 to 255, other values as far as those ``among`` reach."""
+    low, high = (0, 255) if among.dtype == np.uint8 else (among.min(), among.max())
+    return np.clip((images - float(low)) / (float(high - low) or 1.0), 0, 1)
 
 
 def draw_picture(ax, image):
@@ -82,41 +87,46 @@ def find_rows(X, chosen, image_shape=None):
     return (*standardize_rows(X, chosen), None) if pictures is None else (pictures, None, files)
 
 
-def draw_rows(rows, places, *, n_columns, figure=None, names=None, files=None):
+def draw_rows(rows, *, n_columns, places=None, axes=None, figure=None, names=None, files=None, title=None):
     """Draw images, or standardized rows of a table, in a grid.
 
     Parameters
     ----------
     rows : ndarray of shape (n, height, width, channels) or (n, features), or list of ndarray
-    places : sequence of int
-        The cell of each row in the grid, line by line.
     n_columns : int
-    figure : matplotlib Figure, default=None
+        The largest number of rows side by side.
+    places : sequence of int, default=None
+        The cell of each row in the grid, line by line. None: one after the other.
+    axes : list of matplotlib Axes, default=None
+        One for each row. None: those of a new grid.
+    figure : matplotlib Figure or SubFigure, default=None
         None makes a new one.
     names, files : list of str, default=None
         The names of the columns of a table, or of the file of each image.
+    title : str, default=None
+        The title of the figure.
 
     Returns
     -------
-    figure : matplotlib Figure
+    figure : matplotlib Figure or SubFigure
     axes : list of matplotlib Axes
         One for each row; other cells are empty.
     """
-    n_lines = -(-(max(places) + 1) // n_columns)
+    if n_columns < 1:
+        raise ValueError(f"n_columns must be at least 1, got {n_columns}")
+    n_columns = min(n_columns, len(rows))
+    places = range(len(rows)) if places is None else places
+    n_lines = max(places) // n_columns + 1
     shows_images = isinstance(rows, list) or rows.ndim == 4
-    if figure is None:
-        pyplot = import_optional("matplotlib.pyplot", "plot")
-        width, height = (3.2, 1.6) if not shows_images else (2.5, 2.9) if files else (1.8, 2.1)
-        figure = pyplot.figure(figsize=(width * n_columns, height * n_lines), layout="constrained")
-    cells = figure.subplots(n_lines, n_columns, squeeze=False).ravel()
-    for place in set(range(len(cells))) - set(places):
-        cells[place].set_axis_off()
-    axes = [cells[place] for place in places]
+    width, height = (3.2, 1.6) if not shows_images else (2.5, 2.9) if files else (1.8, 2.1)
+    size = width * n_columns, height * n_lines
+    axes = take_axes(axes, figure, places, (n_lines, n_columns), size=size, what="one for each row")
     for ax, row in zip(axes, rows, strict=True):
         draw_picture(ax, row) if shows_images else draw_values(ax, row, names)
     for ax, file in zip(axes, files or [], strict=False):
         ax.set_xlabel(file, fontsize="small", color="0.4")
-    return figure, axes
+    set_figure_title(axes, title)
+    return axes[0].figure, axes
 
 
 def draw_values(ax, values, names=None):
@@ -132,3 +142,9 @@ def set_title(ax, first, second, *, is_wide, **style):
     """Set a title of two parts, in two lines if they do not fit in one above a picture."""
     fits = len(first) + len(second) < (34 if is_wide else 24)
     ax.set_title((" " if fits else "\n").join([first, second]), fontsize="small", **style)
+
+
+def check_n_rows(n_rows):
+    """Raise an error unless there is a row to show."""
+    if n_rows < 1:
+        raise ValueError(f"n_rows must be at least 1, got {n_rows}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._axes import check_axes
 from .._labels import encode_labels
 from .._threads import column_or_1d
-from ._pictures import draw_rows, find_rows, set_title
+from ._label_issues import check_estimator, check_probabilities
+from ._pictures import check_n_rows, draw_rows, find_rows, set_title
 
 KINDS = ("top-losses", "confused", "random")
 PER_PAIR = 4  # rows of one pair of labels, if there are many pairs
@@ -22,9 +24,9 @@ WRONG = "C3"
 class PredictionsDisplay:
     """A figure of some rows with their labels, predicted labels and probabilities; wrong predictions are red.
 
-    Make one with :meth:`from_estimator`. Images are shown as they are; a photo is read from its file at a legible size,
-    whatever size the classifier sees, and its file is named. For a row of a table, bars show how far its most unusual
-    values are from the mean, in standard deviations.
+    Make one with :meth:`from_estimator` or :meth:`from_predictions`. Images are shown as they are; a photo is read from
+    its file at a legible size, whatever size the classifier sees, and its file is named. For a row of a table, bars
+    show how far its most unusual values are from the mean, in standard deviations.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ class PredictionsDisplay:
         The name of the file of each image.
     pairs : list of str, default=None
         The name of the group of each row: a new group starts on a new line, with its name beside it.
+    name : str, default=None
+        Name of the estimator, the title of the figure.
 
     Attributes
     ----------
@@ -61,7 +65,7 @@ class PredictionsDisplay:
     predicts, chooses rows and draws them.
     """
 
-    def __init__(self, *, rows, truth, predicted, likely, names=None, files=None, pairs=None):
+    def __init__(self, *, rows, truth, predicted, likely, names=None, files=None, pairs=None, name=None):
         self.rows = rows
         self.truth = truth
         self.predicted = predicted
@@ -69,6 +73,7 @@ class PredictionsDisplay:
         self.names = names
         self.files = files
         self.pairs = pairs
+        self.name = name
 
     @classmethod
     def from_estimator(
@@ -81,6 +86,8 @@ class PredictionsDisplay:
         n_rows: int = 12,
         image_shape: int | tuple | None = None,
         random_state: int | np.random.RandomState | None = None,
+        name: str | None = None,
+        axes=None,
         figure=None,
         **kwargs,
     ) -> Self:
@@ -105,8 +112,12 @@ class PredictionsDisplay:
             that of the estimator.
         random_state : int, RandomState instance or None, default=None
             The seed of ``kind="random"``.
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None makes a new one.
+        name : str, default=None
+            Name of the estimator, the title of the figure.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one for each row. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         **kwargs : dict
             Passed on to :meth:`plot`.
 
@@ -122,35 +133,98 @@ class PredictionsDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
-        if n_rows < 1:
-            raise ValueError(f"n_rows must be at least 1, got {n_rows}")
-        if not is_classifier(estimator) or not hasattr(estimator, "predict_proba"):
-            raise ValueError(f"estimator must be a classifier with predict_proba, got {estimator!r}")
+        check_axes(axes, figure)
+        check_choice(kind, n_rows)
+        check_estimator(estimator)
         check_is_fitted(estimator)
         y = column_or_1d(y)
-        classes, proba = np.asarray(estimator.classes_), np.asarray(estimator.predict_proba(X))
-        codes = encode_labels(y, classes)
-        chosen = choose_rows(kind, proba, codes, n_rows, check_random_state(random_state))
-        rows, names, files = find_rows(X, chosen, image_shape or getattr(estimator, "image_shape_", None))
-        predicted, likely = classes[proba[chosen].argmax(axis=1)], proba[chosen].max(axis=1)
-        pairs = name_pairs(classes, proba, codes, chosen) if kind == "confused" else None
-        truth = np.asarray(y)[chosen]
-        display = cls(rows=rows, truth=truth, predicted=predicted, likely=likely, names=names, files=files, pairs=pairs)
-        return display.plot(figure=figure, **kwargs)
+        how = {"kind": kind, "n_rows": n_rows, "random_state": random_state, "name": name, "axes": axes}
+        shape = getattr(estimator, "image_shape_", None) if image_shape is None else image_shape
+        proba, classes = estimator.predict_proba(X), estimator.classes_
+        return cls.from_predictions(X, y, proba, classes=classes, image_shape=shape, figure=figure, **how, **kwargs)
 
-    def plot(self, *, figure=None, n_columns: int = 4, title: str | None = None) -> Self:
+    @classmethod
+    def from_predictions(
+        cls,
+        X: ArrayLike,
+        y: ArrayLike,
+        pred_probs: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        kind: str = "top-losses",
+        n_rows: int = 12,
+        image_shape: int | tuple | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        name: str | None = None,
+        axes=None,
+        figure=None,
+        **kwargs,
+    ) -> Self:
+        """Choose rows by predicted probabilities, and draw them.
+
+        Parameters
+        ----------
+        X, y
+            As in :meth:`from_estimator`.
+        pred_probs : array-like of shape (n, classes)
+            Probabilities with a column per class.
+        classes : array-like of shape (classes,), default=None
+            The classes of the columns of ``pred_probs``. None: the sorted labels in y.
+        kind, n_rows, image_shape, random_state, name, axes, figure, **kwargs
+            As in :meth:`from_estimator`.
+
+        Returns
+        -------
+        display : PredictionsDisplay
+
+        Raises
+        ------
+        ValueError
+            If ``kind`` is unknown, y has several labels per row or labels that are not in ``classes``, ``classes`` has
+            a class twice, ``pred_probs`` has another shape, NaN or rows that do not sum to 1, or ``kind="confused"``
+            finds no wrong prediction.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_axes(axes, figure)
+        check_choice(kind, n_rows)
+        y = np.asarray(column_or_1d(y))
+        columns = np.unique(y) if classes is None else np.asarray(classes)
+        names, order = np.unique(columns, return_index=True)
+        if len(names) < len(columns):
+            raise ValueError(f"classes must hold each class once, got {columns.tolist()}")
+        proba = check_probabilities(np.asarray(pred_probs), len(y), columns, "pred_probs")[:, order]
+        codes = encode_labels(y, names)
+        chosen = choose_rows(kind, proba, codes, n_rows, check_random_state(random_state))
+        rows, titles, files = find_rows(X, chosen, image_shape)
+        predicted, likely = names[proba[chosen].argmax(axis=1)], proba[chosen].max(axis=1)
+        pairs = name_pairs(names, proba, codes, chosen) if kind == "confused" else None
+        values = {"truth": y[chosen], "predicted": predicted, "likely": likely, "pairs": pairs}
+        return cls(rows=rows, **values, names=titles, files=files, name=name).plot(axes, figure=figure, **kwargs)
+
+    def plot(
+        self,
+        axes: Sequence | None = None,
+        *,
+        figure=None,
+        n_columns: int = 4,
+        name: str | None = None,
+        title: str | None = None,
+    ) -> Self:
         """Draw the rows.
 
         Parameters
         ----------
-        figure : matplotlib Figure, default=None
-            The figure to draw in; None makes a new one.
+        axes : list of matplotlib Axes, default=None
+            Axes to draw in, one for each row. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         n_columns : int, default=4
             Rows of X shown side by side.
+        name : str, default=None
+            Name of the estimator. None: the name of the display.
         title : str, default=None
-            The title of the figure.
+            The title of the figure. None: the name.
 
         Returns
         -------
@@ -159,9 +233,9 @@ class PredictionsDisplay:
         groups = self.pairs or [None] * len(self.rows)
         n_columns = min(n_columns, max(map(groups.count, groups)))
         places = find_places(groups, n_columns)
-        self.figure_, self.axes_ = draw_rows(
-            self.rows, places, n_columns=n_columns, figure=figure, names=self.names, files=self.files
-        )
+        title = (self.name if name is None else name) if title is None else title
+        how = {"axes": axes, "figure": figure, "n_columns": n_columns, "places": places, "title": title}
+        self.figure_, self.axes_ = draw_rows(self.rows, names=self.names, files=self.files, **how)
         for ax, truth, predicted, likely in zip(self.axes_, self.truth, self.predicted, self.likely, strict=True):
             style = {"color": WRONG} if truth != predicted else {}
             first, second = f"predicted {predicted} ({likely:.0%}),", f"true {truth}"
@@ -169,8 +243,14 @@ class PredictionsDisplay:
         for i, pair in enumerate(self.pairs or []):
             if places[i] % n_columns == 0:
                 self.axes_[i].set_ylabel(pair)
-        self.figure_.suptitle(title or "")
         return self
+
+
+def check_choice(kind, n_rows):
+    """Raise an error unless ``kind`` and ``n_rows`` say which rows to show."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+    check_n_rows(n_rows)
 
 
 def choose_rows(kind, proba, codes, n, random):

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._optional import import_optional
+from .._axes import check_axes, flat, set_figure_title, take_axes
 from ._base_net import BaseNet
 
 FIELDS = ("losses", "validation_losses", "scores", "rates", "gradient_norms", "frozen")
@@ -42,7 +42,8 @@ class TrainingDisplay:
     score_name : str, default="validation score"
         Label of the panel of scores.
     name : str, default=None
-        Name of a single run in the legend.
+        Name of a single run in the legend; the title of the figure for several runs, whose names are those in the
+        dicts.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ class TrainingDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, *, name: str | None = None, figure=None, axes=None, **kwargs) -> Self:
+    def from_estimator(cls, estimator, *, name: str | None = None, axes=None, figure=None, **kwargs) -> Self:
         """Draw the training of a fitted net.
 
         Parameters
@@ -93,10 +94,10 @@ class TrainingDisplay:
             A fitted net, a Pipeline whose last step is one, or a search whose best estimator is one.
         name : str, default=None
             Name of the run in the legend.
-        figure : matplotlib Figure, default=None
-            Figure to draw in. None: a new figure.
         axes : list of matplotlib Axes, default=None
             Axes to draw in, as in :meth:`plot`.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -111,22 +112,27 @@ class TrainingDisplay:
         ImportError
             If matplotlib is not installed.
         """
+        check_axes(axes, figure)
         net = inner_net(estimator)
         values = {field: some for field, some in values_of(net).items() if some is not None}
-        return cls(**values, score_name=name_score(net), name=name).plot(figure=figure, axes=axes, **kwargs)
+        return cls(**values, score_name=name_score(net), name=name).plot(axes, figure=figure, **kwargs)
 
     @classmethod
-    def from_estimators(cls, estimators: Mapping[str, Any], *, figure=None, axes=None, **kwargs) -> Self:
+    def from_estimators(
+        cls, estimators: Mapping[str, Any], *, name: str | None = None, axes=None, figure=None, **kwargs
+    ) -> Self:
         """Draw the trainings of several fitted nets in one picture, each in a color of its own.
 
         Parameters
         ----------
         estimators : dict
             Fitted estimators as in :meth:`from_estimator`, by the names of the runs.
-        figure : matplotlib Figure, default=None
-            Figure to draw in. None: a new figure.
+        name : str, default=None
+            Name of the runs as a whole, the title of the figure.
         axes : list of matplotlib Axes, default=None
             Axes to draw in, as in :meth:`plot`.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -154,19 +160,23 @@ class TrainingDisplay:
         values = {field: {name: run[field] for name, run in runs.items() if run[field] is not None} for field in FIELDS}
         names = {name_score(net) for net in nets.values()}
         score_name = names.pop() if len(names) == 1 else "validation score"
-        return cls(**values, score_name=score_name).plot(figure=figure, axes=axes, **kwargs)
+        return cls(**values, score_name=score_name, name=name).plot(axes, figure=figure, **kwargs)
 
-    def plot(self, *, figure=None, axes: Sequence | None = None, title: str | None = None) -> Self:
+    def plot(
+        self, axes: Sequence | None = None, *, figure=None, name: str | None = None, title: str | None = None
+    ) -> Self:
         """Draw the panels.
 
         Parameters
         ----------
-        figure : matplotlib Figure, default=None
-            Figure to draw in. None: a new figure.
         axes : list of matplotlib Axes, default=None
             Axes to draw in: one per panel, or the ``axes_`` of another display, which then shows both. None: new ones.
+        figure : matplotlib Figure or SubFigure, default=None
+            Figure to draw in. None: a new figure.
+        name : str, default=None
+            Name of the run, or of several runs as a whole. None: the name of the display.
         title : str, default=None
-            Title of the figure. None: no title.
+            Title of the figure. None: the name, if there are several runs.
 
         Returns
         -------
@@ -177,31 +187,38 @@ class TrainingDisplay:
         ValueError
             If ``axes`` are of another number than the panels, or the display that drew them lacks a panel.
         """
-        panels = self._panels()
+        name = self.name if name is None else name
+        is_single = not isinstance(self.losses, Mapping)
+        runs = self._runs(name or "")
+        panels = self._panels(runs)
+        check_axes(axes, figure)
+        labels = [ax.get_ylabel() for ax in flat(axes)]
+        if any(labels):
+            self.axes_ = flat(axes)
+            places = match_axes(self.axes_, labels, list(panels))
+        else:
+            n, what = len(panels), f"one each for {', '.join(panels)}"
+            size = (6.4, 1.2 + 1.5 * n)
+            self.axes_ = take_axes(axes, figure, range(n), (n, 1), size=size, what=what, sharex=True)
+            places = dict(zip(panels, self.axes_, strict=True))
         if axes is None:
-            if figure is None:
-                pyplot = import_optional("matplotlib.pyplot", "plot")
-                figure = pyplot.figure(figsize=(6.4, 1.2 + 1.5 * len(panels)), layout="constrained")
-            axes = list(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0])
-            axes[-1].set_xlabel("epoch")
-            axes[-1].xaxis.get_major_locator().set_params(integer=True)
-        places = match_axes(list(axes), list(panels))
-        n_before = len({line.get_gid() for line in axes[0].lines})
+            self.axes_[-1].set_xlabel("epoch")
+            self.axes_[-1].xaxis.get_major_locator().set_params(integer=True)
+        n_before = len({line.get_gid() for line in self.axes_[0].lines})
         for panel, lines in panels.items():
-            self._draw(places[panel], panel, lines, n_before)
-        if title is not None:
-            axes[0].figure.suptitle(title)
-        self.figure_, self.axes_ = axes[0].figure, list(axes)
+            self._draw(places[panel], panel, lines, runs, n_before)
+        set_figure_title(self.axes_, name if title is None and not is_single else title)
+        self.figure_ = self.axes_[0].figure
         return self
 
-    def _runs(self):
-        """Return the values of each run by the names of FIELDS, by the name of the run."""
+    def _runs(self, name):
+        """Return the values of each run by the names of FIELDS, by the name of the run; ``name`` for a single one."""
         if not isinstance(self.losses, Mapping):
-            return {self.name or "": {field: getattr(self, field) for field in FIELDS}}
+            return {name: {field: getattr(self, field) for field in FIELDS}}
         values = {field: getattr(self, field) or {} for field in FIELDS}
         return {name: {field: some.get(name) for field, some in values.items()} for name in self.losses}
 
-    def _panels(self):
+    def _panels(self, runs):
         """Return the lines of each panel by its label: tuples of the run, the kind of rows, and the values."""
         rows = {
             "loss": {"training": "losses", "validation": "validation_losses"},
@@ -209,7 +226,6 @@ class TrainingDisplay:
             "learning rate": {"": "rates"},
             "norm of the gradient": {"": "gradient_norms"},
         }
-        runs = self._runs()
         panels = {
             panel: [
                 (name, kind, run[field]) for name, run in runs.items() for kind, field in kinds.items() if run[field]
@@ -218,8 +234,7 @@ class TrainingDisplay:
         }
         return {panel: lines for panel, lines in panels.items() if lines}
 
-    def _draw(self, ax, panel, lines, n_before):
-        runs = self._runs()
+    def _draw(self, ax, panel, lines, runs, n_before):
         for name, kind, values in lines:
             n_epochs = len(runs[name]["losses"])
             first = n_epochs - len(values)  # earlier fits may have had no validation rows
@@ -277,16 +292,13 @@ def name_score(net):
     return "accuracy" if hasattr(net, "classes_") else "R²"
 
 
-def match_axes(axes, panels):
-    """Return the axes of each panel by its label: those with that label, or new ones in order."""
-    labels = [ax.get_ylabel() for ax in axes]
-    if not any(labels) and len(axes) == len(panels):
-        return dict(zip(panels, axes, strict=True))
+def match_axes(axes, labels, panels):
+    """Return the axes of each panel, by its label, among axes with labels."""
     missing = [panel for panel in panels if panel not in labels]
     if missing:
         raise ValueError(
-            f"axes must have one axes for each of the panels {', '.join(panels)}, got {len(axes)} axes"
-            + (f" with the labels {', '.join(labels)}" if any(labels) else "")
+            f"axes must have one axes for each of the panels {', '.join(panels)}, got {len(axes)} axes with the labels "
+            f"{', '.join(labels)}"
         )
     return {panel: axes[labels.index(panel)] for panel in panels}
 

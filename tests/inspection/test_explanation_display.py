@@ -133,7 +133,7 @@ def test_what_cannot_be_explained():
         ExplanationDisplay.from_estimator(model, rows, method="lime")
     with pytest.raises(ValueError, match="n_rows must be at least 1"):
         ExplanationDisplay.from_estimator(model, rows, n_rows=0)
-    with pytest.raises(ValueError, match="with predict_proba"):
+    with pytest.raises(ValueError, match="must have predict_proba"):
         ExplanationDisplay.from_estimator(make_pipeline(LinearSVC()).fit(rows, y), rows)
     with pytest.raises(ValueError, match="X must hold arrays of images for LogisticRegression"):
         ExplanationDisplay.from_estimator(model, ["a.png"])

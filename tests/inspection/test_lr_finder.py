@@ -338,6 +338,18 @@ def test_a_useless_curve_is_drawn_without_a_suggestion(ax):
     ax.figure.canvas.draw()
 
 
+def test_two_curves_in_one_figure(ax):
+    LearningRateDisplay.from_curve(read_curve(LRS, falling()), ax=ax, name="a")
+    first = ax.get_ylim()
+    second = LearningRateDisplay.from_curve(read_curve(LRS, 3 * falling()), ax=ax, name="b")
+    assert ax.get_ylim()[0] <= first[0] and ax.get_ylim()[1] > first[1]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels[:2] == ["a, smoothed", "a, loss of a batch"] and len(labels) == 6
+    assert second.line_.get_color() != ax.lines[0].get_color()
+    with pytest.raises(TypeError, match="curve must be the result of find_lr, got list"):
+        LearningRateDisplay.from_curve([1])
+
+
 def test_a_new_figure():
     pytest.importorskip("matplotlib").use("agg")
     from matplotlib import pyplot

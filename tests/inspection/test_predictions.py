@@ -157,6 +157,22 @@ def test_a_figure_of_ones_own():
     assert display.plot(figure=figure, n_columns=2).figure_ is figure and len(display.axes_) == 5
 
 
+def test_from_predictions_shows_what_from_estimator_shows():
+    model = fit(IRIS, NAMES)
+    proba = model.predict_proba(IRIS)
+    expected = PredictionsDisplay.from_estimator(model, IRIS, NAMES, n_rows=5)
+    found = PredictionsDisplay.from_predictions(IRIS, NAMES, proba, n_rows=5)
+    names = ["virginica", "setosa", "versicolor"]  # in any order
+    other = PredictionsDisplay.from_predictions(IRIS, NAMES, proba[:, [2, 0, 1]], classes=names, n_rows=5)
+    for display in (found, other):
+        for name in ("rows", "truth", "predicted", "likely"):
+            np.testing.assert_array_equal(getattr(display, name), getattr(expected, name))
+    with pytest.raises(ValueError, match=r"classes must hold each class once, got \['a', 'b', 'a'\]"):
+        PredictionsDisplay.from_predictions(IRIS, NAMES, proba, classes=["a", "b", "a"])
+    with pytest.raises(ValueError, match="pred_probs must have a row per sample and a column per class"):
+        PredictionsDisplay.from_predictions(IRIS, NAMES, proba[:, :2])
+
+
 @pytest.mark.parametrize(
     ("params", "match"),
     [
@@ -171,7 +187,7 @@ def test_wrong_parameters(params, match):
 
 @pytest.mark.parametrize("estimator", [LinearRegression(), LinearSVC()])
 def test_no_probabilities(estimator):
-    with pytest.raises(ValueError, match="estimator must be a classifier with predict_proba"):
+    with pytest.raises(ValueError, match="estimator must (be a classifier with|have) predict_proba"):
         PredictionsDisplay.from_estimator(estimator.fit(IRIS, KINDS), IRIS, KINDS)
 
 
