@@ -1,4 +1,4 @@
-"""Deep learning's everyday tricks as scikit-learn estimators: augment, transfer, ensemble."""
+"""Everyday deep-learning tricks as scikit-learn estimators: augment, transfer, ensemble."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CodedClassifier: classifiers that refuse labels are fitted on codes, and their predictions become labels again."""
+"""CodedClassifier: fit classifiers that reject the labels on integer codes, and decode their predictions."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ._threads import type_of_target
 
 
 def inner_has(method):
-    """Return a check that the estimator inside, fitted or not, has a method."""
+    """Return a check for ``available_if``: True if the wrapped estimator, fitted or not, has a method."""
     return lambda coded: hasattr(vars(coded).get("estimator_", coded.estimator), method)
 
 
 class CodedClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier that is fitted on the codes 0..K-1 of the sorted labels and predicts labels.
+    """A classifier that is fitted on the codes 0..K-1 of the sorted labels, and predicts labels.
 
     Parameters
     ----------
     estimator : classifier
-        Copied, never changed.
+        It is cloned, never changed.
 
     Attributes
     ----------
     estimator_ : classifier
         Fitted on codes. Its public attributes, such as ``feature_importances_``, are attributes of this object too.
     classes_ : ndarray of shape (classes,)
-        The sorted labels of the rows of ``fit``; code k stands for ``classes_[k]``.
+        The sorted labels in ``fit``; ``classes_[k]`` has code k.
     """
 
     def __init__(self, estimator):
@@ -47,7 +47,7 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def fit(self, X, y, **params):
-        """Fit a copy of the estimator on the codes of y."""
+        """Fit a clone of the estimator on the codes of y."""
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(X, codes, **params)
@@ -60,7 +60,7 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):
 
     @available_if(inner_has("predict_proba"))
     def predict_proba(self, X):
-        """Return one column per class, in the order of ``classes_``."""
+        """Return the probabilities, one column per class in the order of ``classes_``."""
         columns = np.asarray(self.estimator_.predict_proba(X))
         return align_columns(columns, getattr(self.estimator_, "classes_", None), np.arange(len(self.classes_)))
 
@@ -71,15 +71,15 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):
 
 
 def fit_model(model, X, y, params, *, classes):
-    """Fit a model; if it refuses the labels themselves, fit a copy on codes. Return the fitted estimator.
+    """Fit a model, or a clone on integer codes if the model rejects the labels; return the fitted estimator.
 
-    ``classes`` is True if y has one label per row, and not values or several labels. A ValueError does not state its
-    reason, so that any leads to a second try. If that fails too, the first error is raised.
+    ``classes`` is True if y has one label per row, not values or several labels. The reason for a ValueError is
+    unknown, so any of them causes a second attempt with codes. If that fails too, the first error is raised.
     """
     try:
         model.fit(X, y, **params)
         return model
-    except DivergenceError:  # codes would not change it
+    except DivergenceError:  # has nothing to do with the labels
         raise
     except ValueError as error:
         if not classes or has_gaps(y) or are_codes(y) or names_classes(model) or type_of_target(y) == "continuous":
@@ -88,23 +88,23 @@ def fit_model(model, X, y, params, *, classes):
             return CodedClassifier(clone(model)).fit(X, y, **params)
         except Exception as second:
             text = str(second).partition("\n")[0]
-            error.add_note(f"Codes instead of the labels failed too: {type(second).__name__}: {text}")
+            error.add_note(f"Fitting on integer codes of the labels failed too: {type(second).__name__}: {text}")
             raise error from None
 
 
 def names_classes(model):
-    """Return True if a ``class_weight`` names labels, which could be confused with codes."""
+    """Return True if a ``class_weight`` is a dict with labels as keys, which would be taken for codes."""
     params = model.get_params().items()
     return any(isinstance(value, dict) and name.rpartition("__")[2] == "class_weight" for name, value in params)
 
 
 def has_gaps(y):
-    """Return True if y holds floats that are not finite."""
+    """Return True if y has floats that are not finite."""
     y = np.asarray(y)
     return y.dtype.kind == "f" and not np.isfinite(y).all()
 
 
 def are_codes(y):
-    """Return True if labels are the integers 0..K-1 already."""
+    """Return True if the labels are already the integers 0..K-1."""
     labels = np.unique(np.asarray(y))
     return labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(len(labels)))

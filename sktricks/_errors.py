@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class DivergenceError(ValueError):
-    """The loss or the weights of a net in training are no longer finite."""
+    """The loss or the weights of a net became infinite or NaN during training."""

@@ -1,4 +1,4 @@
-"""Parameters that a fitted estimator keeps: a training that continues ignores later changes of them."""
+"""Warn of changes to parameters that have no effect when training continues."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from sklearn.base import BaseEstimator
 
 from ._warnings import ParametersIgnoredWarning, warn
 
-LONGEST = 60  # characters of a value in the warning
+MAX_LENGTH = 60  # characters per value in the warning
 
 
 def describe_params(estimator, names):
-    """Return the values of parameters as texts, by name; names that the estimator does not have are left out.
+    """Return a dict from names of parameters to their values as text; names that the estimator lacks are skipped.
 
-    The parameters of an estimator that is a parameter follow it, as ``estimator__alpha``.
+    Parameters of a nested estimator are included, as ``estimator__alpha``.
     """
     params, texts = estimator.get_params(deep=False), {}
     for name in names:
@@ -31,30 +31,30 @@ def describe(value):
 
 
 def warn_of_changes(estimator, cure):
-    """Warn of parameters that were changed since a training began, which continues with the former values.
+    """Warn of parameters that were changed since the first fit; training continues with the previous values.
 
     Parameters
     ----------
     estimator : estimator
-        ``_kept_params`` are the names of these parameters, ``_built_with`` is what :func:`describe_params` returned
-        when the training began.
+        ``_kept_params`` are the names of these parameters; ``_built_with`` is the result of :func:`describe_params`
+        when training began.
     cure : str
-        How to begin anew.
+        How to start a new training.
     """
     now, kept = describe_params(estimator, estimator._kept_params), vars(estimator).get("_built_with", {})
     differ = [name for name in now if now[name] != kept.get(name, now[name])]
     changed = [f"{name}={shorten(now[name])} (was {shorten(kept[name])})" for name in differ]
     if changed:
         warn(
-            f"{type(estimator).__name__} continues a training, and ignores parameters that were changed since it "
-            f"began: {', '.join(changed)}. Set them back, or {cure}",
+            f"{type(estimator).__name__} continues training with the previous values of parameters that were changed "
+            f"since: {', '.join(changed)}. Set them back, or {cure}",
             ParametersIgnoredWarning,
         )
 
 
 def as_text(value):
-    """Return a text that is equal for values that build the same, as far as a text can tell."""
-    if isinstance(value, np.generic):  # whose text depends on the version of numpy
+    """Return a text that is equal for equivalent values, as far as a text can tell."""
+    if isinstance(value, np.generic):  # its repr depends on the version of numpy
         value = value.item()
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {as_text(item)}" for key, item in value.items()) + "}"
@@ -70,5 +70,5 @@ def as_text(value):
 
 
 def shorten(text):
-    """Return a text that is cut if it is long."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    """Truncate a long text."""
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 3] + "..."

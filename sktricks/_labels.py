@@ -1,4 +1,4 @@
-"""Labels as codes, the indices of their sorted classes, and columns in the order of the classes."""
+"""Encode labels as indices of the sorted classes, and align columns with the order of the classes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from numbers import Real
 
 import numpy as np
 
-TEXT = "SU"  # kinds of dtypes
+TEXT = "SU"  # dtype kinds
 GOLDEN = np.uint32(2654435769)  # 2**32 divided by the golden ratio, the multiplier of Fibonacci hashing
 
 
 def check_labels(y, input_name="y"):
-    """Raise an error if an array of objects holds labels of several types, or of one that cannot be sorted."""
+    """Raise an error if an object array has labels of several types, or of a type that cannot be sorted."""
     if getattr(getattr(y, "dtype", None), "kind", None) != "O":
         return
     labels = np.asarray(y).ravel().tolist()
     kinds = {"number" if isinstance(label, Real) else type(label).__name__ for label in labels}
     if len(kinds) > 1 or (labels and not is_sortable(labels[0])):
         raise TypeError(
-            f"{input_name} must hold labels of one type that can be sorted, got {', '.join(sorted(kinds))}: convert "
-            "them to strings, and leave out rows without a label"
+            f"{input_name} must have labels of one sortable type, got {', '.join(sorted(kinds))}: convert them to "
+            "strings, and drop rows without a label"
         )
 
 
@@ -41,7 +41,7 @@ def encode_labels(labels, classes, name="y"):
     classes : ndarray of shape (classes,)
         Sorted and distinct.
     name : str, default="y"
-        What errors call the labels.
+        The name of the labels in errors.
 
     Returns
     -------
@@ -60,20 +60,20 @@ def encode_labels(labels, classes, name="y"):
     if _are_codes(labels, classes):
         return labels.astype(np.intp, copy=False)
     if same_kind(classes, labels):
-        with suppress(TypeError):  # objects without an order
+        with suppress(TypeError):  # objects that cannot be ordered
             return _find_codes(*one_dtype(labels, classes), name)
     known = classes.tolist()[:10]
     raise ValueError(f"{name} has labels {labels[:3].tolist()}, which cannot be compared with the classes {known}")
 
 
 def align_columns(columns, own, classes, fill=0.0):
-    """Return columns that are in the order of the classes ``own`` in the order of ``classes``, (n, classes).
+    """Reorder columns from the order of the classes ``own`` to that of ``classes``, (n, classes).
 
-    Classes that are not among ``own`` get ``fill``: a number, or one per row.
+    Classes that are missing from ``own`` get ``fill``: a number, or one per row.
     """
     if own is None or np.array_equal(own, classes):
         if columns.shape[1] != len(classes):
-            raise ValueError(f"{len(classes)} columns, one per class, were expected, got {columns.shape[1]}")
+            raise ValueError(f"expected {len(classes)} columns, one per class, got {columns.shape[1]}")
         return columns
     aligned = np.empty((len(columns), len(classes)), dtype=columns.dtype)
     aligned[:] = np.reshape(fill, (-1, 1))
@@ -82,13 +82,13 @@ def align_columns(columns, own, classes, fill=0.0):
 
 
 def same_kind(a, b):
-    """Return True if two arrays of labels can be compared: both text, or neither, or one of objects of any kind."""
+    """Return True if two label arrays are comparable: both text, or neither, or at least one of dtype object."""
     kinds = a.dtype.kind + b.dtype.kind
     return "O" in kinds or (kinds[0] in TEXT) == (kinds[1] in TEXT)
 
 
 def one_dtype(a, b):
-    """Return two arrays in the dtypes in which they are compared: as objects if one of them holds objects."""
+    """Convert two arrays to dtype object if one of them has it, for comparison."""
     return (a.astype(object), b.astype(object)) if "O" in a.dtype.kind + b.dtype.kind else (a, b)
 
 
@@ -100,7 +100,7 @@ def _are_codes(labels, classes):
 
 
 def _find_codes(labels, classes, name):
-    """Return the codes by a hash, if that finds all labels, or by binary search."""
+    """Return the codes by hashing if that finds all labels, otherwise by binary search."""
     if labels.dtype.kind == classes.dtype.kind == "U":
         codes = _hash_codes(labels, classes)
         if codes is not None:
@@ -114,9 +114,9 @@ def _find_codes(labels, classes, name):
 
 
 def _hash_codes(labels, classes):
-    """Return the codes of strings, five times as fast as by binary search; None if not all are found.
+    """Return the codes of strings, five times as fast as binary search; None if not all labels are found.
 
-    The letters in which the classes differ are hashed to 16 bits, and a table holds the class of each hash. A code is
+    The characters in which the classes differ are hashed to 16 bits, and a table maps each hash to a class. A code is
     wrong if its label is unknown or if two classes have the same hash.
     """
     width = max(labels.dtype.itemsize, classes.dtype.itemsize) // 4

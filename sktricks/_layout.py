@@ -1,4 +1,4 @@
-"""The layout of X: rows of a table, images as rows, or images; results get the same layout again."""
+"""The layout of X: a table, images as rows, or images. Results are returned in the same layout."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Layout:
     n_features: int
 
     def to_images(self, X):
-        """Return X as ``(n, height, width, channels)``; a table is a signal of one channel, ``(n, 1, features, 1)``."""
+        """Return X as ``(n, height, width, channels)``; a table as signals of one channel, ``(n, 1, features, 1)``."""
         return X.reshape(len(X), *(self.image_shape or (1, self.n_features, 1)))
 
     def restore(self, images):
-        """Return canonical images in the layout of X; the height and width may have changed."""
+        """Convert canonical images back to the layout of X; their height and width may have changed."""
         if self.ndim == 2:
             return images.reshape(len(images), -1)
         return images[..., 0] if self.ndim == 3 else images
@@ -63,7 +63,7 @@ def find_layout(shape, image_shape=None, input_name="X"):
     if not fits:
         check_orientation(shape, input_name)
     if min(found[:2]) < 2 or found[2] < 1:
-        raise ValueError(f"{input_name} needs images with a height and a width of at least 2, got {tuple(shape)}")
+        raise ValueError(f"{input_name} must have images of height and width at least 2, got {tuple(shape)}")
     if image_shape is not None and not fits:
         raise ValueError(
             f"{input_name} must hold images of image_shape={as_sides(image_shape)}, got images of shape {found}: "
@@ -73,10 +73,7 @@ def find_layout(shape, image_shape=None, input_name="X"):
 
 
 def as_sides(value):
-    """Return the items of a shape or size as a tuple, an integer twice, as a square; an empty tuple of anything else.
-
-    The one place where an integer stands for a square.
-    """
+    """Return a shape or size as a tuple: an integer gives a square, a value that is not iterable an empty tuple."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         return value, value
     try:
@@ -86,7 +83,7 @@ def as_sides(value):
 
 
 def check_image_shape(image_shape):
-    """Return ``image_shape`` as (height, width, channels), with 1 channel if it names none."""
+    """Return ``image_shape`` as (height, width, channels), with 1 channel if it has only height and width."""
     shape = as_sides(image_shape)
     if len(shape) not in (2, 3) or not all(isinstance(side, Integral) for side in shape):
         raise ValueError(
@@ -96,7 +93,7 @@ def check_image_shape(image_shape):
     height, width, channels = (int(side) for side in (*shape, 1)[:3])
     if height < 2 or width < 2 or channels < 1:
         raise ValueError(
-            f"image_shape needs a height and a width of at least 2 and at least 1 channel, got {image_shape!r}"
+            f"image_shape must have a height and a width of at least 2 and at least 1 channel, got {image_shape!r}"
         )
     return height, width, channels
 
@@ -109,43 +106,43 @@ def fits_image_shape(image_shape, shape):
 
 
 def check_n_columns(image_shape, n_columns, input_name="X"):
-    """Return ``image_shape`` as a triple, or raise an error unless rows of this many columns hold such images."""
+    """Return ``image_shape`` as a triple, or raise an error unless rows with this many columns are such images."""
     shape = check_image_shape(image_shape)
     if prod(shape) == n_columns:
         return shape
     height, width, channels = shape
     hint = next((c for c in (3, 4) if channels == 1 and height * width * c == n_columns), None)
-    hint = f": images of {hint} channels need image_shape=({height}, {width}, {hint})" if hint else ""
+    hint = f": for images of {hint} channels, set image_shape=({height}, {width}, {hint})" if hint else ""
     given = image_shape if isinstance(image_shape, Integral) else shape[:2] if channels == 1 else shape
     raise ValueError(f"image_shape={given} needs {prod(shape)} columns, {input_name} has {n_columns}{hint}")
 
 
 def check_orientation(shape, input_name="X"):
-    """Raise an error if an X of this shape looks like one image, or like images whose channels come first.
+    """Raise an error if an X of this shape looks like a single image, or like images with channels first.
 
-    No image is two, three or four pixels high, ten or a hundred wide, and has tens of channels. With more rows than
-    that, channels come first only where height and width are equal, as they are in most batches.
+    No image has a height of at most four pixels and eight or more channels. If the second axis is longer than four, it
+    is taken for channels only if the last two are equal, as height and width are in most batches.
     """
     if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
         raise ValueError(
-            f"{input_name} of shape {tuple(shape)} looks like one color image. Pass a batch of images, "
+            f"{input_name} of shape {tuple(shape)} looks like a single color image. Pass a batch of images, "
             f"(n, height, width, channels): {input_name}[None] makes a batch of one"
         )
     if len(shape) == 4 and min(shape[2:]) >= 8 and (shape[1] <= 4 or shape[1] < shape[2] == shape[3]):
-        really = f"; if they are {shape[1]} pixels high and have {shape[3]} channels: image_shape={tuple(shape[1:])}"
+        as_is = f"; for a height of {shape[1]} and {shape[3]} channels, set image_shape={tuple(shape[1:])}"
         raise ValueError(
-            f"{input_name} of shape {tuple(shape)} looks like images whose channels come first. Pass (n, height, "
-            f"width, channels): {input_name}.transpose(0, 2, 3, 1){really if shape[1] > 1 else ''}"
+            f"{input_name} of shape {tuple(shape)} looks like images with channels first. Pass (n, height, "
+            f"width, channels): {input_name}.transpose(0, 2, 3, 1){as_is if shape[1] > 1 else ''}"
         )
 
 
 def warn_of_rows(estimator, n_features):
-    """Warn that rows came without ``image_shape``, with a guess if the number of columns is that of square images."""
+    """Warn that X has rows but there is no ``image_shape``; suggest one if the rows could be square images."""
     gray, color = round(n_features**0.5), round((n_features / 3) ** 0.5)
     guesses = [shape for shape in ((gray, gray), (color, color, 3)) if shape[0] > 1 and prod(shape) == n_features]
-    hint = f"; if the rows are square images, image_shape={guesses[0]}" if guesses else ""
+    hint = f"; if the rows are square images, set image_shape={guesses[0]}" if guesses else ""
     warn(
-        f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape, "
-        f"and reads each as a signal, on which two-dimensional geometry does nothing{hint}",
+        f"{type(estimator).__name__} got rows of {n_features} columns and no image_shape: each row is treated as a "
+        f"signal, on which two-dimensional geometry has no effect{hint}",
         ImageShapeWarning,
     )

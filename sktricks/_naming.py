@@ -1,7 +1,7 @@
-"""Give methods that estimators inherit from private classes the name of the estimator.
+"""Rename methods that public estimators inherit from private base classes.
 
-Python names the function in ``fit() missing 1 required positional argument``: a user should read ``NetClassifier.fit``
-there, not the private class that defines it.
+Errors such as ``NetClassifier.fit() missing 1 required positional argument`` contain the qualified name of the method:
+it should be that of the user's estimator, not of the private class that defines the method.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from types import CellType, FunctionType
 
 
 class NamesItsMethods:
-    """Give each public method that a class of this package inherits from another one the name of the class."""
+    """Mixin that renames each inherited public method after the class of this package that inherits it."""
 
     def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)  # first, since scikit-learn wraps the methods that a class has of its own
-        if not is_ours(cls):  # a user's class inherits as usual
+        super().__init_subclass__(**kwargs)  # first, because scikit-learn wraps methods defined in the class itself
+        if not is_ours(cls):  # users' subclasses are left alone
             return
         public = {name for name in dir(cls) if not name.startswith("_")} | {"__init__"}
         for name in public - vars(cls).keys():
@@ -24,12 +24,12 @@ class NamesItsMethods:
 
 
 def is_ours(part):
-    """Return True for a class or function of this package."""
+    """Return True if a class or function is defined in this package."""
     return part.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def renamed(function, module, name):
-    """Return a copy of a function, and of the one that it wraps, under another module and qualified name."""
+    """Return a copy of a function, and of the function that it wraps, with another module and qualified name."""
     closure, wrapped = function.__closure__, getattr(function, "__wrapped__", None)
     if wrapped is not None:
         inner = renamed(wrapped, module, name)

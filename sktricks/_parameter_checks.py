@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def as_pair(value):
-    """Return the items of a value as a tuple, an empty one if it has none."""
+    """Return an iterable as a tuple, and an empty tuple for any other value."""
     try:
         return tuple(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Write a file completely or not at all: beside its place first, then renamed."""
+"""Write a file atomically: to a temporary file beside it, which is then renamed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_path(path):
 
 
 def check_target(path):
-    """Raise an error unless a file can be written to ``path``, before the work of making its content."""
+    """Raise an error unless a file can be written to ``path``; called before the content is computed."""
     check_path(path)
     if os.path.isdir(path):
         raise ValueError(f"path must name a file, got the folder {str(path)!r}")
@@ -34,7 +34,7 @@ def check_target(path):
 
 
 def find_target(path):
-    """Return the file that a path leads to, through symbolic links."""
+    """Return the file that a path refers to, with symbolic links resolved."""
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"path={str(path)!r} cannot be written: there is no folder {str(target.parent)!r}")
@@ -42,7 +42,7 @@ def find_target(path):
 
 
 def replace_file(path, content):
-    """Write bytes to a file, completely or not at all.
+    """Write bytes to a file atomically.
 
     Parameters
     ----------
@@ -75,21 +75,21 @@ def create_like(target, path):
     return descriptor
 
 
-# -- temporary files that a killed save leaves behind ------------------------------------------------------------------
+# -- temporary files left behind by killed processes -------------------------------------------------------------------
 
 
 def temporary_prefix(target):
-    """Return the prefix of the names of temporary files: short, since the target's own name may have 255 bytes."""
+    """Return the prefix of the names of temporary files, with a hash, since the target's name may have 255 bytes."""
     return f".sktricks-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 
 def host_key():
-    """Return a short name for this machine."""
+    """Return a short hash of the name of this machine."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def remove_abandoned(target):
-    """Remove the temporary files that killed saves to the same target left behind."""
+    """Remove temporary files that killed processes left behind when they wrote the same target."""
     for path in target.parent.glob(f"{temporary_prefix(target)}*.tmp"):
         with suppress(OSError):
             if is_abandoned(path):
@@ -97,12 +97,12 @@ def remove_abandoned(target):
 
 
 def is_abandoned(path):
-    """Return True if the process that wrote a temporary file is gone, or the file is a day old."""
+    """Return True if the process that wrote a temporary file no longer runs, or if the file is a day old."""
     host, pid = path.name.split("-")[2:4]
-    if host != host_key() or sys.platform == "win32" or not pid.isdecimal():  # signal 0 ends a process of Windows
+    if host != host_key() or sys.platform == "win32" or not pid.isdecimal():  # os.kill ends it on Windows
         return time.time() - path.stat().st_mtime > DAY
     try:
-        os.kill(int(pid), 0)  # a PermissionError means that the process runs: the caller keeps the file
+        os.kill(int(pid), 0)  # PermissionError means that the process still runs; the caller then keeps the file
     except ProcessLookupError:
         return True
     return False

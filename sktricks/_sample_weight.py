@@ -1,4 +1,4 @@
-"""Sample weights: the checks, and the keyword by which an estimator takes them."""
+"""Check sample weights, and find the keyword argument by which an estimator takes them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ._threads import check_array
 
 
 def check_weights(sample_weight, n_rows):
-    """Return ``sample_weight`` as float64 of shape (n_rows,), or None; negative and all-zero weights are errors."""
+    """Return ``sample_weight`` as float64 of shape (n_rows,), or None; raise an error if it is negative or all zero."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_rows, float(sample_weight))
     weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, allow_nd=True, input_name="sample_weight")
     if weight.shape != (n_rows,):
-        raise ValueError(f"sample_weight must be 1D, one value a row: expected shape ({n_rows},), got {weight.shape}")
+        raise ValueError(f"sample_weight must be 1D, one value per row: expected shape ({n_rows},), got {weight.shape}")
     if weight.min() < 0:
         raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
     if not weight.any():
@@ -33,9 +33,9 @@ def check_weights(sample_weight, n_rows):
 def weight_keyword(estimator):
     """Return the keyword by which ``fit`` takes sample weights, or None if it takes none.
 
-    A signature with ``**params`` does not tell. scikit-learn's searches pass on all keywords to the estimator that they
-    wrap; its other meta-estimators pass on nothing without metadata routing. Meta-estimators of other packages are
-    expected to take weights if the estimator that they wrap does.
+    A ``**params`` signature is inconclusive. scikit-learn's searches pass all keywords to the estimator that they wrap;
+    its other meta-estimators pass nothing without metadata routing. Meta-estimators of other packages are assumed to
+    take weights if the wrapped estimator does.
     """
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
@@ -50,8 +50,8 @@ def weight_keyword(estimator):
         return "sample_weight"
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
-    if hasattr(estimator, "estimators"):  # votes and stacks, which know which members take weights
+    if hasattr(estimator, "estimators"):  # voting and stacking, which check their members themselves
         return "sample_weight"
     inner = getattr(estimator, "estimator", None)
-    scikit_learns = type(estimator).__module__.partition(".")[0] == "sklearn"
-    return "sample_weight" if inner is not None and not scikit_learns and weight_keyword(inner) else None
+    is_sklearn = type(estimator).__module__.partition(".")[0] == "sklearn"
+    return "sample_weight" if inner is not None and not is_sklearn and weight_keyword(inner) else None

@@ -1,4 +1,4 @@
-"""show_versions: the system, versions, kernel and devices, for bug reports."""
+"""Print the system, the versions, the augmentation kernel and the devices, for bug reports."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transforme
 
 
 def show_versions() -> None:
-    """Print the system, the versions of the dependencies, the kernel of the augmenters, and the devices.
+    """Print the system, the versions of the dependencies, the augmentation kernel, and the devices.
 
-    The versions are read from the metadata of the packages, so that almost nothing but torch is imported, and a package
-    that is installed but broken still shows its version.
+    Versions are read from package metadata: apart from torch, almost nothing is imported, and a package that is
+    installed but broken still shows its version.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def show_versions() -> None:
 
 
 def installed(name):
-    """Return the version in the metadata of a distribution, or ``"not installed"``."""
+    """Return the version of a distribution from its metadata, or ``"not installed"``."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -60,7 +60,7 @@ def devices():
     """Return the devices of torch, or the reason why torch cannot be imported."""
     try:
         import torch
-    except (ImportError, OSError) as error:  # a broken install is what such a report is often about
+    except (ImportError, OSError) as error:  # the report must work even if torch is broken
         return {"torch": f"cannot be imported: {error}"}
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     return {

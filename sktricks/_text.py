@@ -1,4 +1,4 @@
-"""Text for errors and warnings."""
+"""Helpers for the text of errors and warnings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def count(n: int, noun: str) -> str:
 
 
 def name_some(names: Iterable, at_most: int = 3) -> str:
-    """Return the first names as text, and the number of the others."""
+    """Return the first names, and the number of the remaining ones, as text."""
     names = list(map(str, names))
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more

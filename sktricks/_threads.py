@@ -1,7 +1,7 @@
-"""Locks for code that only one thread of a process may run at a time, and scikit-learn's checks under such a lock.
+"""Locks for code that is not thread-safe, and scikit-learn's input checks under such a lock.
 
-``warnings.catch_warnings`` changes the filters of the whole process and restores the previous ones afterwards: if two
-threads overlap in it, the wrong filters remain. scikit-learn's checks of arrays use it.
+``warnings.catch_warnings`` changes the warning filters of the whole process and restores the previous ones afterwards:
+if two threads overlap in it, the wrong filters remain. scikit-learn's array checks use it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sklearn.utils import class_weight, multiclass, parallel
 
 
 class ForkSafeLock:
-    """A re-entrant lock; ``with lock():`` holds it.
+    """A re-entrant lock, held by ``with lock():``.
 
-    A forked process gets a new lock: the thread that held the old one does not exist there and never releases it.
+    A forked process gets a new lock, because the thread that held the old one does not exist there to release it.
     """
 
     def __init__(self):
@@ -36,9 +36,9 @@ class ForkSafeLock:
 
 
 def run_parallel(function, calls, n_jobs):
-    """Return the results of a function for tuples of arguments, computed by joblib in threads or processes.
+    """Call a function with each tuple of arguments, by joblib in threads or processes, and return the results.
 
-    scikit-learn's own ``delayed`` passes on the filters of the warnings, which only other processes need.
+    scikit-learn's ``delayed`` also passes on the warning filters, which only other processes need.
     """
     if getattr(get_active_backend()[0], "uses_threads", False) or effective_n_jobs(n_jobs) == 1:
         run = partial(call_configured, function, get_config())
@@ -47,20 +47,20 @@ def run_parallel(function, calls, n_jobs):
 
 
 def call_configured(function, config, *args):
-    """Call a function with the configuration of scikit-learn in the calling thread."""
+    """Call a function under the given scikit-learn configuration, which is local to each thread."""
     with config_context(**config):
         return function(*args)
 
 
-FILTERS = ForkSafeLock()  # of the warnings
+WARNING_FILTERS = ForkSafeLock()
 
 
 def in_one_thread(function):
-    """Return the function under one lock for all such functions: only one thread at a time runs any of them."""
+    """Wrap a function with a lock that all such functions share: only one thread at a time runs any of them."""
 
     @wraps(function)
     def call(*args, **kwargs):
-        with FILTERS():
+        with WARNING_FILTERS():
             return function(*args, **kwargs)
 
     return call

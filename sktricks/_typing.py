@@ -1,4 +1,4 @@
-"""Types that several public signatures share, and scikit-learn's ``_fit_context`` with a type."""
+"""Types shared by public signatures, and scikit-learn's ``_fit_context`` with type annotations."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Splitter(Protocol):
 
 
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
-    """Validate an estimator's parameters before a method runs. The method keeps its signature for type checkers."""
+    """Validate an estimator's parameters before a method runs; type checkers see the method's own signature."""
     return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)

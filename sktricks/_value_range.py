@@ -1,4 +1,4 @@
-"""The value range of pixels: the values that are black and white, given or guessed, and pixels that do not fit it."""
+"""The value range of pixels, given or inferred: the values of black and white. Warn of pixels that do not fit it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._warnings import ValueRangeWarning, warn
 
 
 def check_value_range(value_range, X=None):
-    """Return ``value_range`` as two floats; None is replaced by a guess from the dtype and the values of X."""
+    """Return ``value_range`` as two floats; None is inferred from the dtype and the values of X."""
     if value_range is None:
         return guess_value_range(X)
     try:
@@ -31,9 +31,9 @@ def check_value_range(value_range, X=None):
 
 
 def guess_value_range(X):
-    """Return (0, 255) for integers; for floats (0, 1) or (0, 255) if they lie in it, otherwise their extremes.
+    """Return (0, 255) for integers; for floats (0, 1) or (0, 255) if they are within it, otherwise their extremes.
 
-    Integers outside 0 to 255, such as 16-bit images, have their extremes too: (0, 255) would clip them to nothing.
+    Integers outside 0 to 255, such as 16-bit images, also get their extremes: (0, 255) would clip nearly all of them.
     """
     if X.dtype == bool:
         return 0.0, 1.0
@@ -51,7 +51,7 @@ def guess_value_range(X):
 def warn_of_other_scale(estimator, X, input_name="X"):
     """Warn if the pixels of X are on another scale than those that an estimator was fitted on.
 
-    There is no warning if ``value_range`` was given, for tables, and for files, which are always read as 0 to 255.
+    There is no warning if ``value_range`` was given, for tables, or for files, which are always read as 0 to 255.
     """
     value_range = getattr(estimator, "value_range_", None)
     if value_range is None or estimator.value_range is not None or not isinstance(X, np.ndarray) or X.size == 0:
@@ -59,21 +59,20 @@ def warn_of_other_scale(estimator, X, input_name="X"):
     if is_on_other_scale(X, value_range):
         (low, high), (smallest, largest) = value_range, sampled_extremes(X)
         warn(
-            f"{type(estimator).__name__} was fitted on pixels from {low:g} to {high:g}, {input_name} has pixels from "
-            f"{smallest:.3g} to {largest:.3g}: bring {input_name} to the same scale, or set value_range if it is right "
-            "as it is",
+            f"{type(estimator).__name__} was fitted on pixels from {low:g} to {high:g}, but {input_name} has pixels "
+            f"from {smallest:.3g} to {largest:.3g}: rescale {input_name}, or set value_range if its scale is right",
             ValueRangeWarning,
         )
 
 
 def is_on_other_scale(X, value_range):
-    """Return True if pixels cannot be of this range: far above it, below zero, or of a type or size far too small.
+    """Return True if pixels cannot have this range: far above it, negative, or far too small in dtype or value.
 
-    Images that are dark, or merely use a small part of the range, are not on another scale.
+    Images that are dark or use a small part of the range are not on another scale.
     """
     low, high = value_range
     smallest, largest = sampled_extremes(X)
-    if not -np.inf < smallest <= largest < np.inf:  # Others raise the error about NaN and infinity.
+    if not -np.inf < smallest <= largest < np.inf:  # NaN and infinity raise an error elsewhere
         return False
     if exceeds(largest, value_range) or (low == 0 and high in (1, 255) and smallest <= -high / 2):
         return True
@@ -90,6 +89,6 @@ def exceeds(largest, value_range):
 
 
 def sampled_extremes(X):
-    """Return the smallest and the largest value of at most 16 rows, evenly spread, which tell the scale of all rows."""
+    """Return the smallest and the largest value in at most 16 evenly spaced rows, enough to tell the scale."""
     some = X[:: -(-len(X) // 16)]
     return float(some.min()), float(some.max())

@@ -1,16 +1,16 @@
-"""Every named warning, and :func:`warn`, which points at the caller's line."""
+"""All warning categories of the package, and :func:`warn`, which points at the caller's line."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 
-# Packages whose frames lie between the user's line and a warning.
-BETWEEN = {"sktricks", "sklearn", "skorch", "joblib", "contextlib"}
+# Packages whose frames are skipped to find the user's line.
+SKIPPED = {"sktricks", "sklearn", "skorch", "joblib", "contextlib"}
 
 
 def warn(message, category):
-    """Issue a warning at the nearest line outside of sktricks and what it is built on.
+    """Issue a warning that points at the nearest calling line outside sktricks and its dependencies.
 
     Parameters
     ----------
@@ -19,113 +19,113 @@ def warn(message, category):
         A subclass of :class:`UserWarning`.
     """
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in SKIPPED:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
 
 class BackboneConfigWarning(UserWarning):
-    """The configuration of a backbone lacks something that is assumed, or names something that is ignored."""
+    """The configuration of a backbone lacks an entry, so a default is assumed, or has an entry that is ignored."""
 
 
 class BitDepthWarning(UserWarning):
-    """Images of more than 8 bits use a small part of their range, or exceed ``white_level``."""
+    """Images with more than 8 bits use only a small part of their range, or exceed ``white_level``."""
 
 
 class ChannelsKeptWarning(UserWarning):
-    """Pruning removed fewer channels than it was asked for."""
+    """Pruning removed fewer channels than requested."""
 
 
 class CopiesMayLeakWarning(UserWarning):
-    """An estimator splits augmented rows without groups, and copies of a row lie on both sides."""
+    """An estimator splits augmented rows without groups, so copies of a row may be on both sides of the split."""
 
 
 class DroppedOnLoadWarning(UserWarning):
-    """A loaded archive named a path in a parameter, which was replaced by a default."""
+    """A loaded archive had a path in a parameter, which was replaced by the default."""
 
 
 class FeatureCacheWarning(UserWarning):
-    """A folder of features cannot be used completely: damaged, read-only, full or locked by a stopped process."""
+    """A feature cache is damaged, read-only, full, or locked by a stopped process, and is used only in part."""
 
 
 class FeaturesNotSharedWarning(UserWarning):
-    """Processes work side by side, and each encodes all rows for itself."""
+    """Parallel processes do not share features: each of them encodes all rows."""
 
 
 class FrozenPrefixNotCachedWarning(UserWarning):
-    """Fresh augmentation makes a frozen backbone encode every row anew in every epoch."""
+    """Augmentation that changes with each epoch makes a frozen backbone encode every row in every epoch."""
 
 
 class ImageFolderWarning(UserWarning):
-    """A folder of images holds files that are left out, or its labels or splits are in doubt."""
+    """A folder of images has files that are skipped, or its labels or splits are ambiguous."""
 
 
 class ImageShapeWarning(UserWarning):
-    """Rows were given where images were meant, and no ``image_shape`` says how to read them."""
+    """An estimator for images received rows without an ``image_shape``."""
 
 
 class ImageSizeWarning(UserWarning):
-    """Images lose detail: a few pixels or long and narrow ones are resized, or files are read at too small a size."""
+    """Images lose detail: tiny or elongated images are resized, or files are read at too small a size."""
 
 
 class MissingClassesWarning(UserWarning):
-    """A fold trains without some of the classes, and its models cannot predict them."""
+    """A training fold lacks some of the classes, so its models cannot predict them."""
 
 
 class NoPretrainedBackboneWarning(UserWarning):
-    """A fine-tuned net got a table, for which no pretrained backbone exists."""
+    """A fine-tuned net received a table, for which there is no pretrained backbone."""
 
 
 class OneHotTargetWarning(UserWarning):
-    """Targets with exactly one 1 in each row are treated as several labels, not as classes."""
+    """Targets with exactly one 1 in each row are treated as multilabel, not as classes."""
 
 
 class ParametersIgnoredWarning(UserWarning):
-    """Parameters were changed after ``fit``, and a training that continues keeps those that it began with."""
+    """Parameters were changed after ``fit``, but continued training uses the previous values."""
 
 
 class RoundedInputWarning(UserWarning):
-    """Numbers are rounded to float32, which an exported model takes; labels near a threshold may change."""
+    """An exported model takes float32, so its input is rounded, and labels near a threshold may change."""
 
 
 class RowsWithoutPredictionWarning(UserWarning):
-    """The splitter leaves rows without an out-of-fold prediction, and nothing is learned from them."""
+    """The splitter leaves rows without an out-of-fold prediction; they are not used for learning."""
 
 
 class SampleWeightIgnoredWarning(UserWarning):
-    """Some members take no ``sample_weight`` and are fitted without it."""
+    """Some members do not take ``sample_weight`` and are fitted without it."""
 
 
 class SampledLabelsWarning(UserWarning):
-    """Labels of mixed rows are drawn, since the classifier takes no weights."""
+    """Labels of mixed rows are sampled because the classifier does not take ``sample_weight``."""
 
 
 class SeenRowsWarning(UserWarning):
-    """A frozen estimator is judged on rows that it may have been fitted on."""
+    """A frozen estimator is evaluated on rows that it may have been fitted on."""
 
 
 class SlowFitWarning(UserWarning):
-    """A silent fit will take minutes."""
+    """A fit that prints no progress will take minutes."""
 
 
 class SlowPrecisionWarning(UserWarning):
-    """bfloat16 was asked for on a processor that has no instructions for it."""
+    """bfloat16 was requested on a CPU without bfloat16 instructions."""
 
 
 class SmallBackboneWarning(UserWarning):
-    """Photos are seen by a net for small images, since the weights of the net for photos are not installed."""
+    """Photos are encoded by a backbone for small images because the weights for photos are not installed."""
 
 
 class SmallToleranceWarning(UserWarning):
-    """The tolerance of a cascade is too small for its rows, and no row is decided early."""
+    """The tolerance of a cascade is too small for its number of rows, so no row exits early."""
 
 
 class TrainingInterruptedWarning(UserWarning):
-    """A fit was ended by the user; the net keeps the epochs so far."""
+    """The user interrupted a fit; the net keeps the epochs completed so far."""
 
 
 class UnclearLearningRateWarning(UserWarning):
-    """A learning-rate range test saw a curve that says nothing."""
+    """The loss curve of a learning-rate range test suggests no learning rate."""
 
 
 class UnlabeledRowsWarning(UserWarning):
@@ -133,16 +133,16 @@ class UnlabeledRowsWarning(UserWarning):
 
 
 class UnmixedRowsWarning(UserWarning):
-    """Rows were to be mixed while their targets cannot change, and there are no classes to mix within."""
+    """Rows are not mixed: their targets cannot change here, and there are no classes to mix within."""
 
 
 class UnreadableImageWarning(UserWarning):
-    """An image is missing or damaged, and is left out or replaced."""
+    """An image file is missing or damaged, and is skipped or replaced."""
 
 
 class ValueRangeWarning(UserWarning):
-    """Pixels are on another scale than those of ``fit``, or than ``value_range`` says."""
+    """Pixels are not on the scale of ``fit`` or of ``value_range``."""
 
 
 class ViewsIgnoredWarning(UserWarning):
-    """``n_views``, ``predict_views`` or ``n_copies`` is set, and the augmenter is None or only mixes rows."""
+    """``n_views``, ``predict_views`` or ``n_copies`` has no effect: the augmenter is None or only mixes rows."""

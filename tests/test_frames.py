@@ -44,10 +44,10 @@ def test_the_canonical_form():
 def test_columns_of_equal_names(categories):
     frame = pd.concat([MIXED, MIXED["age"]], axis=1)
     frame = frame if categories else frame.drop(columns="city")
-    with pytest.raises(ValueError, match=r"X must have a different name for each column, got \['age'\] more than once"):
+    with pytest.raises(ValueError, match=r"X must have unique column names, got \['age'\] more than once"):
         read(frame)
     _, estimator = read(MIXED)
-    with pytest.raises(ValueError, match=r"X must have a different name for each column, got \['age'\] more than once"):
+    with pytest.raises(ValueError, match=r"X must have unique column names, got \['age'\] more than once"):
         check_table(estimator, frame, reset=False)
 
 

@@ -871,7 +871,7 @@ def test_a_table_of_files_must_be_told_which_column(paths):
             "image_shape must be given for image files, got None: .* has no fixed input size.*=224$",
         ),
         ({"image_shape": (8, 8, 4)}, r"1 channel or 3, .* shape \(8, 8, 4\)"),
-        ({"image_shape": 1}, "image_shape needs a height and a width of at least 2 .*got 1$"),
+        ({"image_shape": 1}, "image_shape must have a height and a width of at least 2 .*got 1$"),
         ({"image_shape": (8,)}, "image_shape must be a pair"),
         ({"image_shape": (1, 8)}, "at least 2"),
         ({"image_shape": None, "backbone": "tiny64"}, "backbone='tiny64' is unknown"),

@@ -100,7 +100,7 @@ def test_each_parameter_is_followed_or_said_to_be_ignored(case):
     for name in names & kept:
         before = getattr(fitted, name)
         setattr(fitted, name, CHANGES[name])
-        with pytest.warns(ParametersIgnoredWarning, match=rf"ignores parameters that .* {name}=.* \(was .*or call fit"):
+        with pytest.warns(ParametersIgnoredWarning, match=rf"parameters that .* {name}=.* \(was .*or call fit"):
             warn_of_changes(fitted, "call fit")
         setattr(fitted, name, before)
     assert go_on(fitted, X) == []
@@ -115,9 +115,9 @@ def test_one_warning_per_call_names_all_of_them(way):
         with pytest.warns(ParametersIgnoredWarning) as caught:
             train(TABLE, LABELS)
         assert [str(one.message) for one in caught] == [
-            "NetClassifier continues a training, and ignores parameters that were changed since it began: loss='bce' "
-            "(was 'auto'), optimizer='sgd' (was 'adamw'), net_params={'module__width': 7} (was None). Set them back, "
-            "or call fit with warm_start=False"
+            "NetClassifier continues training with the previous values of parameters that were changed since: "
+            "loss='bce' (was 'auto'), optimizer='sgd' (was 'adamw'), net_params={'module__width': 7} (was None). Set "
+            "them back, or call fit with warm_start=False"
         ]
         assert caught[0].filename == __file__
     net.set_params(warm_start=False).fit(TABLE, LABELS)

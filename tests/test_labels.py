@@ -89,5 +89,5 @@ def test_columns_in_any_order_or_only_some():
     assert_array_equal(aligned, np.array([[0, 0.1, 0.9], [0, 0.6, 0.4]], dtype=np.float32))
     assert aligned.dtype == np.float32
     assert align_columns(columns, np.array([0, 1]), np.array([0, 1])) is columns
-    with pytest.raises(ValueError, match="3 columns, one per class, were expected, got 2"):
+    with pytest.raises(ValueError, match="expected 3 columns, one per class, got 2"):
         align_columns(columns, None, np.arange(3))

@@ -44,14 +44,14 @@ def test_a_package_that_works(install):
 @pytest.mark.parametrize(("name", "title"), [("timm", "timm"), ("torchvision", "torchvision"), ("PIL.Image", "Pillow")])
 def test_a_missing_package(install, name, title):
     with pytest.raises(
-        ImportError, match=rf'^{title} is needed here and is not installed.*pip install "sktricks\[vision\]"$'
+        ImportError, match=rf'^{title} is required and is not installed.*pip install "sktricks\[vision\]"$'
     ):
         import_optional(name, "vision")
 
 
 def test_a_missing_torchvision_is_named_where_timm_is_asked_for(install):
     install(timm="import torchvision")
-    with pytest.raises(ImportError, match="^torchvision, which timm needs, is not installed") as caught:
+    with pytest.raises(ImportError, match="^torchvision, which timm requires, is not installed") as caught:
         import_optional("timm", "vision")
     assert caught.value.name == "torchvision"
 
@@ -64,8 +64,8 @@ def test_transformers_does_without_torchvision(install):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("torchvision", " is needed here and"),
-        ("timm", ", which timm needs,"),
+        ("torchvision", " is required and"),
+        ("timm", ", which timm requires,"),
         ("transformers", ", which transformers im"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_broken_torchvision_is_named_whoever_imports_it(install, name, why):
 
 def test_another_broken_package(install):
     install(torchvision="", timm="raise OSError('libfoo.so: cannot open')")
-    with pytest.raises(ImportError, match=r"^timm is needed here and is installed .*libfoo.*--force-reinstall timm$"):
+    with pytest.raises(ImportError, match=r"^timm is required and is installed .*libfoo.*--force-reinstall timm$"):
         import_optional("timm", "vision")
 
 

@@ -37,7 +37,7 @@ from sktricks import (
     find_lr,
     load_backbone,
 )
-from sktricks._threads import FILTERS
+from sktricks._threads import WARNING_FILTERS
 from sktricks.training._randomness import GENERATORS, draws_nothing
 
 X, y = make_classification(60, 6, n_informative=4, random_state=0)
@@ -288,7 +288,7 @@ class Guarded(warnings.catch_warnings):
     """An error unless the thread holds the lock."""
 
     def __enter__(self):
-        assert FILTERS()._is_owned(), "catch_warnings without the lock"
+        assert WARNING_FILTERS()._is_owned(), "catch_warnings without the lock"
         return super().__enter__()
 
 
@@ -338,7 +338,7 @@ def test_a_process_that_is_forked_while_another_thread_trains():
     holding, let_go = threading.Event(), threading.Event()
 
     def hold():
-        with GENERATORS(), FILTERS():
+        with GENERATORS(), WARNING_FILTERS():
             holding.set()
             let_go.wait(60)
 

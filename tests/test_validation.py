@@ -90,22 +90,22 @@ def test_layout(shape, image_shape, expected):
         ((5, 65), (8, 8), r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         ((5, 64), (8, 8, 3), r"image_shape=\(8, 8, 3\) needs 192 columns, X has 64"),
         ((5, 65), 8, "image_shape=8 needs 64 columns, X has 65"),
-        ((224, 224, 3), None, r"\(224, 224, 3\) looks like one color image.*X\[None\]"),
+        ((224, 224, 3), None, r"\(224, 224, 3\) looks like a single color image.*X\[None\]"),
         ((32, 32, 4), None, r"X\[None\]"),
-        ((5, 3, 16, 16), None, r"channels come first.*X.transpose\(0, 2, 3, 1\)"),
-        ((5, 1, 28, 28), None, r"channels come first.*X.transpose\(0, 2, 3, 1\)$"),
-        ((4, 3, 224, 180), None, r"channels come first.*image_shape=\(3, 224, 180\)"),
-        ((4, 4, 32, 32), None, "channels come first"),
-        ((4, 2, 100, 60), None, "channels come first"),
-        ((4, 13, 64, 64), None, "channels come first"),
-        ((4, 3, 40, 40), (40, 40), "channels come first"),
-        ((5, 192), (8, 8), r"X has 192: images of 3 channels need image_shape=\(8, 8, 3\)"),
+        ((5, 3, 16, 16), None, r"channels first.*X.transpose\(0, 2, 3, 1\)"),
+        ((5, 1, 28, 28), None, r"channels first.*X.transpose\(0, 2, 3, 1\)$"),
+        ((4, 3, 224, 180), None, r"channels first.*image_shape=\(3, 224, 180\)"),
+        ((4, 4, 32, 32), None, "channels first"),
+        ((4, 2, 100, 60), None, "channels first"),
+        ((4, 13, 64, 64), None, "channels first"),
+        ((4, 3, 40, 40), (40, 40), "channels first"),
+        ((5, 192), (8, 8), r"X has 192: for images of 3 channels, set image_shape=\(8, 8, 3\)"),
         ((5, 8, 8), (8, 8, 3), r"image_shape=\(8, 8, 3\), got images of shape \(8, 8, 1\)"),
         ((5, 9, 8, 3), (8, 8), r"X must hold images of image_shape=\(8, 8\), got images of shape \(9, 8, 3\)"),
         ((5, 1, 8), None, r"at least 2, got \(5, 1, 8\)"),
         ((5, 8, 1, 3), None, "at least 2"),
         ((5, 0, 8), None, "at least 2"),
-        ((5, 8, 8, 0), None, "X needs images"),
+        ((5, 8, 8, 0), None, "X must have images"),
         ((5,), None, r"X must be \(n, features\).*1 dimensions"),
         ((2, 3, 4, 5, 6), None, "5 dimensions"),
     ],
@@ -148,11 +148,11 @@ def test_check_X_learns_and_compares():
     X, layout = check_X(estimator, np.zeros((5, 4, 6, 3), np.uint8), reset=True)
     assert X.dtype == np.uint8 and layout.ndim == 4
     assert estimator.n_features_in_ == 72 and estimator.image_shape_ == (4, 6, 3)
-    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), X has \(6, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), but X has \(6, 4, 3\)"):
         check_X(estimator, np.zeros((5, 6, 4, 3)), reset=False)
     with pytest.raises(ValueError, match="rows of 72 columns"):
         check_X(estimator, np.zeros((5, 72)), reset=False)
-    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), X has \(4, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), but X has \(4, 4, 3\)"):
         check_X(estimator, np.zeros((5, 4, 4, 3)), reset=False)
     _, layout = check_X(estimator, np.zeros((5, 72)), reset=False, image_shape=(4, 6, 3))
     assert layout == Layout(2, (4, 6, 3), 72)
@@ -163,7 +163,7 @@ def test_a_pair_leaves_the_channels_to_the_images_of_fit():
     check_X(estimator, np.zeros((5, 4, 6, 3)), reset=True, **how)
     assert estimator.image_shape_ == (4, 6, 3)
     assert check_X(estimator, np.zeros((5, 72)), reset=False, **how)[1] == Layout(2, (4, 6, 3), 72)
-    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), X has \(4, 6, 4\)"):
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), but X has \(4, 6, 4\)"):
         check_X(estimator, np.zeros((5, 4, 6, 4)), reset=False, **how)
     with pytest.raises(ValueError, match=r"image_shape=\(4, 6\) needs 24 columns, X has 72"):  # as ever of rows
         check_X(BaseEstimator(), np.zeros((5, 72)), reset=True, **how)
@@ -198,9 +198,7 @@ def test_paths_where_images_are_wanted(make, X):
 
 @pytest.mark.parametrize("X", [pd.DataFrame({"left": FILES, "right": FILES}), [[file, 3] for file in FILES]])
 def test_two_columns_where_one_of_files_is_wanted(X):
-    told = (
-        "X of FineTuneClassifier must be one column of image files, got 2 columns: pass the column of the files alone"
-    )
+    told = "X of FineTuneClassifier must be one column of image files, got 2 columns: pass only the column of files"
     with pytest.raises(ValueError, match=told):
         FineTuneClassifier().fit(X, [0, 1])
 
@@ -211,11 +209,11 @@ def test_two_columns_where_one_of_files_is_wanted(X):
         ([(8, 8), (8, 8, 3)], r"\(8, 8\), \(8, 8, 3\): some are color and some are gray. Convert all to one of these$"),
         (
             [(8, 8, 1), (9, 8, 4)],
-            "some are gray and some are transparent. Convert all to one of these and to one size$",
+            "some are gray and some are transparent. Convert all to one of these and resize all to the same size$",
         ),
         ([(8, 8), (8, 8, 1)], "all must have an axis of channels, or none$"),
-        ([(8, 8, 3), (9, 8, 3)], r"one shape, got \(8, 8, 3\), \(9, 8, 3\): bring them to one size$"),
-        ([(3,), (4,)], "bring them to one size$"),
+        ([(8, 8, 3), (9, 8, 3)], r"the same shape, got \(8, 8, 3\), \(9, 8, 3\): resize all to the same size$"),
+        ([(3,), (4,)], "make all of the same shape$"),
     ],
 )
 def test_images_of_several_shapes(shapes, told):
@@ -262,13 +260,13 @@ WHITE = np.arange(40) % 2
 def test_pixels_on_another_scale(fitted_on, given):
     augmenter = make_augmentation_pipeline(RandomFlip(), ColorJitter(), random_state=0).fit(fitted_on)
     model = AugmentedClassifier(DecisionTreeClassifier(), augmenter).fit(fitted_on, WHITE)
-    (low, high), told = augmenter.value_range_, r"{} was fitted on pixels from {:g} to {:g}, X has pixels from"
+    (low, high), message = augmenter.value_range_, r"{} was fitted on pixels from {:g} to {:g}, but X has pixels from"
     for act, name in (
         (augmenter.transform, "AugmentationPipeline"),
         (augmenter.augment, "AugmentationPipeline"),
         (model.predict, "AugmentedClassifier"),
     ):
-        with pytest.warns(ValueRangeWarning, match=told.format(name, low, high)) as caught:
+        with pytest.warns(ValueRangeWarning, match=message.format(name, low, high)) as caught:
             act(given)
         assert len(caught) == 1 and caught[0].filename == __file__
     clone(augmenter).set_params(value_range=(low, high)).fit(fitted_on).transform(given)  # who says so means it
@@ -333,7 +331,7 @@ def test_warning_of_rows_guesses_squares(n_features, guess):
     with pytest.warns(ImageShapeWarning, match=f"rows of {n_features} columns") as caught:
         check_X(BaseEstimator(), np.zeros((3, n_features)), reset=True, expects_images=True)
     (message,) = [str(warning.message) for warning in caught]
-    assert message.endswith(guess or "does nothing")
+    assert message.endswith(guess or "has no effect")
 
 
 # value ranges

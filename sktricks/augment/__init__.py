@@ -1,4 +1,4 @@
-"""Random copies of images and rows, as scikit-learn transformers; numpy is all they need."""
+"""Random augmentation of images and rows, as scikit-learn transformers that require only numpy."""
 
 from __future__ import annotations
 

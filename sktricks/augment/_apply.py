@@ -1,4 +1,4 @@
-"""Apply an augmenter to some of the rows."""
+"""RandomApply: apply an augmenter to some of the rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ._pipeline import CompositeAugmenter
 
 
 class RandomApply(CompositeAugmenter):
-    """Apply another augmenter to each row with probability ``p``; the other rows stay exactly as they are.
+    """Apply another augmenter to each row with probability ``p``; the other rows stay unchanged.
 
-    The augmenter is read, never fitted or changed, and draws from the random state of this one unless it has its own.
-    It must keep the shape of the images. ``transform`` is that of the augmenter. If the augmenter mixes targets, those
-    of the other rows stay as they are, too.
+    The augmenter is never fitted or changed, and draws from the random state of this one unless it has its own. It must
+    keep the shape of the images. ``transform`` is that of the augmenter. If the augmenter mixes targets, those of the
+    other rows stay unchanged, too.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ class RandomApply(CompositeAugmenter):
         output = super()._check_images(shape, value_range)
         if output != tuple(shape):
             raise ValueError(
-                f"augmenter of RandomApply must keep the shape of the images, which is {tuple(shape)}; "
-                f"{type(self.augmenter).__name__} makes it {output}"
+                f"augmenter of RandomApply must keep the shape of the images: {type(self.augmenter).__name__} changes "
+                f"{tuple(shape)} to {output}"
             )
         return output
 
@@ -84,7 +84,7 @@ class RandomApply(CompositeAugmenter):
 
 
 def _for_rows(chosen, params):
-    """Return parameters of a step for the chosen rows only; other rows mix with themselves, which changes nothing."""
+    """Restrict the parameters of a step to the chosen rows; other rows mix with themselves, which changes nothing."""
     if "partner" in params:
         rows = np.arange(len(chosen))
         return {

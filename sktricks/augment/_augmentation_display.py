@@ -1,4 +1,4 @@
-"""A plot of originals beside their augmented copies."""
+"""AugmentationDisplay: plot images beside augmented copies of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .._layout import find_layout
 from ._base_augmenter import BaseAugmenter
 from ._random import make_rng
 
-GAP = 0.06  # between pictures, as a fraction of their width
-MOST_FILES = 64  # that are read, so that a large folder is shown at once
-FILE_SIZE = (224, 224)  # of images that are read from files, unless the augmenter has a size
+GAP = 0.06  # between images, as a fraction of their width
+MAX_FILES = 64  # to read, so that a large folder does not take long
+FILE_SIZE = (224, 224)  # size to read image files at, unless the augmenter has an image_shape
 
 
 def make_mosaic(columns):
-    """Return one picture (height, width, channels) of columns ``(n, height, width, channels)``, white between them.
+    """Arrange columns of images ``(n, height, width, channels)`` in one image, with white gaps.
 
-    The columns may have pictures of different sizes, which are centered.
+    The columns may have images of different sizes, which are centered.
     """
     height, width = (max(column.shape[axis] for column in columns) for axis in (1, 2))
     gap = max(1, round(GAP * width))
@@ -35,7 +35,7 @@ def make_mosaic(columns):
 
 
 def read_files(X, estimator, most):
-    """Return the first images of a column of image files and the names of the files; X and None for anything else."""
+    """Read the first images of a column of image files; return them and their names, or X and None for other X."""
     from ..images import ImageLoader
     from ..images._image_column import as_column
     from ..images._thumbnails import short_name
@@ -49,18 +49,18 @@ def read_files(X, estimator, most):
 
 
 class AugmentationDisplay:
-    """Originals beside random draws: each row of pictures is an image and its augmented copies.
+    """Plot of images beside augmented copies: each row has an image and its copies.
 
-    Make one with :meth:`from_estimator`. Rows without ``image_shape`` are shown as lines, the original in black.
+    Create it with :meth:`from_estimator`. Rows without ``image_shape`` are plotted as lines, the original in black.
 
     Parameters
     ----------
     originals : ndarray of shape (n, height, width, channels)
-        Images, with values from black, 0, to white, 1; or signals, (n, 1, features, 1), of any value.
+        Images with values from 0 (black) to 1 (white), or signals, (n, 1, features, 1), with any values.
     draws : list of ndarray of shape (n, new height, new width, channels)
-        Augmented copies of them.
+        Augmented copies of them, one array per draw.
     files : list of str, default=None
-        The name of the file of each image.
+        Name of the file of each image.
     name : str, default=None
         Name of the augmenter, the title of the axes.
 
@@ -69,11 +69,11 @@ class AugmentationDisplay:
     ax_ : matplotlib Axes
         The axes of the plot.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure of the axes.
     im_ : matplotlib AxesImage
-        The pictures; only for images.
+        The plotted images; only for images.
     lines_ : list of matplotlib Line2D
-        The lines; only for signals.
+        The plotted lines; only for signals.
 
     Examples
     --------
@@ -108,41 +108,41 @@ class AugmentationDisplay:
         ax=None,
         **kwargs,
     ) -> Self:
-        """Draw from an augmenter, and plot.
+        """Augment rows of X, and plot the result.
 
         Parameters
         ----------
         estimator : augmenter
-            Fitted or not; it is fitted on X if it is not.
+            An augmenter; it is fitted on X unless it is fitted already.
         X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
-            Images, rows, or one column of image files; the first of them are shown. Augmenters that mix take partners
-            from all rows, or from the first 64 files. Files are read at the size of the augmenter if it is fitted or
-            has an ``image_shape``, otherwise at 224 x 224 pixels.
+            Images, rows, or one column of image files; the first ``n_images`` are plotted. Augmenters that mix rows
+            take partners from all rows, or from the first 64 files. Files are read at the size of the augmenter if it
+            is fitted or has an ``image_shape``, otherwise at 224 x 224 pixels.
         y : array-like of shape (n,) or (n, targets), default=None
             Targets, for augmenters that mix them.
         n_images : int, default=4
-            Rows of X to show.
+            Rows of X to plot.
         n_draws : int, default=6
             Draws per row.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of the draws; None is a fresh one.
+            Seed of the draws; None draws a new one.
         name : str, default=None
             Name of the augmenter, the title of the axes.
         ax : matplotlib Axes, default=None
             Axes to draw in. None: those of a new figure.
         **kwargs : dict
-            Passed on to :meth:`plot`.
+            Keyword arguments of :meth:`plot`.
 
         Returns
         -------
         display : AugmentationDisplay
-            Plotted.
+            The display, plotted.
         """
         check_axes(ax, name="ax")
         for parameter, value in (("n_images", n_images), ("n_draws", n_draws)):
             if value < 1:
                 raise ValueError(f"{parameter} must be at least 1, got {value}")
-        X, files = read_files(X, estimator, max(n_images, MOST_FILES))
+        X, files = read_files(X, estimator, max(n_images, MAX_FILES))
         y = y if y is None or files is None else np.asarray(y)[: len(files)]
         rng = make_rng(random_state)
         draws = [estimator.augment(X, y, random_state=rng) for _ in range(n_draws)]
@@ -159,14 +159,14 @@ class AugmentationDisplay:
         return cls(originals=images[0], draws=images[1:], files=files, name=name).plot(ax, **kwargs)
 
     def plot(self, ax=None, *, cmap: str = "gray", name: str | None = None, title: str | None = None) -> Self:
-        """Plot originals and draws.
+        """Plot the originals and the draws.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw in. None: those of a new figure.
         cmap : str, default="gray"
-            Colors of images of one channel.
+            Colormap of images of one channel.
         name : str, default=None
             Name of the augmenter. None: the name of the display.
         title : str, default=None
@@ -175,12 +175,12 @@ class AugmentationDisplay:
         Returns
         -------
         display : AugmentationDisplay
-            This one.
+            The display itself.
 
         Raises
         ------
         ValueError
-            If the images have neither 1, 3 nor 4 channels.
+            If the images do not have 1, 3 or 4 channels.
         ImportError
             If matplotlib is missing.
         """
@@ -199,7 +199,7 @@ class AugmentationDisplay:
     def _plot_pictures(self, cmap):
         channels = self.originals.shape[3]
         if channels not in (1, 3, 4):
-            raise ValueError(f"pictures have 1, 3 (red, green, blue) or 4 channels, these images have {channels}")
+            raise ValueError(f"originals must have 1, 3 (red, green, blue) or 4 channels, got {channels}")
         mosaic = make_mosaic([self.originals, *self.draws])
         self.im_ = self.ax_.imshow(mosaic[..., 0] if channels == 1 else mosaic, cmap=cmap, vmin=0, vmax=1)
         column = mosaic.shape[1] / (1 + len(self.draws))

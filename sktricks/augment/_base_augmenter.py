@@ -1,4 +1,4 @@
-"""The base class of all augmenters: draw small parameters for each row, then apply them."""
+"""The base class of all augmenters: draw transform parameters for each row, then apply them."""
 
 from __future__ import annotations
 
@@ -33,36 +33,38 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
     - ``fit_transform(X, y=None)`` is for training: one augmented copy, with a random draw for each row.
     - ``transform(X)`` is for prediction: the deterministic counterpart. It is the identity (X itself, not a copy), but
       a crop takes the center, and a resized crop resizes the whole image.
-    - ``augment(X, y=None, random_state=...)`` returns an augmented copy at any time, and fits first unless fitted. With
-      y it returns the pair (X, y).
+    - ``augment(X, y=None, random_state=...)`` returns an augmented copy, after ``fit`` if the augmenter is not fitted.
+      With y it returns the pair (X, y).
 
     In a plain scikit-learn ``Pipeline``, `fit` sees one randomly augmented copy of each row; `predict` sees the row
     unchanged. With ``Pipeline(memory=...)`` the draw is cached like any other result: two fits then see the same copy.
-    Nearly every model is less accurate on one copy than on the rows themselves. Fresh draws in every epoch require a
-    net's ``augmenter``; :class:`AugmentedClassifier` trains other models on the rows and several copies.
+    Nearly every model is less accurate when trained on one copy than on the rows themselves. Pass the augmenter as
+    ``augmenter`` of a net to draw again for each epoch, or of :class:`AugmentedClassifier` to train any other model on
+    the rows and several copies.
 
     X is ``(n, height, width, channels)``, ``(n, height, width)``, or ``(n, features)`` rows with ``image_shape``. The
-    output has the layout and the dtype of X. Rows without ``image_shape`` are signals of one channel: an image one
-    pixel high, on which two-dimensional geometry does nothing and warns. Signals have no value range unless one is
-    given, and are not clipped.
+    output has the layout and the dtype of X. Rows without ``image_shape`` are signals of one channel: images one pixel
+    high, on which two-dimensional geometry has no effect and causes a warning. Signals have no value range unless one
+    is given, and are not clipped.
 
-    ``set_output`` applies where the output has two dimensions; images are always arrays.
+    ``set_output`` applies to two-dimensional output; images are always arrays.
 
     Parameters
     ----------
     image_shape : int or tuple of int, default=None
-        Shape of an image in a row: (height, width), (height, width, channels), or the side of a square; row-major,
-        channels last. Without channels it means one channel for rows, and any number of channels for images.
+        Shape of the image in each row: (height, width), (height, width, channels), or the side of a square; row-major,
+        channels last. A shape without channels means one channel for rows, and any number of channels for images.
     value_range : tuple of float, default=None
         The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
         the data of ``fit`` are within it, else (0, 255) if they are within it and exceed 16, else their extremes.
-        Integers outside 0 to 255 have their extremes too. Unless a pair is given, pixels that are later on another
-        scale cause a :class:`ValueRangeWarning`.
+        Integers outside 0 to 255 also get their extremes. Unless a pair is given, later pixels on another scale cause
+        a :class:`ValueRangeWarning`.
     n_jobs : int, default=None
-        Threads; None is 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on it.
+        Number of threads; None means 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on
+        it.
     random_state : int, RandomState instance or None, default=None
-        Seed of the draws. An int gives the same result in every call, None fresh draws. numpy's global random state is
-        neither read nor advanced, unless it is passed here.
+        Seed of the draws. With an int every call returns the same result; with None every call draws again. numpy's
+        global random state is not used unless it is passed here.
 
     Attributes
     ----------
@@ -77,7 +79,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
 
     Notes
     -----
-    To write an augmenter, subclass this class. Randomness is drawn in one method and applied in another, so that the
+    To write an augmenter, subclass this class. One method draws all random numbers and another applies them, so the
     result depends neither on chunks nor on threads. A subclass may override:
 
     ``draw(rng, n, shape, y=None)``
@@ -85,18 +87,18 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
     ``apply(images, params, value_range)``
         Apply these parameters to some of the rows.
     ``output_shape(shape)``
-        Shape of the images afterwards; the default is their own.
+        Return the shape of the augmented images; the default is ``shape``.
     ``center_images(images, value_range=None)``
-        The deterministic counterpart, for ``transform``; the default is the identity.
+        Return the deterministic counterpart, for ``transform``; the default is the identity.
     ``check_parameters()``
-        Raise an error for values that ``_parameter_constraints`` do not exclude.
+        Raise an error for invalid values that ``_parameter_constraints`` cannot express.
     ``wants_images()``
         Return True if rows without ``image_shape`` cause an :class:`ImageShapeWarning`; the default is False.
     ``needs_float``
-        True (the default) if ``apply`` takes floats; False if it takes the dtype of X.
+        True (the default) if ``apply`` requires floats; False if it takes the dtype of X.
     ``keeps_values``
-        True if each value of the result is one of its column, 0 or NaN, so that categories stay categories; the
-        default is False.
+        True if each output value is a value of the same column, 0, or NaN, so that categories stay valid; the default
+        is False.
     ``mixes_rows``, ``mix(images, params, read)``
         If ``mixes_rows`` is True (the default is False), ``mix`` is called instead of ``apply``; ``read`` returns other
         rows.
@@ -148,8 +150,8 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
     needs_float: bool = True
     keeps_values: bool = False
     mixes_rows: bool = False
-    fuses_as: str | None = None  # "geometry" and "color" steps are joined with their neighbors, see kernels/_fuse.py
-    _has_kernel = False  # True if ``_run``, which changes no image in place, replaces ``apply``; see _plan.py
+    fuses_as: str | None = None  # adjacent "geometry" and "color" steps are fused, see kernels/_fuse.py
+    _has_kernel = False  # True if ``_run``, which never works in place, replaces ``apply``; see _plan.py
 
     def __init__(self, *, image_shape=None, value_range=None, n_jobs=None, random_state=None):
         self.image_shape = image_shape
@@ -165,7 +167,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
             Images, or rows.
         y : array-like of shape (n,) or (n, targets), default=None
-            Targets; only augmenters that mix them learn from them.
+            Targets; used only by augmenters that mix targets.
 
         Returns
         -------
@@ -175,7 +177,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Raises
         ------
         ValueError, TypeError
-            If a parameter, or the shape of X, does not fit.
+            If a parameter or the shape of X is invalid.
         """
         self._fit(X, y)
         return self
@@ -188,7 +190,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
             Images, or rows.
         y : array-like of shape (n,) or (n, targets), default=None
-            Targets. They do not change: augmenters that mix rows do so within each class.
+            Targets. They stay unchanged: augmenters that mix rows do so within each class.
 
         Returns
         -------
@@ -211,7 +213,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Returns
         -------
         X_new : ndarray of the layout and dtype of X
-            X itself; for a crop the center of each image, for a resized crop the whole image, resized.
+            X itself; for a crop, the center of each image; for a resized crop, the whole image, resized.
         """
         array, layout = self._check_again(X)
         images = self.center_images(layout.to_images(array), self.value_range_)
@@ -224,7 +226,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         *,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
     ) -> np.ndarray | tuple:
-        """Return one augmented copy of X, and of y if it is given; fit first unless fitted.
+        """Return one augmented copy of X, and of y if it is given; fit first if necessary.
 
         Parameters
         ----------
@@ -245,7 +247,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Raises
         ------
         ValueError, TypeError
-            If a parameter, the shape of X or the labels do not fit.
+            If a parameter, the shape of X, or the labels are invalid.
         """
         if not hasattr(self, "n_features_in_"):
             self.fit(X, y)
@@ -270,7 +272,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Returns
         -------
         feature_names_out : ndarray of str
-            The input names if the shape is kept, else ``<classname><i>``, such as randomcrop0, randomcrop1, ...
+            The input names if the shape stays the same, otherwise ``<classname><i>``: randomcrop0, randomcrop1, ...
         """
         check_is_fitted(self)
         shape = self.image_shape_ or (1, self.n_features_in_, 1)
@@ -305,12 +307,13 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         shape : tuple of int
             (height, width, channels) of the images.
         y : int ndarray of shape (n,), default=None
-            Groups within which an augmenter mixes rows.
+            Groups of rows; an augmenter that mixes rows does so within each group.
 
         Returns
         -------
         params : dict of str to ndarray of shape (n, ...)
-            Small parameters per row. For randomness per pixel, draw one key per row, which ``apply`` expands.
+            Transform parameters, few numbers per row. For random numbers per pixel, draw one key per row and expand it
+            in ``apply``.
         """
         return {}
 
@@ -348,10 +351,10 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         images : ndarray of shape (k, height, width, channels)
             The rows, as in ``apply``.
         params : dict of str to ndarray of shape (k, ...)
-            Their parameters, from ``draw``. If targets are mixed as well, ``"partner"`` is the index of the other row
-            and ``"share"`` the fraction that a row keeps of itself.
+            Their parameters, from ``draw``. If targets are mixed as well, ``"partner"`` is the index of the other row,
+            and ``"share"`` is the weight of the row itself.
         read : callable
-            ``read(indices)`` returns the rows with these indices as they were before this step; do not write to them.
+            ``read(indices)`` returns the rows with these indices before this step; do not write to them.
 
         Returns
         -------
@@ -361,7 +364,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         raise NotImplementedError(f"{type(self).__name__} must define mix(images, params, read)")
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return the shape of the images after this step, from that before it: (height, width, channels).
+        """Return the shape (height, width, channels) of the images after this step, given that before it.
 
         Parameters
         ----------
@@ -374,7 +377,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Raises
         ------
         ValueError
-            If images of this shape cannot be augmented.
+            If images of this shape are not supported.
         """
         height, width, channels = shape
         return height, width, channels
@@ -385,7 +388,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Parameters
         ----------
         images : ndarray of shape (n, height, width, channels)
-            Not written to.
+            The images, which are not modified.
         value_range : tuple of float, default=None
             Values of black and white; None for signals without a range.
 
@@ -397,40 +400,40 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         return images
 
     def check_parameters(self) -> None:
-        """Raise a ValueError or TypeError if a parameter has a wrong value."""
+        """Raise a ValueError or TypeError if a parameter is invalid."""
         values = {name: getattr(self, name) for name in self._parameter_constraints}
         for name, value in values.items():
             check_magnitude(name, value)
-        # _validate_params would inspect the signature, which doubles the time of this check in every call of augment.
+        # _validate_params also inspects the signature, which would double the time of this check in each augment call.
         validate_parameter_constraints(self._parameter_constraints, values, caller_name=type(self).__name__)
 
     def wants_images(self) -> bool:
-        """Return True if rows without ``image_shape`` cause a warning, as for two-dimensional geometry."""
+        """Return True if rows without ``image_shape`` should cause a warning, as for two-dimensional geometry."""
         return False
 
-    # -- methods that augmenters that mix targets override; see transforms/_mix.py -------------------------------------
+    # -- methods to override in augmenters that mix targets; see transforms/_mix.py ------------------------------------
 
     def _mixing_target(self):
-        """Return the parameter ``target`` of an augmenter that mixes targets, else None."""
+        """Return the parameter ``target`` of an augmenter that mixes targets, otherwise None."""
         return None
 
     def _learn_target(self, y, n):
         """Learn the classes, if targets are mixed."""
 
     def _encode_target(self, y):
-        """Return a float array of targets that can be mixed; None if there is nothing to mix."""
+        """Return the targets as a float array that can be mixed; None if there is nothing to mix."""
         return None
 
     def _groups(self, y, n):
-        """Return groups within which rows are mixed if y must not change; None if nothing is mixed."""
+        """Return the groups to mix rows within if y must stay unchanged; None if nothing is mixed."""
         return None
 
     # -- methods that nets and pipelines call, with canonical images and without fitting -------------------------------
 
     def _check_images(self, shape, value_range=None):
-        """Check the parameters against the shape and value range of images, and return their shape after this step.
+        """Check the parameters against the shape and value range of images; return the shape after this step.
 
-        The augmenter's own ``image_shape`` and ``value_range`` must be None or agree with them.
+        The augmenter's own ``image_shape`` and ``value_range`` must be None or match.
         """
         self.check_parameters()
         self._check_agrees(tuple(shape), value_range)
@@ -438,37 +441,38 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         return self.output_shape(tuple(shape))
 
     def _check_agrees(self, shape, value_range):
-        """Raise an error unless ``image_shape`` and ``value_range`` are None or agree with those of the images."""
+        """Raise an error unless ``image_shape`` and ``value_range`` are None or match those of the images."""
         if self.image_shape is not None and not fits_image_shape(self.image_shape, shape):
-            hint = ", and rows need an image_shape where they come in" if shape[0] == 1 else ""
+            hint = ", and set it on the outer estimator, which gets the rows" if shape[0] == 1 else ""
             raise ValueError(
-                f"image_shape={self.image_shape} of {type(self).__name__} does not agree with {shape}, "
-                f"the shape of the images it is given; None always agrees{hint}"
+                f"image_shape={self.image_shape} of {type(self).__name__} does not match the images, whose shape is "
+                f"{shape}: set it to None{hint}"
             )
         if self.value_range is not None and check_value_range(self.value_range) != value_range:
             raise ValueError(
-                f"value_range={self.value_range} of {type(self).__name__} does not agree with "
-                f"value_range={value_range} of the images it is given; None always agrees"
+                f"value_range={self.value_range} of {type(self).__name__} does not match the images, whose value range "
+                f"is {value_range}: set it to None"
             )
 
     def _make_rng(self, random_state=None):
-        """Return ``rng`` for :meth:`_augment_images`, to be used for all batches; the own random state comes first."""
+        """Return ``rng`` for :meth:`_augment_images`, for all batches; the augmenter's own random state comes first."""
         return self._spread_rng(make_rng(random_state if self.random_state is None else self.random_state))
 
     def _augment_images(self, images, rng, value_range, targets=None, groups=None):
-        """Draw and apply, without checks.
+        """Augment images without checks.
 
         Parameters
         ----------
         images : ndarray of shape (n, height, width, channels)
-            Not written to.
+            The images, which are not modified.
         rng : Generator or list
             The result of :meth:`_make_rng`.
-        value_range : tuple of float, or None for signals without one
+        value_range : tuple of float or None
+            Values of black and white; None for signals without a range.
         targets : float ndarray of shape (n,) or (n, columns), default=None
-            Probabilities or values to mix like the images.
+            Probabilities or values to mix with the weights of the images.
         groups : int ndarray of shape (n,), default=None
-            Mix within these groups only, in which case ``targets`` may be None.
+            Mix only within these groups; ``targets`` may then be None.
 
         Returns
         -------
@@ -479,12 +483,12 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
             return self._augment_by_blocks(images, rng, value_range)
         plan = self._plan(rng, len(images), shape, groups)
         if targets is None and groups is None and any("partner" in params for _, params in plan):
-            raise ValueError(f"{type(self).__name__} mixes targets with images: targets are missing")
+            raise ValueError(f"{type(self).__name__} mixes targets with images, but got no targets")
         out = apply_plan(plan, images, value_range, self.output_shape(shape), self.n_jobs)
         return out if targets is None else (out, mix_targets(plan, targets))
 
     def _augment_by_blocks(self, images, rng, value_range):
-        """Draw and apply block by block, since the draws for very many small images need more memory than these."""
+        """Augment block by block, because the parameters of many small images take more memory than the images."""
         shape, size = images.shape[1:], self.output_shape(images.shape[1:])
         out = np.empty((len(images), *size), images.dtype)
         for start in range(0, len(images), BLOCK_ROWS):
@@ -493,11 +497,11 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         return out
 
     def _plan(self, rng, n, shape, groups=None):
-        """Return all draws for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""
+        """Draw the plan for ``n`` images of ``shape``: a list of pairs (augmenter, parameters)."""
         return [(self, self.draw(rng, n, shape, groups))]
 
     def _spread_rng(self, rng):
-        """Return the generator of this step; a pipeline returns a list with one for each of its steps."""
+        """Return the generator of this step; a pipeline returns a list with one generator per step."""
         return rng
 
     def _check_dtype(self, dtype):
@@ -521,7 +525,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         return array, layout
 
     def _check_again(self, X):
-        """Check X against ``fit``, and the parameters, which may have changed since; return X and its layout."""
+        """Check X, and the parameters, which may have changed since ``fit``; return X and its layout."""
         check_is_fitted(self)
         array, layout = check_X(self, X, reset=False, image_shape=self.image_shape)
         warn_of_other_scale(self, array)
@@ -530,5 +534,5 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         return array, layout
 
     def _contain(self, array, X):
-        """Return two-dimensional results in the container of ``set_output``, and images as an array."""
+        """Return two-dimensional output in the container chosen by ``set_output``, and images as an array."""
         return array if array.ndim > 2 else _wrap_data_with_container("transform", array, X, self)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def check_interval(name, pair, above, most):
-    """An error unless ``pair`` is two numbers in order, above the one bound and up to the other."""
+    """Raise an error unless ``pair`` is (low, high) with ``above < low <= high <= most``."""
     try:
         low, high = pair
         valid = isinstance(low, Real) and isinstance(high, Real) and above < low <= high <= most and np.isfinite(high)
@@ -20,9 +20,9 @@ def check_interval(name, pair, above, most):
 
 
 def check_fill(fill, value_range):
-    """Raise an error if ``fill`` is a number that is infinite, or outside of the value range, if there is one.
+    """Raise an error if ``fill`` is infinite, or outside the value range if there is one.
 
-    0 is always allowed: it is black where the range is that of the values in ``fit``.
+    0 is always allowed: it may be black although the inferred range, the extremes in ``fit``, does not include it.
     """
     if not isinstance(fill, Real) or is_nan(fill):
         return
@@ -34,11 +34,11 @@ def check_fill(fill, value_range):
 
 
 def is_nan(number):
-    """Return True if a number is NaN, whatever its type; numpy does not take integers of more than 64 bits."""
+    """Return True if a number of any type is NaN; numpy.isnan rejects integers of more than 64 bits."""
     return isinstance(number, Real) and number != number
 
 
 def check_fill_dtype(fill, dtype):
-    """Raise an error if ``fill`` is NaN and an array of this dtype has none."""
+    """Raise an error if ``fill`` is NaN and the dtype cannot represent it."""
     if is_nan(fill) and dtype.kind in "biu":
-        raise ValueError(f"fill is NaN, but X is {dtype}: use a finite fill, or X as floats")
+        raise ValueError(f"fill is NaN, but X is {dtype}: use a finite fill, or convert X to floats")

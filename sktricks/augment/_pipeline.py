@@ -1,8 +1,8 @@
-"""Several augmenters as one.
+"""AugmentationPipeline: several augmenters as one.
 
-A pipeline joins the plans of its steps, and the joint plan is applied in one go: a chunk of rows goes through all steps
-before the next one starts, adjacent steps of a kind become one pass over the pixels (:mod:`._fuse`), and integer images
-are rounded once, after the last step.
+A pipeline concatenates the plans of its steps. All steps are applied to one chunk of rows before the next chunk,
+adjacent geometric and color steps are fused into one pass over the pixels (:mod:`._fuse`), and integer images are
+rounded once, after the last step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .transforms._mix import TargetMixing
 
 
 class CompositeAugmenter(TargetMixing, BaseAugmenter):
-    """Base class of augmenters that apply other augmenters, which are read, never fitted or changed."""
+    """Base class of augmenters that apply other augmenters, without fitting or changing them."""
 
     def _augmenters(self):
         """Return the other augmenters, in the order in which they are applied."""
@@ -61,26 +61,26 @@ class CompositeAugmenter(TargetMixing, BaseAugmenter):
 
     def _mixing_target(self):
         targets = {augmenter._mixing_target() for augmenter in self._augmenters()} - {None}
-        outright = sorted(targets - {"auto"})
-        if len(outright) > 1:
-            raise ValueError(f"the steps must agree about target, they have {outright}")
-        return outright[0] if outright else next(iter(targets), None)
+        explicit = sorted(targets - {"auto"})
+        if len(explicit) > 1:
+            raise ValueError(f"target must be the same in all steps, got {explicit}")
+        return explicit[0] if explicit else next(iter(targets), None)
 
 
 class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
-    """Augmenters one after the other, as one augmenter.
+    """A sequence of augmenters, as one augmenter.
 
-    Parameters of the steps are set as in a scikit-learn ``Pipeline``: ``rotate__max_angle``. The steps are read, never
-    fitted or changed. They get the images and the value range of the pipeline; an ``image_shape`` or ``value_range`` of
-    their own must be None or agree. Draws come from the random state of the pipeline, except for steps that have their
-    own.
+    Parameters of the steps are set as in a scikit-learn ``Pipeline``: ``rotate__max_angle``. The steps are never fitted
+    or changed. They use the image shape and the value range of the pipeline; their own ``image_shape`` and
+    ``value_range`` must be None or match. Draws come from the random state of the pipeline, except for steps that have
+    their own.
 
-    Flips, crops, rotations and the like that follow one another become one affine map, and changes of color right
-    after them one pass: each pixel is read once, bilinearly, and rounded once, however many steps there are. So what a
-    crop cuts off is still there for a rotation after it, whose corners come from the image around the crop where there
-    is one, and from the border where the image ends. Steps that name different borders (``border``, ``fill``) stay
-    apart. A flip, a crop without padding and a resized crop never look outside and go with any; a resized crop that
-    goes with none reads the nearest pixel there.
+    Adjacent geometric steps, such as flips, crops and rotations, are fused into one affine transformation, and color
+    steps that follow them into the same pass: each pixel is read once, bilinearly, and rounded once, however many steps
+    there are. Therefore pixels that a crop removes are still available to a rotation after it: the corners of the
+    rotated crop show the image around the crop, and the border only where the image ends. Steps with different borders
+    (``border``, ``fill``) are not fused. A flip, a crop without padding and a resized crop read no pixels outside the
+    image, and are fused with any border; a resized crop on its own uses the nearest pixel there.
 
     ``transform`` is the deterministic counterpart of all steps. With a step that mixes targets, ``augment``,
     ``fit_transform``, ``classes_`` and ``target_`` are as in :class:`MixUp`.
@@ -101,7 +101,7 @@ class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
 
     See Also
     --------
-    make_augmentation_pipeline : Names the steps by itself.
+    make_augmentation_pipeline : Generates the names of the steps.
 
     Examples
     --------
@@ -134,12 +134,12 @@ class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
         return Bunch(**dict(self.steps))
 
     def get_params(self, deep: bool = True) -> dict:
-        """Parameters of the pipeline, and with ``deep`` its steps and theirs.
+        """Return the parameters of the pipeline and, if ``deep``, its steps and their parameters.
 
         Parameters
         ----------
         deep : bool, default=True
-            True returns the steps by name as well, and their parameters as ``<name>__<parameter>``.
+            Also return the steps by name, and their parameters as ``<name>__<parameter>``.
 
         Returns
         -------
@@ -181,7 +181,7 @@ class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
                 raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
         names = [name for name, _ in self.steps]
         if len({*names}) < len(names) or any("__" in name or name in self._parameter_constraints for name in names):
-            self._validate_names(names)  # raises an error, but inspects the signature first
+            self._validate_names(names)  # raises the error; not called always, since it inspects the signature
 
     def _spread_rng(self, rng):
         return [augmenter._make_rng(rng) for augmenter in self._augmenters()]
@@ -202,19 +202,19 @@ def make_augmentation_pipeline(
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> AugmentationPipeline:
-    """Make an :class:`AugmentationPipeline` whose steps are named after their classes, in lower case.
+    """Create an :class:`AugmentationPipeline` whose steps are named after their classes, in lower case.
 
     Parameters
     ----------
     *steps : augmenters
-        In the order in which they are applied.
+        Augmenters, in the order in which they are applied.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
     Returns
     -------
     pipeline : AugmentationPipeline
-        Not fitted.
+        The pipeline, not fitted.
 
     Examples
     --------

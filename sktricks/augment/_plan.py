@@ -1,12 +1,12 @@
-"""Plans: what is to be done to each row, and how it is done chunk by chunk.
+"""Plans: the drawn parameters of all steps, applied chunk by chunk.
 
-A *plan* is a list of pairs (step, parameters); the parameters are a dict of arrays with one entry a row. All randomness
-is in the plan. Applying it (:func:`apply_plan`) computes each row on its own, so neither the chunks nor the threads
-change a bit, and memory beyond the result stays at a few chunks. Between the steps of a plan integer images are floats;
-they are rounded once, at the end.
+A *plan* is a list of pairs (step, parameters); the parameters are a dict of arrays with one entry per row. A plan
+contains all random draws. :func:`apply_plan` computes each row independently, so the result is the same to the last bit
+for any chunks and threads, and needs temporary memory for a few chunks only. Between the steps of a plan integer images
+are floats; they are rounded once, at the end.
 
-Two names among the parameters mean the same in every step: ``chosen``, the rows that the step is for (all, if there is
-none), and ``partner``, the row that each row is mixed with.
+Two parameters have the same meaning in every step: ``chosen``, the rows to apply the step to (default: all), and
+``partner``, the row that each row is mixed with.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from ._pixel_values import from_float, to_float
 from .kernels import _kernels
 from .kernels._fuse import fuse
 
-CHUNK_FLOATS = 98_304  # a chunk and its temporaries stay in the cache, and numpy's cost per call is spread
-CHUNK_COMPILED = 4_194_304  # the compiled loops go image by image, so that only the number of calls matters
-BLOCK_ROWS = 65_536  # a map is larger than what was drawn for it; of so many rows it takes little
+# Large enough that numpy's overhead per call does not matter, small enough that a chunk fits into the cache.
+CHUNK_FLOATS = 98_304
+CHUNK_COMPILED = 4_194_304  # compiled loops process one image at a time, so only their overhead per call matters
+BLOCK_ROWS = 65_536  # bounds the memory of affine maps, which are larger than the parameters they are computed from
 
 
 def run_plan(plan, images, rows, value_range, out=None):
-    """The images of these rows after the whole plan; the last step may write them to ``out``.
+    """Return the images of these rows after all steps of the plan; the last step may write them to ``out``.
 
-    A step that mixes asks for the rows it mixes in as they are just before it; so no step ever needs the whole batch.
+    A step that mixes rows computes the partners recursively, so no step needs the whole batch at once.
     """
     if not plan:
         return np.ascontiguousarray(images[rows])
@@ -40,7 +41,7 @@ def run_plan(plan, images, rows, value_range, out=None):
         return step._run(here, params, value_range, out)
     if step.needs_float:
         here = to_float(here)
-    if np.may_share_memory(here, images):  # the step may overwrite it
+    if np.may_share_memory(here, images):  # copy, because the step may overwrite them
         there = np.empty_like(here) if out is None or out.dtype != here.dtype or out.shape != here.shape else out
         there[:] = here
         here = there
@@ -48,24 +49,24 @@ def run_plan(plan, images, rows, value_range, out=None):
     def read(others):
         if before or step.needs_float or "partner" not in params:
             return run_plan(before, images, others, value_range)
-        return [images[row] for row in others]  # views: a rectangle of each is copied, not all of it
+        return [images[row] for row in others]  # views, because only a rectangle of each is copied
 
     return _apply_step(step, here, params, value_range, read)
 
 
 def _runs_whole(step, params):
-    """Return True if a step reads all images in whatever dtype they have, and may write them in that of the result."""
+    """Return True if a step applies to all images, in any dtype, and may write its output in the final dtype."""
     return step._has_kernel and "chosen" not in params
 
 
 def _only_moves(planned):
-    """Return True if a step only moves values of whatever dtype, and draws nothing per value."""
+    """Return True if a step only moves values, in any dtype, and draws no random numbers per value."""
     step, params = planned
     return not (step._has_kernel or step.needs_float or (step.mixes_rows and "partner" not in params))
 
 
 def _apply_step(step, images, params, value_range, read):
-    """Apply one step to the rows that it is for; ``read`` returns other rows as they are before it."""
+    """Apply one step to its chosen rows; ``read`` returns other rows as they are before the step."""
     chosen = params.pop("chosen", None)
     if chosen is not None and not chosen.all():
         if chosen.any():
@@ -78,7 +79,25 @@ def _apply_step(step, images, params, value_range, read):
 
 
 def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
-    """Images of this ``shape`` (height, width, channels) and the dtype of ``images``, chunk by chunk (in ``out``)."""
+    """Apply a plan chunk by chunk.
+
+    Parameters
+    ----------
+    plan : list of (step, dict)
+    images : ndarray of shape (n, height, width, channels)
+    value_range : tuple of float or None
+    shape : tuple of int
+        (height, width, channels) of the result.
+    n_jobs : int, default=None
+        Number of threads.
+    out : ndarray, default=None
+        Array for the result; None allocates one.
+
+    Returns
+    -------
+    out : ndarray of shape (n, *shape)
+        The result, in the dtype of ``images``.
+    """
     out = np.empty((len(images), *shape), dtype=images.dtype) if out is None else out
     if len(images) > BLOCK_ROWS and not any(step.mixes_rows for step, _ in plan):
         for start in range(0, len(images), BLOCK_ROWS):
@@ -107,13 +126,13 @@ def apply_plan(plan, images, value_range, shape, n_jobs=None, out=None):
         for start in starts:
             fill(start)
     else:
-        with ThreadPoolExecutor(n_threads) as threads:  # joblib's own take longer to start than some plans to run
-            list(threads.map(fill, starts))  # raises what was raised
+        with ThreadPoolExecutor(n_threads) as threads:  # starts faster than joblib's threads
+            list(threads.map(fill, starts))  # re-raises exceptions
     return out
 
 
 def mix_targets(plan, targets):
-    """Targets after the mixing steps of a plan: ``share`` of a row's own and the rest of its partner's."""
+    """Mix targets by the mixing steps of a plan: ``share`` is the weight of a row's own target."""
     for _, params in plan:
         if "partner" in params:
             share = params["share"].astype(targets.dtype).reshape(-1, *(1,) * (targets.ndim - 1))
@@ -122,13 +141,13 @@ def mix_targets(plan, targets):
 
 
 def weight_targets(targets, weight):
-    """Weighted targets that can be mixed like any others: each row times its weight, and the weight as a last column.
+    """Multiply targets by sample weights and append the weights as a column, so that both can be mixed.
 
-    :func:`split_weights` undoes it after mixing. A row that is mixed of ``share * own + (1 - share) * partner`` then
-    has the weight ``share * own weight + (1 - share) * partner's weight`` and the mean target of both by these two
-    parts. So each part of a mixed target carries the weight of the row that it comes from: for a loss that is linear in
-    the target (cross-entropy, binary cross-entropy) the loss of the mixed row is exactly the sum of the weighted losses
-    of both parts, and for the squared error it is, up to a constant without a gradient.
+    :func:`split_weights` is the inverse, applied after mixing. A row that is mixed as ``share * own + (1 - share) *
+    partner`` then has the weight ``share * own_weight + (1 - share) * partner_weight``, and its target is the mean of
+    both targets, weighted by these two terms. For a loss that is linear in the target (cross-entropy, binary
+    cross-entropy), the weighted loss of the mixed row is exactly the sum of the weighted losses of both parts; for the
+    squared error it is the same up to a constant without a gradient.
 
     Parameters
     ----------
@@ -144,6 +163,6 @@ def weight_targets(targets, weight):
 
 
 def split_weights(columns, shape):
-    """Targets of this shape of a row, () or (columns,), and their weights, from weighted targets after mixing."""
+    """Return targets and weights from mixed weighted targets; ``shape`` is that of a target, () or (columns,)."""
     weight = columns[:, -1]
     return (columns[:, :-1] / weight[:, None]).reshape(len(columns), *shape), weight

@@ -1,4 +1,4 @@
-"""Generators, of whatever scikit-learn calls a random state."""
+"""Create numpy Generators from scikit-learn random states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 
 def make_rng(random_state):
-    """A numpy Generator from whatever scikit-learn calls a random state; None is fresh and leaves the global alone."""
+    """Return a numpy Generator for a random state; None gives a new one and leaves numpy's global state alone."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if random_state is None:
@@ -21,11 +21,11 @@ def make_rng(random_state):
 
 
 def draw_words(random_state):
-    """A seed for a Generator."""
+    """Draw a seed for a Generator."""
     return random_state.randint(2**32, size=4, dtype=np.uint32)
 
 
 @lru_cache(maxsize=64)
 def first_words(seed):
-    """The seed that a new RandomState draws, to make which takes long."""
+    """Return the Generator seed for an int, memoized because creating a RandomState is slow."""
     return draw_words(check_random_state(seed))

@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._splits import read_split
-from .._threads import FILTERS
+from .._threads import WARNING_FILTERS
 from .._warnings import MissingClassesWarning, RowsWithoutPredictionWarning, warn
 
 
@@ -34,11 +34,11 @@ def make_splits(cv, X, y, target, params):
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
         pairs = cv
     else:
-        with FILTERS():  # scikit-learn checks y here
+        with WARNING_FILTERS():  # scikit-learn checks y here
             cv = check_cv(cv, y, classifier=target.kind != "values")
         _check_groups(cv, params)
         try:
-            with FILTERS():  # and in its splitters
+            with WARNING_FILTERS():  # and in its splitters
                 pairs = list(cv.split(X, y, **params))
         except (TypeError, ValueError) as error:
             raise ValueError(f"cv={cv!r} must be able to split the rows, but failed: {error}") from error

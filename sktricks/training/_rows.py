@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 from .._layout import warn_of_rows
 from .._sample_weight import check_weights
 from .._splits import check_apart
-from .._threads import FILTERS
+from .._threads import WARNING_FILTERS
 from .._value_range import check_value_range, warn_of_other_scale
 from ._net_params import check_augmenter, check_callbacks, check_net_params
 
@@ -150,7 +150,7 @@ def split_rows(net: BaseNet, X, y):
     """Return the indices of the rows to train on and of those to validate on."""
     fraction, by_class = net.validation_fraction, y.dtype == np.int64
     if hasattr(fraction, "split"):
-        with FILTERS():  # splitters of scikit-learn check y
+        with WARNING_FILTERS():  # splitters of scikit-learn check y
             train, held_out = next(iter(fraction.split(X, y)))
         train, held_out = (np.arange(len(X))[part] for part in (train, held_out))
         check_apart(train, held_out, "validation_fraction", "its first split")
@@ -158,7 +158,7 @@ def split_rows(net: BaseNet, X, y):
     if by_class:
         check_held_out(y, fraction, net.classes_)
     rng, stratify = check_random_state(net.random_state), y if by_class else None
-    with FILTERS():
+    with WARNING_FILTERS():
         return train_test_split(np.arange(len(X)), test_size=fraction, stratify=stratify, random_state=rng)
 
 

@@ -174,7 +174,7 @@ def test_without_an_augmenter_it_is_the_estimator():
         (
             {"n_copies": 5, "keep_original": False, "predict_views": 3},
             "n_copies=5 and keep_original=False and predict_views=3 of AugmentedClassifier have no effect, because "
-            "augmenter=None makes no views",
+            "augmenter=None gives no views",
         ),
         ({"n_copies": 0}, None),
         ({"augmenter": MixUp(), "n_copies": 2}, None),
@@ -410,7 +410,7 @@ def test_the_mean_of_mixed_values_is_the_weighted_one():
 
 
 def test_labels_are_drawn_where_there_are_no_weights():
-    with pytest.warns(SampledLabelsWarning, match="KNeighborsClassifier takes no sample_weight") as caught:
+    with pytest.warns(SampledLabelsWarning, match="KNeighborsClassifier does not take sample_weight") as caught:
         model = AugmentedClassifier(KNeighborsClassifier(1), MixUp(alpha=1.0), random_state=0).fit(X, names)
     assert caught[0].filename == __file__
     assert len(model.estimator_._fit_X) == 300
@@ -856,7 +856,7 @@ def test_in_a_cross_validation():
         (
             AugmentedClassifier(Spy(), RandomFlip(), n_copies=0, keep_original=False),
             ValueError,
-            "n_copies=0 with keep_original=False leaves nothing to train on",
+            "n_copies=0 and keep_original=False leave no rows to train on",
         ),
         (AugmentedClassifier(Spy(), RandomFlip(p=2)), ValueError, "'p' parameter of RandomFlip"),
         (AugmentedClassifier(Spy(), RandomFlip(image_shape=(5, 5))), ValueError, r"image_shape=\(5, 5\) of RandomFlip"),
@@ -867,7 +867,7 @@ def test_in_a_cross_validation():
             ValueError,
             r"X must hold images of image_shape=\(5, 5\), got",
         ),
-        (AugmentedClassifier(SVC(kernel="precomputed"), GaussianNoise()), ValueError, "a matrix of pairs of rows"),
+        (AugmentedClassifier(SVC(kernel="precomputed"), GaussianNoise()), ValueError, "takes a pairwise matrix"),
     ],
 )
 def test_bad_parameters(model, error, message):
@@ -890,7 +890,7 @@ def test_a_regressor_must_be_one():
         ((X, y), {"sample_weight": np.ones(149)}, ValueError, r"expected shape \(150,\), got \(149,\)"),
         ((X, y), {"sample_weight": -np.ones(150)}, ValueError, "sample_weight must not be negative"),
         ((X, y), {"sample_weight": np.zeros(150)}, ValueError, "sample_weight must have a positive value"),
-        ((X, y), {"sample_weight": y == 0}, ValueError, "sample_weight leaves rows of one class only, 0"),
+        ((X, y), {"sample_weight": y == 0}, ValueError, "rows of at least two classes, got only 0"),
         ((X, y), {"unknown": 1}, TypeError, "unexpected keyword argument 'unknown'"),
     ],
 )
@@ -900,7 +900,7 @@ def test_bad_rows(args, params, error, message):
 
 
 def test_weights_that_the_estimator_does_not_take():
-    with pytest.raises(ValueError, match="sample_weight was given, but KNeighborsClassifier.fit takes none"):
+    with pytest.raises(ValueError, match="sample_weight is not supported by KNeighborsClassifier.fit"):
         AugmentedClassifier(KNeighborsClassifier(), GaussianNoise()).fit(X, y, sample_weight=np.ones(150))
 
 

@@ -86,7 +86,7 @@ def test_a_strength_does_not_change_the_other_draws():
 @pytest.mark.parametrize("name", ["saturation", "hue"])
 @pytest.mark.parametrize("images", [X[..., 0], X[..., :1], X[..., :2], X[:, 0, :, 0]])
 def test_grey_images_have_no_colour(name, images):
-    with pytest.raises(ValueError, match=f"{name}=0.1 needs images of 3 channels .*X has [12]"):
+    with pytest.raises(ValueError, match=f"{name}=0.1 requires images of 3 channels .*X has [12]"):
         ColorJitter(**{name: 0.1}).fit(images)
 
 

@@ -80,5 +80,5 @@ def test_errors():
     for name in ("n_images", "n_draws"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             AugmentationDisplay.from_estimator(RandomFlip(), X, **{name: 0})
-    with pytest.raises(ValueError, match="1, 3 .* or 4 channels, these images have 2"):
+    with pytest.raises(ValueError, match="1, 3 .* or 4 channels, got 2"):
         AugmentationDisplay.from_estimator(RandomFlip(), X[..., :2])

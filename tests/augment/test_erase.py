@@ -92,7 +92,7 @@ BYTES = np.full((6, 8, 9), 7, np.uint8)
 def test_fill_that_is_nan_needs_floats(make):
     augmenter = make(p=1, fill=np.nan)
     for wrapped in (augmenter, RandomApply(augmenter), make_augmentation_pipeline(RandomFlip(), augmenter)):
-        with pytest.raises(ValueError, match="fill is NaN, but X is uint8: use a finite fill, or X as floats"):
+        with pytest.raises(ValueError, match="fill is NaN, but X is uint8: use a finite fill, or convert X to floats"):
             wrapped.fit(BYTES)
     inside = make_augmentation_pipeline(ColorJitter(), augmenter, RandomRotation())
     for model in (NetClassifier(augmenter=inside), AugmentedClassifier(DecisionTreeClassifier(), inside)):
@@ -120,7 +120,7 @@ def test_fill_that_is_infinite(make, fill):
 
 
 def test_noise_needs_a_range():
-    with pytest.raises(ValueError, match='fill="noise" needs a value range'):
+    with pytest.raises(ValueError, match='fill="noise" requires a value range'):
         RandomErasing(fill="noise").fit(X[:, 0, :, 0])
 
 
@@ -155,9 +155,9 @@ def test_cutmix_without_alpha_is_identity_and_needs_labels():
     assert_array_equal(P, np.eye(3)[y])
     with pytest.raises(ValueError, match="not among the classes"):
         CutMix().fit(X, y).augment(X, y + 1)
-    with pytest.raises(ValueError, match="targets are missing"):
+    with pytest.raises(ValueError, match="got no targets"):
         CutMix()._augment_images(X, CutMix()._make_rng(0), (0, 1))
-    with pytest.raises(ValueError, match='target="classes" needs labels: CutMix got no y'):
+    with pytest.raises(ValueError, match='target="classes" requires labels, but CutMix got no y'):
         CutMix(target="classes").fit_transform(X)
 
 

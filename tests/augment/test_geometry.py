@@ -103,7 +103,7 @@ def test_crop_of_signals():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"size": 12, "padding": 2}, "size=12 is larger than the images.*7 x 10 pixels and padding=2"),
+        ({"size": 12, "padding": 2}, "size=12 is larger than the padded images.*7 x 10 pixels and padding=2"),
         ({"size": (7, 11)}, "is larger"),
         ({"size": (1, 2, 3)}, r"pair \(height, width\) of them, got \(1, 2, 3\)"),
         ({"size": (1.5, 2)}, r"pair \(height, width\)"),

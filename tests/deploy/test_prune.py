@@ -346,5 +346,5 @@ def test_layers_that_keep_their_channels_are_named():
 
 def test_the_missing_package_is_named(net, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
-    with pytest.raises(ImportError, match=r'torch-pruning is needed here.*pip install "sktricks\[prune\]"'):
+    with pytest.raises(ImportError, match=r'torch-pruning is required.*pip install "sktricks\[prune\]"'):
         prune(net, X, y)

@@ -113,7 +113,7 @@ def test_if_codes_fail_too_the_first_error_is_raised(make):
     with pytest.raises(ValueError, match="cannot fit (np.str_\\()?'(cat|elephant|owl)'") as caught:
         make([("one", FailsAnyway()), OTHER]).fit(X, LABELS["strings"][codes])
     second, whose = caught.value.__notes__
-    assert second.startswith("Codes instead of the labels failed too: ValueError: cannot fit")
+    assert second.startswith("Fitting on integer codes of the labels failed too: ValueError: cannot fit")
     assert whose == "This happened in member 'one'."
 
 

@@ -68,7 +68,7 @@ def test_a_number_of_folds_keeps_groups_together(model, target, kind):
 
 
 def test_wrong_groups():
-    with pytest.raises(TypeError, match="groups must hold labels of one type that can be sorted, got NoneType, str"):
+    with pytest.raises(TypeError, match="groups must have labels of one sortable type, got NoneType, str"):
         compare({"bayes": GaussianNB()}, X, y, groups=[None, "a", "b"] * 50)
     with pytest.raises(ValueError, match="groups must have one value per row of X, got the string 'patient'"):
         compare({"bayes": GaussianNB()}, X, y, groups="patient")

@@ -416,7 +416,7 @@ def test_validation_rows_that_do_not_fit_are_named():
 def test_geometry_of_rows_without_a_shape_is_warned_of(make):
     rows = np.random.default_rng(0).normal(size=(20, 64))
     net = make(augmenter=RandomRotation(10), max_epochs=1)
-    with pytest.warns(ImageShapeWarning, match=r"64 columns.*does nothing.*image_shape=\(8, 8\)") as caught:
+    with pytest.warns(ImageShapeWarning, match=r"64 columns.*has no effect.*image_shape=\(8, 8\)") as caught:
         net.fit(rows, np.arange(20) % 2)
     assert len(caught) == 1 and caught[0].filename == __file__
     with warnings.catch_warnings():

@@ -269,7 +269,7 @@ def test_a_missing_extra(spec, missing, extra, monkeypatch):
 
 def test_lists_of_hubs(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ImportError, match="^timm is needed here"):
+    with pytest.raises(ImportError, match="^timm is required"):
         list_backbones("timm:*")
     with pytest.raises(
         ValueError, match=r"pattern must begin with one of \['timm:', 'torchvision:', 'hf:'\], got 'res"

@@ -457,7 +457,7 @@ def test_rows_and_images_are_augmented_alike():
 
 
 def test_an_augmenter_for_other_images_is_an_error():
-    with pytest.raises(ValueError, match=r"image_shape=\(9, 9\) of RandomRotation does not agree"):
+    with pytest.raises(ValueError, match=r"image_shape=\(9, 9\) of RandomRotation does not match"):
         net(strategy="fine-tune", augmenter=RandomRotation(5, image_shape=(9, 9))).fit(GREY, LABELS)
 
 
@@ -736,7 +736,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
     [
         (np.zeros((4, 65)), {"image_shape": (8, 8)}, r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         (np.zeros((4, 64)), {"image_shape": (8, 8, 3)}, "needs 192 columns, X has 64"),
-        (np.zeros((30, 30, 3)), {}, r"looks like one color image.*X\[None\]"),
+        (np.zeros((30, 30, 3)), {}, r"looks like a single color image.*X\[None\]"),
         (np.zeros((4, 1, 8)), {}, "height and a width of at least 2"),
         (np.zeros((4, 8)), {"image_shape": (1, 8)}, "at least 2"),
         (np.zeros((4, 8)), {"image_shape": (0, 8)}, "at least 2"),
@@ -758,7 +758,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (GREY[:4], {"freeze_until": [1]}, "freeze_until"),
         (GREY[:4], {"strategy": "lp"}, "strategy"),
         (GREY[:4], {"device": "gpu"}, "device must be .*got 'gpu'"),
-        ([GREY[0], GREY[1, 1:]], {}, r"one shape, got \(7, 8\), \(8, 8\)"),
+        ([GREY[0], GREY[1, 1:]], {}, r"same shape, got \(7, 8\), \(8, 8\)"),
         (np.zeros((4, 3, 8, 8)), {}, "channels come first"),
         (np.zeros((4, 8, 8, 2)), {"backbone": "tiny32"}, "needs images of 3 channels, X has 2"),
     ],
@@ -770,7 +770,7 @@ def test_bad_input(X, params, message):
 
 def test_one_image_is_no_batch():
     fitted = net(backbone=partial(Conv, 3)).fit(COLOUR, LABELS)
-    with pytest.raises(ValueError, match=r"looks like one color image.*X\[None\]"):
+    with pytest.raises(ValueError, match=r"looks like a single color image.*X\[None\]"):
         fitted.predict(COLOUR[0])
 
 

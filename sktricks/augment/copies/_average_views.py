@@ -6,7 +6,7 @@ import numpy as np
 
 
 def mean_of(predictions):
-    """Return the mean of the predictions for each view, arrays or lists of one array per output."""
+    """Return the mean over views of predictions, which are arrays or lists of one array per output."""
     if len(predictions) == 1:
         return predictions[0]
     if isinstance(predictions[0], list):
@@ -15,14 +15,14 @@ def mean_of(predictions):
 
 
 def decide(predictions, method, classes, several):
-    """Return the predicted classes, or 0/1 columns of several labels.
+    """Return the predicted classes, or 0/1 columns for multilabel targets.
 
     Parameters
     ----------
     predictions : list
         Results of ``method`` of a classifier, one for each view.
     method : {"predict_proba", "decision_function", "predict"}
-    classes : ndarray, or list of them
+    classes : ndarray or list of ndarray
         The classifier's ``classes_``.
     several : bool
         True if a row has several labels or outputs.

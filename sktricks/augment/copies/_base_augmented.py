@@ -1,4 +1,4 @@
-"""The base class of the estimators that train on copies: from rows to copies, and from views to predictions."""
+"""The base class of estimators that train on augmented copies and predict from several views."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from ._leaks import find_splits
 from ._training_copies import draw_copies, fill_copies
 from ._views import apply_view, check_keeps_values, draw_views, warn_of_ignored_views
 
-CHUNK_BYTES = 2**26  # of rows in float64, which most estimators make of them, for one partial_fit
+CHUNK_BYTES = 2**26  # per call of partial_fit, of rows in float64, to which most estimators convert them
 
 
 class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
-    """An estimator that is fitted on augmented copies of its rows and predicts from several views of a row.
+    """Base class of estimators that are fitted on augmented copies of their rows and predict from several views.
 
-    A subclass makes mixed targets (``_make_targets``) and combines the predictions for the views.
+    A subclass creates mixed targets (``_make_targets``) and combines the predictions for the views.
     """
 
     _parameter_constraints: dict = {
@@ -53,7 +53,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         "random_state": ["random_state"],
     }
 
-    # What partial_fit takes in its first call, and ignores later.
+    # Parameters that partial_fit uses only in its first call.
     _kept_params = ("estimator", "augmenter", "predict_views", "image_shape", "value_range", "random_state")
 
     def __init__(
@@ -105,7 +105,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
     # -- fitting -------------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, fit_params):
-        images, put_back, y, params, keyword = self._read(X, y, fit_params, "fit", reset=True)
+        images, restore_categories, y, params, keyword = self._read(X, y, fit_params, "fit", reset=True)
         rng = self._start(images)
         images, kept, params = self._drop_weightless(images, y, params, keyword)
         self._check_kept(y, kept)
@@ -114,13 +114,13 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         rows, y, params = self._make_rows(images, kept, params, *how)
         self._warn_of_leaks(len(rows), params)
         has_classes = is_classifier(self) and not self._several
-        self.estimator_ = fit_model(estimator, self._hand_over(rows, put_back), y, params, classes=has_classes)
+        self.estimator_ = fit_model(estimator, self._restore(rows, restore_categories), y, params, classes=has_classes)
         return self
 
     def _partial_fit(self, X, y, fit_params, **more):
-        """Call the estimator's own ``partial_fit`` for each chunk of each copy."""
+        """Call the estimator's ``partial_fit`` for each chunk of each copy."""
         first = not hasattr(self, "estimator_")
-        images, put_back, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
+        images, restore_categories, y, params, keyword = self._read(X, y, fit_params, "partial_fit", reset=first)
         if first:
             self._start(images)
         else:
@@ -132,12 +132,12 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         for chunk, n_copies in self._chunks(images, rng):
             some = images[chunk], y[chunk], _check_method_params(images, params, indices=chunk)
             rows, targets, some = self._make_rows(*some, keyword, rng, drawing, n_copies, not n_copies)
-            estimator.partial_fit(self._hand_over(rows, put_back), targets, **some, **more)
+            estimator.partial_fit(self._restore(rows, restore_categories), targets, **some, **more)
         self.estimator_, self._n_batches = estimator, self._n_batches + 1
         return self
 
     def _chunks(self, images, rng):
-        """Yield indices of rows in a random order, one chunk at a time, with 1 for a copy, 0 for the rows as such."""
+        """Yield chunks of indices of rows in random order, each with 1 for a copy or 0 for the rows themselves."""
         size = max(1, CHUNK_BYTES // (8 * images[0].size))
         copies = [0] * bool(self.keep_original) + [1] * self.n_copies
         for n_copies in [0] if self.augmenter_ is None else copies:
@@ -146,11 +146,11 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
                 yield order[start : start + size], n_copies
 
     def _read(self, X, y, fit_params, method, *, reset):
-        """Return images, a function that restores categories, y, the arguments of ``method``, its name for weights."""
+        """Return images, a function that restores categories, y, arguments of ``method``, its keyword for weights."""
         self._check_estimator()
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        images, put_back = self._check_X(X, reset=reset)
+        images, restore_categories = self._check_X(X, reset=reset)
         y = y.toarray() if issparse(y) else np.asarray(y)
         check_consistent_length(images, y)
         if is_classifier(self):
@@ -166,12 +166,12 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         else:
             params = {name: value for name, value in fit_params.items() if value is not None}
             if "sample_weight" in params and keyword is None:
-                raise ValueError(f"sample_weight was given, but {type(self.estimator).__name__}.{method} takes none")
+                raise ValueError(f"sample_weight is not supported by {type(self.estimator).__name__}.{method}")
             if "sample_weight" in params:
                 params[keyword] = params.pop("sample_weight")
         if keyword in params:
             params[keyword] = check_weights(params[keyword], len(images))
-        return images, put_back, y, params, keyword
+        return images, restore_categories, y, params, keyword
 
     def _check_estimator(self):
         if isinstance(self.estimator, type):
@@ -180,19 +180,19 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         if not is_kind(self.estimator):
             raise ValueError(f"estimator must be a {kind}, got {self.estimator!r}")
         if get_tags(self.estimator).input_tags.pairwise:
-            raise ValueError(f"estimator must take rows, and {self.estimator!r} takes a matrix of pairs of rows")
+            raise ValueError(f"estimator must take rows, but {self.estimator!r} takes a pairwise matrix")
         if self.augmenter is not None and self.n_copies == 0 and not self.keep_original:
-            raise ValueError("n_copies=0 with keep_original=False leaves nothing to train on")
+            raise ValueError("n_copies=0 and keep_original=False leave no rows to train on: set one of them")
 
     def _check_X(self, X, *, reset):
         """Return X as images, and a function that restores the categories of a table, or None."""
-        numbered, put_back = number_categories(X)
+        numbered, restore_categories = number_categories(X)
         how = {"image_shape": self.image_shape, "allow_nan": get_tags(self).input_tags.allow_nan}
         augmenter = self.augmenter if reset else self.augmenter_
         wants_images = augmenter is not None and augmenter.wants_images()
         array, layout = check_X(self, numbered, reset=reset, expects_images=wants_images, **how)
         if augmenter is not None and layout.image_shape is None and array.dtype.kind in "biu":
-            array = array.astype(np.float64)  # an augmenter would round, and remove most noise
+            array = array.astype(np.float64)  # otherwise augmented values would be rounded
         if reset:
             signal = layout.image_shape is None and self.value_range is None
             self.value_range_ = None if signal else check_value_range(self.value_range, array)
@@ -200,17 +200,17 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
             self._table = table_kind(X) if hasattr(self, "feature_names_in_") else None
         else:
             warn_of_other_scale(self, array)
-        if put_back is not None:
+        if restore_categories is not None:
             check_keeps_values(augmenter, layout.n_features)
             if self._table is None or self._table != table_kind(X):
                 raise ValueError(
-                    "X has categories, which takes a DataFrame whose columns have names, strings, in fit as well as "
-                    f"now; got {type(X).__module__.partition('.')[0]} after {self._table}"
+                    "X has categories, which require DataFrames of the same library with string column names in fit "
+                    f"and predict: got {type(X).__module__.partition('.')[0]} after {self._table}"
                 )
-        return layout.to_images(array), put_back
+        return layout.to_images(array), restore_categories
 
     def _start(self, images):
-        """Set the seed, the augmenter and the views, and return the generator for the copies."""
+        """Set the seed, the augmenter and the views; return the generator for the copies."""
         rng = make_rng(self.random_state)
         self._seed, self._n_batches = int(rng.integers(2**31)), 0
         self._built_with = describe_params(self, self._kept_params)
@@ -231,7 +231,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         return None if self.augmenter_ is None else self.augmenter_._make_rng(rng)
 
     def _drop_weightless(self, images, y, params, keyword):
-        """Drop rows of weight 0, which must not be mixed into others."""
+        """Drop rows of weight 0, so that they are not mixed into others."""
         weight = params.get(keyword)
         if weight is None or weight.all():
             return images, y, params
@@ -239,14 +239,14 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         return images[rows], y[rows], _check_method_params(images, params, indices=rows)
 
     def _check_kept(self, y, kept):
-        """Raise an error if the rows of positive weight do not suffice."""
+        """Raise an error if too few rows have a positive weight."""
 
     def _prepare(self, y, params, keyword):
-        """Return the estimator to fit on copies of rows with these targets, and the arguments of its ``fit``."""
+        """Return a clone of the estimator to fit, and the arguments of its ``fit``."""
         return clone(self.estimator), params
 
     def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
-        """Return training rows as images, their targets, and their weights and other metadata."""
+        """Return training rows as images, their targets, and the arguments of ``fit`` with one value per row."""
         if self.augmenter_ is None:
             return images, y, params
         n = len(images)
@@ -269,28 +269,28 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         splits = {} if alone else find_splits(self.estimator, n_rows, params)
         if splits:
             warn(
-                f"{', '.join(splits)}: copies of a row may be on both sides of such a split, and scores on held-out "
-                f"rows are then too good. To avoid it, set {'; '.join(dict.fromkeys(splits.values()))}",
+                f"{', '.join(splits)}: copies of a row may be on both sides of the split, so scores on held-out rows "
+                f"are too optimistic. To avoid this, set {'; '.join(dict.fromkeys(splits.values()))}",
                 CopiesMayLeakWarning,
             )
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
-    def _hand_over(self, images, put_back=None):
-        """Return images as the estimator takes them: in the layout and the kind of table of ``fit``."""
+    def _restore(self, images, restore_categories=None):
+        """Convert images to the layout and the kind of table that the estimator got in ``fit``."""
         rows = Layout(self._ndim, self.image_shape_, self.n_features_in_).restore(images)
         if self._table is None or self._ndim != 2 or rows.shape[1] != self.n_features_in_:
             return rows
         table = ADAPTERS_MANAGER.adapters[self._table].create_container(rows, None, columns=self.feature_names_in_)
-        return table if put_back is None else put_back(table)
+        return table if restore_categories is None else restore_categories(table)
 
     def _predict_views(self, X, method):
-        """Return a list of predictions: for the rows as they are at prediction, and for each view of them."""
+        """Return a list of predictions: for the deterministic counterparts of the rows, and for each view."""
         check_is_fitted(self)
-        images, put_back = self._check_X(X, reset=False)
+        images, restore_categories = self._check_X(X, reset=False)
         center = images if self.augmenter_ is None else self.augmenter_.center_images(images, self.value_range_)
-        predictions = [getattr(self.estimator_, method)(self._hand_over(center, put_back))]
+        predictions = [getattr(self.estimator_, method)(self._restore(center, restore_categories))]
         for view in self._views:
             seen = apply_view(view, images, self.value_range_, self.n_jobs)
-            predictions.append(getattr(self.estimator_, method)(self._hand_over(seen, put_back)))
+            predictions.append(getattr(self.estimator_, method)(self._restore(seen, restore_categories)))
         return predictions

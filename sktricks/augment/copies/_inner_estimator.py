@@ -1,4 +1,4 @@
-"""The form in which the estimator inside takes its rows."""
+"""Inspect the wrapped estimator: the form in which it takes rows, and its class weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...tables._frames import is_frame
 
 
 def first_reader(estimator):
-    """Return the part of an estimator that X reaches first."""
+    """Return the part of a composite estimator that receives X first."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return first_reader(steps[0]) if steps else estimator
@@ -23,19 +23,19 @@ def first_reader(estimator):
 
 
 def reads_rows(estimator):
-    """Return True if images must come as rows: scikit-learn's estimators with tags take nothing else."""
+    """Return True if images must be passed as rows, as scikit-learn's estimators require by their tags."""
     reader = first_reader(estimator)
-    scikit_learns = type(reader).__module__.partition(".")[0] == "sklearn" and hasattr(reader, "__sklearn_tags__")
-    if not scikit_learns or isinstance(reader, FunctionTransformer):
+    is_sklearn = type(reader).__module__.partition(".")[0] == "sklearn" and hasattr(reader, "__sklearn_tags__")
+    if not is_sklearn or isinstance(reader, FunctionTransformer):
         return False
     return not get_tags(reader).input_tags.three_d_array
 
 
-def take_balance(estimator):
-    """Return True if ``class_weight`` of the last step of a Pipeline was "balanced", and set it to None.
+def pop_balanced(estimator):
+    """Set ``class_weight`` to None if it is "balanced", in the last step of a Pipeline; return True if it was.
 
-    Sample weights do the same, from the labels before mixing. Many estimators balance by the number of rows instead of
-    their weights, and would count each part of a mixed row as a whole row.
+    It is replaced by sample weights computed from the labels before mixing. Many estimators balance by the number of
+    rows, not by their weights, and would count each part of a mixed row as a whole row.
     """
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
@@ -47,6 +47,6 @@ def take_balance(estimator):
 
 
 def table_kind(X):
-    """Return the library of a table if scikit-learn can make tables of it, else None."""
+    """Return the name of the library of a table if scikit-learn can create its tables, otherwise None."""
     libraries = (base.__module__.partition(".")[0] for base in type(X).__mro__)
     return next((name for name in libraries if is_frame(X) and name in ADAPTERS_MANAGER.adapters), None)

@@ -1,8 +1,8 @@
-"""Estimators that split their rows: copies of one row are then on both sides of the split.
+"""Find estimators that split their rows, which may put copies of a row on both sides of the split.
 
-Scores on held-out copies of training rows are too good: a search picks a candidate that overfits, early stopping comes
-too late, a calibration is too confident. A splitter by groups keeps copies together, since they repeat the ``groups``
-of their row.
+Scores on held-out copies of training rows are too optimistic: a search selects an overfitted candidate, early stopping
+stops too late, a calibration is overconfident. A group-aware splitter keeps copies together, because copies have the
+``groups`` of their row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.multioutput import ClassifierChain, RegressorChain
 
-STOPS_EARLY_ABOVE = 10_000  # rows, above which early_stopping="auto" means True
+STOPS_EARLY_ABOVE = 10_000  # rows: scikit-learn's threshold for early_stopping="auto"
 
 
 def find_splits(estimator, n_rows, fit_params):
@@ -30,8 +30,7 @@ def find_splits(estimator, n_rows, fit_params):
     Returns
     -------
     splits : dict of str to str
-        From parameters such as ``"early_stopping=True of MLPClassifier"`` to cures such as
-        ``"early_stopping=False"``.
+        Parameters, such as ``"early_stopping=True of MLPClassifier"``, and cures, such as ``"early_stopping=False"``.
     """
     if not hasattr(estimator, "get_params"):
         return {}
@@ -54,17 +53,17 @@ def cure(param, estimator, owner):
 
 
 def is_part(value):
-    """Return True if a parameter is an estimator, and not the class of one."""
+    """Return True if a parameter is an estimator, not an estimator class."""
     return hasattr(value, "get_params") and not isinstance(value, type)
 
 
 def _cv_splits(owner, own, n_rows, held_out):
     if own["cv"] is None and isinstance(owner, ClassifierChain | RegressorChain):
-        return False  # without cv, chains learn from the true labels
+        return False  # without cv, chains are trained on the true labels
     if own.get("prefit") or isinstance(own.get("estimator"), FrozenEstimator):
         return False
     if "weights" in own and not isinstance(own["weights"], str) and own.get("calibration") is None:
-        return False  # a vote with nothing to learn out of fold
+        return False  # voting with fixed weights needs no out-of-fold predictions
     return not (isinstance(own["cv"], GroupsConsumerMixin) or (isinstance(own["cv"], str) and own["cv"] == "prefit"))
 
 
@@ -78,7 +77,7 @@ def _patience_splits(owner, own, n_rows, held_out):
     return "early_stopping" not in own and "validation_fraction" in own and own["n_iter_no_change"] is not None
 
 
-def _is_asked_for(param):
+def _is_set(param):
     return lambda owner, own, n_rows, held_out: own[param] not in (False, None, "deprecated")
 
 
@@ -91,6 +90,6 @@ SPLITS = {
     "cv": _cv_splits,
     "early_stopping": _stopping_splits,
     "n_iter_no_change": _patience_splits,
-    "oob_score": _is_asked_for("oob_score"),
-    "probability": _is_asked_for("probability"),
+    "oob_score": _is_set("oob_score"),
+    "probability": _is_set("probability"),
 }

@@ -1,9 +1,9 @@
-"""Training rows made of copies of rows: their pixels and their targets, which may be mixed.
+"""Create training rows from copies of rows: their pixels and their targets, which may be mixed.
 
-A *copy* is a plan for all rows (:mod:`._plan`), or None for the rows as they are at prediction. A classifier cannot
-learn from a mixed label. But for a loss that is linear in the target, such as the log loss, a row of 0.7 dog and 0.3
-cat equals two rows of the same pixels, a dog of weight 0.7 and a cat of weight 0.3 (:func:`weighted_rows`). A
-classifier that takes no weights gets one of both labels, drawn with these probabilities (:func:`draw_labels`).
+A *copy* is a plan for all rows (:mod:`._plan`), or None for their deterministic counterparts. Classifiers do not accept
+mixed labels, but for a loss that is linear in the target, such as the log loss, a row of 0.7 dog and 0.3 cat is
+equivalent to two rows of the same pixels: dog with weight 0.7 and cat with weight 0.3 (:func:`weighted_rows`). For a
+classifier that does not take weights, one of both labels is drawn with these probabilities (:func:`draw_labels`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 from .._plan import apply_plan, mix_targets, split_weights, weight_targets
 
-COPIED_ROWS = 1024  # at once
+CHUNK_ROWS = 1024  # rows to duplicate at a time, which bounds temporary memory
 
 
 def draw_copies(augmenter, rng, n, shape, n_copies, keep_original):
-    """Return the copies to train on: a list of plans, with None in front for the rows themselves."""
+    """Draw the copies to train on: a list of plans, starting with None if ``keep_original``."""
     return [None] * bool(keep_original) + [augmenter._plan(rng, n, shape) for _ in range(n_copies)]
 
 
@@ -28,7 +28,7 @@ def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None):
     augmenter : augmenter
     copies : list of plans or None
     indices : int ndarray of shape (rows,)
-        Indices ``number * n + row`` into the copies, one after the other; all of them come first, in order.
+        Indices ``copy * n + row`` into the concatenated copies. They start with all rows of all copies, in order.
     images : ndarray of shape (n, height, width, channels)
     value_range : tuple of float or None
     n_jobs : int or None
@@ -45,8 +45,8 @@ def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None):
             part[:] = augmenter.center_images(images, value_range)
         else:
             apply_plan(plan, images, value_range, shape, n_jobs, out=part)
-    for start in range(len(copies) * n, len(indices), COPIED_ROWS):  # the same pixels with another label
-        rows = slice(start, start + COPIED_ROWS)
+    for start in range(len(copies) * n, len(indices), CHUNK_ROWS):  # the same pixels with another label
+        rows = slice(start, start + CHUNK_ROWS)
         out[rows] = out[indices[rows]]
     return out
 
@@ -55,7 +55,7 @@ def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None):
 
 
 def mixed_parts(plan, n):
-    """Return the rows that each row is mixed of, and their fractions, which sum to 1: two arrays (n, parts)."""
+    """Return the source rows of each mixed row, and their fractions, which sum to 1: two arrays (n, parts)."""
     sources, fractions = np.arange(n)[:, None], np.ones((n, 1))
     for _, params in plan or []:
         if "partner" in params:
@@ -66,13 +66,13 @@ def mixed_parts(plan, n):
 
 
 def target_codes(y):
-    """Return a code per row; codes are equal if and only if labels, or all of several labels, are equal."""
+    """Return one code per row; codes are equal if and only if all labels of the rows are equal."""
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     return np.unique(y, axis=None if y.ndim == 1 else 0, return_inverse=True)[1].reshape(-1)
 
 
 def join_equal(sources, fractions, codes):
-    """Return fractions in which the parts of one code are joined: the first has their sum, the others 0."""
+    """Sum the fractions of parts with the same code into the first of them, and set the others to 0."""
     codes, fractions = codes[sources], fractions.copy()
     for later in range(1, fractions.shape[1]):
         for earlier in range(later):
@@ -83,7 +83,7 @@ def join_equal(sources, fractions, codes):
 
 
 def weighted_rows(copies, codes, weight=None):
-    """Return training rows that have one target each, for a loss that is linear in the target.
+    """Split mixed rows into weighted rows with one target each, for a loss that is linear in the target.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def weighted_rows(copies, codes, weight=None):
     labels : int ndarray of shape (rows,)
         The index of the row that each target comes from.
     weights : ndarray of shape (rows,)
-        The fraction of each label in its row, times the weight of the row that the label comes from. Without
-        ``weight`` those of one index sum to 1.
+        The fraction of each label in its row, times the weight of its source row. Without ``weight``, the weights of
+        one index sum to 1.
     """
     n, found = len(codes), []
     for number, plan in enumerate(copies):
@@ -115,7 +115,7 @@ def weighted_rows(copies, codes, weight=None):
 
 
 def draw_labels(copies, n, rng):
-    """Draw for each training row one of the rows that it is mixed of, by their fractions, and return their indices."""
+    """Draw one source row for each training row, with its fraction as probability; return the indices of the rows."""
     labels = []
     for plan in copies:
         sources, fractions = mixed_parts(plan, n)
@@ -125,7 +125,7 @@ def draw_labels(copies, n, rng):
 
 
 def mix_values(copies, values, weight=None):
-    """Return the values of the training rows, mixed as the rows are, and their mixed weights; None without weights."""
+    """Return the mixed values of the training rows, and their mixed weights, or None without weights."""
     if weight is None:
         return np.concatenate([mix_targets(plan or [], values) for plan in copies]), None
     return split_weights(mix_values(copies, weight_targets(values, weight))[0], values.shape[1:])

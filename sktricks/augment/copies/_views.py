@@ -1,8 +1,8 @@
-"""Views: draws made once, and applied to every row alike.
+"""Views for test-time augmentation: drawn once, and the same for every row.
 
-A *view* is a plan (:mod:`._plan`) of a single row. The view of a row depends on that row only, so predictions do not
-change with the other rows of X, and a frozen net encodes each view of a row only once. Steps that mix rows are left
-out.
+A *view* is a plan (:mod:`._plan`) for a single row, which is applied to all rows. Predictions for a row therefore do
+not depend on the other rows of X, and a frozen net encodes each view of a row only once. Steps that mix rows are
+skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def draw_views(augmenter, rng, n_views, shape):
     Parameters
     ----------
     augmenter : augmenter or None
-        Without one, or with one that only mixes rows, there are no views.
+        If it is None or only mixes rows, there are no views.
     rng : Generator or list
         The result of ``augmenter._make_rng``.
     n_views : int
@@ -31,7 +31,7 @@ def draw_views(augmenter, rng, n_views, shape):
     """
     if augmenter is None or n_views == 0:
         return []
-    n_views = int(n_views)  # True is one
+    n_views = int(n_views)  # may be a bool
     plan = [(step, params) for step, params in augmenter._plan(rng, n_views, shape) if not step.mixes_rows]
     return [
         [(step, {name: values[view : view + 1] for name, values in params.items()}) for step, params in plan]
@@ -40,22 +40,23 @@ def draw_views(augmenter, rng, n_views, shape):
 
 
 def warn_of_ignored_views(estimator, augmenter, **is_ignored):
-    """Warn of parameters that have no effect, because an augmenter makes no copies or views.
+    """Warn of parameters that have no effect because there are no copies or views.
 
     Parameters
     ----------
     estimator : estimator
     augmenter : augmenter or None
-        None, or one that only mixes rows.
+        None, or an augmenter that only mixes rows.
     **is_ignored : bool
-        By the names of parameters, True for those to name.
+        True for the names of parameters that are ignored.
     """
     unused = [f"{name}={getattr(estimator, name)}" for name, ignored in is_ignored.items() if ignored]
     if not unused:
         return
-    why, cure = "augmenter=None makes no views", "set an augmenter"
+    why, cure = "augmenter=None gives no views", "set an augmenter"
     if augmenter is not None:
-        why, cure = f"{type(augmenter).__name__} only mixes rows, which views leave out", "add one that changes rows"
+        why = f"{type(augmenter).__name__} only mixes rows, which views skip"
+        cure = "add an augmenter that changes rows"
     warn(
         f"{' and '.join(unused)} of {type(estimator).__name__} {'has' if len(unused) == 1 else 'have'} no effect, "
         f"because {why}: {cure}, such as RandomFlip()",
@@ -64,31 +65,30 @@ def warn_of_ignored_views(estimator, augmenter, **is_ignored):
 
 
 def check_keeps_values(augmenter, n_features):
-    """Raise an error if an augmenter would change the numbers that stand for categories."""
+    """Raise an error if an augmenter would change the codes of categories."""
     if augmenter is None:
         return
     plan = augmenter._plan(augmenter._make_rng(0), 2, (1, n_features, 1))
     others = sorted({type(step).__name__ for step, _ in plan if not step.keeps_values})
     if others:
         raise ValueError(
-            f"augmenter has {', '.join(others)}, which makes new numbers, and X has categories, that would become "
-            "others: SwapNoise, CutMix and FeatureDropout(fill=0) leave them whole; or encode the categories before, "
-            "by scikit-learn's OneHotEncoder"
+            f"augmenter must keep the values of X, which has categories, got {', '.join(others)}: use SwapNoise, "
+            "CutMix or FeatureDropout(fill=0), or encode the categories first, with scikit-learn's OneHotEncoder"
         )
 
 
 def check_keeps_columns(augmenter, n_features):
-    """Raise an error if an augmenter returns rows with another number of columns."""
+    """Raise an error if an augmenter changes the number of columns."""
     found = augmenter.output_shape((1, n_features, 1))
     if found != (1, n_features, 1):
         raise ValueError(
             f"augmenter must keep the {n_features} columns of a table with missing values or categories, got "
-            f"{augmenter!r}, which returns {found[1]}: impute and encode X before, or leave the step out that crops"
+            f"{augmenter!r}, which returns {found[1]}: impute and encode X first, or remove the step that crops"
         )
 
 
 def apply_view(view, images, value_range, n_jobs=None):
-    """Return a view of images (n, height, width, channels), of the same dtype; ``images`` are not written to."""
+    """Apply a view to images (n, height, width, channels), and return new images of the same dtype."""
     n, shape = len(images), images.shape[1:]
     for step, _ in view:
         shape = step.output_shape(shape)

@@ -1,1 +1,1 @@
-"""Loops over pixels: compiled, or in numpy."""
+"""Pixel kernels, compiled or in numpy."""

@@ -1,11 +1,11 @@
-// The weighted mean of each value and its neighbors, along rows and then columns, mirrored at the border:
-// blur_with_numpy() in _gaussian.py, for uint8 and float32.
+// Convolution with symmetric kernels along both axes, mirrored at the border: blur_with_numpy() in _gaussian.py, for
+// uint8 and float32.
 
 namespace {
 
-enum { RUN = 16 };  // values whose sums are kept in registers; there must be room for as many beyond the last
+enum { RUN = 16 };  // values whose sums are kept in registers; buffers need as many extra values at their end
 
-// For each of n values the sum over 2 * radius + 1 taps, the outer ones first, two of equal weight at a time.
+// Compute for each of n values the sum over 2 * radius + 1 taps, from the outside in, adding pairs of equal weight.
 void weigh(const float *const *taps, const float *weights, Py_ssize_t radius, Py_ssize_t n, float *RESTRICT out) {
     for (Py_ssize_t start = 0; start < n; start += RUN) {
         float sum[RUN];
@@ -29,7 +29,7 @@ void pad_row(const In *RESTRICT from, Py_ssize_t width, Py_ssize_t channels, Py_
                 to[(radius + outside) * channels + k] = float(from[find_pixel(outside, width, REFLECT) * channels + k]);
 }
 
-// ``weights`` are (n, most + 1), those of the middle last; zeros at the beginning make the kernel of an image narrower.
+// ``weights`` are (n, most + 1), ending with the center; leading zeros make the kernel of an image narrower.
 template <class In, class Out>
 void blur(const void *source, void *target, const float *weights, Py_ssize_t n, Py_ssize_t height, Py_ssize_t width,
           Py_ssize_t channels, Py_ssize_t most) {
@@ -37,7 +37,7 @@ void blur(const void *source, void *target, const float *weights, Py_ssize_t n, 
     std::vector<float> line(size_t(row + 2 * most * channels + RUN)), image(size_t(height * row + RUN));
     std::vector<float> out(size_t(row + RUN));
     std::vector<const float *> taps(size_t(2 * most + 1));
-    const bool across = width > 1, along = height > 1;  // a signal has neighbors in one direction
+    const bool across = width > 1, along = height > 1;  // a signal has a single axis
     for (Py_ssize_t i = 0; i < n; ++i, weights += most + 1) {
         const In *from = static_cast<const In *>(source) + i * height * row;
         Out *to = static_cast<Out *>(target) + i * height * row;

@@ -2,7 +2,7 @@
 
 namespace {
 
-// Some pixels of three channels, each channel by itself, so that loops run over neighbours in memory.
+// A block of pixels with three separate channels, so that loops run over adjacent memory.
 struct Block {
     enum { SIZE = 64 };
     float red[SIZE], green[SIZE], blue[SIZE];
@@ -37,7 +37,7 @@ void turn_hue(Block &b, float turn) {
     }
 }
 
-// What one change does to each value by itself: brightness and contrast are a gain and a shift.
+// The changes that apply to each value independently: brightness and contrast are a gain and a shift.
 struct Change {
     float gain, shift, saturation, hue;
 
@@ -54,7 +54,7 @@ struct Change {
     }
 };
 
-// Pixels of three channels, which saturation and hue mix.
+// The changes that combine the three channels of a pixel: saturation and hue.
 template <class In, class Out>
 void blend_channels(const In *from, Py_ssize_t n, const Change &change, Range range, Out *to) {
     Block b{};
@@ -78,7 +78,7 @@ void blend_channels(const In *from, Py_ssize_t n, const Change &change, Range ra
     }
 }
 
-// Bytes that lose their color and nothing else, in 1/65536 of a gray level: three times as fast as floats.
+// Conversion of bytes to gray in fixed point (1/65536 of a gray level), which is three times as fast as floats.
 bool turn_gray(const uint8_t *RESTRICT from, Py_ssize_t n, uint8_t *RESTRICT to) {
     for (Py_ssize_t i = 0; i < n / 3; ++i) {
         const uint8_t *pixel = from + 3 * i;
@@ -90,7 +90,7 @@ bool turn_gray(const uint8_t *RESTRICT from, Py_ssize_t n, uint8_t *RESTRICT to)
 
 bool turn_gray(const void *, Py_ssize_t, void *) { return false; }
 
-// One change of the colors of an image, which may be in place. An image that nothing changes is not clipped.
+// Change the colors of an image once, possibly in place. An image with neutral factors is not clipped.
 template <int C, class In, class Out>
 void change_color(const In *from, Py_ssize_t n, const double *factors, const Task &task, Out *to) {
     const Change change(factors, from, n, task);
@@ -104,7 +104,7 @@ void change_color(const In *from, Py_ssize_t n, const double *factors, const Tas
         scale(from, n, change.gain, change.shift, range, to);
 }
 
-// All changes one after the other, with floats in between.
+// Apply all changes in order, with floats in between.
 template <int C, class In, class Out>
 void change_colors(const In *from, Py_ssize_t n, const double *factors, const Task &task, float *between, Out *to) {
     if (task.stages == 0) return store(from, n, to);

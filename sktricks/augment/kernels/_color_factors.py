@@ -1,7 +1,7 @@
-"""Brightness, contrast, saturation and hue.
+"""Change brightness, contrast, saturation and hue.
 
-The four are functions of float images ``(n, height, width, channels)``, which they change in place, and one number an
-image. None of them clips, so that one clip at the end is all that is ever lost.
+Each function takes float images ``(n, height, width, channels)``, which it changes in place, and one factor per image.
+None of them clips: values are clipped once, after all changes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # brightness, contrast, saturation, hue: the fac
 
 
 def _each(values, images):
-    """One number an image, to be multiplied with images."""
+    """Reshape one number per image so that it broadcasts against images."""
     return values.astype(images.dtype)[:, None, None, None]
 
 
 def _scale_about(images, factors, center):
-    """``center + (x - center) * factor``."""
+    """Compute ``center + (x - center) * factor`` in place."""
     images -= center
     images *= _each(factors, images)
     images += center
@@ -28,25 +28,25 @@ def _scale_about(images, factors, center):
 
 
 def scale_brightness(images, factors, low=0.0):
-    """``low + (x - low) * factor``: black, the low end, stays black."""
+    """Compute ``low + (x - low) * factor`` in place: black, the low end, stays black."""
     return _scale_about(images, factors, low) if low else np.multiply(images, _each(factors, images), out=images)
 
 
 def scale_contrast(images, factors):
-    """``mean + (x - mean) * factor``, about the mean of the image's own values."""
-    # Of float64, since numpy converts by and by, and the order of a sum would depend on the chunk.
+    """Compute ``mean + (x - mean) * factor`` in place, with the mean of all values of the image."""
+    # Converted to float64 first: numpy's buffered conversion would make the order of summation depend on the chunk.
     means = images.reshape(len(images), -1).astype(np.float64, copy=False).mean(axis=1)
     return _scale_about(images, factors, _each(means, images))
 
 
 def scale_saturation(images, factors):
-    """``gray + (x - gray) * factor``, about the gray value (luma) of each pixel."""
+    """Compute ``gray + (x - gray) * factor`` in place, with the gray value (luma) of each pixel."""
     red, green, blue = (images[..., i : i + 1] * images.dtype.type(weight) for i, weight in enumerate(LUMA))
     return _scale_about(images, factors, red + green + blue)
 
 
 def turn_hue(images, turns):
-    """Turn the hue by a share of a full circle, and keep the largest and the smallest channel of each pixel (HSV)."""
+    """Rotate the hue (HSV) by a fraction of a full turn, in place; keep the extremes of the channels of each pixel."""
     red, green, blue = (images[..., i] for i in range(3))
     low, high = images.min(axis=-1), images.max(axis=-1)
     chroma = high - low
@@ -64,9 +64,9 @@ def turn_hue(images, turns):
 
 
 def change_colors(images, factors, value_range):
-    """Change colors once. ``factors`` (n, 4): brightness, contrast and saturation, and the turn of the hue.
+    """Change the colors in place by ``factors`` (n, 4): brightness, contrast, saturation, and rotation of the hue.
 
-    A factor that changes nothing is left out, and an image that nothing changes is not clipped either.
+    Neutral factors are skipped, and images with only neutral factors are not clipped.
     """
     steps = [
         lambda some, values: scale_brightness(some, values, black(value_range)),
@@ -82,7 +82,7 @@ def change_colors(images, factors, value_range):
 
 
 def _where(chosen, images, function):
-    """The function in place of the chosen images, row by row the same whatever the other rows are."""
+    """Apply a function to the chosen images in place; the result of a row does not depend on the other rows."""
     if chosen.all():
         return function(images, slice(None))
     if chosen.any():

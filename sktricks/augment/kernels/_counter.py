@@ -1,7 +1,7 @@
-"""Random numbers from a key and a counter, where there is one for each pixel and no room to draw them all beforehand.
+"""Counter-based random numbers, for draws per pixel that would take too much memory in a plan.
 
-The numbers of a row depend on its key alone, so that chunks and threads change nothing. The generator is SplitMix64
-(G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) started at the key.
+The numbers of a row depend only on its key, so chunks and threads do not change them. The generator is SplitMix64 (G.
+L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), seeded by the key.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ LOW_24 = np.uint64(2**24 - 1)
 
 
 def draw_keys(rng, n):
-    """A key a row."""
+    """Draw one key per row."""
     return rng.integers(0, 2**64, n, dtype=np.uint64)
 
 
 def expand_bits(keys, m, stream=0):
-    """(n, m) random 64-bit integers from (n,) keys; other streams hold other numbers."""
+    """Return (n, m) random 64-bit integers for (n,) keys; streams are independent of each other."""
     bits = keys[:, None] + np.arange(1 + stream * m, 1 + (stream + 1) * m, dtype=np.uint64) * GAMMA
     bits ^= bits >> np.uint64(30)
     bits *= FIRST
@@ -29,14 +29,14 @@ def expand_bits(keys, m, stream=0):
 
 
 def expand(keys, m, stream=0):
-    """(n, m) numbers, uniform and strictly between 0 and 1, from (n,) keys; other streams hold other numbers."""
+    """Return (n, m) uniform numbers strictly between 0 and 1 for (n,) keys; streams are independent of each other."""
     return ((expand_bits(keys, m, stream) >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 def expand_normal(keys, m):
-    """(n, m) standard normal float32 numbers from (n,) keys.
+    """Return (n, m) standard normal float32 numbers for (n,) keys.
 
-    They come in pairs, from two uniform numbers of 24 bits (G. E. P. Box, M. E. Muller, "A note on the generation of
+    Each pair is computed from two uniform 24-bit numbers (G. E. P. Box, M. E. Muller, "A note on the generation of
     random normal deviates", Ann. Math. Stat. 29, 1958).
     """
     bits = expand_bits(keys, -(-m // 2))

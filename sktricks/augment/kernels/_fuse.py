@@ -1,10 +1,10 @@
-"""Adjacent steps of a plan as one pass over the pixels.
+"""Fuse adjacent steps of a plan into one pass over the pixels.
 
-Geometry is an affine map (:mod:`._warp`), a change of colors four factors per image (:mod:`._color_factors`).
-:func:`fuse` makes one :class:`Pass` of as many adjacent steps as it can: maps first, then changes of colors. Each pixel
-is read once, and rounded once.
+A geometric step is an affine map per image (:mod:`._warp`), a color step four factors per image
+(:mod:`._color_factors`). :func:`fuse` combines as many adjacent steps as possible into one :class:`Pass`: maps first,
+then color factors. Each pixel is read once, and rounded once.
 
-Maps are joined as long as their borders agree. A step that never reads outside its image agrees with all.
+Maps are composed if their borders are equal. A step that never reads outside its image is compatible with any border.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ._warp import IDENTITY, compose
 
 @dataclass(frozen=True)
 class Pass:
-    """Some steps as one: an affine map, if their parameters hold one, and then changes of colors.
+    """Fused steps: an affine map, if there is one, and then color factors.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Pass:
     _has_kernel: ClassVar = True
 
     def _run(self, images, params, value_range, out=None):
-        """The images after this pass: ``out``, if they could be written there, or floats, or of the dtype they had."""
+        """Apply the pass; return ``out`` if it could be written to, otherwise floats or the dtype of ``images``."""
         maps, factors = params.get("map"), params.get("factors")
         border, fill = self.border or ("edge", 0.0)
         if self.exact and factors is None:
@@ -46,7 +46,7 @@ class Pass:
 
 
 def fuse(plan, shape, value_range):
-    """The plan with passes in the place of its geometric steps and changes of colors, as few as can be."""
+    """Replace the geometric and color steps of a plan by as few passes as possible."""
     fused = []
     for step, params in plan:
         output = step.output_shape(shape)
@@ -60,7 +60,7 @@ def fuse(plan, shape, value_range):
 
 
 def _as_pass(step, params, shape, value_range):
-    """The pass of one step; None if it does nothing to any row."""
+    """Convert one step to a pass; return None if it changes no row."""
     if step.fuses_as == "color":
         factors = _if_chosen(params, step.to_factors(params, shape), NEUTRAL)
         return None if _all_are(factors, NEUTRAL) else (Pass(shape[:2]), {"factors": factors[:, None]})
@@ -75,7 +75,7 @@ def _as_pass(step, params, shape, value_range):
 
 
 def _all_are(values, neutral):
-    """Return True if no row differs; where the first does, the others need not be read."""
+    """Return True if all rows are neutral; the first row is compared first, which is often enough."""
     return bool((values[:1] == neutral).all() and (values == neutral).all())
 
 
@@ -85,7 +85,7 @@ def _if_chosen(params, values, neutral):
 
 
 def _join(first, second):
-    """Two passes as one; None where they cannot be."""
+    """Combine two passes into one; return None if that is not possible."""
     (before, params), (after, others) = first, second
     if not isinstance(before, Pass):
         return None

@@ -1,4 +1,4 @@
-// What Python sees of the loops: four functions on contiguous memory, which let other threads run meanwhile.
+// The Python interface of the loops: four functions on contiguous memory, which release the GIL.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -32,7 +32,7 @@ struct Task {
     Py_ssize_t n, height, width, out_height, out_width;
     int border, stages, clip;
     double fill, low, high;
-    const double *maps;     // (n, 2, 3), or null for the pixels as they are
+    const double *maps;     // (n, 2, 3), or null for no transformation
     const double *factors;  // (n, stages, 4)
 };
 
@@ -42,7 +42,7 @@ namespace plain {
 #include "_loops.hpp"
 }
 
-// The same loops for processors that compute eight numbers at once, where the compiler can make both.
+// The same loops for processors with 256-bit vectors, where the compiler can target both.
 #if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 9 && !defined(__clang__)
 #define HAS_WIDE
 #pragma GCC push_options
@@ -64,7 +64,7 @@ struct Loops {
 
 Loops loops;
 
-// The wide loops if they are wanted and the processor has what they need; returns whether they are in use.
+// Use the wide loops if they are requested and the processor supports them; returns whether they are in use.
 bool choose_loops([[maybe_unused]] bool wanted) {
     loops = {plain::transform_any, plain::move_pixels, plain::blur_any, plain::add_any_noise};
 #ifdef HAS_WIDE
@@ -85,7 +85,7 @@ struct Buffers {
     }
 };
 
-// Run a loop while other Python threads run, and return None; its exceptions become those of Python.
+// Run a loop without the GIL, and return None; C++ exceptions are converted to Python exceptions.
 template <class Loop>
 PyObject *run(const Loop &loop) {
     bool has_room = true;
@@ -186,7 +186,7 @@ PyObject *py_choose_loops(PyObject *, PyObject *args) {
 
 }  // namespace
 
-// What _module.c makes a module of.
+// The method table of the module, for _module.c.
 extern "C" {
 extern PyMethodDef kernel_methods[];
 

@@ -1,8 +1,8 @@
-"""The loops over pixels, :func:`move`, :func:`transform`, :func:`blur` and :func:`add_noise`: compiled, or in numpy.
+"""The pixel kernels :func:`move`, :func:`transform`, :func:`blur` and :func:`add_noise`, compiled or in numpy.
 
 The extension ``_compiled`` (``_kernels.cpp`` and the files beside it) is built with the package if there is a C and C++
-compiler, and lets other threads run. It gives the same as numpy within rounding. Set the environment variable
-``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to do without it; :func:`sktricks.show_versions` says
+compiler. It releases the GIL, and its results equal those of numpy up to rounding. Set the environment variable
+``SKTRICKS_KERNEL=numpy`` before the first use of an augmenter to disable it; :func:`sktricks.show_versions` prints
 which is in use.
 """
 
@@ -22,11 +22,11 @@ from ._warp import move as move_with_numpy
 
 FAST = (np.dtype(np.uint8), np.dtype(np.float32))
 LARGEST = float(np.finfo(np.float32).max)
-LARGEST_IMAGE = 2**30  # pixels, which the compiled loops count in 32 bits
+LARGEST_IMAGE = 2**30  # pixels, because the compiled loops use 32-bit indices
 
 
 def load_compiled():
-    """The compiled extension and None; or None and why there is none."""
+    """Return the compiled extension and None, or None and the reason why it is not used."""
     choice = os.environ.get("SKTRICKS_KERNEL", "")
     if choice not in ("", "numpy", "compiled"):
         raise ValueError(f"the environment variable SKTRICKS_KERNEL must be numpy or compiled, got {choice!r}")
@@ -46,18 +46,18 @@ compiled, reason = load_compiled()
 
 
 def describe():
-    """Which loops are in use: ``"compiled"``, or ``"numpy"`` and why."""
+    """Return which kernels are in use: ``"compiled"``, or ``"numpy"`` with the reason."""
     return "compiled" if compiled else f"numpy ({reason})"
 
 
 def is_fast(images):
-    """Return True if images of this dtype, size and number of channels go through the compiled loops."""
+    """Return True if the compiled kernels support this dtype, size and number of channels."""
     known = images.dtype in FAST and images.shape[3] <= 4
     return compiled is not None and known and images.shape[1] * images.shape[2] < LARGEST_IMAGE
 
 
 def move(images, maps, size, border, fill, out=None):
-    """Read each image where its map, a flip and a shift by whole pixels, sends the pixels of the output.
+    """Transform each image by a map that consists of flips and shifts by whole pixels.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def move(images, maps, size, border, fill, out=None):
     border : {"constant", "edge", "reflect"}
     fill : float
     out : ndarray or None
-        Where the result may go; it has gone there if ``out`` is what is returned.
+        Array for the result. It was used if it is returned.
     """
     if compiled is None:
         return move_with_numpy(images, maps, size, border, fill)
@@ -81,31 +81,31 @@ def move(images, maps, size, border, fill, out=None):
 
 
 def transform(images, maps, factors, size, border, fill, exact, value_range, out=None):
-    """Read each image where its map sends the pixels of the output, bilinearly, and change its colors.
+    """Transform each image by its map, with bilinear interpolation, and change its colors.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
-    maps : float64 ndarray of shape (n, 2, 3), or None for the pixels as they are
+    maps : float64 ndarray of shape (n, 2, 3), or None for no transformation
     factors : float64 ndarray of shape (n, stages, 4), or None
         See :func:`._color_factors.change_colors`.
     size, border, fill, out
         See :func:`move`.
     exact : bool
-        True if the maps are flips and shifts by whole pixels.
+        True if the maps consist of flips and shifts by whole pixels.
     value_range : tuple of float or None
 
     Returns
     -------
     images : ndarray
-        ``out``, or floats.
+        ``out`` if it could be used, otherwise an array of floats.
     """
     if exact and maps is not None:
         images, maps = move(images if fill == int(fill) else to_float(images), maps, size, border, fill), None
     if not is_fast(images):
         return transform_with_numpy(images, maps, factors, size, border, fill, value_range)
     n, height, width, channels = images.shape
-    out = _room((n, *size, channels), out)
+    out = _output_array((n, *size, channels), out)
     stages = 0 if factors is None else factors.shape[1]
     low, high = value_range or (0.0, 1.0)
     compiled.transform(
@@ -118,7 +118,7 @@ def transform(images, maps, factors, size, border, fill, exact, value_range, out
 
 
 def transform_with_numpy(images, maps, factors, size, border, fill, value_range):
-    """:func:`transform` for any dtype and number of channels; floats."""
+    """Compute :func:`transform` for any dtype and number of channels, as floats."""
     images = to_float(images.copy()) if maps is None else warp(to_float(images), maps, size, border, fill)
     for stage in range(0 if factors is None else factors.shape[1]):
         images = change_colors(images, factors[:, stage], value_range)
@@ -126,36 +126,47 @@ def transform_with_numpy(images, maps, factors, size, border, fill, value_range)
 
 
 def blur(images, weights, out=None):
-    """The weighted mean of each pixel and its neighbors, along rows and then columns; mirrored at the border.
+    """Convolve each image with its kernel along both axes; mirror it at the border.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
-    weights : float64 ndarray of shape (n, 2 * radius + 1), symmetric
-    out
-        As in :func:`transform`, which says what comes back as well.
+    weights : float64 ndarray of shape (n, 2 * radius + 1)
+        Symmetric kernels.
+    out : ndarray or None
+        Array for the result.
+
+    Returns
+    -------
+    images : ndarray
+        ``out`` if it could be used, otherwise an array of floats.
     """
     if compiled is None or images.dtype not in FAST:
         return blur_with_numpy(to_float(images), weights)
     radius = weights.shape[1] // 2
-    out = _room(images.shape, out)
+    out = _output_array(images.shape, out)
     half = np.ascontiguousarray(weights[:, : radius + 1], dtype=np.float32)
     compiled.blur(*_bytes(images, out, half), (*images.shape, radius), _are_float(images, out))
     return out
 
 
 def add_noise(images, keys, std, value_range, out=None):
-    """Images with normal noise of this standard deviation, clipped to the range if there is one.
+    """Add normal noise with this standard deviation to images, and clip them to the value range if there is one.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
     keys : uint64 ndarray of shape (n,)
-        Each row's noise depends on its key alone.
+        The noise of a row depends only on its key.
     std : float
     value_range : tuple of float or None
-    out
-        As in :func:`blur`.
+    out : ndarray or None
+        Array for the result.
+
+    Returns
+    -------
+    images : ndarray
+        ``out`` if it could be used, otherwise an array of floats.
     """
     n, size = len(images), images[0].size
     if compiled is None or images.dtype not in FAST:
@@ -163,14 +174,14 @@ def add_noise(images, keys, std, value_range, out=None):
         images = to_float(images)
         images = images + (noise * std).astype(images.dtype)
         return images if value_range is None else np.clip(images, *value_range, out=images)
-    out = _room(images.shape, out)
+    out = _output_array(images.shape, out)
     limits = value_range or (-LARGEST, LARGEST)
     compiled.add_noise(*_bytes(images, out, keys), (n, size), (std, *limits), _are_float(images, out))
     return out
 
 
-def _room(shape, out):
-    """``out``, if the compiled loops can write to it, or a new array of float32."""
+def _output_array(shape, out):
+    """Return ``out`` if the compiled kernels can write to it, otherwise a new float32 array."""
     return np.empty(shape, np.float32) if out is None or out.dtype not in FAST else out
 
 
@@ -179,6 +190,6 @@ def _are_float(*arrays):
 
 
 def _bytes(images, out, *others):
-    """Contiguous memory of all, of which ``out`` is to be written to."""
+    """Return all arrays as contiguous bytes; ``out`` is not copied, since it is written to."""
     read = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (images, *others)]
     return read[0], out.reshape(-1).view(np.uint8), *read[1:]

@@ -1,4 +1,4 @@
-// All loops over pixels. _kernels.cpp includes this once for each kind of processor.
+// All loops over pixels. _kernels.cpp includes this file once for each target processor.
 
 #include "_values.hpp"
 #include "_color.hpp"
@@ -9,11 +9,11 @@
 
 namespace {
 
-// Images read where their maps say, if there are maps, and their colors changed: transform() in _kernels.py.
+// Transform images by their maps, if there are any, and change their colors: transform() in _kernels.py.
 template <int C, class In, class Out>
 void transform(const void *source, void *target, const Task &task) {
     const Py_ssize_t pixels = task.height * task.width * C, size = task.out_height * task.out_width * C;
-    std::vector<float> floats(size_t(task.maps || task.stages > 1 ? size + 1 : 0));  // one more for a fourth channel
+    std::vector<float> floats(size_t(task.maps || task.stages > 1 ? size + 1 : 0));  // one extra, because three channels are written as four
     std::vector<Reader<C>> reader;
     if (task.maps) reader.emplace_back(task);
     for (Py_ssize_t i = 0; i < task.n; ++i) {

@@ -1,5 +1,5 @@
-// The module _compiled, of what _kernels.cpp has. It is in C, so that without a working CC there is no extension, although
-// the rest asks for CXX alone.
+// The extension module _compiled, whose functions are in _kernels.cpp. This file is in C so that the extension is skipped
+// without a working CC, although all else requires only CXX.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

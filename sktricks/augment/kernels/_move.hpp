@@ -1,8 +1,8 @@
-// Pixels of any kind, moved as they are: move() in _warp.py.
+// Move pixels of any type without interpolation: move() in _warp.py.
 
 namespace {
 
-// A whole place brought to where the border says that it is read; -1 is the fill.
+// Replace an index outside the image by the one that the border reads; -1 means the fill.
 inline Py_ssize_t find_pixel(Py_ssize_t place, Py_ssize_t side, int border) {
     if (place >= 0 && place < side) return place;
     if (border == CONSTANT) return -1;
@@ -12,7 +12,7 @@ inline Py_ssize_t find_pixel(Py_ssize_t place, Py_ssize_t side, int border) {
     return place < side ? place : period - place;
 }
 
-// Pixels of SIZE bytes, which the compiler knows; 0 for any other size.
+// Pixels of SIZE bytes, a constant for the compiler; 0 means any other size.
 template <int SIZE>
 void copy_pixels(const char *from, const int32_t *columns, Py_ssize_t n, Py_ssize_t size, const char *fill, char *to) {
     const size_t bytes = SIZE ? SIZE : size_t(size);
@@ -20,8 +20,8 @@ void copy_pixels(const char *from, const int32_t *columns, Py_ssize_t n, Py_ssiz
         std::memcpy(to + size_t(x) * bytes, columns[x] < 0 ? fill : from + size_t(columns[x]) * bytes, bytes);
 }
 
-// A row of pixels of three bytes from its last to its first. Four bytes are copied at a time, which is twice as fast;
-// the fourth is written over by the next pixel.
+// Reverse a row of three-byte pixels. Four bytes are copied at a time, which is twice as fast; the next pixel overwrites
+// the fourth.
 void reverse_pixels(const char *RESTRICT from, Py_ssize_t n, char *RESTRICT to) {
     std::memcpy(to, from + (n - 1) * 3, 3);
     for (Py_ssize_t x = 1; x < n - 1; ++x) std::memcpy(to + x * 3, from + (n - 1 - x) * 3, 4);

@@ -9,11 +9,11 @@ inline uint64_t mix_bits(uint64_t bits) {
     return bits ^ (bits >> 31);
 }
 
-// The natural logarithm of a number above 0: that of two to the exponent, and a series in (m - 1) / (m + 1).
+// The natural logarithm of a positive number: the exponent times log(2), plus a series in (m - 1) / (m + 1).
 inline float log_of(float value) {
     int32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
-    const int32_t exponent = (bits - 0x3F3504F3) >> 23;  // so that m lies between the roots of 1/2 and 2
+    const int32_t exponent = (bits - 0x3F3504F3) >> 23;  // so that m is between sqrt(1/2) and sqrt(2)
     bits = int32_t(uint32_t(bits) - (uint32_t(exponent) << 23));
     float m;
     std::memcpy(&m, &bits, sizeof m);
@@ -22,7 +22,7 @@ inline float log_of(float value) {
     return float(exponent) * 0.69314718f + s * series;
 }
 
-// The sine of a part of a full circle between -1/4 and 1/4.
+// The sine of an angle between -1/4 and 1/4 of a full turn.
 inline float sine_of(float turn) {
     const float t = turn * turn;
     const float series = 81.60525f + t * (-76.70586f + t * (42.05869f + t * -15.09464f));

@@ -1,10 +1,10 @@
-// Images read bilinearly where an affine map sends the pixels of the output: warp() in _warp.py.
+// Affine transformation of images with bilinear interpolation: warp() in _warp.py.
 
 namespace {
 
-// -- places -----------------------------------------------------------------------------------------------------------
+// -- positions --------------------------------------------------------------------------------------------------------
 
-// One coordinate of where the pixels of a row come from, in the image with its ring.
+// One coordinate of the input positions of a row of output pixels, in the padded image.
 struct Coordinate {
     double start, step, low, high;
 
@@ -19,8 +19,8 @@ struct Coordinate {
     }
 };
 
-// For each pixel of some rows of the output the index of the first of the four that it is read from, and the weights of
-// those below and to the right.
+// For each pixel of some rows of the output: the index of the upper left of the four pixels that it is interpolated from,
+// and the weights of the lower and the right ones.
 struct Places {
     int32_t *index;
     float *below, *right;
@@ -38,18 +38,18 @@ NOINLINE void find_places(const Coordinate y, const Coordinate x, int32_t n, int
     }
 }
 
-// A row that lies inside the image takes half the time if its places are counted in 32 bits: for a block of neighbors
-// from the least whole number that they need, in 2^-24 of a pixel. The steps between neighbors must be small.
+// A row inside the image takes half the time with positions in 32-bit fixed point: for a block of adjacent pixels,
+// relative to their smallest whole position, in 2^-24 of a pixel. The step between adjacent pixels must be small.
 const int BLOCK = 32, BITS = 24, MOST_STEP = 3;
 
-// One axis of the image, in 2^-32 of a pixel.
+// One axis of the image, in fixed point (2^-32 of a pixel).
 struct Axis {
     int64_t start, down, across, low, high;
-    int32_t ways[BLOCK];  // from the first pixel of a block to each
+    int32_t ways[BLOCK];  // offsets from the first pixel of a block
 
     Axis(const double *map, Py_ssize_t side, int border)
         : start(counted(map[2] + 1)), down(counted(map[0])), across(counted(map[1])) {
-        const int64_t ring = border == CONSTANT ? 1 : 0, margin = 1 << 10;  // more than is lost by rounding
+        const int64_t ring = border == CONSTANT ? 1 : 0, margin = 1 << 10;  // larger than the rounding errors
         low = ((1 - ring) << 32) + margin, high = ((int64_t(side) + ring) << 32) - margin;
         for (int64_t k = 0; k < BLOCK; ++k) ways[k] = int32_t((k * across + 128) >> (32 - BITS));
     }
@@ -75,7 +75,7 @@ NOINLINE void count_places(const BlockStart y, const BlockStart x, const int32_t
                            int32_t stride, int32_t *RESTRICT index, float *RESTRICT below, float *RESTRICT right) {
     const int32_t first = y.whole * stride + x.whole, fraction = (1 << BITS) - 1;
     const float unit = 1.0f / (1 << BITS);
-    for (int k = 0; k < BLOCK; ++k) {  // whole blocks are fastest; there is room for what is beyond the row
+    for (int k = 0; k < BLOCK; ++k) {  // whole blocks are fastest; the buffers extend beyond the row
         const int32_t at_y = y.rest + down[k], at_x = x.rest + across[k];
         index[k] = first + (at_y >> BITS) * stride + (at_x >> BITS);
         below[k] = float(at_y & fraction) * unit;
@@ -83,9 +83,10 @@ NOINLINE void count_places(const BlockStart y, const BlockStart x, const int32_t
     }
 }
 
-// -- means ------------------------------------------------------------------------------------------------------------
+// -- interpolation ----------------------------------------------------------------------------------------------------
 
-// Weighted means of four pixels. Pairs of neighbors are copied first, so that the rest is a loop over adjacent numbers.
+// Weighted means of four pixels. Pairs of neighbors are copied first, so that the arithmetic is a loop over adjacent
+// numbers.
 NOINLINE void mix_gray(const float *image, Py_ssize_t stride, Places places, Py_ssize_t n, float *RESTRICT pairs,
                        float *RESTRICT pairs_below, float *RESTRICT out) {
     const float *RESTRICT below = places.below, *RESTRICT right = places.right;
@@ -100,7 +101,7 @@ NOINLINE void mix_gray(const float *image, Py_ssize_t stride, Places places, Py_
     }
 }
 
-// The same for C channels, of which P are computed: a register holds four as well as three.
+// The same for C channels; P values are computed per pixel, because a register of four is as fast as three.
 template <int C, int P>
 NOINLINE void mix_pixels(const float *RESTRICT image, Py_ssize_t stride, Places places, Py_ssize_t n,
                          float *RESTRICT out) {
@@ -116,7 +117,7 @@ NOINLINE void mix_pixels(const float *RESTRICT image, Py_ssize_t stride, Places 
     }
 }
 
-// The same where all pixels of a row come from between two rows of the image: these become one line first.
+// The same if all pixels of a row are between the same two rows of the image: these are interpolated to one line first.
 template <int C, int P>
 NOINLINE void mix_line(const float *RESTRICT above, float weight, Py_ssize_t stride, Places places, Py_ssize_t n,
                        float *RESTRICT line, float *RESTRICT out) {
@@ -134,10 +135,10 @@ NOINLINE void mix_line(const float *RESTRICT above, float weight, Py_ssize_t str
 
 // -- images -----------------------------------------------------------------------------------------------------------
 
-// One image within a ring of fill, one pixel wide before it and two after it, and room for some rows of the output.
+// One image padded with fill, by one pixel before it and two after it, and buffers for some rows of the output.
 template <int C>
 struct Reader {
-    // Pixels at a time: processors wait for what they have just written, and for much at once from memory.
+    // Pixels per block: small blocks stall on values just written, large ones on memory.
     enum { SOME = C == 1 ? 128 : 64 };
     const Task &task;
     const Py_ssize_t stride, some_rows;
@@ -150,8 +151,8 @@ struct Reader {
           line(size_t((stride + 1) * C)), below(size_t(some_rows * task.out_width + BLOCK)), right(below),
           pairs(2 * below.size()), pairs_below(pairs), index(below.size()) {}
 
-    // Read one image into ``out``; or, if its colors stay, some rows at a time and then to ``to``, while they are in the
-    // cache. The image ``next`` comes from memory meanwhile.
+    // Transform one image into ``out``, or, if its colors stay the same, some rows at a time into ``to``, while they are
+    // in the cache. Meanwhile the image ``next`` is prefetched.
     template <class In, class Out>
     void read(const In *from, const double *map, const In *next, float *out, Out *to) {
         load(from, map);
@@ -175,7 +176,7 @@ struct Reader {
         }
     }
 
-    // An image that is neither turned nor sheared, twice as fast.
+    // An image that is neither rotated nor sheared; twice as fast.
     template <class Out>
     void read_upright(const double *map, float *out, Out *to) {
         const Places columns = places(0);
@@ -194,7 +195,7 @@ struct Reader {
         }
     }
 
-    // The rows that the map reaches.
+    // The rows of the image that the map reads.
     template <class In>
     void load(const In *from, const double *map) {
         const double down = map[0] * double(task.out_height - 1), across = map[1] * double(task.out_width - 1);

@@ -1,4 +1,4 @@
-// Values of pixels: clipped, rounded, scaled, summed.
+// Clip, round, scale and sum pixel values.
 
 namespace {
 
@@ -21,7 +21,7 @@ inline Range within_type(Range range) {
 
 inline float rounded(float value, float) { return value; }
 
-// Half to even, as numpy rounds: the last bit of a float of this size counts ones.
+// Round half to even, as numpy does: at this magnitude the last bit of a float has the value 1.
 inline uint8_t rounded(float value, uint8_t) {
     const float big = value + 8388608.0f;
     int32_t bits;
@@ -46,7 +46,7 @@ void store(const In *from, Py_ssize_t n, Out *to) {
     scale(from, n, 1.0f, 0.0f, UNLIMITED, to);
 }
 
-// The sum in an order that does not depend on the width of registers. So few bytes are summed that 16 bits suffice.
+// Sum in an order that does not depend on the width of registers. Few enough bytes are summed at a time for 16 bits.
 template <class In>
 double sum(const In *values, Py_ssize_t n) {
     using Number = typename std::conditional<std::is_same<In, float>::value, float, uint16_t>::type;

@@ -1,11 +1,11 @@
-"""Affine maps, and images read where a map sends the pixels of the output.
+"""Create affine maps, and transform images by them.
 
-A map is (2, 3): it takes row and column of a pixel of the output to a place in the input. Maps are composed before
-anything is read, so that each pixel is read once however many steps there were, and what a step would have cut off is
-still there for the steps after it.
+A map is a (2, 3) matrix from the row and column of an output pixel to a position in the input. The maps of several
+steps are composed before any pixel is read: each pixel is then read once, and pixels that one step would crop are still
+available to later steps.
 
-The border says what lies outside the image: ``"constant"`` one value, ``"edge"`` the nearest pixel, ``"reflect"`` the
-image mirrored at its outermost pixels (the names of :func:`numpy.pad`).
+The border defines the values outside the image: one constant (``"constant"``), the nearest pixel (``"edge"``), or the
+image mirrored at its outermost pixels (``"reflect"``), as in :func:`numpy.pad`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ IDENTITY = np.eye(2, 3)
 
 
 def new_maps(n):
-    """Room for ``n`` maps, filled with zeros; the numbers of one kind lie together, since most work is on one kind."""
+    """Return ``n`` maps of zeros; each coefficient is contiguous over the maps, since most code uses one at a time."""
     return np.zeros((2, 3, n)).transpose(2, 0, 1)
 
 
 def shift_maps(top, left):
-    """Windows whose upper left pixel is at these places."""
+    """Return maps that crop a window with its upper left pixel at (top, left)."""
     maps = new_maps(len(top))
     maps[:, 0, 0] = maps[:, 1, 1] = 1
     maps[:, 0, 2], maps[:, 1, 2] = top, left
@@ -32,7 +32,7 @@ def shift_maps(top, left):
 
 
 def flip_maps(flipped, axis, shape):
-    """The axis (0 rows, 1 columns) reversed where ``flipped``."""
+    """Return maps that reverse an axis (0: rows, 1: columns) where ``flipped`` is True."""
     maps = new_maps(len(flipped))
     maps[:, 1 - axis, 1 - axis] = 1
     maps[:, axis, axis] = np.where(flipped, -1, 1)
@@ -41,36 +41,37 @@ def flip_maps(flipped, axis, shape):
 
 
 def resize_maps(top, left, height, width, size):
-    """Windows (height, width) at (top, left), in pixels and their fractions, enlarged or shrunk to ``size``."""
+    """Return maps that crop a window (height, width) at (top, left), all floats, and resize it to ``size``."""
     maps = new_maps(len(top))
     for axis, (start, side) in enumerate([(top, height), (left, width)]):
         step = side / size[axis]
         maps[:, axis, axis] = step
-        maps[:, axis, 2] = start + (step - 1) / 2  # the corners of the windows meet, not the middles of their pixels
+        # This aligns the outer edges of the windows, not the centers of their outermost pixels.
+        maps[:, axis, 2] = start + (step - 1) / 2
     return maps
 
 
 def linear_maps(linear, shape, shift=(0.0, 0.0)):
-    """``center + linear @ (out - center - shift)``: linear (n, 2, 2) maps about the center, of a shifted image."""
+    """Return the maps ``center + linear @ (out - center - shift)`` for (n, 2, 2) linear maps about the center."""
     center = [(side - 1) / 2 for side in shape[:2]]
     down, right = (center[axis] + shift[axis] for axis in range(2))
     maps = new_maps(len(linear))
     maps[:, :, :2] = linear
     for axis in range(2):
-        # No matrix product: the order of its sums may depend on the number of rows.
+        # Not a matrix product, because its order of summation may depend on the number of rows.
         maps[:, axis, 2] = center[axis] - (linear[:, axis, 0] * down + linear[:, axis, 1] * right)
     return maps
 
 
 def rotations(angles):
-    """(n, 2, 2), in rows and columns, of a turn by these angles in degrees, counter-clockwise as seen."""
+    """Return (n, 2, 2) matrices, in (row, column) coordinates, of counter-clockwise rotations by angles in degrees."""
     angles = np.deg2rad(angles)
     cos, sin = np.cos(angles), np.sin(angles)
     return np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1)
 
 
 def compose(first, second):
-    """The map of two steps: ``first`` and then ``second``, whose input is the output of the first."""
+    """Compose maps: apply ``first`` to the image, then ``second`` to the result."""
     first, second = (maps.transpose(1, 2, 0) for maps in (first, second))
     joined = first[:, :1] * second[0] + first[:, 1:2] * second[1]
     joined[:, 2] += first[:, 2]
@@ -78,7 +79,7 @@ def compose(first, second):
 
 
 def move(images, maps, size, border, fill):
-    """Read each image where its map, a flip and a shift by whole pixels, sends the pixels of the output."""
+    """Transform each image by a map that consists of flips and shifts by whole pixels."""
     whole = np.rint(maps[:, :, 2]).astype(np.intp)
     signs = np.rint(np.stack([maps[:, 0, 0], maps[:, 1, 1]], axis=1)).astype(np.intp)
     last = whole + signs * (np.array(size) - 1)
@@ -94,21 +95,21 @@ def move(images, maps, size, border, fill):
 
 
 def pad(images, before, after, border="constant", fill=0.0):
-    """Images with this many more rows and columns at their start and end."""
+    """Pad images with these numbers of rows and columns before and after."""
     if not (np.any(before) or np.any(after)):
         return images
-    if border == "reflect":  # by places, since older versions of numpy mirror wrongly what is far away
+    if border == "reflect":  # by indices, because older versions of numpy.pad reflect wide margins incorrectly
         for axis, (first, last) in enumerate(zip(before, after, strict=True), start=1):
             side = images.shape[axis]
-            places = _hold(np.arange(-first, side + last), side, border)
-            images = np.take(images, np.minimum(places, side - 1), axis=axis)
+            indices = _apply_border(np.arange(-first, side + last), side, border)
+            images = np.take(images, np.minimum(indices, side - 1), axis=axis)
         return images
     values = {"constant_values": from_float(np.array(float(fill)), images.dtype)} if border == "constant" else {}
     return np.pad(images, ((0, 0), *zip(before, after, strict=True), (0, 0)), mode=border, **values)
 
 
 def warp(images, maps, size, border="constant", fill=0.0):
-    """Read each image where its map sends the pixels of the output, bilinearly.
+    """Transform each image by its map, with bilinear interpolation.
 
     Parameters
     ----------
@@ -117,51 +118,52 @@ def warp(images, maps, size, border="constant", fill=0.0):
     size : (height, width) of the output
     border : {"constant", "edge", "reflect"}
     fill : float
-        What lies outside, for ``"constant"``.
+        Value outside the image if ``border`` is ``"constant"``.
     """
     n, height, width, channels = images.shape
-    # A ring of fill makes four taps right everywhere; further out all is fill, so that places are held on the ring.
-    ringed = np.full((n, height + 2, width + 2, channels), fill, dtype=images.dtype)
-    ringed[:, 1:-1, 1:-1] = images
-    pixels = ringed.reshape(-1, channels)
-    y0, wy = _split(_hold(_places(maps[:, 0], size), height, border), height, images.dtype, channels)
-    x0, wx = _split(_hold(_places(maps[:, 1], size), width, border), width, images.dtype, channels)
+    # With one row or column of fill on each side, the four neighbors of each position exist. Everything further outside
+    # is fill, so positions are clipped to that margin.
+    padded = np.full((n, height + 2, width + 2, channels), fill, dtype=images.dtype)
+    padded[:, 1:-1, 1:-1] = images
+    pixels = padded.reshape(-1, channels)
+    y0, wy = _split(_apply_border(_positions(maps[:, 0], size), height, border), height, images.dtype, channels)
+    x0, wx = _split(_apply_border(_positions(maps[:, 1], size), width, border), width, images.dtype, channels)
     tap = y0 * (width + 2)
     tap += x0
     tap += (np.arange(n) * (height + 2) * (width + 2))[:, None, None]
-    above = _between(np.take(pixels, tap, axis=0), np.take(pixels[1:], tap, axis=0), wx)
+    above = _interpolate(np.take(pixels, tap, axis=0), np.take(pixels[1:], tap, axis=0), wx)
     tap += width + 2
-    below = _between(np.take(pixels, tap, axis=0), np.take(pixels[1:], tap, axis=0), wx)
-    return _between(above, below, wy)
+    below = _interpolate(np.take(pixels, tap, axis=0), np.take(pixels[1:], tap, axis=0), wx)
+    return _interpolate(above, below, wy)
 
 
-def _places(row, size):
-    """One coordinate of where a map sends the pixels of the output: (n, height, width)."""
+def _positions(row, size):
+    """Return one coordinate of the input position of each output pixel, (n, height, width), from a row of the maps."""
     a, b, c = row.T[:, :, None, None]
     return a * np.arange(size[0])[:, None] + (b * np.arange(size[1]) + c)
 
 
-def _hold(places, side, border):
-    """Places brought to where the border says that they are read, on the image or on its ring."""
+def _apply_border(positions, side, border):
+    """Replace positions outside the image, in place, by those that the border reads: in the image or its margin."""
     if border == "reflect":
         period = 2 * max(1, side - 1)
-        places %= period
-        return np.minimum(np.minimum(places, period - places, out=places), side - 1, out=places)
-    return np.clip(places, *((-1, side) if border == "constant" else (0, side - 1)), out=places)
+        positions %= period
+        return np.minimum(np.minimum(positions, period - positions, out=positions), side - 1, out=positions)
+    return np.clip(positions, *((-1, side) if border == "constant" else (0, side - 1)), out=positions)
 
 
-def _split(places, side, dtype, channels):
-    """Places in the image as an index into the ringed one, and for each channel the weight of the pixel after it."""
-    whole = np.minimum(np.floor(places), side - 1)
-    weights = np.empty((*places.shape, channels), dtype)
-    weights[..., 0] = places - whole
-    for channel in range(1, channels):  # quicker than broadcasting, here and wherever they are used
+def _split(positions, side, dtype, channels):
+    """Split positions into the index of a pixel of the padded image, and the weight of the next pixel per channel."""
+    whole = np.minimum(np.floor(positions), side - 1)
+    weights = np.empty((*positions.shape, channels), dtype)
+    weights[..., 0] = positions - whole
+    for channel in range(1, channels):  # faster than broadcasting, here and where the weights are used
         weights[..., channel] = weights[..., 0]
     return whole.astype(np.intp) + 1, weights
 
 
-def _between(first, second, weight):
-    """``first + (second - first) * weight``, in place: exactly ``first`` where the weight is 0."""
+def _interpolate(first, second, weight):
+    """Compute ``first + (second - first) * weight`` in place, which is exactly ``first`` where the weight is 0."""
     second -= first
     second *= weight
     first += second

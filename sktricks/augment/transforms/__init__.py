@@ -1,1 +1,1 @@
-"""The augmenters: one file per kind of transform."""
+"""The augmenters, one module per kind of transform."""

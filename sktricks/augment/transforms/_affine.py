@@ -1,4 +1,4 @@
-"""Shifts, scales and shears; crops of any size and shape, resized."""
+"""Random affine transformations and random resized crops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._geometry import BORDER_CONSTRAINTS, GeometricAugmenter, is_for_images, re
 
 
 def affine_linear(angles, scales, shears):
-    """Return (n, 2, 2) matrices, from output to input, that scale an image, shear it along its rows and turn it.
+    """Return (n, 2, 2) matrices, from output to input, that scale, shear (along the rows) and rotate an image.
 
     ``angles`` and ``shears`` are in degrees.
     """
@@ -26,29 +26,28 @@ def affine_linear(angles, scales, shears):
 
 
 class RandomAffine(GeometricAugmenter):
-    """Turn, shift, scale and shear each image at random, in one affine map about its center.
+    """Rotate, shift, scale and shear each image at random, by one affine transformation about its center.
 
-    Each of the five numbers is uniform: the angle and the shear between plus and minus their largest value, the factor
-    in ``1 ± scale``, the shifts down and to the right within plus and minus ``shift`` of the side. Values between the
-    pixels are read bilinearly. ``transform`` leaves X as it is. Rows without ``image_shape`` are signals, which are
-    shifted and scaled along their one direction; a warning says that they are not turned and sheared.
+    All parameters are drawn uniformly: the angle within ``± max_angle``, the shear within ``± shear``, the scale factor
+    within ``1 ± scale``, and the vertical and horizontal shift within ``± shift`` of the side. Interpolation is
+    bilinear. ``transform`` returns X unchanged. Rows without ``image_shape`` are signals, which are shifted and scaled
+    along their only axis, with a warning that they are not rotated or sheared.
 
     Parameters
     ----------
     max_angle : float, default=10
-        Largest angle in degrees, from 0 to 180, counter-clockwise where it is positive.
+        Largest angle in degrees, from 0 to 180; positive angles are counter-clockwise.
     shift : float, default=0.1
         Largest shift, as a fraction of the height and of the width, from 0 to 1.
     scale : float, default=0.1
-        Strength of the change of size, from 0 to below 1.
+        Largest relative change of size, from 0 to below 1.
     shear : float, default=5
-        Largest shear in degrees, from 0 to below 90: each row of pixels moves aside by ``tan(shear)`` times its
-        distance from the middle.
+        Largest shear in degrees, from 0 to below 90: each row of pixels moves sideways by ``tan(shear)`` times its
+        distance from the center.
     border : {"constant", "edge", "reflect"}, default="constant"
-        Values from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
+        Values outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Value of a constant border, in the value range or 0. None is the low end of the value range: black, 0
-        in most images.
+        Value of a constant border, in the value range or 0. None means black, the low end of the value range.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -114,21 +113,21 @@ class RandomAffine(GeometricAugmenter):
 
 
 class RandomResizedCrop(GeometricAugmenter):
-    """Cut a window of random size and shape out of each image, and resize it.
+    """Crop a window of random size and aspect ratio from each image, and resize it.
 
-    The window's fraction of the image is uniform in ``scale``, and the logarithm of its aspect ratio is uniform within
-    those of ``ratio``; sides longer than the image are cut to it. Its position is uniform. Values between the pixels
-    are read bilinearly; where a window shrinks to less than half, pixels are skipped.
+    The area of the window, as a fraction of the image, is uniform in ``scale``, the logarithm of its aspect ratio is
+    uniform in that of ``ratio``, and its position is uniform. Sides longer than the image are shortened to it.
+    Interpolation is bilinear, without anti-aliasing: pixels are skipped where a window shrinks to less than half.
 
-    ``transform`` resizes the whole image. Rows without ``image_shape`` are signals, of which a window in
-    their one direction is taken, with a warning unless ``size`` is None or ``(1, width)``.
+    ``transform`` resizes the whole image. Rows without ``image_shape`` are signals, which are cropped along their only
+    axis, with a warning unless ``size`` is None or ``(1, width)``.
 
     Parameters
     ----------
     size : int or pair of int, default=None
-        Height and width of the result in pixels; an int is both, None the size of the image.
+        Height and width of the output in pixels; an int sets both. None keeps the size of the image.
     scale : pair of float, default=(0.08, 1.0)
-        Smallest and largest fraction of the image, above 0 and up to 1.
+        Smallest and largest area of the window, as a fraction of the image, above 0 and up to 1.
     ratio : pair of float, default=(0.75, 1.333)
         Smallest and largest aspect ratio, width over height.
     image_shape, value_range, n_jobs, random_state
@@ -180,7 +179,7 @@ class RandomResizedCrop(GeometricAugmenter):
         return {"map": resize_maps(top, left, height, width, read_size(self.size, shape))}
 
     def find_border(self, shape, value_range):
-        return None  # half a pixel at most
+        return None  # it reads at most half a pixel outside the image
 
     def center_images(self, images, value_range=None):
         shape, output = images.shape[1:], self.output_shape(images.shape[1:])

@@ -10,21 +10,21 @@ from sklearn.utils._param_validation import Interval
 from .._base_augmenter import BaseAugmenter
 from .._parameters import check_interval
 from ..kernels import _kernels
-from ..kernels._gaussian import REACH, gaussian_weights
+from ..kernels._gaussian import TRUNCATE, gaussian_weights
 
 
 class GaussianBlur(BaseAugmenter):
     """Blur each image with a Gaussian kernel of random width.
 
-    The standard deviation is uniform between those of ``sigma``; the kernel ends three of them from its center. The
-    image is mirrored at its border. Rows without ``image_shape`` are signals, blurred in their one direction.
-    ``transform`` leaves X as it is.
+    The standard deviation is drawn uniformly between the two values of ``sigma``; the kernel is truncated at three
+    standard deviations. The image is mirrored at its border. Rows without ``image_shape`` are signals, which are
+    blurred along their only axis. ``transform`` returns X unchanged.
 
     Parameters
     ----------
     sigma : float or pair of float, default=(0.1, 2.0)
-        Smallest and largest standard deviation in pixels, above 0; one number is both. At most the longer side of the
-        image, or 16.
+        Smallest and largest standard deviation in pixels, above 0; one number sets both. At most the longer side of
+        the image, or 16 if that is larger.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -63,7 +63,7 @@ class GaussianBlur(BaseAugmenter):
 
     def draw(self, rng, n, shape, y=None):
         low, high = self._sigmas()
-        return {"weights": gaussian_weights(rng.uniform(low, high, n), max(1, int(np.ceil(REACH * high))))}
+        return {"weights": gaussian_weights(rng.uniform(low, high, n), max(1, int(np.ceil(TRUNCATE * high))))}
 
     def _run(self, images, params, value_range, out=None):
         return _kernels.blur(images, params["weights"], out)

@@ -14,23 +14,23 @@ FACTORS = ("brightness", "contrast", "saturation", "hue")
 
 
 class ColorAugmenter(BaseAugmenter):
-    """Base class of augmenters that change the colors of each image by four factors, which can be joined."""
+    """Base class of augmenters that change the colors of each image by four factors, which can be fused."""
 
     fuses_as = "color"
 
     def to_factors(self, params, shape):
-        """Return (n, 4): the factors of brightness, contrast and saturation, and the turn of the hue."""
+        """Return (n, 4) factors: brightness, contrast, saturation, and rotation of the hue."""
         raise NotImplementedError
 
 
 class ColorJitter(ColorAugmenter):
     """Change the brightness, contrast, saturation and hue of each image at random, in this order.
 
-    Each factor is uniform in ``1 ± strength`` (never below 0). The brightness factor scales the distance to black, the
-    low end of the value range; the contrast factor that to the mean of the image's own values after the change of
-    brightness; the saturation factor that to the gray value of each pixel. The hue is turned in the sense of HSV. The
-    result is clipped to the value range, and rounded if X has integers, once at the end. A strength of 0 leaves its
-    property exactly as it is. ``transform`` leaves X as it is.
+    Each factor is uniform in ``1 ± strength`` (never below 0). The brightness factor scales the distance of each value
+    to black, the low end of the value range; the contrast factor scales the distance to the mean of the image after the
+    change of brightness; the saturation factor scales the distance to the gray value of the pixel. The hue is rotated
+    in HSV space. The result is clipped to the value range, and rounded if X has integers, once at the end. With a
+    strength of 0 the property does not change at all. ``transform`` returns X unchanged.
 
     Rows without ``image_shape`` are signals; they are not clipped unless ``value_range`` is given.
 
@@ -41,9 +41,10 @@ class ColorJitter(ColorAugmenter):
     contrast : float, default=0.2
         Strength, from 0 to 100.
     saturation : float, default=0.0
-        Strength, from 0 to 100. Above 0 it needs images of three channels: red, green, blue.
+        Strength, from 0 to 100. Above 0, images must have three channels: red, green, blue.
     hue : float, default=0.0
-        Largest turn of the hue, as a fraction of the full circle, from 0 to 0.5. Above 0 it needs three channels.
+        Largest rotation of the hue, as a fraction of a full turn, from 0 to 0.5. Above 0, images must have three
+        channels.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -88,7 +89,7 @@ class ColorJitter(ColorAugmenter):
         self.hue = hue
 
     def draw(self, rng, n, shape, y=None):
-        # All four are always drawn: a strength set to 0 does not change the draws of the others.
+        # All four are always drawn, so that setting one strength to 0 does not change the draws of the others.
         strengths = {name: getattr(self, name) for name in FACTORS[:3]}
         draws = {name: rng.uniform(max(0.0, 1 - most), 1 + most, n) for name, most in strengths.items()}
         return {**draws, "hue": rng.uniform(-self.hue, self.hue, n)}
@@ -101,16 +102,17 @@ class ColorJitter(ColorAugmenter):
             strength = getattr(self, name)
             if strength > 0 and shape[2] != 3:
                 raise ValueError(
-                    f"{name}={strength} needs images of 3 channels (red, green, blue), X has {shape[2]}; set {name}=0"
+                    f"{name}={strength} requires images of 3 channels (red, green, blue), X has {shape[2]}: set "
+                    f"{name}=0"
                 )
         return tuple(shape)
 
 
 class RandomGrayscale(ColorAugmenter):
-    """Make each image gray with probability ``p``.
+    """Convert each image to gray with probability ``p``.
 
-    Red, green and blue become the gray value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one channel
-    are gray already and stay as they are. ``transform`` leaves X as it is.
+    Red, green and blue are replaced by the gray value of the pixel, 0.299 red + 0.587 green + 0.114 blue. Images of one
+    channel stay unchanged. ``transform`` returns X unchanged.
 
     Parameters
     ----------
@@ -161,5 +163,5 @@ class RandomGrayscale(ColorAugmenter):
 
     def output_shape(self, shape):
         if shape[2] not in (1, 3):
-            raise ValueError(f"RandomGrayscale needs images of 1 or 3 channels (red, green, blue), X has {shape[2]}")
+            raise ValueError(f"RandomGrayscale requires images of 1 or 3 channels, X has {shape[2]}")
         return tuple(shape)

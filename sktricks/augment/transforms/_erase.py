@@ -1,4 +1,4 @@
-"""Rectangles taken out of images."""
+"""Random rectangles, and RandomErasing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..kernels._counter import draw_keys, expand
 def box_sides(shape, fraction, aspect_ratio):
     """Return height and width, floats in pixels, of rectangles with these fractions of the area of an image.
 
-    ``aspect_ratio`` is width over height. Sides longer than the image are cut to it. A signal has no height: the width
-    alone has the fraction.
+    ``aspect_ratio`` is width over height. Sides longer than the image are shortened to it. For a signal, which has no
+    height, ``fraction`` is that of the width.
     """
     area = fraction * shape[0] * shape[1]
     sides = [area / aspect_ratio, area * aspect_ratio] if shape[0] > 1 else [np.ones_like(area), area**2]
@@ -25,9 +25,9 @@ def box_sides(shape, fraction, aspect_ratio):
 
 
 def draw_boxes(rng, shape, fraction, aspect_ratio):
-    """Draw rectangles (n, 4), top, left, height, width in whole pixels, anywhere inside images of this shape.
+    """Draw rectangles at uniform positions inside images of this shape.
 
-    Their sides are those of :func:`box_sides`, rounded.
+    Returns (n, 4) integers: top, left, height and width. The sides are those of :func:`box_sides`, rounded.
     """
     sides = box_sides(shape, fraction, aspect_ratio)
     height, width = (np.maximum(np.rint(side), 1).astype(np.intp) for side in sides)
@@ -39,7 +39,7 @@ def draw_boxes(rng, shape, fraction, aspect_ratio):
 
 
 def inside(boxes, shape):
-    """Return (n, height, width, 1): True for the pixels in the rectangle of their image."""
+    """Return a mask (n, height, width, 1) of the pixels inside the rectangle of each image."""
     (top, left, height, width) = boxes.T[:, :, None]
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     down = (rows >= top) & (rows < top + height)
@@ -50,23 +50,22 @@ def inside(boxes, shape):
 class RandomErasing(BaseAugmenter):
     """Erase a random rectangle of each image, with probability ``p`` [1]_.
 
-    The fraction of the image that is erased is uniform in ``scale``, the logarithm of the rectangle's aspect ratio
-    uniform within those of ``ratio``; sides longer than the image are cut to it. Its position inside the image is
-    uniform. ``RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1))`` is Cutout [2]_ with squares of half the side.
-    Rows without ``image_shape`` are signals, of which a stretch is erased. ``transform`` leaves X as it is.
+    The area of the rectangle, as a fraction of the image, is uniform in ``scale``, the logarithm of its aspect ratio is
+    uniform in that of ``ratio``, and its position inside the image is uniform. Sides longer than the image are
+    shortened to it. ``RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1))`` is Cutout [2]_ with squares of half the
+    side. Rows without ``image_shape`` are signals, of which an interval is erased. ``transform`` returns X unchanged.
 
     Parameters
     ----------
     p : float, default=0.5
         Probability, from 0 to 1.
     scale : pair of float, default=(0.02, 0.33)
-        Smallest and largest fraction of the image, above 0 and up to 1.
+        Smallest and largest area of the rectangle, as a fraction of the image, above 0 and up to 1.
     ratio : pair of float, default=(0.3, 3.3)
         Smallest and largest aspect ratio, width over height.
     fill : float or {"mean", "noise"}, default=None
-        New pixel values: a number in the value range or 0, the mean of each channel of the image, or noise that is
-        uniform in the value range. NaN needs X as floats. None is the low end of the value range: black, 0 in most
-        images.
+        New pixel values: a number in the value range or 0, the mean of each channel of the image, or uniform noise in
+        the value range. NaN requires X as floats. None means black, the low end of the value range.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -146,5 +145,5 @@ class RandomErasing(BaseAugmenter):
 
     def _check_images(self, shape, value_range=None):
         if self.fill == "noise" and value_range is None:
-            raise ValueError('fill="noise" needs a value range, and signals have none: set value_range=(low, high)')
+            raise ValueError('fill="noise" requires a value range, but signals have none: set value_range=(low, high)')
         return super()._check_images(shape, value_range)

@@ -1,6 +1,6 @@
-"""Flips, crops and rotations, and the base class of all geometry: the draw of a row is an affine map (:mod:`._warp`).
+"""Random flips, crops and rotations, and the base class of geometric augmenters, which draw affine maps.
 
-A flip and a crop move pixels and are exact in any dtype; the others interpolate.
+Flips and crops move pixels and are exact in any dtype; all others interpolate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .._base_augmenter import BaseAugmenter
 from .._pixel_values import black
 from ..kernels._warp import BORDERS, flip_maps, linear_maps, pad, rotations, shift_maps
 
-LONGEST = 16384  # pixels of a side: images that are longer would not fit into memory
+MAX_SIDE = 16384  # pixels; larger images would not fit into memory
 BORDER_CONSTRAINTS = {
     "border": [StrOptions(set(BORDERS))],
     "fill": [Interval(Real, None, None, closed="neither"), None],
@@ -23,57 +23,57 @@ BORDER_CONSTRAINTS = {
 
 
 def read_size(size, shape):
-    """Return ``size`` as (height, width); None is that of the images, an int is both (or the width of a signal)."""
+    """Return ``size`` as (height, width); None is the size of the images, an int sets both, or the width of signals."""
     if size is None:
         return tuple(shape[:2])
     sides = (1 if shape[0] == 1 else size, size) if isinstance(size, Integral) else as_pair(size)
-    if len(sides) != 2 or not all(isinstance(side, Integral) and 0 < side <= LONGEST for side in sides):
+    if len(sides) != 2 or not all(isinstance(side, Integral) and 0 < side <= MAX_SIDE for side in sides):
         raise ValueError(
-            f"size must be None, an int from 1 to {LONGEST} or a pair (height, width) of them, got {size!r}"
+            f"size must be None, an int from 1 to {MAX_SIDE} or a pair (height, width) of them, got {size!r}"
         )
     return int(sides[0]), int(sides[1])
 
 
 def is_for_images(size):
-    """Return False for a size (1, width), which is meant for signals."""
+    """Return False for a size (1, width), which is for signals."""
     return np.ndim(size) == 0 or list(np.ravel(size)[:1]) != [1]
 
 
 def crop_center(images, size, border="constant", fill=0.0):
-    """Return the center of the images, as a view; smaller images are put in the middle of their border."""
-    spare = [side - wanted for side, wanted in zip(images.shape[1:3], size, strict=True)]
-    margins = [max(0, -(room // 2)) for room in spare]
-    top, left = (room // 2 + margin for room, margin in zip(spare, margins, strict=True))
+    """Crop the center of the images, as a view; images smaller than ``size`` are padded on all sides first."""
+    surplus = [side - wanted for side, wanted in zip(images.shape[1:3], size, strict=True)]
+    margins = [max(0, -(pixels // 2)) for pixels in surplus]
+    top, left = (pixels // 2 + margin for pixels, margin in zip(surplus, margins, strict=True))
     return pad(images, margins, margins, border, fill)[:, top : top + size[0], left : left + size[1]]
 
 
 class GeometricAugmenter(BaseAugmenter):
-    """Base class of augmenters whose pixels move: affine maps from the output to the input, which can be joined."""
+    """Base class of geometric augmenters: affine maps from output to input, which can be fused."""
 
     fuses_as = "geometry"
     moves_whole_pixels = False
 
     def to_maps(self, params, shape):
-        """Return maps (n, 2, 3) from what :meth:`draw` returned; None if images of this shape stay as they are."""
+        """Return (n, 2, 3) maps for the parameters of :meth:`draw`; None if images of this shape stay unchanged."""
         return params["map"]
 
     def find_border(self, shape, value_range):
-        """Return (mode, fill) of the pixels outside the images; None for a step that does not read there."""
+        """Return (mode, fill) for pixels outside the images; None if the step reads no such pixels."""
         return self.border, black(value_range) if self.fill is None else float(self.fill)
 
 
 class RandomFlip(GeometricAugmenter):
-    """Mirror each image with probability ``p``.
+    """Flip each image with probability ``p``.
 
-    ``transform`` leaves X as it is. Rows without ``image_shape`` are signals: a horizontal flip reverses them, a
-    vertical one does nothing and warns.
+    ``transform`` returns X unchanged. Rows without ``image_shape`` are signals: a horizontal flip reverses them, a
+    vertical one has no effect and causes a warning.
 
     Parameters
     ----------
     p : float, default=0.5
         Probability of a flip, from 0 to 1.
     direction : {"horizontal", "vertical"}, default="horizontal"
-        Exchange left and right, or top and bottom.
+        Swap left and right, or top and bottom.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -127,23 +127,22 @@ class RandomFlip(GeometricAugmenter):
 
 
 class RandomCrop(GeometricAugmenter):
-    """Cut a window out of each image, at a random position.
+    """Crop a window at a random position of each image.
 
-    The image is padded on every side first; offsets are uniform over all positions of the window, both ends included.
-    ``transform`` takes the center (the upper and left of two, where there are two). Rows without ``image_shape`` are
-    signals: they are padded and cropped in their one direction, with a warning unless ``size`` is ``(1, width)``.
+    The image is padded on every side first; all positions of the window inside the padded image are equally likely.
+    ``transform`` crops the center (rounded toward the upper left). Rows without ``image_shape`` are signals: they are
+    padded and cropped along their only axis, with a warning unless ``size`` is ``(1, width)``.
 
     Parameters
     ----------
     size : int or pair of int, default=None
-        Height and width of the window in pixels; an int is both, None the size of the image.
+        Height and width of the window in pixels; an int sets both. None means the size of the image.
     padding : int, default=0
         Pixels added on every side, at most the shorter side of the image.
     border : {"constant", "edge", "reflect"}, default="constant"
         Values of the padding: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Value of a constant border, in the value range or 0. None is the low end of the value range: black, 0
-        in most images.
+        Value of a constant border, in the value range or 0. None means black, the low end of the value range.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -209,13 +208,13 @@ class RandomCrop(GeometricAugmenter):
         most = shape[1] if shape[0] == 1 else min(shape[:2])
         if self.padding > most:
             raise ValueError(
-                f"padding must be at most {most}, the shorter side of the images, got {self.padding}: windows could "
-                "lie outside of the image"
+                f"padding must be at most {most}, the shorter side of the images, got {self.padding}: otherwise a "
+                "window could lie outside the image"
             )
         if height > shape[0] + 2 * rows or width > shape[1] + 2 * columns:
             raise ValueError(
-                f"size={self.size} is larger than the images with their padding: "
-                f"{shape[0]} x {shape[1]} pixels and padding={self.padding} on every side"
+                f"size={self.size} is larger than the padded images: {shape[0]} x {shape[1]} pixels and "
+                f"padding={self.padding} on every side"
             )
         return height, width, shape[2]
 
@@ -223,26 +222,25 @@ class RandomCrop(GeometricAugmenter):
         return is_for_images(self.size)
 
     def _paddings(self, shape):
-        """Return the rows and columns of padding; a signal has no rows to add."""
+        """Return the numbers of rows and columns of padding; a signal gets no extra rows."""
         return (0 if shape[0] == 1 else int(self.padding)), int(self.padding)
 
 
 class RandomRotation(GeometricAugmenter):
-    """Turn each image about its center by a random angle.
+    """Rotate each image about its center by a random angle.
 
-    The angle is uniform between ``-max_angle`` and ``max_angle``; positive is counter-clockwise. Values between the
-    pixels are read bilinearly. ``transform`` leaves X as it is. Rows without ``image_shape`` are signals, which cannot
-    be turned: they stay as they are, with a warning.
+    The angle is uniform between ``-max_angle`` and ``max_angle``; positive angles are counter-clockwise. Interpolation
+    is bilinear. ``transform`` returns X unchanged. Rows without ``image_shape`` are signals, which cannot be rotated:
+    they stay unchanged, with a warning.
 
     Parameters
     ----------
     max_angle : float, default=15
         Largest angle in degrees, from 0 to 180.
     border : {"constant", "edge", "reflect"}, default="constant"
-        Values from outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
+        Values outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
-        Value of a constant border, in the value range or 0. None is the low end of the value range: black, 0
-        in most images.
+        Value of a constant border, in the value range or 0. None means black, the low end of the value range.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -283,7 +281,7 @@ class RandomRotation(GeometricAugmenter):
         self.fill = fill
 
     def draw(self, rng, n, shape, y=None):
-        # The sines of all rows are computed here: in a chunk their last bits could depend on its length.
+        # Computed for all rows at once, because the last bits of numpy's sine may depend on the length of a chunk.
         return {"map": linear_maps(rotations(rng.uniform(-self.max_angle, self.max_angle, n)), shape)}
 
     def to_maps(self, params, shape):

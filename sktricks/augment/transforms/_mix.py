@@ -1,7 +1,7 @@
-"""Mixed rows with mixed targets.
+"""MixUp and CutMix: mix rows and their targets.
 
-Classes are mixed as probabilities: a matrix with a column per class, which starts as one-hot rows. Values are mixed as
-they are. The kind of target is determined once, in ``fit`` (:class:`TargetMixing`).
+Classes are mixed as probabilities: one-hot rows become a matrix with one column per class. Values are mixed directly.
+The kind of target is determined once, in ``fit`` (:class:`TargetMixing`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._erase import draw_boxes
 
 
 def read_target(y, n, target="auto"):
-    """Return ``("classes", labels)`` or ``("values", floats)``; two columns or more are always values.
+    """Return ``("classes", labels)`` or ``("values", floats)``; targets with several columns are always values.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def read_target(y, n, target="auto"):
     n : int
         Rows of X.
     target : {"auto", "classes", "values"}
-        ``"auto"`` takes strings, booleans and integers as classes.
+        ``"auto"`` treats strings, booleans and integers as classes.
     """
     y = np.asarray(y)
     if y.ndim not in (1, 2) or len(y) != n:
-        raise ValueError(f"y must have shape ({n},) or ({n}, columns), one row for each of X, got {y.shape}")
+        raise ValueError(f"y must have shape ({n},) or ({n}, columns), one row per row of X, got {y.shape}")
     if y.ndim == 2 and y.shape[1] == 1 and target == "classes":
         y = y[:, 0]
     y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
@@ -45,27 +45,27 @@ def read_target(y, n, target="auto"):
 
 
 def draw_partners(rng, n, groups=None):
-    """Draw a partner for each row: a random permutation, within each group if there are groups."""
+    """Draw a partner for each row, by a random permutation of all rows or within each group."""
     if groups is None:
         return rng.permutation(n)
     partner = np.empty(n, dtype=np.intp)
-    # Sorted by group, the rows in their order and the rows in a random order meet group by group.
+    # Both index arrays are sorted by group, one in the order of the rows and one in random order within each group.
     partner[np.argsort(groups, kind="stable")] = np.lexsort((rng.random(n), groups))
     return partner
 
 
 def draw_weights(rng, alpha, n):
-    """Draw the weight of each row itself: from Beta(alpha, alpha), or 1 if alpha is 0."""
+    """Draw the weight of each row's own values from Beta(alpha, alpha); 1 if alpha is 0."""
     if alpha == 0:
         return np.ones(n)
-    alpha = max(alpha, 1e-6)  # below, all weights are 0 or 1, and numpy 1.25 never ends
+    alpha = max(alpha, 1e-6)  # smaller values give only 0 and 1, and numpy 1.25 loops forever
     return rng.beta(alpha, alpha, n)
 
 
 class TargetMixing:
-    """Handling of y in augmenters that mix targets; in a pipeline only if one of its steps mixes.
+    """Mixin that handles y in augmenters that mix targets, and in pipelines with such a step.
 
-    ``target_`` is ``"classes"``, ``"values"`` or, without y, None; ``classes_`` are the sorted classes.
+    ``target_`` is ``"classes"``, ``"values"``, or None without y; ``classes_`` are the sorted classes.
     """
 
     def _mixing_target(self):
@@ -98,16 +98,16 @@ class TargetMixing:
         if target is None:
             return None
         if y is None and target == "classes":
-            raise ValueError(f'target="classes" needs labels: {type(self).__name__} got no y')
+            raise ValueError(f'target="classes" requires labels, but {type(self).__name__} got no y')
         kind, labels = ("none", None) if y is None else read_target(y, n, self._known_target())
         if kind == "classes":
             return encode_labels(labels, self._known_classes())
         warn(
-            f"{type(self).__name__} has no classes to mix within, and y cannot change here: the rows are not mixed. "
-            "augment(X, y) mixes both",
+            f"{type(self).__name__} does not mix the rows, because there are no classes to mix within and y cannot "
+            "change here: call augment(X, y) to mix both",
             UnmixedRowsWarning,
         )
-        return np.arange(n)  # each row mixes with itself, which is exactly itself
+        return np.arange(n)  # each row mixes with itself, which changes nothing
 
     def _known_target(self):
         target = self._mixing_target()
@@ -115,35 +115,34 @@ class TargetMixing:
 
     def _known_classes(self):
         if not hasattr(self, "classes_"):
-            raise ValueError(f"{type(self).__name__} was fitted without labels, y has some: fit(X, y) learns classes_")
+            raise ValueError(f"{type(self).__name__} was fitted without labels, but got y: call fit(X, y) first")
         return self.classes_
 
 
 class MixUp(TargetMixing, BaseAugmenter):
-    """Mix each row with another one, and their targets alike [1]_.
+    """Mix each row and its target with those of another row [1]_.
 
-    Row and target become ``weight * own + (1 - weight) * partner``, with a weight from a Beta(alpha, alpha)
-    distribution and a partner from a random permutation, drawn for each row.
+    Row and target become ``weight * own + (1 - weight) * partner``. For each row, the weight is drawn from a
+    Beta(alpha, alpha) distribution, and the partner from a random permutation.
 
-    ``augment(X, y)`` returns mixed targets: for classes a probability matrix ``(n, classes)`` with columns in the order
-    of ``classes_``; numbers, and any y with two columns or more (labels as indicators, probabilities), are mixed as
-    they are. ``fit_transform`` cannot change y: it mixes rows of the same class only; without classes the rows pass
-    unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y. ``transform`` leaves X as it is.
+    ``augment(X, y)`` returns mixed targets: for classes, a probability matrix ``(n, classes)`` with columns in the
+    order of ``classes_``; numbers, and any y with two or more columns (multilabel indicators, probabilities), are mixed
+    directly. ``fit_transform`` cannot change y, so it mixes rows only within each class; without classes the rows are
+    not mixed, with an :class:`UnmixedRowsWarning`, as in ``augment`` without y. ``transform`` returns X unchanged.
 
-    Where samples have weights (``sample_weight`` or ``class_weight`` of a net or an :class:`AugmentedClassifier`), each
-    part of a mixed target carries the sample weight of the row that it comes from: the loss of a mixed row is
-    ``weight * own_weight * loss(own) + (1 - weight) * partner_weight * loss(partner)``. Nets compute it as the loss of
-    the weighted mean target times the sum of both weights, which is the same for the cross-entropy and the binary
-    cross-entropy, and has the same gradient for the squared error; for other losses of a regression it is an
-    approximation.
+    With sample weights (``sample_weight`` or ``class_weight`` of a net or an :class:`AugmentedClassifier`), each part
+    of a mixed target has the sample weight of its row: the loss of a mixed row is ``weight * own_weight * loss(own) +
+    (1 - weight) * partner_weight * loss(partner)``. Nets compute it as the loss of the weighted mean target times the
+    sum of both weights. This is exact for cross-entropy and binary cross-entropy, has the same gradient for squared
+    error, and is an approximation for other regression losses.
 
     Parameters
     ----------
     alpha : float, default=0.2
-        Parameter of the Beta distribution, at least 0. Small ones leave most rows almost pure, 1 is uniform; with 0 no
-        row is mixed.
+        Parameter of the Beta distribution, at least 0. With small values most rows change little, 1 gives uniform
+        weights, and with 0 no row is mixed.
     target : {"auto", "classes", "values"}, default="auto"
-        The kind of y. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
+        The kind of y. ``"auto"`` treats strings, booleans and integers as classes, floats as values.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -195,7 +194,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         return {"share": draw_weights(rng, self.alpha, n), "partner": draw_partners(rng, n, y)}
 
     def mix(self, images, params, read):
-        """Return ``images + (partners - images) * (1 - weight)``: exactly the image if it is its own partner."""
+        """Compute ``images + (partners - images) * (1 - weight)``, which is exact if a row is its own partner."""
         partners = to_float(read(params["partner"]))
         partners -= images
         partners *= (1 - params["share"]).astype(images.dtype)[:, None, None, None]
@@ -204,24 +203,24 @@ class MixUp(TargetMixing, BaseAugmenter):
 
 
 class CutMix(TargetMixing, BaseAugmenter):
-    """Paste a rectangle of another row into each row, and mix their targets by its area [1]_.
+    """Paste a rectangle of another image into each image, and mix their targets by its area [1]_.
 
-    The fraction that a row keeps is drawn from a Beta(alpha, alpha) distribution, and then computed again from the
-    whole pixels of the rectangle. The rectangle has the proportions of the image and can be anywhere inside. The
-    partner comes from a random permutation. Rows without ``image_shape`` are signals, into which a stretch of another
-    one is pasted.
+    The fraction of its own pixels that an image keeps is drawn from a Beta(alpha, alpha) distribution, and corrected
+    after the rectangle is rounded to whole pixels. The rectangle has the aspect ratio of the image, and its position
+    inside the image is uniform. The partner comes from a random permutation. Rows without ``image_shape`` are signals,
+    into which an interval of another signal is pasted.
 
-    ``augment(X, y)`` returns targets ``fraction * own + (1 - fraction) * partner``, as :class:`MixUp` does, and samples
-    with weights are mixed as described there. ``fit_transform`` cannot change y: it mixes rows of the same class only;
-    without classes the rows pass unmixed, with an :class:`UnmixedRowsWarning`, as they do in ``augment`` without y.
-    ``transform`` leaves X as it is.
+    ``augment(X, y)`` returns targets ``fraction * own + (1 - fraction) * partner``; kinds of targets and sample weights
+    are handled as in :class:`MixUp`. ``fit_transform`` cannot change y, so it mixes rows only within each class;
+    without classes the rows are not mixed, with an :class:`UnmixedRowsWarning`, as in ``augment`` without y.
+    ``transform`` returns X unchanged.
 
     Parameters
     ----------
     alpha : float, default=1.0
-        Parameter of the Beta distribution, at least 0. 1 is uniform; with 0 no row is mixed.
+        Parameter of the Beta distribution, at least 0. 1 gives a uniform distribution; with 0 no row is mixed.
     target : {"auto", "classes", "values"}, default="auto"
-        The kind of y. ``"auto"`` takes strings, booleans and integers as classes, floats as values.
+        The kind of y. ``"auto"`` treats strings, booleans and integers as classes, floats as values.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 

@@ -1,4 +1,4 @@
-"""Noise and gaps, for tables, signals and images."""
+"""Noise and dropout, for tables, signals and images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..kernels._counter import draw_keys, expand
 class GaussianNoise(BaseAugmenter):
     """Add normal noise to every value.
 
-    For images ``std`` is relative to the value range, 0.05 being 12.75 gray levels of 255, and the result is clipped to
-    the range. Signals and tables have no range, and ``std`` is in units of X: standardize the columns first. Each value
-    of each row has its own draw. ``transform`` leaves X as it is.
+    For images ``std`` is relative to the value range (0.05 is 12.75 of 255 gray levels), and the result is clipped to
+    the range. For signals and tables, which have no range, ``std`` is in units of X: standardize the columns first.
+    Noise is drawn independently for each value of each row. ``transform`` returns X unchanged.
 
     Parameters
     ----------
@@ -70,17 +70,18 @@ class GaussianNoise(BaseAugmenter):
 
 
 class FeatureDropout(BaseAugmenter):
-    """Replace each value with probability ``p`` by a neutral one.
+    """Replace each value by ``fill`` with probability ``p``.
 
-    Each value of each row has its own draw; the other values are not scaled. ``transform`` leaves X as it is.
+    Each value of each row is drawn independently; the remaining values are not scaled. ``transform`` returns X
+    unchanged.
 
     Parameters
     ----------
     p : float, default=0.1
         Probability, from 0 to 1.
     fill : float, default=0.0
-        Value of the gaps: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
-        needs X as floats. Other values must be within the value range, if there is one.
+        Replacement value: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
+        requires X as floats. Other values must be within the value range, if there is one.
     image_shape, value_range, n_jobs, random_state
         See :class:`BaseAugmenter`.
 
@@ -135,11 +136,11 @@ class FeatureDropout(BaseAugmenter):
 
 
 class SwapNoise(BaseAugmenter):
-    """Replace each value with probability ``p`` by that of the same column, or pixel, in another row.
+    """Replace each value, with probability ``p``, by the value of the same column (or pixel) in another row.
 
-    Columns keep the distribution of their values, and categories stay categories. Each value of each row has its own
-    draw and its own source row, which may be the row itself. The source is any row of X, or of the batch in a net;
-    labels are ignored. ``transform`` leaves X as it is.
+    Columns keep the distribution of their values, and categories stay valid. The replacement and the source row are
+    drawn independently for each value of each row. The source is any row of X, or of the batch in a net, including the
+    row itself; labels are ignored. ``transform`` returns X unchanged.
 
     Parameters
     ----------
@@ -205,5 +206,5 @@ class SwapNoise(BaseAugmenter):
 
 
 def _dropped(p, keys, images):
-    """Return True for each value that is replaced."""
+    """Draw a mask of the values to replace, from one key per row."""
     return expand(keys, images[0].size).reshape(images.shape) < p

@@ -1,7 +1,7 @@
-"""A policy: one change per image, out of many.
+"""TrivialAugment: a policy that applies one random operation to each image.
 
-Its geometry and its changes of brightness, contrast and saturation are maps and factors like those of any other
-augmenter, and are joined with them. The other changes are functions of an image, below.
+Geometric and color operations are maps and factors, which are fused with those of other augmenters. The other
+operations are the functions of an image below.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ._geometry import RandomRotation
 
 GEOMETRY = ("shear along rows", "shear along columns", "shift down", "shift right", "rotate")
 COLORS = FACTORS[:3]  # all but the hue
-LEVELS = 256  # of gray, for posterize and equalize
+LEVELS = 256  # gray levels, for posterize and equalize
 
 
 def policy_maps(changes, strengths, shape):
-    """Return (n, 2, 3) maps of the geometric changes at these strengths (-1 to 1); the identity for other changes."""
+    """Return (n, 2, 3) maps for geometric operations at these strengths (-1 to 1), and the identity for all others."""
 
     def where(name, values):
         return np.where(changes == CHANGES.index(name), values, 0.0)
@@ -28,16 +28,16 @@ def policy_maps(changes, strengths, shape):
     linear = rotations(where("rotate", 135.0 * strengths))
     linear[:, 1, 0] -= where("shear along rows", 0.99 * strengths)
     linear[:, 0, 1] -= where("shear along columns", 0.99 * strengths)
-    reach = [min(32, side // 2) for side in shape[:2]]
-    shift = [where(f"shift {name}", strengths * most) for name, most in zip(("down", "right"), reach, strict=True)]
+    limits = [min(32, side // 2) for side in shape[:2]]
+    shift = [where(f"shift {name}", strengths * most) for name, most in zip(("down", "right"), limits, strict=True)]
     return linear_maps(linear, shape, shift)
 
 
 def sharpen(image, strength):
-    """Return ``smooth + (x - smooth) * (1 + strength)``, about the mean of a pixel's neighbors; the rim is kept."""
+    """Return ``smooth + (x - smooth) * (1 + strength)``, with a local mean ``smooth``; border pixels stay unchanged."""
     height, width = image.shape[:2]
     smooth = image.copy()
-    total = 5 * image[1:-1, 1:-1]  # weights 1 around and 5 in the middle
+    total = 5 * image[1:-1, 1:-1]  # weight 5 for the center and 1 for its neighbors, as in Pillow
     for down in range(3):
         for right in range(3):
             if (down, right) != (1, 1):
@@ -48,13 +48,13 @@ def sharpen(image, strength):
 
 
 def posterize(image, strength):
-    """Keep eight down to two bits of each value; values are fractions of white."""
+    """Keep between eight and two bits of each value; values are fractions of white."""
     kept = 2 ** (8 - round(6 * abs(strength)))
     return np.floor(np.rint(image * (LEVELS - 1)) * kept / LEVELS) * (LEVELS / kept) / (LEVELS - 1)
 
 
 def solarize(image, strength):
-    """Invert all values that reach a threshold, which falls from white to black with the strength."""
+    """Invert all values at or above a threshold, which decreases from white to black with the strength."""
     return np.where(image >= 1 - abs(strength), 1 - image, image)
 
 
@@ -65,7 +65,7 @@ def stretch(image, strength=None):
 
 
 def equalize(image, strength=None):
-    """Equalize the histogram of each channel: the fraction of its pixels, but for the darkest, up to each level."""
+    """Equalize the histogram of each channel by its cumulative distribution, without the darkest level."""
     out = image.copy()
     for channel in range(image.shape[2]):
         levels = np.rint(image[..., channel] * (LEVELS - 1)).astype(np.intp)
@@ -81,16 +81,15 @@ CHANGES = ("identity", *GEOMETRY, *COLORS, *FUNCTIONS)
 
 
 class TrivialAugment(BaseAugmenter):
-    """Apply one random change of random strength to each image: nothing to tune [1]_.
+    """Apply one random operation with random strength to each image, with nothing to tune [1]_.
 
-    Each image gets one of fourteen changes, all equally likely: none, a shear along rows or columns (up to 0.99), a
-    shift down or to the right (up to 32 pixels or half a side), a rotation (up to 135°), more or less brightness,
-    contrast, saturation or sharpness (up to 0.99), fewer bits (posterize), a negative of its bright parts (solarize),
-    the full range of gray (autocontrast), or an even histogram (equalize). The strength is uniform, the sign too. That
-    is the paper's wide search space. On gray images the change of saturation does nothing. ``transform`` leaves X as
-    it is.
+    Each image gets one of fourteen operations with equal probability: identity, shear along rows or columns (up to
+    0.99), vertical or horizontal shift (up to 32 pixels or half a side), rotation (up to 135°), brightness, contrast,
+    saturation or sharpness (up to ± 0.99), posterize, solarize, autocontrast, or equalize. The strength is drawn
+    uniformly, and so is its sign. This is the wide search space of the paper. On gray images the saturation operation
+    has no effect. ``transform`` returns X unchanged.
 
-    It is for images; rows need ``image_shape``.
+    It is for images; rows require ``image_shape``.
 
     Parameters
     ----------
@@ -133,7 +132,7 @@ class TrivialAugment(BaseAugmenter):
 
     def apply(self, images, params, value_range):
         if value_range is None:
-            return images  # a signal, which has no black and white
+            return images  # signals have no black and white
         low, high = value_range
         for image, change, strength in zip(images, params["change"], params["strength"], strict=True):
             unit = (image.clip(low, high) - low) / (high - low)
