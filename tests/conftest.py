@@ -29,6 +29,23 @@ def no_features_from_another_test():
     clear_cache()
 
 
+@pytest.fixture
+def bars(monkeypatch):
+    """Every bar that has ended: what is counted, how far, of how many; none is drawn."""
+    from sktricks._progress import SCREEN
+
+    ended, close = [], SCREEN.close
+
+    def note(bar):
+        ended.append((bar.what, bar.n, bar.total))
+        close(bar)
+
+    monkeypatch.setattr(SCREEN, "close", note)
+    monkeypatch.setattr("sktricks._progress.DELAY", float("inf"))
+    yield ended
+    assert not SCREEN.bars
+
+
 @pytest.fixture(autouse=True)
 def no_figures_from_another_test():
     """matplotlib warns of many open figures."""

@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_consistent_length
 
+from .._log import logger
 from .._optional import import_optional
 from .._text import name_some
 from .._warnings import ChannelsKeptWarning, warn
@@ -171,7 +172,7 @@ def remove_stepwise(estimator, X, y, amounts, max_epochs):
         n_parameters = count_parameters(net)
         net.pruning_ = replace(earlier, amount=removed, n_parameters_after=n_parameters, kept_layers=list(plan.kept))
         if net.verbose:
-            print(f"prune: {100 * amount:.0f} % of the channels removed, {n_parameters:,} parameters left")
+            logger.info(f"prune: {100 * amount:.0f} % of the channels removed, {n_parameters:,} parameters left")
         estimator = with_net(estimator, net)
         yield estimator
 

@@ -32,12 +32,15 @@ class Fit:
         Further arguments of ``fit``.
     naming : callable
         Returns a context in which errors name the fit.
+    verbose : int, default=0
+        That of the ensemble.
     """
 
     estimator: object
     data: Callable
     params: dict
     naming: Callable
+    verbose: int = 0
 
 
 def fit_together(jobs, X):

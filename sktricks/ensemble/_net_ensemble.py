@@ -148,8 +148,8 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
     mode : {"batched", "snapshot", "loop"}, default="batched"
         - ``"batched"`` trains all members at once with batched matrix products: for tables, and for heads on a frozen
           backbone, which encodes each image once for all. Members for which this is impossible or slower are fitted
-          one after the other: large nets, and those with convolutions, BatchNorm, dropout, ``callbacks``,
-          ``early_stopping`` or ``verbose``. The members are the same up to rounding.
+          one after the other: large nets, and those with convolutions, BatchNorm, dropout, ``callbacks``
+          or ``early_stopping``. The members are the same up to rounding.
         - ``"loop"`` always fits them one after the other, in ``n_jobs`` processes.
         - ``"snapshot"`` trains a single net for the estimator's ``max_epochs``, in ``n_members`` cycles, and keeps a
           copy at the end of each cycle, when the learning rate is near zero [2]_. It costs as much as one net of any

@@ -1,8 +1,8 @@
 """Fit many nets at once: those of one architecture train together, as far as that is faster.
 
 Nets that cannot be trained together, or would not gain by it, are left as they are, and the caller fits them one after
-the other: nets with a BatchNorm, dropout or convolutions, with callbacks, early stopping or a progress bar, of a module
-instance, with a loss or an optimizer of the user's, and those whose products outweigh all else.
+the other: nets with a BatchNorm, dropout or convolutions, with callbacks or early stopping, of a module instance, with
+a loss or an optimizer of the user's, and those whose products outweigh all else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .run import STEPWISE, finish, open_run, train
 OWN_FITS = {unwrap(mixin.fit).__code__ for mixin in (ClassifierNetMixin, RegressorNetMixin)}
 PREFIXES = ("module__", "criterion__", "optimizer__")  # of net_params that leave the loop as it is
 # What nets that train together may differ in.
-OWN_PARAMS = {"lr", "weight_decay", "max_epochs", "schedule", "class_weight", "random_state", "augmenter", "cache"}
+OWN_PARAMS = {"lr", "weight_decay", "max_epochs", "schedule", "class_weight", "random_state", "augmenter"}
+OWN_PARAMS |= {"cache", "verbose"}
 # With more, nets would drive each other out of a processor's cache, and rows fill the memory.
 MAX_CACHE = 2**25  # bytes that a step of all nets touches
 MAX_ROWS = 2**29  # bytes of the rows of all nets
@@ -36,7 +37,8 @@ def fit_many(fits):
     ----------
     fits : list
         Of objects with the attributes ``estimator``, unfitted; ``params``, a dict of what ``fit`` gets besides X and y;
-        and the methods ``data()``, which returns X and y, and ``naming()``, a context in which errors name the member.
+        and ``verbose``, that of the ensemble; and with the methods ``data()``, which returns X and y, and ``naming()``,
+        a context in which errors name the member.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def is_plain(fit):
     return (
         unwrap(type(net).fit).__code__ in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
-        and not (net.callbacks or net.early_stopping or net.average or net.verbose)
+        and not (net.callbacks or net.early_stopping or net.average)
         and net.schedule in STEPWISE
         and net.lr != "auto"  # each has a rate of its own to find first
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
@@ -157,6 +159,7 @@ def train_group(group, fits):
     runs = [group[number] for number in numbers]
     if not stacked.can_share(runs):
         return []
+    runs[0].progress.verbose = max([run.verbose for run in runs] + [fits[number].verbose for number in numbers])
     train(runs, stacked)
     fitted = []
     for number, run in zip(numbers, runs, strict=True):

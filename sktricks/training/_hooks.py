@@ -70,7 +70,7 @@ class InputHooks:
         return self._has_default_module
 
     def _read_inputs(
-        self, X, *, fresh: bool = False, fit: bool = True, held_out: bool = False, view=None
+        self, X, *, fresh: bool = False, fit: bool = True, held_out: bool = False, view=None, progress=None
     ) -> torch.Tensor:
         """Return the tensor from which batches are taken: a table, or canonical images.
 
@@ -85,6 +85,8 @@ class InputHooks:
             True for rows to validate on.
         view : view or None, default=None
             The augmented view of the rows to return.
+        progress : Progress or None, default=None
+            Counts images that are encoded on the way; None for a count of its own.
         """
         from ._inputs import as_tensor, images_to_tensor, table_dtype, view_of
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from .._progress import SILENT
 from ..augment._plan import split_weights, weight_targets
 from ..augment.copies._views import apply_view
 from ..images._image_files import ImageFiles
@@ -166,8 +167,10 @@ def images_at_once(module, prepare, images, device):
     return max(8, min(most, most * 32 * 32 // (height * width)))
 
 
-def map_images(function, images, at_once):
+def map_images(function, images, at_once, progress=SILENT):
     """Return the outputs of a net for images, on the CPU; a number of images goes through the net at once.
+
+    ``progress`` counts the images.
 
     Every batch has the same size, the last is filled up with zeros, since the size of a batch may decide the last bits
     of a row's result: see :mod:`~sktricks.training._batch_ladder`.
@@ -181,6 +184,7 @@ def map_images(function, images, at_once):
                 outputs = torch.empty(len(images), *output.shape[1:], dtype=output.dtype)
             outputs[place : place + len(part)] = output
             place += len(part)
+            progress.step(len(part))
     return outputs
 
 

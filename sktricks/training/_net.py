@@ -184,7 +184,7 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         Continue with the net of the previous ``fit``. Changes of parameters that only a new net takes, such as
         ``optimizer`` and ``loss``, are then ignored, as in ``partial_fit``, with a :class:`ParametersIgnoredWarning`.
     verbose : int, default=0
-        1 shows a progress bar.
+        0: silent. 1: bars of epochs, and of rows in long predictions. 2: a line in the log per epoch instead.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, augmentation and held-out rows. Pass an int for reproducible results.
 

@@ -7,11 +7,14 @@ from functools import partial
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from .._progress import SILENT
+from .._progress import progress as progress_of
 from .._value_range import warn_of_other_scale
 from ._batch_ladder import smallest_batch
 from ._inputs import images_at_once, map_images, table_dtype
 from ._magnitude import check_table
 
+FEW = 100  # rows that take an instant, and have no bar
 PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
 
 
@@ -36,21 +39,25 @@ def mean_over_views(estimator, X, finish):
     warn_of_other_scale(estimator, X)
     exact = X.ndim == 2 and table_dtype(X.dtype, estimator._device) == torch.float64  # as precise as the table
 
-    def finished(view, prepare):
-        outputs = predict_rows(estimator._net, X, partial(estimator._read_inputs, fit=False, view=view), prepare)
+    def finished(view, prepare, progress):
+        read_inputs = partial(estimator._read_inputs, fit=False, view=view, progress=progress)
+        outputs = predict_rows(estimator._net, X, read_inputs, prepare, progress)
         return finish(outputs.double() if exact else outputs)
 
-    total = finished(None, estimator._net.prepare_valid_)
-    for view in estimator._views:
-        total = total + finished(view, estimator._preparation())
-    return (total / (1 + len(estimator._views))).numpy()
+    n_views = 1 + len(estimator._views)
+    with progress_of(n_views * len(X), "predict", "row", estimator.verbose if len(X) > FEW else 0) as progress:
+        total = finished(None, estimator._net.prepare_valid_, progress)
+        for view in estimator._views:
+            total = total + finished(view, estimator._preparation(), progress)
+    return (total / n_views).numpy()
 
 
 @torch.inference_mode()
-def predict_rows(net, X, read_inputs, prepare):
+def predict_rows(net, X, read_inputs, prepare, progress=SILENT):
     """Return the module's outputs for the rows of ``X``, read part by part, so that memory is bounded.
 
-    ``prepare`` is what happens to a batch on its way to the module, or None.
+    ``prepare`` is what happens to a batch on its way to the module, or None. ``progress`` counts rows, but for images
+    that become features, which are counted where they are encoded.
     """
     evaluate(net.module_)
     device = torch.device(net.device)
@@ -61,10 +68,12 @@ def predict_rows(net, X, read_inputs, prepare):
 
     def outputs_of(x):
         if x.ndim != 4:
+            if X.ndim == 2:
+                progress.step(len(x))
             pads = X.ndim == 4 and len(x) == 1  # features of one image: see SMALLEST of _batch_ladder
             return outputs(x.repeat(2, 1) if pads else x)[: len(x)].cpu()
         usual = images_at_once(net.module_, prepare, x, device)
-        return map_images(outputs, x, smallest_batch(outputs, net.module_, x, usual, net.precision_))
+        return map_images(outputs, x, smallest_batch(outputs, net.module_, x, usual, net.precision_), progress)
 
     if len(X) <= PREDICT_ROWS:
         return outputs_of(read_inputs(X))

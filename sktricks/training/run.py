@@ -32,13 +32,13 @@ from ._augmented_shape import check_augmented_shape
 from ._average import AverageWeights
 from ._curves import ValidationScore
 from ._divergence import CheckLosses, check_loss, check_trained, infinite_buffers
+from ._epochs import Epochs, ReportEpochs
 from ._inner_net import InnerNet, computes_elsewhere
 from ._inputs import as_tensor, pick_device
 from ._loader import ArrayDataset, BatchLoader, batch_bounds
 from ._magnitude import check_table, check_targets
 from ._make_net import build_net, choose_dtype, follow_settings
 from ._precision import FLOAT32, choose_precision
-from ._progress import Progress, ReportEpochs
 from ._randomness import draws_nothing, own_randomness
 from ._rows import Rows
 from ._schedule import WarmupCosine, highest_rates, make_schedule
@@ -79,7 +79,7 @@ class TrainingRun:
         Number of epochs without a lower loss after which the training ends, if it ``stops``.
     stops : bool, default=False
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a bar of the epochs, 2 logs a line for each.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class TrainingRun:
         Epochs of earlier trainings of this net.
     infinite : list of str
         Buffers that are not finite before the training, such as a mask of -inf.
-    progress : Progress
+    progress : Epochs
     """
 
     net: InnerNet
@@ -108,19 +108,20 @@ class TrainingRun:
     def __post_init__(self):
         self.n_epochs_before = len(self.net.history)
         self.infinite = infinite_buffers(self.net)
-        self.progress = Progress(self.epochs, show=bool(self.verbose))
+        self.progress = Epochs(self.epochs, self.verbose)
         if self.net.iterator_train is BatchLoader:
             self.net.iterator_train__seed = self.seed
         self._set_callbacks()
 
     def _set_callbacks(self):
         """Replace the callbacks of an earlier training."""
-        n_steps = self.epochs * len(batch_bounds(len(self.train), self.net.batch_size))
+        n_batches = len(batch_bounds(len(self.train), self.net.batch_size))
+        n_steps = self.epochs * n_batches
         rates, watched = highest_rates(self.net.optimizer_), "train_loss" if self.valid is None else "valid_loss"
         own = {
             "own_score": None if self.score is None else ValidationScore(self.score),
             "own_check": CheckLosses(),
-            "own_progress": ReportEpochs(self.progress),
+            "own_progress": ReportEpochs(self.progress, n_batches),
             "own_schedule": make_schedule(self.schedule, n_steps, rates, watched, max(1, self.patience // 2)),
             "own_average": None if self.average is None else AverageWeights(self.average, n_epochs=self.epochs),
             "own_clipping": None if self.clip_norm is None else GradientNormClipping(self.clip_norm),
@@ -317,7 +318,7 @@ def train(runs: list[TrainingRun], engine=None, *, interruptible: bool = True) -
     for run in runs:
         run.net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
     try:
-        with runs[0].progress.shown():
+        with runs[0].progress.shown("fit" if len(runs) == 1 else f"fit of {len(runs)} nets"):
             engine.train(runs)
     except KeyboardInterrupt:
         if not interruptible:

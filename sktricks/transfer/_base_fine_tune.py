@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from copy import copy
 from functools import partial
 from numbers import Integral, Real
@@ -13,6 +14,8 @@ from sklearn.base import is_classifier
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._log import logger
+from .._progress import progress as progress_of
 from .._warnings import FrozenPrefixNotCachedWarning, NoPretrainedBackboneWarning, warn
 from ..images._resize import RESIZE_MODES
 from ..training._base_net import BaseNet
@@ -175,17 +178,19 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _may_be_exact(self):
         return self._prefix is None or self._prefix.encodes_once  # a table, or a head on frozen features
 
-    def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None):
+    def _read_inputs(self, X, *, fresh=False, fit=True, held_out=False, view=None, progress=None):
         prefix = self._prefix
         if prefix is not None and prefix.encodes_once:
             x = super()._read_inputs(X, fresh=fresh)
-            features = self._encode_views(x, fit, held_out, view, cache=resolve_cache(self.cache), unchanged=fresh)
+            how = {"cache": resolve_cache(self.cache), "unchanged": fresh, "progress": progress}
+            features = self._encode_views(x, fit, held_out, view, **how)
             return features if fresh else self._standardized(self._net, features)
         x = super()._read_inputs(X, fresh=fresh, view=view)
         if not fit or prefix is None or prefix.boundary is None:
             return x
         cache = resolve_cache(self.cache) if fresh else None  # it knows a backbone by all layers, trained ones as well
-        return prefix.encode_prefix(x, cache, unchanged=fresh)
+        with self._counted(len(x)) as progress:
+            return prefix.encode_prefix(x, cache, unchanged=fresh, progress=progress)
 
     @property
     def _n_fit_views(self):
@@ -255,7 +260,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
             self._net.module_.backbone = self._prefix.backbone
         cache = resolve_cache(self.cache)
         if self.verbose and self._prefix.encodes_once and cache is not None:
-            print(self._prefix.report(cache))
+            logger.info(self._prefix.report(cache))
 
     def _blank_row(self):
         import torch
@@ -333,7 +338,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         check_rates(self.strategy_, self.backbone_lr_scale, self.layer_decay)
         if self.verbose:
             by_cost = costly and self.strategy == "auto" and self.freeze_until is None
-            print(describe_choice(backbone, self.image_shape_, self.strategy_, n_labels, by_cost))
+            logger.info(describe_choice(backbone, self.image_shape_, self.strategy_, n_labels, by_cost))
         return len(layers) if self.strategy_ == LINEAR_PROBE else n_frozen
 
     def _find_strategy(self, y):
@@ -391,18 +396,21 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     # -- features ----------------------------------------------------------------------------------------------------
 
-    def _encode_views(self, x, fit, held_out, view, **how):
+    def _encode_views(self, x, fit, held_out, view, progress=None, **how):
         """Return the features of images as a view has them; of training rows (n, views, features) if there are several.
 
         Everything is stored in ``fit``, only little at prediction.
         """
         import torch
 
-        how["fill"] = fit
-        features = self._encode(x, view, **how)
-        if not fit or held_out or not self._fit_views:
-            return features
-        return torch.stack([features, *(self._encode(x, other, **how) for other in self._fit_views)], dim=1)
+        views = [view, *(self._fit_views if fit and not held_out else [])]
+        with nullcontext(progress) if progress else self._counted(len(x) * len(views)) as progress:
+            features = [self._encode(x, one, fill=fit, progress=progress, **how) for one in views]
+        return features[0] if len(views) == 1 else torch.stack(features, dim=1)
+
+    def _counted(self, n_images):
+        """Return a count of images that are encoded."""
+        return progress_of(n_images, "encoding", "image", self.verbose)
 
     def _encode(self, x, view=None, **how):
         """Return the features of images as a view has them; without one, as they are at prediction."""
@@ -435,7 +443,9 @@ class BaseFineTune(SharesBackbone, BaseNet):
             n_views = x.shape[1] if x.ndim == 3 else 1
             return x.flatten(0, -2), None if weight is None else weight.repeat_interleave(n_views)
         if self.strategy_ == LP_FT:  # the probe is trained on all of them
-            return self._encode(x, cache=resolve_cache(self.cache), unchanged=True), weight
+            with self._counted(len(x)) as progress:
+                features = self._encode(x, cache=resolve_cache(self.cache), unchanged=True, progress=progress)
+            return features, weight
         n_rows, some = some_rows(len(dataset))
         trained_at_once = self.strategy_ == FINE_TUNE and not self._freezes_by_callback
         norms = prefix.trainable_norms() if trained_at_once else []

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._log import logger
+from .._progress import progress
 from .._project import LinksToDocs
 from .._typing import fit_context
 from .._value_range import check_value_range, warn_of_other_scale
@@ -76,8 +78,8 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         The pixel value of white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
         for 12 bits. None: 65535. For arrays of images, set ``value_range`` instead.
     verbose : int, default=0
-        1 reports the backbone in ``fit``, and in ``fit_transform`` and ``transform`` how many images were encoded, and
-        how often their features were reused.
+        1 reports the backbone in ``fit``, and in ``fit_transform`` and ``transform`` shows a bar, how many images were
+        encoded, and how often their features were reused; 2 prints lines instead of bars.
 
     Attributes
     ----------
@@ -211,7 +213,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         self._prefix.attach(backbone, self.value_range_, self._device, self.precision_)
         self._n_features_out, self._built_with = self._prefix.n_features, describe_build(self)
         if self.verbose:
-            print(describe_backbone(backbone, layout.image_shape))
+            logger.info(describe_backbone(backbone, layout.image_shape))
 
     def _check_X(self, X, *, reset):
         return check_inputs(self, X, reset=reset)
@@ -255,15 +257,17 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else self._prefix.numpy_dtype
         features = np.empty((len(X), self._n_features_out), dtype)
         step = len(X) if fill else ROWS
-        for start in range(0, len(X), step):
-            features[start : start + step] = self._encode(X[start : start + step], fill)
+        with progress(len(X), "encoding", "image", self.verbose) as done:
+            for start in range(0, len(X), step):
+                features[start : start + step] = self._encode(X[start : start + step], fill, done)
         cache = resolve_cache(self.cache)
         if self.verbose and cache is not None:
-            print(self._prefix.report(cache))
+            logger.info(self._prefix.report(cache))
         return features
 
-    def _encode(self, images, fill):
+    def _encode(self, images, fill, progress):
         from ..training._inputs import images_to_tensor
 
         x = images_to_tensor(images, self.value_range_)
-        return self._prefix.encode(x, resolve_cache(self.cache), fill=fill, unchanged=fill).numpy()
+        how = {"fill": fill, "unchanged": fill, "progress": progress}
+        return self._prefix.encode(x, resolve_cache(self.cache), **how).numpy()

@@ -135,7 +135,8 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         Continue with the net of the previous ``fit``. Changes of parameters that only a new net takes, such as
         ``optimizer`` and ``loss``, are then ignored, as in ``partial_fit``, with a :class:`ParametersIgnoredWarning`.
     verbose : int, default=0
-        1 shows a progress bar, reports the backbone and the strategy, and how many rows were encoded and reused so far.
+        0: silent. 1: bars of encoded images and of epochs; reports of the backbone and the strategy, and of how many
+        rows were encoded and reused so far. 2: lines in the log instead of bars.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, augmentation and held-out rows. Pass an int for reproducible results.
 

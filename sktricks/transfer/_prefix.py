@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from .._progress import SILENT
 from ..images._image_files import ImageFiles
 from ..training._batch_ladder import smallest_batch
 from ..training._inputs import LazyImages, images_at_once, map_images, prepare_images
@@ -113,7 +114,7 @@ class Prefix:
             Use the backbone itself, in its present state, and not its faster copy.
         **how
             For the cache, ``fill=False`` to store few rows only, and ``unchanged=True`` for a backbone that was loaded
-            just now. Without a cache, the ``batch_size``; None is one that is fast.
+            just now. Without a cache, the ``batch_size``; None is one that is fast. ``progress`` counts the images.
         """
         if as_is:
             return self._compute(Encoder(self._ready_backbone()), images, cache, **how)
@@ -140,7 +141,9 @@ class Prefix:
         with torch.no_grad(), computing_in(self.precision, self.device):
             return map_images(lambda part: run(part.to(self.device)), values, batch_size)
 
-    def _compute(self, encoder, images, cache, boundary=None, fill=True, unchanged=False, batch_size=None):
+    def _compute(
+        self, encoder, images, cache, boundary=None, fill=True, unchanged=False, batch_size=None, progress=SILENT
+    ):
         """Return what an encoder makes of images: their features, or their values at a boundary."""
         prepare, net, device = self.prepare(), encoder.backbone, self.device
         if boundary is None:
@@ -160,13 +163,14 @@ class Prefix:
             usual = batch_size or images_at_once(net, prepare, images, device)
             with torch.no_grad():
                 size = usual if fill else smallest_batch(run, net, images, usual, setting)
-                return map_images(run, images, size)
+                return map_images(run, images, size, progress)
 
         if cache is None:
             return encode_rows(images)
         rows = images.files if isinstance(images, LazyImages) else images  # those in the cache need not be read
         fingerprint = self.fingerprint(boundary or self.stages, encoder.n_folded, unchanged)
-        return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, n_columns, self.numpy_dtype))
+        how = {"n_features": n_columns, "dtype": self.numpy_dtype, "progress": progress}
+        return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, **how))
 
     def fingerprint(self, part, n_folded: int, unchanged: bool = False) -> str:
         """Return what decides the numbers that ``part`` of the backbone computes, down to the last bits."""

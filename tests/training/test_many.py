@@ -33,6 +33,8 @@ SMALL = {"max_epochs": 2, "batch_size": 20, "net_params": {"module__width": 8}}
 class Fit:
     """What an ensemble hands over."""
 
+    verbose = 0
+
     def __init__(self, estimator, X, y, **params):
         self.estimator, self.X, self.y, self.params = estimator, X, y, params
 
@@ -256,7 +258,6 @@ REFUSED = {
     "instance": {"module": nn.Linear(5, 3)},
     "callbacks": {"callbacks": [EpochScoring("accuracy", lower_is_better=False)]},
     "early stopping": {"early_stopping": True},
-    "progress bar": {"verbose": 1},
     "loss of one's own": {"loss": lambda y_pred, y: nn.functional.cross_entropy(y_pred, y, reduction="none")},
     "loss that leaves rows out": {"net_params": {"criterion__ignore_index": 1}},
     "optimizer that looks at more than numbers": {"optimizer": torch.optim.LBFGS},

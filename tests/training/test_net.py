@@ -20,9 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
+import sktricks.training._epochs
 import sktricks.training._inputs
 import sktricks.training._make_net
-import sktricks.training._progress
 import sktricks.training.engines.skorch
 import sktricks.training.run
 from sktricks import (
@@ -852,14 +852,28 @@ def test_silent_by_default(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_progress_bar(capfd):
+def test_a_progress_bar(capfd, monkeypatch):
+    monkeypatch.setattr("sktricks._progress.DELAY", 0)
     classifier(verbose=1, max_epochs=3).fit(X, Y, X_val=X, y_val=Y)
     out, err = capfd.readouterr()
     assert out == "" and "3/3" in err and "train_loss" in err and "valid_loss" in err
 
 
+def test_a_bar_of_rows_of_a_long_prediction(bars):
+    net = classifier(verbose=1, max_epochs=3, augmenter=GaussianNoise(0.1), predict_views=1).fit(X, Y)
+    net.predict(X[:5])
+    net.predict(np.tile(X, (20, 1)))
+    assert bars == [("fit", 3, 3), ("predict", 3200, 3200)]
+
+
+def test_a_line_for_each_epoch(caplog, capfd):
+    classifier(verbose=2, max_epochs=3).fit(X, Y)
+    assert [line.split(" epochs")[0] for line in caplog.messages] == [f"fit: {number} of 3" for number in (1, 2, 3)]
+    assert all("train_loss=" in line for line in caplog.messages) and capfd.readouterr().err == ""
+
+
 def test_a_slow_fit_warns_once(monkeypatch):
-    monkeypatch.setattr(sktricks.training._progress, "SLOW", 0)
+    monkeypatch.setattr(sktricks.training._epochs, "SLOW", 0)
     with pytest.warns(SlowFitWarning, match="4 epochs may take about.*verbose=1") as caught:
         classifier().fit(X, Y)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -900,10 +914,11 @@ def test_an_interrupted_fit_leaves_a_usable_net(hook, early_stopping):
     assert net.set_params(warm_start=True, early_stopping=False).fit(X, Y).n_iter_ == 8
 
 
-def test_an_interrupted_fit_shows_its_bar_closed(capfd):
+def test_an_interrupted_fit_closes_its_bar(bars):
     with pytest.warns(TrainingInterruptedWarning):
         classifier(verbose=1, callbacks=[Interrupt(2, "on_batch_end")]).fit(X, Y)
-    assert "1/4" in capfd.readouterr().err
+    ((what, done, total),) = bars
+    assert (what, total) == ("fit", 4) and 1 <= done < 2
 
 
 def test_an_interruption_in_the_first_epoch():

@@ -307,6 +307,8 @@ def test_augmenters_that_make_new_numbers(augmenter):
 class Fit:
     """What an ensemble hands over."""
 
+    verbose = 0
+
     def __init__(self, estimator, X, y):
         self.estimator, self.X, self.y, self.params = estimator, X, y, {}
 

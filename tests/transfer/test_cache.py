@@ -227,14 +227,15 @@ def test_an_error_while_encoding_leaves_the_cache_usable():
     np.testing.assert_array_equal(encoded(cache, GREY)[0], plain(GREY))
 
 
-def test_verbose_says_what_was_reused(capsys):
+def test_verbose_says_what_was_reused(caplog):
     GridSearchCV(net(FeatureCache(), verbose=1), {"lr": [0.01, 0.1]}, cv=4).fit(GREY, LABELS)
-    assert capsys.readouterr().out.splitlines()[-1] == "40 rows encoded once, reused 320 times"
+    assert caplog.messages[-1] == "40 rows encoded once, reused 320 times"
+    caplog.clear()
     net(FeatureCache()).fit(GREY, LABELS)
     net(None, verbose=1).fit(GREY, LABELS)
-    assert "encoded" not in capsys.readouterr().out
+    assert "encoded" not in caplog.text
     net(FeatureCache(max_bytes=0), verbose=1).fit(GREY, LABELS)
-    assert capsys.readouterr().out.endswith("\n40 rows encoded, reused 0 times; 40 no longer kept\n")
+    assert caplog.messages[-1] == "40 rows encoded, reused 0 times; 40 no longer kept"
 
 
 # -- how much memory ---------------------------------------------------------------------------------------------------

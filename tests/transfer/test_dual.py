@@ -129,7 +129,6 @@ class Look(Callback):
     "params",
     [
         {"callbacks": [Look()]},
-        {"verbose": 1},
         {"early_stopping": True},
         {"clip_norm": 1.0},
         {"average": "ema"},

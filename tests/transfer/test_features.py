@@ -154,16 +154,16 @@ def test_pickle_and_frames():
     assert again.transform(IMAGES.reshape(20, 64)).equals(frame)
 
 
-def test_verbose_reports_the_backbone_and_what_was_encoded_and_reused(capsys):
+def test_verbose_reports_the_backbone_and_what_was_encoded_and_reused(bars, caplog):
     features = PretrainedFeatures(cache=FeatureCache(), verbose=1)
     features.fit_transform(IMAGES)
-    report = "20 rows encoded once, reused 0 times\n"
-    assert capsys.readouterr().out == f"backbone 'tiny32' at 32 x 32 pixels\n{report}"
+    assert caplog.messages == ["backbone 'tiny32' at 32 x 32 pixels", "20 rows encoded once, reused 0 times"]
     features.transform(IMAGES[:5])
-    assert capsys.readouterr().out == "20 rows encoded once, reused 5 times\n"
+    assert caplog.messages[2:] == ["20 rows encoded once, reused 5 times"]
     features.set_params(cache=None).transform(IMAGES[:5])
     features.set_params(verbose=0, cache=FeatureCache()).fit_transform(IMAGES)
-    assert capsys.readouterr().out == ""
+    assert len(caplog.messages) == 3
+    assert bars == [("encoding", 20, 20), ("encoding", 5, 5), ("encoding", 5, 5)]
 
 
 def test_a_table_passes_with_a_warning():

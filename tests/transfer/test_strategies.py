@@ -95,14 +95,14 @@ class Large(nn.Module):
 
 
 @pytest.mark.parametrize("side", [64, 65])
-def test_verbose_reports_the_choice_and_its_reason(side, capsys):
+def test_verbose_reports_the_choice_and_its_reason(side, caplog):
     images, labels = np.zeros((8, 8, 8), np.uint8), np.arange(8) % 2
     backbone = load_backbone(Large(), image_shape=(8, 8, 3))
     backbone.preprocess = replace(backbone.preprocess, size=(side, side))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sktricks.transfer._strategies.ENOUGH", 4)
         fitted = FineTuneClassifier(backbone, verbose=1, max_epochs=2, device="cpu").fit(images, labels)
-    out = capsys.readouterr().out
+    out = caplog.text
     assert fitted.backbone_name_ == "Large" and f"backbone 'Large' at {side} x {side} pixels, strategy" in out
     assert fitted.strategy_ == (GRADUAL if side == 64 else LINEAR_PROBE)
     assert ("on a CPU, 'auto' does not train a net of this size" in out) == (side == 65)

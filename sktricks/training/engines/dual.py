@@ -45,7 +45,6 @@ def has_dual_form(run):
         and (net.outputs_ is None or net.outputs_.n_outputs == module.out_features)
         and net.prepare_train_ is None
         and run.clip_norm is None
-        and not run.progress.show
         and is_plain_sgd(net.optimizer_)
         and not net.history
     )

@@ -18,6 +18,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
+from ..._progress import SILENT
 from ..._warnings import FeaturesNotSharedWarning, warn
 from ._feature_folder import BLOCK, FeatureFolder, folder_of, remove_features, size_on_disk
 from ._feature_memory import Memory, Request, compress, cost_of, row_digests
@@ -175,7 +176,14 @@ class FeatureCache:
         return f"{net.encoded:,} rows encoded{once}, reused {net.reused:,} times{dropped}"
 
     def encode(
-        self, images, fingerprint: str, encode_rows, fill: bool = True, n_features: int | None = None, dtype=np.float32
+        self,
+        images,
+        fingerprint: str,
+        encode_rows,
+        fill: bool = True,
+        n_features: int | None = None,
+        dtype=np.float32,
+        progress=SILENT,
     ) -> np.ndarray:
         """Return the features of images; only rows that are not stored are computed.
 
@@ -196,6 +204,8 @@ class FeatureCache:
             :class:`FeatureCacheWarning`. None: all rows in the folder are assumed to have one length.
         dtype : numpy dtype, default=float32
             Dtype that the features are returned in: float64 for a float64 net.
+        progress : Progress
+            Counts the images that are not encoded; ``encode_rows`` counts the others.
 
         Returns
         -------
@@ -210,11 +220,12 @@ class FeatureCache:
                 warn_of_processes()
         for block in blocks(request.missing):
             request.take(self._find(net, block))
+        progress.skip(len(request.digests) - len(request.missing))
         if request.missing:
             # Other threads that need these rows wait here, and then find them.
             with net.lock, closing(net.portions(request.missing, fill)) as portions:
                 for portion in portions:
-                    self._encode_portion(net, request, portion, images, encode_rows, fill)
+                    self._encode_portion(net, request, portion, images, encode_rows, fill, progress)
         with self._lock:
             net.encoded += request.n_encoded
             net.reused += len(request.digests) - request.n_encoded
@@ -245,10 +256,11 @@ class FeatureCache:
             found |= read
         return found
 
-    def _encode_portion(self, net, request, portion, images, encode_rows, fill):
+    def _encode_portion(self, net, request, portion, images, encode_rows, fill, progress):
         """Encode those of some rows that nobody has encoded meanwhile."""
         request.take(self._find(net, portion))
         missing = [digest for digest in portion if digest in request.missing]
+        progress.skip(len(portion) - len(missing))
         if not missing:
             return
         indices = np.array([request.first[digest] for digest in missing])

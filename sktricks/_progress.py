@@ -1,0 +1,196 @@
+"""Progress of what may take long: bars, lines in the log, or nothing.
+
+All of the package counts by :func:`progress`::
+
+    with progress(len(files), "reading", "image", verbose) as done:
+        for file in files:
+            ...
+            done.step()
+
+``verbose=0`` is silent, 1 shows a bar by tqdm, in terminals and notebooks, and 2 logs lines.
+
+A step only changes a number. A thread draws the bars a few times per second. Thus a bar costs nothing where steps are
+fast, and where the first step takes minutes, it shows the time that has passed. What ends before ``DELAY`` has no bar.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any
+
+from ._log import in_main_thread, logger
+
+DELAY, INTERVAL = 1.0, 0.25  # seconds until a bar appears, and between two drawings
+MANY = ("row", "image")  # of which a line tells of a tenth
+FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
+class Progress:
+    """A count that nothing shows."""
+
+    def step(self, n: float = 1, note: str = "") -> None:
+        """Count ``n`` as done; ``note`` says what is best known last, such as a loss."""
+
+    def skip(self, n: int) -> None:
+        """Count ``n`` as done before, which says nothing of the speed."""
+
+    def move(self, n: float, note: str = "") -> None:
+        """Set the number of what is done."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+
+SILENT = Progress()
+
+
+class Count(Progress):
+    """A count of ``total`` things.
+
+    Parameters
+    ----------
+    total : int
+    what : str
+        What is being done, such as ``"encoding"``.
+    unit : str
+        What is counted, in the singular.
+    """
+
+    def __init__(self, total, what, unit):
+        self.total, self.what, self.unit = total, what, unit
+        self.n, self.n_skipped, self.note = 0, 0, ""
+
+    def __enter__(self):
+        self.started = time.time()
+        return self
+
+    def step(self, n=1, note=""):
+        self.move(self.n + n, note)
+
+    def skip(self, n):
+        self.n_skipped += n
+        self.move(self.n + n)
+
+    def move(self, n, note=""):
+        self.n, self.note = n, note or self.note
+
+
+class Lines(Count):
+    """A line in the log for each thing that is done; of rows and images for each tenth."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.n_told, self.at_least = 0, max(1, self.total // 10 if self.unit in MANY else 1)
+
+    def move(self, n, note=""):
+        super().move(n, note)
+        n = int(n)
+        if n - self.n_told >= self.at_least or n == self.total > self.n_told:
+            self.n_told = n
+            text = f"{self.what}: {n:,} of {self.total:,} {self.unit}s, {time.time() - self.started:.1f} s"
+            logger.info(f"{text}, {self.note}" if self.note else text)
+
+
+class Bar(Count):
+    """A bar, drawn by the :class:`Screen`; only the outermost one stays when it ends."""
+
+    bar: Any = None  # tqdm's, once it is visible
+    is_nested = False
+
+    def __enter__(self):
+        super().__enter__()
+        SCREEN.open(self)
+        return self
+
+    def __exit__(self, *error):
+        SCREEN.close(self)
+
+    def draw(self):
+        """Show the present count, if it is time to show any."""
+        if self.bar is None:
+            if time.time() - self.started < DELAY:
+                return
+            self._appear()
+        bar, new = self.bar, self.n_skipped - self.bar.initial
+        bar.initial, bar.n, bar.last_print_n = bar.initial + new, bar.n + new, bar.last_print_n + new
+        bar.set_postfix_str(self.note, refresh=False)
+        if self.n == bar.n:
+            bar.refresh()  # the time that has passed; an update would take it off the time of the next step
+        else:
+            bar.update(self.n - bar.n)
+
+    def _appear(self):
+        from tqdm.auto import tqdm
+
+        how = {"leave": not self.is_nested, "dynamic_ncols": True, "mininterval": 0, "miniters": 0, "smoothing": 0.1}
+        how |= {"bar_format": FORMAT} if self.n != int(self.n) else {}
+        self.bar = tqdm(total=self.total, desc=self.what, unit=self.unit, **how)
+        self.bar.start_t = self.bar.last_print_t = self.started
+
+    def end(self):
+        """Draw the last count, and close the bar."""
+        if self.bar is None and self.is_nested:
+            return
+        self.draw()
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = None
+
+
+class Screen:
+    """The bars that are open, the outer ones first, and the thread that draws them."""
+
+    def __init__(self):
+        self.bars, self.lock, self.ended = [], threading.RLock(), threading.Event()
+
+    def open(self, bar):
+        """Draw a bar from now on."""
+        with self.lock:
+            bar.is_nested = bool(self.bars)
+            self.bars.append(bar)
+            if not bar.is_nested:  # a thread for each outermost bar: a notebook shows it below the cell that began it
+                self.ended = threading.Event()
+                threading.Thread(target=self._run, args=(self.ended,), name="sktricks-progress", daemon=True).start()
+
+    def close(self, bar):
+        """Draw a bar for the last time."""
+        with self.lock:
+            self.bars.remove(bar)
+            if not self.bars:
+                self.ended.set()
+            bar.end()
+
+    def _run(self, ended):
+        while not ended.wait(INTERVAL):
+            with self.lock:
+                for bar in [] if ended.is_set() else self.bars:
+                    bar.draw()
+
+
+SCREEN = Screen()
+
+
+def progress(total: int, what: str, unit: str, verbose: int | bool = 0) -> Progress:
+    """Return a context manager that counts.
+
+    Parameters
+    ----------
+    total : int
+        Number of things to do.
+    what : str
+        What is done to them, such as ``"encoding"``.
+    unit : str
+        What they are, in the singular.
+    verbose : int, default=0
+        0: nothing; 1: a bar, in the main thread of the main process only; 2: lines in the log.
+    """
+    if not verbose or not total:
+        return SILENT
+    if verbose >= 2:
+        return Lines(total, what, unit)
+    return Bar(total, what, unit) if in_main_thread() and sys.stderr is not None else SILENT
