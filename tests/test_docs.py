@@ -9,6 +9,7 @@ import sktricks
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+UNNAMED = {"DivergenceError", "UnreadableImageError"}  # errors that users meet and have no reason to catch
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("_inventories/*.md")])
 
 
@@ -30,6 +31,18 @@ def test_the_course_lists_every_example_once():
 def test_an_example_begins_with_a_title(name):
     text = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
     assert re.match(r'"""\n(?P<title>.+)\n(=+)\n\n\S', text), "the docstring must begin with a title and a line of ="
+
+
+def test_each_warning_and_error_has_a_cause_and_a_cure():
+    sections = re.split(r"^### ", read("warnings.md"), flags=re.MULTILINE)[1:]
+    told = {section.partition("\n")[0]: section for section in sections}
+    assert set(told) == {name for name in sktricks.__all__ if name.endswith(("Warning", "Error"))} | UNNAMED
+    assert [name for name, text in told.items() if not ("**Cause.** " in text and "**Cure.** " in text)] == []
+
+
+def test_the_guide_and_the_front_page_list_every_page():
+    listed = set(re.findall(r"^([\w-]+)$", read("guide.md") + read("index.md"), re.MULTILINE))
+    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= listed
 
 
 def target_of(page, link):

@@ -8,12 +8,12 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 from joblib import parallel_config
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from sktricks import NetClassifier
+from sktricks import FeatureCache, FineTuneClassifier, NetClassifier, PretrainedFeatures
 from sktricks.ensemble import CascadeClassifier, StackingClassifier, VotingClassifier
 
 distributed = pytest.importorskip("distributed")
@@ -127,3 +127,22 @@ def test_rows_that_died_with_a_worker_are_sent_again(tmp_path):
     note.write_text("lost\n" * 5)
     with pytest.raises(RuntimeError, match="workers of the cluster died in 5 tries"):
         VotingClassifier([("lost", Lost(note))]).fit(X, y)
+
+
+def test_workers_encode_images_for_each_other(client, tmp_path):
+    images, labels = load_digits(return_X_y=True)
+    images, labels = images[:80], labels[:80]
+    folder = str(tmp_path / "features")
+
+    def encode(part):
+        PretrainedFeatures("tiny32", image_shape=(8, 8), cache=folder).fit_transform(part)
+        return os.getpid()
+
+    parts = np.array_split(images, 4)
+    workers = list(client.run(os.getpid))
+    processes = client.gather([client.submit(encode, part, workers=workers[i % 2]) for i, part in enumerate(parts)])
+    assert len(set(processes)) == 2
+
+    cache = FeatureCache(folder)
+    FineTuneClassifier("tiny32", image_shape=(8, 8), cache=cache, max_epochs=1, random_state=0).fit(images, labels)
+    assert (cache.info().encoded, cache.info().rows_in_folder) == (0, 80)
