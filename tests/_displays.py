@@ -1,4 +1,4 @@
-"""One Display of each kind, ready to be plotted, with long names and many of everything; nothing is fitted for it."""
+"""Displays of all kinds, ready to be plotted, with long names and many of everything; nothing is fitted for them."""
 
 import numpy as np
 
@@ -15,17 +15,18 @@ from sktricks import (
 from sktricks.inspection import Compared, Comparison
 from sktricks.training._rate_curve import read_curve
 
-RNG = np.random.default_rng(0)
 MODELS = ["make_pipeline(StandardScaler(), LogisticRegression())", "FineTuneClassifier, lite0, gradual", "a", "SVC"]
 
 
 def augmentation(**values):
-    images = RNG.random((4, 8, 8, 3))
+    rng = np.random.default_rng(0)
+    images = rng.random((4, 8, 8, 3))
     return AugmentationDisplay(originals=images, draws=[images[:, ::-1], images[:, :, ::-1]], **values)
 
 
 def signals(**values):
-    rows = RNG.random((3, 1, 12, 1))
+    rng = np.random.default_rng(0)
+    rows = rng.random((3, 1, 12, 1))
     return AugmentationDisplay(originals=rows, draws=[rows + 0.1, rows - 0.1], **values)
 
 
@@ -37,16 +38,18 @@ def training(n_epochs=12, **values):
 
 
 def trainings(**values):
-    losses = {name: (RNG.random(40) + 3 / np.arange(1, 41)).tolist() for name in MODELS}
+    rng = np.random.default_rng(0)
+    losses = {name: (rng.random(40) + 3 / np.arange(1, 41)).tolist() for name in MODELS}
     return TrainingDisplay(losses=losses, validation_losses=losses, rates=losses, gradient_norms=losses, **values)
 
 
 def ensemble(**values):
+    rng = np.random.default_rng(0)
     n = len(MODELS)
     return EnsembleDisplay(
         names=MODELS,
-        disagreement=RNG.random((n, n)),
-        weights=RNG.random(n),
+        disagreement=rng.random((n, n)),
+        weights=rng.random(n),
         contributions=[0.1, -0.2, 0, 0.3],
         **values,
     )
@@ -58,7 +61,8 @@ def learning_rate(**values):
 
 
 def comparison(**values):
-    results = [Compared(name, 0.9 - 0.1 * i + 0.02 * RNG.random(5)) for i, name in enumerate(MODELS)]
+    rng = np.random.default_rng(0)
+    results = [Compared(name, 0.9 - 0.1 * i + 0.02 * rng.random(5)) for i, name in enumerate(MODELS)]
     failed = Compared("TabularNet", np.full(5, np.nan), error="ValueError: no")
     return ComparisonDisplay(comparison=Comparison([*results, failed], "neg_log_loss", 0.25), **values)
 
@@ -67,9 +71,10 @@ CLASSES = ["deciduous broadleaf forest", "industrial or commercial unit", "sea"]
 
 
 def predictions(n=7, **values):
+    rng = np.random.default_rng(0)
     truth = np.array(CLASSES)[np.arange(n) % 3]
     return PredictionsDisplay(
-        rows=RNG.random((n, 8, 8, 1)), truth=truth, predicted=truth[::-1], likely=np.linspace(0.3, 1, n), **values
+        rows=rng.random((n, 8, 8, 1)), truth=truth, predicted=truth[::-1], likely=np.linspace(0.3, 1, n), **values
     )
 
 
@@ -83,17 +88,19 @@ def one_pair(**values):
 
 
 def files(**values):
+    rng = np.random.default_rng(0)
     names = [f"a_rather_long_file_name_of_a_photo_{i}.jpeg" for i in range(5)]
-    rows = [RNG.random((6 + i, 8, 3)) for i in range(5)]
+    rows = [rng.random((6 + i, 8, 3)) for i in range(5)]
     return PredictionsDisplay(
         rows=rows, truth=["cat"] * 5, predicted=CLASSES + ["cat"] * 2, likely=np.ones(5), files=names, **values
     )
 
 
 def table(**values):
+    rng = np.random.default_rng(0)
     names = [f"mean concavity of the {i}th measurement (mm)" for i in range(6)]
     return PredictionsDisplay(
-        rows=RNG.normal(size=(6, 6)),
+        rows=rng.normal(size=(6, 6)),
         truth=CLASSES * 2,
         predicted=CLASSES[:2] * 3,
         likely=np.ones(6),
@@ -103,18 +110,20 @@ def table(**values):
 
 
 def label_issues(**values):
+    rng = np.random.default_rng(0)
     import pandas
 
     columns = {"is_label_issue": [True, False] * 3, "label_quality": np.linspace(0, 1, 6)}
     issues = pandas.DataFrame({**columns, "given_label": CLASSES * 2, "predicted_label": CLASSES[:2] * 3})
-    return LabelIssuesDisplay(rows=RNG.random((6, 8, 8, 3)), issues=issues, **values)
+    return LabelIssuesDisplay(rows=rng.random((6, 8, 8, 3)), issues=issues, **values)
 
 
 def explanation(**values):
+    rng = np.random.default_rng(0)
     drops = {"brightest": np.ones(5), "random": np.zeros(5), "center": np.zeros(5)}
-    maps, likely = RNG.random((5, 4, 4)), np.ones(5)
+    maps, likely = rng.random((5, 4, 4)), np.ones(5)
     return ExplanationDisplay(
-        images=RNG.random((5, 32, 32, 3)),
+        images=rng.random((5, 32, 32, 3)),
         maps=maps,
         labels=np.array(CLASSES)[[0, 1, 2, 0, 1]],
         likely=likely,
@@ -124,19 +133,14 @@ def explanation(**values):
     )
 
 
-ALL = [
+ONE_PER_CLASS = [
     augmentation,
-    signals,
     training,
-    trainings,
     ensemble,
     learning_rate,
     comparison,
     predictions,
-    confused,
-    one_pair,
-    files,
-    table,
     label_issues,
     explanation,
 ]
+ALL = [*ONE_PER_CLASS, signals, trainings, confused, one_pair, files, table]

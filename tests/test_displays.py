@@ -5,6 +5,7 @@ import inspect
 import _displays
 import numpy as np
 import pytest
+from _pictures import find_unreadable
 
 import sktricks
 
@@ -13,7 +14,7 @@ pytest.importorskip("pandas")
 plt.switch_backend("agg")
 
 DISPLAYS = sorted(name for name in sktricks.__all__ if name.endswith("Display"))
-makers = pytest.mark.parametrize("make", _displays.ALL)
+makers = pytest.mark.parametrize("make", _displays.ONE_PER_CLASS)
 
 
 def parameter_of_axes(display):
@@ -32,7 +33,7 @@ def texts_of(figure):
 @pytest.mark.parametrize("name", DISPLAYS)
 def test_signatures(name):
     kind = getattr(sktricks, name)
-    assert kind in {type(make()) for make in _displays.ALL}
+    assert sorted(type(make()).__name__ for make in _displays.ONE_PER_CLASS) == DISPLAYS
     constructor = inspect.signature(kind).parameters
     assert constructor["name"].default is None
     assert {parameter.kind for parameter in constructor.values()} == {inspect.Parameter.KEYWORD_ONLY}
@@ -80,7 +81,8 @@ def test_given_axes_are_used_and_titles_of_the_caller_stay(make):
 def test_wrong_axes(make):
     display = make()
     name = parameter_of_axes(display)
-    figure, axes = plt.subplots(1, 20)
+    figure, ax = plt.subplots()
+    axes = np.full((4, 5), ax)
     expected = "a matplotlib Axes" if name == "ax" else "a list of matplotlib Axes"
     for wrong in (figure, "left"):
         with pytest.raises(TypeError, match=f"{name} must be {expected}, got {type(wrong).__name__}"):
@@ -92,7 +94,7 @@ def test_wrong_axes(make):
     with pytest.raises(ValueError, match="axes must hold .* Axes, one .*, got 20"):
         display.plot(axes)
     with pytest.raises(TypeError, match="figure must be a matplotlib Figure or SubFigure, got Axes"):
-        display.plot(figure=axes[0])
+        display.plot(figure=ax)
     with pytest.raises(ValueError, match="axes and figure cannot be combined: got both"):
         display.plot(axes, figure=figure)
     part = plt.figure().subfigures(1, 2)[1]
@@ -127,3 +129,21 @@ def test_predictions_of_an_ensemble():
     for wrong in ({}, {"a": [1], "b": [1, 2]}, {"a": [[1]]}):
         with pytest.raises(ValueError, match=r"predictions must hold arrays of one shape \(n,\), got the shapes"):
             sktricks.EnsembleDisplay.from_predictions(wrong)
+
+
+@pytest.mark.parametrize("make", _displays.ALL)
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_text_is_legible(make, style):
+    with plt.style.context(style):
+        assert find_unreadable(make(name="A name of some length, as people give it").plot().figure_) == []
+
+
+def test_text_that_is_not_legible_is_found():
+    figure = plt.figure(figsize=(3, 1), facecolor="white")
+    figure.text(0.1, 0.5, "first", color="black")
+    assert find_unreadable(figure) == []
+    figure.text(0.12, 0.5, "second", color="0.8")
+    figure.text(0.95, 0.1, "third", color="black")
+    found = find_unreadable(figure)
+    assert found[:2] == ["'third' leaves the figure", "'first' overlaps 'second'"]
+    assert len(found) == 3 and found[2].startswith("'second' has the contrast 1.")

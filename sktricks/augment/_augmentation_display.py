@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .._axes import check_axes, take_ax
 from .._layout import find_layout
+from .._optional import import_optional
 from ._base_augmenter import BaseAugmenter
 from ._random import make_rng
 
@@ -18,20 +19,41 @@ FILE_SIZE = (224, 224)  # size to read image files at, unless the augmenter has 
 
 
 def make_mosaic(columns):
-    """Arrange columns of images ``(n, height, width, channels)`` in one image, with white gaps.
+    """Arrange columns of images in one image, and return the place of each of them.
 
     The columns may have images of different sizes, which are centered.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n, height, width, channels)
+
+    Returns
+    -------
+    mosaic : ndarray of shape (height, width, channels)
+        NaN in the gaps between the images.
+    places : list of tuple of int
+        The left, top, width and height of each image.
     """
     height, width = (max(column.shape[axis] for column in columns) for axis in (1, 2))
     gap = max(1, round(GAP * width))
     n, channels = len(columns[0]), columns[0].shape[3]
-    mosaic = np.ones((n * (height + gap) - gap, len(columns) * (width + gap) - gap, channels))
+    mosaic = np.full((n * (height + gap) - gap, len(columns) * (width + gap) - gap, channels), np.nan)
+    places = []
     for number, column in enumerate(columns):
         top, left = (height - column.shape[1]) // 2, number * (width + gap) + (width - column.shape[2]) // 2
         for row, picture in enumerate(column):
             y = row * (height + gap) + top
             mosaic[y : y + column.shape[1], left : left + column.shape[2]] = picture
-    return mosaic
+            places.append((left, y, column.shape[2], column.shape[1]))
+    return mosaic, places
+
+
+def clear_gaps(mosaic):
+    """Return a picture whose NaN are transparent, for ``imshow``."""
+    if mosaic.shape[2] == 1:
+        return mosaic[..., 0]  # which draws no NaN
+    colors = np.nan_to_num(mosaic)
+    return colors if mosaic.shape[2] == 4 else np.dstack([colors, ~np.isnan(mosaic[..., 0])])
 
 
 def read_files(X, estimator, most):
@@ -51,7 +73,7 @@ def read_files(X, estimator, most):
 class AugmentationDisplay:
     """Plot of images beside augmented copies: each row has an image and its copies.
 
-    Create it with :meth:`from_estimator`. Rows without ``image_shape`` are plotted as lines, the original in black.
+    Create it with :meth:`from_estimator`. Rows without ``image_shape`` are plotted as lines, augmented ones dashed.
 
     Parameters
     ----------
@@ -200,8 +222,12 @@ class AugmentationDisplay:
         channels = self.originals.shape[3]
         if channels not in (1, 3, 4):
             raise ValueError(f"originals must have 1, 3 (red, green, blue) or 4 channels, got {channels}")
-        mosaic = make_mosaic([self.originals, *self.draws])
-        self.im_ = self.ax_.imshow(mosaic[..., 0] if channels == 1 else mosaic, cmap=cmap, vmin=0, vmax=1)
+        mosaic, places = make_mosaic([self.originals, *self.draws])
+        self.im_ = self.ax_.imshow(clear_gaps(mosaic), cmap=cmap, vmin=0, vmax=1)
+        patches = import_optional("matplotlib.patches", "plot")
+        for left, top, width, height in places:  # a white image has an edge on white paper
+            edge = patches.Rectangle((left - 0.5, top - 0.5), width, height, fill=False, color="0.5", linewidth=0.5)
+            self.ax_.add_patch(edge)
         column = mosaic.shape[1] / (1 + len(self.draws))
         self.ax_.set_xticks([column / 2, column * (1 + len(self.draws) / 2)], ["original", "augmented"])
         self.ax_.tick_params(length=0)
@@ -211,9 +237,11 @@ class AugmentationDisplay:
 
     def _plot_lines(self):
         step = 1.5 * max(float(np.ptp(some)) for some in [self.originals, *self.draws]) or 1.0
+        color = import_optional("matplotlib", "plot").rcParams["text.color"]  # visible on the background of the style
         self.lines_ = []
         for row, original in enumerate(self.originals):
             for draw in self.draws:
-                self.lines_ += self.ax_.plot(draw[row, 0, :, 0] - row * step, color="tab:orange", alpha=0.5, lw=1)
-            self.lines_ += self.ax_.plot(original[0, :, 0] - row * step, color="black", lw=1.2)
+                self.lines_ += self.ax_.plot(draw[row, 0, :, 0] - row * step, "--", color="tab:orange", alpha=0.7, lw=1)
+            self.lines_ += self.ax_.plot(original[0, :, 0] - row * step, color=color, lw=1.2)
+        self.ax_.legend([self.lines_[-1], self.lines_[0]], ["original", "augmented"], fontsize="small")
         self.ax_.set(yticks=[], xlabel="column")

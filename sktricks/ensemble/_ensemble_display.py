@@ -11,10 +11,12 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from .._axes import check_axes, set_figure_title, take_axes
+from .._fit_text import shorten
 from .._threads import type_of_target
 from ._diversity import disagreement, distance
 
 ROWS, ROOT_MEAN_SQUARE = "fraction of rows", "root mean square, in the units of y"  # units of the disagreement
+LENGTH, HEIGHT = 120, 90  # of the name of a member beside and below the panels, in points
 
 
 class EnsembleDisplay:
@@ -178,31 +180,24 @@ class EnsembleDisplay:
         """
         bars = {"weights": self.weights, "added loss without it": self.contributions}
         bars = {title: values for title, values in bars.items() if values is not None}
-        n = len(bars) + 1
-        size = (3.2 * len(bars) + 4.2, 1.2 + 0.5 * max(4, len(self.names)))
-        what = f"one each for {', '.join([*bars, 'disagreement'])}"
-        self.axes_ = take_axes(axes, figure, range(n), (1, n), size=size, what=what)
+        n, what = len(bars) + 1, f"one each for {', '.join([*bars, 'disagreement'])}"
+        size = (2.2 * len(bars) + 5, 2 + 0.5 * max(4, len(self.names)))
+        self.axes_ = take_axes(axes, figure, range(n), (1, n), size=size, what=what, sharey=True)
         self.figure_ = self.axes_[0].figure
-        for number, (title, values) in enumerate(bars.items()):
-            self._draw_bars(self.axes_[number], title, np.asarray(values), labels=number == 0)
+        for ax, (title, values) in zip(self.axes_, bars.items(), strict=False):
+            draw_bars(ax, title, np.asarray(values))
         self._draw_matrix(self.axes_[-1])
+        for ax in self.axes_:
+            ax.set_yticks(range(len(self.names)), [shorten(name, LENGTH, "medium") for name in self.names])
+            ax.set_ylim(len(self.names) - 0.5, -0.5)
         set_figure_title(self.axes_, self.name if name is None else name)
         return self
 
-    def _draw_bars(self, ax, title, values, *, labels):
-        positions = np.arange(len(values))
-        ax.barh(positions, values, color=["C0" if value >= 0 else "C3" for value in values])
-        ax.set_yticks(positions, self.names if labels else [""] * len(values))
-        ax.invert_yaxis()
-        ax.axvline(0, color="0.5", linewidth=0.8)  # visible on white and on black
-        ax.set_title(title)
-
     def _draw_matrix(self, ax):
         matrix = np.asarray(self.disagreement)
-        image = ax.imshow(matrix, vmin=0, cmap="viridis")
-        positions = np.arange(len(matrix))
-        ax.set_xticks(positions, self.names, rotation=90)
-        ax.set_yticks(positions, self.names)
+        image = ax.imshow(matrix, vmin=0, cmap="viridis", aspect="auto")
+        positions = range(len(matrix))
+        ax.set_xticks(positions, [shorten(name, HEIGHT, "medium") for name in self.names], rotation=90)
         bright = matrix > matrix.max() / 2
         for row in positions:
             for column in positions:
@@ -210,3 +205,11 @@ class EnsembleDisplay:
                 ax.text(column, row, f"{matrix[row, column]:.2g}", ha="center", va="center", color=color)
         ax.set_title("disagreement")
         ax.figure.colorbar(image, ax=ax, label=self.unit)
+
+
+def draw_bars(ax, title, values):
+    """Draw a bar for each member."""
+    ax.barh(range(len(values)), values, color="C0")
+    ax.axvline(0, color="0.5", linewidth=0.8)  # visible on white and on black
+    ax.locator_params(axis="x", nbins=4)
+    ax.set_title(title)

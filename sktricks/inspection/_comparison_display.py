@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._axes import check_axes, take_ax
+from .._fit_text import shorten
 from ._compare import compare
 from ._comparison import Comparison, standard_error
 
 LEGEND_HEIGHT = 28  # in points; the title stands above the legend
+LENGTH = 200  # of the name of an estimator, in points
 
 
 class ComparisonDisplay:
@@ -123,9 +125,10 @@ class ComparisonDisplay:
             first = row == 0
             ax.plot(result.scores, np.full(len(result.scores), row), "o", color="C0", alpha=0.35, mec="none",
                     label="one fold" if first else None)  # fmt: skip
-            ax.errorbar(np.mean(result.scores), row, xerr=error, fmt="D", color="C1", capsize=4,
+            ax.errorbar(np.mean(result.scores), row, xerr=error, fmt="D", color="C1", capsize=4, markersize=5,
                         label="mean and standard error" if first else None)  # fmt: skip
-        ax.set_yticks(range(len(results)), [f"{one.name} (failed)" if one.error else one.name for one in results])
+        names = [shorten(one.name, LENGTH, "medium") + (" (failed)" if one.error else "") for one in results]
+        ax.set_yticks(range(len(results)), names, parse_math=False)
         ax.set_ylim(len(results) - 0.5, -0.5)
         ax.set_xlabel(self.comparison.scoring)
         ax.grid(axis="x", alpha=0.3)

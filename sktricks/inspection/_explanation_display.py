@@ -16,7 +16,7 @@ from .._layout import find_layout
 from ..images._image_column import as_column
 from ..training._base_net import BaseNet
 from ._label_issues import check_estimator
-from ._pictures import as_pictures, check_n_rows, draw_rows, set_title
+from ._pictures import as_pictures, check_n_rows, draw_rows
 
 METHODS = ("auto", "grad-cam", "occlusion")
 
@@ -212,15 +212,15 @@ class ExplanationDisplay:
         self : object
         """
         gray = self.images.mean(-1, keepdims=True)  # colors are those of the map
+        titles = [[str(label), f"({likely:.0%})"] for label, likely in zip(self.labels, self.likely, strict=True)]
         how = {"axes": axes, "figure": figure, "n_columns": n_columns, "files": self.files}
-        self.figure_, self.axes_ = draw_rows(gray, **how)
+        self.figure_, self.axes_ = draw_rows(gray, titles, **how)
         height, width = self.images.shape[1:3]
-        for ax, values, label, likely in zip(self.axes_, self.maps, self.labels, self.likely, strict=True):
+        for ax, values in zip(self.axes_, self.maps, strict=True):
             low, high = np.min(values), np.max(values)
             scaled = (values - low) / ((high - low) or 1)
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             ax.imshow(scaled, cmap="inferno", alpha=0.55, extent=extent, interpolation="bilinear", vmin=0, vmax=1)
-            set_title(ax, str(label), f"({likely:.0%})", is_wide=bool(self.files))
         method = "Grad-CAM" if self.method == "grad-cam" else "Occlusion"
         name = self.name if name is None else name
         default = f"{f'{name}, ' if name else ''}{method}: {self.describe()}"

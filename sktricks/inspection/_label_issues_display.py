@@ -10,18 +10,16 @@ from numpy.typing import ArrayLike
 
 from .._axes import check_axes
 from ._label_issues import find_label_issues, image_shape_of
-from ._pictures import check_n_rows, draw_rows, find_rows, set_title
-
-WRONG = "C3"
+from ._pictures import check_n_rows, draw_rows, find_rows
 
 
 class LabelIssuesDisplay:
     """A figure of the rows whose labels are the most suspicious, with the given and the predicted label.
 
     Make one with :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_issues`. The titles of label issues
-    are red; rows with red titles come first. Images are shown as they are; a photo is read from its file at a legible
-    size, and its file is named. For a row of a table, bars show how far its most unusual values are from the mean, in
-    standard deviations.
+    are red and bold; rows with such titles come first. Images are shown as they are; a photo is read from its file at a
+    legible size, and its file is named. For a row of a table, bars show how far its most unusual values are from the
+    mean, in standard deviations.
 
     Parameters
     ----------
@@ -217,10 +215,11 @@ class LabelIssuesDisplay:
         self : object
         """
         title = (self.name if name is None else name) if title is None else title
+        titles = [
+            [f"given {issue.given_label} ({issue.label_quality:.0%}),", f"predicted {issue.predicted_label}"]
+            for issue in self.issues.itertuples()
+        ]
         how = {"axes": axes, "figure": figure, "n_columns": n_columns, "title": title}
-        self.figure_, self.axes_ = draw_rows(self.rows, names=self.names, files=self.files, **how)
-        for ax, issue in zip(self.axes_, self.issues.itertuples(), strict=True):
-            style = {"color": WRONG} if issue.is_label_issue else {}
-            first = f"given {issue.given_label} ({issue.label_quality:.0%}),"
-            set_title(ax, first, f"predicted {issue.predicted_label}", is_wide=bool(self.files), **style)
+        how |= {"names": self.names, "files": self.files, "wrong": self.issues["is_label_issue"]}
+        self.figure_, self.axes_ = draw_rows(self.rows, titles, **how)
         return self

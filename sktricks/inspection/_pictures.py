@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._axes import set_figure_title, take_axes
+from .._axes import check_axes, flat, set_figure_title, take_axes
+from .._fit_text import shorten, text_width, width_of, wrap
 from .._layout import find_layout
 from ..images._image_column import as_column
 
 N_VALUES = 3  # the most unusual values of each row of a table
+IMAGE, FILE, TABLE = (1.9, 1.8), (2.5, 2.4), (3.6, 1.6)  # width and height of a cell, in inches, without its title
+LINE = 0.16  # height of a line of its title
+SMALL = "small"  # size of text
+RIGHT = {"x": 1, "ha": "right"}  # place of text that reaches over the names of the columns of a table
+WRONG = "tab:red"  # legible on white and on black; bold, so that it differs in gray
 
 
 def find_pictures(X, chosen, image_shape=None):
@@ -58,7 +64,7 @@ def draw_picture(ax, image):
     """Draw an image from 0 to 1, without ticks."""
     ax.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_color("0.8")  # a white photo has an edge on white paper
+    ax.spines[:].set_color("0.5")  # a white photo has an edge on white paper, a black one on black
 
 
 def standardize_rows(X, chosen):
@@ -87,14 +93,31 @@ def find_rows(X, chosen, image_shape=None):
     return (*standardize_rows(X, chosen), None) if pictures is None else (pictures, None, files)
 
 
-def draw_rows(rows, *, n_columns, places=None, axes=None, figure=None, names=None, files=None, title=None):
+def draw_rows(
+    rows,
+    titles,
+    *,
+    n_columns,
+    wrong=None,
+    places=None,
+    axes=None,
+    figure=None,
+    names=None,
+    files=None,
+    title=None,
+    margin=0.0,
+):
     """Draw images, or standardized rows of a table, in a grid.
 
     Parameters
     ----------
     rows : ndarray of shape (n, height, width, channels) or (n, features), or list of ndarray
+    titles : list of list of str
+        The parts of the title of each row. They stand in lines of their own if they do not fit in one.
     n_columns : int
         The largest number of rows side by side.
+    wrong : sequence of bool, default=None
+        True for a title in bold red.
     places : sequence of int, default=None
         The cell of each row in the grid, line by line. None: one after the other.
     axes : list of matplotlib Axes, default=None
@@ -105,6 +128,8 @@ def draw_rows(rows, *, n_columns, places=None, axes=None, figure=None, names=Non
         The names of the columns of a table, or of the file of each image.
     title : str, default=None
         The title of the figure.
+    margin : float, default=0.0
+        Room for labels at the left of each line, in inches.
 
     Returns
     -------
@@ -114,34 +139,50 @@ def draw_rows(rows, *, n_columns, places=None, axes=None, figure=None, names=Non
     """
     if n_columns < 1:
         raise ValueError(f"n_columns must be at least 1, got {n_columns}")
+    check_axes(axes, figure)
     n_columns = min(n_columns, len(rows))
     places = range(len(rows)) if places is None else places
     n_lines = max(places) // n_columns + 1
     shows_images = isinstance(rows, list) or rows.ndim == 4
-    width, height = (3.2, 1.6) if not shows_images else (2.5, 2.9) if files else (1.8, 2.1)
-    size = width * n_columns, height * n_lines
+    width, height = TABLE if not shows_images else FILE if files else IMAGE
+    cell = width if figure is None else (figure.bbox.width / figure.dpi - margin) / n_columns
+    widths = [72 * cell] * len(rows) if axes is None else [width_of(ax) for ax in flat(axes)]
+    weights = ["bold" if one else "normal" for one in (wrong if wrong is not None else [False] * len(rows))]
+    titles = [fit_title(*one) for one in zip(titles, widths, weights, strict=False)]
+    n_title_lines = 1 + max(text.count("\n") for text in titles)
+    size = margin + width * n_columns, (height + LINE * n_title_lines) * n_lines
     axes = take_axes(axes, figure, places, (n_lines, n_columns), size=size, what="one for each row")
-    for ax, row in zip(axes, rows, strict=True):
-        draw_picture(ax, row) if shows_images else draw_values(ax, row, names)
-    for ax, file in zip(axes, files or [], strict=False):
-        ax.set_xlabel(file, fontsize="small", color="0.4")
+    for i, (ax, row) in enumerate(zip(axes, rows, strict=True)):
+        draw_picture(ax, row) if shows_images else draw_values(ax, row, widths[i], names)
+        style = {"color": WRONG} if weights[i] == "bold" else {}
+        style |= {} if shows_images else RIGHT
+        ax.set_title(titles[i], fontsize=SMALL, weight=weights[i], parse_math=False, **style)
+        if files:
+            ax.set_xlabel(shorten(files[i], widths[i], SMALL), fontsize=SMALL, parse_math=False)
     set_figure_title(axes, title)
     return axes[0].figure, axes
 
 
-def draw_values(ax, values, names=None):
-    """Draw the most unusual values of a standardized row as bars."""
+def fit_title(parts, width, weight):
+    """Return a title of several parts, each in lines of its own if they do not fit in one."""
+    text = " ".join(parts)
+    if text_width(text, SMALL, weight) <= width:
+        return text
+    return "\n".join(wrap(part, width, SMALL, n_lines=2, weight=weight) for part in parts)
+
+
+def draw_values(ax, values, width, names=None):
+    """Draw the most unusual values of a standardized row as bars; their names take less than half of the width."""
     order = np.argsort(-np.abs(values), kind="stable")[:N_VALUES][::-1]
     titles = [names[column] if names else f"column {column}" for column in order]
-    ax.barh(titles, values[order], color="C0")
-    ax.axvline(0, color="0.5", linewidth=0.8)
+    ax.barh(range(len(order)), values[order], color="C0")
+    labels = [wrap(title, 0.45 * width, SMALL, n_lines=2) for title in titles]
+    ax.set_yticks(range(len(order)), labels, fontsize=SMALL, parse_math=False)
+    ax.axvline(0, color="0.5", linewidth=0.8)  # visible on white and on black
+    ax.locator_params(axis="x", nbins=4)
+    ax.tick_params(axis="x", labelsize=SMALL)
+    ax.set_xlabel("standard deviations from the mean", fontsize=SMALL, **RIGHT)
     ax.spines[["top", "right"]].set_visible(False)
-
-
-def set_title(ax, first, second, *, is_wide, **style):
-    """Set a title of two parts, in two lines if they do not fit in one above a picture."""
-    fits = len(first) + len(second) < (34 if is_wide else 24)
-    ax.set_title((" " if fits else "\n").join([first, second]), fontsize="small", **style)
 
 
 def check_n_rows(n_rows):

@@ -11,18 +11,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._axes import check_axes
+from .._fit_text import wrap
 from .._labels import encode_labels
 from .._threads import column_or_1d
 from ._label_issues import check_estimator, check_probabilities
-from ._pictures import check_n_rows, draw_rows, find_rows, set_title
+from ._pictures import SMALL, check_n_rows, draw_rows, find_rows
 
 KINDS = ("top-losses", "confused", "random")
 PER_PAIR = 4  # rows of one pair of labels, if there are many pairs
-WRONG = "C3"
+LENGTH = 100  # of the name of a pair beside its line, in points
+MARGIN = 0.6  # width of such a name in several lines, in inches
 
 
 class PredictionsDisplay:
-    """A figure of some rows with their labels, predicted labels and probabilities; wrong predictions are red.
+    """A figure of some rows with their labels, predicted labels and probabilities; wrong predictions are red and bold.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. Images are shown as they are; a photo is read from
     its file at a legible size, whatever size the classifier sees, and its file is named. For a row of a table, bars
@@ -234,15 +236,17 @@ class PredictionsDisplay:
         n_columns = min(n_columns, max(map(groups.count, groups)))
         places = find_places(groups, n_columns)
         title = (self.name if name is None else name) if title is None else title
+        titles = [
+            [f"predicted {predicted} ({likely:.0%}),", f"true {truth}"]
+            for truth, predicted, likely in zip(self.truth, self.predicted, self.likely, strict=True)
+        ]
+        wrong = [truth != predicted for truth, predicted in zip(self.truth, self.predicted, strict=True)]
         how = {"axes": axes, "figure": figure, "n_columns": n_columns, "places": places, "title": title}
-        self.figure_, self.axes_ = draw_rows(self.rows, names=self.names, files=self.files, **how)
-        for ax, truth, predicted, likely in zip(self.axes_, self.truth, self.predicted, self.likely, strict=True):
-            style = {"color": WRONG} if truth != predicted else {}
-            first, second = f"predicted {predicted} ({likely:.0%}),", f"true {truth}"
-            set_title(ax, first, second, is_wide=bool(self.files), **style)
+        how |= {"names": self.names, "files": self.files, "wrong": wrong, "margin": MARGIN if self.pairs else 0}
+        self.figure_, self.axes_ = draw_rows(self.rows, titles, **how)
         for i, pair in enumerate(self.pairs or []):
             if places[i] % n_columns == 0:
-                self.axes_[i].set_ylabel(pair)
+                self.axes_[i].set_ylabel(wrap(pair, LENGTH, SMALL), fontsize=SMALL, parse_math=False)
         return self
 
 

@@ -11,9 +11,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._axes import check_axes, flat, set_figure_title, take_axes
+from .._fit_text import shorten, width_of
+from .._optional import import_optional
 from ._base_net import BaseNet
 
 FIELDS = ("losses", "validation_losses", "scores", "rates", "gradient_norms", "frozen")
+MARKERS = "osD^vPX*<>"  # of the runs, which differ by more than their color
+NARROWEST = 0.05  # fraction of the epochs; narrower bands show no number
 SHADE = "0.5"  # color of the bands of epochs with frozen layers; gray is visible on white and on black
 
 
@@ -198,7 +202,7 @@ class TrainingDisplay:
             places = match_axes(self.axes_, labels, list(panels))
         else:
             n, what = len(panels), f"one each for {', '.join(panels)}"
-            size = (6.4, 1.2 + 1.5 * n)
+            size = (6.4, 1.2 + 1.6 * n)
             self.axes_ = take_axes(axes, figure, range(n), (n, 1), size=size, what=what, sharex=True)
             places = dict(zip(panels, self.axes_, strict=True))
         if axes is None:
@@ -224,7 +228,7 @@ class TrainingDisplay:
             "loss": {"training": "losses", "validation": "validation_losses"},
             self.score_name: {"validation": "scores"},
             "learning rate": {"": "rates"},
-            "norm of the gradient": {"": "gradient_norms"},
+            "gradient norm": {"": "gradient_norms"},
         }
         panels = {
             panel: [
@@ -240,38 +244,53 @@ class TrainingDisplay:
             first = n_epochs - len(values)  # earlier fits may have had no validation rows
             style = {"marker": "." if len(values) < 30 else "", "color": "C1" if kind == "validation" else "C0"}
             if name:
-                style["color"] = f"C{(n_before + list(runs).index(name)) % 10}"
-                style["linestyle"] = "--" if kind == "validation" else "-"
+                number = n_before + list(runs).index(name)
+                style = {"color": f"C{number % 10}", "linestyle": "--" if kind == "validation" else "-"}
+                style |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+                style["markevery"] = max(1, len(values) // 10)
             label = ", ".join(filter(None, [name, kind]))
             (line,) = ax.plot(1 + first + np.arange(len(values)), values, label=label, **style)
             line.set_gid(name)
         ax.set_ylabel(panel)
         if len(runs) == 1 and not n_before:
-            self._shade(ax, runs[next(iter(runs))]["frozen"], labeled=panel == "loss")
-        is_first = panel == "loss" or not any(runs)  # the colors of named runs are the same in all panels
-        if is_first and len(ax.get_legend_handles_labels()[1]) > 1:
+            shade(ax, runs[next(iter(runs))]["frozen"], labeled=panel == "loss")
+        if any(runs) and panel == "loss":  # the colors of named runs are the same in all panels
+            draw_legend_of_runs(ax)
+        elif not any(runs) and len(ax.get_legend_handles_labels()[1]) > 1:
             ax.legend()
 
-    def _shade(self, ax, frozen, *, labeled):
-        """Draw a band for epochs with frozen layers, darker for more layers, and with their number if ``labeled``."""
-        epoch, most = 0.5, max(frozen or [0])
-        for n_frozen, epochs in groupby(frozen or []):
-            end = epoch + len(list(epochs))
-            if n_frozen:
-                band = ax.axvspan(epoch, end, color=SHADE, alpha=0.05 + 0.3 * n_frozen / most, linewidth=0)
-                if labeled:
-                    band.set_label("layers frozen" if epoch == 0.5 else "")
-                    ax.annotate(
-                        str(n_frozen),
-                        ((epoch + end) / 2, 1),
-                        xycoords=("data", "axes fraction"),
-                        xytext=(0, -3),
-                        textcoords="offset points",
-                        ha="center",
-                        va="top",
-                        fontsize="small",
-                    )
-            epoch = end
+
+def shade(ax, frozen, *, labeled):
+    """Draw a band for epochs with frozen layers, darker for more layers, with their number above it if ``labeled``."""
+    epoch, most = 0.5, max(frozen or [0])
+    for n_frozen, epochs in groupby(frozen or []):
+        end = epoch + len(list(epochs))
+        if n_frozen:
+            band = ax.axvspan(epoch, end, color=SHADE, alpha=0.05 + 0.3 * n_frozen / most, linewidth=0)
+            band.set_label("layers frozen" if labeled and epoch == 0.5 else "_")
+            if labeled and end - epoch >= NARROWEST * len(frozen):
+                place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 2), "textcoords": "offset points"}
+                center = (epoch + end) / 2, 1
+                ax.annotate(str(n_frozen), center, **place, ha="center", va="bottom", fontsize="small")
+        epoch = end
+
+
+def draw_legend_of_runs(ax):
+    """Draw a legend above the axes: the color and marker of each run, and the line style of each kind of rows."""
+    make_line = import_optional("matplotlib.lines", "plot").Line2D
+    runs = {line.get_gid(): (line.get_color(), line.get_marker()) for line in ax.lines if line.get_gid()}
+    width = width_of(ax) / 2 - 40  # two columns, and room for the lines beside the names
+    handles = [
+        make_line([], [], color=color, marker=marker, markersize=4, label=shorten(name, width, "small"))
+        for name, (color, marker) in runs.items()
+    ]
+    styles = {"training": "-", "validation": "--"}
+    if any(line.get_linestyle() == "--" for line in ax.lines):
+        handles += [make_line([], [], color="0.5", linestyle=style, label=kind) for kind, style in styles.items()]
+    handles += [band for band in ax.patches if not band.get_label().startswith("_")]
+    # The numbers of frozen layers stand between the axes and the legend.
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 1.5}
+    ax.legend(handles=handles, ncols=2, fontsize="small", frameon=False, **place)
 
 
 def values_of(net):

@@ -22,8 +22,10 @@ def test_originals_stand_beside_draws():
     for draw in display.draws:
         assert_allclose(draw, X[:3, :, ::-1] / 255)
     picture = display.im_.get_array()
-    assert picture.shape == (3 * 9 - 1, 3 * 9 - 1, 3)
-    assert_allclose(picture[9:17, 9:17], X[1, :, ::-1] / 255)
+    assert picture.shape == (3 * 9 - 1, 3 * 9 - 1, 4)
+    assert_allclose(picture[9:17, 9:17, :3], X[1, :, ::-1] / 255)
+    assert (picture[8, :, 3] == 0).all() and (picture[9:17, 9:17, 3] == 1).all()  # gaps are transparent
+    assert len(display.ax_.patches) == 9  # an edge around each picture
     assert display.ax_.figure is display.figure_ and display.ax_.get_title() == "flips"
     assert [label.get_text() for label in display.ax_.get_xticklabels()] == ["original", "augmented"]
 
@@ -71,9 +73,10 @@ def test_signals_are_lines():
 
 
 def test_mosaic_puts_smaller_pictures_in_the_middle():
-    mosaic = make_mosaic([np.zeros((1, 6, 6, 1)), np.zeros((1, 2, 4, 1))])
+    mosaic, places = make_mosaic([np.zeros((1, 6, 6, 1)), np.zeros((1, 2, 4, 1))])
     assert mosaic.shape == (6, 13, 1)
-    assert mosaic[:, 7:].sum() == 6 * 6 - 2 * 4 and not mosaic[2:4, 8:12].any()
+    assert np.isnan(mosaic[:, 7:]).sum() == 6 * 6 - 2 * 4 and not mosaic[2:4, 8:12].any()
+    assert places == [(0, 0, 6, 6), (8, 2, 4, 2)]
 
 
 def test_errors():

@@ -27,10 +27,12 @@ ISSUES = pandas.DataFrame(
 def test_issues_come_first_the_lowest_quality_before_others():
     display = LabelIssuesDisplay.from_issues(DIGITS[:4], ISSUES, image_shape=(8, 8), title="digits")
     assert [ax.get_title() for ax in display.axes_] == [
-        "given c (10%),\npredicted y", "given b (30%),\npredicted x", "given a (5%),\npredicted w",
-        "given d (90%),\npredicted z",
-    ]  # fmt: skip
-    assert [ax.title.get_color() == "C3" for ax in display.axes_] == [True, True, False, False]
+        "given c (10%), predicted y",
+        "given b (30%), predicted x",
+        "given a (5%), predicted w",
+        "given d (90%), predicted z",
+    ]
+    assert [ax.title.get_color() == "tab:red" for ax in display.axes_] == [True, True, False, False]
     np.testing.assert_allclose(display.axes_[0].images[0].get_array(), DIGITS[2].reshape(8, 8) / DIGITS[:4].max())
     assert display.figure_.get_suptitle() == "digits" and display.issues.index.tolist() == [2, 1, 0, 3]
 

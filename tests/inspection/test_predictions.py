@@ -79,7 +79,7 @@ def test_images_as_rows(kind):
     assert display.figure_.get_suptitle() == "digits"
     for ax, true, said, sure in zip(display.axes_, display.truth, display.predicted, display.likely, strict=True):
         assert ax.get_title().split() == f"predicted {said} ({sure:.0%}), true {true}".split()
-        assert (ax.title.get_color() == "C3") == (true != said)
+        assert (ax.title.get_color() == "tab:red") == (true != said)
         assert ax.images[0].get_array().shape == (8, 8)
     proba = model.predict_proba(DIGITS[100:] / 16)
     own = proba[np.arange(len(proba)), NUMBERS[100:]]

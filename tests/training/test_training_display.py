@@ -30,7 +30,7 @@ def test_panels_are_what_is_known():
     assert panels(TrainingDisplay.from_estimator(classifier().fit(X, Y))) == ["loss", "learning rate"]
     net = classifier(early_stopping=True, callbacks=[GradientNorms()]).fit(X, Y)
     display = TrainingDisplay.from_estimator(net, title="a title")
-    assert panels(display) == ["loss", "accuracy", "learning rate", "norm of the gradient"]
+    assert panels(display) == ["loss", "accuracy", "learning rate", "gradient norm"]
     assert display.figure_.get_suptitle() == "a title"
     lines = {line.get_label(): line.get_ydata() for line in display.axes_[0].lines}
     assert list(lines["training"]) == net.loss_curve_ and list(lines["validation"]) == net.validation_loss_curve_
