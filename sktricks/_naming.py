@@ -1,7 +1,8 @@
 """Rename methods that public estimators inherit from private base classes.
 
 Errors such as ``NetClassifier.fit() missing 1 required positional argument`` contain the qualified name of the method:
-it should be that of the user's estimator, not of the private class that defines the method.
+it should be that of the user's estimator, not of the private class that defines the method. A method that overrides
+another without a docstring of its own gets that of the other.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from types import CellType, FunctionType
 
 
 class NamesItsMethods:
-    """Mixin that renames each inherited public method after the class of this package that inherits it."""
+    """Mixin that renames inherited public methods after the class of this package, and passes docstrings on."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)  # first, because scikit-learn wraps methods defined in the class itself
@@ -21,6 +22,16 @@ class NamesItsMethods:
             function = getattr(cls, name)
             if isinstance(function, FunctionType) and is_ours(function):
                 setattr(cls, name, renamed(function, cls.__module__, f"{cls.__qualname__}.{name}"))
+        for name in public & vars(cls).keys():
+            function = vars(cls)[name]
+            if isinstance(function, FunctionType) and function.__doc__ is None:
+                function.__doc__ = inherited_doc(cls, name)
+
+
+def inherited_doc(cls, name):
+    """Return the docstring of the nearest base class that has one for a method; None if there is none."""
+    docs = (getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__[1:])
+    return next(filter(None, docs), None)
 
 
 def is_ours(part):

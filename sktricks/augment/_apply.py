@@ -24,13 +24,18 @@ class RandomApply(CompositeAugmenter):
         The augmenter to apply; an :class:`AugmentationPipeline` is applied as a whole or not at all.
     p : float, default=0.5
         Probability, from 0 to 1.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    AugmentationPipeline : Several augmenters as one.
+    TrivialAugment : One change per image, out of many.
 
     Examples
     --------

@@ -97,6 +97,10 @@ class AugmentationDisplay:
     lines_ : list of matplotlib Line2D
         The plotted lines; only for signals.
 
+    See Also
+    --------
+    show_images : Draw images as they are.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -77,6 +77,11 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
     feature_names_in_ : ndarray of str
         Names of the columns, if X had any in ``fit``.
 
+    See Also
+    --------
+    AugmentationPipeline : Several augmenters as one.
+    AugmentedClassifier : Augmented copies around any classifier.
+
     Notes
     -----
     To write an augmenter, subclass this class. One method draws all random numbers and another applies them, so the
@@ -369,10 +374,12 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Parameters
         ----------
         shape : tuple of int
+            (height, width, channels) of the images before this step.
 
         Returns
         -------
         shape : tuple of int
+            (height, width, channels) of the images after it.
 
         Raises
         ------
@@ -408,7 +415,13 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         validate_parameter_constraints(self._parameter_constraints, values, caller_name=type(self).__name__)
 
     def wants_images(self) -> bool:
-        """Return True if rows without ``image_shape`` should cause a warning, as for two-dimensional geometry."""
+        """Return True if rows without ``image_shape`` should cause a warning, as for two-dimensional geometry.
+
+        Returns
+        -------
+        wants_images : bool
+            False unless a subclass says otherwise.
+        """
         return False
 
     # -- methods to override in augmenters that mix targets; see transforms/_mix.py ------------------------------------

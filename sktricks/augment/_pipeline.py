@@ -25,6 +25,7 @@ class CompositeAugmenter(TargetMixing, BaseAugmenter):
 
     @property
     def mixes_rows(self):
+        """True if any of the augmenters mixes rows."""
         return any(augmenter.mixes_rows for augmenter in self._augmenters())
 
     def check_parameters(self):
@@ -89,7 +90,7 @@ class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
     ----------
     steps : list of (str, augmenter)
         Names and augmenters, in the order in which they are applied.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
@@ -208,7 +209,7 @@ def make_augmentation_pipeline(
     ----------
     *steps : augmenters
         Augmenters, in the order in which they are applied.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Returns

@@ -127,6 +127,7 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         return self._fit(X, y, X_unlabeled, sample_weight)
 

@@ -165,10 +165,12 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,)
+            Predicted labels.
         """
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(axis=1)]
@@ -179,6 +181,7 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -310,10 +313,12 @@ class DistilledRegressor(RegressorMixin, BaseDistilled):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, outputs)
+            Predicted values.
         """
         self._check_rows(X)
         return self.student_.predict(X)

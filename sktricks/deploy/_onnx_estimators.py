@@ -33,7 +33,7 @@ def load_onnx(
         Threads for each prediction. None: ``OMP_NUM_THREADS``, if it is set, as joblib does in its workers, otherwise
         one per core.
     providers : list of str, default=None
-        onnxruntime's execution providers, the first preferred. None: the CPU.
+        Execution providers of onnxruntime, the first preferred. None: the CPU.
     check : bool, default=True
         Compare the checksum, and run the rows of the file's check: another runtime or processor that would predict
         something else is an error.
@@ -41,6 +41,7 @@ def load_onnx(
     Returns
     -------
     estimator : OnnxClassifier or OnnxRegressor
+        Fitted, and ready to predict.
 
     Raises
     ------
@@ -102,6 +103,7 @@ class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
         Returns
         -------
         self : estimator
+            The estimator, unchanged.
         """
         return self
 
@@ -116,6 +118,7 @@ class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n,) or (n, outputs)
+            Predicted labels or values.
         """
         self._check_columns(X)
         return self.model.predict(X)
@@ -224,6 +227,7 @@ class OnnxClassifier(ClassifierMixin, OnnxEstimator):
         Returns
         -------
         probabilities : ndarray of shape (n, n_classes)
+            In the order of ``classes_``.
         """
         self._check_columns(X)
         return self.model.predict_proba(X)

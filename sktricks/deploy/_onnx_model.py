@@ -37,7 +37,7 @@ class OnnxModel:
         Threads for each prediction. None: ``OMP_NUM_THREADS``, if it is set, as joblib does in its workers, otherwise
         one per core.
     providers : list of str, default=None
-        onnxruntime's execution providers, the first preferred. None: the CPU.
+        Execution providers of onnxruntime, the first preferred. None: the CPU.
     check : bool, default=True
         False skips the checksum and the check.
 
@@ -147,7 +147,18 @@ class OnnxModel:
         return self._run(self._make_feeds(X))
 
     def predict(self, X) -> np.ndarray:
-        """Return the labels or values that the estimator would predict."""
+        """Return the labels or values that the estimator would predict.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or column of image files
+            Like the X that the estimator was exported with.
+
+        Returns
+        -------
+        y : ndarray of shape (n,) or (n, outputs)
+            Predicted labels or values.
+        """
         found = self.run(X)
         if "prediction" in found:
             return found["prediction"]
@@ -159,13 +170,29 @@ class OnnxModel:
         raise AttributeError(f"{self._name} has no labels or values, only {self.outputs}: see run")
 
     def predict_proba(self, X) -> np.ndarray:
-        """Return the probabilities of the classes, (n, classes)."""
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or column of image files
+            Like the X that the estimator was exported with.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+            In the order of ``classes``.
+        """
         if "probabilities" not in self.outputs:
             raise AttributeError(f"{self._name} has no probabilities, only {self.outputs}")
         return self.run(X)["probabilities"]
 
     def check(self) -> float:
         """Run the check of the file, and return the largest difference.
+
+        Returns
+        -------
+        difference : float
+            The largest absolute difference of a number from the one expected.
 
         Raises
         ------

@@ -48,6 +48,10 @@ class ExportReport:
     loss_increase : float
         By how much the cross-entropy against the float model rises through quantization.
 
+    See Also
+    --------
+    export_onnx : Export a fitted estimator as one ONNX file.
+
     Examples
     --------
     >>> import tempfile
@@ -90,7 +94,13 @@ class ExportReport:
     loss_increase: float = 0.0
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the table as pairs of a title and a text."""
+        """Return the table as pairs of a title and a text.
+
+        Returns
+        -------
+        rows : list of (str, str)
+            One pair per line of the table.
+        """
         before = f" before {self.quantize}" if self.quantize else ""
         table = [
             ("estimator", self.estimator),

@@ -147,12 +147,17 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
 
         Parameters
         ----------
-        X, y, **fit_params
+        X : array-like of shape (n, ...)
+            As in ``fit``.
+        y : array-like of shape (n,)
+            As in ``fit``.
+        **fit_params : dict
             As in ``fit``.
 
         Returns
         -------
         columns : ndarray or sparse matrix of shape (n, columns)
+            The columns.
         """
         return self.fit(X, y, **fit_params).transform(X)
 
@@ -162,10 +167,12 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to transform.
 
         Returns
         -------
         columns : ndarray or sparse matrix of shape (n, columns)
+            The columns.
         """
         return join_columns(np.hstack(self._member_blocks(X)), pass_through(X, self.passthrough))
 
@@ -180,6 +187,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         Returns
         -------
         names : ndarray of str objects
+            Names of the columns.
         """
         check_is_fitted(self)
         prefix, names = type(self).__name__.lower(), []
@@ -198,6 +206,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
         **predict_params : dict
             Passed to the final estimator's ``predict``, such as ``return_std``; with metadata routing, what it
             requests.
@@ -205,6 +214,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         Returns
         -------
         y : ndarray of shape (n,) or (n, labels)
+            Predicted labels or values.
         """
         check_is_fitted(self)
         if _routing_enabled():

@@ -157,6 +157,11 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
     SmallToleranceWarning
         If there are too few rows to decide any early.
 
+    See Also
+    --------
+    VotingClassifier : Asks all members for every row.
+    EnsembleDisplay : Draw how many rows each member decides.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -216,6 +221,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         labels, target = self._read_classes(y)
         if target.kind != "classes":
@@ -263,6 +269,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -299,10 +306,12 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,)
+            Predicted labels.
         """
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(axis=1)]
@@ -313,6 +322,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------

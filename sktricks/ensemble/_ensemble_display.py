@@ -45,6 +45,10 @@ class EnsembleDisplay:
     axes_ : list of matplotlib Axes
         Axes of the weights and the contributions, if there are any, and of the disagreement.
 
+    See Also
+    --------
+    VotingClassifier : Its ``contributions_`` and ``diversity()`` are what is drawn.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -177,6 +181,7 @@ class EnsembleDisplay:
         Returns
         -------
         self : object
+            The display itself.
         """
         bars = {"weights": self.weights, "added loss without it": self.contributions}
         bars = {title: values for title, values in bars.items() if values is not None}

@@ -145,6 +145,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         probabilities and a ``random_state``. It is cloned for each member, with a random state of its own. With a
         ``module`` instance, all members start from the same weights: pass the module's class instead.
     n_members : int, default=8
+        Number of nets, at least 1.
     mode : {"batched", "snapshot", "loop"}, default="batched"
         - ``"batched"`` trains all members at once with batched matrix products: for tables, and for heads on a frozen
           backbone, which encodes each image once for all. Members for which this is impossible or slower are fitted
@@ -216,6 +217,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         y, target = read_classes(y)
         return self._fit(X, y, target, fit_params, classes_=target.classes)
@@ -226,10 +228,12 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, labels)
+            Predicted labels.
         """
         proba = self.predict_proba(X)
         if self._target.kind == "multilabel":
@@ -242,6 +246,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -256,10 +261,12 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         proba : ndarray of shape (members, n, classes) or (members, n, labels)
+            Predicted values, in the order of the members.
         """
         return np.stack(self._predict_members(X, "predict_proba"))
 
@@ -272,7 +279,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
     estimator : regressor
         A :class:`~sktricks.NetRegressor` or :class:`~sktricks.FineTuneRegressor`, or any regressor with a
         ``random_state``.
-    n_members, mode, n_jobs, random_state
+    n_members, mode, n_jobs, random_state : optional
         As in :class:`NetEnsembleClassifier`.
 
     Attributes
@@ -286,6 +293,11 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
     ------
     ValueError
         As :class:`NetEnsembleClassifier`.
+
+    See Also
+    --------
+    NetEnsembleClassifier : The same for classes, with the description of all parameters.
+    VotingRegressor : The mean of different regressors.
 
     Examples
     --------
@@ -304,13 +316,16 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to train on.
         y : array-like of shape (n,) or (n, outputs)
+            Values to predict.
         **fit_params : dict
             As in :class:`NetEnsembleClassifier`.
 
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         return self._fit(X, y, Target("values"), fit_params)
 
@@ -320,10 +335,12 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, outputs)
+            Predicted values.
         """
         return self.predict_members(X).mean(axis=0)
 
@@ -333,9 +350,11 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         values : ndarray of shape (members, n) or (members, n, outputs)
+            Predicted values, in the order of the members.
         """
         return np.stack(self._predict_members(X, "predict"))

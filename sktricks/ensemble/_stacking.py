@@ -176,6 +176,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         y, target = self._read_classes(y, prefit=self._is_prefit())
         return self._fit(X, y, target, fit_params, classes_=target.classes)
@@ -206,6 +207,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -222,10 +224,12 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         values : ndarray of shape (n,), (n, classes) or (n, labels)
+            Scores of the classes, or of the second one of two.
         """
         check_is_fitted(self)
         return self.final_estimator_.decision_function(self.transform(X))
@@ -236,6 +240,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -265,7 +270,7 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         Names and members; ``"drop"`` in place of a member leaves it out.
     final_estimator : regressor, default=None
         None for a ridge regression that chooses its penalty.
-    cv, n_jobs, passthrough, verbose, refit, store_oof
+    cv, n_jobs, passthrough, verbose, refit, store_oof : optional
         As in :class:`StackingClassifier`; ``cv=None`` is five folds.
 
     Attributes
@@ -282,6 +287,11 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
     ------
     ValueError
         As :class:`StackingClassifier`.
+
+    See Also
+    --------
+    StackingClassifier : The same for classes, with the description of all parameters.
+    VotingRegressor : The mean of the members.
 
     References
     ----------
@@ -333,13 +343,16 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to train on.
         y : array-like of shape (n,)
+            Values to predict.
         **fit_params : dict
             As in :class:`StackingClassifier`.
 
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         return self._fit(X, column_or_1d(y, warn=True), Target("values"), fit_params)
 
@@ -358,9 +371,11 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         values : ndarray of shape (members, n)
+            Predicted values, in the order of the members.
         """
         return self._member_outputs(X)

@@ -206,6 +206,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         y, target = self._read_classes(y, prefit=self.prefit)
         return self._fit(X, y, target, fit_params, classes_=target.classes)
@@ -313,10 +314,12 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, labels)
+            Predicted labels.
         """
         check_is_fitted(self)
         if self.voting == "hard" and self.tie_break == "first":
@@ -329,6 +332,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -344,6 +348,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
@@ -362,6 +367,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to transform.
 
         Returns
         -------
@@ -385,6 +391,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Returns
         -------
         names : ndarray of str objects
+            Names of the columns.
         """
         check_is_fitted(self)
         if self.voting != "hard" and not self.flatten_transform:

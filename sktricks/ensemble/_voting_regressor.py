@@ -61,6 +61,11 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
     ValueError
         As :class:`VotingClassifier`.
 
+    See Also
+    --------
+    VotingClassifier : The same for classes, with the description of all parameters.
+    StackingRegressor : A regressor that learns from the members' predictions.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
@@ -109,13 +114,16 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to train on.
         y : array-like of shape (n,)
+            Values to predict.
         **fit_params : dict
             As in :class:`VotingClassifier`.
 
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         return self._fit(X, column_or_1d(y, warn=True), Target("values"), fit_params)
 
@@ -144,10 +152,12 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,)
+            Predicted values.
         """
         return self._blend(self.predict_members(X), self.weights_)
 
@@ -157,10 +167,12 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to predict.
 
         Returns
         -------
         values : ndarray of shape (members, n)
+            Predicted values, in the order of the members.
         """
         return np.stack(self._predict_members(X, "predict"))
 
@@ -170,9 +182,11 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         Parameters
         ----------
         X : array-like of shape (n, ...)
+            Rows to transform.
 
         Returns
         -------
         values : ndarray of shape (n, members)
+            The columns.
         """
         return self.predict_members(X).T

@@ -72,6 +72,11 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
     UnreadableImageWarning
         If ``on_error="warn"`` and images are missing or damaged; names these images.
 
+    See Also
+    --------
+    read_image_folder : List the images of a folder with their labels.
+    FineTuneClassifier : Takes columns of image files as they are.
+
     Examples
     --------
     >>> import tempfile
@@ -171,6 +176,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         check_column(X)
         self._fitted = self._current_settings()

@@ -26,6 +26,20 @@ class Compared:
         Bytes of the estimator of the first fold when saved; -1 if it failed or cannot be saved.
     error : str
         Why the estimator failed; empty if it did not.
+
+    See Also
+    --------
+    compare : Compare estimators on the same folds.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktricks import compare
+    >>> X, y = load_iris(return_X_y=True)
+    >>> result = compare({"linear": LogisticRegression(max_iter=500)}, X, y, cv=3).results[0]
+    >>> result.name, result.scores.shape
+    ('linear', (3,))
     """
 
     name: str

@@ -60,18 +60,23 @@ class ComparisonDisplay:
 
         Parameters
         ----------
-        estimators, X, y
+        estimators : dict, list of (name, estimator) pairs, or None
+            As in :func:`compare`.
+        X : array-like of shape (n, ...)
+            As in :func:`compare`.
+        y : array-like of shape (n,) or (n, outputs)
             As in :func:`compare`.
         name : str, default=None
             Title of the axes, such as the name of the data.
         ax : matplotlib Axes, default=None
             Axes to draw in. None: those of a new figure.
-        **params
+        **params : dict
             Other parameters of :func:`compare`.
 
         Returns
         -------
         display : ComparisonDisplay
+            The display, drawn.
         """
         check_axes(ax, name="ax")  # before the work, not after it
         return cls.from_comparison(compare(estimators, X, y, **params), name=name, ax=ax)
@@ -115,6 +120,7 @@ class ComparisonDisplay:
         Returns
         -------
         self : object
+            The display itself.
         """
         results = self.comparison.results
         ax = take_ax(ax, (7, 1.2 + 0.45 * len(results)))

@@ -42,6 +42,7 @@ def diagnose(
     X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
         The rows to train on.
     y : array-like of shape (n,) or (n, outputs)
+        Labels or values, as for the net's ``fit``.
     sample_weight : array-like of shape (n,), default=None
         The weight of each row.
     X_val, y_val : array-like, default=None

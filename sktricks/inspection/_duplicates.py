@@ -48,6 +48,18 @@ class Duplicates:
         True for rows that have a copy in another part of ``split``. None without ``split``.
     split : ndarray of shape (n,), or None
         The part of each row, as given.
+
+    See Also
+    --------
+    find_duplicates : Find copies of images and rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktricks import find_duplicates
+    >>> duplicates = find_duplicates(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]))
+    >>> duplicates.groups.tolist(), duplicates.pairs.tolist()
+    ([0, 1, 0], [[0, 2]])
     """
 
     groups: np.ndarray
@@ -57,7 +69,13 @@ class Duplicates:
     split: np.ndarray | None = None
 
     def to_frame(self) -> Any:
-        """Return the pairs as a pandas.DataFrame: first, second, kind, group, and the parts of a split."""
+        """Return the pairs as a table.
+
+        Returns
+        -------
+        pairs : pandas.DataFrame
+            The columns first, second, kind and group, and with ``split`` also split_of_first and split_of_second.
+        """
         first, second = self.pairs.T
         columns = {"first": first, "second": second, "kind": self.kinds, "group": self.groups[first]}
         if self.split is not None:

@@ -176,6 +176,7 @@ class ExplanationDisplay:
         Returns
         -------
         text : str
+            How far blurring parts of the image lowers the probability, on average.
         """
         brightest, random, center = (np.mean(self.drops[name]) for name in ("brightest", "random", "center"))
         return (
@@ -210,6 +211,7 @@ class ExplanationDisplay:
         Returns
         -------
         self : object
+            The display itself.
         """
         gray = self.images.mean(-1, keepdims=True)  # colors are those of the map
         titles = [[str(label), f"({likely:.0%})"] for label, likely in zip(self.labels, self.likely, strict=True)]

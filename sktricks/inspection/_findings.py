@@ -28,6 +28,17 @@ class Finding:
         The likely reason.
     remedy : str
         The change that helps.
+
+    See Also
+    --------
+    diagnose : Look for common faults of a net and its rows.
+
+    Examples
+    --------
+    >>> from sktricks import Finding
+    >>> finding = Finding("lr-too-high", "error", "the loss rises", "lr is too high", "set lr=0.001")
+    >>> finding.severity
+    'error'
     """
 
     code: str
@@ -54,6 +65,22 @@ class Diagnosis:
         The most severe first.
     subject : str
         The net and the number of rows.
+
+    See Also
+    --------
+    diagnose : Look for common faults of a net and its rows.
+
+    Examples
+    --------
+    >>> from sktricks import Diagnosis, Finding
+    >>> finding = Finding("lr-too-high", "error", "the loss rises", "lr is too high", "set lr=0.001")
+    >>> print(Diagnosis((finding,), "NetClassifier, 150 rows"))
+    NetClassifier, 150 rows: 1 error
+    <BLANKLINE>
+    error: lr-too-high
+        evidence: the loss rises
+        cause:    lr is too high
+        remedy:   set lr=0.001
     """
 
     findings: tuple[Finding, ...]

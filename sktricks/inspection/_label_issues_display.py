@@ -82,7 +82,13 @@ class LabelIssuesDisplay:
 
         Parameters
         ----------
-        estimator, X, y, cv, groups
+        estimator : classifier
+            As in :func:`find_label_issues`.
+        X : array-like of shape (n, ...)
+            As in :func:`find_label_issues`.
+        y : array-like of shape (n,)
+            As in :func:`find_label_issues`.
+        cv, groups : optional
             As in :func:`find_label_issues`.
         n_rows : int, default=12
             The largest number of rows.
@@ -101,6 +107,7 @@ class LabelIssuesDisplay:
         Returns
         -------
         display : LabelIssuesDisplay
+            The display, drawn.
         """
         check_axes(axes, figure)  # before the work, not after it
         issues = find_label_issues(estimator, X, y, cv=cv, groups=groups)
@@ -126,14 +133,19 @@ class LabelIssuesDisplay:
 
         Parameters
         ----------
-        X, y, pred_probs
+        X : array-like of shape (n, ...)
             As in :func:`find_label_issues`.
-        n_rows, image_shape, name, axes, figure, **kwargs
+        y : array-like of shape (n,)
+            As in :func:`find_label_issues`.
+        pred_probs : array-like of shape (n, classes)
+            As in :func:`find_label_issues`.
+        n_rows, image_shape, name, axes, figure, **kwargs : optional
             As in :meth:`from_estimator`.
 
         Returns
         -------
         display : LabelIssuesDisplay
+            The display, drawn.
         """
         issues = find_label_issues(None, X, y, pred_probs=pred_probs)
         how = {"name": name, "axes": axes, "figure": figure, **kwargs}
@@ -160,12 +172,13 @@ class LabelIssuesDisplay:
             The rows that ``issues`` is about, in the same order.
         issues : pandas.DataFrame
             The result of :func:`find_label_issues`.
-        n_rows, image_shape, name, axes, figure, **kwargs
+        n_rows, image_shape, name, axes, figure, **kwargs : optional
             As in :meth:`from_estimator`.
 
         Returns
         -------
         display : LabelIssuesDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -213,6 +226,7 @@ class LabelIssuesDisplay:
         Returns
         -------
         self : object
+            The display itself.
         """
         title = (self.name if name is None else name) if title is None else title
         titles = [

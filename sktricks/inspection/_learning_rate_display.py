@@ -37,6 +37,10 @@ class LearningRateDisplay:
     mark_ : matplotlib Line2D or None
         The suggestion, if there is one.
 
+    See Also
+    --------
+    find_lr : The range test alone.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -59,18 +63,23 @@ class LearningRateDisplay:
 
         Parameters
         ----------
-        estimator, X, y
+        estimator : net, or Pipeline that ends in one
+            As in :func:`find_lr`.
+        X : array-like of shape (n, ...)
+            As in :func:`find_lr`.
+        y : array-like of shape (n,) or (n, outputs)
             As in :func:`find_lr`.
         name : str, default=None
             Name of the curve in the legend.
         ax : matplotlib Axes, default=None
             Axes to draw in. None: those of a new figure.
-        **params
+        **params : dict
             Other parameters of :func:`find_lr`.
 
         Returns
         -------
         display : LearningRateDisplay
+            The display, drawn.
         """
         check_axes(ax, name="ax")  # before the work, not after it
         return cls.from_curve(find_lr(estimator, X, y, **params), name=name, ax=ax)
@@ -114,6 +123,7 @@ class LearningRateDisplay:
         Returns
         -------
         self : object
+            The display itself.
         """
         ax = take_ax(ax, (6, 4))
         before = ax.get_ylim() if ax.lines else None

@@ -44,6 +44,7 @@ def find_lr(
     X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
         A table or images, at least 20 rows.
     y : array-like of shape (n,) or (n, outputs)
+        Labels or values, as for the net's ``fit``.
     sample_weight : array-like of shape (n,), default=None
         The weight of each row.
     lowest, highest : float, default=1e-6 and 1.0

@@ -54,6 +54,11 @@ class PredictionsDisplay:
     axes_ : list of matplotlib Axes
         One for each row.
 
+    See Also
+    --------
+    LabelIssuesDisplay : Draw rows whose labels are probably wrong.
+    ExplanationDisplay : Draw which parts of images a prediction depends on.
+
     Examples
     --------
     >>> import numpy as np
@@ -166,18 +171,21 @@ class PredictionsDisplay:
 
         Parameters
         ----------
-        X, y
-            As in :meth:`from_estimator`.
+        X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
+            Images, a table, or one column of image files.
+        y : array-like of shape (n,)
+            Their labels.
         pred_probs : array-like of shape (n, classes)
             Probabilities with a column per class.
         classes : array-like of shape (classes,), default=None
             The classes of the columns of ``pred_probs``. None: the sorted labels in y.
-        kind, n_rows, image_shape, random_state, name, axes, figure, **kwargs
+        kind, n_rows, image_shape, random_state, name, axes, figure, **kwargs : optional
             As in :meth:`from_estimator`.
 
         Returns
         -------
         display : PredictionsDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -231,6 +239,7 @@ class PredictionsDisplay:
         Returns
         -------
         self : object
+            The display itself.
         """
         groups = self.pairs or [None] * len(self.rows)
         n_columns = min(n_columns, max(map(groups.count, groups)))

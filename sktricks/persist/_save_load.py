@@ -111,6 +111,7 @@ def load(
     Parameters
     ----------
     path : str or path-like
+        The file that :func:`save` wrote.
     module : module class, factory or torch.nn.Module, default=None
         The ``module`` of nets that were fitted with one of yours.
     backbone : module class, factory, torch.nn.Module or str, default=None

@@ -29,6 +29,10 @@ class AverageWeights(Callback):
     n_epochs : int, default=None
         Number of epochs of the whole training. None: ``max_epochs`` of the net.
 
+    See Also
+    --------
+    NetClassifier : Its parameter ``average`` does this for nets of this package.
+
     Examples
     --------
     >>> import torch
@@ -50,6 +54,13 @@ class AverageWeights(Callback):
         self.n_epochs = n_epochs
 
     def initialize(self):
+        """Check the parameters.
+
+        Returns
+        -------
+        self : AverageWeights
+            The callback itself.
+        """
         if not (isinstance(self.kind, str) and self.kind in ("ema", "swa")):
             raise ValueError(f"kind must be 'ema' or 'swa', got {self.kind!r}")
         for name, value in {"decay": self.decay, "start": self.start}.items():
@@ -58,6 +69,15 @@ class AverageWeights(Callback):
         return self
 
     def on_train_begin(self, net, **kwargs):
+        """Begin a new average.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         self.weights_ = nn.ParameterList(net.module_.parameters())
         mean = get_swa_multi_avg_fn() if self.kind == "swa" else self._move
         self.average_ = AveragedModel(self.weights_, multi_avg_fn=mean)
@@ -71,15 +91,46 @@ class AverageWeights(Callback):
             average.lerp_(weight, share)
 
     def on_batch_end(self, net, training=False, **kwargs):
+        """Move the exponential average towards the weights.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        training : bool, default=False
+            True for batches that are trained on; others are ignored.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         if training and self.kind == "ema":
             self.average_.update_parameters(self.weights_)
 
     def on_epoch_end(self, net, **kwargs):
+        """Count the epoch, and include its weights in the equal average.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         self.epoch_ += 1
         if self.kind == "swa" and self.epoch_ > self.start * (self.n_epochs or net.max_epochs):
             self.average_.update_parameters(self.weights_)
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
+        """Put the average in place of the weights, and estimate the statistics of BatchNorm again.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        X, y : object, default=None
+            The training data, on which the statistics are estimated.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         if self.average_.n_averaged > 0:
             with torch.no_grad():
                 for weight, average in zip(self.weights_, self.average_.module, strict=True):

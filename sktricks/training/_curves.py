@@ -56,6 +56,11 @@ class GradientNorms(Callback):
     A skorch callback, for any ``skorch.NeuralNet``; :class:`TrainingDisplay` draws it. It is the norm before any
     clipping by ``clip_norm``.
 
+    See Also
+    --------
+    TrainingDisplay : Draw the norms, losses, scores and learning rates.
+    diagnose : Look for common faults of a net and its rows.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -67,14 +72,45 @@ class GradientNorms(Callback):
     """
 
     def on_epoch_begin(self, net, **kwargs):
+        """Forget the norms of the epoch before.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         self.norms_ = []
 
     def on_grad_computed(self, net, named_parameters=None, training=False, **kwargs):
+        """Note the norm of the gradient of a batch.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        named_parameters : iterable, default=None
+            Not used: parameters of the loss count as well.
+        training : bool, default=False
+            Not used.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         gradients = [p.grad for _, p in net.get_all_learnable_params() if p.grad is not None]
         if gradients:
             self.norms_.append(torch.stack([gradient.norm() for gradient in gradients]).norm())
 
     def on_epoch_end(self, net, **kwargs):
+        """Record the mean of the norms in the history.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         if self.norms_:
             net.history.record("gradient_norm", float(torch.stack(self.norms_).mean()))
         self.norms_ = []

@@ -165,9 +165,9 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     n_iter_no_change : int, default=10
         Number of epochs without a lower validation loss after which ``early_stopping`` stops.
     callbacks : list, default=None
-        skorch callbacks, or pairs of a name and a callback. They are deep-copied; open log writers are shared. Scoring
-        callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``, need
-        ``early_stopping=True`` or ``X_val`` and ``y_val``.
+        Callbacks of skorch, or pairs of a name and a callback. They are deep-copied; open log writers are shared.
+        Scoring callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``,
+        need ``early_stopping=True`` or ``X_val`` and ``y_val``.
     net_params : dict, default=None
         Any other parameter of skorch's net: ``module__width``, ``optimizer__betas``, ``iterator_train__...``,
         ``callbacks__<name>__...``, ``compile``. Its keys can be searched like parameters.
@@ -216,6 +216,12 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     ValueError
         If the input is invalid for any scikit-learn estimator, if a column that is not categorical holds strings or
         dates, or if numbers are out of range for the dtype that the net computes in.
+
+    See Also
+    --------
+    FineTuneClassifier : A pretrained net for images.
+    NetEnsembleClassifier : Several nets, trained together.
+    diagnose : Look for common faults of a net and its rows.
 
     Notes
     -----
@@ -314,16 +320,16 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
 
     Parameters
     ----------
-    module, init, image_shape, value_range, categorical_features, augmenter, predict_views
+    module, init, image_shape, value_range, categorical_features, augmenter, predict_views : optional
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss sees y
         unchanged.
-    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
+    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size : optional
         As in :class:`NetClassifier`.
-    early_stopping, validation_fraction, n_iter_no_change
+    early_stopping, validation_fraction, n_iter_no_change : optional
         As in :class:`NetClassifier`.
-    callbacks, net_params, device, precision, warm_start, verbose, random_state
+    callbacks, net_params, device, precision, warm_start, verbose, random_state : optional
         As in :class:`NetClassifier`.
 
     Attributes
@@ -346,6 +352,12 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
         (height, width, channels) of the images; None for a table.
     is_categorical_ : ndarray of shape (features,) or None
         True for categorical columns; None if there are none.
+
+    See Also
+    --------
+    NetClassifier : The same for classes, with the description of all parameters.
+    FineTuneRegressor : A pretrained net for images.
+    NetEnsembleRegressor : Several nets, trained together.
 
     Examples
     --------

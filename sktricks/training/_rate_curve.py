@@ -31,6 +31,20 @@ class LearningRateCurve:
         shorter than the test; or the rate at 95 % if that is lower. None if the curve is useless.
     problem : str or None
         Why the curve is useless, if it is.
+
+    See Also
+    --------
+    find_lr : Find a learning rate by the range test.
+    LearningRateDisplay : Draw the curve.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktricks import NetClassifier, find_lr
+    >>> X, y = load_iris(return_X_y=True)
+    >>> curve = find_lr(NetClassifier(random_state=0), X, y, n_steps=40)
+    >>> len(curve.lrs) == len(curve.losses)
+    True
     """
 
     lrs: np.ndarray

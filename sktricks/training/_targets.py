@@ -62,6 +62,7 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -89,15 +90,19 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to train on.
         y : array-like of shape (n,) or (n, outputs)
+            Labels.
         classes : array-like of shape (n_classes,), default=None
             All labels there are; needed at the first call unless y has them all. Later calls may leave it out, and
             raise an error if it differs.
         sample_weight : array-like of shape (n,), default=None
+            What each row counts; None: all rows count the same.
 
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -112,6 +117,7 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
@@ -128,10 +134,12 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, labels)
+            Predicted labels.
         """
         proba = self.predict_proba(X)
         return self._make_outputs().decide(proba)
@@ -234,6 +242,7 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -255,12 +264,16 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to train on.
         y : array-like of shape (n,) or (n, outputs)
+            Values to predict.
         sample_weight : array-like of shape (n,), default=None
+            What each row counts; None: all rows count the same.
 
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -275,10 +288,12 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, outputs)
+            Predicted values.
         """
         from ._prediction import mean_over_views
 

@@ -54,6 +54,11 @@ class TrainingDisplay:
     figure_ : matplotlib Figure
     axes_ : list of matplotlib Axes
 
+    See Also
+    --------
+    GradientNorms : Record the norm of the gradient for it.
+    diagnose : Look for common faults of a net and its rows.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -185,6 +190,7 @@ class TrainingDisplay:
         Returns
         -------
         self : object
+            The display itself.
 
         Raises
         ------

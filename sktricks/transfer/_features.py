@@ -97,6 +97,11 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
     image_shape_ : tuple or None
         (height, width, channels), None for a table.
 
+    See Also
+    --------
+    FineTuneClassifier : A backbone and a head in one classifier.
+    load_backbone : All forms of ``backbone``.
+
     Notes
     -----
     X may also be one column of image files, as in :class:`FineTuneClassifier`: one feature, whose name is kept, so that
@@ -173,12 +178,14 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to train on.
         y : None
             Ignored.
 
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         X, layout = self._check_X(X, reset=True)
         self._prefix, self.backbone_name_, self._n_features_out = None, None, layout.n_features
@@ -224,6 +231,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to learn from and to transform.
         y : None
             Ignored.
 
@@ -240,6 +248,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to transform.
 
         Returns
         -------

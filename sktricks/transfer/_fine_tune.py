@@ -117,9 +117,9 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     n_iter_no_change : int, default=10
         Number of epochs without a lower validation loss after which ``early_stopping`` stops.
     callbacks : list, default=None
-        skorch callbacks, or pairs of a name and a callback. They are deep-copied; open log writers are shared. Scoring
-        callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``, need
-        ``early_stopping=True`` or ``X_val`` and ``y_val``.
+        Callbacks of skorch, or pairs of a name and a callback. They are deep-copied; open log writers are shared.
+        Scoring callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``,
+        need ``early_stopping=True`` or ``X_val`` and ``y_val``.
     net_params : dict, default=None
         Any other parameter of skorch's net, such as ``optimizer__momentum``. Its keys can be searched like parameters.
     device : str or torch.device, default="auto"
@@ -170,6 +170,12 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels) of the images; None for a table.
+
+    See Also
+    --------
+    PretrainedFeatures : The features of a backbone as columns, for any estimator.
+    NetClassifier : A net that is not pretrained.
+    load_backbone : All forms of ``backbone``.
 
     Notes
     -----
@@ -320,18 +326,18 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
 
     Parameters
     ----------
-    backbone, image_shape, resize_mode, value_range, strategy, freeze_until, stages, augmenter, n_views, predict_views
+    backbone, image_shape, resize_mode, value_range, strategy, freeze_until, stages, augmenter : optional
         As in :class:`FineTuneClassifier`. ``strategy="auto"`` counts a tenth of the rows as the labels per class.
-    backbone_lr_scale, layer_decay, cache
+    n_views, predict_views, backbone_lr_scale, layer_decay, cache : optional
         As in :class:`FineTuneClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
         ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss sees y
         unchanged.
-    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size
+    optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size : optional
         As in :class:`FineTuneClassifier`.
-    early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device, precision
+    early_stopping, validation_fraction, n_iter_no_change, callbacks, net_params, device, precision : optional
         As in :class:`FineTuneClassifier`.
-    warm_start, verbose, random_state
+    warm_start, verbose, random_state : optional
         As in :class:`FineTuneClassifier`.
 
     Attributes
@@ -360,6 +366,11 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
         Names of the columns of X; set only if X has names.
     image_shape_ : tuple or None
         (height, width, channels) of the images; None for a table.
+
+    See Also
+    --------
+    FineTuneClassifier : The same for classes, with the description of all parameters.
+    PretrainedFeatures : The features of a backbone as columns, for any estimator.
 
     Examples
     --------

@@ -59,7 +59,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Number of views to average predictions over, in addition to the row itself. ``fit`` draws the views once and
         they are the same for every row, so the prediction for a row does not depend on other rows. Steps that mix rows
         (MixUp, CutMix, SwapNoise) are skipped.
-    image_shape, value_range
+    image_shape, value_range : optional
         See :class:`BaseAugmenter`. Those of the augmenter must be None or match.
     n_jobs : int, default=None
         Number of threads that augment; None means 1 outside a :obj:`joblib.parallel_config` context.
@@ -144,6 +144,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -171,6 +172,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         if classes is None and not hasattr(self, "estimator_") and y is not None:
             classes = np.unique(y)
@@ -182,10 +184,12 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, labels)
+            Predicted labels.
         """
         if not getattr(self, "_views", None):
             return self._predict_views(X, "predict")[0]
@@ -199,6 +203,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
@@ -214,10 +219,12 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
         log_proba : ndarray of shape (n, n_classes), or list of such arrays
+            In the order of ``classes_``.
         """
         proba = self.predict_proba(X)
         with np.errstate(divide="ignore"):
@@ -233,10 +240,12 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
         values : ndarray of shape (n,) or (n, columns)
+            Scores of the classes, or of the second one of two.
         """
         check_is_fitted(self)
         if self._several or not (self._views and hasattr(self.estimator_, "predict_proba")):
@@ -287,7 +296,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     ----------
     estimator : regressor
         The regressor, which is cloned. scikit-learn's estimators for tables get images as rows.
-    augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, random_state
+    augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, random_state : optional
         As in :class:`AugmentedClassifier`.
 
     Attributes
@@ -335,6 +344,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -360,6 +370,7 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         Returns
         -------
         self : object
+            The fitted estimator.
         """
         return self._partial_fit(X, y, fit_params)
 
@@ -369,10 +380,12 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Rows to predict.
 
         Returns
         -------
         y : ndarray of shape (n,) or (n, outputs)
+            Predicted values.
         """
         return mean_of(self._predict_views(X, "predict"))
 

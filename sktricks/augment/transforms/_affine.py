@@ -48,13 +48,18 @@ class RandomAffine(GeometricAugmenter):
         Values outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
         Value of a constant border, in the value range or 0. None means black, the low end of the value range.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomRotation : Turn alone.
+    RandomResizedCrop : Crops of any size and shape, resized.
 
     Examples
     --------
@@ -130,13 +135,17 @@ class RandomResizedCrop(GeometricAugmenter):
         Smallest and largest area of the window, as a fraction of the image, above 0 and up to 1.
     ratio : pair of float, default=(0.75, 1.333)
         Smallest and largest aspect ratio, width over height.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomCrop : Crops of one size, which are not resized.
 
     Examples
     --------

@@ -25,13 +25,17 @@ class GaussianBlur(BaseAugmenter):
     sigma : float or pair of float, default=(0.1, 2.0)
         Smallest and largest standard deviation in pixels, above 0; one number sets both. At most the longer side of
         the image, or 16 if that is larger.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    GaussianNoise : Add noise to values.
 
     Examples
     --------

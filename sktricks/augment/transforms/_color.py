@@ -19,7 +19,20 @@ class ColorAugmenter(BaseAugmenter):
     fuses_as = "color"
 
     def to_factors(self, params, shape):
-        """Return (n, 4) factors: brightness, contrast, saturation, and rotation of the hue."""
+        """Return the color factors from what :meth:`draw` returned.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray of shape (n, ...)
+            What :meth:`draw` returned.
+        shape : tuple of int
+            (height, width, channels) of the images.
+
+        Returns
+        -------
+        factors : ndarray of shape (n, 4)
+            The factors of brightness, contrast and saturation, and the turn of the hue.
+        """
         raise NotImplementedError
 
 
@@ -45,13 +58,17 @@ class ColorJitter(ColorAugmenter):
     hue : float, default=0.0
         Largest rotation of the hue, as a fraction of a full turn, from 0 to 0.5. Above 0, images must have three
         channels.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomGrayscale : Remove the colors of some images.
 
     Examples
     --------
@@ -118,13 +135,17 @@ class RandomGrayscale(ColorAugmenter):
     ----------
     p : float, default=0.1
         Probability, from 0 to 1.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    ColorJitter : Change brightness, contrast, saturation and hue.
 
     Examples
     --------

@@ -66,13 +66,17 @@ class RandomErasing(BaseAugmenter):
     fill : float or {"mean", "noise"}, default=None
         New pixel values: a number in the value range or 0, the mean of each channel of the image, or uniform noise in
         the value range. NaN requires X as floats. None means black, the low end of the value range.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    CutMix : Paste a rectangle of another row.
 
     References
     ----------
@@ -123,6 +127,7 @@ class RandomErasing(BaseAugmenter):
 
     @property
     def needs_float(self):
+        """True if pixels are filled with noise or a mean, which integers cannot hold."""
         return isinstance(self.fill, str)
 
     def apply(self, images, params, value_range):

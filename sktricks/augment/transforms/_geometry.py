@@ -54,11 +54,37 @@ class GeometricAugmenter(BaseAugmenter):
     moves_whole_pixels = False
 
     def to_maps(self, params, shape):
-        """Return (n, 2, 3) maps for the parameters of :meth:`draw`; None if images of this shape stay unchanged."""
+        """Return maps from what :meth:`draw` returned; None if images of this shape stay as they are.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray of shape (n, ...)
+            What :meth:`draw` returned.
+        shape : tuple of int
+            (height, width, channels) of the images.
+
+        Returns
+        -------
+        maps : ndarray of shape (n, 2, 3), or None
+            An affine map for each row, from pixels of the output to pixels of the input.
+        """
         return params["map"]
 
     def find_border(self, shape, value_range):
-        """Return (mode, fill) for pixels outside the images; None if the step reads no such pixels."""
+        """Return how pixels outside the images are filled; None for a step that does not read there.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (height, width, channels) of the images.
+        value_range : tuple of float or None
+            Values of black and white; None for signals without a range.
+
+        Returns
+        -------
+        border : tuple or None
+            The mode, such as ``"constant"`` or ``"reflect"``, and the value of a constant border.
+        """
         return self.border, black(value_range) if self.fill is None else float(self.fill)
 
 
@@ -74,13 +100,17 @@ class RandomFlip(GeometricAugmenter):
         Probability of a flip, from 0 to 1.
     direction : {"horizontal", "vertical"}, default="horizontal"
         Swap left and right, or top and bottom.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomRotation : Turn each image about its center.
 
     Examples
     --------
@@ -143,13 +173,17 @@ class RandomCrop(GeometricAugmenter):
         Values of the padding: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
         Value of a constant border, in the value range or 0. None means black, the low end of the value range.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomResizedCrop : Crops of any size and shape, resized.
 
     Examples
     --------
@@ -241,13 +275,17 @@ class RandomRotation(GeometricAugmenter):
         Values outside the image: ``fill``, the nearest pixel, or the image mirrored at its outermost pixels.
     fill : float, default=None
         Value of a constant border, in the value range or 0. None means black, the low end of the value range.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomAffine : Turn, shift, scale and shear.
 
     Examples
     --------

@@ -143,7 +143,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         weights, and with 0 no row is mixed.
     target : {"auto", "classes", "values"}, default="auto"
         The kind of y. ``"auto"`` treats strings, booleans and integers as classes, floats as values.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
@@ -154,6 +154,11 @@ class MixUp(TargetMixing, BaseAugmenter):
         The kind of y in ``fit``.
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    CutMix : Paste a rectangle of another row.
+    AugmentedClassifier : Mixed rows for any classifier that takes weights.
 
     References
     ----------
@@ -194,7 +199,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         return {"share": draw_weights(rng, self.alpha, n), "partner": draw_partners(rng, n, y)}
 
     def mix(self, images, params, read):
-        """Compute ``images + (partners - images) * (1 - weight)``, which is exact if a row is its own partner."""
+        # images + (partners - images) * (1 - weight), which is exact if a row is its own partner.
         partners = to_float(read(params["partner"]))
         partners -= images
         partners *= (1 - params["share"]).astype(images.dtype)[:, None, None, None]
@@ -221,7 +226,7 @@ class CutMix(TargetMixing, BaseAugmenter):
         Parameter of the Beta distribution, at least 0. 1 gives a uniform distribution; with 0 no row is mixed.
     target : {"auto", "classes", "values"}, default="auto"
         The kind of y. ``"auto"`` treats strings, booleans and integers as classes, floats as values.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
@@ -232,6 +237,11 @@ class CutMix(TargetMixing, BaseAugmenter):
         The kind of y in ``fit``.
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    MixUp : Mix all values of two rows.
+    RandomErasing : Fill a rectangle instead of pasting another row.
 
     References
     ----------

@@ -24,13 +24,18 @@ class GaussianNoise(BaseAugmenter):
     ----------
     std : float, default=0.05
         Standard deviation, at least 0.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    FeatureDropout : Replace values by a constant.
+    SwapNoise : Replace values by those of other rows.
 
     Examples
     --------
@@ -82,13 +87,18 @@ class FeatureDropout(BaseAugmenter):
     fill : float, default=0.0
         Replacement value: 0 is the mean of a standardized column, and black in most images. NaN, a missing value,
         requires X as floats. Other values must be within the value range, if there is one.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    SwapNoise : Replace values by those of other rows.
+    GaussianNoise : Add noise to values.
 
     References
     ----------
@@ -125,6 +135,7 @@ class FeatureDropout(BaseAugmenter):
 
     @property
     def keeps_values(self):
+        """True if dropped values become 0 or NaN, which stand for no category."""
         return self.fill == 0 or is_nan(self.fill)
 
     def draw(self, rng, n, shape, y=None):
@@ -146,13 +157,18 @@ class SwapNoise(BaseAugmenter):
     ----------
     p : float, default=0.15
         Probability, from 0 to 1.
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    FeatureDropout : Replace values by a constant.
+    GaussianNoise : Add noise to values.
 
     References
     ----------

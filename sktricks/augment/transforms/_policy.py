@@ -93,13 +93,17 @@ class TrivialAugment(BaseAugmenter):
 
     Parameters
     ----------
-    image_shape, value_range, n_jobs, random_state
+    image_shape, value_range, n_jobs, random_state : optional
         See :class:`BaseAugmenter`.
 
     Attributes
     ----------
     image_shape_, value_range_, n_features_in_, feature_names_in_
         See :class:`BaseAugmenter`.
+
+    See Also
+    --------
+    RandomApply : Apply an augmenter to some of the rows.
 
     References
     ----------

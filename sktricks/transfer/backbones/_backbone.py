@@ -144,9 +144,11 @@ class Backbone(nn.Module):
     model : torch.nn.Module
         Returns a tensor, or a tuple, mapping or object of tensors, of which the first, or the pooled one, counts.
     preprocess : Preprocess
+        Size, channels and normalization of the images that the model takes.
     example : torch.Tensor of shape (1, channels, height, width)
         A preprocessed image, whose forward pass shows the order of layers and the sizes of features.
     name : str
+        Name for errors and reports, such as ``"timm:resnet18"``.
     default_stages : list of str or None, default=None
         The stages whose features serve best; None: the output of the model.
 
@@ -161,6 +163,21 @@ class Backbone(nn.Module):
         Number of features that :meth:`features` returns by default.
     input_shape : tuple of int
         (channels, height, width) of the preprocessed images that the backbone was loaded for.
+
+    See Also
+    --------
+    load_backbone : Load a backbone from its name, a file, a class, a factory or an instance.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktricks import load_backbone
+    >>> backbone = load_backbone("tiny32")
+    >>> backbone.stages
+    ['stem', 'stage1', 'stage2', 'stage3']
+    >>> with torch.no_grad():
+    ...     backbone.features(torch.zeros(2, 3, 32, 32), ["stage3"]).shape
+    torch.Size([2, 1280])
     """
 
     features_text = ""  # part of the fingerprint
@@ -194,7 +211,18 @@ class Backbone(nn.Module):
         return dtype_of(self.model)
 
     def run(self, x: torch.Tensor):
-        """Return what the model makes of preprocessed images, float64 ones if its parameters are float64."""
+        """Return what the model makes of preprocessed images, float64 ones if its parameters are float64.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, channels, height, width)
+            Preprocessed images.
+
+        Returns
+        -------
+        output : Tensor, or a tuple, mapping or object of tensors
+            What the model returns.
+        """
         return self.model(match_dtype(x, self.model))
 
     def features(self, x: torch.Tensor, stages: list[str] | None = None, *, upto: str | None = None) -> torch.Tensor:
@@ -203,6 +231,7 @@ class Backbone(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (n, channels, height, width)
+            Preprocessed images.
         stages : list of str, default=None
             For each stage, the means over the image and, for at most 256 channels, over its four quarters. Nothing
             after the last stage is computed. None: the output of the model.
@@ -212,6 +241,7 @@ class Backbone(nn.Module):
         Returns
         -------
         features : Tensor of shape (n, features)
+            A row of features per image.
         """
         if upto is not None and stages is not None:
             raise ValueError(f"stages and upto exclude each other, got stages={stages!r} and upto={upto!r}")
@@ -227,11 +257,33 @@ class Backbone(nn.Module):
     forward = features
 
     def count(self, stages):
-        """Return the number of features of some stages, or of the output of the model for None."""
+        """Return the number of features of some stages, or of the output of the model for None.
+
+        Parameters
+        ----------
+        stages : list of str or None
+            Names of stages.
+
+        Returns
+        -------
+        n_features : int
+            The length of a row of :meth:`features`.
+        """
         return self.num_features if stages is None else sum(self.widths(stages))
 
     def widths(self, stages):
-        """Return the number of features of each of some stages."""
+        """Return the number of features of each of some stages.
+
+        Parameters
+        ----------
+        stages : list of str
+            Names of stages.
+
+        Returns
+        -------
+        widths : list of int
+            One number per stage.
+        """
         return [self._widths[name] for name in stages]
 
     def _pooled_outputs(self, x, names):
@@ -270,10 +322,12 @@ class Backbone(nn.Module):
         fingerprint : str
             That of this backbone: an encoder that was made before is returned if it is the same.
         device : torch.device
+            Where the images will be.
 
         Returns
         -------
         encoder : Encoder
+            A callable net, shared by all who ask for it.
         """
         return self._encoders.get(self, fingerprint, device)
 
@@ -288,6 +342,7 @@ class Backbone(nn.Module):
         Returns
         -------
         fingerprint : str
+            A hash as text.
         """
         return fingerprint_of(self)
 

@@ -40,6 +40,18 @@ class CacheInfo(NamedTuple):
     dropped : int
         Rows that were encoded and are no longer stored, or never were, for lack of room.
     rows_in_folder, bytes_in_folder : int
+        Rows in the folder of the cache, and their size on disk; 0 without a folder.
+
+    See Also
+    --------
+    cache_info : Return the content of the cache that all estimators share.
+
+    Examples
+    --------
+    >>> from sktricks import cache_info, clear_cache
+    >>> clear_cache()
+    >>> cache_info().rows
+    0
     """
 
     rows: int
@@ -69,6 +81,11 @@ class FeatureCache:
     dtype : {"float32", "float16"}, default="float32"
         Dtype of stored features. ``"float16"`` halves memory and files, with an error of at most 0.05 % per number.
         With ``"float32"``, the features of a float64 backbone are stored in float64.
+
+    See Also
+    --------
+    cache_info : Return the content of the cache that all estimators share.
+    clear_cache : Remove everything from it.
 
     Notes
     -----
@@ -142,6 +159,7 @@ class FeatureCache:
         Returns
         -------
         info : CacheInfo
+            Numbers of rows and bytes.
         """
         with self._lock:
             nets = list(self._nets.values())
@@ -167,6 +185,7 @@ class FeatureCache:
         Returns
         -------
         text : str
+            How many rows were encoded and reused.
         """
         net = self._net(fingerprint)
         with self._lock:
@@ -210,6 +229,7 @@ class FeatureCache:
         Returns
         -------
         features : ndarray of shape (n, features) and of ``dtype``
+            A row of features per image.
         """
         net, request = self._net(fingerprint), Request(row_digests(images), dtype)
         if net.folder is not None:
@@ -367,6 +387,7 @@ def cache_info() -> CacheInfo:
     Returns
     -------
     info : CacheInfo
+        Numbers of rows and bytes.
 
     Examples
     --------

@@ -90,6 +90,12 @@ class FreezeLayers(Callback):
     n_frozen_ : int
         Number of layers, from the first, that are frozen now.
 
+    See Also
+    --------
+    freeze_layers : Freeze the first layers of a bare module.
+    layer_table : Print the layers of a net, and which are frozen.
+    FineTuneClassifier : Its parameter ``freeze_until`` does this for pretrained nets.
+
     Examples
     --------
     >>> from sktricks import FreezeLayers, NetClassifier
@@ -104,7 +110,17 @@ class FreezeLayers(Callback):
         self.unfreeze_at = unfreeze_at
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Find the layers and freeze."""
+        """Find the layers and freeze.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        X, y : object, default=None
+            The training data, whose first batch shows the order of layers.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         schedule = check_schedule(self.unfreeze_at)
         self.order_ = self._find_order(net, X, y)
         layers = layers_of(net.module_, self.order_)
@@ -117,7 +133,15 @@ class FreezeLayers(Callback):
         return call_order(net.module_, lambda: call_with_first_batch(net, X, y))
 
     def on_epoch_begin(self, net, **kwargs):
-        """Move the boundary if the schedule says so."""
+        """Move the boundary if the schedule says so.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The skorch net that is trained.
+        **kwargs : dict
+            Whatever else skorch passes, ignored.
+        """
         self._freeze(net, len(net.history))
         net.history.record("event_frozen", self.n_frozen_)
 
