@@ -23,6 +23,7 @@ from typing import Any
 from ._log import in_main_thread, logger
 
 DELAY, INTERVAL = 1.0, 0.25  # seconds until a bar appears, and between two drawings
+FEW = 100  # rows that are predicted in an instant
 MANY = ("row", "image")  # of which a line tells of a tenth
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 

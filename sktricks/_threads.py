@@ -35,15 +35,25 @@ class ForkSafeLock:
         return self._lock
 
 
-def run_parallel(function, calls, n_jobs):
+def run_parallel(function, calls, n_jobs, report=None):
     """Call a function with each tuple of arguments, by joblib in threads or processes, and return the results.
 
     scikit-learn's ``delayed`` also passes on the warning filters, which only other processes need.
+
+    ``report``, if given, is called in this process with the number of calls that have returned, whenever one has.
     """
     if getattr(get_active_backend()[0], "uses_threads", False) or effective_n_jobs(n_jobs) == 1:
         run = partial(call_configured, function, get_config())
-        return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run)(*call) for call in calls)
-    return parallel.Parallel(n_jobs=n_jobs)(parallel.delayed(function)(*call) for call in calls)
+        return reporting(joblib.Parallel(n_jobs=n_jobs), report)(joblib.delayed(run)(*call) for call in calls)
+    runner = reporting(parallel.Parallel(n_jobs=n_jobs), report)
+    return runner(parallel.delayed(function)(*call) for call in calls)
+
+
+def reporting(runner, report):
+    """Return a :class:`joblib.Parallel` that calls ``report`` where it would print its progress."""
+    if report is not None:
+        runner.print_progress = lambda: report(runner.n_completed_tasks)
+    return runner
 
 
 def call_configured(function, config, *args):

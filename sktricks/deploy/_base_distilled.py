@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
 from .._naming import NamesItsMethods
+from .._progress import progress
 from .._project import LinksToDocs
 from .._sample_weight import check_weights, weight_keyword
 from .._typing import fit_context
@@ -65,11 +66,13 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
     _parameter_constraints: dict = {
         "teacher": [HasMethods(["fit", "predict"])],
         "student": [StrOptions({"auto"}), HasMethods(["fit", "predict"])],
+        "verbose": ["verbose"],
     }
 
-    def __init__(self, teacher: Any, student: Any = "auto"):
+    def __init__(self, teacher: Any, student: Any = "auto", *, verbose: int = 0):
         self.teacher = teacher
         self.student = student
+        self.verbose = verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -188,7 +191,7 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         splits = one_split(X) if frozen else splits
         params = {of_teacher: weight} if of_teacher else {}
         member = Member("teacher", self.teacher, target, method, y, params, frozen)
-        (teacher,), (parts,) = fit_members([member], X, splits)
+        (teacher,), (parts,) = fit_members([member], X, splits, verbose=self.verbose)
         known, unknown = join_folds(parts, splits, len(y)), None
         if X_unlabeled is not None:
             unknown = predict_checked(member, teacher, X_unlabeled, "X_unlabeled")
@@ -202,11 +205,13 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         trial = clone(student)
         n, held_out = _num_samples(rows.X), np.flatnonzero(rows.folds == 0)
         seen = np.setdiff1d(np.arange(n), held_out)
-        with naming("student"):
+        with naming("student"), progress(2, "student", "fit", self.verbose) as done:
             some = {name: value[seen] for name, value in rows.params.items()}
             trial.fit(_safe_indexing(rows.X, seen), targets[seen], **some)
             agreement = self._agreement(trial, _safe_indexing(rows.X, held_out), known[held_out], rows.weight[held_out])
+            done.step(1, f"agreement={agreement:.4f}")
             student.fit(rows.X, targets, **rows.params)
+            done.step()
         return student, agreement
 
     def _keep(self, student, results):

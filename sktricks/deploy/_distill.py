@@ -51,6 +51,8 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         Fraction of the label itself in the targets of rows with labels, from 0 to 1. With 0 the student never learns
         where a label contradicts a teacher that has not seen it, and is less accurate. Raise it towards 1 if labels are
         reliable and there are many more rows without labels.
+    verbose : int, default=0
+        0: silent. 1: bars of the fits of the teacher and of the student. 2: a line in the log per fit instead.
 
     Attributes
     ----------
@@ -129,11 +131,13 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         *,
         temperature: float | str = "auto",
         hard_label_weight: float = 0.5,
+        verbose: int = 0,
     ):
         self.teacher = teacher
         self.student = student
         self.temperature = temperature
         self.hard_label_weight = hard_label_weight
+        self.verbose = verbose
 
     def _fit(self, X, y, X_unlabeled, sample_weight):
         y, target = read_classes(y)
@@ -254,6 +258,8 @@ class DistilledRegressor(RegressorMixin, BaseDistilled):
     student : regressor or "auto", default="auto"
         Fitted as a clone. ``"auto"`` is ``NetRegressor()`` for a table and
         ``FineTuneRegressor("tiny32", strategy="fine-tune")`` for images and image files.
+    verbose : int, default=0
+        0: silent. 1: bars of the fits of the teacher and of the student. 2: a line in the log per fit instead.
 
     Attributes
     ----------

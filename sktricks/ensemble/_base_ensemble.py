@@ -69,6 +69,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
 
     estimators: list
     cv: Any
+    verbose: int
     _target: Target
 
     # -- members -------------------------------------------------------------------------------------------------------
@@ -92,12 +93,11 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
 
     def _make_members(self, y, target, params, prefit):
         """Return the members with all that their fits need."""
-        members, active = [], self._validate_estimators()
-        for number, (name, estimator) in enumerate(active, start=1):
+        members = []
+        for name, estimator in self._validate_estimators():
             own_y, own_target = member_target(estimator, y, target)
-            message = f"({number} of {len(active)}) Processing {name}" if getattr(self, "verbose", False) else None
             frozen, method = prefit or is_frozen(estimator), self._method(name, estimator)
-            members.append(Member(name, estimator, own_target, method, own_y, params[name], frozen, message))
+            members.append(Member(name, estimator, own_target, method, own_y, params[name], frozen))
         check_frozen(members)
         return members
 
@@ -120,7 +120,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
             all_fitted = all(member.frozen for member in members)
             splits = one_split(X) if all_fitted else make_splits(self.cv, X, y, target, params["cv"])
             covered = find_covered(splits, len(y))
-        fitted, predictions = fit_members(members, X, splits, refit=refit, n_jobs=self.n_jobs)
+        fitted, predictions = fit_members(members, X, splits, refit=refit, n_jobs=self.n_jobs, verbose=self.verbose)
         return FittedMembers(members, fitted, splits, predictions, covered)
 
     def _keep(self, fit, results):
@@ -188,7 +188,8 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         """Return the predictions of each member; ``method`` is one for all, or a list of one per member."""
         check_is_fitted(self)
         methods = [method] * len(self.estimators_) if isinstance(method, str) else method
-        return predict_members(self.estimators_, self._names, X, methods, self._targets, finite=finite)
+        how = {"finite": finite, "verbose": self.verbose}
+        return predict_members(self.estimators_, self._names, X, methods, self._targets, **how)
 
     def _member_outputs(self, X):
         return self._target.flatten(self.predict_members(X))

@@ -11,8 +11,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
+from .._progress import FEW, progress
 from .._typing import fit_context
 from .._warnings import SmallToleranceWarning, warn
 from ._base_ensemble import BaseEnsemble, normalized_weights
@@ -124,6 +125,9 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         The splits for out-of-fold predictions; None for five stratified folds. As in :class:`VotingClassifier`.
     n_jobs : int, default=None
         Number of processes that fit members and folds; nets of one architecture are trained together in this process.
+    verbose : int, default=0
+        0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
+        instead, with the time so far.
     store_oof : bool, default=True
         If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
 
@@ -180,6 +184,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         "tolerance": [Interval(Real, 0, 1, closed="left")],
         "cv": ["cv_object"],
         "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
         "store_oof": ["boolean"],
     }
 
@@ -190,12 +195,14 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         tolerance: float = 0.002,
         cv=None,
         n_jobs: int | None = None,
+        verbose: int = 0,
         store_oof: bool = True,
     ):
         self.estimators = estimators
         self.tolerance = tolerance
         self.cv = cv
         self.n_jobs = n_jobs
+        self.verbose = verbose
         self.store_oof = store_oof
 
     @property
@@ -278,6 +285,12 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         """
         check_is_fitted(self)
         (X,) = indexable(X)
+        n = _num_samples(X)
+        with progress(n, "predict", "row", self.verbose if n > FEW else 0) as done:
+            return self._ask_in_turn(X, done)
+
+    def _ask_in_turn(self, X, done):
+        """Return the mean probabilities; ``done`` counts the rows that are decided."""
         rows, last = X, len(self.estimators_) - 1
         for stage, (name, member) in enumerate(zip(self._names, self.estimators_, strict=True)):
             with naming(f"member {name!r}"):
@@ -295,6 +308,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
             decided = known.copy()
             decided[known] = (total[counted] / times[counted]).max(axis=1) >= threshold
             waiting = waiting[~decided]
+            done.move(len(total) - len(waiting), name)
             if not len(waiting):
                 break
             rows = _safe_indexing(X, waiting)

@@ -43,13 +43,14 @@ class Fit:
     verbose: int = 0
 
 
-def fit_together(jobs, X):
+def fit_together(jobs, X, verbose=0):
     """Run the jobs that can be run at once.
 
     Parameters
     ----------
     jobs : list of Job
     X : array-like
+    verbose : int, default=0
 
     Returns
     -------
@@ -61,13 +62,14 @@ def fit_together(jobs, X):
     groups = defaultdict(dict)
     for number, job in enumerate(jobs):
         fit_many = getattr(job.member.estimator, "_fit_many", None)
-        if fit_many is None or job.member.message is not None:  # a verbose ensemble prints the time of each fit
+        if fit_many is None:
             continue
         groups[fit_many][number] = Fit(
             clone(job.member.estimator),
             partial(_read, select, first.setdefault(id(job.train), number), job),
             _check_method_params(X, job.member.params, indices=job.train),
             partial(naming, job.who),
+            verbose,
         )
     fitted = {}
     for fit_many, fits in groups.items():

@@ -6,12 +6,13 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import clone
-from sklearn.utils._user_interface import _print_elapsed_time
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
 from .._coded import fit_model
+from .._progress import SILENT, progress
 from .._threads import run_parallel
 from ._fit_together import fit_together
 from ._fold_models import FoldModels
@@ -43,7 +44,7 @@ class Job:
     keep: bool
 
 
-def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
+def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True, verbose=0):
     """Fit the members on all rows and on folds; nets of one architecture are trained together.
 
     Parameters
@@ -57,6 +58,7 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
     n_jobs : int or None
     together : bool
         If True, members may train their nets together.
+    verbose : int, default=0
 
     Returns
     -------
@@ -65,8 +67,10 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True):
         For each member its predictions of the rows that each split holds out.
     """
     jobs = [job for member in members if not member.frozen for job in make_jobs(member, splits, refit)]
-    ready = fit_together(jobs, X) if together else {}  # the same ones whatever n_jobs
-    alone = iter(fit_apart([(job, X) for number, job in enumerate(jobs) if number not in ready], n_jobs))
+    with progress(len(jobs), "members", "fit", verbose) as done:
+        ready = fit_together(jobs, X, verbose) if together else {}  # the same ones whatever n_jobs
+        done.step(len(ready))
+        alone = iter(fit_apart([(job, X) for number, job in enumerate(jobs) if number not in ready], n_jobs, done))
     results = {member.name: [] for member in members}
     for number, job in enumerate(jobs):
         results[job.member.name].append(finish(job, ready[number], X) if number in ready else next(alone))
@@ -82,14 +86,21 @@ def make_jobs(member, splits, refit):
     return whole + [Job(member, *split, name, not refit) for split, name in zip(splits, names, strict=True)]
 
 
-def fit_apart(calls, n_jobs):
+def fit_apart(calls, n_jobs, done=SILENT):
     """Return the results of :func:`fit_one`, which joblib spreads over threads, processes or machines.
 
     A cluster of Dask repeats the calls of a worker that died, but cannot if X was lost with it: X is then sent again.
     """
+    if not calls:
+        return []
+    in_turn = effective_n_jobs(n_jobs) == 1
+
+    def report(n):
+        done.move(done.total - len(calls) + n, calls[n - 1][0].who if in_turn else "")
+
     for _ in range(TRIES):
         try:
-            return run_parallel(fit_one, calls, n_jobs)
+            return run_parallel(fit_one, calls, n_jobs, None if done is SILENT else report)
         except CancelledError as error:
             lost = error
     raise RuntimeError(f"workers of the cluster died in {TRIES} tries to fit the members, and X with them") from lost
@@ -101,8 +112,7 @@ def fit_one(job, X):
     classes = member.target.kind == "classes"
     with naming(job.who):
         if job.train is None:
-            with _print_elapsed_time("Ensemble", member.message):
-                model = fit_model(model, X, member.y, member.params, classes=classes)
+            model = fit_model(model, X, member.y, member.params, classes=classes)
         else:
             X_train, y_train = _safe_split(model, X, member.y, job.train)
             params = _check_method_params(X, member.params, indices=job.train)

@@ -33,8 +33,6 @@ class Member:
         Further arguments of its ``fit``.
     frozen : bool, default=False
         True if the estimator is fitted already, and used as it is.
-    message : str, default=None
-        What a verbose ensemble prints with the time of the fit.
     finite : bool, default=True
         If False, predictions of NaN or infinity are not an error.
     """
@@ -46,7 +44,6 @@ class Member:
     y: object = None
     params: dict = field(default_factory=dict)
     frozen: bool = False
-    message: str | None = None
     finite: bool = True
 
 

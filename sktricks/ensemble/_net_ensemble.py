@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 
+from .._progress import progress
 from .._typing import fit_context
 from ._base_ensemble import BaseEnsemble
 from ._fits import fit_members
@@ -38,14 +39,16 @@ class BaseNetEnsemble(BaseEnsemble):
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "mode": [StrOptions({"batched", "snapshot", "loop"})],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator, n_members=8, *, mode="batched", n_jobs=None, random_state=None):
+    def __init__(self, estimator, n_members=8, *, mode="batched", n_jobs=None, verbose=0, random_state=None):
         self.estimator = estimator
         self.n_members = n_members
         self.mode = mode
         self.n_jobs = n_jobs
+        self.verbose = verbose
         self.random_state = random_state
 
     def __sklearn_tags__(self):
@@ -89,7 +92,8 @@ class BaseNetEnsemble(BaseEnsemble):
             model = clone(self.estimator)
             _set_random_states(model, rng)
             members.append(Member(name, model, target, y=y, params=params))
-        return fit_members(members, X, [], n_jobs=self.n_jobs, together=self.mode == "batched")[0]
+        how = {"n_jobs": self.n_jobs, "together": self.mode == "batched", "verbose": self.verbose}
+        return fit_members(members, X, [], **how)[0]
 
     def _fit_snapshots(self, X, y, target, params, rng, names):
         """Train one net in as many cycles as there are members, and return a copy of it after each cycle."""
@@ -99,10 +103,12 @@ class BaseNetEnsemble(BaseEnsemble):
         before = {name: getattr(model, name) for name in ("max_epochs", "warm_start")}
         model.set_params(max_epochs=epochs, warm_start=True)
         fitted = []
-        for number in range(self.n_members):
-            with naming(f"cycle {number + 1} of {self.n_members}"):
-                model.fit(X, y, **params)
-            fitted.append(deepcopy(model).set_params(**before))
+        with progress(self.n_members, "members", "cycle", self.verbose) as done:
+            for number in range(self.n_members):
+                with naming(f"cycle {number + 1} of {self.n_members}"):
+                    model.fit(X, y, **params)
+                fitted.append(deepcopy(model).set_params(**before))
+                done.step()
         return fitted
 
     def _epochs_per_cycle(self, model):
@@ -157,6 +163,8 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
           kind, and its members differ less. Cycles should have at least about ten epochs.
     n_jobs : int, default=None
         Number of processes that fit the members that are not trained together.
+    verbose : int, default=0
+        0: silent. 1: bars of the members, and of the epochs of those that train together. 2: lines in the log instead.
     random_state : int, RandomState instance or None, default=None
         Source of the members' random states.
 
@@ -279,7 +287,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
     estimator : regressor
         A :class:`~sktricks.NetRegressor` or :class:`~sktricks.FineTuneRegressor`, or any regressor with a
         ``random_state``.
-    n_members, mode, n_jobs, random_state : optional
+    n_members, mode, n_jobs, verbose, random_state : optional
         As in :class:`NetEnsembleClassifier`.
 
     Attributes

@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import indexable
+from sklearn.utils.validation import _num_samples
 
 from .._labels import align_columns, encode_labels
+from .._progress import FEW, progress
 from ._members import naming
 
 
@@ -43,17 +45,19 @@ def predict_member(estimator, X, method, target):
     return align(np.asarray(output), classes, target.classes)
 
 
-def predict_members(estimators, names, X, methods, targets, *, finite=True):
+def predict_members(estimators, names, X, methods, targets, *, finite=True, verbose=0):
     """Return the predictions of all members, a list; errors name the member.
 
     Unless ``finite`` is False, predictions of NaN or infinity are an error.
     """
     (X,) = indexable(X)  # converts sparse formats without rows, as fit does
     predictions = []
-    for estimator, name, method, target in zip(estimators, names, methods, targets, strict=True):
-        with naming(f"member {name!r}"):
-            output = predict_member(estimator, X, method, target)
-        predictions.append(check_finite(output, f"member {name!r}", method) if finite else output)
+    with progress(len(names), "predict", "member", verbose if verbose and _num_samples(X) > FEW else 0) as done:
+        for estimator, name, method, target in zip(estimators, names, methods, targets, strict=True):
+            with naming(f"member {name!r}"):
+                output = predict_member(estimator, X, method, target)
+            predictions.append(check_finite(output, f"member {name!r}", method) if finite else output)
+            done.step(1, name)
     return predictions
 
 

@@ -61,7 +61,8 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Columns of X that the final estimator sees too: all, or some by names, indices, a slice or a mask; or a
         callable that computes (n, columns) from X, which may be images.
     verbose : int, default=0
-        If not 0, the time of each member's fit is printed.
+        0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
+        instead, with the time so far.
     refit : bool, default=True
         If True, members are fitted once more on all rows. If False, a member is the average of its models of the
         folds, which saves a fit and predicts as it did out of fold.

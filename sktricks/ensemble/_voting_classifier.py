@@ -69,8 +69,9 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Number of processes that fit members and folds; nets of one architecture are trained together in this process.
     flatten_transform : bool, default=True
         If True, ``transform`` returns probabilities as (n, members * classes); if False, as (members, n, classes).
-    verbose : bool, default=False
-        If True, the time of each member's fit is printed.
+    verbose : bool or int, default=False
+        0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
+        instead, with the time so far.
     tie_break : {"first", "probability"}, default="first"
         The class that wins a tie in a hard vote: the first one, or the one that is more probable in the weighted mean
         of the members' probabilities. With ``"probability"``, the tied classes split their joint fraction in
@@ -168,7 +169,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         weights: ArrayLike | str | None = None,
         n_jobs: int | None = None,
         flatten_transform: bool = True,
-        verbose: bool = False,
+        verbose: bool | int = False,
         tie_break: str = "first",
         prefit: bool = False,
         cv=None,

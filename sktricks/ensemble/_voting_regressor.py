@@ -33,8 +33,9 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         As in :class:`VotingClassifier`; learned weights lower the squared error.
     n_jobs : int, default=None
         Number of processes that fit members and folds; nets of one architecture are trained together in this process.
-    verbose : bool, default=False
-        If True, the time of each member's fit is printed.
+    verbose : bool or int, default=False
+        0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
+        instead, with the time so far.
     average : {"mean", "median"}, default="mean"
         The weighted mean; or the weighted median, which a single member with a large error hardly changes.
     prefit : bool, default=False
@@ -90,7 +91,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         *,
         weights: ArrayLike | str | None = None,
         n_jobs: int | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
         average: str = "mean",
         prefit: bool = False,
         cv=None,

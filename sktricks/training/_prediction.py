@@ -7,14 +7,13 @@ from functools import partial
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from .._progress import SILENT
+from .._progress import FEW, SILENT
 from .._progress import progress as progress_of
 from .._value_range import warn_of_other_scale
 from ._batch_ladder import smallest_batch
 from ._inputs import images_at_once, map_images, table_dtype
 from ._magnitude import check_table
 
-FEW = 100  # rows that take an instant, and have no bar
 PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
 
 

@@ -922,3 +922,13 @@ def test_rows_that_are_meant_as_images():
     with pytest.warns(ImageShapeWarning, match=r"image_shape=\(6, 6\)") as caught:
         AugmentedClassifier(Spy(), RandomRotation()).fit(IMAGES.reshape(20, 36), SHADES)
     assert caught[0].filename == __file__
+
+
+def test_bars_of_copies_chunks_and_views(bars):
+    X, y = np.random.default_rng(0).normal(size=(120, 3)), np.arange(120) % 2
+    how = {"n_copies": 3, "predict_views": 2, "verbose": 1, "random_state": 0}
+    model = AugmentedClassifier(LogisticRegression(), GaussianNoise(0.1), **how).fit(X, y)
+    model.predict(X)
+    model.predict(X[:5])
+    AugmentedClassifier(SGDClassifier(), GaussianNoise(0.1), **how).partial_fit(X, y)
+    assert bars == [("augmenting", 480, 480), ("predict", 3, 3), ("fit", 480, 480)]

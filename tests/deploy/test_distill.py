@@ -440,3 +440,8 @@ def test_a_failed_fit_changes_nothing():
     assert {name: vars(model)[name] for name in before if name.endswith("_")} == {
         name: value for name, value in before.items() if name.endswith("_")
     }
+
+
+def test_bars_of_teacher_and_student(bars):
+    DistilledClassifier(GaussianNB(), NetClassifier(max_epochs=1), verbose=1).fit(X, y)
+    assert bars == [("members", 6, 6), ("student", 2, 2)]

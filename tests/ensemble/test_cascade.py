@@ -161,3 +161,9 @@ def test_bad_input():
     with pytest.raises(NotFittedError):
         CascadeClassifier(MEMBERS).predict(X)
     assert not hasattr(CascadeClassifier(MEMBERS), "n_features_in_")
+
+
+def test_bars_of_fits_and_of_decided_rows(bars):
+    cascade = CascadeClassifier(MEMBERS[:2], tolerance=0.1, cv=3, verbose=1).fit(X, y)
+    cascade.predict(X)
+    assert bars == [("members", 8, 8), ("predict", len(X), len(X))]

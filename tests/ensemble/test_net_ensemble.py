@@ -271,9 +271,20 @@ def test_a_vote_with_learned_weights_beside_other_members(batches, one_by_one):
     assert_allclose(together.predict_proba(X), alone.predict_proba(X), atol=1e-6)
 
 
-def test_a_verbose_vote_tells_the_time_of_each(batches, capsys):
+def test_a_verbose_vote_shows_a_bar_of_members_and_one_of_epochs(batches, bars):
     VotingClassifier(members(NET, 2), verbose=True).fit(X, y)
-    assert batches == [] and capsys.readouterr().out.count("Processing") == 2
+    assert batches == [2]
+    assert [(what, n) for what, n, _ in bars] == [("fit of 2 nets", NET.max_epochs), ("members", 2)]
+
+
+@pytest.mark.parametrize("mode", ["batched", "loop", "snapshot"])
+def test_bars(mode, bars):
+    nets = NetEnsembleClassifier(NET, 2, mode=mode, verbose=1, random_state=0).fit(X, y)
+    assert bars[-1] == ("members", 2, 2) and len(bars) == 1 + (mode == "batched")
+    nets.predict(X)
+    assert bars[-1] == ("predict", 2, 2)
+    nets.predict(X[:5])
+    assert bars[-2][0] != "predict"
 
 
 def test_a_fold_at_fault_is_named(batches):

@@ -1,4 +1,5 @@
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -594,9 +595,19 @@ def test_names_of_columns_and_the_picture():
     assert not hasattr(vote, "feature_names_in_")
 
 
-def test_verbose_prints_the_time_of_each_member(capsys):
-    VotingClassifier(CLASSIFIERS, verbose=True).fit(X, codes)
-    assert "(2 of 4) Processing tree" in capsys.readouterr().out
+def test_verbose_shows_a_bar_of_fits(bars):
+    with parallel_config("threading"):
+        VotingClassifier(CLASSIFIERS, verbose=True, weights="nnls", voting="soft", cv=3, n_jobs=2).fit(X, codes)
+    assert bars == [("members", 16, 16)]
+    vote = VotingClassifier(CLASSIFIERS, verbose=True).fit(X, codes)
+    vote.predict(X)
+    assert bars[1:] == [("members", 4, 4), ("predict", 4, 4)]
+
+
+def test_verbose_2_tells_the_time_of_each_fit(caplog):
+    VotingClassifier(CLASSIFIERS, verbose=2).fit(X, codes)
+    assert len(caplog.messages) == 4
+    assert re.fullmatch(r"members: 2 of 4 fits, \d+\.\d s, member 'tree'", caplog.messages[1])
 
 
 def test_metadata_are_routed_to_members_and_splitter():

@@ -63,6 +63,9 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         See :class:`BaseAugmenter`. Those of the augmenter must be None or match.
     n_jobs : int, default=None
         Number of threads that augment; None means 1 outside a :obj:`joblib.parallel_config` context.
+    verbose : int, default=0
+        0: silent. 1: bars of augmented rows, and of views in predictions for more than 100 rows. 2: lines in the log
+        instead. The classifier has its own ``verbose``.
     random_state : int, RandomState instance or None, default=None
         Seed of all draws, unless the augmenter has its own. It does not seed the classifier.
 
@@ -297,6 +300,8 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     estimator : regressor
         The regressor, which is cloned. scikit-learn's estimators for tables get images as rows.
     augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, random_state : optional
+        As in :class:`AugmentedClassifier`.
+    verbose : int, default=0
         As in :class:`AugmentedClassifier`.
 
     Attributes

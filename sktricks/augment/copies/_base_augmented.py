@@ -19,6 +19,7 @@ from ..._kept_params import describe_params, warn_of_changes
 from ..._labels import check_labels
 from ..._layout import Layout
 from ..._naming import NamesItsMethods
+from ..._progress import FEW, progress
 from ..._project import LinksToDocs
 from ..._sample_weight import check_weights, weight_keyword
 from ..._validation import check_X
@@ -50,6 +51,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         "image_shape": [Integral, "array-like", None],
         "value_range": ["array-like", None],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
@@ -67,6 +69,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         image_shape=None,
         value_range=None,
         n_jobs=None,
+        verbose=0,
         random_state=None,
     ):
         self.estimator = estimator
@@ -77,6 +80,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         self.image_shape = image_shape
         self.value_range = value_range
         self.n_jobs = n_jobs
+        self.verbose = verbose
         self.random_state = random_state
 
     def __sklearn_tags__(self):
@@ -111,7 +115,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         self._check_kept(y, kept)
         estimator, params = self._prepare(kept, params, keyword)
         how = keyword, rng, self._drawing(rng), self.n_copies, self.keep_original
-        rows, y, params = self._make_rows(images, kept, params, *how)
+        rows, y, params = self._make_rows(images, kept, params, *how, self.verbose)
         self._warn_of_leaks(len(rows), params)
         has_classes = is_classifier(self) and not self._several
         self.estimator_ = fit_model(estimator, self._restore(rows, restore_categories), y, params, classes=has_classes)
@@ -129,10 +133,13 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         rng = np.random.default_rng([self._seed, self._n_batches])
         drawing = self._drawing(rng)
         images, y, params = self._drop_weightless(images, y, params, keyword)
-        for chunk, n_copies in self._chunks(images, rng):
-            some = images[chunk], y[chunk], _check_method_params(images, params, indices=chunk)
-            rows, targets, some = self._make_rows(*some, keyword, rng, drawing, n_copies, not n_copies)
-            estimator.partial_fit(self._restore(rows, restore_categories), targets, **some, **more)
+        n_passes = 1 if self.augmenter_ is None else self.n_copies + bool(self.keep_original)
+        with progress(len(images) * n_passes, "fit", "row", self.verbose) as done:
+            for chunk, n_copies in self._chunks(images, rng):
+                some = images[chunk], y[chunk], _check_method_params(images, params, indices=chunk)
+                rows, targets, some = self._make_rows(*some, keyword, rng, drawing, n_copies, not n_copies)
+                estimator.partial_fit(self._restore(rows, restore_categories), targets, **some, **more)
+                done.step(len(chunk))
         self.estimator_, self._n_batches = estimator, self._n_batches + 1
         return self
 
@@ -245,7 +252,7 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         """Return a clone of the estimator to fit, and the arguments of its ``fit``."""
         return clone(self.estimator), params
 
-    def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original):
+    def _make_rows(self, images, y, params, keyword, rng, drawing, n_copies, keep_original, verbose=0):
         """Return training rows as images, their targets, and the arguments of ``fit`` with one value per row."""
         if self.augmenter_ is None:
             return images, y, params
@@ -256,7 +263,8 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
             y = y[indices % n]
         else:
             indices, y, weights = self._make_targets(n, copies, y, params.get(keyword), keyword, rng)
-        rows = fill_copies(self.augmenter_, copies, indices, images, self.value_range_, self.n_jobs)
+        with progress(n * len(copies), "augmenting", "row", verbose) as done:
+            rows = fill_copies(self.augmenter_, copies, indices, images, self.value_range_, self.n_jobs, done)
         params = _check_method_params(images, params, indices=indices % n)
         if weights is not None:
             params[keyword] = weights
@@ -289,8 +297,12 @@ class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         check_is_fitted(self)
         images, restore_categories = self._check_X(X, reset=False)
         center = images if self.augmenter_ is None else self.augmenter_.center_images(images, self.value_range_)
-        predictions = [getattr(self.estimator_, method)(self._restore(center, restore_categories))]
-        for view in self._views:
-            seen = apply_view(view, images, self.value_range_, self.n_jobs)
-            predictions.append(getattr(self.estimator_, method)(self._restore(seen, restore_categories)))
+        predict = getattr(self.estimator_, method)
+        with progress(1 + len(self._views), "predict", "view", self.verbose if len(images) > FEW else 0) as done:
+            predictions = [predict(self._restore(center, restore_categories))]
+            done.step()
+            for view in self._views:
+                seen = apply_view(view, images, self.value_range_, self.n_jobs)
+                predictions.append(predict(self._restore(seen, restore_categories)))
+                done.step()
         return predictions

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._progress import SILENT
 from .._plan import apply_plan, mix_targets, split_weights, weight_targets
 
 CHUNK_ROWS = 1024  # rows to duplicate at a time, which bounds temporary memory
@@ -20,7 +21,7 @@ def draw_copies(augmenter, rng, n, shape, n_copies, keep_original):
     return [None] * bool(keep_original) + [augmenter._plan(rng, n, shape) for _ in range(n_copies)]
 
 
-def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None):
+def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None, progress=SILENT):
     """Return the images of training rows, in the dtype of ``images``, without another large array.
 
     Parameters
@@ -32,6 +33,8 @@ def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None):
     images : ndarray of shape (n, height, width, channels)
     value_range : tuple of float or None
     n_jobs : int or None
+    progress : Progress
+        Counts the rows of copies.
 
     Returns
     -------
@@ -45,6 +48,7 @@ def fill_copies(augmenter, copies, indices, images, value_range, n_jobs=None):
             part[:] = augmenter.center_images(images, value_range)
         else:
             apply_plan(plan, images, value_range, shape, n_jobs, out=part)
+        progress.step(n)
     for start in range(len(copies) * n, len(indices), CHUNK_ROWS):  # the same pixels with another label
         rows = slice(start, start + CHUNK_ROWS)
         out[rows] = out[indices[rows]]
