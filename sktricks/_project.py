@@ -1,4 +1,4 @@
-"""The addresses of the project, and the links of HTML representations to its documentation."""
+"""The URLs of the project, and documentation links in HTML representations of estimators."""
 
 from __future__ import annotations
 

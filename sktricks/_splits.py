@@ -1,4 +1,4 @@
-"""Splits of rows into those to train on and those to test: read, and refused if a row is in both."""
+"""Read splits into training and test rows, and reject those with a row in both parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._text import count
 
 
 def read_split(split, n: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the training and the test rows of a split as arrays of indices.
+    """Return the training and test rows of a split as arrays of indices.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def read_split(split, n: int, number: int) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        If it is no such pair, or if a row is in both parts.
+        If the split is not such a pair, or if a row is in both parts.
     """
     try:
         parts = [np.asarray(part) for part in split]
@@ -40,14 +40,14 @@ def read_split(split, n: int, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_apart(train: np.ndarray, test: np.ndarray, parameter: str, name: str) -> None:
-    """Raise an error if a row is in both parts of a split: a model would be judged on rows that it has seen.
+    """Raise an error if a row is in both parts of a split, so that a model would be evaluated on training rows.
 
     Parameters
     ----------
     train, test : int ndarray
         Indices of rows.
     parameter, name : str
-        The parameter that the split comes from, and what the error calls the split.
+        The parameter that the split comes from, and the name of the split in errors.
     """
     seen = np.intersect1d(train, test)
     if len(seen):

@@ -106,7 +106,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_predictions_do_not_follow_parameters_that_are_changed_after_fit(case, paths):
+def test_predictions_do_not_depend_on_parameters_changed_after_fit(case, paths):
     estimator, kind, changes = CASES[case]
     X = {"paths": paths, "images": IMAGES, "table": TABLE}[kind]
     fitted = clone(estimator).fit(X, LABELS)
@@ -120,7 +120,7 @@ def test_predictions_do_not_follow_parameters_that_are_changed_after_fit(case, p
 
 
 @pytest.mark.parametrize("case", ["frozen on files", "trained on files", "net of images", "copies of images"])
-def test_predictions_do_not_follow_an_augmenter_that_is_changed_after_fit(case, paths):
+def test_predictions_do_not_depend_on_an_augmenter_changed_after_fit(case, paths):
     estimator, kind, _ = CASES[case]
     X = paths if kind == "paths" else IMAGES
     fitted = clone(estimator).fit(X, LABELS)
@@ -129,7 +129,7 @@ def test_predictions_do_not_follow_an_augmenter_that_is_changed_after_fit(case, 
     np.testing.assert_array_equal(outputs(fitted, X), expected)
 
 
-def test_a_loader_without_a_fit_has_the_current_parameters(paths):
+def test_an_unfitted_loader_uses_the_current_parameters(paths):
     loader = ImageLoader(8)
     assert loader.transform(paths).shape == (12, 8, 8, 3)
     assert loader.set_params(size=9).transform(paths).shape == (12, 9, 9, 3)

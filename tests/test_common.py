@@ -266,7 +266,7 @@ def test_dtypes_read_only_and_memory_mapped(estimator, dtype, tmp_path):
 
 
 @pytest.mark.parametrize("estimator", [*ON_IMAGES, *NETS], ids=name_of)
-def test_an_int_gives_the_same_and_moves_no_global_generator(estimator):
+def test_an_int_gives_the_same_and_leaves_the_global_generators_alone(estimator):
     import torch
 
     estimator = clone(estimator).set_params(**({"random_state": 3} if "random_state" in estimator.get_params() else {}))
@@ -287,12 +287,12 @@ def test_pickles(estimator):
     np.testing.assert_array_equal(getattr(again, method)(IMAGES), getattr(fitted, method)(IMAGES))
 
 
-def test_string_labels_come_back():
+def test_string_labels_are_predicted():
     fitted = FineTuneClassifier(max_epochs=3, random_state=0).fit(IMAGES, LABELS)
     assert set(fitted.predict(IMAGES)) <= set(LABELS)
     np.testing.assert_array_equal(fitted.classes_, ["ink", "paper"])
 
 
-def test_a_pipeline_of_augmenters_hands_its_parameters_on():
+def test_a_pipeline_of_augmenters_passes_parameters_to_its_steps():
     pipeline = AugmentationPipeline([("rotate", RandomRotation(5)), ("flip", RandomFlip())])
     assert clone(pipeline).set_params(rotate__max_angle=9).get_params()["rotate__max_angle"] == 9

@@ -41,7 +41,7 @@ def test_the_canonical_form():
 
 
 @pytest.mark.parametrize("categories", [None, "from_dtype"])
-def test_columns_of_equal_names(categories):
+def test_duplicate_column_names(categories):
     frame = pd.concat([MIXED, MIXED["age"]], axis=1)
     frame = frame if categories else frame.drop(columns="city")
     with pytest.raises(ValueError, match=r"X must have unique column names, got \['age'\] more than once"):
@@ -51,7 +51,7 @@ def test_columns_of_equal_names(categories):
         check_table(estimator, frame, reset=False)
 
 
-def test_what_fit_has_not_seen_is_unknown():
+def test_values_not_seen_in_fit_are_unknown():
     _, estimator = read(MIXED[:2])
     array, _ = check_table(estimator, MIXED, reset=False)
     assert_array_equal(array[:, 0], [2, 1, 0, 2])  # no category was missing in fit
@@ -72,18 +72,18 @@ def test_what_fit_has_not_seen_is_unknown():
         ([False] * 3, None),
     ],
 )
-def test_the_ways_to_say_which_columns(features, mask):
+def test_the_forms_of_categorical_features(features, mask):
     assert_array_equal(find_categorical(MIXED, features), mask)
 
 
-def test_they_are_those_of_scikit_learn():
+def test_they_equal_those_of_scikit_learn():
     for features in ("from_dtype", ["kids"], [2], [False, False, True], None):
         model = HistGradientBoostingClassifier(categorical_features=features, max_iter=1)
         X = MIXED if features == "from_dtype" else MIXED.drop(columns="city").assign(z=1)[["age", "z", "kids"]]
         assert_array_equal(find_categorical(X, features), model.fit(X, [0, 1, 0, 1]).is_categorical_)
 
 
-def test_arrays_have_no_dtypes_of_categories():
+def test_arrays_have_no_categorical_dtypes():
     assert find_categorical(np.zeros((3, 2)), "from_dtype") is None
     assert find_categorical([[1, 2]], "from_dtype") is None
     assert_array_equal(find_categorical([[1, 2]], [1]), [False, True])
@@ -92,28 +92,28 @@ def test_arrays_have_no_dtypes_of_categories():
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (["town"], r"categorical_features has \['town'\], the columns of X are \['city', 'age', 'kids'\]"),
-        ([3], r"numbers of columns from 0 to 2, got \[3\]"),
-        ([-1], r"numbers of columns from 0 to 2, got \[-1\]"),
+        (["town"], r"must be names of columns of X, \['city', 'age', 'kids'\], got \['town'\]"),
+        ([3], r"column indices from 0 to 2, got \[3\]"),
+        ([-1], r"column indices from 0 to 2, got \[-1\]"),
         ([True, False], "a mask of 2 columns, X has 3"),
-        ([0.5], r"must be 'from_dtype', None, or a mask, names or numbers of columns, got \[0.5\]"),
+        ([0.5], r"must be 'from_dtype', None, or a mask, names or indices of columns, got \[0.5\]"),
         ([["city"]], r"one dimension, got an array of shape \(1, 1\)"),
     ],
 )
-def test_columns_that_are_not_there(features, message):
+def test_columns_that_do_not_exist(features, message):
     with pytest.raises(ValueError, match=message):
         find_categorical(MIXED, features)
 
 
-def test_names_need_names():
-    with pytest.raises(ValueError, match=r"the names \['city'\], and the columns of X have none"):
+def test_names_require_column_names():
+    with pytest.raises(ValueError, match=r"the names \['city'\], but the columns of X have no names"):
         find_categorical(np.zeros((3, 2)), ["city"])
 
 
 def test_images_have_no_categories():
-    with pytest.raises(ValueError, match=r"is for tables \(n, features\), and X has the shape \(3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"is for tables \(n, features\), but X has the shape \(3, 8, 8\)"):
         find_categorical(np.zeros((3, 8, 8)), [0])
-    with pytest.raises(ValueError, match=r"image_shape=\(8, 8\) makes images of the rows"):
+    with pytest.raises(ValueError, match=r"cannot be combined, got image_shape=\(8, 8\)"):
         find_categorical(np.zeros((3, 64)), [0], (8, 8))
 
 
@@ -127,7 +127,7 @@ def test_images_have_no_categories():
         ([pd.Timestamp("2020-01-02"), pd.NaT, pd.Timestamp("2020-01-01")], None),
     ],
 )
-def test_categories_of_any_kind(values, categories):
+def test_categories_of_any_type(values, categories):
     found = find_categories(values)
     assert categories is None or found == categories
     places = encode(values, found)
@@ -135,13 +135,13 @@ def test_categories_of_any_kind(values, categories):
     assert [found[place - 1] is None for place in places] == [bool(pd.isna(v)) for v in values]
 
 
-def test_categories_that_cannot_be_told_apart():
-    with pytest.raises(TypeError, match="categorical_features: categories must be values that can be hashed"):
+def test_categories_that_are_not_hashable():
+    with pytest.raises(TypeError, match="categorical_features: categories must be hashable"):
         find_categories([["a"], ["b"]])
 
 
 @pytest.mark.parametrize("categorical", [True, False])
-def test_the_gaps_of_pandas(categorical):
+def test_missing_values_of_pandas(categorical):
     X = pd.DataFrame(
         {
             "a": pd.array([1, None, 2], dtype="Int64"),
@@ -170,7 +170,7 @@ def test_arrays_and_lists_of_objects():
         assert_array_equal(check_table(estimator, X, reset=False)[0], expected)
 
 
-def test_categories_alone():
+def test_tables_with_only_categories():
     array, _ = read(MIXED[["city"]])
     assert_array_equal(array, [[2], [1], [3], [2]])
     with pytest.raises(ValueError, match="0 sample"):
@@ -183,7 +183,7 @@ def test_infinite_numbers_are_errors():
             read(X)
 
 
-def test_pixels_are_never_missing():
+def test_images_must_not_have_nan():
     for X, shape in ((np.full((4, 3, 3), nan), None), (np.full((4, 9), nan), (3, 3))):
         with pytest.raises(ValueError, match="NaN"):
             read(X, image_shape=shape)
@@ -192,22 +192,22 @@ def test_pixels_are_never_missing():
 STRINGS = MIXED.astype({"city": object})
 CURES = [
     ("from_dtype", r"the column 'city' \('Rome'\).*X\['city'\] = X\['city'\].astype\(\"category\"\), or .*=\['city'\]"),
-    (None, r"the column 'city' \('Rome'\).*say so: categorical_features=\['city'\]"),
-    (["kids"], r"the column 'city' \('Rome'\).*say so: categorical_features=\['kids', 'city'\]"),
+    (None, r"the column 'city' \('Rome'\).*declare them: categorical_features=\['city'\]"),
+    (["kids"], r"the column 'city' \('Rome'\).*declare them: categorical_features=\['kids', 'city'\]"),
 ]
 
 
 @pytest.mark.parametrize(("features", "message"), CURES)
-def test_strings_that_are_not_declared(features, message):
+def test_undeclared_strings(features, message):
     with pytest.raises(ValueError, match=message):
         read(STRINGS, features)
 
 
-def test_the_line_that_mends_it_does():
+def test_the_cure_in_the_error_works():
     X = STRINGS.assign(job=["baker", "judge", "cook", "judge"])
     with pytest.raises(ValueError) as error:
         read(X)
-    before, after = str(error.value).split("say so: ")[1].split(", or ")
+    before, after = str(error.value).split("declare them: ")[1].split(", or ")
     exec(before, {"X": X})
     assert_array_equal(read(X)[1].is_categorical_, [True, False, False, True])
     assert_array_equal(
@@ -227,7 +227,7 @@ def test_numbers_as_strings_are_strings(dtype):
 def test_numbers_as_strings_beside_other_strings():
     X = STRINGS.assign(age=["1", "2", None, "3"])
     with pytest.raises(
-        ValueError, match=r"convert them: X\[\['age'\]\] = .*. If \['city'\] are categories, say so: X\['city'\]"
+        ValueError, match=r"convert them: X\[\['age'\]\] = .*. If \['city'\] are categories, declare them: X\['city'\]"
     ):
         read(X)
 
@@ -238,11 +238,11 @@ def test_lists_and_arrays_of_strings(make):
     with pytest.raises(ValueError, match=r"columns 0 \('1'\), 1 \('2'\). .*X = np.asarray\(X, dtype=float\)"):
         read(numbers)
     assert_array_equal(read(np.asarray(numbers, dtype=float))[0], [[1, 2], [3, 4.5]])
-    with pytest.raises(ValueError, match=r"say so: categorical_features=\[0, 1\]"):
+    with pytest.raises(ValueError, match=r"declare them: categorical_features=\[0, 1\]"):
         read(names)
 
 
-def test_dates_are_no_numbers():
+def test_dates_are_not_numbers():
     with pytest.raises(
         ValueError, match=r"the column 'when' holds dates or times.*number of seconds.*month and weekday"
     ):
@@ -251,7 +251,7 @@ def test_dates_are_no_numbers():
 
 def test_strings_in_an_array():
     X = np.array([[1, "a"], [2, "b"]], dtype=object)
-    with pytest.raises(ValueError, match=r"the column 1 \('a'\).*say so: categorical_features=\[1\]"):
+    with pytest.raises(ValueError, match=r"the column 1 \('a'\).*declare them: categorical_features=\[1\]"):
         read(X)
 
 
@@ -289,7 +289,7 @@ def test_polars_as_pandas():
     with pytest.raises(ValueError, match=r"'city' \('Rome'\)") as error:
         read(X)
     scope = {"X": X, "pl": pl}
-    exec(str(error.value).split("say so: ")[1].split(", or ")[0], scope)
+    exec(str(error.value).split("declare them: ")[1].split(", or ")[0], scope)
     assert_array_equal(read(scope["X"])[0], expected)
     X = pl.DataFrame({"age": ["1", None, "2.5"]})
     with pytest.raises(ValueError, match="These strings are numbers") as error:

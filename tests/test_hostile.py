@@ -62,22 +62,22 @@ def check_weights(folder, suffix, content):
     return True
 
 
-def test_whole_files_of_weights(tmp_path):
+def test_undamaged_weight_files(tmp_path):
     assert all(check_weights(tmp_path, *file) for file in whole_files())
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_bytes_that_are_no_weights(suffix, tmp_path):
+def test_bytes_that_are_not_weights(suffix, tmp_path):
     assert not any(check_weights(tmp_path, suffix, content) for content in wrong_bytes())
 
 
-def test_contents_that_are_no_weights(tmp_path):
+def test_contents_that_are_not_weights(tmp_path):
     loaded = [check_weights(tmp_path, ".pt", saved_by_torch(content)) for content in wrong_contents()]
     assert sum(loaded) == 1  # all weights, and one more entry whose key is a number
 
 
 @pytest.mark.parametrize("n_files", [60, pytest.param(900, marks=pytest.mark.long)])
-def test_damaged_files_of_weights(n_files, tmp_path):
+def test_damaged_weight_files(n_files, tmp_path):
     rng = np.random.default_rng(0)
     loaded = [check_weights(tmp_path, *damaged(rng)) for _ in range(n_files)]
     assert sum(loaded) < n_files / 10  # a bit of a weight may change, which nobody can see
@@ -100,7 +100,7 @@ def try_forged_archives(folder, number, seed):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals and limits of memory")
-def test_forged_archives_are_refused_or_predict(tmp_path):
+def test_forged_archives_are_rejected_or_predict(tmp_path):
     counts, bad = try_forged_archives(tmp_path, 300, seed=0)
     assert bad == []
     refused = sum(n for what, n in counts.items() if what.endswith("refused"))
@@ -145,7 +145,7 @@ def hostile_folder(tmp_path):
     return tmp_path
 
 
-def test_hostile_files_start_nothing_and_are_named(hostile_folder, monkeypatch):
+def test_hostile_files_start_no_processes_and_are_named(hostile_folder, monkeypatch):
     folder = hostile_folder / "class"
     (folder / "is a folder.png").mkdir()
     os.symlink(os.devnull, folder / "device.png")
@@ -184,7 +184,7 @@ def test_hostile_bytes(name, pillow):
     with pytest.raises(ValueError, match="bytes in row 0 cannot be read as an image: ."):
         ImageLoader(8).transform([content])
     with pytest.warns(
-        sktricks.UnreadableImageWarning, match="unreadable image is gray instead: the .* bytes in row 0 ."
+        sktricks.UnreadableImageWarning, match="unreadable image is replaced by gray: the .* bytes in row 0 ."
     ):
         assert (ImageLoader(8, on_error="warn").transform([content]) == 128).all()
 
@@ -210,7 +210,7 @@ def test_damaged_bytes(n, pillow):
 
 
 @pytest.mark.parametrize("name", ["bomb.png", "bomb.gif", "bomb.bmp"])
-def test_bombs_come_with_a_remedy(name, tmp_path, pillow):
+def test_the_error_about_decompression_bombs_has_the_cure(name, tmp_path, pillow):
     file = tmp_path / name
     file.write_bytes(_hostile_images.bombs()[name])
     for act in (lambda: ImageLoader().transform([file]), lambda: PretrainedFeatures().fit([file]).transform([file])):
@@ -223,7 +223,7 @@ def test_bombs_come_with_a_remedy(name, tmp_path, pillow):
 def test_images_that_need_too_much_memory():
     content = _hostile_images.sound_images()["color.png"]
     with pytest.raises(
-        ValueError, match=r"X has 3 images, which need .* GiB of memory at size .*: choose a smaller size"
+        ValueError, match=r"X has 3 images, which require .* GiB of memory at size .*: choose a smaller size"
     ):
         ImageLoader((2**30, 2**30)).transform([content] * 3)
 
@@ -233,7 +233,7 @@ def test_a_pipe_in_a_column(tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     for estimator in (ImageLoader(8), PretrainedFeatures(), FineTuneClassifier()):
-        with pytest.raises(ValueError, match=r"\d cannot be found or are no regular files: .*pipe\.jpg"):
+        with pytest.raises(ValueError, match=r"\d do not exist or are not regular files: .*pipe\.jpg"):
             estimator.fit([pipe, pipe], [0, 1]).transform([pipe])
 
 
@@ -424,7 +424,7 @@ DATED = ["dates", "dates with a time zone", "durations", "periods", "date object
 
 
 @pytest.mark.parametrize("odd", DATED)
-def test_dates_come_with_a_cure(odd):
+def test_the_error_about_dates_has_the_cure(odd):
     X, y = ordinary(6, 2)
     with pytest.raises(ValueError, match="column 'when' holds dates or times.*number of seconds.*weekday") as caught:
         NetClassifier(**TINY_NET).fit(ODD_X[odd](X), y)
@@ -432,7 +432,7 @@ def test_dates_come_with_a_cure(odd):
 
 
 @pytest.mark.parametrize("odd", ["long double", "big-endian float64", "big-endian float32"])
-def test_numbers_of_other_types_are_the_same_numbers(odd):
+def test_other_numeric_types_give_the_same_results(odd):
     X, y = ordinary(20, 3)
     X = X.astype(np.float32).astype(np.float64)
     for make in READ_X_AND_Y.values():

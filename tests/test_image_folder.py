@@ -60,7 +60,7 @@ def test_names_of_splits(split, names):
     "name",
     ["cat", "contest", "latest", "restrained", "trainer", "value", "device", "train_val", "traintest", "", "1", "é"],
 )
-def test_names_of_no_splits(name):
+def test_names_that_are_not_splits(name):
     assert split_of(name) is None
 
 
@@ -155,27 +155,33 @@ def test_layouts_without_splits(layout, tmp_path):
 DOUBTS = {
     "unknown splits": (
         "fold1/cat/1.png fold1/dog/2.png fold2/cat/3.png",
-        "subfolders of fold1, fold2 have the same names: cat, dog|subfolders of fold1, fold2 .*: cat. Perhaps",
+        "subfolders of fold1, fold2 have the same names: cat, dog|subfolders of fold1, fold2 .*: cat. If they",
     ),
     "domains": ("amazon/images/mug/1.png dslr/images/mug/2.png", "subfolders of amazon, dslr have the same names: mug"),
     "masks": (
         "cat/images/1.png cat/masks/1.png dog/images/1.png dog/masks/1.png",
-        "subfolders of cat, dog have the same names: masks. Perhaps those are the classes; if so, pass",
+        "subfolders of cat, dog have the same names: masks. If they are the classes, pass the folder",
     ),
     "colors": ("color/cat/1.png gray/cat/1.png", "subfolders of color, gray have"),
     "unpacked twice": (
         "cat/1.png dog/1.png flowers/cat/1.png flowers/dog/1.png",
-        "subfolders of flowers are named like classes: cat, dog",
+        "subfolders of flowers have the names of classes: cat, dog",
     ),
-    "a single folder": ("PetImages/cat/1.png PetImages/dog/2.png", "folders in 'PetImages' are taken for the classes"),
-    "a single class of a split": ("train/all/cat/1.png train/all/dog/2.png", "the label 'all', .* others: cat, dog"),
-    "cats against dogs": ("train/cat.0.jpg train/dog.0.jpg test1/1.jpg", "named like splits.*: test1, train"),
-    "flat splits in a folder": ("images/train/1.jpg images/val/1.jpg", "named like splits.*: train, val"),
-    "flat training": ("train/1.jpg", "named like splits.*: train"),
+    "a single folder": (
+        "PetImages/cat/1.png PetImages/dog/2.png",
+        "subfolders of 'PetImages' are treated",
+    ),
+    "a single class of a split": (
+        "train/all/cat/1.png train/all/dog/2.png",
+        "label 'all', .* subfolders: cat, dog",
+    ),
+    "cats against dogs": ("train/cat.0.jpg train/dog.0.jpg test1/1.jpg", "names of splits.*: test1, train"),
+    "flat splits in a folder": ("images/train/1.jpg images/val/1.jpg", "names of splits.*: train, val"),
+    "flat training": ("train/1.jpg", "names of splits.*: train"),
     "case": ("train/Cat/1.png train/cat/2.png", "differ only in case or spaces: 'Cat', 'cat'"),
-    "other labels": ("train/cat/1.png test/cat/1.png test/dog/2.png", "not in that for training: dog$"),
-    "other case": ("train/cat/1.png test/Cat/1.png", "not in that for training: Cat$|case or spaces"),
-    "classes without training": ("cat/train/1.png cat/test/2.png dog/val/3.png", "not in that for training: dog$"),
+    "other labels": ("train/cat/1.png test/cat/1.png test/dog/2.png", "not in training: dog$"),
+    "other case": ("train/cat/1.png test/Cat/1.png", "not in training: Cat$|case or spaces"),
+    "classes without training": ("cat/train/1.png cat/test/2.png dog/val/3.png", "not in training: dog$"),
     "some in no split": (
         "cat/train/1.png cat/test/2.png dog/train/3.png dog/4.png",
         "^1 image is in no split, while others are: .*4.png",
@@ -183,18 +189,21 @@ DOUBTS = {
     "tiny ImageNet": (
         "train/n01/images/1.png train/n02/images/1.png val/images/1.png test/images/1.png "
         "train/n01/n01_boxes.txt wnids.txt",
-        "^2 images are outside the class folders and left out: test/images/1.png, val/images/1.png; .* out: 1 .txt$",
+        "^2 images are outside the class folders and skipped: test/images/1.png, val/images/1.png; .* skipped: 1 .txt$",
     ),
     "seedlings": (
         "train/cat/1.png train/dog/2.png test/3.png",
-        "^1 image is outside the class folders and left out: test/3.png$",
+        "^1 image is outside the class folders and skipped: test/3.png$",
     ),
     "a folder beside splits": ("train/cat/1.png test/cat/2.png extra/3.png", "^1 image is outside .*: extra/3.png$"),
     "plants": (
         "plants/plants/train/a/1.png plants/plants/valid/a/1.png test/test/1.png",
-        "named like splits hold folders within a class: train, valid. .* pass the folder|training: test$",
+        "names of splits contain folders within a class: train, valid. .* pass the folder|training: test$",
     ),
-    "a test beside a folder": ("data/train/a/1.png data/train/b/1.png test/1.png", "splits hold folders .* train. If"),
+    "a test beside a folder": (
+        "data/train/a/1.png data/train/b/1.png test/1.png",
+        "contain folders .* train. If",
+    ),
     "chest x-rays": (
         "chest/train/cat/1.png chest/val/cat/1.png chest/chest/train/cat/1.png",
         "^1 image is outside .*: chest/chest/train/cat/1.png$",
@@ -203,7 +212,7 @@ DOUBTS = {
 
 
 @pytest.mark.parametrize("layout", DOUBTS)
-def test_layouts_in_doubt(layout, tmp_path):
+def test_ambiguous_layouts(layout, tmp_path):
     names, message = DOUBTS[layout]
     write_all(tmp_path, names)
     with pytest.warns(ImageFolderWarning, match=message.replace("/", "." if os.sep == "\\" else "/")) as caught:
@@ -214,7 +223,7 @@ def test_layouts_in_doubt(layout, tmp_path):
         assert labels <= {"n01", "n02", "cat", "dog"}
 
 
-def test_the_splits_of_images_in_doubt(tmp_path):
+def test_the_splits_of_images_in_ambiguous_layouts(tmp_path):
     write_all(tmp_path, "cat/train/1.png cat/test/2.png dog/train/3.png dog/4.png")
     with pytest.warns(ImageFolderWarning, match="in no split"):
         assert listed(tmp_path) == [
@@ -252,14 +261,14 @@ def test_empty_classes_are_named(tmp_path):
     assert len(caught) == 1
 
 
-def test_files_that_are_left_out_are_named(tmp_path):
+def test_skipped_files_are_named(tmp_path):
     write_all(tmp_path, "loose.png train/cat/1.png train/loose.jpg train/cat/cat.xml other/1.png train/2.heic cat.zip")
     with pytest.warns(ImageFolderWarning) as caught:
         assert len(listed(tmp_path)) == 1
     assert len(caught) == 1 and caught[0].filename == __file__
     assert str(caught[0].message).replace(os.sep, "/") == (
-        "3 images are outside the class folders and left out: loose.png, other/1.png, train/loose.jpg; "
-        "files of other types are left out: 1 .heic, 1 .xml"
+        "3 images are outside the class folders and skipped: loose.png, other/1.png, train/loose.jpg; "
+        "files of other types are skipped: 1 .heic, 1 .xml"
     )
 
 
@@ -270,7 +279,7 @@ def test_other_files_are_counted_by_extension(tmp_path):
     for name in ("a.txt", "b.txt", "c.txt", "plain"):
         write(tmp_path / "cat" / "old" / name, b"")
     with pytest.warns(
-        ImageFolderWarning, match="^files of other types are left out: 50 .heic, 3 .txt, 1 without an extension$"
+        ImageFolderWarning, match="^files of other types are skipped: 50 .heic, 3 .txt, 1 without an extension$"
     ):
         assert len(listed(tmp_path)) == 2
 
@@ -284,12 +293,12 @@ def test_links(tmp_path):
     os.symlink(tmp_path / "folder", tmp_path / "folder" / "cat" / "circle")
     os.symlink(tmp_path / "folder" / "cat", tmp_path / "folder" / "cat" / "self")
     os.symlink("nowhere", tmp_path / "folder" / "cat" / "nowhere")
-    message = r"2 folders are left out: cat.circle \(a link to a folder that is read already\), cat.self .*1 without"
+    message = r"2 folders are skipped: cat.circle \(a link to a folder that is already included\), cat.self .*1 without"
     with pytest.warns(ImageFolderWarning, match=message):
         assert len(listed(tmp_path / "folder")) == 3
 
 
-def test_two_folders_that_link_to_each_other(tmp_path):
+def test_two_folders_with_links_to_each_other(tmp_path):
     for one, other in (("a", "b"), ("b", "a")):
         write(tmp_path / one / "1.png")
         for number in range(12):  # which would be 2 ** 12 ways around
@@ -305,8 +314,8 @@ def test_unreadable_files_are_named(tmp_path):
     os.symlink("nowhere", tmp_path / "dog" / "4.png")
     os.symlink("5.png", tmp_path / "dog" / "5.png")
     message = (
-        r"^4 unreadable images are left out: \S*2\.png, \S*3\.jpg \(it is empty.* TIFF.*\); "
-        r"\S*4\.png \(there is no such file\); \S*5\.png \([^'/]*\)$"
+        r"^4 unreadable images are skipped: \S*2\.png, \S*3\.jpg \(it is empty.* TIFF.*\); "
+        r"\S*4\.png \(the file does not exist\); \S*5\.png \([^'/]*\)$"
     )
     with pytest.warns(UnreadableImageWarning, match=message) as caught:
         assert listed(tmp_path) == [("cat/1.png", "cat", None)]
@@ -314,7 +323,7 @@ def test_unreadable_files_are_named(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_folders_that_may_not_be_read(tmp_path):
+def test_folders_without_permission(tmp_path):
     write_all(tmp_path, "cat/1.png dog/1.png cat/secret/2.png")
     (tmp_path / "cat" / "secret").chmod(0)
     try:
@@ -349,10 +358,10 @@ def test_names_that_are_not_utf8(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"nothing"])
-def test_no_folder_of_images(content, tmp_path):
+def test_paths_that_are_not_image_folders(content, tmp_path):
     with pytest.raises(ValueError, match="path must be an existing folder, got '.*lost', which does not exist$"):
         read_image_folder(tmp_path / "lost")
-    with pytest.raises(ValueError, match="got 'lost', which does not exist .relative paths begin at "):
+    with pytest.raises(ValueError, match="got 'lost', which does not exist .the current directory is "):
         read_image_folder("lost")
     with pytest.raises(ValueError, match="path must be a folder with one subfolder .* per class: '.*' contains no im"):
         read_image_folder(tmp_path)
@@ -360,7 +369,7 @@ def test_no_folder_of_images(content, tmp_path):
     with pytest.raises(ValueError, match="path must be a folder of images, got the file '.*1.png': pass the folder"):
         read_image_folder(file)
     write(tmp_path / "1.heic", b"")
-    found = r"has 1 image but no class subfolders \(files of other types are left out: 1 .heic\). For unlabeled"
+    found = r"has 1 image but no class subfolders \(files of other types are skipped: 1 .heic\). For unlabeled"
     with pytest.raises(ValueError, match=found):
         read_image_folder(tmp_path)
     for wrong in (None, 3, b"photos", ["photos"]):
@@ -371,8 +380,8 @@ def test_no_folder_of_images(content, tmp_path):
 def test_a_folder_of_unreadable_images(tmp_path):
     write(tmp_path / "cat" / "1.png", b"")
     with (
-        pytest.warns(UnreadableImageWarning, match="^1 unreadable image is left out: .*1.png"),
-        pytest.raises(ValueError, match="path must be a folder of images: none of those in .* can be read"),
+        pytest.warns(UnreadableImageWarning, match="^1 unreadable image is skipped: .*1.png"),
+        pytest.raises(ValueError, match="path must be a folder of images: no image in .* is readable"),
     ):
         read_image_folder(tmp_path)
 
@@ -413,24 +422,24 @@ def test_all_images_are_listed_without_labels(tmp_path, names, expected):
     assert listed_unlabeled(tmp_path) == expected
 
 
-def test_without_labels_what_is_left_out_is_named(tmp_path):
+def test_skipped_files_are_named_without_labels(tmp_path):
     write_all(tmp_path, "1.png film.mp4 a/readme.txt train/cat/2.png test/cat/2.png")
     write(tmp_path / "damaged.png", b"no image")
     with (
-        pytest.warns(UnreadableImageWarning, match="1 unreadable image is left out: .*damaged.png"),
+        pytest.warns(UnreadableImageWarning, match="1 unreadable image is skipped: .*damaged.png"),
         pytest.warns(ImageFolderWarning) as caught,
     ):
         frame = read_image_folder(tmp_path, labels=False)
     assert len(frame) == 3
     texts = [str(warning.message) for warning in caught if warning.category is ImageFolderWarning]
-    assert texts[0] == "files of other types are left out: 1 .mp4"
+    assert texts[0] == "files of other types are skipped: 1 .mp4"
     assert len(texts) == 2 and texts[1].startswith("1 image is in no split, while others are: ")
 
 
-def test_a_flat_folder_where_labels_are_wanted_is_an_error_with_the_cure(tmp_path):
+def test_a_flat_folder_with_labels_raises_an_error_with_the_cure(tmp_path):
     write_all(tmp_path, "1.png 2.png")
     with pytest.raises(
-        ValueError, match="has 2 images but no class subfolders. For unlabeled photos pass labels=False"
+        ValueError, match="has 2 images but no class subfolders. For unlabeled images, pass labels=False"
     ):
         read_image_folder(tmp_path)
 

@@ -92,7 +92,7 @@ LOSSLESS = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}
 
 @pytest.mark.parametrize("kind", ["JPEG", *LOSSLESS])
 @pytest.mark.parametrize("orientation", STORED)
-def test_images_come_out_upright(orientation, kind):
+def test_images_are_rotated_upright(orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
     settings = LOSSLESS.get(kind, {"quality": 95, "subsampling": 0})
@@ -118,7 +118,7 @@ def test_an_orientation_that_does_not_exist(orientation, kind):
 
 
 @pytest.mark.parametrize(("kind", "value"), [(2, b"6\0\0\0"), (7, b"6\0\0\0"), (11, struct.pack("<f", 6))])
-def test_an_orientation_that_is_no_integer(kind, value):
+def test_an_orientation_that_is_not_an_integer(kind, value):
     entry = struct.pack("<HHI", 0x0112, kind, len(value) if kind < 11 else 1) + value
     exif = b"Exif\0\0II*\0\x08\0\0\0\1\0" + entry + bytes(4)
     content = file_bytes(QUADRANTS, "JPEG", exif=exif, quality=95, subsampling=0)
@@ -127,7 +127,7 @@ def test_an_orientation_that_is_no_integer(kind, value):
 
 @pytest.mark.parametrize("exif", [b"not a header", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\x12" * 99])
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own
-def test_damaged_exif_says_nothing(exif):
+def test_damaged_exif_is_ignored(exif):
     content = file_bytes(QUADRANTS, "JPEG", exif=b"Exif\0\0" + exif, quality=95, subsampling=0)
     np.testing.assert_allclose(decode(content).astype(int), QUADRANTS, atol=12)
 
@@ -212,10 +212,10 @@ def ramp(white):
 
 @pytest.mark.parametrize("white", [1, 15, 255, 1023, 4095, 16383])
 @pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF")])
-def test_few_bits_in_many(white, dtype, kind):
+def test_warning_of_unused_bits(white, dtype, kind):
     pixels, expected = ramp(white)
     content = file_bytes(pixels.astype(dtype), kind)
-    message = f"values up to {white} only, where 65535 is white.* pass white_level={white}, or white_level=65535"
+    message = f"values only up to {white}, while 65535 is white.* pass white_level={white}, or white_level=65535"
     with pytest.warns(BitDepthWarning, match=message) as caught:
         dark = ImageLoader(mode="L").transform([content])
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -225,7 +225,7 @@ def test_few_bits_in_many(white, dtype, kind):
     np.testing.assert_array_equal(ImageLoader(mode="L", white_level=65535).transform([content]), dark)
 
 
-def test_one_bright_image_says_that_the_others_are_dark():
+def test_one_bright_image_shows_that_the_others_are_dark():
     contents = [file_bytes(np.full((2, 2), value, np.uint16)) for value in (1023, 40000)]
     np.testing.assert_array_equal(ImageLoader().transform(contents)[:, 0, 0, 0], [4, 156])
     black = file_bytes(np.zeros((2, 2), np.uint16))
@@ -262,14 +262,14 @@ def deep_color_png(values):
 def test_colors_of_16_bits():
     bright, dark = deep_color_png((65535, 256, 0)), deep_color_png((4095, 256, 0))
     np.testing.assert_array_equal(ImageLoader().transform([bright, dark])[:, 0, 0], [[255, 1, 0], [15, 1, 0]])
-    with pytest.warns(BitDepthWarning, match="up to 4095 only.* save them scaled to 8 bits per channel"):
+    with pytest.warns(BitDepthWarning, match="only up to 4095.* scale them to 8 bits per channel"):
         ImageLoader().transform([dark])
-    with pytest.raises(ValueError, match="white_level=4095 cannot be applied to colors of 16 bits"):
+    with pytest.raises(ValueError, match="white_level=4095 cannot be applied to 16-bit color images"):
         ImageLoader(white_level=4095).transform([dark])
 
 
 @pytest.mark.parametrize("white_level", [0, -1, "255", [255], np.inf, np.nan])
-def test_white_levels_that_are_none(white_level, paths):
+def test_invalid_white_levels(white_level, paths):
     for estimator in (ImageLoader(white_level=white_level), PretrainedFeatures(white_level=white_level)):
         with pytest.raises(ValueError, match="'white_level' parameter"):
             estimator.fit(paths)
@@ -281,7 +281,7 @@ def test_the_first_frame_of_several():
     np.testing.assert_array_equal(ImageLoader().transform([content])[0, 0, 0], [255, 0, 0])
 
 
-def test_shrinking_averages_and_equal_sizes_stay():
+def test_shrinking_averages_and_equal_sizes_are_unchanged():
     stripes = np.zeros((32, 32), np.uint8)
     stripes[:, ::2] = 200
     np.testing.assert_allclose(
@@ -291,7 +291,7 @@ def test_shrinking_averages_and_equal_sizes_stay():
     assert decode(file_bytes(stripes), (5, 9)).shape == (5, 9, 3)
 
 
-def test_a_photo_that_is_decoded_small_at_once_looks_the_same():
+def test_a_jpeg_decoded_at_a_smaller_scale_is_nearly_the_same():
     waves = np.sin(np.arange(512) / 20)[:, None, None] * np.cos(np.arange(768) / 30)[None, :, None] * [90, 60, 30] + 128
     content = file_bytes(waves.astype(np.uint8), "JPEG", quality=95)
     slow = np.asarray(Image.open(io.BytesIO(content)).resize((48, 32), Image.Resampling.BILINEAR)).astype(int)
@@ -325,14 +325,14 @@ def test_every_column_of_files(column, paths):
 
 @pytest.mark.parametrize("n_jobs", [2, 5, -1])
 def test_threads_change_nothing(n_jobs, paths, monkeypatch):
-    monkeypatch.setattr(sktricks.images._read_images, "AT_ONCE", 7)
+    monkeypatch.setattr(sktricks.images._read_images, "MAX_PENDING", 7)
     np.testing.assert_array_equal(ImageLoader(n_jobs=n_jobs).transform(paths), PIXELS)
 
 
 def test_files_of_different_sizes(tmp_path):
     sides = [(8, 6), (8, 6), (9, 6)]
     files = [write(tmp_path / f"{n}.png", file_bytes(np.zeros(side, np.uint8))) for n, side in enumerate(sides)]
-    with pytest.raises(ValueError, match=r"size must be given.*0\.png has \(8, 6\), .*2\.png has \(9, 6\)"):
+    with pytest.raises(ValueError, match=r"size must be set.*0\.png has \(8, 6\), .*2\.png has \(9, 6\)"):
         ImageLoader().transform(files)
     assert ImageLoader((7, 3)).transform(files).shape == (3, 7, 3, 3)
     assert ImageLoader(size=[7, 3]).transform(files).shape == (3, 7, 3, 3)
@@ -367,19 +367,19 @@ def test_a_broken_file_among_many_is_named(broken, n_jobs, paths):
             "To find all damaged files, run ImageLoader(size=8, on_error='warn').transform(X)"
         )
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-    assert "cannot be read as an image" in str(caught.value) or "cannot be found" in str(caught.value)
+    assert "cannot be read as an image" in str(caught.value) or "do not exist" in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [8, None])
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_file_is_grey_in_its_row(broken, size, paths):
+def test_a_broken_file_is_replaced_by_gray(broken, size, paths):
     for row in (0, 17):  # the first says how large the others are
         BROKEN[broken](Path(paths[row]))
     if broken == "cut off" and size is None:
         Path(paths[0]).write_bytes(b"")  # else its header says 64 x 64
         Path(paths[17]).write_bytes(file_bytes(PIXELS[17])[:120])
     with pytest.warns(
-        UnreadableImageWarning, match=r"^2 unreadable images are gray instead: .*00\.png.*17\.png"
+        UnreadableImageWarning, match=r"^2 unreadable images are replaced by gray: .*00\.png.*17\.png"
     ) as caught:
         images = ImageLoader(size, on_error="warn", n_jobs=2).transform(paths)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -390,13 +390,13 @@ def test_a_broken_file_is_grey_in_its_row(broken, size, paths):
 
 def test_names_that_no_file_can_have():
     names = ["\0.jpg", "\ud800.jpg", "a" * 5000 + ".jpg"]
-    with pytest.warns(UnreadableImageWarning, match=r"3 unreadable images are gray instead: .*ud800\.jpg") as caught:
+    with pytest.warns(UnreadableImageWarning, match=r"3 unreadable images .* gray: .*ud800\.jpg") as caught:
         assert (ImageLoader(2, on_error="warn").transform(names) == 128).all()
     str(caught[0].message).encode()
 
 
-def test_nothing_to_tell_the_size_by(tmp_path):
-    with pytest.raises(ValueError, match="no image that can be read, so size must be given.*lost.png"):
+def test_no_readable_image_to_infer_the_size(tmp_path):
+    with pytest.raises(ValueError, match="no readable image, so size must be set.*lost.png"):
         ImageLoader(on_error="warn").transform([tmp_path / "lost.png"])
 
 
@@ -405,7 +405,7 @@ def test_nothing_to_tell_the_size_by(tmp_path):
     [
         (np.zeros((3, 4)), ValueError, r"X must be one column of paths.*got ndarray of shape \(3, 4\)"),
         (np.array([["a", "b"]]), ValueError, r"got ndarray of shape \(1, 2\)"),
-        ([], ValueError, "X must hold at least one row, got an empty column"),
+        ([], ValueError, "X must have at least one row, got an empty column"),
         ([1, 2], ValueError, "got list of length 2$"),
         ("photo.jpg", ValueError, r"got the single path 'photo.jpg': pass a list, \['photo.jpg'\]"),
         (Path("photo.jpg"), ValueError, r"pass a list, \['photo.jpg'\]"),
@@ -413,22 +413,22 @@ def test_nothing_to_tell_the_size_by(tmp_path):
         (os.curdir, ValueError, r"got the folder '\.': pass .* read_image_folder\('\.'\)\.path"),
         (["a.jpg", None], TypeError, "path or the bytes of an image in each row, got None in row 1"),
         (pd.Series(["a.jpg", np.nan]), TypeError, "got nan in row 1"),
-        (np.array([b"abc"]), TypeError, "drops zeros"),
-        (["\ud800.jpg", "\0.jpg"], ValueError, r"2 of 2 cannot be found: \\ud800\.jpg, \0\.jpg \(relative"),
+        (np.array([b"abc"]), TypeError, "drops trailing zeros"),
+        (["\ud800.jpg", "\0.jpg"], ValueError, r"2 of 2 do not exist: \\ud800\.jpg, \0\.jpg \(the current directory"),
         (
             ["lost.jpg", "", "lost.png", "lost", "gone"],
             ValueError,
-            "5 of 5 cannot be found: lost.jpg, , lost.png and 2 more \\(relative paths begin at .*\\)$",
+            "5 of 5 do not exist: lost.jpg, , lost.png and 2 more \\(the current directory is .*\\)$",
         ),
     ],
 )
-def test_no_column_of_files(X, error, message):
+def test_values_that_are_not_a_column_of_files(X, error, message):
     with pytest.raises(error, match=message):
         ImageLoader().fit_transform(X)
 
 
 @pytest.mark.parametrize("size", [0, -3, (4,), (4, 0), (4, 4, 3), "44", (2.0, 2), 1.5])
-def test_sizes_that_are_none(size, paths):
+def test_invalid_sizes(size, paths):
     with pytest.raises(ValueError, match="size|'size'"):
         ImageLoader(size).fit(paths)
     with pytest.raises(ValueError, match="size|'size'"):
@@ -454,8 +454,8 @@ def test_flattened_images_are_named_columns_of_a_table(paths):
     RandomForestClassifier(5).fit(frame, np.arange(len(paths)) % 2).predict(frame)
 
 
-def test_names_of_pixels_need_a_size(paths):
-    with pytest.raises(ValueError, match="size must be given for the names of pixels, got None"):
+def test_names_of_pixels_require_a_size(paths):
+    with pytest.raises(ValueError, match="size must be set to name the pixels, got None"):
         ImageLoader(flatten=True).fit(paths).get_feature_names_out()
 
 
@@ -471,7 +471,7 @@ def test_a_loader_in_a_pipeline(paths):
 def test_a_package_that_is_missing(missing, paths, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     name = {"PIL.Image": "Pillow", "pandas": "pandas"}[missing]
-    with pytest.raises(ImportError, match=f"{name} is needed"):
+    with pytest.raises(ImportError, match=f"{name} is required"):
         ImageLoader(on_error="warn").transform(paths) if name == "Pillow" else read_image_folder(Path(paths[0]).parent)
 
 
@@ -501,7 +501,7 @@ STRATEGIES = pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
 
 @STRATEGIES
 @pytest.mark.parametrize("column", COLUMNS)
-def test_files_are_worth_their_pixels(column, strategy, paths):
+def test_files_give_the_same_results_as_their_pixels(column, strategy, paths):
     expected = net(strategy=strategy, image_shape=None).fit(PIXELS, LABELS).predict_proba(PIXELS)
     X = COLUMNS[column](paths)
     fitted = net(strategy=strategy).fit(X, LABELS)
@@ -541,7 +541,7 @@ def test_a_column_of_files_is_one_feature_with_a_name(paths):
             assert fitted.transform(X).shape == (24, 4)
 
 
-def test_what_was_fitted_on_a_column_of_files_is_saved(paths, tmp_path):
+def test_estimators_fitted_on_files_are_saved_and_loaded(paths, tmp_path):
     encoder = PretrainedFeatures("tiny32").fit(pd.DataFrame({"path": paths}))
     save(encoder, tmp_path / "encoder.sktricks")
     loaded = load(tmp_path / "encoder.sktricks")
@@ -563,14 +563,14 @@ def test_pixels_and_files_in_turn(paths):
     assert features.transform(paths).dtype == np.float32
 
 
-def test_the_backbones_own_size_in_colour(paths):
+def test_files_are_read_at_the_size_of_the_backbone_in_color(paths):
     features = PretrainedFeatures().fit(paths)
     assert features.image_shape_ == (32, 32, 3)
     np.testing.assert_array_equal(features.transform(paths), features.transform(ImageLoader(32).transform(paths)))
     assert FineTuneClassifier(max_epochs=1).fit(paths, LABELS).image_shape_ == (32, 32, 3)
 
 
-def test_image_shape_says_what_files_are_decoded_to(paths):
+def test_files_are_decoded_to_image_shape(paths):
     for shape, expected in (((6, 5), (6, 5, 3)), ([6, 5, 3], (6, 5, 3)), ((6, 5, 1), (6, 5, 1))):
         fitted = net(image_shape=shape).fit(paths, LABELS)
         assert fitted.image_shape_ == expected
@@ -649,7 +649,7 @@ def test_files_are_read_batch_by_batch(paths, reads, monkeypatch):
     np.testing.assert_array_equal(again.predict_proba(paths), fitted.predict_proba(paths))
 
 
-def test_lazy_images_slot_in_for_a_tensor(paths):
+def test_lazy_images_can_replace_a_tensor(paths):
     import torch
 
     files = ImageFiles(as_column(paths), (8, 8, 3))
@@ -723,7 +723,7 @@ def test_nets_on_files_with_few_bits(strategy, dim_paths):
     cured.fit(dim_paths, LABELS).predict(dim_paths)
 
 
-def test_digests_know_the_white_level(dim_paths):
+def test_digests_depend_on_the_white_level(dim_paths):
     sources = as_column(dim_paths)
     plain, white, again = (ImageFiles(sources, (8, 8, 3), white_level=white) for white in (None, 1023, 1023.0))
     assert white.digests() == again.digests() and not set(plain.digests()) & set(white.digests())
@@ -750,14 +750,14 @@ def test_missing_and_damaged_files_are_named(estimator, paths):
     with pytest.raises(ValueError, match=r"21\.png cannot be read as an image"):
         use(fitted, paths[::-1])
     Path(paths[21]).unlink()
-    with pytest.raises(ValueError, match=r"1 of \d+ cannot be found: .*21\.png"):
+    with pytest.raises(ValueError, match=r"1 of \d+ do not exist: .*21\.png"):
         clone(estimator).fit(paths, LABELS)
-    with pytest.raises(ValueError, match=r"1 of \d+ cannot be found: .*21\.png"):
+    with pytest.raises(ValueError, match=r"1 of \d+ do not exist: .*21\.png"):
         use(fitted, paths)
 
 
 @ESTIMATORS
-def test_a_path_alone_and_no_path_at_all(estimator, paths):
+def test_a_single_path_and_values_without_paths(estimator, paths):
     fitted = clone(estimator).fit(paths, LABELS)
     images = pd.DataFrame({"path": paths, "split": "train"})
     none = images[images.split == "valid"]
@@ -770,7 +770,7 @@ def test_a_path_alone_and_no_path_at_all(estimator, paths):
 
 
 @ESTIMATORS
-def test_strings_that_are_no_column_of_files(estimator):
+def test_strings_that_are_not_files(estimator):
     table = np.array([["a", "1"], ["b", "2"]] * 12, dtype=object)
     for X in (table, table.tolist(), pd.DataFrame(table)):
         with pytest.raises(
@@ -784,7 +784,7 @@ def test_strings_that_are_no_column_of_files(estimator):
 
 
 @STRATEGIES
-def test_pixels_of_another_range_than_those_of_files(strategy, paths):
+def test_pixels_with_another_range_than_files(strategy, paths):
     told = r"expects pixels from 0 to 1, X has .* 0 to 255: value_range must be None or \(0, 255\), got \(0, 1\)"
     for wrong in (net(strategy=strategy), PretrainedFeatures(Conv, image_shape=(8, 8))):
         with pytest.raises(ValueError, match=told):
@@ -855,10 +855,10 @@ def test_fitted_on_something_else(paths):
         table.predict(paths)
 
 
-def test_a_table_of_files_must_be_told_which_column(paths):
+def test_a_table_with_a_column_of_files_raises_an_error(paths):
     frame = pd.DataFrame({"path": paths, "label": LABELS})
     with pytest.raises(
-        ValueError, match=r"columns \['path', 'label'\]: pass that of the image files alone, X\[\['path'\]\]"
+        ValueError, match=r"columns \['path', 'label'\]: pass only the column of image files, X\[\['path'\]\]"
     ):
         net().fit(frame, LABELS)
 

@@ -136,7 +136,7 @@ def is_in(name, package):
     return name == package or name.startswith(package + ".")
 
 
-def test_importing_sktricks_loads_next_to_nothing():
+def test_importing_sktricks_loads_almost_nothing():
     code = """
 import json
 before = set(sys.modules)
@@ -148,7 +148,7 @@ print(json.dumps(sorted(new - sys.stdlib_module_names)))
     assert set(fresh(code)) <= {"sktricks", "lazy_loader", "packaging"}
 
 
-def test_constructing_needs_no_torch():
+def test_constructors_do_not_import_torch():
     code = f"""
 import inspect, json
 import sktricks
@@ -173,7 +173,7 @@ print(json.dumps(constructed))
 
 
 @pytest.mark.parametrize("room", [room for room in NO_TORCH if room in ROOMS])
-def test_importing_every_module_of_a_room_without_torch(room):
+def test_importing_every_module_of_a_subpackage_without_torch(room):
     names = [module_name(path) for path in SOURCES if is_in(module_name(path), f"sktricks.{room}")]
     code = f"""
 import importlib, json
@@ -193,17 +193,17 @@ def test_who_may_import_whom(path):
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.stem != "_optional"], ids=module_name)
-def test_optional_dependencies_are_reached_through_one_door(path):
+def test_optional_dependencies_are_imported_only_by_optional(path):
     wrong = [found for found in imported(path) if found.partition(".")[0] in OPTIONAL]
     assert not wrong, f"{module_name(path)} imports {wrong} itself: ask _optional for it"
 
 
-def test_every_room_and_rule_is_known():
+def test_every_subpackage_and_rule_is_known():
     unknown = {f"sktricks.{room}" for room in ROOMS} - FORBIDDEN.keys()
     assert not unknown, f"say in FORBIDDEN whom {unknown} may import"
 
 
-def test_modules_do_not_import_each_other_in_a_circle():
+def test_there_are_no_import_cycles():
     """Imports inside functions count, too, but not those for type checkers alone."""
     names = set(map(module_name, SOURCES))
     graph = {}
@@ -213,7 +213,7 @@ def test_modules_do_not_import_each_other_in_a_circle():
     TopologicalSorter(graph).prepare()  # its error names a circle
 
 
-def test_every_public_name_resolves_to_its_room():
+def test_every_public_name_resolves_to_its_subpackage():
     rooms = {room: importlib.import_module(f"sktricks.{room}") for room in ROOMS}
     for room, module in rooms.items():
         ours = {name for name, home in homes().items() if is_in(home, f"sktricks.{room}")}

@@ -178,7 +178,7 @@ LOOKS = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")
-def test_a_look_changes_nothing_and_makes_no_prediction_slower(case, tmp_path):
+def test_inspecting_changes_nothing_and_makes_no_prediction_slower(case, tmp_path):
     estimator, X = fit(case)
     predict = getattr(estimator, "predict", getattr(estimator, "transform", None))
     predict(X)  # encodes what is encoded once
@@ -189,7 +189,7 @@ def test_a_look_changes_nothing_and_makes_no_prediction_slower(case, tmp_path):
     assert calls(predict, X) <= 1.02 * cost
 
 
-def test_all_public_estimators_are_looked_at():
+def test_all_public_estimators_are_inspected():
     public = {getattr(sktricks, name) for name in sktricks.__all__ if isinstance(getattr(sktricks, name), type)}
     public = {cls for cls in public if issubclass(cls, BaseEstimator)} - {sktricks.BaseAugmenter, ImageLoader}
     public -= {sktricks.OnnxClassifier, sktricks.OnnxRegressor}  # which a file is all of

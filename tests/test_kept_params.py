@@ -91,7 +91,7 @@ def go_on(fitted, X):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_parameter_is_followed_or_said_to_be_ignored(case):
+def test_each_parameter_has_effect_or_causes_a_warning(case):
     estimator, X = CASES[case]
     fitted = clone(estimator).partial_fit(X, LABELS)
     names, kept = set(fitted.get_params(deep=False)), set(fitted._kept_params)
@@ -124,7 +124,7 @@ def test_one_warning_per_call_names_all_of_them(way):
     assert isinstance(net.net_.optimizer_, torch.optim.SGD) and go_on(net, TABLE) == []
 
 
-def test_no_warning_where_a_parameter_is_followed():
+def test_no_warning_if_a_parameter_has_effect():
     several = np.c_[LABELS, 1 - LABELS, LABELS]  # smoothing is in these targets
     net = NetClassifier(**QUICK).partial_fit(TABLE, several)
     net.set_params(label_smoothing=0.2, lr=0.5, max_epochs=3, augmenter=GaussianNoise(0.1), weight_decay=0.0)
@@ -133,7 +133,7 @@ def test_no_warning_where_a_parameter_is_followed():
         net.partial_fit(TABLE, several)
 
 
-def test_parameters_of_an_estimator_inside():
+def test_parameters_of_a_nested_estimator():
     model = clone(CASES["copies"][0]).partial_fit(TABLE, LABELS)
     message = (
         r"AugmentedClassifier continues .*: estimator__alpha=0.5 \(was 0.0001\), augmenter__std=2 \(was 0.1\). Set"

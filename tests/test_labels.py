@@ -19,7 +19,7 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES)
-def test_labels_of_any_kind_become_codes(classes):
+def test_labels_of_any_type_are_encoded(classes):
     classes = np.asarray(classes)
     codes = np.arange(50) % len(classes)
     assert_array_equal(encode_labels(classes[codes], classes), codes)
@@ -40,7 +40,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
-def test_many_strings_become_codes(words):
+def test_many_strings_are_encoded(words):
     classes = np.unique(words)
     codes = np.random.default_rng(0).integers(0, len(classes), 3000)
     assert_array_equal(encode_labels(classes[codes], classes), codes)
@@ -83,7 +83,7 @@ def test_labels_of_another_kind_are_an_error():
         encode_labels([[1, 2]], np.array([1, 2]))
 
 
-def test_columns_in_any_order_or_only_some():
+def test_columns_in_any_order_and_missing_columns():
     columns = np.array([[0.9, 0.1], [0.4, 0.6]], dtype=np.float32)
     aligned = align_columns(columns, np.array(["owl", "cat"]), np.array(["ant", "cat", "owl"]))
     assert_array_equal(aligned, np.array([[0, 0.1, 0.9], [0, 0.6, 0.4]], dtype=np.float32))

@@ -45,7 +45,7 @@ def test_every_public_method_has_the_name_of_a_public_class(cls):
             assert inspect.unwrap(method).__qualname__.partition(".")[0] in names, name
 
 
-def test_what_is_renamed_stays_the_same():
+def test_renamed_methods_are_otherwise_unchanged():
     class Mine(NetClassifier):
         pass
 

@@ -49,7 +49,7 @@ def test_a_missing_package(install, name, title):
         import_optional(name, "vision")
 
 
-def test_a_missing_torchvision_is_named_where_timm_is_asked_for(install):
+def test_a_missing_torchvision_is_named_if_timm_is_imported(install):
     install(timm="import torchvision")
     with pytest.raises(ImportError, match="^torchvision, which timm requires, is not installed") as caught:
         import_optional("timm", "vision")
@@ -69,7 +69,7 @@ def test_transformers_does_without_torchvision(install):
         ("transformers", ", which transformers im"),
     ],
 )
-def test_a_broken_torchvision_is_named_whoever_imports_it(install, name, why):
+def test_a_broken_torchvision_is_named_for_every_importer(install, name, why):
     install(torchvision=BROKEN, timm="import torchvision", transformers="")
     with pytest.raises(ImportError, match=f"^torchvision{why}.*is installed") as caught:
         import_optional(name, "vision")
@@ -85,6 +85,6 @@ def test_another_broken_package(install):
         import_optional("timm", "vision")
 
 
-def test_nothing_that_is_not_asked_for_is_imported(install):
+def test_nothing_else_is_imported(install):
     install(torchvision=BROKEN, PIL="")
     assert import_optional("PIL", "images").__name__ == "PIL"

@@ -183,7 +183,7 @@ FITTED = {
 
 
 @pytest.mark.parametrize("kind", FITTED)
-def test_a_fitted_net_comes_back(kind, tmp_path):
+def test_a_fitted_net_is_restored(kind, tmp_path):
     estimator, X, y, given = FITTED[kind]
     fitted = clone(estimator).fit(X, y)
     loaded = save_and_load(fitted, tmp_path, **given)
@@ -220,7 +220,7 @@ AUGMENTERS = [
 
 
 @pytest.mark.parametrize("augmenter", AUGMENTERS, ids=lambda augmenter: type(augmenter).__name__)
-def test_an_augmenter_comes_back(augmenter, tmp_path):
+def test_an_augmenter_is_restored(augmenter, tmp_path):
     fitted = clone(augmenter).fit(GREY, NAMES)
     loaded = save_and_load(fitted, tmp_path)
     assert_same(loaded, fitted)
@@ -317,14 +317,14 @@ def test_tensors(dtype, shape):
     assert its is dtype and again.dtype == dtype and torch.equal(again, tensor)
 
 
-def test_history_and_output_survive(tmp_path):
+def test_history_and_set_output_are_restored(tmp_path):
     fitted = net(early_stopping=True).fit(TABLE, NAMES)
     assert_same(list(save_and_load(fitted, tmp_path).net_.history), list(fitted.net_.history))
     features = PretrainedFeatures("tiny32").set_output(transform="pandas").fit(GREY)
     assert isinstance(save_and_load(features, tmp_path).transform(GREY), pd.DataFrame)
 
 
-def test_the_metadata_that_is_asked_for(tmp_path):
+def test_metadata_requests_are_restored(tmp_path):
     import sklearn
 
     with sklearn.config_context(enable_metadata_routing=True):
@@ -388,7 +388,7 @@ def fit_any(estimator):
 
 @pytest.mark.filterwarnings("ignore::sktricks.FrozenPrefixNotCachedWarning")
 @pytest.mark.parametrize("estimator", OF_EACH_CLASS, ids=lambda estimator: type(estimator).__name__)
-def test_all_that_is_learned_is_described(estimator):
+def test_all_fitted_attributes_are_described(estimator):
     fitted = fit_any(estimator)
     params = fitted.get_params(deep=False)
     learned = {name: value for name, value in vars(fitted).items() if name not in (*params, "_net")}
@@ -436,7 +436,7 @@ GOING_ON = {
 
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
 @pytest.mark.parametrize("kind", GOING_ON)
-def test_training_goes_on_as_if_it_had_not_been_saved(kind, used, tmp_path):
+def test_training_continues_as_without_saving(kind, used, tmp_path):
     estimator, X, given = GOING_ON[kind]
     y = VALUES[:, 0] if isinstance(estimator, NetRegressor) else NAMES[: len(X)]
     fitted = clone(estimator).fit(X, y)
@@ -467,7 +467,7 @@ def test_training_goes_on_as_if_it_had_not_been_saved(kind, used, tmp_path):
 @pytest.mark.parametrize(
     "make", [net, partial(tuner, strategy="linear-probe", backbone="tiny32")], ids=["net", "probe"]
 )
-def test_training_goes_on_with_parameters_that_were_changed_before_saving(make, settings, changed, tmp_path):
+def test_training_continues_with_parameters_changed_before_saving(make, settings, changed, tmp_path):
     fitted = make(**settings).fit(GREY, NAMES).set_params(**changed)
     loaded = save_and_load(fitted, tmp_path)
     for model in (fitted, loaded):
@@ -499,7 +499,7 @@ def test_a_callback_thaws_after_loading(tmp_path):
     assert not torch.equal(first.weight, before) and first.weight.requires_grad
 
 
-def test_a_module_that_came_frozen_stays_frozen(tmp_path):
+def test_a_frozen_module_stays_frozen(tmp_path):
     module = Conv(2)
     freeze_layers(module, "second")
     fitted = net(module=module).fit(GREY, NAMES)
@@ -511,7 +511,7 @@ def test_a_module_that_came_frozen_stays_frozen(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(GREY), fitted.predict_proba(GREY))
 
 
-def test_switches_of_the_users_own_survive(tmp_path):
+def test_requires_grad_set_by_the_user_is_restored(tmp_path):
     fitted = net().fit(TABLE, NAMES)
     fitted.net_.module_.embed.weight.requires_grad_(False)
     loaded = save_and_load(fitted, tmp_path)
@@ -521,7 +521,7 @@ def test_switches_of_the_users_own_survive(tmp_path):
 # -- around our estimators ---------------------------------------------------------------------------------------------
 
 
-def test_pipelines_and_votes_need_no_skops(tmp_path, monkeypatch):
+def test_pipelines_and_votes_do_not_require_skops(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
     shared = net(max_epochs=2)
     models = [
@@ -579,7 +579,7 @@ def outputs_of(model, X):
     return model.predict(X) if hasattr(model, "predict") else model.transform(X)
 
 
-def test_a_member_that_stands_twice_is_stored_once(tmp_path):
+def test_a_member_that_occurs_twice_is_stored_once(tmp_path):
     fitted = VotingClassifier([("a", net())]).fit(TABLE, NAMES)
     loaded = save_and_load(fitted, tmp_path)
     assert loaded.named_estimators_["a"] is loaded.estimators_[0]
@@ -623,7 +623,7 @@ def test_an_archive_cannot_make_skops_run_code(tmp_path):
         load(tmp_path / "archive")
 
 
-def test_skops_missing_names_the_member(tmp_path, monkeypatch):
+def test_the_error_without_skops_names_the_member(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
     monkeypatch.setitem(sys.modules, "skops.io", None)
     fitted = Pipeline([("scale", RobustScaler()), ("net", net())]).fit(TABLE, NAMES)
@@ -652,7 +652,7 @@ class Negative(BaseAugmenter):
         return sum(value_range) - images
 
 
-def test_what_has_to_be_given_is_asked_for(tmp_path):
+def test_the_error_names_the_values_to_pass(tmp_path):
     fitted = net(module=Conv, callbacks=[Record()], loss=my_loss, optimizer=MyAdam, augmenter=Negative())
     fitted = make_pipeline(fitted.fit(GREY, NAMES))
     save(fitted, tmp_path / "archive")
@@ -672,13 +672,13 @@ def test_what_has_to_be_given_is_asked_for(tmp_path):
     assert loaded[-1].net_.history[:, "seen"] == [1] * 4
 
 
-def test_torchs_own_classes_need_not_be_given(tmp_path):
+def test_torchs_own_classes_need_not_be_passed(tmp_path):
     params = {"net_params": {"optimizer__eps": 1e-6}, "loss": nn.MultiMarginLoss, "optimizer": torch.optim.NAdam}
     loaded = save_and_load(net(**params).fit(TABLE, NAMES), tmp_path)
     assert loaded.loss is nn.MultiMarginLoss and loaded.optimizer is torch.optim.NAdam
 
 
-def test_an_instance_is_given_as_an_instance(tmp_path):
+def test_an_instance_is_passed_as_an_instance(tmp_path):
     fitted = tuner(backbone=Conv(), strategy="linear-probe").fit(GREY, NAMES)
     other = Conv()
     before = copy.deepcopy(other.state_dict())
@@ -687,7 +687,7 @@ def test_an_instance_is_given_as_an_instance(tmp_path):
     assert loaded.backbone is other and all(torch.equal(before[name], t) for name, t in other.state_dict().items())
 
 
-def test_entries_of_net_params_and_splitters_are_given_by_name(tmp_path):
+def test_entries_of_net_params_and_splitters_are_passed_by_name(tmp_path):
     class Activated(nn.Sequential):
         def __init__(self, n_features, n_outputs, activation):
             super().__init__(nn.Linear(n_features, n_outputs), activation())
@@ -700,7 +700,7 @@ def test_entries_of_net_params_and_splitters_are_given_by_name(tmp_path):
     assert loaded.get_params()["module__activation"] is nn.Tanh and loaded.validation_fraction.n_splits == 4
 
 
-def test_members_of_a_vote_with_modules_of_their_own(tmp_path):
+def test_members_of_a_vote_with_user_modules(tmp_path):
     members = [("a", net(module=Conv, loss=my_loss)), ("b", net(module=Wide))]
     fitted = VotingClassifier(members, voting="soft").fit(GREY.astype(float), NAMES)
     params = {"a__module": Conv, "a__loss": my_loss, "b__module": Wide}
@@ -713,10 +713,10 @@ def test_params_replace_what_is_in_the_archive(tmp_path):
     assert loaded.max_epochs == 9
 
 
-def test_what_nothing_asks_for_is_an_error(tmp_path):
+def test_unused_values_raise_an_error(tmp_path):
     save(net().fit(TABLE, NAMES), tmp_path / "archive")
     for given in ({"module": Conv}, {"backbone": Conv}, {"params": {"net__module": Conv}}):
-        with pytest.raises(ValueError, match="nothing in the archive asks for"):
+        with pytest.raises(ValueError, match="the archive does not require"):
             load(tmp_path / "archive", **given)
 
 
@@ -730,7 +730,7 @@ def test_another_architecture(fitted, tmp_path):
         load(tmp_path / "archive", **{role: Wide})
 
 
-def test_what_was_set_after_the_fit_does_not_spoil_the_archive(tmp_path):
+def test_parameters_set_after_fit_do_not_affect_the_archive(tmp_path):
     fitted = tuner(strategy="fine-tune").fit(GREY, NAMES).set_params(layer_decay=0.5)
     loaded = save_and_load(fitted, tmp_path, backbone=Conv)
     assert loaded.layer_decay == 0.5
@@ -792,7 +792,7 @@ CHANGED_AFTER_FIT = {
 
 @pytest.mark.filterwarnings("ignore::sktricks.DroppedOnLoadWarning")
 @pytest.mark.parametrize("kind", CHANGED_AFTER_FIT)
-def test_what_is_saved_after_parameters_were_changed_is_loaded_or_refused(kind, tmp_path):
+def test_archives_saved_after_changing_parameters_load_or_are_rejected(kind, tmp_path):
     X = TABLE if kind == "table" else GREY
     fitted = clone(CHANGED_AFTER_FIT[kind]).fit(X, NAMES)
     expected, refused = outputs(fitted, X), set()
@@ -830,7 +830,7 @@ def test_the_error_about_a_changed_parameter_names_it_and_the_cure(tmp_path):
         save(members, tmp_path / "archive")
 
 
-def test_a_module_may_be_given_under_another_name(tmp_path):
+def test_a_module_may_be_passed_with_another_name(tmp_path):
     loaded = save_and_load(net(module=Conv).fit(GREY, NAMES), tmp_path, module=partial(Conv))
     again = save_and_load(loaded, tmp_path, module=Conv)
     np.testing.assert_array_equal(outputs(again, GREY), outputs(loaded, GREY))
@@ -844,12 +844,12 @@ def test_a_loader_keeps_the_parameters_of_fit(tmp_path):
     assert len(loaded.get_feature_names_out()) == 8 * 9 * 3
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match="cannot be written: there is no folder '.*nowhere'"):
         save(RandomRotation().fit(GREY), tmp_path / "nowhere" / "archive")
 
 
-def test_of_a_search_the_best_is_saved(tmp_path):
+def test_the_best_estimator_of_a_search_is_saved(tmp_path):
     search = GridSearchCV(net(), {"lr": [1e-3]}, cv=2).fit(TABLE, NAMES)
     with pytest.raises(TypeError, match="save cannot store a search, GridSearchCV: save its best_estimator_"):
         save(search, tmp_path / "archive")
@@ -858,10 +858,10 @@ def test_of_a_search_the_best_is_saved(tmp_path):
     )
 
 
-def test_a_cache_of_features_comes_back_empty_and_without_its_folder(tmp_path):
+def test_a_feature_cache_is_restored_empty_and_without_its_folder(tmp_path):
     cache = FeatureCache(tmp_path / "features", max_bytes=2**20, dtype="float16")
     fitted = tuner(strategy="linear-probe", cache=cache).fit(GREY, NAMES)
-    with pytest.warns(DroppedOnLoadWarning, match=r"cache='.*features'. Give params=\{'cache': ...\}"):
+    with pytest.warns(DroppedOnLoadWarning, match=r"cache='.*features'. Pass params=\{'cache': ...\}"):
         loaded = save_and_load(fitted, tmp_path, backbone=Conv)
     assert repr(loaded.cache) == "FeatureCache(None, max_bytes=1048576, dtype='float16')"
     assert loaded.cache.info().rows == 0
@@ -894,7 +894,7 @@ def test_a_backbone_that_is_code_is_not_imported(tmp_path):
     for spec in ("antigravity:fly", "file:/tmp/x.pt"):
         as_if_fitted_with(fitted, spec)
         save(fitted, tmp_path / "archive")
-        with pytest.raises(ValueError, match=r"give what backbone \('.*'\) was: load\(path, backbone=\.\.\.\)"):
+        with pytest.raises(ValueError, match=r"pass the value of backbone \('.*'\): load\(path, backbone=\.\.\.\)"):
             load(tmp_path / "archive")
         assert load(tmp_path / "archive", backbone=Conv).backbone is Conv
         manifest, arrays = manifest_of(tmp_path / "archive")
@@ -905,7 +905,7 @@ def test_a_backbone_that_is_code_is_not_imported(tmp_path):
     assert "antigravity" not in sys.modules
 
 
-def test_the_weights_of_a_named_backbone_are_the_archives(tmp_path):
+def test_the_weights_of_a_named_backbone_are_from_the_archive(tmp_path):
     fitted = PretrainedFeatures("tiny32").fit(GREY)
     fitted.backbone_.preprocess = replace(fitted.backbone_.preprocess, size=(16, 16), std=(0.5,) * 3)
     with torch.no_grad():
@@ -932,12 +932,12 @@ def test_not_fitted(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_estimator(tmp_path):
-    with pytest.raises(TypeError, match="save takes an estimator"):
+def test_values_that_are_not_estimators(tmp_path):
+    with pytest.raises(TypeError, match="estimator must be an estimator"):
         save(Conv(), tmp_path / "archive")
 
 
-def test_a_subclass_is_the_users_code(tmp_path):
+def test_a_subclass_is_user_code(tmp_path):
     class Mine(NetClassifier):
         pass
 
@@ -951,7 +951,7 @@ def test_an_attribute_that_cannot_be_stored(tmp_path):
     fitted = net().fit(TABLE, NAMES)
     fitted.extra_ = object()
     with pytest.raises(
-        TypeError, match="cannot store extra_: it is no fitted attribute of NetClassifier. Delete it first"
+        TypeError, match="cannot store extra_: it is not a fitted attribute of NetClassifier. Delete it first"
     ):
         save(fitted, tmp_path / "archive")
 
@@ -961,7 +961,7 @@ def mode_of(path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions of another kind")
-def test_a_new_file_is_as_readable_as_any_other_and_an_old_one_stays_as_it_was(tmp_path):
+def test_permissions_of_new_and_replaced_files(tmp_path):
     flip = RandomFlip().fit(GREY)
     save(flip, tmp_path / "archive")
     (tmp_path / "plain").touch()
@@ -973,7 +973,7 @@ def test_a_new_file_is_as_readable_as_any_other_and_an_old_one_stays_as_it_was(t
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
-def test_a_link_is_followed(tmp_path):
+def test_symbolic_links_are_followed(tmp_path):
     (tmp_path / "there").mkdir()
     for name, target in (("link", tmp_path / "there" / "target"), ("relative", Path("there") / "other")):
         (tmp_path / name).symlink_to(target)
@@ -984,7 +984,7 @@ def test_a_link_is_followed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 240 + ".safetensors"], ids=["x", "é", "suffix"])
-def test_a_name_as_long_as_a_name_can_be(name, tmp_path):
+def test_the_longest_possible_file_name(name, tmp_path):
     save(RandomFlip(p=0.25).fit(GREY), tmp_path / name)
     save(RandomFlip(p=0.5).fit(GREY), tmp_path / name)
     assert load(tmp_path / name).p == 0.5 and [path.name for path in tmp_path.iterdir()] == [name]
@@ -1000,7 +1000,7 @@ save(RandomFlip().fit(np.zeros((2, 4, 4))), sys.argv[1])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there the files of killed processes are removed a day later")
-def test_a_save_that_was_killed_leaves_nothing_behind_the_next_one(tmp_path):
+def test_files_of_a_killed_save_are_removed_by_the_next_one(tmp_path):
     for name in ("archive", "other"):
         assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)]).returncode == 9
     assert len(list(tmp_path.glob("*.tmp"))) == 2
@@ -1016,7 +1016,7 @@ def test_a_save_that_was_killed_leaves_nothing_behind_the_next_one(tmp_path):
     assert not elsewhere.exists() and running.exists()
 
 
-def test_the_history_of_every_batch_takes_little_of_the_manifest(tmp_path):
+def test_the_history_of_batches_is_small(tmp_path):
     fitted = net(max_epochs=30, batch_size=2, early_stopping=True).fit(TABLE, NAMES)
     loaded = save_and_load(fitted, tmp_path)
     assert_same(list(loaded.net_.history), list(fitted.net_.history))
@@ -1041,13 +1041,13 @@ class Versioned(nn.Linear):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
 
-def test_modules_whose_weights_have_a_version(tmp_path):
+def test_modules_with_versioned_weights(tmp_path):
     fitted = net(module=Versioned).fit(TABLE, NAMES)
     loaded = save_and_load(fitted, tmp_path, module=Versioned)
     np.testing.assert_array_equal(loaded.predict_proba(TABLE), fitted.predict_proba(TABLE))
 
 
-def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "archive"
     save(RandomFlip(p=0.25).fit(GREY), path)
 
@@ -1078,7 +1078,7 @@ def test_a_path_of_another_type(path):
             act()
 
 
-def test_a_path_that_names_no_file(tmp_path):
+def test_paths_that_cannot_be_files(tmp_path):
     for path in ("", "a\0b"):
         for act in (lambda path: save(RandomFlip().fit(GREY), path), load):
             with pytest.raises(ValueError, match="path must name a file, got '"):
@@ -1089,7 +1089,7 @@ def test_a_path_that_names_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("params", ["p", 1, ["p"], [], np.array([1, 2])])
-def test_params_that_are_no_dict(archive, params):
+def test_params_that_are_not_a_dict(archive, params):
     with pytest.raises(TypeError, match="params must be a dict from names of parameters to values, or None, got"):
         load(archive, params=params)
 
@@ -1100,7 +1100,7 @@ def test_no_such_file(tmp_path):
 
 
 @pytest.mark.parametrize("place", [0.5, 0.9, 0.999])
-def test_one_altered_bit(archive, place):
+def test_one_flipped_bit(archive, place):
     content = bytearray(archive.read_bytes())
     content[int(len(content) * place)] ^= 1
     archive.write_bytes(content)
@@ -1120,7 +1120,7 @@ def test_an_altered_manifest(archive):
 def test_truncated(archive, share):
     content = archive.read_bytes()
     archive.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(ValueError, match=r"path=.*is not an archive that sktricks.save wrote, or it is truncated"):
+    with pytest.raises(ValueError, match=r"path=.*was not written by sktricks.save, or is truncated"):
         load(archive)
 
 
@@ -1128,7 +1128,7 @@ def test_another_version(archive, monkeypatch):
     monkeypatch.setattr("sktricks.persist._archive.VERSION", 9)
     save(RandomFlip().fit(GREY), archive)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="an archive of format 9, this version of sktricks reads format 6"):
+    with pytest.raises(ValueError, match="an archive of format 6, got format 9"):
         load(archive)
 
 
@@ -1142,20 +1142,22 @@ def test_a_pickle_is_not_opened(tmp_path, capsys):
     with pytest.raises(ValueError, match="looks like a pickle"):
         load(tmp_path / "archive")
     torch.save({"weights": Bomb()}, tmp_path / "archive")
-    with pytest.raises(ValueError, match="is not an archive"):
+    with pytest.raises(ValueError, match="was not written by sktricks.save"):
         load(tmp_path / "archive")
     assert "it ran" not in capsys.readouterr().out
 
 
 def test_foreign_files(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x08\x0a" * 100)
-    with pytest.raises(ValueError, match="not an archive.*a file of export_onnx: load it with load_onnx"):
+    with pytest.raises(
+        ValueError, match="not written by sktricks.save.*written by export_onnx: load it with load_onnx"
+    ):
         load(tmp_path / "model.onnx")
     save_file({"weight": np.ones(3)}, tmp_path / "weights.safetensors")
-    with pytest.raises(ValueError, match="holds tensors, but is not an archive"):
+    with pytest.raises(ValueError, match="has tensors, but was not written by sktricks.save"):
         load(tmp_path / "weights.safetensors")
     (tmp_path / "text").write_text("a,b,c\n" * 100)
-    with pytest.raises(ValueError, match="is not an archive"):
+    with pytest.raises(ValueError, match="was not written by sktricks.save"):
         load(tmp_path / "text")
     with pytest.raises(OSError):
         load(tmp_path)
@@ -1171,9 +1173,9 @@ def test_foreign_files(tmp_path):
         ({"$": "sklearn", "class": "os.system"}, r"unknown class 'sklearn os\.system'"),
         ({"$": "call", "function": "os.system"}, "unknown kind 'call'"),
         ({"$": "own", "class": "RandomFlip", "name": "", "params": {"q": 1}}, r"parameters \['q'\]"),
-        ({"$": "array", "key": "x", "dtype": "O", "shape": [1]}, "an array of the type 'O'"),
-        ({"$": "array", "key": "x", "dtype": "i4,O", "shape": [1]}, "an array of the type"),
-        ({"$": "random_state", "state": ["MT19937", [0] * 624, 10**6, 0, 0.0]}, "a random state"),
+        ({"$": "array", "key": "x", "dtype": "O", "shape": [1]}, "an array of dtype 'O'"),
+        ({"$": "array", "key": "x", "dtype": "i4,O", "shape": [1]}, "an array of dtype"),
+        ({"$": "random_state", "state": ["MT19937", [0] * 624, 10**6, 0, 0.0]}, "a numpy random state"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -1268,7 +1270,7 @@ def test_a_forged_estimator(kind, tmp_path, monkeypatch):
     assert "bystander" not in sys.modules
 
 
-def test_strings_of_numpy_do_not_pass_for_strings(archive):
+def test_numpy_strings_are_not_accepted_as_strings(archive):
     def change(node, arrays):
         arrays["word"] = np.frombuffer(np.array("adam").tobytes(), np.uint8)
         node["params"]["optimizer"] = {"$": "scalar", "key": "word", "dtype": "<U4", "shape": []}
@@ -1285,7 +1287,7 @@ def test_a_search_over_arrays_can_be_saved(tmp_path):
     assert type(loaded.optimizer) is str and loaded.net_params == width
 
 
-def test_a_device_that_is_not_there(tmp_path):
+def test_a_device_that_does_not_exist(tmp_path):
     fitted = tuner(strategy="linear-probe").fit(GREY, NAMES)
     expected = fitted.predict_proba(GREY)
     fitted._device = torch.device("cuda:63")
@@ -1294,14 +1296,14 @@ def test_a_device_that_is_not_there(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(GREY), expected)
 
 
-def test_loading_moves_no_generator(archive):
+def test_loading_does_not_advance_generators(archive):
     numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     load(archive)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)
 
 
-def test_augmenters_come_and_go_without_torch(tmp_path):
+def test_augmenters_are_saved_and_loaded_without_torch(tmp_path):
     code = f"""
 import sys
 import numpy as np

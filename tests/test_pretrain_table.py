@@ -50,14 +50,14 @@ def test_a_world_is_a_table_that_can_be_learned(script):
         assert (x[:, mask] >= 1).all()  # codes of categories
 
 
-def test_worlds_are_of_all_kinds(script):
+def test_all_kinds_of_worlds_occur(script):
     worlds = [script.draw_world(np.random.default_rng(seed), 30, 10) for seed in range(200)]
     assert sum(mask.any() for _, mask, _ in worlds) > 20
     assert sum(np.isnan(x).any() for x, _, _ in worlds) > 10
     assert {len(np.unique(y[:30])) for _, _, y in worlds} >= set(range(2, 10))
 
 
-def test_a_batch_depends_on_seed_and_step_alone(script):
+def test_a_batch_depends_only_on_seed_and_step(script):
     x, y, n_train = script.draw_batch(0, 3, 10, 4)
     again, labels, _ = script.draw_batch(0, 3, 10, 4)
     assert x.shape == (4, 76, 2 * script.MOST_COLUMNS)
@@ -75,12 +75,12 @@ def test_labels_without_training_rows_have_no_loss(script):
     torch.testing.assert_close(script.find_loss(net, x, y, n_train), (expected * known).sum() / known.sum())
 
 
-def test_the_rate_rises_stays_and_falls(script):
+def test_the_learning_rate_schedule(script):
     rates = [script.find_rate(step, 10_000, 1.0) for step in (0, 499, 999, 5000, 9000, 9500, 10_000)]
     np.testing.assert_allclose(rates, [1 / 1000, 0.5, 1, 1, 1, 0.5, 0])
 
 
-def test_a_run_goes_on_as_if_it_had_never_stopped(small, tmp_path, monkeypatch, capsys):
+def test_a_run_resumes_exactly(small, tmp_path, monkeypatch, capsys):
     small.main(settings(tmp_path / "whole"))
     find_rate, stop = small.find_rate, []
 
@@ -99,7 +99,7 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(small, tmp_path, monkeypatch, 
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_the_weights_are_half_precision_and_fit_the_net(small, tmp_path):
+def test_the_weights_are_float16_and_fit_the_net(small, tmp_path):
     small.main(settings(tmp_path, steps=1))
     weights = safetensors.torch.load_file(tmp_path / "table1.safetensors")
     with safetensors.safe_open(tmp_path / "table1.safetensors", "pt") as file:

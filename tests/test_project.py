@@ -18,7 +18,7 @@ ESTIMATORS = sorted(name for name, part in PUBLIC.items() if isinstance(part, ty
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_the_link_leads_to_the_page_of_the_estimator(name):
+def test_the_link_is_the_page_of_the_estimator(name):
     estimator = PUBLIC[name].__new__(PUBLIC[name])
     assert estimator._get_doc_link() == f"{DOCS}/generated/sktricks.{name}.html"
 
@@ -27,7 +27,7 @@ def test_the_html_representation_has_the_link():
     assert f'href="{DOCS}/generated/sktricks.NetClassifier.html"' in NetClassifier()._repr_html_()
 
 
-def test_a_class_of_a_user_has_no_link():
+def test_a_user_class_has_no_link():
     class Mine(NetClassifier):
         pass
 
@@ -45,7 +45,7 @@ def field(name):
     return value
 
 
-def test_pyproject_has_the_addresses():
+def test_pyproject_has_the_urls():
     assert PROJECT["urls"] == {
         "Homepage": HOMEPAGE,
         "Documentation": DOCS,
@@ -55,7 +55,7 @@ def test_pyproject_has_the_addresses():
     }
 
 
-def test_citation_has_the_addresses_and_the_version():
+def test_citation_has_the_urls_and_the_version():
     assert (field("repository-code"), field("url")) == (HOMEPAGE, DOCS)
     assert (field("version"), field("license")) == (sktricks.__version__, PROJECT["license"])
     assert f"- name: {PROJECT['authors'][0]['name']}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_to_the_project_lead_to_its_addresses(page):
+def test_links_to_the_project_use_its_urls(page):
     text = page.read_text(encoding="utf-8")
     repositories = set(re.findall(r"https://github\.com/(?!orgs/)([\w.-]*sktricks[\w.-]*/[\w.-]+)", text))
     sites = set(re.findall(r"https://[\w.-]*sktricks[\w.-]*\.github\.io/[\w.-]+", text))
@@ -84,7 +84,7 @@ def test_links_to_the_project_lead_to_its_addresses(page):
     assert sites <= {DOCS}
 
 
-def test_lower_bounds_are_the_oldest_versions_that_are_tested():
+def test_lower_bounds_are_the_oldest_tested_versions():
     text = (ROOT / "tests" / "constraints-oldest.txt").read_text(encoding="utf-8")
     oldest = dict(line.split("==") for line in text.splitlines() if "==" in line)
     for requirement in PROJECT["dependencies"]:
@@ -103,7 +103,7 @@ def imported(nodes):
     return {"scikit-learn" if name == "sklearn" else name for name in names}
 
 
-def test_dependencies_are_what_is_imported():
+def test_dependencies_equal_the_imports():
     """Optional packages go through _optional; the others may be imported inside a function, to be loaded late."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in Path(sktricks.__file__).parent.rglob("*.py")]
     at_once = set().union(*(imported(tree.body) for tree in trees)) - sys.stdlib_module_names - {"sktricks"}
@@ -116,6 +116,6 @@ PINNED = [".ci/run", "CONTRIBUTING.md", ".github/workflows/tests.yml"]
 
 
 @pytest.mark.parametrize("tool", ["ruff", "mypy", "pyright[nodejs]"])
-def test_tools_have_one_version(tool):
+def test_tools_have_the_same_version_everywhere(tool):
     found = {path: set(re.findall(rf"{re.escape(tool)}==[\d.]+\d", (ROOT / path).read_text())) for path in PINNED}
     assert all(versions == found[".ci/run"] and len(versions) == 1 for versions in found.values()), found

@@ -34,12 +34,12 @@ def small_batches(monkeypatch):
 
 
 @pytest.mark.parametrize("n_parts", [0, 1, 2, 5])
-def test_parts_come_in_order(n_parts):
+def test_parts_are_yielded_in_order(n_parts):
     assert list(read_ahead(lambda part: part**2, list(range(n_parts)))) == [part**2 for part in range(n_parts)]
     assert names_of_threads() == []
 
 
-def test_the_next_part_is_read_while_one_is_used_and_no_other():
+def test_only_the_next_part_is_read_ahead():
     started, go_on = [threading.Event() for _ in range(4)], threading.Event()
 
     def read(part):
@@ -55,7 +55,7 @@ def test_the_next_part_is_read_while_one_is_used_and_no_other():
     assert list(parts) == [1, 2, 3]
 
 
-def test_an_error_comes_when_its_part_is_due():
+def test_an_error_is_raised_when_its_part_is_due():
     def read(part):
         if part == 2:
             raise ValueError("damaged")
@@ -82,7 +82,7 @@ def test_features_do_not_depend_on_reading_ahead(paths, small_batches):
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune"])
-def test_a_damaged_file_in_a_later_batch_is_named_and_no_thread_stays(paths, strategy, small_batches):
+def test_a_damaged_file_in_a_later_batch_is_named_and_no_thread_remains(paths, strategy, small_batches):
     with open(paths[37], "wb") as file:
         file.write(b"no image")
     net = FineTuneClassifier("tiny32", strategy=strategy, batch_size=8, max_epochs=2, cache=None, random_state=0)
@@ -91,7 +91,7 @@ def test_a_damaged_file_in_a_later_batch_is_named_and_no_thread_stays(paths, str
     assert names_of_threads() == []
 
 
-def test_no_thread_stays_if_the_user_interrupts(paths, small_batches, monkeypatch):
+def test_no_thread_remains_after_an_interrupt(paths, small_batches, monkeypatch):
     features = PretrainedFeatures("tiny32", image_shape=8, cache=None).fit(paths)
 
     def interrupt(*args, **kwargs):
@@ -103,7 +103,7 @@ def test_no_thread_stays_if_the_user_interrupts(paths, small_batches, monkeypatc
     assert names_of_threads() == []
 
 
-def test_training_on_files_is_training_on_their_pixels(paths):
+def test_training_on_files_equals_training_on_their_pixels(paths):
     settings = {"strategy": "fine-tune", "batch_size": 8, "max_epochs": 2, "random_state": 0, "image_shape": 8}
     files = FineTuneClassifier("tiny32", **settings).fit(paths, LABELS)
     arrays = FineTuneClassifier("tiny32", **settings).fit(PIXELS, LABELS)

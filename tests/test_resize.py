@@ -76,7 +76,7 @@ def test_a_cropped_array_is_the_center_of_the_resized_one(size, interpolation):
     assert abs(cropped - expected).mean() < 1.5 and abs(cropped - expected).max() < 12
 
 
-def test_modes_agree_on_images_of_the_aspect_ratio_of_the_net():
+def test_modes_agree_on_images_with_the_aspect_ratio_of_the_net():
     x = torch.from_numpy(SMOOTH[:, :60]).permute(2, 0, 1)[None] / 255
     assert torch.equal(Preprocess((32, 32))(x), Preprocess((32, 32), resize_mode="crop")(x))
     content = file_bytes(SMOOTH[:, :60])
@@ -117,7 +117,7 @@ def test_long_arrays_are_cropped_in_little_memory(shape, monkeypatch):
     assert np.prod(sizes) < 10 * 32 * 32
 
 
-def test_a_cache_tells_the_modes_apart():
+def test_a_cache_distinguishes_the_modes():
     content, X = [file_bytes(image) for image in WIDE], WIDE
     for images in (content, X):
         cache = FeatureCache()
@@ -185,5 +185,5 @@ def test_a_net_names_photos_of_odd_shapes_once(strategy):
     net.fit([content[k] for k in (0, 2, 4, 5, 6, 7)], LABELS[:6])
 
 
-def test_photos_that_keep_their_size_are_not_reported():
+def test_photos_that_are_not_resized_are_not_reported():
     assert ImageLoader().transform([file_bytes(np.zeros((1, 300, 3), np.uint8))] * 2).shape == (2, 1, 300, 3)

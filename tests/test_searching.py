@@ -123,7 +123,7 @@ def test_members_of_one_net_are_searched():
     assert len(search.best_estimator_.estimators_) == search.best_params_["n_members"]
 
 
-def test_processes_find_what_one_finds():
+def test_parallel_and_sequential_searches_agree():
     vote = VotingClassifier([("net", net()), ("svc", SVC())], weights=[2, 1])
     grid = {"net__augmenter": [None, RandomRotation(20)], "net__lr": [HOPELESS[0], 0.01], "svc": ["drop"]}
     one = GridSearchCV(vote, grid, cv=2).fit(X, Y)
@@ -132,7 +132,7 @@ def test_processes_find_what_one_finds():
     assert str(two.best_params_) == str(one.best_params_) and one.best_params_["net__lr"] == 0.01
 
 
-def test_halving_gives_more_epochs_to_those_that_learn():
+def test_halving_gives_more_epochs_to_better_candidates():
     space = {"lr": HOPELESS + GOOD, "augmenter": [RandomRotation(5)], "freeze_until": ["high"]}
     search = HalvingRandomSearchCV(
         pretrained(),
@@ -152,7 +152,7 @@ def test_halving_gives_more_epochs_to_those_that_learn():
     assert search.best_estimator_.n_iter_ == 36 and search.best_params_["lr"] in GOOD
 
 
-def test_halving_gives_more_rows_to_those_that_learn():
+def test_halving_gives_more_rows_to_better_candidates():
     space = {"net__lr": HOPELESS[:2] + GOOD[:1], "svc": ["drop"]}
     vote = VotingClassifier([("net", net()), ("svc", SVC())], voting="soft")
     search = HalvingRandomSearchCV(vote, space, min_resources=30, n_candidates=3, cv=2, random_state=0).fit(X, Y)

@@ -37,7 +37,7 @@ class Splitter:
 
 @pytest.mark.parametrize("name", CALLERS)
 @pytest.mark.parametrize("cv", [TWICE, Splitter(*TWICE)], ids=["pairs", "splitter"])
-def test_rows_in_both_parts_are_refused(name, cv):
+def test_rows_in_both_parts_raise_an_error(name, cv):
     if name in ("compare", "find_label_issues"):
         pytest.importorskip("pandas")
     match = "cv must test models on rows that they have not seen, got 2 rows in both parts of split 2, such as row 7"

@@ -156,13 +156,13 @@ def global_state_stays():
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_fits_in_threads_give_the_bits_of_each_alone(name):
+def test_fits_in_threads_equal_sequential_fits(name):
     check_in_threads(*ESTIMATORS[name], FEW)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_fits_in_many_threads_give_the_bits_of_each_alone(name):
+def test_fits_in_many_threads_equal_sequential_fits(name):
     check_in_threads(*ESTIMATORS[name], MANY)
 
 
@@ -174,12 +174,12 @@ def check_in_threads(estimator, X, y, n):
         np.testing.assert_array_equal(proba, alone)
 
 
-def test_different_fits_in_threads_give_the_bits_of_each_alone():
+def test_different_fits_in_threads_equal_sequential_fits():
     check_mixture(list(ESTIMATORS)[::3])
 
 
 @pytest.mark.long
-def test_all_fits_in_threads_give_the_bits_of_each_alone():
+def test_all_fits_in_threads_equal_sequential_fits():
     check_mixture(list(ESTIMATORS))
 
 
@@ -293,14 +293,14 @@ class Guarded(warnings.catch_warnings):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_filters_of_warnings_change_under_a_lock_alone(name, monkeypatch):
+def test_warning_filters_change_only_under_a_lock(name, monkeypatch):
     estimator, X, y = ESTIMATORS[name]
     with monkeypatch.context() as patched:
         patched.setattr(warnings, "catch_warnings", Guarded)
         outputs_of(clone(estimator).fit(X, y), X)
 
 
-def test_a_training_that_draws_nothing_leaves_the_generators_to_others():
+def test_a_training_without_random_draws_does_not_hold_the_lock():
     nets = {name: ESTIMATORS[name][0] for name in ("mlp", "dropout", "noisy", "probe", "fine-tune", "untrained")}
     fitted = {name: clone(one).fit(*ESTIMATORS[name][1:]) for name, one in nets.items()}
     quiet = {
@@ -317,7 +317,7 @@ def test_a_training_that_draws_nothing_leaves_the_generators_to_others():
 
 
 @pytest.mark.parametrize("name", ["mlp", "dropout"])
-def test_who_waits_for_whom(name):
+def test_which_thread_waits_for_which(name):
     """A net with dropout waits while another thread draws from the generators; its epochs hold the lock."""
     held = []
 
@@ -333,7 +333,7 @@ def test_who_waits_for_whom(name):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_process_that_is_forked_while_another_thread_trains():
+def test_forking_while_another_thread_trains():
     alone = outputs_of(net(net_params=DROPOUT).fit(X, y), X)
     holding, let_go = threading.Event(), threading.Event()
 

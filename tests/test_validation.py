@@ -43,13 +43,13 @@ def test_image_shape(given, expected):
 
 
 @pytest.mark.parametrize("wrong", [True, 8.0, (8,), (8, 8, 3, 1), (8.0, 8), "ab", ("a", "b"), None])
-def test_image_shape_that_is_none(wrong):
+def test_invalid_image_shape(wrong):
     with pytest.raises(ValueError, match="image_shape must be a pair.*got"):
         check_image_shape(wrong)
 
 
 @pytest.mark.parametrize("small", [(0, 8), (8, 0), (1, 8), (8, 1), (-3, 8), (8, 8, 0), 1, -8])
-def test_image_shape_that_is_too_small(small):
+def test_too_small_image_shape(small):
     with pytest.raises(ValueError, match=rf"at least 2 .*got {re.escape(repr(small))}$"):
         check_image_shape(small)
 
@@ -158,7 +158,7 @@ def test_check_X_learns_and_compares():
     assert layout == Layout(2, (4, 6, 3), 72)
 
 
-def test_a_pair_leaves_the_channels_to_the_images_of_fit():
+def test_a_pair_accepts_any_channels_in_fit():
     estimator, how = BaseEstimator(), {"image_shape": (4, 6)}
     check_X(estimator, np.zeros((5, 4, 6, 3)), reset=True, **how)
     assert estimator.image_shape_ == (4, 6, 3)
@@ -188,7 +188,7 @@ FILES = ["a/cat.JPG", "b/dog.jpeg"]
     ],
 )
 @pytest.mark.parametrize("make", [RandomFlip, NetClassifier, lambda: AugmentedClassifier(LogisticRegression())])
-def test_paths_where_images_are_wanted(make, X):
+def test_paths_instead_of_images(make, X):
     estimator = make()
     name = type(estimator).__name__
     told = rf"X of {name} must hold numbers, got the path of an image file: 'a.cat.JPG'.*ImageLoader.*, {name}\("
@@ -197,7 +197,7 @@ def test_paths_where_images_are_wanted(make, X):
 
 
 @pytest.mark.parametrize("X", [pd.DataFrame({"left": FILES, "right": FILES}), [[file, 3] for file in FILES]])
-def test_two_columns_where_one_of_files_is_wanted(X):
+def test_two_columns_instead_of_one_column_of_files(X):
     told = "X of FineTuneClassifier must be one column of image files, got 2 columns: pass only the column of files"
     with pytest.raises(ValueError, match=told):
         FineTuneClassifier().fit(X, [0, 1])
@@ -221,7 +221,7 @@ def test_images_of_several_shapes(shapes, told):
         NetClassifier().fit([np.zeros(shape) for shape in shapes], [0, 1])
 
 
-def test_words_are_no_paths():
+def test_words_are_not_paths():
     for X in ([["red"], ["blue"]], np.array([["v1.2"], ["3.x"]], object)):
         with pytest.raises(ValueError) as caught:
             check_X(BaseEstimator(), X, reset=True)
@@ -286,7 +286,7 @@ def test_pixels_on_another_scale(fitted_on, given):
         (PIXELS[:20] / 64 - 2, PIXELS / 32 - 4),
     ],
 )
-def test_pixels_that_use_another_part_of_the_range(fitted_on, given):
+def test_pixels_in_another_part_of_the_range(fitted_on, given):
     augmenter = ColorJitter().fit(fitted_on)
     assert augmenter.augment(given).shape == given.shape  # without a warning, which would be an error
 
@@ -355,7 +355,7 @@ def test_warning_of_rows_guesses_squares(n_features, guess):
         (np.array([-2.0, -2.0]), (-2, -1)),
     ],
 )
-def test_guessed_value_range(X, expected):
+def test_inferred_value_range(X, expected):
     assert guess_value_range(X) == expected == check_value_range(None, X)
 
 
@@ -365,7 +365,7 @@ def test_given_value_range():
 
 
 @pytest.mark.parametrize("wrong", [5, (1,), (1, 1), (2, 1), (0, np.inf), (np.nan, 1), ("a", "b"), (1, 2, 3), "ab"])
-def test_value_range_that_is_none(wrong):
+def test_invalid_value_range(wrong):
     with pytest.raises(ValueError, match="value_range must be None or a pair.*got"):
         check_value_range(wrong)
 
@@ -380,7 +380,7 @@ def test_weights():
     np.testing.assert_array_equal(weight, [1, 0, 2])
 
 
-def test_one_number_is_the_weight_of_all_rows():
+def test_a_number_is_the_weight_of_all_rows():
     np.testing.assert_array_equal(check_weights(2, 3), [2, 2, 2])
 
 
@@ -395,7 +395,7 @@ def test_one_number_is_the_weight_of_all_rows():
         ([1, np.inf, 1], "sample_weight contains infinity"),
     ],
 )
-def test_weights_that_are_none(weight, message):
+def test_invalid_weights(weight, message):
     with pytest.raises(ValueError, match=message):
         check_weights(weight, 3)
 
@@ -421,6 +421,6 @@ NETS = [NetClassifier(max_epochs=1), FineTuneClassifier(max_epochs=1)]
         (np.zeros((4, 8, 8)), {"image_shape": 9}, "image_shape=9|image_shape=.9, 9.*arrays are not resized"),
     ],
 )
-def test_nets_refuse(net, X, params, message):
+def test_nets_raise_errors(net, X, params, message):
     with pytest.raises(ValueError, match=message):
         clone(net).set_params(**params).fit(X, np.arange(len(X)) % 2)

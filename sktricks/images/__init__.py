@@ -1,4 +1,4 @@
-"""Images from folders and files: decoding, and a loader."""
+"""Read images from folders and files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Decode the file of an image, or its bytes, to pixels.
+"""Decode an image file, or its bytes, to pixels.
 
-The pixels are 8-bit gray or color: rotated by the EXIF orientation, the first of several frames, transparent parts on
-white, gray of more bits scaled to 8.
+The pixels are 8-bit gray or color, rotated by the EXIF orientation, from the first frame, with transparent parts in
+white and deeper gray scaled to 8 bits.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from .._optional import import_optional
 from ._resize import resize
 
-# Pillow tries no other format. Some of those that it knows start a program: a .jpg with EPS inside runs Ghostscript.
-# TGA has no signature and comes last; HEIF is there if the user registers a plugin for it.
+# Other formats are disabled, because some of Pillow's decoders start programs: a .jpg with EPS inside runs Ghostscript.
+# TGA has no signature and comes last; HEIF is available if the user registers a plugin for it.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
 WHITE_OF_16_BITS = 65535
 ORIENTATION = 0x0112  # the EXIF tag
-# What turns an image of each EXIF orientation upright, by the names in PIL.Image.Transpose; from 5 on the sides swap.
+# The member of PIL.Image.Transpose that rotates each EXIF orientation upright; from 5 on, height and width are swapped.
 UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -41,7 +41,7 @@ class Peak(NamedTuple):
 
 
 def open_image(source):
-    """Return a Pillow image of which only the header has been read; the caller closes it.
+    """Open a Pillow image, reading only its header; the caller closes it.
 
     Parameters
     ----------
@@ -49,18 +49,18 @@ def open_image(source):
         A path, or the content of a file.
     """
     module = import_optional("PIL.Image", "images")
-    module.init()  # else two threads that meet a first TIFF or WebP may find its decoder half loaded
+    module.init()  # not thread-safe when called implicitly, for the first TIFF or WebP
     file = io.BytesIO(source) if isinstance(source, bytes) else check_regular(source)
     return module.open(file, formats=known_formats())
 
 
 def known_formats():
-    """Return the formats of :data:`FORMATS` that this Pillow reads, as known after its ``init``."""
+    """Return those of :data:`FORMATS` that this Pillow supports; call its ``init`` first."""
     return [name for name in FORMATS if name in import_optional("PIL.Image", "images").OPEN]
 
 
 def check_regular(path):
-    """Return the path of a regular file as a str; opening a FIFO would wait for a writer forever."""
+    """Return the path of a regular file as a str; raise an error for others, since opening a FIFO would block."""
     path = os.fsdecode(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"it is {'a folder' if os.path.isdir(path) else 'a pipe, socket or device'}, not a file")
@@ -68,32 +68,32 @@ def check_regular(path):
 
 
 def read_header(source):
-    """Open an image and close it; a file of another kind is an error."""
+    """Open an image and close it, which raises an error unless the file is an image."""
     open_image(source).close()
 
 
 def read_size(source):
-    """Return the (height, width) of an image as it will be decoded, from its header."""
+    """Return the (height, width) of an image after decoding, from its header."""
     with open_image(source) as image:
-        if image.format in ("TIFF", "PNG"):  # see orientation; the EXIF data of a PNG may come after its pixels
+        if image.format in ("TIFF", "PNG"):  # TIFF: see orientation; PNG: its EXIF data may follow the pixels
             image.load()
         return image.size if orientation(image) >= 5 else image.size[::-1]
 
 
 def decode(source, size=None, mode="RGB", white_level=None, resize_mode="squash", interpolation="bilinear"):
-    """Return the pixels of an image.
+    """Decode an image.
 
     Parameters
     ----------
     source : str, os.PathLike or bytes
     size : tuple of int or None
-        (height, width) to resize to, averaging where it shrinks. A JPEG is decoded at once to the smallest of its own
-        scales that is at least twice that large, which is several times faster.
+        (height, width) to resize to, antialiased. A JPEG is decoded to the smallest of its native scales that is at
+        least twice that size, which is several times faster.
     mode : {"RGB", "L"}
     white_level : float or None
         The value that becomes 255 in an image of more than 8 bits per channel; None: 65535.
     resize_mode : {"squash", "crop"}
-        ``"squash"`` resizes the whole image, ``"crop"`` its shorter side and takes the center.
+        ``"squash"`` resizes the whole image; ``"crop"`` resizes its shorter side and crops the center.
     interpolation : {"bilinear", "bicubic"}
 
     Returns
@@ -102,7 +102,7 @@ def decode(source, size=None, mode="RGB", white_level=None, resize_mode="squash"
     peak : Peak or None
         None for an image of 8 bits.
     found : tuple of int
-        (width, height) in the file.
+        (width, height) of the image in the file.
     """
     with open_image(source) as image:
         found = image.size
@@ -121,7 +121,7 @@ def decode(source, size=None, mode="RGB", white_level=None, resize_mode="squash"
 
 
 def read_peak(source, white_level=None):
-    """Return the :class:`Peak` of an image; None for 8 bits, where only the header is read."""
+    """Return the :class:`Peak` of an image; None for 8 bits, in which case only the header is read."""
     with open_image(source) as image:
         if not (has_16_bits(image) or is_deep_gray(image)):
             return None
@@ -129,12 +129,12 @@ def read_peak(source, white_level=None):
 
 
 def orientation(image):
-    """Return the EXIF orientation, 1 to 8; 1 (upright) without a valid one."""
-    if image.format == "TIFF":  # Pillow turns these itself when it loads them
+    """Return the EXIF orientation, 1 to 8, or 1 (upright) if there is no valid one."""
+    if image.format == "TIFF":  # Pillow rotates these itself when it loads them
         return 1
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged EXIF raises errors of all sorts, and the pixels may be sound all the same
+    except Exception:  # damaged EXIF data may raise any exception although the pixels are intact
         return 1
     return found if isinstance(found, int) and found in UPRIGHT else 1
 
@@ -145,43 +145,43 @@ def is_deep_gray(image):
 
 
 def has_16_bits(image):
-    """Return True if an image that is not loaded yet has 16 bits per channel in its file; Pillow reads 8 of colors."""
+    """Return True if an image that is not loaded yet has 16 bits per channel; of colors Pillow loads only 8."""
     return image.format in ("PNG", "TIFF") and ";16" in str(image.tile[:1])
 
 
 def eight_bits(image, white_level, is_deep):
-    """Return an image in 8 bits, with ``white_level`` scaled to 255, and its :class:`Peak`."""
+    """Convert an image to 8 bits, with ``white_level`` scaled to 255; return it and its :class:`Peak`."""
     if is_deep_gray(image):
         return scale_gray(image, white_level)
     if not is_deep:
         return image, None
     if white_level not in (None, WHITE_OF_16_BITS):
         raise ValueError(
-            f"white_level={white_level:g} cannot be applied to colors of 16 bits, of which Pillow reads the upper 8: "
-            "save it with 8 bits per channel, or in gray"
+            f"white_level={white_level:g} cannot be applied to 16-bit color images, of which Pillow reads only the "
+            "upper 8 bits: save the image with 8 bits per channel, or in gray"
         )
     colors = image.convert("RGB").getextrema()
     return image, Peak(256 * max(high for _, high in colors) + 255, True)
 
 
 def scale_gray(image, white_level):
-    """Return gray of more than 8 bits in 8 bits, and its :class:`Peak`."""
+    """Convert a gray image of more than 8 bits to 8 bits; return it and its :class:`Peak`."""
     values = np.asarray(image)
-    low, high = values.min(), values.max()  # NaN where a value is
+    low, high = values.min(), values.max()  # NaN if a value is NaN
     if not np.isfinite([low, high]).all() or low < 0:
         raise ValueError(f"its pixels must be finite and not negative, got values from {low:g} to {high:g}")
     if white_level is None and (image.mode == "F" or high > WHITE_OF_16_BITS):
         kind = "floats" if image.mode == "F" else "32-bit integers"
         raise ValueError(
-            f"its pixels are {kind} up to {high:g}, and nothing says which value is white: pass white_level to "
-            "ImageLoader or PretrainedFeatures, or save it with 8 or 16 bits"
+            f"its pixels are {kind} up to {high:g}, and the value of white is unknown: pass white_level to ImageLoader "
+            "or PretrainedFeatures, or save the image with 8 or 16 bits"
         )
     pixels = np.rint(np.minimum(values / ((white_level or WHITE_OF_16_BITS) / 255), 255)).astype(np.uint8)
     return import_optional("PIL.Image", "images").fromarray(pixels), Peak(float(high), False)
 
 
 def opaque(image):
-    """Return an image with white in place of transparent parts."""
+    """Replace the transparent parts of an image by white."""
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return image
     module = import_optional("PIL.Image", "images")

@@ -1,9 +1,9 @@
-"""Find the splits and classes in a folder of images: pure functions of the names of its folders.
+"""Find the splits and classes in a folder of images, by pure functions of the names of its folders.
 
-A folder is a tuple of names below the root, ``()`` is the root itself. Only folders with images at or below them count.
-The layouts of public data sets differ in four ways, which are undone from the top down: folders around everything
-(``dataset/train/cat``), splits above or below the classes (``train/cat``, ``cat/train``), a name given twice
-(``seg_train/seg_train/cat``) and folders that only say what is in them (``train/images/cat``, ``cat/images``).
+A folder is a tuple of names below the root; ``()`` is the root itself. Folders without images at or below them are
+ignored. The layouts of public data sets vary in four ways, which are handled from the top down: folders around the
+whole data set (``dataset/train/cat``), splits above or below the classes (``train/cat``, ``cat/train``), repeated names
+(``seg_train/seg_train/cat``) and container folders (``train/images/cat``, ``cat/images``).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ CONTAINERS = {"data", "dataset", "image", "images", "img", "imgs", "jpegimages",
 
 
 def split_of(name):
-    """Return the split that a folder is named after, or None.
+    """Return the split that the name of a folder means, or None.
 
-    Case, numbers, separators, other words and an ending such as "set" do not matter: ``"Training"``, ``"seg_train"``,
-    ``"trainset"`` and ``"train2017"`` are all ``"train"``. A name with the words of two splits is none.
+    Case, numbers, separators, other words and a suffix such as "set" do not matter: ``"Training"``, ``"seg_train"``,
+    ``"trainset"`` and ``"train2017"`` all mean ``"train"``. A name with the words of two splits is ambiguous: None.
     """
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
     stems = [re.sub(r"(?<=.)(data)?(set|sets|data|images?|imgs?|folder)$", "", word) for word in words]
@@ -36,7 +36,7 @@ def split_of(name):
 
 
 def is_container(name):
-    """Return True for a name that only says that images are in the folder, such as "images"."""
+    """Return True for a name that says only that the folder contains images, such as "images"."""
     return name.lower() in CONTAINERS
 
 
@@ -46,7 +46,7 @@ class Tree:
     Parameters
     ----------
     folders : iterable of tuple of str
-        Those that hold images themselves.
+        The folders that contain images directly.
     """
 
     def __init__(self, folders):
@@ -56,11 +56,11 @@ class Tree:
                 self._children[folder[:depth]].add(name)
 
     def children(self, folder):
-        """Return the names of the folders in a folder, sorted."""
+        """Return the sorted names of the subfolders of a folder."""
         return sorted(self._children.get(folder, ()))
 
     def only_child(self, folder):
-        """Return the one folder that a folder without images of its own holds, or None."""
+        """Return the only subfolder of a folder that contains no images itself, or None."""
         names = self.children(folder)
         return (*folder, names[0]) if len(names) == 1 and folder not in self.own else None
 
@@ -76,10 +76,11 @@ class Tree:
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """The meaning of the folders of a tree.
+    """The splits and classes of a tree of folders.
 
-    ``classes`` maps a folder to its (split, label), the split None if no splits stand above the classes;
-    ``splits_within`` is True if they stand below. ``doubts`` are sentences for the user about what was guessed.
+    ``classes`` maps a folder to its (split, label); the split is None if there are no splits above the classes.
+    ``splits_within`` is True if there are splits below the classes. ``doubts`` are sentences about guesses, for the
+    user.
     """
 
     classes: dict
@@ -87,7 +88,7 @@ class FolderLayout:
     doubts: list
 
     def place(self, folder):
-        """Return the (split, label) of the images in a folder, or None outside the classes."""
+        """Return the (split, label) of the images in a folder, or None if it is outside the classes."""
         for depth in range(1, len(folder) + 1):
             if folder[:depth] in self.classes:
                 split, label = self.classes[folder[:depth]]
@@ -95,17 +96,17 @@ class FolderLayout:
         return None
 
     def find_split(self, folder):
-        """Return the split of images in a folder whether or not they have a label; None if there are no splits."""
-        place = self.place(folder)
+        """Return the split of the images in a folder, with or without labels; None if there are no splits."""
+        found = self.place(folder)
         has_splits = any(split for split, _ in self.classes.values())
         only_splits = all(split_of(label) for _, label in self.classes.values())  # splits of images without classes
-        if only_splits or (place is None and has_splits):
+        if only_splits or (found is None and has_splits):
             return first_split(folder)
-        return None if place is None else place[0]
+        return None if found is None else found[0]
 
 
 def first_split(names):
-    """Return the first split that any of some names stands for, or None."""
+    """Return the first split among the names of folders, or None."""
     return next(filter(None, map(split_of, names)), None)
 
 
@@ -122,12 +123,12 @@ def find_layout(tree):
         within = has_splits_within(tree, classes)
     doubts = find_doubts(tree, classes, splits, within)
     if is_guess and not splits:
-        doubts.insert(0, f"the folders in {top[-1]!r} are taken for the classes, since it is the only folder")
+        doubts.insert(0, f"the subfolders of {top[-1]!r} are treated as the classes, because it is the only folder")
     return FolderLayout(classes, within, doubts)
 
 
 def find_top(tree):
-    """Return the folder that holds the splits or classes, and True if it might be a class itself."""
+    """Return the folder that contains the splits or classes, and True if it might be a class itself."""
     top = ()
     while (child := tree.only_child(top)) is not None and is_container(child[-1]):
         top = child
@@ -140,10 +141,10 @@ def find_top(tree):
 
 
 def find_splits(tree, top):
-    """Return the split of each folder in ``top`` that holds classes; empty if these folders may be classes themselves.
+    """Return the split of each subfolder of ``top``, as a dict, or an empty dict if the subfolders may be classes.
 
-    A folder named "test" may be a class. It is a split if it holds folders of images and so does a folder named
-    "train" beside it, or if all folders here are named like splits.
+    A folder named "test" may be a class. It is a split if it contains folders of images, and so does a folder named
+    "train" beside it, or if all folders beside it have names of splits.
     """
     names = tree.children(top)
     named = {name: split for name in names if (split := split_of(name))}
@@ -155,20 +156,20 @@ def find_splits(tree, top):
 
 
 def skip_repeats(tree, folder, split):
-    """Return the folder that holds the classes of a split, below folders named "images" or like the split again."""
+    """Return the folder that contains the classes of a split, below containers and repetitions of its name."""
     while (child := tree.only_child(folder)) is not None and (is_container(child[-1]) or split_of(child[-1]) == split):
         folder = child
     return folder
 
 
 def has_splits_within(tree, classes):
-    """Return True if the classes hold folders for training and for another split."""
+    """Return True if the classes contain folders for training and for another split."""
     found = {first_split(folder[len(known) :]) for folder in tree.own for known in prefixes(folder, classes)}
     return "train" in found and len(found - {None}) > 1
 
 
 def prefixes(folder, classes):
-    """Return the class that a folder lies in, as a list of one folder, or an empty list."""
+    """Return the class folder at or above a folder, as a list of one folder, or an empty list."""
     return [folder[:depth] for depth in range(1, len(folder) + 1) if folder[:depth] in classes]
 
 
@@ -181,12 +182,12 @@ def find_doubts(tree, classes, splits, splits_within):
     doubts = [doubt_of_levels(tree, classes, splits_within), doubt_of_splits(tree, classes), doubt_of_case(labels)]
     if not splits and labels and all(map(split_of, labels)):
         names = name_some(sorted(labels))
-        doubts.append(f"all classes are named like splits, which need a folder for each class in them: {names}")
+        doubts.append(f"all classes have names of splits, but split folders must have one subfolder per class: {names}")
     return [doubt for doubt in doubts if doubt]
 
 
 def doubt_of_levels(tree, classes, splits_within):
-    """Return a sentence if class folders hold folders of equal names, or named like classes, else None."""
+    """Return a sentence if class folders have subfolders with equal names, or with names of classes, or None."""
     below = defaultdict(set)
     for folder, (_, label) in classes.items():
         below[label] |= {inner[-1] for inner in tree.below(folder) if not is_container(inner[-1])}
@@ -194,7 +195,7 @@ def doubt_of_levels(tree, classes, splits_within):
         below = {label: {name for name in names if not split_of(name)} for label, names in below.items()}
     if len(below) == 1 and len(names := min(below.values())) > 1:
         (label,) = below
-        return f"all images have the label {label!r}, whose folder holds others: {name_some(sorted(names))}"
+        return f"all images have the label {label!r}, whose folder has subfolders: {name_some(sorted(names))}"
     holders = defaultdict(set)
     for label, names in below.items():
         for name in names:
@@ -203,27 +204,27 @@ def doubt_of_levels(tree, classes, splits_within):
     if not shared:
         return None
     within = set().union(*(holders[name] for name in shared))
-    has = "are named like classes" if shared <= below.keys() else "have the same names"
+    has = "have the names of classes" if shared <= below.keys() else "have the same names"
     return (
-        f"subfolders of {name_some(sorted(within))} {has}: {name_some(sorted(shared))}. Perhaps those are the classes; "
-        "if so, pass the folder that holds them as path"
+        f"subfolders of {name_some(sorted(within))} {has}: {name_some(sorted(shared))}. If they are the classes, pass "
+        "the folder that contains them as path"
     )
 
 
 def doubt_of_splits(tree, classes):
-    """Return a sentence if folders named like splits hold folders within a class, else None."""
+    """Return a sentence if folders with names of splits contain folders within a class, or None."""
     inner = [folder for known in classes for folder in tree.below(known) if split_of(folder[-1])]
     splits = {folder[-1] for folder in inner if not all(map(is_container, tree.children(folder)))}
     if not splits:
         return None
     return (
-        f"folders named like splits hold folders within a class: {name_some(sorted(splits))}. If those are the "
-        "classes, pass the folder that holds the splits as path"
+        f"folders with names of splits contain folders within a class: {name_some(sorted(splits))}. If these are the "
+        "classes, pass the folder that contains the splits as path"
     )
 
 
 def doubt_of_case(labels):
-    """Return a sentence if labels differ only in case or spaces, else None."""
+    """Return a sentence if labels differ only in case or spaces, or None."""
     alike = defaultdict(set)
     for label in labels:
         alike[label.strip().casefold()].add(label)

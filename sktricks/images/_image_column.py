@@ -1,4 +1,4 @@
-"""A column of image files: what counts as one, and the names of its images in errors."""
+"""Validate a column of image files, and name its images in errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCES = (str, os.PathLike, bytes)
 
 
 def as_column(X, input_name="X"):
-    """Return the paths or bytes in a column, or None if X is something else.
+    """Return the paths or bytes in a column, or None if X has none.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def as_column(X, input_name="X"):
     Raises
     ------
     TypeError
-        If only some values are paths or bytes.
+        If only some of the values are paths or bytes.
     ValueError
         If X has other columns besides a column of paths, or is a single path or an empty column.
     """
@@ -37,24 +37,24 @@ def as_column(X, input_name="X"):
     columns = list(getattr(X, "columns", []))
     if len(columns) > 1 and "path" in columns and isinstance(X["path"].iloc[0] if len(X) else None, SOURCES):
         alone = f"{input_name}[['path']]"
-        raise ValueError(f"{input_name} has the columns {columns}: pass that of the image files alone, {alone}")
+        raise ValueError(f"{input_name} has the columns {columns}: pass only the column of image files, {alone}")
     values = flat_values(X)
     if is_empty_column(X):
         raise ValueError(
-            f"{input_name} must hold at least one row, got an empty column. If it is a split of a folder of images, "
-            "see images.split.unique() for the splits that exist"
+            f"{input_name} must have at least one row, got an empty column. If it is a split of an image folder, see "
+            "images.split.unique() for the splits that exist"
         )
     if not any(isinstance(value, SOURCES) for value in values):
         return None
     for row, value in enumerate(values):
         if not isinstance(value, SOURCES):
             raise TypeError(
-                f"{input_name} must hold the path or the bytes of an image in each row, got {value!r} in row {row}"
+                f"{input_name} must have the path or the bytes of an image in each row, got {value!r} in row {row}"
             )
     if getattr(getattr(X, "dtype", None), "kind", None) == "S":
         raise TypeError(
-            f"{input_name} must hold bytes in a list or an array of dtype object, got {X.dtype}, which drops zeros at "
-            "the end"
+            f"{input_name} must have bytes in a list or an array of dtype object, got {X.dtype}, which drops trailing "
+            "zeros"
         )
     sources = np.empty(len(values), dtype=object)
     sources[:] = values
@@ -62,7 +62,7 @@ def as_column(X, input_name="X"):
 
 
 def describe_single(X):
-    """Return the description of a single path, or of the bytes of one file, in errors, and what to pass instead."""
+    """Describe a single path, or the bytes of one file, and what to pass instead, for errors."""
     if isinstance(X, bytes):
         return "the bytes of one file: pass a list, [X]"
     name = os.fsdecode(X)
@@ -72,7 +72,7 @@ def describe_single(X):
 
 
 def is_empty_column(X):
-    """Return True if X has no rows and is one-dimensional, or one column of text."""
+    """Return True if X has no rows and is one-dimensional or a single column of text."""
     shape = getattr(X, "shape", (len(X),) if isinstance(X, list | tuple) else None)
     if shape == (0,):
         return True
@@ -93,15 +93,15 @@ def flat_values(X):
 
 
 def check_files_exist(sources, input_name="X"):
-    """Raise an error that names the first files that do not exist."""
+    """Raise an error that names the first missing files, if any."""
     paths = [os.fsdecode(source) for source in sources if not isinstance(source, bytes)]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
-        begin = "" if all(map(os.path.isabs, missing)) else f" (relative paths begin at {os.getcwd()})"
-        pipes = " or are no regular files" if any(map(os.path.exists, missing)) else ""
+        cwd = "" if all(map(os.path.isabs, missing)) else f" (the current directory is {os.getcwd()})"
+        pipes = " or are not regular files" if any(map(os.path.exists, missing)) else ""
         raise ValueError(
-            f"{input_name} must hold paths of image files, but {len(missing)} of {len(paths)} cannot be found{pipes}: "
-            f"{name_some(map(printable, missing))}{begin}"
+            f"{input_name} must have paths of image files, but {len(missing)} of {len(paths)} do not exist{pipes}: "
+            f"{name_some(map(printable, missing))}{cwd}"
         )
 
 
@@ -113,5 +113,5 @@ def name_of(source, row):
 
 
 def printable(name):
-    r"""Return a text with what is not UTF-8 in it escaped, as in ``caf\udce9.jpg``, so that it can be printed."""
+    r"""Escape the parts of a text that are not valid UTF-8, as in ``caf\udce9.jpg``, so that it can be printed."""
     return name.encode(errors="backslashreplace").decode()

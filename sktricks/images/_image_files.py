@@ -1,4 +1,4 @@
-"""ImageFiles: images that stay in their files until they are read."""
+"""ImageFiles: a lazy batch of images in files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._unreadable_image import attempt
 
 
 class ImageFiles:
-    """Images that stay in their files until they are read, in place of an array (n, height, width, channels).
+    """A lazy substitute for an array (n, height, width, channels): images that stay in their files until read.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class ImageFiles:
     rows : ndarray of shape (n,), default=None
         The name of each row in errors; None: its index.
     white_level : float, default=None
-        The value that is white in images of more than 8 bits; None: 65535.
+        The value of white in images of more than 8 bits; None: 65535.
     resize_mode : {"squash", "crop"}, default="squash"
-        Resize the whole image, or its shorter side and take the center.
+        Resize the whole image, or resize its shorter side and crop the center.
     interpolation : {"bilinear", "bicubic"}, default="bilinear"
-        How to resize.
+        Interpolation when resizing.
     """
 
     dtype, ndim = np.dtype(np.uint8), 4
@@ -41,33 +41,33 @@ class ImageFiles:
         self.sources, self.shape = sources, (len(sources), *image_shape)
         self.white_level, self.resize_mode, self.interpolation = white_level, resize_mode, interpolation
         self.rows = np.arange(len(sources)) if rows is None else rows
-        self.odd_shapes = OddShapes()  # some of the rows share it
+        self.odd_shapes = OddShapes()  # shared with all subsets of the rows
 
     def __len__(self):
         return len(self.sources)
 
     def __getitem__(self, rows):
-        """Return some of the rows, by a slice, a mask or their indices; still unread."""
+        """Return a subset of the rows, by a slice, a mask or indices, without reading them."""
         how = self.white_level, self.resize_mode, self.interpolation
         some = ImageFiles(self.sources[rows], self.shape[1:], self.rows[rows], *how)
         some.odd_shapes = self.odd_shapes
         return some
 
     def read(self, n_jobs=None):
-        """Return the pixels, uint8 of shape (n, height, width, channels); an error names an unreadable image."""
+        """Read the pixels, uint8 of shape (n, height, width, channels); raise an error that names unreadable images."""
         mode = "L" if self.shape[3] == 1 else "RGB"
         settings = self.shape[1:3], mode, self.white_level, self.resize_mode, self.interpolation
-        noted = {"rows": self.rows, "n_jobs": n_jobs, "shapes": self.odd_shapes}
-        return read_pixels(self.sources, *settings, **noted)[0].reshape(self.shape)
+        how = {"rows": self.rows, "n_jobs": n_jobs, "shapes": self.odd_shapes}
+        return read_pixels(self.sources, *settings, **how)[0].reshape(self.shape)
 
     def warn_of_odd_shapes(self):
-        """Warn once of images of odd shapes, as far as they have been read."""
+        """Warn once of images with odd shapes among those read so far."""
         self.odd_shapes.warn(self.shape[1:3])
 
     def digests(self, n_jobs=None):
-        """Return 16 bytes per row, of the file and the settings of decoding; equal only for equal pixels.
+        """Return a hash of 16 bytes per row, of the file and the decoding settings; equal hashes mean equal pixels.
 
-        Nothing is decoded, so a digest costs a small part of what the pixels do.
+        Nothing is decoded, so this is much faster than reading the pixels.
         """
         white = "" if self.white_level is None else f"{float(self.white_level)!r} "
         version, how = import_optional("PIL", "images").__version__, f"{self.resize_mode} {self.interpolation}"

@@ -1,4 +1,4 @@
-"""read_image_folder: a table of the paths, labels and splits of a folder of image files."""
+"""read_image_folder: list the image files in a folder with their labels and splits."""
 
 from __future__ import annotations
 
@@ -18,70 +18,70 @@ from ._unreadable_image import UnreadableImageError, attempt
 
 EXTENSIONS = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
 EXTENSIONS |= {".tga", ".tif", ".tiff", ".webp"}
-# Files that describe the images; they are not counted as left out unless they are in the folder of a class.
-ABOUT = {"", ".csv", ".db", ".htm", ".html", ".ini", ".ipynb", ".json", ".log", ".mat", ".md", ".pdf", ".py", ".rst"}
-ABOUT |= {".gz", ".names", ".rtf", ".tar", ".tgz", ".tsv", ".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip"}
-# Folders and files that systems and programs leave behind, in lower case; hidden ones are left out as well.
+# Files that describe the images; they are reported as skipped only inside class folders.
+METADATA = {"", ".csv", ".db", ".htm", ".html", ".ini", ".ipynb", ".json", ".log", ".mat", ".md", ".pdf", ".py", ".rst"}
+METADATA |= {".gz", ".names", ".rtf", ".tar", ".tgz", ".tsv", ".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip"}
+# Folders and files that operating systems and programs leave behind, in lower case; hidden files are skipped as well.
 DEBRIS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "__pycache__", "lost+found"}
 DEBRIS |= {"system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 
-OUTSIDE = "outside the class folders and left out"
+OUTSIDE = "outside the class folders and skipped"
 
 
 def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
-    """List the images in a folder that has a folder for each class, or, without labels, in any folder.
+    """List the images in a folder that has one subfolder per class, or, with ``labels=False``, in any folder.
 
-    Splits may stand above or below the classes. Their usual names are recognized, whatever the case and the words
-    around them: train, training; val, valid, validation, dev; test, testing, eval, evaluation, holdout::
+    Split folders may be above or below the class folders. These names are recognized, in any case and within longer
+    names: train, training; val, valid, validation, dev; test, testing, eval, evaluation, holdout::
 
         photos/cat/1.jpg         photos/train/cat/1.jpg         photos/cat/train/1.jpg
         photos/cat/2.png         photos/train/dog/2.jpg         photos/dog/train/2.jpg
         photos/dog/old/3.jpg     photos/test/cat/3.jpg          photos/cat/test/3.jpg
 
-    Folders around everything (``archive/photos/train/cat``), a split named twice (``seg_train/seg_train/cat``) and
-    folders that only say that they hold images (``train/images/cat``, ``train/cat/images``) are skipped. Folders below
-    that of a class belong to it. Folders called like splits are splits if one for training is among them and classes
-    lie in it; otherwise they are classes.
+    Folders around the whole data set (``archive/photos/train/cat``), repeated splits (``seg_train/seg_train/cat``) and
+    container folders (``train/images/cat``, ``train/cat/images``) are ignored. Folders below a class folder belong to
+    that class. Folders with the names of splits are splits if one of them is for training and has class folders;
+    otherwise they are classes.
 
-    Images are recognized by their extensions (``.jpg``, ``.png``, ``.gif``, ``.bmp``, ``.tif``, ``.webp`` and
-    the like, in any case). The header of each is read, which takes about a tenth of a millisecond. A file that is
-    damaged after its header is found when its pixels are read.
+    Images are recognized by their extension (``.jpg``, ``.png``, ``.gif``, ``.bmp``, ``.tif``, ``.webp`` and similar,
+    in any case). Only the header of each image is read, which takes about 0.1 ms. Damage after the header is found when
+    the pixels are read.
 
     Parameters
     ----------
     path : str or os.PathLike
         The folder; ``~`` is the home directory.
     labels : bool, default=True
-        True: the images need a folder for each class. False: list all images in the folder and below, as for new
-        photos that a fitted net predicts; the table has no column ``label``.
+        True: the folder must have one subfolder per class. False: list all images in the folder and below, for example
+        new photos to predict; the table then has no column ``label``.
 
     Returns
     -------
     images : pandas.DataFrame
-        A row for each image, sorted by split (train, valid, test), label and path: ``path`` (str, beginning with the
-        given path, ``~`` expanded), ``label`` (str, the name of the class; only with ``labels=True``) and ``split``
-        (``"train"``, ``"valid"``, ``"test"``, or None where there are no splits). Names that are not UTF-8 are kept as
-        :func:`os.fsdecode` gives them, in a column of dtype object.
+        One row per image, sorted by split (train, valid, test), label and path. The columns are ``path`` (str, starting
+        with the given path, ``~`` expanded), ``label`` (str, the name of the class; only with ``labels=True``) and
+        ``split`` (``"train"``, ``"valid"``, ``"test"``, or None without splits). Names that are not UTF-8 are decoded
+        by :func:`os.fsdecode`, in a column of dtype object.
 
     Raises
     ------
     ValueError
-        If ``path`` does not exist or is no folder, if no image is in the folder of a class or, with ``labels=False``,
-        anywhere in it, or if none can be read.
+        If ``path`` does not exist or is not a folder, if there is no image in a class folder or, with ``labels=False``,
+        anywhere in the folder, or if no image is readable.
     TypeError
-        If ``path`` is no path, or ``labels`` is not True or False.
+        If ``path`` is not a path, or ``labels`` is not True or False.
     ImportError
-        Without pandas or Pillow; ``pip install "sktricks[images]"`` brings both.
+        If pandas or Pillow is missing; ``pip install "sktricks[images]"`` installs both.
 
     Warns
     -----
     UnreadableImageWarning
-        Names the files that are no images in spite of their names; they are left out.
+        If files with an image extension are not images. It names these files, which are skipped.
     ImageFolderWarning
-        Names empty classes, images outside the classes, and the number of other files by extension.
-        Hidden files and what systems leave behind (``Thumbs.db``, ``@eaDir``, ``__MACOSX`` and the like) do not count.
-        Also issued if the labels are in doubt: if class folders hold folders of equal names, all classes are named like
-        splits, labels differ in case only, or a label of another split does not occur in training.
+        If there are empty classes, images outside the class folders, or other files, which are counted by extension.
+        Hidden files and system files (``Thumbs.db``, ``@eaDir``, ``__MACOSX`` and similar) are not reported. Also if
+        the labels are ambiguous: class folders have subfolders with the same names, all classes have names of splits,
+        labels differ only in case, or a label of another split does not occur in training.
 
     Examples
     --------
@@ -127,49 +127,49 @@ def read_image_folder(path: str | os.PathLike, *, labels: bool = True):
 
 
 def check_is_folder(root):
-    """Raise an error that says why a path is no folder."""
+    """Raise an error if a path is not a folder."""
     name = printable(str(root))
     if root.is_dir():
         return
     if os.path.lexists(root):
-        raise ValueError(f"path must be a folder of images, got the file {name!r}: pass the folder that holds it")
-    begin = "" if root.is_absolute() else f" (relative paths begin at {os.getcwd()})"
-    raise ValueError(f"path must be an existing folder, got {name!r}, which does not exist{begin}")
+        raise ValueError(f"path must be a folder of images, got the file {name!r}: pass the folder that contains it")
+    cwd = "" if root.is_absolute() else f" (the current directory is {os.getcwd()})"
+    raise ValueError(f"path must be an existing folder, got {name!r}, which does not exist{cwd}")
 
 
 def labeled_rows(layout, content):
-    """Return rows (split, label, file) of the images in classes, and sentences about what is left out."""
+    """Return rows (split, label, file) of the images in classes, and sentences about skipped files and folders."""
     placed = [(layout.place(file[:-1]), file) for file in content.images]
     rows = [(*place, file) for place, file in placed if place]
-    outside = [file for place, file in placed if not place] if rows else []  # refuse_empty counts them
-    return rows, describe_left_out(layout, content, outside)
+    outside = [file for place, file in placed if not place] if rows else []  # without rows, refuse_empty counts them
+    return rows, describe_skipped(layout, content, outside)
 
 
 def unlabeled_rows(layout, content):
-    """Return rows (split, "", file) of all images, and sentences about what is left out."""
-    others = [file for file in content.others if extension(file) not in ABOUT]
+    """Return rows (split, "", file) of all images, and sentences about skipped files and folders."""
+    others = [file for file in content.others if extension(file) not in METADATA]
     return [(layout.find_split(file[:-1]), "", file) for file in content.images], describe_others(content, others)
 
 
 def refuse_empty(root, content, labels, problems):
-    """Raise the error of a folder without images to list, with the cure if they lie in no folders of classes."""
+    """Raise the error for a folder without images to list, with the cure if images are outside class folders."""
     what = "a folder with one subfolder of images per class" if labels else "a folder of images"
     found, cure = "contains no images", ""
     if content.images:
         found = f"has {count(len(content.images), 'image')} but no class subfolders"
-        cure = ". For unlabeled photos pass labels=False"
+        cure = ". For unlabeled images, pass labels=False"
     reasons = f" ({'; '.join(problems)})" if problems else ""
     raise ValueError(printable(f"path must be {what}: {str(root)!r} {found}{reasons}{cure}"))
 
 
 def rank(row):
-    """Return the key by which rows (split, label, file) are sorted."""
+    """Return the sort key of a row (split, label, file)."""
     split, label, file = row
     return ORDER.index(split) if split else len(ORDER), label, file
 
 
 def as_series(pandas, values):
-    """Return a column of strings; of dtype object if one of them is not UTF-8, which pyarrow refuses."""
+    """Return a column of strings, of dtype object if one of them is not valid UTF-8, which pyarrow rejects."""
     try:
         for value in values:
             (value or "").encode()
@@ -182,18 +182,18 @@ def as_series(pandas, values):
 
 
 class Content(NamedTuple):
-    """The files and folders below a folder as tuples of names, without hidden ones and debris."""
+    """The files and folders below a folder, as tuples of names, without hidden and system files."""
 
     images: list
     others: list
     folders: list
-    skipped: list  # sentences about folders that cannot be read, and links to folders that are read already
+    skipped: list  # unreadable folders, and links to folders that are scanned already, as text
 
 
 def scan(root):
     """Return the :class:`Content` of a folder.
 
-    A link to a folder is followed once, and never to a folder that it lies in, so that every scan ends.
+    A symbolic link to a folder is followed at most once, and never to one of its parents, so every scan terminates.
     """
     content, pending, followed = Content([], [], [], []), [()], {os.path.realpath(root)}
     while pending:
@@ -211,7 +211,7 @@ def scan(root):
             if not (os.path.isdir(entry.path) if is_link else entry.is_dir()):
                 (content.images if is_image(entry.name) else content.others).append(name)
             elif is_link and is_known(entry.path, followed):
-                content.skipped.append(f"{os.path.join(*name)} (a link to a folder that is read already)")
+                content.skipped.append(f"{os.path.join(*name)} (a link to a folder that is already included)")
             else:
                 content.folders.append(name)
                 pending.append(name)
@@ -219,7 +219,7 @@ def scan(root):
 
 
 def is_known(link, followed):
-    """Return True if a link leads to a folder around it or to one in ``followed``; otherwise add its target there."""
+    """Return True if the target of a link is a parent of it or in ``followed``; otherwise add the target to these."""
     target, parents = Path(os.path.realpath(link)), Path(os.path.realpath(os.path.dirname(link)))
     if str(target) in followed or target == parents or target in parents.parents:
         return True
@@ -228,12 +228,12 @@ def is_known(link, followed):
 
 
 def is_image(name):
-    """Return True if a file is an image by its name."""
+    """Return True if a file has the extension of an image."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def without_unreadable(root, rows):
-    """Return the rows whose first value is the path of an image, as str; warn of the others."""
+    """Return the rows of readable images, with their path as str; warn of the others."""
     readable, errors = [], []
     for path, *others in rows:
         try:
@@ -242,22 +242,22 @@ def without_unreadable(root, rows):
         except UnreadableImageError as error:
             errors.append(error)
     if errors:
-        warn_of_unreadable(errors, "left out")
+        warn_of_unreadable(errors, "skipped")
     if not readable:
-        raise ValueError(printable(f"path must be a folder of images: none of those in {str(root)!r} can be read"))
+        raise ValueError(printable(f"path must be a folder of images: no image in {str(root)!r} is readable"))
     return readable
 
 
 # -- problems ----------------------------------------------------------------------------------------------------------
 
 
-def describe_left_out(layout, content, outside):
-    """Return sentences about empty classes and what is left out: images outside classes, folders, other files."""
+def describe_skipped(layout, content, outside):
+    """Return sentences about empty classes, and skipped images, folders and other files."""
     level = {folder[:-1] for folder in layout.classes}
     holders = {file[: depth + 1] for file in content.images for depth in range(len(file) - 1)}
     empty = [folder for folder in content.folders if folder[:-1] in level and folder not in holders]
     classes = {*layout.classes, *empty}
-    others = [file for file in content.others if extension(file) not in ABOUT or is_below(file, classes)]
+    others = [file for file in content.others if extension(file) not in METADATA or is_below(file, classes)]
     return [
         *describe_names(
             [os.path.join(*folder) for folder in sorted(empty)], "folder", "contains", "contain", "no images"
@@ -268,22 +268,22 @@ def describe_left_out(layout, content, outside):
 
 
 def describe_others(content, others):
-    """Return sentences about folders that are left out, and files of other kinds."""
-    problems = describe_names(sorted(content.skipped), "folder", "is", "are", "left out")
+    """Return sentences about skipped folders, and files of other types."""
+    problems = describe_names(sorted(content.skipped), "folder", "is", "are", "skipped")
     if others:
-        problems.append(f"files of other types are left out: {count_extensions(others)}")
+        problems.append(f"files of other types are skipped: {count_extensions(others)}")
     return problems
 
 
 def describe_names(names, noun, singular, plural, problem):
-    """Return a list of one sentence about the things that have a problem, empty if there are none."""
+    """Return a list with one sentence about the things that have a problem, or an empty list."""
     if not names:
         return []
     return [f"{count(len(names), noun)} {singular if len(names) == 1 else plural} {problem}: {name_some(names)}"]
 
 
 def is_below(file, folders):
-    """Return True if a file is in one of some folders, or below."""
+    """Return True if a file is in one of these folders or below."""
     return any(file[:depth] in folders for depth in range(1, len(file)))
 
 
@@ -293,13 +293,13 @@ def extension(file):
 
 
 def count_extensions(files):
-    """Return the number of files of each extension as text, the most frequent first."""
+    """Return the number of files per extension as text, the most frequent first."""
     counts = sorted(Counter(map(extension, files)).items(), key=lambda pair: (-pair[1], pair[0]))
     return name_some([f"{count} {kind or 'without an extension'}" for kind, count in counts], at_most=8)
 
 
 def describe_splits(rows):
-    """Return a sentence about rows (path, label, split) without a split, where others have one."""
+    """Return a sentence about rows (path, label, split) without a split if other rows have one."""
     if len({split is None for _, _, split in rows}) < 2:
         return []
     paths = [path for path, _, split in rows if split is None]
@@ -307,6 +307,6 @@ def describe_splits(rows):
 
 
 def describe_labels(rows):
-    """Return a sentence about labels of rows (path, label, split) that training lacks."""
+    """Return a sentence about labels of rows (path, label, split) that do not occur in training."""
     unknown = labels_without_training({(split, label) for _, label, split in rows})
-    return [f"labels occur in other splits but not in that for training: {name_some(unknown)}"] if unknown else []
+    return [f"labels occur in other splits but not in training: {name_some(unknown)}"] if unknown else []

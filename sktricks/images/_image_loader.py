@@ -22,55 +22,55 @@ from ._odd_shapes import OddShapes
 from ._read_images import common_size, read_pixels
 from ._resize import RESIZE_MODES
 
-MOST_REASONS, MOST_NAMES = 3, 10  # in one warning; names per reason
+MAX_REASONS, MAX_NAMES = 3, 10  # per warning; per reason
 
 
 class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Turn a column of image files into an array of images, or into columns of pixels.
+    """Read a column of image files into an array of images, or into columns of pixels.
 
-    Images are uint8 and upright, whatever their EXIF orientation. Transparent parts become white, gray values of more
-    than 8 bits are scaled, and only the first image of an animation or of a file with several pages is read.
+    Images are uint8, rotated upright by their EXIF orientation. Transparent parts become white, gray values of more
+    than 8 bits are scaled, and only the first frame of an animation or page of a file is read.
 
-    Nothing is learned from X, and ``transform`` needs no ``fit``. After a ``fit`` it reads images with the parameters
-    of that ``fit``, whatever is set later, except ``on_error`` and ``n_jobs``.
+    The loader is stateless: ``transform`` does not require ``fit``. After ``fit``, it uses the parameters at the time
+    of ``fit``, except ``on_error`` and ``n_jobs``.
 
     ``flatten=True`` is for estimators that take tables, such as a random forest: it returns one column per pixel and
-    channel. The columns have names, and ``set_output`` applies to them.
+    channel, with names, and ``set_output`` applies to them.
 
-    A pretrained net needs no loader: :class:`FineTuneClassifier` and :class:`PretrainedFeatures` take the column
+    Pretrained nets do not require a loader: :class:`FineTuneClassifier` and :class:`PretrainedFeatures` take the column
     itself, and read it batch by batch.
 
     Parameters
     ----------
     size : int or tuple of int, default=None
-        (height, width) to resize to, or the side of a square. None: images keep their size, which must be the same for
-        all.
+        (height, width) to resize to, or the side of a square. None: images keep their size, and all must have the same.
     resize_mode : {"squash", "crop"}, default="squash"
         How images are resized if their aspect ratio differs from that of ``size``: ``"squash"`` keeps the whole image
-        and changes its aspect ratio; ``"crop"`` resizes the shorter side and takes the center. Without ``size`` it has
-        no effect.
+        and changes its aspect ratio; ``"crop"`` resizes the shorter side and crops the center. It has no effect without
+        ``size``.
     mode : {"RGB", "L"}, default="RGB"
         ``"RGB"``: read images in color; ``"L"``: in gray.
     on_error : {"raise", "warn"}, default="raise"
-        What to do with an image that is missing or damaged. ``"raise"``: raise an error that names it. ``"warn"``:
+        How to handle an image that is missing or damaged. ``"raise"``: raise an error that names it. ``"warn"``:
         replace it by a gray image and issue an :class:`UnreadableImageWarning`.
     white_level : float, default=None
-        The pixel value that becomes white (255) in gray images of more than 8 bits: 1023 for 10 bits, 4095 for 12 bits,
-        1.0 for floats from 0 to 1. Larger values become white. None: 65535, for 16 bits; floats are then an error.
-        Images of 8 bits are read as they are.
+        The pixel value of white in gray images of more than 8 bits: 1023 for 10 bits, 4095 for 12 bits, 1.0 for floats
+        from 0 to 1. Larger values become white. None: 65535, for 16 bits; images of floats are then an error. It has no
+        effect on images of 8 bits.
     flatten : bool, default=False
         Return one row of pixel values per image, in the order of height, width and channel.
     n_jobs : int, default=None
-        Number of threads; None: 1, unless in a :obj:`joblib.parallel_config` context. The result does not depend on it.
+        Number of threads; None means 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on
+        it.
 
     Warns
     -----
     BitDepthWarning
         If images of more than 8 bits use at most a quarter of the range up to 65535, or exceed ``white_level``.
     ImageSizeWarning
-        If images of a few pixels, or long and narrow ones, are resized.
+        If tiny or elongated images are resized.
     UnreadableImageWarning
-        If ``on_error="warn"`` and images are missing or damaged; names these images.
+        If ``on_error="warn"`` and images are missing or damaged. It names these images.
 
     See Also
     --------
@@ -136,7 +136,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         return tags
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Return the names of the columns that ``flatten=True`` makes, such as ``"pixel_0_12_red"``.
+        """Return the names of the output columns with ``flatten=True``, such as ``"pixel_0_12_red"``.
 
         Parameters
         ----------
@@ -156,15 +156,15 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         settings = self._settings_in_use()
         size = settings["size"]
         if size is None:
-            raise ValueError("size must be given for the names of pixels, got None: pass size=(height, width)")
+            raise ValueError("size must be set to name the pixels, got None: pass size=(height, width)")
         colors = ("_red", "_green", "_blue") if settings["mode"] == "RGB" else ("",)
-        places = [f"pixel_{row}_{column}" for row in range(size[0]) for column in range(size[1])]
-        names = [place + color for place in places for color in colors]
+        pixels = [f"pixel_{row}_{column}" for row in range(size[0]) for column in range(size[1])]
+        names = [pixel + color for pixel in pixels for color in colors]
         return np.array(names, dtype=object)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: None = None) -> Self:
-        """Check the parameters and that X is a column of image files; no file is opened.
+        """Check the parameters, and check that X is a column of image files, without opening any.
 
         Parameters
         ----------
@@ -210,7 +210,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         Returns
         -------
         images : ndarray of shape (n, height, width, 3), or (n, height, width) for ``mode="L"``
-            uint8. With ``flatten=True`` (n, height * width * channels), as a table if ``set_output`` asks for one.
+            uint8. With ``flatten=True``, (n, height * width * channels), in the container chosen by ``set_output``.
             Images that are not flattened are always an array.
         """
         self._validate_params()
@@ -224,7 +224,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
             sources, size, settings["mode"], white_level, settings["resize_mode"], **how
         )
         if errors:
-            warn_of_unreadable(errors, "gray instead")
+            warn_of_unreadable(errors, "replaced by gray")
         if settings["size"] is not None:
             shapes.warn(size)
         if problem := describe_depth(peaks, white_level):
@@ -234,7 +234,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         return _wrap_data_with_container("transform", images.reshape(len(images), -1), X, self)
 
     def _current_settings(self):
-        """Return the parameters that decide the pixels of images."""
+        """Return the parameters that determine the pixels."""
         return {
             "size": check_size(self.size),
             "mode": str(self.mode),
@@ -244,11 +244,11 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         }
 
     def _settings_in_use(self):
-        """Return the settings of ``fit``; without a ``fit``, the current ones."""
+        """Return the settings at the time of ``fit``, or the current ones if the loader is not fitted."""
         return vars(self).get("_fitted") or self._current_settings()
 
 
-# scikit-learn wraps neither method of this class: transform applies set_output itself, if its result is a table.
+# transform applies set_output itself, and only if its result is a table, so scikit-learn must not wrap it.
 ImageLoader._sklearn_auto_wrap_output_keys = {"transform"}  # type: ignore[attr-defined]
 
 
@@ -263,24 +263,22 @@ def check_size(size):
 
 
 def check_column(X):
-    """Return the paths or bytes in X, at least one."""
+    """Return the paths or bytes in X, or raise an error if X is not a column of them."""
     sources = as_column(X)
     if sources is None:
         what = f" of length {len(X)}" if isinstance(X, list) else ""
         what = f" of shape {tuple(X.shape)}" if hasattr(X, "shape") else what
-        raise ValueError(f"X must be one column of paths, or of the bytes of image files, got {type(X).__name__}{what}")
+        raise ValueError(f"X must be one column of paths or bytes of image files, got {type(X).__name__}{what}")
     return sources
 
 
 def warn_of_unreadable(errors, fate):
-    """Warn of the images that cannot be read, each reason once; ``fate`` says what happens to them."""
+    """Warn of unreadable images, grouped by reason; ``fate`` describes how they are handled."""
     names: dict = {}
     for error in errors:
         names.setdefault(error.reason, []).append(error.name)
-    found = "; ".join(
-        f"{name_some(some, MOST_NAMES)} ({reason})" for reason, some in list(names.items())[:MOST_REASONS]
-    )
-    more = sum(map(len, list(names.values())[MOST_REASONS:]))
+    found = "; ".join(f"{name_some(some, MAX_NAMES)} ({reason})" for reason, some in list(names.items())[:MAX_REASONS])
+    more = sum(map(len, list(names.values())[MAX_REASONS:]))
     others = f"; and {more} for other reasons" if more else ""
     are = "is" if len(errors) == 1 else "are"
     warn(f"{count(len(errors), 'unreadable image')} {are} {fate}: {found}{others}", UnreadableImageWarning)

@@ -1,4 +1,4 @@
-"""Read the next batch of files in a background thread while the caller works on the one before."""
+"""Read the next batch of files in a background thread while the caller processes the current one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from threading import Thread
 
 
 def read_ahead(read, parts):
-    """Yield ``read(part)`` for each part, in order; the next part is read while the caller uses the one before.
+    """Yield ``read(part)`` for each part, in order; the next part is read while the caller uses the current one.
 
-    At most two parts are in memory. An error in ``read`` is raised here when its part is due. Each part has a thread of
-    its own, which ends with it, so that none stays even where nobody closes the generator; closing waits for it.
+    At most two parts are in memory. An error in ``read`` is raised when its part is due. Each part has its own thread,
+    so no thread outlives its part even if the generator is never closed; closing the generator waits for the thread.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def read_ahead(read, parts):
 
 
 class Call:
-    """A call in a thread that ends after it."""
+    """A function call in its own thread."""
 
     def __init__(self, function, *args):
         self.future = Future()
@@ -39,10 +39,10 @@ class Call:
     def _run(self, function, *args):
         try:
             self.future.set_result(function(*args))
-        except BaseException as error:  # raised where the result is waited for
+        except BaseException as error:  # raised by wait
             self.future.set_exception(error)
 
     def wait(self):
-        """Return the result, or raise the error of the call."""
+        """Wait for the result and return it, or raise the exception of the call."""
         self.thread.join()
         return self.future.result()

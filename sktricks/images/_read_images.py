@@ -1,4 +1,4 @@
-"""Read images from files, in threads; an error names the image that cannot be read."""
+"""Read images from files in threads, with errors that name the unreadable image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ._decode import decode, read_size
 from ._image_column import name_of
 from ._unreadable_image import UnreadableImageError, attempt
 
-GRAY = 128  # the value of pixels that cannot be read
-AT_ONCE = 1024  # rows that wait for a thread, so that an error ends the work soon
+GRAY = 128  # pixel value in place of an unreadable image
+MAX_PENDING = 1024  # rows submitted at a time, so that the work ends soon after an error
 
 
 def in_threads(function, n_rows, n_jobs=None):
-    """Yield ``function(row)`` for each row, in order, from several threads; an error ends the work."""
+    """Yield ``function(row)`` for each row, in order, computed in threads; the first error is raised."""
     n_threads = min(effective_n_jobs(n_jobs), n_rows)
     if n_threads < 2:
         yield from map(function, range(n_rows))
         return
     with ThreadPoolExecutor(n_threads) as pool:
-        for part in gen_batches(n_rows, AT_ONCE):
+        for part in gen_batches(n_rows, MAX_PENDING):
             yield from pool.map(function, range(part.start, part.stop))
 
 
@@ -37,15 +37,15 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
         (height, width).
     mode : {"RGB", "L"}
     white_level : float, default=None
-        The value that is white in images of more than 8 bits; None: 65535.
+        The value of white in images of more than 8 bits; None: 65535.
     *how
         ``resize_mode`` and ``interpolation`` of :func:`~sktricks.images._decode.decode`.
     rows : ndarray of shape (n,), default=None
         The name of each row in errors; None: its index.
     n_jobs : int, default=None
-        The number of threads.
+        Number of threads.
     shapes : OddShapes, default=None
-        Where images of odd shapes are noted.
+        Collects images with odd shapes.
     tolerant : bool, default=False
         Return gray pixels for an unreadable image instead of raising an error.
 
@@ -55,7 +55,7 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
     peaks : list of Peak
         The largest value of each image of more than 8 bits.
     errors : list of UnreadableImageError
-        The error of each image that is gray instead.
+        The error of each unreadable image, which is gray in ``pixels``.
     """
     pixels = empty_pixels((len(sources), *size, *((3,) if mode == "RGB" else ())))
     rows = range(len(sources)) if rows is None else rows
@@ -77,18 +77,18 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
 
 
 def empty_pixels(shape):
-    """Return an array for images, or raise an error that says how much memory was requested."""
+    """Allocate an array for images, or raise an error with the amount of memory requested."""
     try:
         return np.empty(shape, np.uint8)
-    except (MemoryError, ValueError) as error:  # ValueError: more bytes than can be counted
+    except (MemoryError, ValueError) as error:  # ValueError: the number of bytes overflows
         raise ValueError(
-            f"X has {shape[0]} images, which need {np.prod(shape, dtype=float) / 2**30:.3g} GiB of memory at size "
+            f"X has {shape[0]} images, which require {np.prod(shape, dtype=float) / 2**30:.3g} GiB of memory at size "
             f"{shape[1:3]}: choose a smaller size"
         ) from error
 
 
 def common_size(sources, tolerant=False):
-    """Return the common (height, width) of images, from their headers; raise an error that names two that differ.
+    """Return the common (height, width) of images, from their headers, or raise an error that names two that differ.
 
     ``tolerant`` skips unreadable images.
     """
@@ -104,9 +104,9 @@ def common_size(sources, tolerant=False):
             first, first_name = size, name_of(source, row)
         elif size != first:
             raise ValueError(
-                "size must be given where images differ in (height, width): "
+                "size must be set if images differ in (height, width): "
                 f"{first_name} has {first}, {name_of(source, row)} has {size}"
             )
     if first is None:
-        raise ValueError(f"X has no image that can be read, so size must be given; first is {name_of(sources[0], 0)}")
+        raise ValueError(f"X has no readable image, so size must be set; the first is {name_of(sources[0], 0)}")
     return first

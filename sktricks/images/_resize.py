@@ -1,23 +1,23 @@
-"""Resize images: the whole image, or the center of it if the aspect ratio is to be kept."""
+"""Resize images: the whole image, or its center to keep the aspect ratio."""
 
 from __future__ import annotations
 
 from .._optional import import_optional
 
 RESIZE_MODES = ("squash", "crop")
-REDUCING_GAP = 3.0  # Pillow first shrinks by an integer factor to this many times the size, which is fast
+REDUCING_GAP = 3.0  # Pillow first reduces by an integer factor to at least this multiple of the size, which is fast
 
 
 def center_box(size, target):
     """Return the largest centered box that has the aspect ratio of ``target``, as (left, top, right, bottom).
 
-    Resizing this box to ``target`` is the same as resizing the shorter side to it and taking the center, without the
-    memory that a long image would need in between.
+    Resizing this box to ``target`` is equivalent to resizing the shorter side and cropping the center, but does not
+    allocate the intermediate image, which is large for an elongated one.
 
     Parameters
     ----------
     size, target : tuple of int
-        (width, height) of the image, and of the result.
+        (width, height) of the image and of the result.
     """
     (width, height), (new_width, new_height) = size, target
     scale = max(new_width / width, new_height / height)
@@ -26,7 +26,7 @@ def center_box(size, target):
 
 
 def resize(image, size, resize_mode="squash", interpolation="bilinear"):
-    """Return a Pillow image of this (width, height), antialiased where it shrinks."""
+    """Resize a Pillow image to this (width, height), with antialiasing."""
     if image.size == size:
         return image
     box = center_box(image.size, size) if resize_mode == "crop" else None

@@ -1,4 +1,4 @@
-"""Photos for figures: read from their files at a legible size and in their own aspect ratio."""
+"""Read thumbnails of image files for figures, with their own aspect ratio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNREADABLE_SIDE = 64
 
 
 def read_thumbnails(sources, rows):
-    """Return some of the images in a column of files, and their names; a damaged one is gray, and its name says so.
+    """Read some of the images in a column of files; a damaged one is gray, and its name says so.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def read_thumbnails(sources, rows):
     images : list of ndarray of shape (height, width, 3), uint8
         The longer side has at most 256 pixels.
     names : list of str
-        The name of each file without its folder; "row 3" for bytes. That of a damaged file ends with "cannot be read".
+        The name of each file without its folder, or "row 3" for bytes, with ": cannot be read" for a damaged file.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read_thumbnails(sources, rows):
 
 
 def read_thumbnail(source, row):
-    """Return an image of at most 256 pixels on its longer side."""
+    """Read an image with at most 256 pixels on its longer side."""
     size = np.array(attempt(read_size, source, row))
     size = np.maximum(1, np.rint(size * min(1, LONGER_SIDE / size.max()))).astype(int)
     return attempt(decode, source, row, tuple(map(int, size)))[0]

@@ -1,4 +1,4 @@
-"""UnreadableImageError: the error of an image that is missing or damaged, and the reason in plain words."""
+"""UnreadableImageError: the error for an image that is missing or damaged, with the reason."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from .._optional import import_optional
 from ._decode import known_formats
 from ._image_column import name_of
 
-CURE = "Leave this image out. To find all damaged files, run ImageLoader(size=8, on_error='warn').transform(X)"
+CURE = "Remove this image. To find all damaged files, run ImageLoader(size=8, on_error='warn').transform(X)"
 
 
 class UnreadableImageError(ValueError):
-    """An image is missing or damaged; the message names it, and how to find all others.
+    """An image is missing or damaged; the message names it and says how to find all damaged files.
 
     Parameters
     ----------
     name : str
-        The path, or the row of bytes.
+        The path, or the index of the row for bytes.
     reason : str
         Why it cannot be read.
     """
 
     def __init__(self, name, reason):
-        super().__init__(name, reason)  # an exception from another process is made of its arguments
+        super().__init__(name, reason)  # an exception from another process is unpickled from its arguments
         self.name, self.reason = name, reason
 
     def __str__(self):
@@ -29,29 +29,29 @@ class UnreadableImageError(ValueError):
 
 
 def attempt(function, source, row, *args):
-    """Return ``function(source, *args)``; an error names the image."""
+    """Return ``function(source, *args)``; raise an error that names the image if it fails."""
     try:
         return function(source, *args)
-    except ImportError:  # no fault of the file
+    except ImportError:  # not caused by the file
         raise
-    except Exception as error:  # damaged files make Pillow raise errors of all sorts
+    except Exception as error:  # Pillow may raise any exception for a damaged file
         raise UnreadableImageError(name_of(source, row), why_unreadable(error)) from error
 
 
 def why_unreadable(error):
-    """Return the reason why an image is unreadable, from any error that Pillow raised."""
+    """Return the reason why an image is unreadable, given the exception that Pillow raised."""
     kind = type(error).__name__
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "the file does not exist"
     if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    if kind == "UnidentifiedImageError":  # whose message repeats the path
-        return f"it is empty, damaged, or of none of the formats {', '.join(known_formats())}"
+        return "it requires more memory than available"
+    if kind == "UnidentifiedImageError":  # its message repeats the path
+        return f"it is empty, damaged, or not in one of the formats {', '.join(known_formats())}"
     if kind == "DecompressionBombError":
         most = 2 * import_optional("PIL.Image", "images").MAX_IMAGE_PIXELS
         return (
-            f"its header claims more than {most} pixels, as a decompression bomb does. If it is a large image that "
-            "you trust, make it smaller or raise PIL.Image.MAX_IMAGE_PIXELS"
+            f"its header claims more than {most} pixels, like a decompression bomb. If you trust the image, make it "
+            "smaller or raise PIL.Image.MAX_IMAGE_PIXELS"
         )
     if isinstance(error, OSError) and error.filename is not None:  # its message repeats the path
         return error.strerror

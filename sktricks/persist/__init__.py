@@ -1,4 +1,4 @@
-"""Fitted estimators in a file that is safe to read: :func:`save` and :func:`load`."""
+"""Save fitted estimators to files that are safe to load: :func:`save` and :func:`load`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helpers of the checks of fitted objects of scikit-learn."""
+"""Helper functions for checks of fitted scikit-learn objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._codec import require
 
 
 def attribute(value, name, *types):
-    """Return an attribute of a fitted object, which must be of exactly one of these types."""
+    """Return an attribute of a fitted object, after checking that its type is exactly one of these."""
     found = vars(value).get(name)
     kinds = " or ".join(kind.__name__ for kind in types)
     require(type(found) in types, f"{type(value).__name__}.{name} must be of type {kinds}, got {type(found).__name__}")
@@ -16,7 +16,7 @@ def attribute(value, name, *types):
 
 
 def n_features_of(value):
-    """Return the number of features that an estimator checks X against."""
+    """Return the number of features of a fitted estimator."""
     n_features = attribute(value, "n_features_in_", int, np.int64)
     require(n_features >= 1, f"{type(value).__name__}.n_features_in_ must be at least 1, got {n_features}")
     return n_features

@@ -1,7 +1,7 @@
-"""A limit for the size of a net that is built from the settings in an archive.
+"""Limit the size of a net that is built from the settings in an archive.
 
-The weights in the archive say how large the net is. Each parameter of a module is counted when it is registered, before
-it is filled, so that a net that is too large costs no memory, whatever makes it.
+The weights in the archive determine how large the net may be. Each parameter of a module is counted when it is
+registered, before its memory is written, so a net that is too large is refused before it uses memory.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch.nn.modules.module import (
 from ._codec import require
 
 HOOKS = (register_module_parameter_registration_hook, register_module_buffer_registration_hook)
-SPARE = 2**25  # numbers that a net may have beyond what is saved, such as those of a classifier that is taken off
+SLACK = 2**25  # parameters that a net may have in addition, such as those of a classifier head that is removed
 
 
 @contextmanager
 def at_most(n_saved):
-    """Raise an error if this thread builds a net of far more numbers than an archive has."""
-    thread, most, count = threading.get_ident(), 2 * n_saved + SPARE, 0
+    """Context manager that raises an error if this thread builds a net with far more parameters than saved."""
+    thread, most, count = threading.get_ident(), 2 * n_saved + SLACK, 0
 
     def register(module, name, tensor):
         nonlocal count

@@ -1,4 +1,4 @@
-"""The classes of estimators that archives hold without skops: our own, containers around them, and common steps."""
+"""The classes that are stored without skops: our own, containers around them, and common scikit-learn steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._stored_params import find_wrong_param
 
 
 def is_own(value):
-    """Return True for an instance of exactly one of our public classes."""
+    """Return True for an instance of one of our public classes, but not of a subclass."""
     import sktricks
 
     cls = type(value)
@@ -30,7 +30,7 @@ def own_class(name):
 
 @cache
 def containers():
-    """Return the classes around other estimators, scikit-learn's and two of ours, and the common steps, by name."""
+    """Return the classes that contain other estimators, scikit-learn's and two of ours, and common steps, by name."""
     from sklearn import ensemble, frozen, pipeline, preprocessing
 
     from .._coded import CodedClassifier
@@ -46,7 +46,7 @@ def containers():
 
 
 def is_container(value):
-    """Return True for an instance of :func:`containers`; a common step must have described attributes only."""
+    """Return True for an instance of one of :func:`containers`; a common step must have no undescribed attributes."""
     cls = type(value)
     return containers().get(cls.__name__) is cls and find_unknown(value) is None
 

@@ -1,8 +1,8 @@
-"""Turn values into JSON and arrays, and back.
+"""Convert values to JSON and arrays, and back.
 
-Numbers, text, lists and dicts are JSON as they are. Any other value is a *record*: a dict whose ``"$"`` names its kind,
-written and read by the :class:`Codec` of that kind. There is a fixed list of kinds, and none imports or runs what a
-record says.
+Numbers, text, lists and dicts are represented by JSON directly. Any other value is a *record*: a dict whose ``"$"`` is
+its kind, written and read by the :class:`Codec` of that kind. The list of kinds is fixed, and no codec imports or runs
+anything that a record refers to.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 
 class Codec(NamedTuple):
-    """The writing and reading of one kind of value."""
+    """Functions that write and read one kind of value."""
 
     kind: str
     takes: Callable  # (value) -> bool
     write: Callable  # (value, name, writer) -> dict
     read: Callable  # (record, reader) -> value
-    shared: bool = False  # an object that stands in several places is written once, and is one object again
+    shared: bool = False  # if True, an object that occurs several times is written once and stays a single object
 
 
 def codec_by_name(kind, takes, name_of, find):
-    """Return the codec of values that are written as a name, ``name_of(value)``, and read by ``find(name)``."""
+    """Return a codec for values that are written as a name, ``name_of(value)``, and read by ``find(name)``."""
     return Codec(
         kind,
         takes,
@@ -34,21 +34,21 @@ def codec_by_name(kind, takes, name_of, find):
 
 
 class NotStorable(TypeError):
-    """An archive cannot hold a value."""
+    """A value cannot be stored in an archive."""
 
 
 class Malformed(ValueError):
-    """An archive holds something that ``save`` never writes."""
+    """An archive has content that ``save`` never writes."""
 
 
-def require(holds, text):
-    """Raise :class:`Malformed` with a text such as "must be a slice", unless ``holds``."""
-    if not holds:
+def require(condition, text):
+    """Raise :class:`Malformed` with a text such as "must be a slice" unless the condition is True."""
+    if not condition:
         raise Malformed(text)
 
 
 def describe(value):
-    """Return a description of a value for errors: its name, or the name of its type."""
+    """Return a description of a value for errors: its name or its type."""
     if isinstance(value, list | tuple) and value:
         return "[" + ", ".join(describe(item) for item in value) + "]"
     if hasattr(value, "__qualname__"):
@@ -60,12 +60,12 @@ def describe(value):
 
 
 def brief(value):
-    """Return a short description of a value that was found in an archive."""
+    """Return a short description of a value in an archive."""
     return f"{value!r:.60}" if type(value) in (str, bool, int, float, type(None)) else f"a {type(value).__name__}"
 
 
 def entry(record, key, *types):
-    """Return the value of a record under a key, which must be of exactly one of these types."""
+    """Return the value of a key in a record, after checking that its type is exactly one of these."""
     require(key in record, f"must have {key!r}")
     if types and type(record[key]) not in types:
         expected = " or ".join(one.__name__ for one in types)
@@ -74,18 +74,18 @@ def entry(record, key, *types):
 
 
 def look_up(known, name, what):
-    """Return the value with a name in a closed list, a dict."""
+    """Return the value with this name in a dict of allowed values, or raise an error."""
     require(name in known, f"must be the name of {what}, got {name!r:.60}")
     return known[name]
 
 
 def join(prefix, name):
-    """Return the name of a parameter within an estimator that is itself a parameter, as ``get_params`` has it."""
+    """Return the nested name of a parameter, as in ``get_params``: ``prefix__name``."""
     return f"{prefix}__{name}" if prefix else name
 
 
 def is_pair(item):
-    """Return True if an item of a list is a member with its name, such as a step of a Pipeline."""
+    """Return True if an item of a list is a pair (name, member), such as a step of a Pipeline."""
     return isinstance(item, list | tuple) and len(item) > 1 and isinstance(item[0], str)
 
 
@@ -101,13 +101,13 @@ class Writer:
     Attributes
     ----------
     arrays : dict
-        The arrays that the JSON points to.
+        The arrays that the JSON refers to.
     seen : dict
         The numbers of shared objects, by their ids.
     asked : dict
-        The names under which ``load`` asks for values that cannot be stored.
+        The names under which ``load`` requires values that cannot be stored.
     untrusted : dict
-        The types that the caller does not trust, by the members that have them.
+        The untrusted types of each member.
     """
 
     def __init__(self, codecs, trusted=frozenset()):
@@ -115,7 +115,7 @@ class Writer:
         self.arrays, self.seen, self.asked = {}, {}, {}
 
     def write(self, value, name):
-        """Return a value as JSON. ``name`` says where it stands: in errors, and as the name of an array."""
+        """Convert a value to JSON. ``name`` is its position, used in errors and as the name of an array."""
         if value is None or type(value) in (bool, int, str) or (type(value) is float and isfinite(value)):
             return value
         if type(value) is list:
@@ -133,7 +133,7 @@ class Writer:
         return record
 
     def write_items(self, items, name):
-        """Return the items of a list or tuple as JSON; in a list of pairs (name, member) a member has its own name."""
+        """Convert the items of a list or tuple to JSON; for pairs (name, member), the position includes the name."""
         if is_pair(items) and name.rpartition("__")[2] == items[0]:
             return [self.write(item, name) for item in items]
         prefix = name.rpartition("__")[0]
@@ -141,7 +141,7 @@ class Writer:
         return [self.write(item, own) for item, own in zip(items, names, strict=True)]
 
     def keep(self, array, name):
-        """Add an array, and return the key under which it is kept."""
+        """Add an array, and return its key."""
         key, n = name or "array", 1
         while key in self.arrays:
             n += 1
@@ -150,7 +150,7 @@ class Writer:
         return key
 
     def undo(self, before):
-        """Remove what was written since ``before``, two lengths of :attr:`arrays` and :attr:`seen`."""
+        """Remove everything written since ``before``, the lengths of :attr:`arrays` and :attr:`seen` at that time."""
         for kept, length in zip((self.arrays, self.seen), before, strict=True):
             for key in list(kept)[length:]:
                 del kept[key]
@@ -164,7 +164,7 @@ class Reader:
     codecs : list of Codec
     arrays : dict of ndarray
     given : Given
-        The values that the caller of ``load`` gives.
+        The values that the caller passes to ``load``.
     trusted : frozenset of str
         The full names of the types that the caller trusts.
 
@@ -173,9 +173,9 @@ class Reader:
     seen : dict
         Shared objects by their numbers.
     place : list of str or int
-        Where in the manifest the reader is; after an error, where it happened.
+        The current position in the manifest; after an error, the position of the error.
     dropped : dict
-        Parameters that were replaced because they name a path: their names and values.
+        Names and values of parameters that were replaced because they are paths.
     """
 
     def __init__(self, codecs, arrays, given, trusted=frozenset()):
@@ -184,16 +184,16 @@ class Reader:
         self.place, self.dropped = [], {}
 
     def read(self, node, *where):
-        """Return the value of a piece of JSON, which stands at ``where`` in the one that is being read."""
+        """Convert JSON to a value; ``where`` is its position relative to the current one."""
         with self.inside(*where):
             return self._read(node)
 
     @contextmanager
     def inside(self, *where):
-        """Have errors name a place within the current one."""
+        """Context manager that moves the current position, which errors name."""
         self.place += where
         yield
-        del self.place[len(self.place) - len(where) :]  # not after an error, so that its place is known
+        del self.place[len(self.place) - len(where) :]  # not after an error, to keep its position
 
     def _read(self, node):
         if isinstance(node, list):
@@ -205,7 +205,7 @@ class Reader:
         kind = entry(node, "$", str)
         if kind == "again":
             number = entry(node, "id", int)
-            require(number in self.seen, f"must point to a value before it, got the number {number}")
+            require(number in self.seen, f"must refer to an earlier value, got the number {number}")
             return self.seen[number]
         require(kind in self.codecs, f"must be a value of a known kind, got the unknown kind {kind!r:.60}")
         value = self.codecs[kind].read(node, self)
@@ -214,12 +214,12 @@ class Reader:
         return value
 
     def array(self, record):
-        """Return the array that a record points to."""
+        """Return the array that a record refers to."""
         key = entry(record, "key", str)
-        require(key in self.arrays, f"must point to an array of the file, got {key!r:.60}")
+        require(key in self.arrays, f"must refer to an array of the file, got {key!r:.60}")
         return self.arrays[key]
 
     def where(self):
-        """Return the place as text, such as ``estimator.learned.classes_``."""
+        """Return the current position as text, such as ``estimator.learned.classes_``."""
         parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place)
         return "estimator" + "".join(parts)

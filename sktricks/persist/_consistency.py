@@ -1,6 +1,6 @@
-"""Check that the fitted attributes of an estimator agree with each other, as they do after ``fit``.
+"""Check that the fitted attributes of an estimator are consistent, as they are after ``fit``.
 
-Their types have been checked by now (:mod:`._descriptions`). Here are their lengths, ranges and relations.
+Their types were checked before (:mod:`._descriptions`). These functions check lengths, ranges and relations.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ._codec import require
 from ._descriptions import PIXELS
 from ._steps import STEPS, check_step
 
-LARGE = 1e9  # parameters of views: with larger ones a position in an image is no 64-bit integer any more
+LARGE = 1e9  # bound for parameters of views; larger ones could overflow 64-bit positions in an image
 
 
 def check_consistency(estimator):
-    """Raise an error unless the fitted attributes of an estimator agree with each other."""
+    """Raise an error unless the fitted attributes of an estimator are consistent."""
     learned, name = vars(estimator), type(estimator).__name__
     check_inputs(estimator, learned)
     if name in STEPS:
@@ -56,10 +56,10 @@ def check_consistency(estimator):
 
 
 def check_inputs(estimator, learned):
-    """Check the shape of the rows, and the names of their columns."""
+    """Check the shape of the rows and the names of their columns."""
     n, shape = learned.get("n_features_in_"), learned.get("image_shape_")
     if shape is not None:
-        of_files = hasattr(estimator, "backbone") and n == 1  # a column of image files is one feature
+        of_files = hasattr(estimator, "backbone") and n == 1  # a column of image files is a single feature
         fits = prod(shape) == n or of_files
         require(fits, f"must have n_features_in_={prod(shape)} with image_shape_={shape}, got {n}")
         has_range = "_device" not in learned or learned.get("value_range_") is not None
@@ -71,7 +71,7 @@ def check_inputs(estimator, learned):
 
 
 def check_classes(classes, at_least=1):
-    """Check that classes are sorted and different."""
+    """Check that classes are sorted and distinct."""
     if type(classes) is list:
         for pair in classes:
             check_classes(pair)
@@ -79,17 +79,18 @@ def check_classes(classes, at_least=1):
     require(len(classes) >= at_least, f"must have at least {at_least} classes_, got {len(classes)}")
     try:
         ascends = all(one < other for one, other in zip(classes[:-1].tolist(), classes[1:].tolist(), strict=True))
-    except TypeError:  # of values that cannot be compared, which fit refuses
+    except TypeError:  # values that cannot be compared, which fit rejects
         ascends = False
     require(ascends, "must have classes_ in ascending order")
 
 
 def check_columns(estimator):
-    """Check the columns of a table, as :mod:`sktricks.tables._columns` makes them, and its categories."""
+    """Check the columns and categories of a table; see :mod:`sktricks.tables._columns`."""
     columns, mask = estimator._columns, estimator.is_categorical_
-    require((columns is None) == (estimator.image_shape_ is not None), "must have _columns of a table, and of it alone")
+    is_table = estimator.image_shape_ is None
+    require((columns is not None) == is_table, "must have _columns if and only if X is a table")
     if columns is None:
-        require(mask is None, "must have no is_categorical_ of images")
+        require(mask is None, "must have no is_categorical_ for images")
         return
     n = estimator.n_features_in_
     require(len(columns.is_categorical) == n, f"must have {n} columns, got {len(columns.is_categorical)}")
@@ -101,16 +102,17 @@ def check_columns(estimator):
 
 
 def check_fine_tuned(learned):
-    """Check what is on a backbone, or on a table, for which there is none."""
+    """Check the attributes of a fine-tuned net, which has a backbone only for images."""
     on_images = learned["image_shape_"] is not None
-    require(on_images == (learned["_prefix"] is not None), "must have a _prefix of images, and of them alone")
-    require(on_images == (learned["backbone_name_"] is not None), "must have a backbone_name_ of images alone")
+    require(on_images == (learned["_prefix"] is not None), "must have a _prefix if and only if X is images")
+    require(on_images == (learned["backbone_name_"] is not None), "must have a backbone_name_ only for images")
     if "strategy_" in learned:
-        require(on_images == (learned["strategy_"] != "from-scratch"), "must have another strategy_")
+        fits = on_images == (learned["strategy_"] != "from-scratch")
+        require(fits, "must have strategy_='from-scratch' if and only if X is a table")
 
 
 def check_views(estimator, views):
-    """Check that the views over which predictions are averaged fit the images."""
+    """Check that the views for averaging predictions fit the images."""
     from ..augment._base_augmenter import BaseAugmenter
     from ..augment.copies._views import apply_view
 
@@ -132,7 +134,7 @@ def check_views(estimator, views):
 
 
 def check_draw(step, params, shape):
-    """Check that the parameters of a view are like those that its step draws, and not far larger."""
+    """Check that the parameters of a view have the form that its step draws, and are not too large."""
     expected = step.draw(np.random.default_rng(0), 1, shape)
     extra = params.keys() - expected.keys()
     require(extra <= {"chosen"} and expected.keys() <= params.keys(), f"must have a view of {[*expected]}")
@@ -151,7 +153,7 @@ def check_draw(step, params, shape):
 
 
 def check_members(estimator, learned):
-    """Check the members of an ensemble, ours or scikit-learn's: their number and their methods."""
+    """Check the number and the methods of the members of an ensemble, ours or scikit-learn's."""
     members = learned["estimators_"]
     n, named = len(members), learned.get("named_estimators_")
     if "_names" in learned:
@@ -182,7 +184,7 @@ def check_members(estimator, learned):
 
 
 def check_encoder(encoder):
-    """Check the label encoder of one of scikit-learn's ensembles."""
+    """Check the label encoder of a scikit-learn ensemble."""
     from sklearn.preprocessing import LabelEncoder
 
     require(type(encoder) is LabelEncoder and hasattr(encoder, "classes_"), "must have a fitted LabelEncoder")
@@ -210,7 +212,7 @@ def methods_of(estimator, learned):
 
 
 def check_member(member, method):
-    """Check that a member is fitted, predicts, and has the method that the ensemble calls."""
+    """Check that a member is fitted, is a predictor, and has the method that the ensemble calls."""
     kind = type(member).__name__
     for one in member.estimators if kind == "FoldModels" else [member]:
         check_is_fitted(one)
@@ -231,7 +233,7 @@ def check_augmented(estimator, learned):
 
 
 def check_distilled(estimator, learned):
-    """Check the student of a distilled estimator, which has a column for each class."""
+    """Check the student of a distilled estimator, which must have one output per class."""
     student = learned["student_"]
     if "classes_" not in learned:
         check_member(student, "predict")

@@ -1,8 +1,8 @@
-"""The fitted attributes of each class: the closed list by which archives are written and read.
+"""The fitted attributes of each class: the fixed schema of archives.
 
-An attribute that is not described here can be neither saved nor loaded. Add a new attribute of a class here, with its
-type from :mod:`._specs`; ``maybe`` marks one that not every fit sets. Parameters are not described here: they are
-checked by the constraints of their class and by :mod:`._stored_params`.
+An attribute that is not described here can be neither saved nor loaded. Add new attributes of a class here, with their
+type from :mod:`._specs`; ``maybe`` marks attributes that not every fit sets. Parameters are not described here: they
+are checked by the constraints of their class and by :mod:`._stored_params`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from ._specs import (
 from ._steps import STEPS
 from ._tensors import is_torch
 
-PIXELS = 2**25  # in an image, of all channels together; a net is built with one such image before it is filled
+PIXELS = 2**25  # values per image; building a net runs one image of this size before the weights are loaded
 DEVICES = ("cpu", "cuda", "mps", "xpu")
-DTYPES = ("torch.float32", "torch.float64", "torch.float16", "torch.bfloat16")  # in which nets compute
+DTYPES = ("torch.float32", "torch.float64", "torch.float16", "torch.bfloat16")  # dtypes of nets
 
 
 def instance(of):
-    """Return the type of the instances of exactly one of our own classes, given by its name."""
+    """Return the spec of instances of one of our own classes, by its name, without subclasses."""
 
     def fits(value):
         cls = type(value)
@@ -67,7 +67,7 @@ image_shape = Spec(
     f"a tuple (height, width, channels) of at most {PIXELS} values",
     lambda value: tuple_of(*[integer(1, PIXELS)] * 3).fits(value) and prod(value) <= PIXELS,
 )
-# Pairs of a step and its draw, as :mod:`sktricks.augment.copies._views` makes them; checked by _consistency.py.
+# Pairs of a step and its parameters, from :mod:`sktricks.augment.copies._views`; checked by _consistency.py.
 drawn = tuple_of(estimator, dict_of(string, array("biuf", 1, 2, 3, 4, finite=True)))
 views = Spec("a list of views, each a list of pairs of an augmenter and arrays", list_of(list_of(drawn)).fits)
 
@@ -86,7 +86,7 @@ loading = entries(
 )
 AUGMENTER = {**INPUTS, **OUTPUT, "value_range_": optional(pixel_range)}
 MIXER = {**AUGMENTER, "target_": maybe(only("classes", "values", None)), "classes_": maybe(labels)}
-# The parameters as fit used them, which save compares, and load learns from the parameters.
+# The values of parameters in fit: save compares them with the current ones, load computes them from the parameters.
 BUILT_WITH = {"_built_with": maybe(dict_of(string, string))}
 AUGMENTED = {
     **BUILT_WITH,
@@ -105,14 +105,14 @@ AUGMENTED = {
 DISTILLED = {
     "n_features_in_": maybe(integer(1)),
     **NAMES,
-    "teacher_": maybe(estimator),  # which may be deleted, since the student alone predicts
+    "teacher_": maybe(estimator),  # may be deleted, since it is not used to predict
     "student_": estimator,
     "agreement_": real_or_nan,
     "_allow_nan": boolean,
 }
 
 PRECISION = only("float32", "bfloat16")
-# Without the torch part, which _net_state.py writes.
+# All but the torch part, which _net_state.py writes.
 NET = {
     **BUILT_WITH,
     "pruning_": maybe(instance("PruningReport")),
@@ -125,7 +125,7 @@ NET = {
     "_device": device,
     "precision_": maybe(PRECISION),
     "_dtype": dtype,
-    "_augmenter": maybe(augmenter),  # not in the archive if it is the user's code, which ``load`` asks for
+    "_augmenter": maybe(augmenter),  # absent if it is the user's code, which must be passed to ``load``
     "_views": views,
     "_fit_views": views,
 }
@@ -195,14 +195,14 @@ SKLEARN_STACK = {
 }
 ENCODERS = either(estimator, list_of(estimator))
 
-# Any other augmenter of ours has the attributes of AUGMENTER.
+# Our other augmenters have the attributes in AUGMENTER.
 OWN = {
     **{name: MIXER for name in ("MixUp", "CutMix", "RandomApply", "AugmentationPipeline")},
     "AugmentedClassifier": AUGMENTED,
     "AugmentedRegressor": AUGMENTED,
     "DistilledClassifier": {**DISTILLED, "classes_": labels, "temperature_": real(0)},
     "DistilledRegressor": DISTILLED,
-    "OnnxClassifier": {},  # their model is a file of its own, which `load` asks for
+    "OnnxClassifier": {},  # their model is a separate file, which must be passed to ``load``
     "OnnxRegressor": {},
     "NetClassifier": {**NET, **CLASSES, **TABLE},
     "NetRegressor": {**NET, **VALUES, **TABLE},
@@ -233,11 +233,11 @@ OWN = {
     },
     "NetEnsembleClassifier": {**NETS, **ENSEMBLE_CLASSES},
     "NetEnsembleRegressor": NETS,
-    # callbacks, which are copied before they learn anything
+    # callbacks have no fitted attributes, since nets copy them
     "FreezeLayers": {},
     "AverageWeights": {},
     "GradientNorms": {},
-    # not public, within other estimators
+    # private classes inside other estimators
     "FoldModels": {},
     "CodedClassifier": {"estimator_": estimator, "classes_": labels},
 }
@@ -255,25 +255,25 @@ CONTAINERS = {
 
 
 def describe_class(cls):
-    """Return the attributes that a fitted instance of a class may have, by name, and their types; None if unknown."""
+    """Return the specs of the fitted attributes of a class, by name; None for an unknown class."""
     if cls.__module__.partition(".")[0] == "sktricks":
         return OWN.get(cls.__name__, AUGMENTER if issubclass(cls, BaseAugmenter) else None)
     return CONTAINERS[cls.__name__]
 
 
 def find_undescribed(cls, learned):
-    """Return the first wrong attribute of an instance and what is expected instead, or None.
+    """Return the first invalid attribute of an instance and what is expected instead, or None.
 
     Parameters
     ----------
     cls : type
     learned : dict
-        All attributes that are no parameters, without the torch part.
+        All attributes that are not parameters, without the torch part.
     """
     known = describe_class(cls)
     for name, value in learned.items():
         if name not in known:
-            return name, "absent: it is no fitted attribute of " + cls.__name__
+            return name, "absent: it is not a fitted attribute of " + cls.__name__
         if not known[name].fits(value):
             return name, known[name].text
     fitted = learned.keys() - OUTPUT.keys()

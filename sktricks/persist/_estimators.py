@@ -1,4 +1,4 @@
-"""Estimators, our own and scikit-learn's containers: written and read by parameters and attributes."""
+"""Write and read estimators, our own and scikit-learn's containers, by parameters and attributes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECORD = {"$", "id", "class", "name", "params", "learned", "trained", "requests"
 
 
 def write_estimator(estimator, name, writer, write_param):
-    """Return the record of an estimator: parameters, attributes, metadata requests and the torch part of a net."""
+    """Return the record of an estimator: its parameters, attributes, metadata requests, and the torch part of a net."""
     cls = type(estimator)
     params, learned, requests = parts_of(estimator)
     has_net = learned.pop("_net", None) is not None or learned.get("_prefix") is not None
@@ -46,7 +46,7 @@ def write_estimator(estimator, name, writer, write_param):
 
 
 def write_value(key, value, name, writer):
-    """Return an attribute as JSON; OMITTED for a net's copy of an augmenter of the user's, which ``load`` asks for."""
+    """Convert an attribute to JSON; return OMITTED for a net's copy of a user-defined augmenter."""
     before = len(writer.arrays), len(writer.seen)
     try:
         return writer.write(value, name)
@@ -58,20 +58,20 @@ def write_value(key, value, name, writer):
 
 
 def check_described(cls, learned, name):
-    """Raise an error if an estimator has attributes that ``load`` would refuse."""
+    """Raise an error if an estimator has attributes that ``load`` would reject."""
     wrong = find_undescribed(cls, learned)
     if wrong is None:
         return
     key, expected = wrong
     where = join(name, key)
     if key not in describe_class(cls):
-        raise NotStorable(f"save cannot store {where}: it is no fitted attribute of {cls.__name__}. Delete it first")
+        raise NotStorable(f"save cannot store {where}: it is not a fitted attribute of {cls.__name__}. Delete it first")
     got = describe(learned[key]) if key in learned else "nothing"
     raise NotStorable(f"save cannot store {where}: {got}; it must be {expected}")
 
 
 def check_agrees(estimator, name):
-    """Raise an error unless ``load`` would accept what an estimator has learned."""
+    """Raise an error if the fitted attributes are inconsistent, so that ``load`` would reject them."""
     try:
         check_consistency(estimator)
     except Malformed as error:
@@ -80,20 +80,20 @@ def check_agrees(estimator, name):
 
 
 def check_built_with(estimator, built_with, name):
-    """Raise an error if ``load`` would build another net than ``fit`` did, because a parameter has changed since."""
+    """Raise an error if a parameter was changed after ``fit``, so that ``load`` would build a different net."""
     from ..training._built_with import describe_build
 
     now = describe_build(estimator) if built_with else {}
     for key in now.keys() & built_with.keys():
         if now[key] != built_with[key]:
             raise NotStorable(
-                f"save cannot store {join(name, key)}: it must be {built_with[key]}, with which fit built the net, got "
-                f"{now[key]}. Set it back, or fit again"
+                f"save cannot store {join(name, key)}: it must be {built_with[key]}, as in fit, got {now[key]}. Set it "
+                "back, or fit again"
             )
 
 
 def check_params_described(cls, params, written, name):
-    """Raise an error if ``load`` would refuse a parameter that is stored, and not asked for or replaced."""
+    """Raise an error if ``load`` would reject a stored parameter; those to pass again or to replace are not stored."""
     asked = {key for key, node in written.items() if type(node) is dict and node.get("$") == "given"}
     stored = {key: as_plain_text(value) for key, value in params.items() if key not in {*asked, "net_params"}}
     stored = {key: value for key, value in stored.items() if not replacement(key, value)}
@@ -108,7 +108,7 @@ def check_params_described(cls, params, written, name):
 
 
 def write_own_param(value, name, writer):
-    """Return a parameter of one of our own estimators as JSON; of ``net_params`` each entry."""
+    """Convert a parameter of one of our own estimators to JSON; for ``net_params``, each entry."""
     prefix, _, key = name.rpartition("__")
     if key != "net_params" or not isinstance(value, dict):
         return write_or_ask(value, name, key, writer)
@@ -117,7 +117,7 @@ def write_own_param(value, name, writer):
 
 
 def write_container_param(value, name, writer):
-    """Return a parameter of a container as JSON; the folder of a cache only for the warning of ``load``."""
+    """Convert a parameter of a container to JSON; the folder of a cache is stored only for the warning of ``load``."""
     dropped = replacement(name.rpartition("__")[2], value)
     return writer.write(value if dropped is None else dropped[1], name)
 
@@ -126,7 +126,7 @@ def write_container_param(value, name, writer):
 
 
 def read_estimator(record, reader, find_class):
-    """Return the estimator that :func:`write_estimator` wrote, with the values that the caller gives."""
+    """Read an estimator written by :func:`write_estimator`, with the values that the caller passes."""
     cls = find_class(entry(record, "class", str))
     entry(record, "name", str)
     unknown = sorted(record.keys() - RECORD)
@@ -144,7 +144,7 @@ def read_estimator(record, reader, find_class):
     check_consistency(estimator)
     has_backbone = learned.get("_prefix") is not None
     require("trained" in record or not has_backbone, "must have a trained part, since it has a backbone")
-    if "_built_with" in describe_class(cls) and "estimator_" in learned:  # the torch part does it for others
+    if "_built_with" in describe_class(cls) and "estimator_" in learned:  # for nets, restore_trained does this
         estimator._built_with = describe_params(estimator, estimator._kept_params)
     if "trained" in record:
         restore_net(estimator, reader.read(entry(record, "trained", dict), "trained"), reader)
@@ -152,7 +152,7 @@ def read_estimator(record, reader, find_class):
 
 
 def refuse_wrong(wrong, values, reader):
-    """Raise an error that names a wrong attribute or parameter, unless ``wrong`` is None."""
+    """Raise an error that names an invalid attribute or parameter, unless ``wrong`` is None."""
     if wrong is not None:
         key, expected = wrong
         reader.place.append(key)
@@ -160,7 +160,7 @@ def refuse_wrong(wrong, values, reader):
 
 
 def restore_net(estimator, state, reader):
-    """Build the torch part of an estimator and fill it."""
+    """Build the torch part of an estimator and load its state."""
     require(hasattr(estimator, "_device"), "must have no trained part, since it has no attributes of a net")
     from ._net_restore import restore_trained
 
@@ -169,10 +169,10 @@ def restore_net(estimator, state, reader):
 
 
 def read_params(cls, record, reader):
-    """Return the parameters of an estimator, those that the caller gives included."""
+    """Read the parameters of an estimator, including those that the caller passes."""
     known, nodes = inspect.signature(cls).parameters, entry(record, "params", dict)
     unknown = sorted(nodes.keys() - known)
-    require(not unknown, f"{cls.__name__} has the parameters {unknown!r:.100}, which this version does not know")
+    require(not unknown, f"{cls.__name__} has the unknown parameters {unknown!r:.100}")
     params, given = {}, {"net_params"}
     for key, node in nodes.items():
         params[key], is_given = read_param(key, node, join(record["name"], key), reader)
@@ -183,7 +183,7 @@ def read_params(cls, record, reader):
 
 
 def read_param(key, node, name, reader):
-    """Return a parameter, and True if the caller gives it; a path is replaced."""
+    """Read a parameter, and return it and True if the caller passes it; a path is replaced."""
     given = given_name(node, name, key, reader)
     if given is not None:
         return reader.given.take(given), True
@@ -197,7 +197,7 @@ def read_param(key, node, name, reader):
 
 
 def read_net_params(node, prefix, reader):
-    """Return the entries of ``net_params``."""
+    """Read the entries of ``net_params``."""
     fits = type(node) is dict and "$" not in node
     require(fits, f"must have None or a dict as net_params, got {brief(node)}")
     params = {}
@@ -213,7 +213,7 @@ def read_net_params(node, prefix, reader):
 
 
 def restore_requests(estimator, requests):
-    """Restore the metadata that ``set_fit_request`` and the like have asked for."""
+    """Restore the metadata requests set by ``set_fit_request`` and similar methods."""
     fresh = estimator._get_metadata_request()
     for method, wanted in requests.items():
         known = method in SIMPLE_METHODS and type(wanted) is dict
@@ -226,7 +226,7 @@ def restore_requests(estimator, requests):
 
 
 def estimator_codec(kind, takes, write_param, find_class):
-    """Return the codec of the estimators of a kind."""
+    """Return the codec for a kind of estimators."""
     return Codec(
         kind,
         takes,

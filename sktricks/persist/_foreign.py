@@ -1,4 +1,4 @@
-"""Foreign members: estimators of scikit-learn and of others, stored by skops and checked after loading."""
+"""Foreign members: estimators of scikit-learn and other libraries, stored by skops and checked after loading."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ._codec import Codec, entry, join, require
 from ._foreign_checks import CHECKS, check_jobs, check_sparse
 from ._foreign_types import check_content, full_name, name_of_type, untrusted_types
 
-# -- after it was built ------------------------------------------------------------------------------------------------
+# -- checks of loaded objects ------------------------------------------------------------------------------------------
 
 
 class UncheckedError(ValueError):
-    """An object of a member is not as scikit-learn makes it; ``kind`` is the name of its type."""
+    """An object in a member is invalid or cannot be checked; ``kind`` is the name of its type."""
 
     def __init__(self, kind, error):
         super().__init__(str(error))
@@ -26,19 +26,19 @@ class UncheckedError(ValueError):
 
 
 def objects_in(value):
-    """Yield each object that a fitted estimator holds, directly or not, once."""
+    """Yield each object in a fitted estimator, at any depth, once."""
     pending, seen = [value], {}
     while pending:
         item = pending.pop()
         if id(item) in seen or isinstance(item, str | bytes | int | float | type(None)):
             continue
-        seen[id(item)] = item  # kept alive, so that no other object gets its id
+        seen[id(item)] = item  # kept alive, so that its id is not reused
         yield item
         pending.extend(parts_of(item))
 
 
 def parts_of(item):
-    """Return the objects that an object holds."""
+    """Return the direct parts of an object."""
     if isinstance(item, dict):
         return chain(item.keys(), item.values())
     if isinstance(item, list | tuple | set | frozenset):
@@ -54,7 +54,7 @@ def check_objects(objects, trusted):
         if full_name(item) not in trusted:
             try:
                 check_object(item)
-            except Exception as error:  # a forged object may lack anything that a check looks at
+            except Exception as error:  # a forged object may lack any attribute that a check reads
                 raise UncheckedError(full_name(item), error) from error
 
 
@@ -75,7 +75,7 @@ def check_object(item):
 
 
 def is_unfitted(item):
-    """Return True for an estimator that has its parameters only, such as the template of a forest's trees."""
+    """Return True for an estimator that has only parameters, such as the template of the trees of a forest."""
     if not isinstance(item, BaseEstimator):
         return False
     return {name for name in vars(item) if name.startswith("_") or name.endswith("_")} <= {"_sklearn_version"}
@@ -85,31 +85,31 @@ def is_unfitted(item):
 
 
 def is_foreign(value):
-    """Return True for an estimator none of whose classes is ours; a subclass of ours is the user's code."""
+    """Return True for an estimator with no base class of ours; a subclass of our classes is user code."""
     ours = any(part.__module__.partition(".")[0] == "sktricks" for part in type(value).__mro__)
     return isinstance(value, BaseEstimator) and not ours
 
 
 def import_skops(who):
-    """Return ``skops.io``, for a member with this title."""
+    """Import ``skops.io``, or raise an error that names the member."""
     from .._optional import import_optional
 
     try:
         return import_optional("skops.io", "persist")
     except ImportError as error:
-        raise ImportError(f"{who} is saved and loaded through skops. {error}") from error
+        raise ImportError(f"{who} is saved and loaded with skops. {error}") from error
 
 
 def title(name, kind):
-    """Return the title of a member in errors, with the name that the user gave it, if any."""
+    """Return the description of a member in errors, with its name, if any."""
     parts = [part for part in re.split(r"__|\.", name) if part.strip("_0123456789") and part[-1:] != "_"]
     return f"the member {'__'.join(parts)!r} ({kind})" if parts else f"the estimator {kind}"
 
 
 def write_member(estimator, name, writer):
-    """Return the record of an estimator, whose bytes are made by skops.
+    """Return the record of an estimator that skops serializes.
 
-    The types that ``load`` would refuse are added to ``writer.untrusted``, so that one error can name them all.
+    Types that ``load`` would reject are added to ``writer.untrusted``, so that one error can list all of them.
     """
     kind = type(estimator).__name__
     who = title(name, kind)
@@ -119,11 +119,11 @@ def write_member(estimator, name, writer):
     try:
         content = skops.dumps(estimator)
         untrusted, asked = untrusted_types(content, skops, writer.trusted)
-    except Exception as error:  # skops has no error of its own for what it cannot write
+    except Exception as error:  # skops may raise any exception for unsupported objects
         raise TypeError(f"save cannot store {who}: {why_unwritable(estimator, error)}") from error
     local = [kind for kind in asked if "<" in kind]
     if local:
-        raise TypeError(f"save cannot store {who}: load would not find {local[0]}. Define it by name in a module")
+        raise TypeError(f"save cannot store {who}: load cannot find {local[0]}, a local class. Define it in a module")
     reason = ""
     if not untrusted:
         try:
@@ -136,23 +136,23 @@ def write_member(estimator, name, writer):
 
 
 def why_unwritable(estimator, error):
-    """Return why skops cannot write an estimator: it knows nothing of nets in estimators of ours."""
+    """Return the reason why skops cannot write an estimator; it does not support ours inside other estimators."""
     from ._classes import find_unknown, is_own
 
     own = ", ".join(sorted({type(item).__name__ for item in objects_in(estimator) if is_own(item)}))
     if not own:
-        return f"skops says {error}"
+        return f"skops raised {error}"
     unknown = find_unknown(estimator)
     if unknown is not None:
-        return f"it holds {own}, and has an attribute or parameter {unknown!r} of a kind that save does not know"
+        return f"it contains {own}, and its attribute or parameter {unknown!r} is not supported by save"
     return (
-        f"it holds {own}, which can be saved alone, in a Pipeline, FeatureUnion or ColumnTransformer, or in a voting "
-        "or stacking ensemble"
+        f"it contains {own}, which can be saved only alone, in a Pipeline, FeatureUnion or ColumnTransformer, or in a "
+        "voting or stacking ensemble"
     )
 
 
 def refuse_untrusted(writer):
-    """Raise an error that names all members, and all their types, that are stored only if the caller trusts them."""
+    """Raise an error that lists all types of members that are stored only if the caller trusts them."""
     if writer.untrusted:
         who = list(writer.untrusted)[0]
         types = sorted(writer.trusted.union(*writer.untrusted.values()))
@@ -160,7 +160,7 @@ def refuse_untrusted(writer):
 
 
 def read_member(record, reader):
-    """Return the estimator that :func:`write_member` wrote, checked."""
+    """Read and check an estimator written by :func:`write_member`."""
     name, kind = entry(record, "name", str), entry(record, "class", str)
     who, content = title(name, kind), reader.array(record).tobytes()
     skops = import_skops(who)
@@ -173,11 +173,11 @@ def read_member(record, reader):
             check_objects(objects, reader.trusted)
             drop_paths(objects, name, reader)
             return member
-    except Exception as error:  # what a damaged file makes skops raise can be anything
+    except Exception as error:  # skops may raise any exception for a damaged file
         raise ValueError(f"{who} of the archive is damaged or forged: {error}") from error
     types = sorted(reader.trusted.union(untrusted, untrusted_of_others(reader, skops)))
     raise ValueError(
-        f"{who} of the archive has types that are not trusted: if you know where the file comes from, pass "
+        f"{who} of the archive has types that are not trusted: if you trust the source of the file, pass "
         f"trusted={types}"
     )
 

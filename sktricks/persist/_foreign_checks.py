@@ -1,8 +1,8 @@
-"""Checks of foreign members after skops has built them: compiled code must find every index that it reads.
+"""Check foreign members after skops has built them: all indices that compiled code reads must be valid.
 
 scikit-learn's trees, neighbors and support vector machines read their arrays in compiled code without bounds checks. An
-altered array would crash the process in ``predict``, or read memory of others. Each function here takes one fitted
-object of scikit-learn and raises a ``ValueError`` unless its arrays can be read safely.
+altered array could crash the process in ``predict``, or expose other memory. Each function here takes one fitted
+scikit-learn object, and raises a ``ValueError`` unless its arrays can be read safely.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._codec import require
 from ._tree_checks import TASKS, TREE_CHECKS
 
 MAX_JOBS = 1024
-METRICS = frozenset(  # computed without parameters, except for minkowski's p
+METRICS = frozenset(  # metrics without parameters, except for minkowski's p
     {"euclidean", "l2", "minkowski", "p", "manhattan", "cityblock", "l1", "chebyshev", "infinity", "cosine"}
 )
 
@@ -39,7 +39,7 @@ def check_search_tree(tree):
 
 
 def check_distance(metric):
-    """Check that a compiled distance has no arrays of its own that would have to fit the features."""
+    """Check that a compiled distance has no arrays of its own, which would have to match the features."""
     _, vector, matrix, *_ = metric.__getstate__()
     plain = np.size(vector) <= 1 and np.size(matrix) <= 1
     reads_none = type(metric).__name__.startswith(("Euclidean", "Manhattan", "Chebyshev"))
@@ -66,7 +66,7 @@ def check_neighbors(neighbors):
 
 
 def check_neighbor_targets(neighbors, n_rows):
-    """Check the targets of the rows that a neighbors estimator keeps."""
+    """Check the stored targets of a neighbors estimator."""
     name, y = type(neighbors).__name__, attribute(neighbors, "_y", np.ndarray)
     require(len(y) == n_rows and y.ndim in (1, 2), f"{name}._y must have {n_rows} rows")
     if not hasattr(neighbors, "classes_"):
@@ -79,7 +79,7 @@ def check_neighbor_targets(neighbors, n_rows):
 
 
 def check_svm(svm):
-    """Check a support vector machine of libsvm."""
+    """Check a libsvm-based support vector machine."""
     name, n_features, n_rows = type(svm).__name__, n_features_of(svm), len(svm.support_)
     require(type(svm.kernel) is str, f"{name}.kernel must be a name")
     if svm.kernel == "precomputed":
@@ -99,7 +99,7 @@ def check_svm(svm):
 
 
 def check_svm_coefficients(svm, name, n_rows, n_classes, n_pairs):
-    """Check the coefficients of a support vector machine: one for each vector, and one for each pair of classes."""
+    """Check the numbers of coefficients of a support vector machine, per vector and per pair of classes."""
     for key in ("_dual_coef_", "dual_coef_"):
         shape, expected = getattr(svm, key).shape, (n_classes - 1, n_rows)
         require(shape == expected, f"{name}.{key} must be of shape {expected}, got {shape}")
@@ -111,7 +111,7 @@ def check_svm_coefficients(svm, name, n_rows, n_classes, n_pairs):
 
 
 def check_k_means(k_means):
-    """Check a KMeans, whose centers are read in compiled code."""
+    """Check a KMeans, whose compiled code reads the centers."""
     shape = (k_means.n_clusters, n_features_of(k_means))
     centers = attribute(k_means, "cluster_centers_", np.ndarray)
     n_threads = attribute(k_means, "_n_threads", int)
@@ -120,13 +120,13 @@ def check_k_means(k_means):
 
 
 def check_one_hot(encoder):
-    """Check a OneHotEncoder, which builds a sparse matrix of ``_n_features_outs`` columns."""
+    """Check a OneHotEncoder, which builds a sparse matrix with ``_n_features_outs`` columns."""
     found, expected = encoder._n_features_outs, encoder._compute_n_features_outs()
     require(list(found) == list(expected), f"OneHotEncoder._n_features_outs must be {expected}, got {found}")
 
 
 def check_mlp(mlp):
-    """Check a multilayer perceptron: each layer fits the one before it."""
+    """Check a multilayer perceptron: the input of each layer must match the output of the previous one."""
     name, n = type(mlp).__name__, vars(mlp).get("n_layers_", 0) - 1
     coefs, intercepts = attribute(mlp, "coefs_", list), attribute(mlp, "intercepts_", list)
     require(len(coefs) == len(intercepts) == n >= 1, f"{name}.coefs_ must fit n_layers_")
@@ -149,7 +149,7 @@ def check_sparse(matrix):
 
 
 def check_jobs(estimator):
-    """Check that an estimator does not ask for an absurd number of workers."""
+    """Check that ``n_jobs`` of an estimator is not absurdly large."""
     n_jobs = vars(estimator).get("n_jobs")
     allowed = n_jobs is None or (isinstance(n_jobs, Integral) and abs(n_jobs) <= MAX_JOBS)
     name = f"{type(estimator).__name__}.n_jobs"

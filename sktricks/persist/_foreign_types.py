@@ -1,8 +1,8 @@
 """The types that skops may build in foreign members, and checks of its bytes before it builds anything.
 
-skops builds the types that it trusts by name. That is not enough for compiled code, which reads its arrays without
-bounds checks. So a class of scikit-learn is trusted here if its predictions are numpy throughout (``NUMPY_ONLY``), or
-if there is a check of its arrays (:mod:`._foreign_checks`). The caller has to name all others in ``trusted``.
+skops trusts types by name. This is not sufficient for compiled code, which reads arrays without bounds checks.
+Therefore a scikit-learn class is trusted here only if it predicts entirely in numpy (``NUMPY_ONLY``), or if its arrays
+can be checked (:mod:`._foreign_checks`). All other types must be listed in ``trusted`` by the caller.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._codec import require
 from ._foreign_checks import CHECKS
 from ._tree_checks import TASKS
 
-# Packages of scikit-learn of which every estimator predicts in numpy, and single classes of others.
+# scikit-learn packages whose estimators all predict in numpy, and single classes of other packages.
 NUMPY_ONLY = frozenset(
     f"sklearn.{name}"
     for name in (
@@ -42,10 +42,10 @@ KERNELS = (
 )
 DISTANCES = ("Euclidean", "Manhattan", "Chebyshev", "Minkowski")
 SCORES = ("f_classif", "f_regression", "chi2", "mutual_info_classif", "mutual_info_regression")
-# Types that skops does not trust by itself, and that are harmless or checked.
+# Types that skops does not trust by default, but that are harmless or checked.
 PARTS = frozenset(
     {
-        "functools.partial",  # of check_array: see check_partials
+        "functools.partial",  # only of check_array: see check_partial
         "numpy.dtype",
         *(f"sklearn.calibration._{name}" for name in ("CalibratedClassifier", "SigmoidCalibration")),
         "sklearn.calibration._TemperatureScaling",
@@ -58,7 +58,7 @@ PARTS = frozenset(
         *(f"scipy.sparse.{form}_{kind}" for form in ("csr", "csc", "bsr", "coo") for kind in ("matrix", "array")),
     }
 )
-MAX_INFLATION = 256 * 2**20  # bytes that a compressed sparse matrix may take, or twenty times its own size
+MAX_INFLATION = 256 * 2**20  # bytes of a decompressed sparse matrix; more is allowed up to 20 times its compressed size
 
 
 def check_trusted(trusted):
@@ -88,9 +88,9 @@ def name_of_type(value):
 
 
 def untrusted_types(content, skops, trusted, nodes=None):
-    """Return the types in the bytes of skops that neither we nor the caller trust, and those that skops does not.
+    """Return the types in skops bytes that neither we nor the caller trust, and those that skops does not trust.
 
-    ``nodes`` are the objects of its schema, if they have been read already.
+    ``nodes`` are the objects of the schema, if they have been read already.
     """
     asked = set(skops.get_untrusted_types(data=content))
     names = {f"{node['__module__']}.{node['__class__']}" for node in nodes or nodes_of(content)}
@@ -102,18 +102,18 @@ def untrusted_types(content, skops, trusted, nodes=None):
 
 
 def is_checked(name):
-    """Return True for a type whose contents are checked, or can do no harm."""
+    """Return True for a type whose contents are checked or harmless."""
     return public_name(name) in CHECKS or public_name(name) in PARTS
 
 
 def is_numpy_only(name):
-    """Return True for an estimator of scikit-learn that predicts in numpy."""
+    """Return True for a scikit-learn estimator that predicts in numpy."""
     public = public_name(name)
     return public in NUMPY_ONLY or public.rpartition(".")[0] in NUMPY_ONLY
 
 
 def nodes_of(content):
-    """Return the objects in the bytes of skops, as its schema describes them."""
+    """Return the descriptions of all objects in the schema of skops bytes."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         pending = [json.loads(archive.read("schema.json"))]
     nodes = []
@@ -145,7 +145,7 @@ def check_sizes(content, compressed=False):
 
 
 def check_array_size(part):
-    """Raise an error unless the size in the header of an array is that of its numbers."""
+    """Raise an error unless the size in the header of an array matches its data."""
     file = io.BytesIO(part)
     version = np.lib.format.read_magic(file)
     require(version in ((1, 0), (2, 0)), f"arrays must be of format 1.0 or 2.0, got {version}")
@@ -156,7 +156,7 @@ def check_array_size(part):
 
 
 def check_tree_arguments(node, archive):
-    """Raise an error unless the arguments of a ``Tree``, which its constructor does not check, fit each other."""
+    """Raise an error unless the arguments of a ``Tree`` are consistent, which its constructor does not check."""
     require(node["__loader__"] in ("TreeNode", "TypeNode"), "a Tree must be read by the loader TreeNode")
     if node["__loader__"] == "TypeNode":
         return
@@ -165,18 +165,18 @@ def check_tree_arguments(node, archive):
     counts = np.load(io.BytesIO(archive.read(n_classes["file"])), allow_pickle=False)
     fits = all(type(number) is int and 1 <= number < 2**31 for number in numbers)
     fits = fits and counts.dtype == np.intp and counts.shape == (numbers[1],) and counts.min() >= 1
-    require(fits, "the arguments of a Tree must fit each other")
+    require(fits, "the arguments of a Tree must be consistent")
 
 
 def check_partial(node):
-    """Raise an error unless a ``functools.partial`` is one of ``check_array``, as in HistGradientBoosting."""
+    """Raise an error unless a ``functools.partial`` wraps ``check_array``, as in HistGradientBoosting."""
     func = node["content"]["func"]
     found = f"{func['__module__']}.{func['__class__']}"
     require(public_name(found) == "sklearn.utils.check_array", f"a partial must be of check_array, got {found}")
 
 
 def check_content(content, skops, trusted):
-    """Check the bytes of skops before anything is built; return the same as :func:`untrusted_types`."""
+    """Check skops bytes before anything is built, and return the result of :func:`untrusted_types`."""
     check_sizes(content)
     nodes = nodes_of(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -1,4 +1,4 @@
-"""Values that an archive cannot hold: ``load`` asks for them, and its caller gives them."""
+"""Values that cannot be stored in an archive, so that the caller must pass them to ``load``."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from ._stored_params import as_plain_text, must_be_given
 
 
 class Given:
-    """The values that the caller of ``load`` gives.
+    """The values that the caller passes to ``load``.
 
     Parameters
     ----------
     params : dict
-        By the full names of the parameters.
+        Values by the full names of parameters.
     roles : dict
-        ``module``, ``backbone`` and ``callbacks``, for all parameters of these names.
+        Values of ``module``, ``backbone`` and ``callbacks``, for all parameters with these names.
     """
 
     def __init__(self, params, roles):
         self.params, self.roles, self.used = params, roles, set()
 
     def find(self, name):
-        """Return the key of the value for a parameter, its full name or the last part of it; None without a value."""
+        """Return the key of the value for a parameter, its full name or the last part of it; None if there is none."""
         role = name.rpartition("__")[2]
         return name if name in self.params else role if role in self.roles else None
 
@@ -32,7 +32,7 @@ class Given:
         return self.params[key] if key in self.params else self.roles[key]
 
     def check_missing(self, node):
-        """Raise an error that says what else to give, unless all values that the JSON asks for are given."""
+        """Raise an error that says what else to pass, unless all values that the JSON requires are passed."""
         asked = [(entry(record, "name", str), entry(record, "was", str)) for record in records(node, "given")]
         missing = {name: was for name, was in asked if not self.find(name)}
         if not missing:
@@ -42,20 +42,20 @@ class Given:
         others = [f"{name!r}: ..." for name in missing if name.rpartition("__")[2] not in role]
         calls += [f"params={{{', '.join(others)}}}"] if others else []
         what = ", ".join(f"{name} ({was})" for name, was in missing.items())
-        raise ValueError(f"an archive holds no code; give what {what} was: load(path, {', '.join(calls)})")
+        raise ValueError(f"an archive has no code, so pass the value of {what}: load(path, {', '.join(calls)})")
 
     def check_unused(self):
-        """Raise an error if the archive asks for none of a value that was given."""
+        """Raise an error if a value was passed that the archive does not require."""
         unused = (self.params.keys() | self.roles.keys()) - self.used
         if unused:
             raise ValueError(
-                f"nothing in the archive asks for {sorted(unused)}: module, backbone and callbacks fill in what it "
-                "cannot hold, params any parameter by its name in get_params()"
+                f"the archive does not require {sorted(unused)}: module, backbone and callbacks are for values that it "
+                "cannot store, params is for any parameter by its name in get_params()"
             )
 
 
 def records(node, kind):
-    """Yield all records of a kind in a piece of JSON."""
+    """Yield all records of a kind in JSON."""
     if isinstance(node, dict):
         if node.get("$") == kind:
             yield node
@@ -65,20 +65,20 @@ def records(node, kind):
 
 
 def write_or_ask(value, name, key, writer, storable=True):
-    """Return a value as JSON, or a record by which ``load`` asks for it; ``key`` is the last part of its name."""
+    """Convert a value to JSON, or to a record by which ``load`` requires it; ``key`` is the last part of its name."""
     before = len(writer.arrays), len(writer.seen)
     try:
         if storable and not must_be_given(name, value):
             return writer.write(as_plain_text(value), name)
     except NotStorable:
         writer.undo(before)
-    # a class is the same object in an estimator and in its clones, and need be given once
+    # A class is the same object in an estimator and its clones, so it has to be passed only once.
     asked = writer.asked.setdefault((id(value), key), name)
     return {"$": "given", "name": asked, "was": describe(value)}
 
 
 def given_name(node, name, key, reader):
-    """Return the name by which the caller gives a parameter, its own or that of an equal one; None if it is stored.
+    """Return the name by which the caller passes a parameter, its own or that of an equal one; None if it is stored.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The history of a net as columns: as JSON, its dicts of numbers would fill most of a manifest."""
+"""Convert the history of a net to columns, since dicts of numbers would dominate the size of the manifest."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ DTYPES = {"float": np.float64, "int": np.int64, "bool": bool, "float64": np.floa
 
 
 def write_rows(rows):
-    """Return rows as columns.
+    """Convert rows to columns.
 
     Parameters
     ----------
     rows : list of dict
-        With strings as keys, the same ones in most rows.
+        Dicts with strings as keys; most rows have the same keys.
 
     Returns
     -------
     columns : dict
-        ``layouts``: the different lists of keys; ``kinds``: the index of the layout of each row; ``values``: the values
-        of the rows under each key, as an array if they are numbers of one type.
+        ``layouts``: the distinct lists of keys; ``kinds``: the index of the layout of each row; ``values``: the values
+        of each key, as an array if they are numbers of one type.
     """
     layouts = list(dict.fromkeys(tuple(row) for row in rows))
     numbers = {layout: number for number, layout in enumerate(layouts)}
@@ -36,7 +36,7 @@ def write_rows(rows):
 
 
 def as_column(values):
-    """Return values with the name of their type, as an array if all are numbers of one type."""
+    """Return values and the name of their type, as an array if all are numbers of one type."""
     kind = next((kind for kind, cls in KINDS.items() if all(type(value) is cls for value in values)), "mixed")
     if kind == "mixed" or (kind == "int" and not all(-(2**63) <= value < 2**63 for value in values)):
         return {"kind": "mixed", "values": values}
@@ -44,14 +44,14 @@ def as_column(values):
 
 
 def read_rows(columns):
-    """Return the rows that :func:`write_rows` got."""
+    """Convert the columns of :func:`write_rows` back to rows."""
     check_rows(columns)
     values = {key: iter(as_list(column)) for key, column in columns["values"].items()}
     return [{key: next(values[key]) for key in columns["layouts"][kind]} for kind in columns["kinds"]]
 
 
 def as_list(column):
-    """Return the values of a column, of the types that they had."""
+    """Return the values of a column with their original types."""
     kind, values = column["kind"], column["values"]
     if kind == "mixed":
         return values
@@ -59,7 +59,7 @@ def as_list(column):
 
 
 def is_column(column):
-    """Return True for a column as :func:`as_column` makes it."""
+    """Return True for a valid result of :func:`as_column`."""
     if type(column) is not dict or column.keys() != {"kind", "values"}:
         return False
     kind, values = column["kind"], column["values"]
@@ -77,7 +77,7 @@ ROWS = {
 
 
 def check_rows(columns):
-    """Raise an error unless there are as many values under each key as rows that have it."""
+    """Raise an error unless the number of values of each key matches the number of rows with that key."""
     check_fields(columns, ROWS, "history")
     layouts, kinds, values = (columns[name] for name in ROWS)
     require(bool((kinds < len(layouts)).all()), "must have a history whose kinds are indices of layouts")

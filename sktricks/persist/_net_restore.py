@@ -1,4 +1,4 @@
-"""Build the torch part of a loaded estimator again, as ``fit`` does, and fill it with the numbers of the archive."""
+"""Rebuild the torch part of a loaded estimator, as ``fit`` does, and load its state from the archive."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from ._net_state import check_state, names, trained_parameters
 from ._specs import check_fields, instance, is_plain, real
 from ._stored_params import BACKBONE, is_text
 
-MOST_PRUNED = 100  # numbers of a net for each one that is left after pruning
-WAYS = ("fused", "foreach")  # settings of how an optimizer computes, which depend on the device
-# As large as the parameter that they belong to.
-FULL = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg")
+MAX_PRUNING_FACTOR = 100  # parameters of a net before pruning, per parameter after it
+IMPLEMENTATIONS = ("fused", "foreach")  # settings of an optimizer that depend on the device
+# Entries of the state of an optimizer that have the shape of the parameter.
+SAME_SHAPE = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg")
 
 
 def restore_trained(estimator, state):
-    """Build the torch part of an estimator as ``fit`` does, and fill it with the saved numbers."""
+    """Build the torch part of an estimator as ``fit`` does, and load the saved state."""
     check_state(state)
     is_net = isinstance(estimator, BaseNet)
     require(is_net == ("net_" in state), f"must have the trained part of a {type(estimator).__name__}")
     estimator._device = usable(estimator._device)
     estimator.precision_ = usable_precision(estimator)
     estimator._built_with = describe_params(estimator, estimator._kept_params) if is_net else describe_build(estimator)
-    if is_net and "_augmenter" not in vars(estimator):  # the user's own, which is given as a parameter
+    if is_net and "_augmenter" not in vars(estimator):  # user-defined, and therefore passed as a parameter
         estimator._augmenter = clone(estimator.augmenter)
     role = "backbone" if hasattr(estimator, "backbone") else "module"
     what = f"{role}={describe(getattr(estimator, role))}"
@@ -48,8 +48,8 @@ def restore_trained(estimator, state):
     if role == "module" or estimator.image_shape_ is None:
         check_default_module(estimator, saved["tensors"])
     n_saved = sum(tensor.numel() for tensor in saved["tensors"].values())
-    with own_randomness(0, estimator._device):  # initial weights, which are replaced, must not advance a generator
-        with at_most(n_saved * most_pruned(estimator)):
+    with own_randomness(0, estimator._device):  # initial weights must not advance the global generator
+        with at_most(n_saved * pruning_factor(estimator)):
             backbone = None
             if role == "backbone" and estimator.image_shape_ is not None:
                 backbone = untrained_backbone(estimator, state["preprocess"])
@@ -63,14 +63,16 @@ def restore_trained(estimator, state):
             restore_features(estimator, backbone, saved, what)
 
 
-def most_pruned(estimator):
-    """Return how many times as large as what is saved a net may be before channels are removed from it."""
+def pruning_factor(estimator):
+    """Return the allowed ratio of the size of a net before pruning to its saved size."""
     report = vars(estimator).get("pruning_")
-    return 1 if report is None else min(ceil(report.n_parameters_before / report.n_parameters_after), MOST_PRUNED)
+    if report is None:
+        return 1
+    return min(ceil(report.n_parameters_before / report.n_parameters_after), MAX_PRUNING_FACTOR)
 
 
 def narrow_net(estimator, tensors, what):
-    """Remove from a net the channels that were pruned before it was saved."""
+    """Remove the channels from a net that were pruned before it was saved."""
     try:
         estimator._narrow({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     except ValueError as error:
@@ -78,7 +80,7 @@ def narrow_net(estimator, tensors, what):
 
 
 def restore_features(estimator, backbone, weights, what):
-    """Give a PretrainedFeatures its backbone."""
+    """Load the weights into the backbone of a PretrainedFeatures, and attach it."""
     require(backbone is not None, "must have no trained part without images")
     fill(backbone, weights, what)
     estimator._prefix.attach(
@@ -89,7 +91,10 @@ def restore_features(estimator, backbone, weights, what):
 
 
 def check_default_module(estimator, tensors):
-    """Raise an error unless the weights of the default module are as large as its settings say, before it is built."""
+    """Raise an error unless the shapes of the saved weights match the settings of the default module.
+
+    This is checked before the module is built.
+    """
     if getattr(estimator, "module", "mlp") != "mlp":
         return
     params = {"module__width": 128, "module__depth": 2} | (estimator.net_params or {})
@@ -110,9 +115,9 @@ def check_default_module(estimator, tensors):
 
 
 def untrained_backbone(estimator, preprocess):
-    """Return the backbone of an estimator without its weights, which are in the archive.
+    """Return the backbone of an estimator with initial weights; the saved ones are in the archive.
 
-    It is built for images as they leave the preprocessing of the archive, not that of an untrained net.
+    It is built for the output of the preprocessing in the archive, not for that of an untrained net.
     """
     height, width, channels = estimator.image_shape_
     if preprocess is not None:
@@ -128,10 +133,10 @@ def untrained_backbone(estimator, preprocess):
 
 
 def net_of(backbone, chosen):
-    """Return the backbone to build, and True if it is a name that can be built without weights.
+    """Return the backbone to build, and True if it is a name from which it can be built without weights.
 
-    ``chosen`` is the name of the one that ``"auto"`` stands for. A module of the user's is taken as it is. A name that
-    cannot be built from itself alone comes from the caller.
+    ``chosen`` is the name that ``"auto"`` selected. A module of the caller is returned unchanged. Names that require
+    code, a folder or a download are passed by the caller.
     """
     if not isinstance(backbone, str):
         return backbone, False
@@ -147,7 +152,7 @@ def net_of(backbone, chosen):
 
 
 def usable(device):
-    """Return the device, or the CPU if there is no such device."""
+    """Return the device if it exists, otherwise the CPU."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
@@ -156,7 +161,7 @@ def usable(device):
 
 
 def usable_precision(estimator):
-    """Return the precision that was saved, or what ``"auto"`` stands for on this device; float32 for old archives."""
+    """Return the saved precision (float32 for old archives), or that of ``"auto"`` on this device if necessary."""
     saved = vars(estimator).get("precision_", FLOAT32)
     if saved == BFLOAT16 and (estimator.precision == "auto" or estimator._device.type not in ("cpu", "cuda")):
         return choose_precision("auto", estimator._device, images=estimator.image_shape_ is not None)
@@ -164,7 +169,7 @@ def usable_precision(estimator):
 
 
 def restore_net(estimator, state, what):
-    """Fill a new net with the state that :func:`~._net_state.net_state` returned."""
+    """Load the state from :func:`~._net_state.net_state` into a new net."""
     net = estimator.net_
     fill(net.module_, state["module"], what)
     fill(net.criterion_, state["criterion"], "loss")
@@ -174,12 +179,12 @@ def restore_net(estimator, state, what):
     check_fields(state["frozen"], {name: instance(type(part)) for name, part in fresh.items()}, "frozen part")
     restore_frozen(net.module_, state["frozen"])
     restore_optimizer(net, **state["optimizer"])
-    net.lr = estimator.lr_ or net.lr  # not that of parameters that have changed: the groups follow from there
+    net.lr = estimator.lr_ or net.lr  # as in fit, since the parameter may have changed
     restore_history(net, state)
 
 
 def restore_history(net, state):
-    """Fill the history of a net with its epochs and batches."""
+    """Restore the history of a net, with its epochs and batches."""
     epochs, batches, counts = read_rows(state["epochs"]), read_rows(state["batches"]), state["n_batches"]
     fits = len(counts) == len(epochs) and sum(counts) == len(batches)
     require(fits, f"must have the batches of {len(epochs)} epochs")
@@ -191,9 +196,9 @@ def restore_history(net, state):
 
 
 def check_outputs(estimator):
-    """Raise an error unless a module of the caller's, or one without some channels, takes rows and its outputs fit y.
+    """Raise an error unless the caller's module, or a pruned one, takes the rows and its outputs fit y.
 
-    A backbone without some channels has been run when its features were counted.
+    A pruned backbone was already run to count its features.
     """
     is_own = not isinstance(getattr(estimator, "module", "mlp"), str)
     is_pruned = "pruning_" in vars(estimator) and vars(estimator).get("_prefix") is None
@@ -207,13 +212,13 @@ def check_outputs(estimator):
 
 
 def fill(module, weights, what):
-    """Load weights into a module, or raise an error that says how they differ from its own."""
+    """Load weights into a module, or raise an error that describes the differences."""
     tensors, versions = weights["tensors"], weights["versions"]
     expected, found = ({name: sketch(value) for name, value in part.items()} for part in (module.state_dict(), tensors))
     names = dict.fromkeys([*expected, *found])
     wrong = [name for name in names if expected.get(name) != found.get(name)]
     if wrong:
-        first = ", ".join(f"{n} (needs {expected.get(n)}, has {found.get(n)})" for n in wrong[:3])
+        first = ", ".join(f"{n} (expected {expected.get(n)}, got {found.get(n)})" for n in wrong[:3])
         raise ValueError(
             f"the weights in the archive do not fit {what}: {len(wrong)} of {len(names)} tensors differ, first {first}"
         )
@@ -228,27 +233,27 @@ def sketch(value):
 
 
 def restore_optimizer(net, groups, memory):
-    """Fill an optimizer with its groups and its state, through torch's own loading."""
+    """Restore the groups and the state of an optimizer, by torch's own ``load_state_dict``."""
     optimizer, parameters = net.optimizer_, trained_parameters(net)
     split_groups(optimizer, groups)
     check_groups(groups, optimizer, parameters)
     check_memory(memory, optimizer, parameters)
     order = [name for group in groups for name in group["params"]]
     numbers = {name: number for number, name in enumerate(order)}
-    ways = [{name: group[name] for name in WAYS if name in group} for group in optimizer.param_groups]
+    own = [{name: group[name] for name in IMPLEMENTATIONS if name in group} for group in optimizer.param_groups]
     restore_decay(net, groups)
     for group, saved in zip(optimizer.param_groups, groups, strict=True):
         group["params"] = [parameters[name] for name in saved["params"]]
     saved = [
-        {**group, **own, "params": [numbers[name] for name in group["params"]]}
-        for group, own in zip(groups, ways, strict=True)
+        {**group, **settings, "params": [numbers[name] for name in group["params"]]}
+        for group, settings in zip(groups, own, strict=True)
     ]
     state = {numbers[name]: kept for name, kept in memory.items()}
     optimizer.load_state_dict({"state": state, "param_groups": saved})
 
 
 def restore_decay(net, groups):
-    """Give a net the weight decay that the groups of the archive follow; the parameter may have changed since then."""
+    """Set the weight decay of a net to that of its groups in the archive; the parameter may have changed after fit."""
     decay = getattr(net, "optimizer__weight_decay", None)
     for fresh, group in zip(net.optimizer_.param_groups, groups, strict=True):
         if decay is not None and not fresh.get("no_decay") and fresh["weight_decay"] == decay:
@@ -257,9 +262,9 @@ def restore_decay(net, groups):
 
 
 def split_groups(optimizer, groups):
-    """Split the groups of a new optimizer, or join them, if those of the archive have another number.
+    """Split or join the groups of a new optimizer to match the number of groups in the archive.
 
-    They are split by weight decay, unless it was 0 when they were made: the parameter may have changed since then.
+    Groups are split by weight decay, unless it was 0 in fit; the parameter may have changed since.
     """
     current = optimizer.param_groups
     split = [part for group in current for part in split_by_decay(group, also_of=0)]
@@ -271,20 +276,20 @@ def split_groups(optimizer, groups):
 
 
 def check_groups(groups, optimizer, parameters):
-    """Check the groups of parameters of an optimizer."""
+    """Check the parameter groups of an optimizer."""
     n = len(optimizer.param_groups)
     require(type(groups) is list and len(groups) == n, f"must have {n} groups of parameters for the optimizer")
     for group, fresh in zip(groups, optimizer.param_groups, strict=True):
         fits = type(group) is dict and names.fits(group.get("params")) and is_plain(group)
-        fits = fits and (fresh.keys() - {*WAYS, "params"}) <= group.keys()
+        fits = fits and (fresh.keys() - {*IMPLEMENTATIONS, "params"}) <= group.keys()
         require(fits, f"must have a group of parameters with the entries {sorted(fresh)}")
     order = [name for group in groups for name in group["params"]]
     fits = len(set(order)) == len(order) and set(order) <= parameters.keys()
-    require(fits, "must have groups of parameters of the net, each of them once")
+    require(fits, "must have groups of parameters of the net, each parameter once")
 
 
 def check_memory(memory, optimizer, parameters):
-    """Check the state of an optimizer for each parameter: fused loops rely on it that it has the parameter's shape."""
+    """Check the state of an optimizer for each parameter: fused kernels assume that it has the parameter's shape."""
     fits = type(memory) is dict and memory.keys() <= parameters.keys()
     require(fits, "must have a memory of the optimizer for parameters of the net")
     known = type(optimizer) in OPTIMIZERS.values()
@@ -293,5 +298,5 @@ def check_memory(memory, optimizer, parameters):
         for key, value in kept.items():
             if not isinstance(value, torch.Tensor) or value.ndim == 0:
                 continue
-            fits = value.shape == parameters[name].shape if key in FULL else not known
+            fits = value.shape == parameters[name].shape if key in SAME_SHAPE else not known
             require(fits, f"must have a memory {key!r:.40} of the shape of the parameter {name}")

@@ -1,4 +1,4 @@
-"""The torch part of a fitted estimator as plain values: weights, optimizer, history, and what is frozen."""
+"""Convert the torch part of a fitted estimator to plain values: weights, optimizer, history and frozen layers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from ._specs import (
     tuple_of,
 )
 
-# -- out of an estimator -----------------------------------------------------------------------------------------------
+# -- writing -----------------------------------------------------------------------------------------------------------
 
 
 def trained_state(estimator):
-    """Return the results of training, as tensors and plain values."""
+    """Return the results of training as tensors and plain values."""
     backbone = getattr(estimator, "backbone_", None)
-    preprocess = getattr(backbone, "preprocess", None)  # one that is no dataclass comes with its backbone
+    preprocess = getattr(backbone, "preprocess", None)  # one that is not a dataclass belongs to the caller's backbone
     state = {"preprocess": asdict(preprocess) if is_dataclass(preprocess) else None}
     if isinstance(estimator, BaseNet):
         return {**state, "net_": net_state(estimator.net_)}
@@ -42,7 +42,7 @@ def trained_state(estimator):
 
 
 def weights_of(module):
-    """Return the tensors of a module, and the versions of its parts other than 1, by which torch adapts old ones."""
+    """Return the tensors of a module, and the versions of its submodules, if not 1, for torch's conversion."""
     state = module.state_dict()
     parts = getattr(state, "_metadata", {})
     versions = {name: part["version"] for name, part in parts.items() if part.get("version", 1) != 1}
@@ -50,7 +50,7 @@ def weights_of(module):
 
 
 def net_state(net):
-    """Return what a skorch net has learned, the state of its optimizer, and its history."""
+    """Return the weights of a skorch net, the state of its optimizer, and its history."""
     history = [dict(epoch) for epoch in net.history]
     batches = [epoch.pop("batches", []) for epoch in history]
     return {
@@ -65,7 +65,7 @@ def net_state(net):
 
 
 def trained_parameters(net):
-    """Return all parameters that an optimizer may hold, by name."""
+    """Return all parameters that an optimizer may train, by name."""
     parts = (("module", net.module_), ("criterion", net.criterion_))
     return {f"{part}.{name}": p for part, module in parts for name, p in module.named_parameters()}
 
@@ -82,7 +82,7 @@ def optimizer_state(net):
 
 # -- checks ------------------------------------------------------------------------------------------------------------
 
-SIDE = 2**14  # pixels, of an image after its preprocessing
+SIDE = 2**14  # pixels, after the preprocessing
 names = list_of(string)
 finite = Spec("a finite number", lambda value: real().fits(value) and isfinite(value))
 factors = optional(Spec("a tuple of numbers", lambda value: type(value) is tuple and all(map(finite.fits, value))))
@@ -110,7 +110,7 @@ NET = {
 
 
 def check_state(state):
-    """Raise an error unless the trained part of an estimator is such as :func:`trained_state` makes it."""
+    """Raise an error unless a state has the form that :func:`trained_state` returns."""
     part = {"net_": NET} if "net_" in state else {"backbone": WEIGHTS}
     preprocess = anything if state.get("preprocess") is None else PREPROCESS
     check_fields(state, {"preprocess": preprocess, **part}, "trained part")
@@ -119,7 +119,7 @@ def check_state(state):
 
 
 def check_factors(mean, std, channels, **others):
-    """Raise an error unless a preprocessing has both mean and std or neither, for each channel or for all."""
+    """Raise an error unless a preprocessing has both mean and std or neither, per channel or for all channels."""
     require((mean is None) == (std is None), "must have a preprocessing with both mean and std, or neither")
     for factors in (mean, std):
         fits = factors is None or channels is None or len(factors) in (1, channels)

@@ -1,4 +1,4 @@
-"""Functions and types of numpy, and selections of columns, which steps of scikit-learn hold: stored by their names."""
+"""Store numpy functions and dtypes by name, and selections of columns, as parts of scikit-learn steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ._codec import Codec, codec_by_name, entry, look_up, require
 
-# Functions of one array that FunctionTransformer may apply, besides numpy's universal functions, and their arguments.
+# Functions that FunctionTransformer may apply in addition to numpy's universal functions, and their keyword arguments.
 KEYWORDS = {"nan_to_num": {"nan", "posinf", "neginf"}, "round": {"decimals"}, "clip": {"min", "max", "a_min", "a_max"}}
 INTEGERS = (f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))
 NUMBERS = (*INTEGERS, "float16", "float32", "float64")
@@ -17,7 +17,7 @@ TYPES = (*NUMBERS, "bool", "object")
 
 @cache
 def functions():
-    """Return numpy's functions of one array that return one array, by name."""
+    """Return numpy's functions from one array to one array, by name."""
     universal = {name: value for name, value in vars(np).items() if type(value) is np.ufunc}
     of_one = {name: value for name, value in universal.items() if value.nin == value.nout == 1}
     return {**of_one, **{name: getattr(np, name) for name in KEYWORDS}}
@@ -29,28 +29,28 @@ def name_of_function(value):
 
 
 def find_dtype(name):
-    """Return a dtype of numpy by its name."""
-    require(name in TYPES, f"must name a type of numpy, got {name!r:.60}")
+    """Return a numpy dtype by name."""
+    require(name in TYPES, f"must be the name of a numpy dtype, got {name!r:.60}")
     return np.dtype(name)
 
 
 def is_number_type(value):
-    """Return True for one of numpy's types of numbers."""
+    """Return True for one of numpy's numeric scalar types."""
     return isinstance(value, type) and any(getattr(np, name) is value for name in NUMBERS)
 
 
 def is_remainder(value):
-    """Return True for the list of columns in which scikit-learn 1.5 to 1.8 keep those of the remainder."""
+    """Return True for the list type that scikit-learn 1.5 to 1.8 use for the columns of the remainder."""
     return type(value).__name__ == "_RemainderColsList"
 
 
 def plain_columns(chosen):
-    """Return a selection of columns; for the list of the remainder, which warns when it is read, its content."""
+    """Return a selection of columns; for a remainder list, which warns when it is read, return its content."""
     return chosen.data if is_remainder(chosen) else chosen
 
 
 def read_slice(record, reader):
-    """Return a slice."""
+    """Read a slice."""
     parts = entry(record, "parts", list)
     fits = len(parts) == 3 and all(type(part) in (int, str, type(None)) for part in parts)
     require(fits, "must have the three parts of a slice")

@@ -1,4 +1,4 @@
-"""save and load: estimators in files that are safe to read."""
+"""save and load: store estimators in files that are safe to load."""
 
 from __future__ import annotations
 
@@ -30,44 +30,43 @@ LIBRARIES = ("sktricks", "numpy", "scikit-learn", "torch", "skorch")
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike, *, trusted: Iterable[str | type] | None = None) -> None:
-    """Save a fitted estimator to one file, which is safe to load whoever wrote it.
+    """Save a fitted estimator to one file, which is safe to load even from an untrusted source.
 
-    Estimators of sktricks are saved as numbers and text, and so are scikit-learn's Pipeline, FeatureUnion, votes and
-    stacks around them. Other members are saved through skops (``pip install "sktricks[persist]"``): those of
-    scikit-learn whose arrays can be checked when they are loaded, and all others if ``trusted`` names their types.
+    Estimators of sktricks are saved as numbers and text, and so are scikit-learn's Pipeline, FeatureUnion, and voting
+    and stacking ensembles around them. Other members are saved with skops (``pip install "sktricks[persist]"``):
+    scikit-learn estimators whose arrays can be checked on loading, and all others if ``trusted`` has their types.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted.
+        The fitted estimator.
     path : str or path-like
-        An existing file is replaced in one step: a save that fails leaves it as it was. The new file keeps its
-        permissions. A symbolic link is followed.
+        The file to write. An existing file is replaced atomically: if saving fails, it stays unchanged. The new file
+        has the permissions of the old one. Symbolic links are followed.
     trusted : list of str or type, default=None
         Types of members that you trust, as in skops: full names such as ``"xgboost.sklearn.XGBClassifier"``, or the
-        types themselves. scikit-learn's own estimators need not be named, unless their error says so. Pass the same
-        types to :func:`load`.
+        types themselves. scikit-learn estimators do not have to be listed unless an error says so. Pass the same types
+        to :func:`load`.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError
-        If ``path`` is a folder or no valid name of a file.
+        If ``path`` is a folder or not a valid file name.
     TypeError
-        If it, or a member of it, cannot be stored; the message names it. A net cannot be stored after a parameter from
-        which ``fit`` built it, such as ``module`` or ``optimizer``, has been set to another value.
+        If the estimator or a member of it cannot be stored; the message names it. A net cannot be stored if a parameter
+        that ``fit`` used to build it, such as ``module`` or ``optimizer``, was changed after ``fit``.
     ImportError
-        If a member needs skops, which is not installed.
+        If a member requires skops, which is not installed.
 
     See Also
     --------
-    load : Load an estimator; says what is restored and what is not.
+    load : Load an estimator. Describes what is restored.
 
     Notes
     -----
-    Only fitted attributes that sktricks knows are saved. An attribute that you added yourself raises an error that
-    names it.
+    Only the fitted attributes of sktricks are saved. If you added another attribute, an error names it.
 
     Examples
     --------
@@ -84,7 +83,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike, *, trusted: Iterable
     True
     """
     if not isinstance(estimator, BaseEstimator):
-        raise TypeError(f"save takes an estimator, got {estimator!r} of type {type(estimator).__name__}")
+        raise TypeError(f"estimator must be an estimator, got {estimator!r} of type {type(estimator).__name__}")
     check_is_fitted(estimator)
     check_target(path)
     writer = Writer(CODECS, check_trusted(trusted))
@@ -102,65 +101,65 @@ def load(
     params: Mapping[str, Any] | None = None,
     trusted: Iterable[str | type] | None = None,
 ) -> BaseEstimator:
-    """Load an estimator that :func:`save` saved.
+    """Load an estimator that was saved by :func:`save`.
 
-    Nothing that the file names is imported, run, opened or downloaded. An archive holds no code: pass a module class, a
-    factory, a loss function or a callback of your own again, and a backbone from a folder or from Hugging Face's hub.
-    The weights come from the archive.
+    Loading never imports, runs, opens or downloads anything that the file refers to. An archive has no code: pass your
+    own module class, factory, loss function or callback again, and likewise a backbone from a folder or from the
+    Hugging Face Hub. Its weights are in the archive.
 
     Parameters
     ----------
     path : str or path-like
-        The file that :func:`save` wrote.
+        The file written by :func:`save`.
     module : module class, factory or torch.nn.Module, default=None
-        The ``module`` of nets that were fitted with one of yours.
+        The ``module`` of nets that were fitted with your own module.
     backbone : module class, factory, torch.nn.Module or str, default=None
-        The ``backbone`` of estimators that were fitted with one of yours, or with a name that needs a folder or a
-        download, such as ``"hf:user/repository"``. Only its configuration is read: its weights are in the archive.
+        The ``backbone`` of estimators that were fitted with your own backbone, or with a name that refers to a folder
+        or a download, such as ``"hf:user/repository"``. Only its configuration is read; the weights are in the archive.
     callbacks : list, default=None
-        The ``callbacks`` of nets that had any besides those of sktricks.
+        The ``callbacks`` of nets that had callbacks other than those of sktricks.
     params : dict, default=None
         Any other parameters, by their names in ``get_params()``, such as ``{"loss": my_loss}`` or, in a Pipeline,
         ``{"net__module": Net}``. They replace those in the archive.
     trusted : list of str or type, default=None
-        Types of members that you trust, as in skops. Their contents are not checked: name them only if you know where
-        the file comes from. Members of scikit-learn are trusted after their arrays have been checked.
+        Types of members that you trust, as in skops. Their contents are not checked: list them only if you trust the
+        source of the file. Members of scikit-learn are trusted after their arrays have been checked.
 
     Returns
     -------
     estimator : BaseEstimator
-        The estimator as it was saved: parameters, fitted attributes, and bit-identical predictions on the same kind of
-        device. A net whose device does not exist is loaded to the CPU.
+        The saved estimator, with its parameters and fitted attributes. Its predictions are bit-identical on the same
+        kind of device. A net whose device does not exist is loaded to the CPU.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If :func:`save` did not write the file, or it is truncated, altered, forged, or of another version; if a module,
-        backbone, callback or parameter is missing, or does not fit the weights. The message names the file and the
-        place in it.
+        If the file was not written by :func:`save`, or is truncated, altered, forged, or of another version; if a
+        module, backbone, callback or parameter is missing, or does not fit the weights. The message names the file and
+        the position in it.
     TypeError
-        If ``path`` is no path, ``params`` no dict, or ``trusted`` no list.
+        If ``path`` is not a path, ``params`` not a dict, or ``trusted`` not a list.
     ImportError
-        If a member needs skops, which is not installed.
+        If a member requires skops, which is not installed.
 
     Warns
     -----
     DroppedOnLoadWarning
-        If a parameter named a path: the memory of a Pipeline, the folder of a cache, a file of weights. A default
-        replaces it, unless ``params`` holds it.
+        If a parameter was a path: the memory of a Pipeline, the folder of a cache, or a weight file. It is replaced by
+        its default, unless it is in ``params``.
 
     Notes
     -----
-    A net also keeps its history, the state of its optimizer and its frozen layers, so that ``partial_fit`` and
-    ``warm_start`` continue as they would have. The state of your own callbacks is not kept. A search such as
-    ``GridSearchCV`` is not saved: save its ``best_estimator_``.
+    A net also keeps its history, the state of its optimizer and its frozen layers, so ``partial_fit`` and
+    ``warm_start`` continue exactly as before saving. The state of your own callbacks is not kept. A search such as
+    ``GridSearchCV`` cannot be saved: save its ``best_estimator_``.
 
-    An archive is a safetensors file, so any tool for such files shows the weights. Its checksum detects damage, not
+    An archive is a safetensors file, so any tool for such files can show the weights. Its checksum detects damage, not
     forgery. A forged archive can make wrong predictions, but it cannot run code, open other files or use the network:
-    it is compared with a closed description of each class before anything is built. The arrays of scikit-learn's
-    estimators are checked before they are used. Only types that you name in ``trusted`` are not.
+    its content is compared with a fixed description of each class before anything is built. The arrays of
+    scikit-learn's estimators are checked before they are used. Only types that you list in ``trusted`` are not checked.
 
     Examples
     --------
@@ -199,7 +198,7 @@ def load(
 
 
 def parse(manifest):
-    """Return the record of the estimator in a manifest."""
+    """Parse a manifest, and return the record of the estimator."""
     manifest = json.loads(manifest)
     fits = type(manifest) is dict and type(manifest.get("estimator")) is dict
     require(fits, "must be in the manifest")
@@ -208,7 +207,7 @@ def parse(manifest):
 
 @contextmanager
 def naming_the_file(path, reader):
-    """Raise errors that name the file and the place in it."""
+    """Context manager that adds the file and the position in it to errors."""
     try:
         yield
     except ImportError as error:
@@ -217,18 +216,18 @@ def naming_the_file(path, reader):
         raise ValueError(f"path={str(path)!r} is not a valid archive: {reader.where()} {error}") from error
     except ValueError as error:
         raise ValueError(f"path={str(path)!r} cannot be loaded: {error} (at {reader.where()})") from error
-    except Exception as error:  # torch, numpy and a module of the caller's raise whatever they like
+    except Exception as error:  # torch, numpy and the caller's module may raise any exception
         what = f"{type(error).__name__}: {error}"
         raise ValueError(f"path={str(path)!r} is not a valid archive: {reader.where()} raised {what}") from error
 
 
 def warn_of_dropped(path, dropped):
-    """Warn of parameters that were replaced because they named a path."""
+    """Warn of parameters that were replaced because they were paths."""
     if dropped:
         what = ", ".join(f"{name}={value!r:.200}" for name, value in dropped.items())
         names = ", ".join(f"{name!r}: ..." for name in dropped)
         warn(
-            f"path={str(path)!r}: paths that an archive names are not used, and these parameters were replaced by "
-            f"defaults: {what}. Give params={{{names}}} to load() to use such paths",
+            f"path={str(path)!r}: paths in an archive are not used, so these parameters were replaced by defaults: "
+            f"{what}. Pass params={{{names}}} to load() to use paths",
             DroppedOnLoadWarning,
         )

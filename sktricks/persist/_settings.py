@@ -1,4 +1,4 @@
-"""Our own small objects that are made again from their settings alone."""
+"""Store our own small objects by their settings, from which they are created again."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ MODULES = {
 
 
 def find_class(name):
-    """Return the class of these objects with a name."""
+    """Return one of these classes by name."""
     return getattr(import_module(MODULES[name], __package__), name)
 
 
 def is_of_settings(value):
-    """Return True for one of these objects, exactly."""
+    """Return True for an instance of one of these classes, but not of a subclass."""
     name = type(value).__name__
     return name in MODULES and find_class(name) is type(value)
 
@@ -85,7 +85,7 @@ def write_settings(value, name, writer):
 
 
 def read_settings(record, reader):
-    """Return one of these objects; a cache of features without its folder, which a file must not name."""
+    """Read one of these objects; the folder of a feature cache is dropped, since archives must not choose paths."""
     name = entry(record, "class", str)
     require(name in SETTINGS, f"must be settings of a known class, got the unknown class {name!r:.60}")
     nodes = entry(record, "settings", dict)
@@ -102,7 +102,7 @@ def read_settings(record, reader):
 
 
 def check_columns(is_categorical, means, has_gaps, places, one_hot):
-    """Raise an error unless the settings of the columns of a table agree."""
+    """Raise an error unless the settings of a Columns are consistent."""
     n = int(is_categorical.sum())
     n_numbers = len(is_categorical) - n
     require(len(means) == len(has_gaps) == n_numbers, f"must have means and has_gaps of {n_numbers} numbers")
@@ -113,7 +113,7 @@ def check_columns(is_categorical, means, has_gaps, places, one_hot):
 
 
 def check_target(kind, classes):
-    """Raise an error unless the classes of a target are of its kind."""
+    """Raise an error unless the classes of a Target match its kind."""
     expected = {"classes": "ndarray", "multilabel": "list", "values": "NoneType"}[kind]
     found = type(classes).__name__
     require(found == expected, f"must be a target of {kind} whose classes are of type {expected}, got {found}")

@@ -1,4 +1,4 @@
-"""Small types for the contents of an archive: each has a description and a check.
+"""Specs of the values in an archive: each has a description and a check.
 
 Types are exact: a subclass of ``str`` or ``int`` may behave in ways that its value does not show.
 """
@@ -16,18 +16,18 @@ from ._codec import brief, require
 from ._tensors import is_torch
 
 PLAIN = (type(None), bool, int, float, str, bytes)
-LARGEST = 2**53  # integers up to here are the same as floats
+LARGEST = 2**53  # integers up to this are exact as floats
 
 
 class Spec(NamedTuple):
-    """The type of an attribute or parameter.
+    """The spec of an attribute or parameter.
 
     Parameters
     ----------
     text : str
-        The description, as it stands in an error after "must be".
+        The description, which follows "must be" in errors.
     fits : callable
-        Takes a value and returns True if it is of this type.
+        Returns True for a value that satisfies the spec.
     required : bool
         False for an attribute that not every fit sets.
     """
@@ -38,33 +38,33 @@ class Spec(NamedTuple):
 
 
 def maybe(spec):
-    """Return the type of an attribute that not every fit sets."""
+    """Return the spec of an attribute that not every fit sets."""
     return spec._replace(required=False)
 
 
 def optional(spec):
-    """Return the type of None and the values of a type."""
+    """Return the spec of None or a value of another spec."""
     return Spec(f"None or {spec.text}", lambda value: value is None or spec.fits(value))
 
 
 def either(*specs):
-    """Return the type of the values of several types."""
+    """Return the spec of values that satisfy any of several specs."""
     return Spec(" or ".join(spec.text for spec in specs), lambda value: any(spec.fits(value) for spec in specs))
 
 
 def only(*values):
-    """Return the type of these strings, numbers or None."""
+    """Return the spec of exactly these strings, numbers or None."""
     text = "one of " + ", ".join(map(repr, values)) if len(values) > 1 else repr(values[0])
     return Spec(text, lambda value: any(type(value) is type(one) and value == one for one in values))
 
 
 def integer(low=0, high=LARGEST):
-    """Return the type of an int in a range, both ends included."""
+    """Return the spec of an int in a closed range."""
     return Spec(f"an int from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
 
 
 def real(low=-np.inf, high=np.inf):
-    """Return the type of a number of Python or numpy in a range; NaN is in no range."""
+    """Return the spec of a Python or numpy number in a closed range, without NaN."""
 
     def fits(value):
         is_number = type(value) in (int, float) or (isinstance(value, np.generic) and value.dtype.kind in "iuf")
@@ -74,7 +74,7 @@ def real(low=-np.inf, high=np.inf):
 
 
 def list_of(spec, at_least=0):
-    """Return the type of a list of values of one type."""
+    """Return the spec of a list of values of one spec."""
 
     def fits(value):
         return type(value) is list and len(value) >= at_least and all(spec.fits(item) for item in value)
@@ -83,7 +83,7 @@ def list_of(spec, at_least=0):
 
 
 def tuple_of(*specs):
-    """Return the type of a tuple of values of these types."""
+    """Return the spec of a tuple with one value per spec."""
 
     def fits(value):
         lengths = type(value) is tuple and len(value) == len(specs)
@@ -93,7 +93,7 @@ def tuple_of(*specs):
 
 
 def dict_of(key, item, kind=dict):
-    """Return the type of a dict whose keys are of one type and whose values are of another."""
+    """Return the spec of a dict, given the specs of its keys and values."""
 
     def fits(value):
         return type(value) is kind and all(key.fits(k) and item.fits(v) for k, v in value.items())
@@ -102,7 +102,7 @@ def dict_of(key, item, kind=dict):
 
 
 def entries(specs):
-    """Return the type of a dict with exactly these entries."""
+    """Return the spec of a dict with exactly these entries."""
 
     def fits(value):
         return type(value) is dict and value.keys() == specs.keys() and all(specs[k].fits(v) for k, v in value.items())
@@ -111,7 +111,7 @@ def entries(specs):
 
 
 def array(kinds, *dims, finite=False):
-    """Return the type of an array of these kinds of dtypes and numbers of dimensions; objects in it must be plain."""
+    """Return the spec of an array with these dtype kinds and numbers of dimensions; objects in it must be plain."""
 
     def fits(value):
         if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim not in dims:
@@ -120,18 +120,18 @@ def array(kinds, *dims, finite=False):
             return all(is_label(item) for item in value.reshape(-1).tolist())
         return not finite or bool(np.isfinite(value).all())
 
-    return Spec(f"an array of {' or '.join(map(str, dims))} dimension(s) and a type of kind {'/'.join(kinds)}", fits)
+    return Spec(f"an array of {' or '.join(map(str, dims))} dimension(s) and dtype kind {'/'.join(kinds)}", fits)
 
 
 def is_label(value):
-    """Return True for a plain value of Python or a scalar of numpy, as labels and categories are."""
+    """Return True for a plain Python value or numpy scalar, such as a label or category."""
     if type(value) is tuple:
         return all(map(is_label, value))
     return type(value) in PLAIN or (isinstance(value, np.generic) and value.dtype.kind in "biufUSmM")
 
 
 def instance(cls):
-    """Return the type of the instances of exactly this class."""
+    """Return the spec of instances of this class, without subclasses."""
     return Spec(f"a {cls.__name__}", lambda value: type(value) is cls)
 
 
@@ -149,7 +149,7 @@ pixel_range = Spec(
 
 
 def is_plain(value, tensors=True):
-    """Return True for a value of numbers, text, arrays, random states and perhaps tensors, all of exact types."""
+    """Return True for numbers, text, arrays, random states, tensors if allowed, and lists, tuples or dicts of these."""
     if type(value) in (list, tuple):
         return all(is_plain(item, tensors) for item in value)
     if type(value) is dict:
@@ -164,13 +164,13 @@ def is_plain(value, tensors=True):
 
 
 def check_fields(value, fields, what):
-    """Raise an error unless a value is a dict with exactly these entries, of these types.
+    """Raise an error unless a value is a dict with exactly these entries, which satisfy their specs.
 
     Parameters
     ----------
     value : object
     fields : dict
-        From the names of the entries to their :class:`Spec`, or to the fields of a dict within.
+        The :class:`Spec` of each entry, or the fields of a nested dict.
     what : str
         The name of the dict in errors.
     """
@@ -186,7 +186,7 @@ def check_fields(value, fields, what):
             require(spec.fits(value[name]), text)
 
 
-# -- attributes that classes of several kinds have ---------------------------------------------------------------------
+# -- attributes that many classes share --------------------------------------------------------------------------------
 
 NAMES = {"feature_names_in_": maybe(array("O", 1))}
 COLUMNS = {"n_features_in_": integer(1), **NAMES}

@@ -1,7 +1,7 @@
-"""Common steps of scikit-learn that are stored like our own estimators, without skops.
+"""Common scikit-learn steps that are stored like our own estimators, without skops.
 
-The attributes described here are stored. A step with anything else, such as a function of the user's, goes through
-skops.
+The attributes described here are stored. A step with any other attribute, such as a user-defined function, is stored
+with skops.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ columns = Spec("names, indices, a mask or a slice of columns", is_column)
 transformer = either(only("drop", "passthrough"), estimator)
 chosen = tuple_of(string, transformer, columns)
 numbers = array("f", 1)
-dtype = Spec("a dtype of numpy", lambda value: isinstance(value, np.dtype))
-function = optional(Spec("a function of numpy", lambda value: name_of_function(value) is not None))
+dtype = Spec("a numpy dtype", lambda value: isinstance(value, np.dtype))
+function = optional(Spec("a numpy function", lambda value: name_of_function(value) is not None))
 TABLE = {**COLUMNS, **OUTPUT}
 CATEGORIES = {**TABLE, "categories_": list_of(array("biufUSO", 1)), "_infrequent_enabled": only(False)}
 STEPS = {
@@ -94,7 +94,7 @@ STEPS = {
         "_transformer_to_input_indices": dict_of(string, either(list_of(integer()), array("i", 1))),
         "_n_features": maybe(integer(1)),
         "_name_to_fitted_passthrough": maybe(dict_of(string, transformer)),
-        "_transformers_feature_names_out": maybe(array("UO", 1)),  # if fitted with output of tables
+        "_transformers_feature_names_out": maybe(array("UO", 1)),  # only if set_output chose a DataFrame
     },
 }
 PARAMS = {
@@ -102,7 +102,7 @@ PARAMS = {
     "remainder": transformer,
     "func": function,
     "inverse_func": function,
-    "dtype": Spec("a plain value or a type of numpy", lambda value: is_plain(value) or is_number_type(value)),
+    "dtype": Spec("a plain value or a numpy dtype", lambda value: is_plain(value) or is_number_type(value)),
 }
 
 
@@ -115,11 +115,11 @@ def step_classes():
     return {name: next(getattr(home, name) for home in homes if hasattr(home, name)) for name in STEPS}
 
 
-# -- what has to agree -------------------------------------------------------------------------------------------------
+# -- consistency -------------------------------------------------------------------------------------------------------
 
 
 def check_step(step):
-    """Raise an error unless the fitted attributes of a step agree with each other, as after ``fit``."""
+    """Raise an error unless the fitted attributes of a step are consistent, as after ``fit``."""
     learned, name = vars(step), type(step).__name__
     if name == "FunctionTransformer":
         check_arguments(step)
@@ -134,7 +134,7 @@ PER_COLUMN = (
 
 
 def check_lengths(step):
-    """Check that the attributes of a step have a value for each column."""
+    """Check that the attributes of a step have one value per column."""
     n = step.n_features_in_
     for name in PER_COLUMN:
         value = vars(step).get(name)
@@ -147,7 +147,7 @@ def check_lengths(step):
 
 
 def check_one_hot(encoder):
-    """Check that a OneHotEncoder makes as many columns as it has categories."""
+    """Check that the number of output columns of a OneHotEncoder matches its categories."""
     check_lengths(encoder)
     sizes = [len(categories) for categories in encoder.categories_]
     for name in ("drop_idx_", "_drop_idx_after_grouping"):
@@ -172,7 +172,7 @@ def check_columns(transformer):
 
 
 def selects(chosen, n, names):
-    """Return True if a table has the columns of a selection."""
+    """Return True if all columns of a selection exist."""
     chosen = plain_columns(chosen)
     if type(chosen) is slice:
         return True
@@ -185,7 +185,7 @@ def selects(chosen, n, names):
 
 
 def check_arguments(step):
-    """Check that a function of numpy gets only known arguments: ``out`` and ``where`` would expose memory."""
+    """Check that a numpy function gets only allowed arguments: ``out`` and ``where`` could expose memory."""
     for function, arguments in ((step.func, step.kw_args), (step.inverse_func, step.inv_kw_args)):
         known = KEYWORDS.get(name_of_function(function), set())
         require(not arguments or arguments.keys() <= known, f"must have no arguments but {sorted(known)}")

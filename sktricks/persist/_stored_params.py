@@ -1,7 +1,7 @@
-"""Parameters: the values that an archive may hold, within what the constraints of their class allow.
+"""The parameter values that may be stored in an archive, within the constraints of their class.
 
-Values are plain: numbers, text, arrays and random states of exact types. Only the parameters named here may have other
-values. ``load`` asks for a value that names code, and drops one that names a path or a download, with a warning.
+Values are plain: numbers, text, arrays and random states of exact types. Only the parameters listed here may have other
+values. A value that refers to code must be passed to ``load`` again; a path or a download is dropped with a warning.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ._specs import Spec, either, estimator, integer, is_plain, list_of, nothing
 from ._steps import PARAMS
 from ._tensors import is_torch, name_of_class
 
-# Backbones that a library builds from their name alone, without weights and without a network. The weights are in the
-# archive. Any other name is one of code, of a folder or of a repository, which the caller has to give.
+# Backbones that a library builds from their name alone, without weights or network access; the weights are in the
+# archive. Any other name refers to code, a folder or a repository, and must be passed by the caller.
 BUILT = r"([\w-]+|(timm|torchvision):[\w.-]+)"
 BACKBONE = re.compile(rf"(untrained:)*{BUILT}")
 FILED = re.compile(rf"(untrained:)*file:.+::(untrained:)*(?P<net>{BUILT})")
-# Entries of net_params that an archive may hold; any other may be code, or make the net run some, as ``compile`` does.
+# Entries of net_params that may be stored; any other may be code or cause code to run, such as ``compile``.
 STORED_PREFIXES = ("module__", "criterion__", "optimizer__", "iterator_train__", "iterator_valid__")
 THREADS = 4096
 
 
 def torch_class(beginning, ending=""):
-    """Return the type of the classes of torch itself whose names begin and end like this."""
+    """Return the spec of torch classes whose names have this beginning and ending."""
 
     def fits(value):
         name = name_of_class(value) or ""
@@ -39,17 +39,17 @@ def torch_class(beginning, ending=""):
 
 
 def is_storable(key, value):
-    """Return True if an archive may hold an entry of ``net_params``; the caller of ``load`` gives any other again."""
+    """Return True if an entry of ``net_params`` may be stored; any other must be passed to ``load`` again."""
     return key.startswith(STORED_PREFIXES) and (is_plain(value) or name_of_class(value) is not None)
 
 
 def is_cache(value):
-    """Return True for a cache of features that has no folder."""
+    """Return True for a feature cache without a folder."""
     return instance("FeatureCache").fits(value) and value.folder is None
 
 
 def is_callback(value):
-    """Return True for a callback of our own, perhaps with its name."""
+    """Return True for one of our callbacks, or a pair of a name and such a callback."""
     if type(value) is tuple and len(value) == 2 and type(value[0]) is str:
         value = value[1]
     return type(value).__name__ in OWN and not isinstance(value, type) and hasattr(value, "on_train_begin")
@@ -63,15 +63,15 @@ def is_member(value):
 
 
 def is_device(value):
-    """Return True for a device, or the name of one, of a kind that nets are known to run on."""
+    """Return True for a device of a supported kind, or its name."""
     known = rf"auto|({'|'.join(DEVICES)})(:\d{{1,3}})?"
     return (type(value) is str or is_torch(value, "device")) and re.fullmatch(known, str(value)) is not None
 
 
-BY_NAME = "the name of a backbone of a library (code that a file names is never imported)"
+BY_NAME = "the name of a library's backbone (code that a file refers to is never imported)"
 plain = Spec("a plain value", lambda value: is_plain(value, tensors=False))
 members = Spec("a list of pairs of a name and an estimator", list_of(Spec("", is_member)).fits)
-# The parameters that may have other values than plain ones, or only some of these, by their names.
+# Parameters that may have values other than plain ones, or only some of these, by name.
 SPECIAL = {
     **PARAMS,
     "estimator": estimator,
@@ -101,9 +101,9 @@ def is_text(value, pattern):
 
 
 def find_wrong_param(cls, params, given=()):
-    """Return the first wrong parameter of an estimator and what is expected instead, or None.
+    """Return the first invalid parameter of an estimator and what is expected instead, or None.
 
-    Parameters ``given`` by the caller may be anything that the class takes.
+    Parameters ``given`` by the caller may have any value that the class accepts.
     """
     for name, value in params.items():
         spec = SPECIAL.get(name, plain)
@@ -113,7 +113,7 @@ def find_wrong_param(cls, params, given=()):
 
 
 def check_constraints(cls, params, given=()):
-    """Check parameters by the constraints of their class, as scikit-learn does."""
+    """Validate parameters by the constraints of their class, as scikit-learn does."""
     constraints = getattr(cls, "_parameter_constraints", {})
     for name in constraints.keys() & params.keys():
         try:
@@ -121,14 +121,14 @@ def check_constraints(cls, params, given=()):
         except ValueError as error:
             if name in given:
                 raise
-            raise Malformed(f"has a wrong value: {error}") from error
+            raise Malformed(f"has an invalid value: {error}") from error
 
 
-# -- what is asked for, and what is dropped ----------------------------------------------------------------------------
+# -- parameters that are passed again or dropped -----------------------------------------------------------------------
 
 
 def must_be_given(name, value):
-    """Return True if ``load`` has to ask for a parameter because its value may name code or a download."""
+    """Return True if a parameter must be passed to ``load`` because its value may refer to code or a download."""
     key = name.rpartition("__")[2]
     if key == "backbone":
         return isinstance(value, str) and not (is_text(value, BACKBONE) or is_text(value, FILED))
@@ -138,7 +138,7 @@ def must_be_given(name, value):
 
 
 def replacement(key, value):
-    """Return the replacement of a value that names a path, and a description of the value; None for other values."""
+    """Return the replacement of a value that refers to a path, and the path as text; None for other values."""
     if key == "memory" and value is not None:
         return None, value if isinstance(value, str) else str(getattr(value, "location", value))
     if key == "cache" and isinstance(value, str | PurePath) and value != "auto":
@@ -151,5 +151,5 @@ def replacement(key, value):
 
 
 def as_plain_text(value):
-    """Return a string of numpy, as a search over an array sets it, as a string of Python; other values as they are."""
+    """Convert a numpy string, from a search over an array, to a Python string; return other values unchanged."""
     return str(value) if type(value).__name__ == "str_" and isinstance(value, str) else value

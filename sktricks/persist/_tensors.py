@@ -1,4 +1,4 @@
-"""Tensors, and the dtypes, devices and classes of torch by their names."""
+"""Store tensors, and torch's dtypes, devices and classes by their names."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,3})?")
 
 
 def is_torch(value, name):
-    """Return True for an instance of ``torch.<name>``; there is none while torch is not loaded."""
+    """Return True for an instance of ``torch.<name>``, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, getattr(torch, name))
 
 
 def write_tensor(tensor, name, writer):
-    """Return the record of a tensor as an array; bfloat16 and other dtypes that numpy lacks become integers."""
+    """Return the record of a tensor, stored as an array; dtypes that numpy lacks, such as bfloat16, become integers."""
     import torch
 
     tensor = tensor.detach().cpu()
@@ -31,18 +31,18 @@ def write_tensor(tensor, name, writer):
 
 
 def read_tensor(record, reader):
-    """Return the tensor that :func:`write_tensor` wrote, on the CPU."""
+    """Read a tensor written by :func:`write_tensor`, to the CPU."""
     import torch
 
     array = read_array(record, reader)
     is_numeric = array.dtype.kind in "biufc" and array.dtype.isnative
-    require(is_numeric, f"must be a tensor, got an array of the type {array.dtype}")
+    require(is_numeric, f"must be a tensor, got an array of dtype {array.dtype}")
     tensor = torch.from_numpy(array)
     if "torch" not in record:
         return tensor
-    dtype = look_up(torch_dtypes(), entry(record, "torch", str), "a type of torch")
+    dtype = look_up(torch_dtypes(), entry(record, "torch", str), "a torch dtype")
     fits = dtype.is_floating_point and dtype.itemsize == tensor.element_size()
-    require(fits, f"must be a tensor of a type that numpy lacks, got {dtype}")
+    require(fits, f"must be a tensor of a dtype that numpy lacks, got {dtype}")
     return tensor.view(dtype)
 
 
@@ -56,7 +56,7 @@ def torch_dtypes():
 
 @cache
 def torch_classes():
-    """Return the modules, losses and optimizers of torch itself by name."""
+    """Return torch's own modules, losses and optimizers, by name."""
     import torch
 
     return {
@@ -68,14 +68,14 @@ def torch_classes():
 
 
 def name_of_class(value):
-    """Return the name of a class of torch itself; None for anything else."""
+    """Return the name of one of :func:`torch_classes`; None for anything else."""
     if not isinstance(value, type) or "torch" not in sys.modules:
         return None
     return next((name for name, known in torch_classes().items() if known is value), None)
 
 
 def find_device(name):
-    """Return a device by its name, present or not."""
+    """Return a device by its name, whether or not it exists on this machine."""
     import torch
 
     require(DEVICE.fullmatch(name), f"must be the name of a device, got {name!r:.60}")
@@ -88,13 +88,13 @@ TENSORS = [
         "dtype",
         lambda value: is_torch(value, "dtype"),
         str,
-        lambda name: look_up(torch_dtypes(), name, "a type of torch"),
+        lambda name: look_up(torch_dtypes(), name, "a torch dtype"),
     ),
     codec_by_name("device", lambda value: is_torch(value, "device"), str, find_device),
     codec_by_name(
         "torch",
         lambda value: name_of_class(value) is not None,
         name_of_class,
-        lambda name: look_up(torch_classes(), name, "a class of torch"),
+        lambda name: look_up(torch_classes(), name, "a torch class"),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Checks of loaded trees and ensembles of trees of scikit-learn, whose compiled code reads nodes without bounds checks.
+"""Check loaded scikit-learn trees and tree ensembles, whose compiled code reads nodes without bounds checks.
 
 Each function takes a fitted object and raises a ``ValueError`` unless its arrays can be read safely.
 """
@@ -11,12 +11,12 @@ from sklearn import utils
 from ._array_checks import attribute, is_array, n_features_of, within
 from ._codec import require
 
-MAX_CATEGORY = 255  # HistGradientBoosting keeps the known categories in sets of 256 bits
+MAX_CATEGORY = 255  # HistGradientBoosting stores categories in bitsets of 256 bits
 TREES = frozenset(f"{kind}Tree{task}" for kind in ("Decision", "Extra") for task in ("Classifier", "Regressor"))
 
 
 def check_children(left, right, is_leaf, what):
-    """Check that children come after their parents, as scikit-learn numbers them: no cycles, no index out of range."""
+    """Check that children follow their parents, as in scikit-learn, so there are no cycles or indices out of range."""
     parents = np.flatnonzero(~is_leaf)
     for children in (left[parents].astype(np.int64), right[parents].astype(np.int64)):
         inside = (children > parents) & (children < len(is_leaf))
@@ -37,7 +37,7 @@ def check_tree(tree):
 
 
 def check_classes(estimator, n_outputs, n_classes):
-    """Check that a classifier has as many classes as its trees return probabilities."""
+    """Check that the numbers of classes of a classifier and of its trees are equal."""
     if hasattr(estimator, "classes_"):
         classes = [estimator.classes_] if n_outputs == 1 else estimator.classes_
         fits = [len(of_output) for of_output in classes] == list(n_classes)
@@ -45,7 +45,7 @@ def check_classes(estimator, n_outputs, n_classes):
 
 
 def check_decision_tree(tree):
-    """Check that the attributes of a DecisionTree or ExtraTree estimator fit the ``Tree`` that it reads."""
+    """Check that a DecisionTree or ExtraTree estimator matches its ``Tree``."""
     inner, n_features, name = vars(tree).get("tree_"), n_features_of(tree), type(tree).__name__
     require(type(inner).__name__ == "Tree", f"{name}.tree_ must be a Tree")
     require(inner.n_features == n_features, f"{name}.tree_ must read {n_features} features")
@@ -53,7 +53,7 @@ def check_decision_tree(tree):
 
 
 def check_forest(forest):
-    """Check a forest: its trees do not check X again."""
+    """Check a forest, whose trees do not validate X again."""
     n_features, trees, name = n_features_of(forest), attribute(forest, "estimators_", list), type(forest).__name__
     kinds = {type(tree).__name__ for tree in trees}
     require(trees and kinds <= TREES, f"{name}.estimators_ must hold trees, got {sorted(kinds)}")
@@ -66,7 +66,7 @@ def check_forest(forest):
 
 
 def check_isolation_forest(forest):
-    """Check an IsolationForest, whose trees may each read some of the features."""
+    """Check an IsolationForest, whose trees may each read a subset of the features."""
     n_features, trees = n_features_of(forest), attribute(forest, "estimators_", list)
     columns = attribute(forest, "estimators_features_", list)
     fits = len(trees) == len(columns) and vars(forest).get("_max_features") == len(columns[0])
@@ -87,7 +87,7 @@ def n_classes_and_outputs(boosting):
 
 
 def check_gradient_boosting(boosting):
-    """Check a GradientBoosting estimator, whose trees are read one after the other in compiled code."""
+    """Check a GradientBoosting estimator, whose compiled code reads all trees."""
     n_features, trees = n_features_of(boosting), attribute(boosting, "estimators_", np.ndarray)
     (n_classes, n_outputs), name = n_classes_and_outputs(boosting), f"{type(boosting).__name__}.estimators_"
     fits = trees.ndim == 2 and trees.shape[1] == n_outputs and len(trees)
@@ -135,7 +135,7 @@ def check_hist_gradient_boosting(boosting):
 
 
 def check_bins(mapper, n_features):
-    """Check the part of HistGradientBoosting that knows the categories."""
+    """Check the bin mapper of HistGradientBoosting, which has the categories."""
     is_categorical = attribute(mapper, "is_categorical_", np.ndarray)
     require(is_categorical.shape == (n_features,), f"_BinMapper.is_categorical_ must be of length {n_features}")
     bins = attribute(mapper, "bin_thresholds_", list)
@@ -146,7 +146,7 @@ def check_bins(mapper, n_features):
 
 
 def check_category_encoder(boosting, n_features):
-    """Check that the encoder of the categories of a DataFrame passes on each column once."""
+    """Check that the preprocessor of HistGradientBoosting, which encodes categories, passes each column once."""
     encoder = vars(boosting).get("_preprocessor")
     if encoder is None:
         return

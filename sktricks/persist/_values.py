@@ -1,4 +1,4 @@
-"""Plain values that JSON does not have: tuples, infinity and NaN, arrays, random states."""
+"""Store plain values that JSON lacks: tuples, infinity and NaN, arrays, random states."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sklearn.utils import Bunch
 
 from ._codec import Codec, codec_by_name, entry, look_up, require
 
-NUMBERS, OTHERS = "biuf", "biufcUSmM"  # kinds of numpy types: those of safetensors, and those that are kept as bytes
-# The names of these types. numpy would parse others, of several fields, and even evaluate a part of them.
+NUMBERS, OTHERS = "biuf", "biufcUSmM"  # dtype kinds: those of safetensors, and those that are stored as bytes
+# The names of these dtypes. numpy would also parse structured dtypes, and evaluate a part of their names.
 DTYPE = re.compile(r"[<>|=]([biufcUS]\d{1,9}|[mM]8(\[\d{0,9}[a-zA-Z]{1,2}\])?)")
 LAST_CHARACTER = 0x10FFFF
 NOT_FINITE = {name: float(name) for name in ("inf", "-inf", "nan")}
 
 
 def write_array(array, name, writer):
-    """Return the record of an array; an array of objects, such as labels of a DataFrame, is written item by item."""
+    """Return the record of an array; an object array, such as labels of a DataFrame, is written item by item."""
     if array.dtype == object:
         return {"shape": list(array.shape), "items": writer.write_items(array.reshape(-1).tolist(), name)}
     array = np.asarray(array, order="C")
@@ -30,7 +30,7 @@ def write_array(array, name, writer):
 
 
 def read_array(record, reader):
-    """Return the array that :func:`write_array` wrote."""
+    """Read an array written by :func:`write_array`."""
     if "items" in record:
         return read_objects(record, reader)
     array = reader.array(record)
@@ -40,28 +40,28 @@ def read_array(record, reader):
 
 
 def read_objects(record, reader):
-    """Return an array of objects."""
+    """Read an object array."""
     items, shape = entry(record, "items", list), read_shape(record)
     require(prod(shape) == len(items), f"must have the values of an array of shape {shape}, got {len(items)}")
     array = np.empty(len(items), object)
-    for index, item in enumerate(items):  # at once, numpy would look into items that are tuples
+    for index, item in enumerate(items):  # one by one, since numpy would unpack tuples
         array[index] = reader.read(item, index)
     return array.reshape(shape)
 
 
 def read_bytes(record, content):
-    """Return an array that is kept as its bytes."""
+    """Read an array that is stored as bytes."""
     name, shape = entry(record, "dtype", str), read_shape(record)
     dtype = np.dtype(name) if DTYPE.fullmatch(name) else None
     known = dtype is not None and dtype.kind in OTHERS and dtype.itemsize > 0
-    require(known, f"must be of a type that save writes, got an array of the type {name!r:.60}")
+    require(known, f"must be of a dtype that save writes, got an array of dtype {name!r:.60}")
     fits = content.dtype == np.uint8 and content.ndim == 1 and prod(shape) * dtype.itemsize == len(content)
-    require(fits, f"must have the bytes of an array of shape {shape} and type {dtype}, got {content.nbytes}")
+    require(fits, f"must have the bytes of an array of shape {shape} and dtype {dtype}, got {content.nbytes}")
     return np.ndarray(shape, dtype, buffer=content.tobytes()).copy()
 
 
 def read_shape(record):
-    """Return a shape as a tuple of numbers."""
+    """Read a shape as a tuple of integers."""
     shape = entry(record, "shape", list)
     fits = len(shape) <= 32 and all(type(side) is int and side >= 0 for side in shape)
     require(fits, f"must have a shape of at most 32 numbers, got {shape!r:.60}")
@@ -69,30 +69,30 @@ def read_shape(record):
 
 
 def check_content(array):
-    """Raise an error if bytes of an array are no value of its type: numpy's loops rely on valid ones."""
+    """Raise an error if an array has invalid bytes for its dtype, since numpy's loops assume valid ones."""
     if array.dtype == bool and array.size:
-        require(array.view(np.uint8).max() <= 1, "must be an array of booleans, got other bytes than 0 and 1")
+        require(array.view(np.uint8).max() <= 1, "must be an array of booleans, got bytes other than 0 and 1")
     if array.dtype.kind == "U" and array.size:
         letters = np.ascontiguousarray(array).reshape(-1).view(array.dtype.str[0] + "u4")
-        require(letters.max() <= LAST_CHARACTER, "must be an array of strings, got a number that is no character")
+        require(letters.max() <= LAST_CHARACTER, "must be an array of strings, got a number that is not a character")
 
 
 def write_random_state(state, name, writer):
-    """Return the record of a RandomState at its current draw."""
+    """Return the record of a RandomState in its current state."""
     kind, keys, *rest = state.get_state()
     return {"state": [kind, writer.write(keys, name), *rest]}
 
 
 def read_random_state(record, reader):
-    """Return a RandomState that continues from the draw at which it was saved."""
+    """Read a RandomState that continues from its saved state."""
     values = reader.read(entry(record, "state", list), "state")
     types = [str, np.ndarray, int, int, float]
-    require([type(value) for value in values] == types, "must be a random state of numpy")
+    require([type(value) for value in values] == types, "must be a numpy random state")
     kind, keys, draw, has_gauss, _ = values
     known = kind == "MT19937" and keys.dtype == np.uint32 and keys.shape == (624,) and has_gauss in (0, 1)
-    require(known, "must be a random state of numpy")
+    require(known, "must be a numpy random state")
     require(0 <= draw <= len(keys), f"must be a random state at a draw of at most {len(keys)}, got {draw}")
-    state = np.random.RandomState(0)  # noqa: NPY002 - scikit-learn's kind of generator
+    state = np.random.RandomState(0)  # noqa: NPY002 - scikit-learn uses RandomState
     state.set_state(tuple(values))
     return state
 
@@ -103,7 +103,7 @@ def write_pairs(items, name, writer):
 
 
 def read_pairs(record, reader):
-    """Return the dict that :func:`write_pairs` wrote."""
+    """Read a dict written by :func:`write_pairs`."""
     pairs = reader.read(entry(record, "items", list))
     fits = all(type(pair) is list and len(pair) == 2 for pair in pairs)
     require(fits, "must have pairs of a key and a value")
@@ -111,7 +111,7 @@ def read_pairs(record, reader):
 
 
 def read_bunch(record, reader):
-    """Return a Bunch, whose keys are strings."""
+    """Read a Bunch, whose keys are strings."""
     pairs = read_pairs(record, reader)
     require(all(type(key) is str for key in pairs), "must have keys that are strings")
     return Bunch(**pairs)

@@ -1,4 +1,4 @@
-"""DataFrames as arrays: numbers, gaps and categories."""
+"""Convert DataFrames to arrays: numbers, missing values and categories."""
 
 from __future__ import annotations
 

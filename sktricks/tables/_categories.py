@@ -1,4 +1,4 @@
-"""Categories of a DataFrame as numbers while its rows are augmented, and as categories again afterwards."""
+"""Replace the categories of a DataFrame by codes for augmentation, and restore them afterwards."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ._frames import encode, find_categorical, find_categories, is_frame, is_pan
 
 
 def number_categories(X):
-    """Return a DataFrame with codes in place of its categories, and a function that puts the categories back.
+    """Return a DataFrame with codes in place of its categories, and a function that restores the categories.
 
-    The codes count from 1; 0 is a missing category. They are used while X is at hand and not kept, so that a category
-    need not be known before. X without categories is returned as it is, with None.
+    The codes start at 1; 0 is a missing category. They are valid only for this X, so new categories are allowed. If X
+    has no categories, return X itself and None.
     """
     mask = find_categorical(X, "from_dtype") if is_frame(X) else None
     if mask is None:
@@ -20,15 +20,15 @@ def number_categories(X):
     for index in map(int, np.flatnonzero(mask)):
         codes[index], rows_of[index] = find_codes(values_of(X, index))
 
-    def put_back(frame):
+    def restore(frame):
         found = {index: rows[np.nan_to_num(numbers_of(frame, index)).astype(int)] for index, rows in rows_of.items()}
         return with_columns(frame, {index: take(X, index, rows) for index, rows in found.items()})
 
-    return with_columns(X, {index: as_column(X, index, own) for index, own in codes.items()}), put_back
+    return with_columns(X, {index: as_column(X, index, own) for index, own in codes.items()}), restore
 
 
 def find_codes(values):
-    """Return the code of each value, 0 if it is missing, and for each code a row that has it, -1 for code 0."""
+    """Return the code of each value, 0 if it is missing, and a row with each code, -1 for code 0."""
     codes = np.array(encode(values, [value for value in find_categories(values) if value is not None]), np.intp)
     present, first = np.unique(codes, return_index=True)
     rows = np.full(codes.max(initial=0) + 1, -1)
@@ -37,24 +37,24 @@ def find_codes(values):
 
 
 def numbers_of(X, index):
-    """Return a column of numbers as an array."""
+    """Return a numeric column as an array."""
     return np.asarray(X.iloc[:, index] if is_pandas(X) else X.to_series(index), float)
 
 
 def as_column(X, index, values):
-    """Return numbers as a column for X."""
+    """Convert numbers to a column of the same library as X."""
     return values.astype(float) if is_pandas(X) else type(X.to_series(index))(X.columns[index], values.astype(float))
 
 
 def take(X, index, rows):
-    """Return the values of a column in these rows, with its type; a missing value for row -1."""
+    """Return the values of a column in these rows, in its dtype, and a missing value for row -1."""
     if is_pandas(X):
         return X.iloc[:, index].array.take(rows, allow_fill=True)
     return X.to_series(index).gather([None if row < 0 else row for row in rows.tolist()])
 
 
 def with_columns(X, columns):
-    """Return a copy of a DataFrame with other columns at some indices."""
+    """Return a copy of a DataFrame with some columns replaced, by index."""
     X = X.copy(deep=False) if is_pandas(X) else X.clone()
     for index, values in columns.items():
         X.isetitem(index, values) if is_pandas(X) else X.replace_column(index, values)

@@ -1,10 +1,10 @@
-"""Tables in, one canonical array out.
+"""Validate tables, and convert them to a canonical array.
 
-The canonical form of a table is an array of floats with the columns of X. A missing number is NaN. A category is its
-index among the values that ``fit`` found in its column, counted from 1; 0 is a value that was not among them. A missing
-category is a value like any other, None, if ``fit`` found one.
+The canonical form of a table is a float array with the columns of X. A missing number is NaN. A category is encoded as
+its index, starting at 1, among the values of its column in ``fit``; 0 means a value that did not occur in ``fit``. A
+missing category is a value like any other, None, if it occurred in ``fit``.
 
-The names and types of columns come from the DataFrame itself; neither pandas nor polars is imported.
+The names and dtypes of columns are read from the DataFrame itself, without importing pandas or polars.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from .._validation import (
     to_plain,
 )
 
-CATEGORIES = ("category", "Categorical", "Enum")  # what pandas and polars call the types of categories
+CATEGORIES = ("category", "Categorical", "Enum")  # names of categorical dtypes in pandas and polars
 
 
 def check_table(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
-    """Validate X as :func:`check_X` does, and read its categories and missing numbers.
+    """Validate X as :func:`check_X` does, and encode its categories and missing numbers.
 
     Parameters
     ----------
     estimator : estimator
-        With the parameters ``categorical_features`` and ``image_shape``. Gets ``is_categorical_`` when ``reset``.
+        An estimator with the parameters ``categorical_features`` and ``image_shape``. With ``reset``, its
+        ``is_categorical_`` is set.
     X : array-like or DataFrame
     reset : bool
         True in ``fit``, False afterwards.
@@ -54,15 +55,15 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
     if reset:
         estimator.is_categorical_ = find_categorical(X, estimator.categorical_features, estimator.image_shape)
     mask, X = estimator.is_categorical_, to_plain(X)
-    if mask is None or issparse(X):  # check_X refuses sparse matrices
-        if not reset and is_frame(X):  # an error about the names of the columns comes first
+    if mask is None or issparse(X):  # check_X rejects sparse matrices
+        if not reset and is_frame(X):  # so that an error about column names comes first
             check_columns(estimator, X, reset=False, input_name=input_name)
         X = read_objects(X, None, estimator, reset, input_name)
         how = {"image_shape": estimator.image_shape, "ensure_min_samples": ensure_min_samples, "allow_nan": True}
         try:
             return check_X(estimator, X, reset=reset, input_name=input_name, **how)
         except ValueError as error:
-            if isinstance(X, list | tuple) and "bytes/strings" in str(error):  # raises an error with a cure
+            if isinstance(X, list | tuple) and "bytes/strings" in str(error):  # to raise an error with a cure
                 read_objects(as_objects(X), None, estimator, reset, input_name)
             raise
     X = X if hasattr(X, "shape") else as_objects(X)
@@ -80,26 +81,26 @@ def check_table(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
     return check_array(array, dtype=None, ensure_min_samples=ensure_min_samples, **how), layout
 
 
-# -- which columns -----------------------------------------------------------------------------------------------------
+# -- categorical columns -----------------------------------------------------------------------------------------------
 
 
 def is_frame(X):
-    """Return True for a table whose columns have names and types."""
+    """Return True for a DataFrame: a table whose columns have names and dtypes."""
     return hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
 def is_pandas(X):
-    """Return True for a DataFrame of pandas, False for one of polars."""
+    """Return True for a pandas DataFrame, False for a polars DataFrame."""
     return hasattr(X, "iloc")
 
 
 def is_polars(X):
-    """Return True for a DataFrame of polars, in which a missing value is None."""
+    """Return True for a polars DataFrame, in which missing values are None."""
     return is_frame(X) and not is_pandas(X)
 
 
 def find_categorical(X, categorical_features, image_shape=None):
-    """Return a mask of the columns that are categories, (n_features,) bool; None if none are, or X holds images.
+    """Return a mask of the categorical columns, (n_features,); None if there are none, or X has images.
 
     Parameters
     ----------
@@ -116,15 +117,18 @@ def find_categorical(X, categorical_features, image_shape=None):
         wanted = np.asarray(categorical_features)
         shape = tuple(X.shape) if hasattr(X, "shape") else np.shape(as_objects(X))
         if len(shape) != 2 and wanted.size:
-            raise ValueError(f"categorical_features is for tables (n, features), and X has the shape {shape}")
+            raise ValueError(f"categorical_features is for tables (n, features), but X has the shape {shape}")
         mask = mark(wanted, shape[-1], list(X.columns) if is_frame(X) else None)
     if mask.any() and image_shape is not None:
-        raise ValueError(f"categorical_features is for tables, and image_shape={image_shape} makes images of the rows")
+        raise ValueError(
+            f"categorical_features and image_shape cannot be combined, got image_shape={image_shape}: rows are either "
+            "tables or images"
+        )
     return mask if mask.any() else None
 
 
 def mark(wanted, n_features, names):
-    """Return a mask, indices or names of columns as a mask."""
+    """Convert a mask, indices or names of columns to a mask."""
     if wanted.ndim != 1:
         raise ValueError(f"categorical_features must have one dimension, got an array of shape {wanted.shape}")
     if wanted.size == 0:
@@ -136,32 +140,34 @@ def mark(wanted, n_features, names):
     if wanted.dtype.kind in "iu":
         if wanted.min() < 0 or wanted.max() >= n_features:
             raise ValueError(
-                f"categorical_features must hold numbers of columns from 0 to {n_features - 1}, got {wanted.tolist()}"
+                f"categorical_features must be column indices from 0 to {n_features - 1}, got {wanted.tolist()}"
             )
         return np.isin(np.arange(n_features), wanted)
     if not all(isinstance(name, str) for name in wanted.tolist()):
         raise ValueError(
-            "categorical_features must be 'from_dtype', None, or a mask, names or numbers of columns, "
+            "categorical_features must be 'from_dtype', None, or a mask, names or indices of columns, "
             f"got {wanted.tolist()}"
         )
     if names is None:
-        raise ValueError(f"categorical_features has the names {wanted.tolist()}, and the columns of X have none")
+        raise ValueError(
+            f"categorical_features has the names {wanted.tolist()}, but the columns of X have no names: pass indices"
+        )
     unknown = [name for name in wanted.tolist() if name not in names]
     if unknown:
-        raise ValueError(f"categorical_features has {unknown}, the columns of X are {names}")
+        raise ValueError(f"categorical_features must be names of columns of X, {names}, got {unknown}")
     return np.isin(names, wanted)
 
 
 def name_of(dtype):
-    """Return the name of the type of a column, from the type or an instance of it."""
+    """Return the name of a dtype, given as a type or an instance."""
     return getattr(dtype, "name", None) or getattr(dtype, "__name__", type(dtype).__name__)
 
 
-# -- what is in them ---------------------------------------------------------------------------------------------------
+# -- values ------------------------------------------------------------------------------------------------------------
 
 
 def as_objects(X):
-    """Return a list of rows as an array of objects, in which numbers beside strings stay numbers."""
+    """Convert a list of rows to an object array, so that numbers next to strings stay numbers."""
     return np.asarray(X, dtype=object)
 
 
@@ -172,58 +178,58 @@ def values_of(X, index):
 
 
 def is_missing(value):
-    """Return True for None, NaN, and the missing values of pandas."""
+    """Return True for None, NaN, and pandas.NA."""
     return value is None or type(value).__name__ == "NAType" or (not isinstance(value, str) and value != value)
 
 
 def plain(value):
-    """Return a number of numpy as a number of Python, and None for a missing value."""
+    """Convert a numpy scalar to a Python value, and a missing value to None."""
     if is_missing(value):
         return None
     return value.item() if isinstance(value, np.generic) else value
 
 
 def find_categories(values):
-    """Return the different values, sorted; None at the end if values are missing."""
+    """Return the sorted distinct values, with None at the end if values are missing."""
     found = {plain(value) for value in distinct(values)}
     known = found - {None}
     try:
         known = sorted(known)
-    except TypeError:  # of several kinds
+    except TypeError:  # values of several types
         known = sorted(known, key=lambda value: (type(value).__name__, repr(value)))
     return known + [None] * (None in found)
 
 
 def encode(values, categories):
-    """Return the code of each value: its index among the categories, from 1; 0 for a value that is not among them."""
+    """Return the code of each value: its index among the categories, starting at 1; 0 for an unknown value."""
     known = {value: code for code, value in enumerate(categories, start=1)}
-    codes = {value: known.get(plain(value), 0) for value in distinct(values)}  # each NaN is a value of its own
+    codes = {value: known.get(plain(value), 0) for value in distinct(values)}  # a set may contain several NaN
     return [codes[value] for value in values]
 
 
 def distinct(values):
-    """Return the set of the values of a column of categories."""
+    """Return the set of the values of a categorical column."""
     try:
         return set(values)
     except TypeError as error:
-        raise TypeError(f"categorical_features: categories must be values that can be hashed: {error}") from error
+        raise TypeError(f"categorical_features: categories must be hashable: {error}") from error
 
 
 def read_numbers(X, indices, how):
-    """Return some columns as an array of numbers, NaN where they are missing; ``how`` are arguments of check_array."""
+    """Return some columns as a numeric array with NaN for missing values; ``how`` are arguments of check_array."""
     if len(indices) == 0:
         return np.empty((len(X), 0), np.float32)
     numbers = check_array(_safe_indexing(X, indices, axis=1), dtype="numeric", ensure_min_samples=0, **how)
-    return numbers.astype(np.float64) if numbers.dtype == object else numbers  # booleans with gaps of polars
+    return numbers.astype(np.float64) if numbers.dtype == object else numbers  # polars: booleans with missing values
 
 
-# -- other values than numbers -----------------------------------------------------------------------------------------
+# -- values that are not numbers ---------------------------------------------------------------------------------------
 
 
 def read_objects(X, mask, estimator, reset, input_name="X"):
-    """Return X with its columns of objects as floats if it is a DataFrame of pandas; other X as it is.
+    """Convert the object columns of a pandas DataFrame to floats; return any other X unchanged.
 
-    A column that is not categorical and holds anything but numbers is an error that names it.
+    Raise an error that names the columns that are not categorical and have values other than numbers.
     """
     frame = is_frame(X)
     if not frame and (getattr(getattr(X, "dtype", None), "kind", None) not in ("O", "U") or X.ndim != 2):
@@ -249,9 +255,9 @@ def read_objects(X, mask, estimator, reset, input_name="X"):
             cure = f". {convert(X, [names[index] for index in numbers])}" if numbers else ""
             if others:
                 cure += f". If {others} are" if numbers else ". If these are"
-                cure += f" categories, say so: {cures(X, estimator, others, declared)}"
+                cure += f" categories, declare them: {cures(X, estimator, others, declared)}"
         raise ValueError(
-            f"{input_name} holds other values than numbers in the column{'s' * (len(odd) > 1)} {what}{cure}"
+            f"{input_name} has values that are not numbers in the column{'s' * (len(odd) > 1)} {what}{cure}"
         )
     if columns and is_pandas(X):
         X = X.copy(deep=False)
@@ -261,7 +267,7 @@ def read_objects(X, mask, estimator, reset, input_name="X"):
 
 
 def find_times(names, columns):
-    """Return the first date or time of each column that holds any, by the name of the column."""
+    """Return a dict from names of columns that have dates or times to the first of these."""
     first = {
         str(names[index]): next((value for value in values if is_time(value) and not is_missing(value)), None)
         for index, values in columns.items()
@@ -270,28 +276,28 @@ def find_times(names, columns):
 
 
 def is_numeric(dtype):
-    """Return True if a column of this type holds only numbers, which may be complex, or booleans, and gaps."""
-    if hasattr(dtype, "is_numeric"):  # of polars
+    """Return True for a dtype of numbers, including complex ones, or booleans, with or without missing values."""
+    if hasattr(dtype, "is_numeric"):  # polars
         return bool(dtype.is_numeric()) or name_of(dtype) == "Boolean"
     return dtype.kind in "biufc"
 
 
 def refuse_complex(names, columns, input_name="X"):
-    """Raise an error that names a column with a complex number, in the words of scikit-learn."""
+    """Raise an error that names a column with complex numbers, starting like scikit-learn's error."""
     for index, values in columns.items():
         if any(isinstance(value, complex) for value in values):
             raise ValueError(
-                f"Complex data not supported: {input_name} must hold real numbers, unlike the column {names[index]!r}"
+                f"Complex data not supported: {input_name} has complex numbers in the column {names[index]!r}"
             )
 
 
 def find_odd(values, kind):
-    """Return the first value of a type that is neither a number nor missing; None if there is none."""
+    """Return the first value of this type that is neither a number nor missing, or None."""
     return next((v for v in values if isinstance(v, kind) and not (isinstance(v, Number) or is_missing(v))), None)
 
 
 def holds_numbers(values):
-    """Return True if all strings of a column are numbers."""
+    """Return True if all strings of a column can be converted to numbers."""
     return all(is_number(value) for value in values if isinstance(value, str))
 
 
@@ -304,7 +310,7 @@ def is_number(text):
 
 
 def convert(X, names):
-    """Return a sentence with the code that makes numbers of columns of strings."""
+    """Return a sentence with the code that converts columns of strings to numbers."""
     if not is_frame(X):
         code = "np.asarray(X, dtype=float)"
     elif not is_pandas(X):
@@ -315,7 +321,7 @@ def convert(X, names):
 
 
 def cures(X, estimator, names, declared):
-    """Return the code that makes columns of these names categories too."""
+    """Return the code that declares the columns with these names as categories, too."""
     cure = f"categorical_features={[*declared, *names]}"
     if not is_frame(X) or not isinstance(estimator.categorical_features, str):
         return cure

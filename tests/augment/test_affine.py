@@ -44,7 +44,7 @@ def test_affine_equals_the_reference():
         assert_allclose(new[k], expected, atol=1e-10)
 
 
-def test_the_angle_is_that_of_a_rotation():
+def test_the_angle_equals_that_of_random_rotation():
     angles = np.array([10.0, -30, 77])
     maps = RandomAffine(90, 0, 0, 0).draw(np.random.default_rng(0), 500, (8, 8, 1))["map"]
     linear = affine_linear(angles, np.ones(3), np.zeros(3))
@@ -55,7 +55,7 @@ def test_the_angle_is_that_of_a_rotation():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
-def test_no_strength_is_identity(dtype):
+def test_zero_strength_is_identity(dtype):
     images = (X * 255).astype(dtype)
     assert_array_equal(RandomAffine(0, 0, 0, 0).fit_transform(images), images)
 
@@ -112,7 +112,7 @@ def test_resized_crops_equal_the_reference():
         assert_allclose(after, expected, atol=1e-10)
 
 
-def test_windows_have_the_share_the_shape_and_all_places():
+def test_windows_have_uniform_area_aspect_ratio_and_position():
     augmenter = RandomResizedCrop(10, scale=(0.1, 0.4), ratio=(0.8, 1.25))
     maps = augmenter.draw(np.random.default_rng(0), 5000, (40, 40, 1))["map"]
     height, width = maps[:, 0, 0] * 10, maps[:, 1, 1] * 10
@@ -123,7 +123,7 @@ def test_windows_have_the_share_the_shape_and_all_places():
         assert stats.kstest(start / (40 - side), stats.uniform(0, 1).cdf).pvalue > 0.01
 
 
-def test_what_is_longer_than_the_image_is_cut_to_it():
+def test_sides_longer_than_the_image_are_shortened():
     maps = RandomResizedCrop(4, scale=(1, 1), ratio=(4, 4)).draw(np.random.default_rng(0), 10, (8, 8, 1))["map"]
     assert_allclose(maps[:, 1, 1] * 4, 8)
     assert_allclose(maps[:, 0, 0] * 4, 4)

@@ -32,7 +32,7 @@ y = np.arange(600) % 2
     ],
     ids=lambda augmenter: type(augmenter).__name__,
 )
-def test_some_rows_change_and_the_others_not_at_all(augmenter):
+def test_only_chosen_rows_change(augmenter):
     new = RandomApply(augmenter, 0.4, random_state=0).fit_transform(X)
     changed = (new != X).any(axis=(1, 2, 3))
     assert stats.binomtest(int(changed.sum()), len(X), 0.4).pvalue > 0.01
@@ -41,18 +41,18 @@ def test_some_rows_change_and_the_others_not_at_all(augmenter):
     assert_array_equal(RandomApply(augmenter, 0).fit_transform(X), X)
 
 
-def test_certainty_is_the_augmenter_itself():
+def test_probability_one_equals_the_augmenter():
     inner = make_augmentation_pipeline(RandomRotation(random_state=1), ColorJitter(random_state=2))
     assert_array_equal(RandomApply(inner, 1).fit_transform(X), inner.fit_transform(X))
 
 
-def test_twice_multiplies_the_probabilities():
+def test_nesting_multiplies_the_probabilities():
     new = RandomApply(RandomApply(RandomFlip(1), 0.5), 0.5, random_state=0).fit_transform(X)
     changed = (new != X).any(axis=(1, 2, 3))
     assert stats.binomtest(int(changed.sum()), len(X), 0.25).pvalue > 0.01
 
 
-def test_targets_of_the_other_rows_stay():
+def test_targets_of_other_rows_are_unchanged():
     new, P = RandomApply(MixUp(1.0), 0.5, random_state=0).augment(X, y)
     same = (new == X).all(axis=(1, 2, 3))
     assert 200 < same.sum() < 400

@@ -128,14 +128,14 @@ def seen(augmenter, *args, estimator=None, **params):
 # -- copies ------------------------------------------------------------------------------------------------------------
 
 
-def test_copies_follow_the_rows_themselves():
+def test_rows_are_followed_by_their_copies():
     got = seen(RandomFlip(p=1), n_copies=2)
     assert_array_equal(got["X"], np.concatenate([IMAGES, IMAGES[:, :, ::-1], IMAGES[:, :, ::-1]]))
     assert_array_equal(got["y"], np.tile(SHADES, 3))
     assert got["sample_weight"] is None and got["X"].dtype == np.uint8
 
 
-def test_without_the_rows_themselves():
+def test_keep_original_false():
     assert_array_equal(seen(RandomFlip(p=1), keep_original=False)["X"], IMAGES[:, :, ::-1])
     assert_array_equal(seen(RandomFlip(p=1), n_copies=0)["X"], IMAGES)
 
@@ -182,7 +182,7 @@ def test_without_an_augmenter_it_is_the_estimator():
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_copies_and_views_that_are_not_made(method, params, message):
+def test_warning_of_ignored_copies_and_views(method, params, message):
     model = AugmentedClassifier(SGDClassifier(random_state=0), random_state=0, **params)
     if message is None:
         getattr(model, method)(X, y)
@@ -194,7 +194,7 @@ def test_copies_and_views_that_are_not_made(method, params, message):
         assert_array_equal(model.decision_function(X), getattr(without, method)(X, y).decision_function(X))
 
 
-def test_crops_show_the_centre_of_the_rows_themselves_in_fit_and_predict():
+def test_original_rows_are_center_cropped_in_fit_and_predict():
     model = AugmentedClassifier(Spy(), RandomCrop((4, 4)), random_state=0).fit(IMAGES, SHADES)
     assert_array_equal(model.estimator_.seen_["X"][:20], IMAGES[:, 1:5, 1:5])
     model.predict(IMAGES)
@@ -228,7 +228,7 @@ def test_scikit_learns_estimators_get_images_as_rows(estimator):
     )
 
 
-def test_images_that_a_function_makes_rows_of():
+def test_a_function_transformer_gets_images():
     flatten = FunctionTransformer(lambda X: X.reshape(len(X), -1))
     model = AugmentedClassifier(make_pipeline(flatten, StandardScaler(), SVC()), RandomFlip()).fit(IMAGES, SHADES)
     assert model.predict(IMAGES).shape == (20,)
@@ -239,14 +239,14 @@ def test_a_net_inside_gets_images():
     assert AugmentedClassifier(net, RandomFlip()).fit(IMAGES, SHADES).estimator_.image_shape_ == (6, 6, 1)
 
 
-def test_images_go_through_what_wraps_a_net():
+def test_wrappers_around_a_net_get_images():
     values = IMAGES.mean((1, 2, 3))
     net = TransformedTargetRegressor(NetRegressor(max_epochs=1, random_state=0), transformer=StandardScaler())
     model = AugmentedRegressor(net, RandomFlip(), predict_views=1).fit(IMAGES, values)
     assert model.estimator_.regressor_.image_shape_ == (6, 6, 1) and model.predict(IMAGES).shape == (20,)
 
 
-def test_no_more_memory_than_the_rows_and_a_chunk():
+def test_memory_is_bounded_by_the_rows_and_a_chunk():
     images = np.zeros((1000, 32, 32, 3), np.float32)
     augmenter = make_augmentation_pipeline(RandomRotation(), ColorJitter(), MixUp())
     tracemalloc.start()
@@ -292,7 +292,7 @@ def test_the_log_loss_of_weighted_rows_is_that_of_mixed_targets(augmenter):
     assert_allclose(-(shares * log_q[places, codes[labels]]).sum(), -(soft * log_q).sum(), rtol=1e-12)
 
 
-def test_a_logistic_regression_learns_what_soft_targets_teach():
+def test_weighted_rows_give_the_logistic_regression_of_soft_targets():
     inner = LogisticRegression(C=2.0, tol=1e-10, max_iter=10_000)
     mixed, probabilities = [], []
 
@@ -380,7 +380,7 @@ class OnlyCodes(GaussianNB):
 @pytest.mark.parametrize(
     ("augmenter", "predict_views"), [(MixUp(), 0), (GaussianNoise(std=0.1), 0), (GaussianNoise(std=0.1), 2), (None, 0)]
 )
-def test_a_classifier_that_refuses_labels_is_fitted_on_codes(augmenter, labels, predict_views):
+def test_a_classifier_that_rejects_labels_is_fitted_on_codes(augmenter, labels, predict_views):
     how = {"predict_views": predict_views, "random_state": 0}
     ours = AugmentedClassifier(OnlyCodes(), augmenter, **how).fit(X, labels)
     plain = AugmentedClassifier(GaussianNB(), augmenter, **how).fit(X, labels)
@@ -389,7 +389,7 @@ def test_a_classifier_that_refuses_labels_is_fitted_on_codes(augmenter, labels, 
     assert_allclose(ours.predict_proba(X), plain.predict_proba(X))
 
 
-def test_numbers_that_are_no_labels_are_no_codes_either():
+def test_float_targets_are_not_encoded():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         AugmentedClassifier(LogisticRegression(), GaussianNoise(std=0.1)).fit(X, X[:, 0] + 0.05)
 
@@ -409,7 +409,7 @@ def test_the_mean_of_mixed_values_is_the_weighted_one():
     assert_allclose(model.fit(SAME, values, sample_weight=BALANCED).predict(SAME[:1]), 0.5, atol=0.03)
 
 
-def test_labels_are_drawn_where_there_are_no_weights():
+def test_labels_are_drawn_for_estimators_without_sample_weight():
     with pytest.warns(SampledLabelsWarning, match="KNeighborsClassifier does not take sample_weight") as caught:
         model = AugmentedClassifier(KNeighborsClassifier(1), MixUp(alpha=1.0), random_state=0).fit(X, names)
     assert caught[0].filename == __file__
@@ -417,7 +417,7 @@ def test_labels_are_drawn_where_there_are_no_weights():
     assert set(model.predict(X)) <= set(names)
 
 
-def test_labels_are_drawn_by_their_shares():
+def test_labels_are_drawn_with_their_weights_as_probabilities():
     copies = copies_of(make_augmentation_pipeline(MixUp(alpha=1.0), CutMix()), 3000, (8, 8, 1), n_copies=1)
     drawn = draw_labels(copies, 3000, np.random.default_rng(0))[3000:]
     sources, shares = mixed_parts(copies[1], 3000)
@@ -475,7 +475,7 @@ def test_weights_reach_the_last_step_of_a_pipeline():
     assert_allclose(model.estimator_[-1].seen_["sample_weight"].sum(), 2 * weight.sum(), rtol=0.05)
 
 
-def test_rows_without_weight_are_in_nothing():
+def test_rows_of_weight_zero_are_not_used():
     rows = np.zeros((20, 3))
     rows[::5] = 1000
     weight = (rows[:, 0] == 0).astype(float)
@@ -484,7 +484,7 @@ def test_rows_without_weight_are_in_nothing():
         assert (got["X"] == 0).all() and got["sample_weight"].min() > 0
 
 
-def test_weights_as_repetitions_do_without_an_augmenter():
+def test_weights_equal_repetitions_without_an_augmenter():
     repeat = np.arange(150) % 3
     model = AugmentedClassifier(LogisticRegression(tol=1e-10, max_iter=5000))
     weighted = clone(model).fit(X, y, sample_weight=repeat).predict_proba(X)
@@ -534,7 +534,7 @@ def test_a_search_reaches_all_parameters():
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")
-def test_splits_inside_are_named(estimator, named):
+def test_warning_of_splits_inside_the_estimator(estimator, named):
     with pytest.warns(CopiesMayLeakWarning) as caught:
         AugmentedClassifier(estimator, GaussianNoise(std=0.1)).fit(X, y)
     (ours,) = [warning for warning in caught if warning.category is CopiesMayLeakWarning]
@@ -556,12 +556,12 @@ def test_splits_inside_are_named(estimator, named):
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
-def test_a_split_inside_is_told_with_what_avoids_it(estimator, cure):
+def test_the_warning_of_splits_has_the_cure(estimator, cure):
     with pytest.warns(CopiesMayLeakWarning, match=cure):
         AugmentedClassifier(estimator, GaussianNoise(std=0.1)).fit(X, y)
 
 
-def test_splits_of_a_regressor_inside_are_named():
+def test_warning_of_splits_inside_a_regressor():
     with pytest.warns(CopiesMayLeakWarning, match="cv=None of RidgeCV"):
         AugmentedRegressor(RidgeCV(), GaussianNoise(std=0.1)).fit(X, y)
 
@@ -589,7 +589,7 @@ def test_boosting_stops_early_by_itself_above_ten_thousand_rows():
     ],
 )
 @pytest.mark.filterwarnings("error::sktricks.CopiesMayLeakWarning")
-def test_what_does_not_split(estimator, params):
+def test_estimators_that_do_not_split(estimator, params):
     labels = np.eye(3, dtype=int)[y] if isinstance(estimator, ClassifierChain) else y
     AugmentedClassifier(estimator, GaussianNoise(std=0.1)).fit(X, labels, **params)
 
@@ -656,7 +656,7 @@ def test_a_prediction_depends_on_its_row_only(estimator):
     assert len(model._views) == 4
 
 
-def test_views_have_no_part_in_mixing():
+def test_views_skip_mixing():
     augmenter = make_augmentation_pipeline(MixUp(alpha=1.0), SwapNoise(p=1.0), CutMix())
     model = AugmentedRegressor(SpyRegressor(), augmenter, predict_views=3, random_state=0)
     with pytest.warns(ViewsIgnoredWarning, match="AugmentationPipeline only mixes rows"):
@@ -664,7 +664,7 @@ def test_views_have_no_part_in_mixing():
     assert_allclose(model.predict(X), X[:, 0])
 
 
-def test_views_stay_when_the_augmenter_is_set_anew():
+def test_views_do_not_follow_a_changed_augmenter():
     model = AugmentedClassifier(Brightness(), ColorJitter(brightness=0.5), predict_views=2, random_state=0)
     before = model.fit(IMAGES, SHADES).predict_proba(IMAGES)
     model.set_params(augmenter__brightness=0.0)
@@ -672,7 +672,7 @@ def test_views_stay_when_the_augmenter_is_set_anew():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_decision_values_agree_with_predictions_that_go_by_probabilities(n_classes):
+def test_decision_values_are_consistent_with_predictions(n_classes):
     model = AugmentedClassifier(LogisticRegression(), GaussianNoise(std=2.0), predict_views=8, random_state=0)
     values = model.fit(X, np.arange(len(X)) % n_classes).decision_function(X)
     assert_array_equal(model.predict(X), values > 0 if n_classes == 2 else values.argmax(1))
@@ -733,7 +733,7 @@ def test_partial_fit_gives_one_chunk_of_one_copy_at_a_time(monkeypatch):
         assert_array_equal(labels, SHADES[order])
 
 
-def test_partial_fit_draws_anew_and_the_same_again():
+def test_partial_fit_draws_new_copies_repeatably():
     def batches():
         model = AugmentedClassifier(Spy(), ColorJitter(), keep_original=False, random_state=0)
         model.partial_fit(IMAGES, SHADES).partial_fit(IMAGES, SHADES)
@@ -767,7 +767,7 @@ def test_partial_fit_without_an_augmenter():
     assert [len(rows) for rows, _, _ in model.estimator_.batches_] == [20]
 
 
-def test_there_is_no_partial_fit_where_the_estimator_has_none():
+def test_partial_fit_exists_only_if_the_estimator_has_it():
     assert not hasattr(AugmentedClassifier(LogisticRegression()), "partial_fit")
     assert not hasattr(AugmentedRegressor(Ridge()), "partial_fit")
 
@@ -788,7 +788,7 @@ def test_the_estimator_gets_a_table_with_names():
         model.predict(table.rename(columns={"a": "e"}))
 
 
-def test_what_a_crop_leaves_of_a_table_has_no_names():
+def test_cropped_tables_have_no_names():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(IMAGES.reshape(20, 36)).add_prefix("pixel")
     model = AugmentedClassifier(Spy(), RandomCrop((4, 4)), image_shape=(6, 6)).fit(table, SHADES)
@@ -904,7 +904,7 @@ def test_weights_that_the_estimator_does_not_take():
         AugmentedClassifier(KNeighborsClassifier(), GaussianNoise()).fit(X, y, sample_weight=np.ones(150))
 
 
-def test_labels_that_partial_fit_was_not_told_of():
+def test_partial_fit_with_unknown_labels():
     model = AugmentedClassifier(SGDClassifier(), GaussianNoise(std=0.1)).partial_fit(X[:100], y[:100])
     with pytest.raises(ValueError, match="labels|classes"):
         model.partial_fit(X, y)
@@ -918,7 +918,7 @@ def test_predicting_before_fit_or_on_other_images():
         model.fit(IMAGES, SHADES).predict(np.zeros((2, 4, 9, 1), np.uint8))
 
 
-def test_rows_that_are_meant_as_images():
+def test_rows_without_image_shape():
     with pytest.warns(ImageShapeWarning, match=r"image_shape=\(6, 6\)") as caught:
         AugmentedClassifier(Spy(), RandomRotation()).fit(IMAGES.reshape(20, 36), SHADES)
     assert caught[0].filename == __file__

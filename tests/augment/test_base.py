@@ -138,7 +138,7 @@ def test_parameters_are_validated(augmenter):
 @every_augmenter
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
-def test_layout_and_dtype_stay(augmenter, layout, dtype):
+def test_layout_and_dtype_are_kept(augmenter, layout, dtype):
     X = make_X(layout, dtype)
     before = X.copy()
     X.setflags(write=False)
@@ -288,7 +288,7 @@ def test_memory_is_bounded_for_many_small_images():
 # the estimator
 
 
-def test_augment_fits_first_and_returns_y_as_it_came():
+def test_augment_fits_first_and_returns_y_unchanged():
     labels = ["a", "b"] * 6
     augmenter = RandomFlip(random_state=0)
     X_new, y_new = augmenter.augment(make_X(), labels)
@@ -396,7 +396,7 @@ def test_signals_are_not_clipped_unless_a_range_is_given():
 
 
 @pytest.mark.parametrize("augmenter", [RandomRotation(180), RandomFlip(1, "vertical")])
-def test_geometry_does_nothing_on_signals_and_warns(augmenter):
+def test_geometry_has_no_effect_on_signals_and_warns(augmenter):
     X = make_X("rows", np.float64)[:, :64]
     with pytest.warns(ImageShapeWarning, match=r"64 columns.*has no effect.*image_shape=\(8, 8\)") as caught:
         assert_array_equal(augmenter.fit_transform(X), X)
@@ -445,7 +445,7 @@ CHAIN = make_augmentation_pipeline(RandomCrop((5, 4)), RandomRotation(10), Color
         make_augmentation_pipeline(RandomFlip(p=0), ColorJitter(0, 0)),  # which do nothing
     ],
 )
-def test_augment_looks_at_every_number(augmenter, value, monkeypatch):
+def test_augment_checks_every_number(augmenter, value, monkeypatch):
     monkeypatch.setattr(plan, "BLOCK_ROWS", 8)
     for dtype in (np.float32, np.float64):
         X = make_X(dtype=dtype)
@@ -460,7 +460,7 @@ def test_augment_looks_at_every_number(augmenter, value, monkeypatch):
             assert str(error.value) == str(expected.value)
 
 
-def test_who_assumes_that_numbers_are_finite_is_told_of_none():
+def test_no_warnings_of_assume_finite():
     bad = make_X(dtype=np.float32)
     bad[0, 0, 0] = np.nan
     with sklearn.config_context(assume_finite=True):
@@ -477,7 +477,7 @@ class Divided(BaseAugmenter):
         return images / np.zeros_like(images)
 
 
-def test_errors_of_a_step_are_its_own():
+def test_errors_of_a_step_are_raised_unchanged():
     X = make_X(dtype=np.float32) + 1
     for augment in (Divided().fit_transform, Divided().fit(X).augment):
         with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
@@ -533,7 +533,7 @@ def test_one_generator_serves_all_batches():
         assert_array_equal(first, augmenter._augment_images(images, augmenter._make_rng(99), (0, 1)))
 
 
-def test_own_shape_and_range_must_agree():
+def test_own_shape_and_range_must_match():
     RandomFlip(image_shape=(8, 8, 3), value_range=(0, 1))._check_images((8, 8, 3), (0.0, 1.0))
     RandomFlip(image_shape=(8, 8))._check_images((8, 8, 3), (0, 1))
     for other in ((8, 9), (8, 8, 1)):
@@ -545,12 +545,12 @@ def test_own_shape_and_range_must_agree():
         RandomFlip(value_range=(0, 2))._check_images((8, 8, 3), (0, 1))
 
 
-def test_a_class_without_apply_says_so():
+def test_a_class_without_apply_raises_an_error():
     with pytest.raises(NotImplementedError, match="must define apply"):
         BaseAugmenter().fit_transform(make_X())
 
 
-def test_an_augmenter_of_ones_own_with_a_parameter_that_is_not_validated():
+def test_a_custom_augmenter_with_a_parameter_without_constraint():
     class Darken(BaseAugmenter):
         _parameter_constraints = {**BaseAugmenter._parameter_constraints, "by": "no_validation"}
 
@@ -578,7 +578,7 @@ class TakeOther(BaseAugmenter):
         return read(params["other"])
 
 
-def test_an_augmenter_that_reads_other_rows_reads_them_as_they_were_before_it():
+def test_an_augmenter_reads_other_rows_as_before_its_step():
     X = np.arange(40, dtype=np.uint8).reshape(20, 2)
     new = TakeOther(random_state=0).fit_transform(X)
     assert new.dtype == np.uint8 and not (new == X).all()

@@ -30,13 +30,13 @@ def test_widths_are_uniform():
     assert stats.kstest(sigmas, stats.uniform(0.5, 1.5).cdf).pvalue > 0.01
 
 
-def test_signals_are_blurred_in_their_direction():
+def test_signals_are_blurred_along_their_axis():
     signals = X[:, 0, :, 0]
     expected = ndimage.gaussian_filter1d(signals, 1, axis=1, mode="mirror", radius=3)
     assert_allclose(GaussianBlur(1.0).fit_transform(signals), expected, atol=1e-12)
 
 
-def test_a_narrow_bell_is_almost_the_identity():
+def test_a_narrow_kernel_is_almost_the_identity():
     assert_allclose(GaussianBlur(0.05).fit_transform(X), X, atol=1e-12)
     assert_allclose(gaussian_weights(np.array([0.01]), 2), [[0, 0, 1, 0, 0]], atol=1e-12)
 
@@ -48,6 +48,6 @@ def test_errors(sigma):
 
 
 @pytest.mark.parametrize("sigma", [16.5, 1e9, (1, 1e300)])
-def test_a_bell_that_is_wider_than_the_image(sigma):
+def test_a_kernel_wider_than_the_image(sigma):
     with pytest.raises(ValueError, match="sigma must be at most 16 for images of .*, got"):
         GaussianBlur(sigma).fit(X)

@@ -31,7 +31,7 @@ class Remembers(ClassifierMixin, BaseEstimator):
         return np.full(len(X), self.classes_[0])
 
 
-def test_there_and_back():
+def test_categories_are_restored():
     before = X.copy()
     numbered, put_back = number_categories(X)
     assert_array_equal(numbered.city[:120].isin([0, 1, 2, 3]), True)
@@ -52,7 +52,7 @@ def test_polars():
     assert model.estimator_.X_.schema == frame.schema and len(model.estimator_.X_) == 6
 
 
-def test_tables_without_categories_stay_as_they_are():
+def test_tables_without_categories_are_unchanged():
     for table in (X[["age"]], X[["age"]].to_numpy(), [[1, 2]]):
         assert (
             number_categories(table) == (table, None)
@@ -83,7 +83,7 @@ def test_real_estimators(estimator, augmenter):
     assert model.score(X, Y) > 0.9 and get_tags(model).input_tags.allow_nan
 
 
-def test_what_cannot_be():
+def test_unsupported_augmenters_and_tables():
     with pytest.raises(ValueError, match="augmenter must keep the values of X, which has categories, got MixUp"):
         AugmentedClassifier(HistGradientBoostingClassifier(), MixUp()).fit(X, Y)
     with pytest.raises(ValueError, match="require DataFrames .* string column names.*got pandas after None"):

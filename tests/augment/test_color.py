@@ -60,13 +60,13 @@ def test_hue_equals_colorsys():
             assert_allclose(pixel, colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), atol=1e-10)
 
 
-def test_hue_leaves_grey_pixels():
+def test_hue_does_not_change_gray_pixels():
     grey = np.repeat(X[..., :1], 3, axis=-1)
     assert_array_equal(ColorJitter(0, 0, hue=0.5).fit_transform(grey), grey)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_no_strength_is_identity(dtype):
+def test_zero_strength_is_identity(dtype):
     images = (X * 255).astype(dtype)
     assert_array_equal(ColorJitter(0, 0, 0, 0).fit_transform(images), images)
 
@@ -85,7 +85,7 @@ def test_a_strength_does_not_change_the_other_draws():
 
 @pytest.mark.parametrize("name", ["saturation", "hue"])
 @pytest.mark.parametrize("images", [X[..., 0], X[..., :1], X[..., :2], X[:, 0, :, 0]])
-def test_grey_images_have_no_colour(name, images):
+def test_gray_images_have_no_saturation_and_hue(name, images):
     with pytest.raises(ValueError, match=f"{name}=0.1 requires images of 3 channels .*X has [12]"):
         ColorJitter(**{name: 0.1}).fit(images)
 

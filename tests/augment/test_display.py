@@ -16,7 +16,7 @@ def close_figures():
     plt.close("all")
 
 
-def test_originals_stand_beside_draws():
+def test_originals_are_beside_draws():
     display = AugmentationDisplay.from_estimator(RandomFlip(1), X, n_images=3, n_draws=2, random_state=0, title="flips")
     assert_allclose(display.originals, X[:3] / 255)
     for draw in display.draws:
@@ -30,7 +30,7 @@ def test_originals_stand_beside_draws():
     assert [label.get_text() for label in display.ax_.get_xticklabels()] == ["original", "augmented"]
 
 
-def test_it_draws_where_it_is_told_and_every_draw_is_another():
+def test_it_plots_in_given_axes_and_all_draws_differ():
     figure, ax = plt.subplots()
     display = AugmentationDisplay.from_estimator(GaussianNoise(), X[..., 0], ax=ax, random_state=1, cmap="viridis")
     assert display.ax_ is ax and display.figure_ is figure
@@ -54,7 +54,7 @@ def test_photos_are_read_at_a_legible_size_and_their_files_are_named(tmp_path):
     assert mixed.draws[0].shape == (1, 224, 224, 3)
 
 
-def test_a_fitted_one_is_not_fitted_again_and_crops_are_smaller():
+def test_a_fitted_augmenter_is_not_fitted_again_and_crops_are_smaller():
     crop = RandomCrop((5, 6), image_shape=(8, 8, 3), value_range=(0, 510)).fit(X)
     display = AugmentationDisplay.from_estimator(crop, X.reshape(5, -1))
     assert display.draws[0].shape == (4, 5, 6, 3) and display.originals.max() <= 0.5
@@ -72,11 +72,11 @@ def test_signals_are_lines():
     assert_allclose(display.lines_[3].get_ydata(), signals[0])
 
 
-def test_mosaic_puts_smaller_pictures_in_the_middle():
-    mosaic, places = make_mosaic([np.zeros((1, 6, 6, 1)), np.zeros((1, 2, 4, 1))])
+def test_mosaic_centers_smaller_images():
+    mosaic, boxes = make_mosaic([np.zeros((1, 6, 6, 1)), np.zeros((1, 2, 4, 1))])
     assert mosaic.shape == (6, 13, 1)
     assert np.isnan(mosaic[:, 7:]).sum() == 6 * 6 - 2 * 4 and not mosaic[2:4, 8:12].any()
-    assert places == [(0, 0, 6, 6), (8, 2, 4, 2)]
+    assert boxes == [(0, 0, 6, 6), (8, 2, 4, 2)]
 
 
 def test_errors():

@@ -24,7 +24,7 @@ def erased(**params):
     return (RandomErasing(random_state=0, **params).fit_transform(X) != X).all(axis=3)
 
 
-def test_one_rectangle_an_image_with_probability_p():
+def test_one_rectangle_per_image_with_probability_p():
     gone = erased(p=0.3)
     some = gone.any(axis=(1, 2))
     assert stats.binomtest(int(some.sum()), len(X), 0.3).pvalue > 0.01
@@ -33,7 +33,7 @@ def test_one_rectangle_an_image_with_probability_p():
         assert hit.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 
 
-def test_shares_ratios_and_places():
+def test_areas_aspect_ratios_and_positions():
     boxes = RandomErasing(1, (0.1, 0.3), (0.5, 2)).draw(np.random.default_rng(0), 4000, (100, 100, 1))["box"]
     top, left, height, width = boxes.T
     assert stats.kstest(height * width / 1e4, stats.uniform(0.1, 0.2).cdf).statistic < 0.03  # whole pixels
@@ -60,14 +60,14 @@ def test_fills():
     assert stats.kstest(new[new != X], stats.uniform(-1, 4).cdf).pvalue > 0.01
 
 
-def test_a_stretch_of_signals():
+def test_an_interval_of_signals():
     signals = np.ones((200, 100))
     gone = RandomErasing(1, (0.2, 0.4), random_state=0).fit_transform(signals) == 0
     assert set(gone.sum(axis=1).tolist()) == set(range(20, 41))
     assert (np.abs(np.diff(gone.astype(int))).sum(axis=1) <= 2).all()
 
 
-def test_no_probability_is_identity():
+def test_zero_probability_is_identity():
     assert_array_equal(RandomErasing(0).fit_transform(X), X)
 
 
@@ -89,7 +89,7 @@ BYTES = np.full((6, 8, 9), 7, np.uint8)
 
 
 @pytest.mark.parametrize("make", [RandomErasing, FeatureDropout])
-def test_fill_that_is_nan_needs_floats(make):
+def test_fill_nan_requires_floats(make):
     augmenter = make(p=1, fill=np.nan)
     for wrapped in (augmenter, RandomApply(augmenter), make_augmentation_pipeline(RandomFlip(), augmenter)):
         with pytest.raises(ValueError, match="fill is NaN, but X is uint8: use a finite fill, or convert X to floats"):
@@ -114,12 +114,12 @@ def test_fill_outside_the_value_range(make, fill):
 
 @pytest.mark.parametrize("make", [RandomErasing, FeatureDropout])
 @pytest.mark.parametrize("fill", [np.inf, -np.inf])
-def test_fill_that_is_infinite(make, fill):
+def test_infinite_fill(make, fill):
     with pytest.raises(ValueError, match="fill must be finite, got -?inf"):
         make(fill=fill).fit(np.zeros((5, 4)))
 
 
-def test_noise_needs_a_range():
+def test_noise_requires_a_value_range():
     with pytest.raises(ValueError, match='fill="noise" requires a value range'):
         RandomErasing(fill="noise").fit(X[:, 0, :, 0])
 
@@ -127,7 +127,7 @@ def test_noise_needs_a_range():
 # CutMix
 
 
-def test_cutmix_pastes_a_rectangle_and_mixes_by_its_share():
+def test_cutmix_pastes_a_rectangle_and_mixes_by_its_area():
     y = np.arange(len(X)) % 3
     augmenter = CutMix(random_state=0)
     new, P = augmenter.augment(X, y)
@@ -141,14 +141,14 @@ def test_cutmix_pastes_a_rectangle_and_mixes_by_its_share():
         assert_allclose(P[k], share * np.eye(3)[y[k]] + (1 - share) * np.eye(3)[y[partner]])
 
 
-def test_cutmix_shares_are_beta():
+def test_cutmix_fractions_are_beta_distributed():
     shares = CutMix(0.6).draw(np.random.default_rng(0), 5000, (200, 100, 1))["share"]
     assert stats.kstest(shares, stats.beta(0.6, 0.6).cdf).statistic < 0.03  # whole pixels
     shares = CutMix(0.6).draw(np.random.default_rng(0), 5000, (1, 1000, 1))["share"]
     assert stats.kstest(shares, stats.beta(0.6, 0.6).cdf).statistic < 0.03
 
 
-def test_cutmix_without_alpha_is_identity_and_needs_labels():
+def test_cutmix_with_alpha_zero_is_identity_and_requires_labels():
     y = np.arange(len(X)) % 3
     new, P = CutMix(0).augment(X, y)
     assert_array_equal(new, X)

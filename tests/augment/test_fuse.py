@@ -116,7 +116,7 @@ def passes(*steps, shape=SHAPE):
     return [step for step, _ in fuse(pipeline._plan(pipeline._make_rng(), 30, shape), shape, (0, 1))]
 
 
-def test_what_is_joined_and_what_is_not():
+def test_which_steps_are_fused():
     assert len(passes(RandomFlip(), RandomRotation(), ColorJitter(), RandomGrayscale())) == 1
     assert len(passes(ColorJitter(), RandomRotation())) == 2  # the mean of the whole image is not that of its corner
     assert len(passes(RandomRotation(), RandomRotation(border="edge"))) == 2
@@ -128,7 +128,7 @@ def test_what_is_joined_and_what_is_not():
     assert len(passes(TrivialAugment())) == 2
 
 
-def test_corners_come_from_around_the_crop():
+def test_corners_show_the_image_around_the_crop():
     images = np.ones((50, 40, 40, 1))
     pipeline = make_augmentation_pipeline(RandomCrop(20), RandomRotation(45), random_state=0)
     offsets = pipeline._plan(pipeline._make_rng(), 50, (40, 40, 1))[0][1]
@@ -138,7 +138,7 @@ def test_corners_come_from_around_the_crop():
     assert (new[~central] == 0).any()  # and from the fill only where the image ends
 
 
-def test_images_given_are_never_written_to():
+def test_given_images_are_never_modified():
     for chain in CHAINS.values():
         images = X.astype(np.float32)
         before = images.copy()

@@ -76,7 +76,7 @@ def test_crop_equals_slicing_the_padded_image(value_range):
         assert_array_equal(image, row[top : top + 6, left : left + 4])
 
 
-def test_crop_takes_the_centre():
+def test_crop_takes_the_center():
     assert_array_equal(RandomCrop((3, 4)).fit(X).transform(X), X[:, 2:5, 3:7])
     assert_array_equal(RandomCrop((4, 5)).fit(X).transform(X), X[:, 1:5, 2:7])
     assert_array_equal(RandomCrop(padding=4).fit(X).transform(X), X)
@@ -172,7 +172,7 @@ def test_rotation_of_large_floats_is_as_exact(border):
 
 @pytest.mark.parametrize("kernel", ["compiled", "numpy"])
 @pytest.mark.parametrize(("fill", "expected"), [(0, 0), (254.7, 255), (99.6, 100)])
-def test_what_fills_integers_is_rounded(monkeypatch, kernel, fill, expected):
+def test_fill_of_integers_is_rounded(monkeypatch, kernel, fill, expected):
     if kernel == "numpy":
         monkeypatch.setattr("sktricks.augment.kernels._kernels.compiled", None)
     images = np.full((5, 4, 4), 100, np.uint8)
@@ -191,7 +191,7 @@ def test_integers_are_not_filled_with_nan(augmenter):
 
 
 @pytest.mark.parametrize("fill", [np.nan, np.inf])
-def test_what_fills_must_be_a_number(fill):
+def test_fill_must_be_a_number(fill):
     for augmenter in (RandomRotation(10, fill=fill), RandomCrop(padding=1, fill=fill)):
         with pytest.raises(ValueError, match="The 'fill' parameter of Random"):
             augmenter.fit(np.zeros((2, 4, 4)))
@@ -211,7 +211,7 @@ def test_quarter_turns_are_exact_to_rounding():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_no_angle_is_identity(dtype):
+def test_zero_angle_is_identity(dtype):
     images = (X * 255).astype(dtype)
     assert_array_equal(RandomRotation(0).fit_transform(images), images)
 

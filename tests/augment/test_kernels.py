@@ -67,7 +67,7 @@ def both(images, maps, factors, size, border, exact, value_range, out=None):
 @compiled
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("side", [2, 3, 5])
-def test_places_on_the_very_border(side, border):
+def test_positions_exactly_on_the_border(side, border):
     images = np.arange(side * side, dtype=np.float32).reshape(1, side, side, 1)
     for start in (-1, -1 + 1e-7, -1e-7, 0, 1e-7, side - 1 - 1e-7, side - 1, side - 1 + 1e-7, side):
         for step in (-2, -1, 1e-9, 1, 2):
@@ -107,7 +107,7 @@ def test_compiled_equals_numpy(dtype, channels, border):
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("step", [0.4, 1, 2.9, 3.1, 9])
 @pytest.mark.parametrize("wide", [True, False])
-def test_rows_of_any_length_that_come_in_and_go_out(wide, step, border):
+def test_rows_of_any_length_partly_outside_the_image(wide, step, border):
     kernels.compiled.choose_loops(wide)
     for width in (1, 7, 8, 31, 32, 33, 70):  # pixels are taken by eights and by thirty-twos
         for channels in (1, 3):
@@ -135,7 +135,7 @@ def test_moved_pixels_are_the_same_bits(dtype, channels, border):
 
 @compiled
 @pytest.mark.parametrize("value_range", [None, (0.0, 255.0), (20.0, 200.0)])
-def test_bytes_that_turn_grey_and_bytes_that_stay(value_range):
+def test_bytes_converted_to_gray_and_unchanged_bytes(value_range):
     images, factors = draw_images(np.uint8, 3), np.tile([1.0, 1.0, 1.0, 0.0], (n, 1, 1))
     factors[::2, :, 2] = 0
     out = np.empty(images.shape, np.uint8)
@@ -191,7 +191,7 @@ def test_wide_and_plain_loops_give_the_same_bits(dtype, channels):
 
 
 @compiled
-def test_far_away_is_all_border():
+def test_positions_far_outside_are_border():
     images = draw_images(np.float32, 3)
     maps = affine_maps((14, 11))
     maps[:, :, 2] += 1e12
@@ -213,7 +213,7 @@ def test_read_only_and_strided_images():
 
 
 @compiled
-def test_wrong_sizes_are_errors_and_not_crashes():
+def test_wrong_sizes_raise_errors():
     images, maps = draw_images(np.uint8, 3), affine_maps((14, 11))
     out = np.empty((n, 3, 3, 3), np.uint8)
     with pytest.raises(ValueError, match="target must have 4158 bytes, got 243"):
@@ -231,7 +231,7 @@ def test_wrong_sizes_are_errors_and_not_crashes():
 
 
 @compiled
-def test_other_threads_run_meanwhile():
+def test_the_kernels_release_the_gil():
     images = np.zeros((60, 256, 256, 3), np.uint8)
     maps = shift_maps(np.full(60, 0.5), np.full(60, 0.5))
     span, ticks = [], []
@@ -256,7 +256,7 @@ def test_other_threads_run_meanwhile():
 
 @compiled
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_pipelines_give_the_same_with_either(monkeypatch, dtype):
+def test_pipelines_give_the_same_with_both_kernels(monkeypatch, dtype):
     images = draw_images(dtype, 3, (32, 40))
     steps = [RandomFlip(), RandomCrop(28), RandomRotation(15), ColorJitter(0.3, 0.3, 0.3, 0.1)]
     pipeline = make_augmentation_pipeline(*steps, random_state=0)
@@ -270,7 +270,7 @@ def test_pipelines_give_the_same_with_either(monkeypatch, dtype):
 
 
 @pytest.mark.parametrize("side", [1, 2, 5])
-def test_far_outside_an_image_is_mirrored_again_and_again(side):
+def test_positions_far_outside_are_mirrored_repeatedly(side):
     row = np.arange(side)
     there_and_back = [*row, *row[-2:0:-1]]
     padded = pad(row.reshape(1, 1, side, 1), (0, 23), (0, 17), "reflect").ravel()
@@ -294,11 +294,11 @@ def test_the_environment_forces_numpy():
 
 
 @compiled
-def test_the_environment_insists_on_the_compiled_one():
+def test_the_environment_forces_the_compiled_kernel():
     assert described(SKTRICKS_KERNEL="compiled").stdout == "compiled\n"
 
 
-def test_without_the_extension_numpy_serves(monkeypatch):
+def test_numpy_is_used_without_the_extension(monkeypatch):
     monkeypatch.delenv("SKTRICKS_KERNEL", raising=False)
     monkeypatch.setitem(sys.modules, "sktricks.augment.kernels._compiled", None)
     monkeypatch.delattr("sktricks.augment.kernels._compiled", raising=False)
@@ -309,7 +309,7 @@ def test_without_the_extension_numpy_serves(monkeypatch):
         kernels.load_compiled()
 
 
-def test_show_versions_says_which(capsys, monkeypatch):
+def test_show_versions_prints_the_kernel(capsys, monkeypatch):
     show_versions()
     assert f"kernel: {kernels.describe()}" in capsys.readouterr().out
     monkeypatch.setattr(kernels, "compiled", None)

@@ -72,7 +72,7 @@ def test_classes_become_probabilities(labels):
     ],
     ids=["float64", "float32", "object", "probabilities", "multilabel", "column"],
 )
-def test_values_are_mixed_as_they_are(targets):
+def test_values_are_mixed_directly(targets):
     mixup = MixUp(1.0, random_state=0)
     _, mixed = mixup.augment(X, targets)
     params = params_of(mixup)
@@ -84,7 +84,7 @@ def test_values_are_mixed_as_they_are(targets):
     assert_allclose(mixed, expected.astype(float), rtol=1e-6)
 
 
-def test_target_says_it_outright():
+def test_target_sets_the_kind_of_y():
     assert MixUp(target="values").augment(X, codes)[1].shape == (n,)
     assert MixUp(target="classes").augment(X, codes.astype(float))[1].shape == (n, 3)
     assert MixUp(target="classes").augment(X, codes[:, None])[1].shape == (n, 3)
@@ -94,14 +94,14 @@ def test_target_says_it_outright():
     assert fitted.set_params(target="values").augment(X, codes)[1].shape == (n,)
 
 
-def test_shares_are_beta_and_partners_a_permutation():
+def test_weights_are_beta_distributed_and_partners_a_permutation():
     params = MixUp(0.4).draw(np.random.default_rng(0), 5000, (1, 1, 1))
     assert stats.kstest(params["share"], stats.beta(0.4, 0.4).cdf).pvalue > 0.01
     assert_array_equal(np.sort(params["partner"]), np.arange(5000))
     assert abs(np.corrcoef(params["share"][1:], params["share"][:-1])[0, 1]) < 0.03
 
 
-def test_the_least_alpha_keeps_all_or_nothing():
+def test_the_smallest_alpha_gives_weights_zero_or_one():
     for alpha in (1e-6, 1e-300, 5e-324):
         shares = draw_weights(np.random.default_rng(0), alpha, 1000)
         assert np.isin(np.round(shares, 6), [0, 1]).mean() > 0.99
@@ -130,7 +130,7 @@ def test_fit_transform_mixes_within_classes():
 
 
 @pytest.mark.parametrize("targets", [None, np.linspace(0, 1, n), np.eye(3, dtype=int)[codes]], ids=type)
-def test_without_classes_rows_pass_unmixed_and_a_warning_says_so(targets):
+def test_rows_are_not_mixed_without_classes_with_a_warning(targets):
     mixup = MixUp(1.0, random_state=0)
     with pytest.warns(UnmixedRowsWarning, match="MixUp does not mix the rows") as caught:
         assert_array_equal(mixup.fit_transform(X, targets), X)
@@ -142,7 +142,7 @@ def test_augment_without_y_warns_too():
         assert_array_equal(MixUp(1.0).augment(X), X)
 
 
-def test_no_alpha_is_identity():
+def test_alpha_zero_is_identity():
     X_new, P = MixUp(0).augment(X, codes)
     assert_array_equal(X_new, X)
     assert_array_equal(P, np.eye(3)[codes])
@@ -157,7 +157,7 @@ def test_integers_are_rounded():
     assert_allclose(new, share * images + (1 - share) * images[params["partner"]], rtol=0, atol=0.5 + 1e-4)
 
 
-def test_refit_forgets_the_classes():
+def test_refit_resets_the_classes():
     mixup = MixUp().fit(X, codes)
     assert mixup.fit(X, X[:, 0, 0]).target_ == "values"
     assert not hasattr(mixup, "classes_")

@@ -23,13 +23,13 @@ X = np.random.default_rng(0).random((20, 8, 9, 3))
 y = np.arange(20) % 2
 
 
-def test_one_step_is_the_step():
+def test_a_single_step_equals_the_step():
     for step in (RandomFlip(), RandomRotation(), ColorJitter(), RandomCrop(4), MixUp()):
         alone = clone(step).set_params(random_state=0).fit_transform(X, y)
         assert_array_equal(make_augmentation_pipeline(step, random_state=0).fit_transform(X, y), alone)
 
 
-def test_steps_follow_one_another():
+def test_steps_are_applied_in_order():
     steps = [RandomFlip(), RandomCrop(6), ColorJitter(), GaussianNoise(), RandomRotation(border="edge"), CutMix()]
     pipeline = make_augmentation_pipeline(*steps, random_state=0)
     expected, rng = X, pipeline._make_rng()[0]
@@ -68,7 +68,7 @@ def test_fit_transform_mixes_within_classes():
         make_augmentation_pipeline(RandomFlip(), MixUp(1.0)).fit_transform(X)
 
 
-def test_y_passes_without_a_mixing_step():
+def test_y_is_unchanged_without_a_mixing_step():
     pipeline = make_augmentation_pipeline(RandomFlip())
     assert pipeline.augment(X, y)[1] is y
     assert not hasattr(pipeline, "target_")
@@ -121,7 +121,7 @@ def test_rows_without_image_shape_warn_once():
     assert len(caught) == 1
 
 
-def test_own_shape_and_range_of_a_step_must_agree():
+def test_own_shape_and_range_of_a_step_must_match():
     agreeing = [RandomCrop(6, image_shape=(8, 9, 3)), RandomFlip(image_shape=(6, 6, 3), value_range=(0, 1))]
     make_augmentation_pipeline(*agreeing).fit(X)
     with pytest.raises(ValueError, match=r"\(8, 9, 3\) of RandomFlip does not match .* shape is \(6, 6, 3\)"):

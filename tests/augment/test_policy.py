@@ -17,14 +17,14 @@ def run(images):
     )
 
 
-def test_changes_are_equally_likely_and_strengths_uniform():
+def test_operations_are_equally_likely_and_strengths_uniform():
     params = TrivialAugment().draw(np.random.default_rng(1), 14_000, (8, 8, 3))
     assert len(CHANGES) == 14
     assert stats.chisquare(np.bincount(params["change"], minlength=14)).pvalue > 0.01
     assert stats.kstest(params["strength"], stats.uniform(-1, 2).cdf).pvalue > 0.01
 
 
-def test_one_change_an_image():
+def test_one_operation_per_image():
     new, params = run(X)
     none = params["change"] == CHANGES.index("identity")
     assert_array_equal(new[none], X[none])
@@ -33,7 +33,7 @@ def test_one_change_an_image():
         assert (new[rows] != X[rows]).any(), name
 
 
-def test_tones_equal_their_formulas():
+def test_color_operations_equal_their_formulas():
     new, params = run(X)
     for name, about in (
         ("brightness", lambda image: 0.0),
@@ -47,7 +47,7 @@ def test_tones_equal_their_formulas():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_functions_equal_those_of_pillow(seed):
+def test_functions_equal_pillow(seed):
     ops = pytest.importorskip("PIL.ImageOps")
     pil, enhance = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageEnhance")
     image = np.random.default_rng(seed).integers(20, 200, (16, 16, 3)).astype(np.uint8)
@@ -62,7 +62,7 @@ def test_functions_equal_those_of_pillow(seed):
         assert_allclose(np.clip(ours, 0, 1) * 255, np.asarray(theirs), rtol=0, atol=tolerance)
 
 
-def test_equalize_makes_an_even_histogram():
+def test_equalize_gives_a_uniform_histogram():
     skewed = (np.random.default_rng(0).random((64, 64, 2)) ** 3 * 255).astype(np.uint8) / 255
     assert stats.kstest(equalize(skewed)[..., 0].ravel(), "uniform").statistic < 0.2
     assert equalize(skewed).min() == 0 and equalize(skewed).max() == 1
@@ -71,7 +71,7 @@ def test_equalize_makes_an_even_histogram():
     assert_array_equal(stretch(flat), flat)
 
 
-def test_grey_images_and_any_range():
+def test_gray_images_and_any_value_range():
     grey = X[..., 0]
     new, params = run(grey)
     saturation = params["change"] == CHANGES.index("saturation")
@@ -82,7 +82,7 @@ def test_grey_images_and_any_range():
     assert floats.min() >= -1 and floats.max() <= 1
 
 
-def test_signals_stay_and_a_warning_says_so():
+def test_signals_are_unchanged_with_a_warning():
     with pytest.warns(ImageShapeWarning):
         new = TrivialAugment(random_state=0).fit_transform(X[:, 0, :, 0] / 1.0)
     assert new.shape == (700, 8)

@@ -90,7 +90,7 @@ def cases(draw):
 
 @settings
 @given(case=cases())
-def test_shape_dtype_and_range_hold(case):
+def test_shape_dtype_and_range_are_kept(case):
     augmenter, images, labels = case
     before = images.copy()
     new = augmenter.fit_transform(images, labels)
@@ -162,6 +162,6 @@ WITHOUT_STRENGTH = [
 @pytest.mark.parametrize("augmenter", WITHOUT_STRENGTH, ids=lambda augmenter: repr(augmenter)[:30])
 @hypothesis.settings(settings, max_examples=20)
 @given(case=cases())
-def test_without_strength_nothing_changes(augmenter, case):
+def test_zero_strength_changes_nothing(augmenter, case):
     _, images, labels = case
     assert_array_equal(clone(augmenter).fit_transform(images, labels), images)

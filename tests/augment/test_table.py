@@ -23,7 +23,7 @@ def test_expanded_numbers_are_uniform_and_independent():
     assert stats.kstest(expand_normal(draw_keys(np.random.default_rng(1), 300), 100).ravel(), "norm").pvalue > 0.01
 
 
-def test_neighbouring_keys_and_streams_share_nothing():
+def test_adjacent_keys_and_streams_are_independent():
     keys = np.arange(50, dtype=np.uint64)
     numbers = [expand(keys, 40), expand(keys, 40, stream=1)]
     assert abs(np.corrcoef(numbers[0][1:].ravel(), numbers[0][:-1].ravel())[0, 1]) < 0.05
@@ -76,7 +76,7 @@ def test_swaps_take_from_the_same_column_of_any_row():
     assert_array_equal(SwapNoise(0).fit_transform(X), X)
 
 
-def test_swaps_after_another_step_take_what_it_made():
+def test_swaps_after_another_step_use_its_output():
     negative = make_augmentation_pipeline(RandomFlip(1), SwapNoise(0.5), random_state=0).fit_transform(X)
     assert_array_equal((negative - 1) % 10, (X[:, ::-1] - 1) % 10)
     assert (negative != X[:, ::-1]).any()

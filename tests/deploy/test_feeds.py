@@ -79,7 +79,7 @@ def test_image_files_are_decoded_as_said(tmp_path):
     assert found.shape == (2, 5, 6, 3) and (found == 200).all()
     pixels = np.zeros((1, 5, 6, 3), np.uint8)
     assert make_feeds(pixels, inputs, decodings)["path"] is pixels
-    with pytest.raises(ValueError, match="no.png' cannot be read as an image: there is no such file|no.png cannot"):
+    with pytest.raises(ValueError, match="no.png' cannot be read as an image: the file does not exist|no.png cannot"):
         make_feeds([str(tmp_path / "no.png")], inputs, decodings)
 
 
