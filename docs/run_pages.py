@@ -1,4 +1,4 @@
-"""Run the Python blocks of the pages, each page from top to bottom in an empty folder with some photos.
+"""Run the Python blocks of the pages, each page from top to bottom in an empty folder, in docs/ with some photos.
 
 ``python docs/run_pages.py`` runs all pages of the guide, ``python docs/run_pages.py start README.md`` some of them.
 Blocks that are to be shown without being run are written as ``{code-block} python``.
@@ -49,7 +49,8 @@ def run_page(page):
     names = {"__name__": "page"}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), warnings.catch_warnings():
         warnings.filterwarnings("error", module="page")
-        make_photos(Path(folder))
+        if page.parent == HERE:  # README.md writes its own
+            make_photos(Path(folder))
         for line, code in read_blocks(page):
             padded = "\n" * (line - 1) + code  # so that a traceback names the line of the page
             try:

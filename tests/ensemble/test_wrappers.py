@@ -23,7 +23,7 @@ ROWS = IMAGES.reshape(60, -1)
 BINARY = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 SEVERAL = {"MultiOutputClassifier", "ClassifierChain"}
 
-# The table of the README.
+# The table of docs/ensembles.md.
 TAKE_IMAGES = {
     "AdaBoostClassifier": lambda net: AdaBoostClassifier(net, n_estimators=2, random_state=0),
     "CalibratedClassifierCV": lambda net: CalibratedClassifierCV(net, cv=2),
