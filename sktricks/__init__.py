@@ -1,4 +1,4 @@
-"""Everyday deep-learning tricks as scikit-learn estimators: augment, transfer, ensemble."""
+"""Deep learning's everyday tricks as scikit-learn estimators: augment, transfer, ensemble."""
 
 from __future__ import annotations
 

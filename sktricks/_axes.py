@@ -1,4 +1,4 @@
-"""The axes that Displays draw in: those that the caller gives, or those of a new figure."""
+"""Return the axes that Displays draw in: those passed by the caller, or those of a new figure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ._optional import import_optional
 
 
 def check_axes(axes=None, figure=None, name="axes"):
-    """Raise an error unless matplotlib is installed, and axes and figure are of its types, or None.
+    """Raise an error unless matplotlib is installed, and axes and figure are None or of its types.
 
-    Call it before a long computation that a Display needs.
+    Call it before the long computation of a Display.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def check_axes(axes=None, figure=None, name="axes"):
 
 
 def flat(axes):
-    """Return axes as a list, whatever the shape of the array; an empty list for None."""
+    """Return an array of axes of any shape as a list; an empty list for None."""
     return [] if axes is None else np.asarray(axes, dtype=object).ravel().tolist()
 
 
 def take_ax(ax, size):
-    """Return the Axes to draw in: those given, or those of a new figure.
+    """Return the Axes to draw in: the given one, or that of a new figure.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def take_ax(ax, size):
 
 
 def take_axes(axes, figure, places, shape, *, size, what, **grid):
-    """Return one Axes per panel: those given, or those of a grid in the given figure or in a new one.
+    """Return one Axes per panel: the given ones, or those of a grid in the given figure or in a new one.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ def take_axes(axes, figure, places, shape, *, size, what, **grid):
     size : tuple of float
         Width and height of a new figure, in inches.
     what : str
-        What the panels are, for the error about their number.
+        A description of the panels, for the error about their number.
     **grid
-        Passed on to ``figure.subplots``.
+        Keyword arguments of ``figure.subplots``.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def take_axes(axes, figure, places, shape, *, size, what, **grid):
     if axes is not None:
         given = flat(axes)
         if len(given) != len(places):
-            raise ValueError(f"axes must hold {len(places)} Axes, {what}, got {len(given)}")
+            raise ValueError(f"axes must have {len(places)} Axes, {what}, got {len(given)}")
         return given
     cells = (open_figure(size) if figure is None else figure).subplots(*shape, squeeze=False, **grid).ravel()
     for place in set(range(len(cells))) - set(places):
@@ -86,11 +86,11 @@ def take_axes(axes, figure, places, shape, *, size, what, **grid):
 
 
 def open_figure(size):
-    """Return a new figure of pyplot, of a width and height in inches."""
+    """Return a new pyplot figure with this width and height in inches."""
     return import_optional("matplotlib.pyplot", "plot").figure(figsize=size, layout="constrained")
 
 
 def set_figure_title(axes, title, **style):
-    """Set the title of the figure of some axes, if there is a title; a caller's own one stays otherwise."""
+    """Set the title of the figure of some axes, if a title is given; otherwise keep the caller's."""
     if title:
         axes[0].figure.suptitle(title, **style)

@@ -1,10 +1,10 @@
-"""Text that fits into the width of a panel: wrapped into lines, or shortened in the middle."""
+"""Fit text into the width of a panel: wrap it into lines, or shorten it in the middle."""
 
 from __future__ import annotations
 
 from ._optional import import_optional
 
-MARGIN = 1.05  # a renderer with hinting draws text a little wider than it is measured
+MARGIN = 1.05  # a renderer with hinting draws text slightly wider than measured
 
 
 def text_width(text, size, weight="normal"):
@@ -15,7 +15,7 @@ def text_width(text, size, weight="normal"):
 
 
 def shorten(text, width, size, weight="normal"):
-    """Return text whose middle is left out, if it is wider than ``width`` points."""
+    """Replace the middle of a text by an ellipsis if it is wider than ``width`` points."""
     kept, n = text, len(text)
     while n > 2 and text_width(kept, size, weight) > width:
         n -= 1
@@ -24,7 +24,7 @@ def shorten(text, width, size, weight="normal"):
 
 
 def wrap(text, width, size, *, n_lines=3, weight="normal"):
-    """Return text in at most ``n_lines`` lines of at most ``width`` points; words and a last line are shortened."""
+    """Wrap text into at most ``n_lines`` lines of at most ``width`` points; shorten long words and the last line."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

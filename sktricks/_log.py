@@ -1,4 +1,4 @@
-"""Messages that are kept: the logger ``"sktricks"``, and a handler that shows them where nobody configured logging."""
+"""The logger ``"sktricks"``, and a default handler that prints messages unless logging is configured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ logger = logging.getLogger("sktricks")
 
 
 class DefaultHandler(logging.Handler):
-    """Write messages to stderr, above any bars, unless the user's own handlers get them.
+    """Write messages to stderr, above any progress bars, unless handlers of the user receive them.
 
-    Threads and worker processes write nothing: they would repeat what the main thread tells, once for each of them.
+    Threads and worker processes write nothing, since each of them would repeat the messages of the main thread.
     """
 
     def emit(self, record):
@@ -24,12 +24,12 @@ class DefaultHandler(logging.Handler):
 
         try:
             tqdm.write(self.format(record), file=sys.stderr)
-        except Exception:  # as the handlers of logging do: a report never ends the work
+        except Exception:  # as in logging's own handlers: a failed report must not stop the work
             self.handleError(record)
 
 
 def is_configured():
-    """Return True if handlers of the user's get the messages of the logger."""
+    """Return True if handlers of the user receive the messages of the logger."""
     return len(logger.handlers) > 1 or (logger.propagate and bool(logging.getLogger().handlers))
 
 
@@ -38,7 +38,7 @@ def in_main_thread():
     return threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None
 
 
-if not logger.handlers:  # a handler that the user added before this import does instead
+if not logger.handlers:  # a handler that the user added before this import replaces the default
     logger.addHandler(DefaultHandler())
 if logger.level == logging.NOTSET:  # otherwise the root logger drops all but warnings
     logger.setLevel(logging.INFO)

@@ -1,16 +1,16 @@
-"""Progress of what may take long: bars, lines in the log, or nothing.
+"""Report the progress of long computations by bars, by log lines, or not at all.
 
-All of the package counts by :func:`progress`::
+The whole package uses :func:`progress`::
 
     with progress(len(files), "reading", "image", verbose) as done:
         for file in files:
             ...
             done.step()
 
-``verbose=0`` is silent, 1 shows a bar by tqdm, in terminals and notebooks, and 2 logs lines.
+``verbose=0`` is silent, 1 shows a tqdm bar, in terminals and notebooks, and 2 logs lines.
 
-A step only changes a number. A thread draws the bars a few times per second. Thus a bar costs nothing where steps are
-fast, and where the first step takes minutes, it shows the time that has passed. What ends before ``DELAY`` has no bar.
+A step only changes a number, and a thread draws the bars a few times per second. Therefore a bar costs nothing if steps
+are fast, and shows the elapsed time if the first step takes minutes. A task that ends before ``DELAY`` has no bar.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from typing import Any
 
 from ._log import in_main_thread, logger
 
-DELAY, INTERVAL = 1.0, 0.25  # seconds until a bar appears, and between two drawings
-FEW = 100  # rows that are predicted in an instant
-MANY = ("row", "image")  # of which a line tells of a tenth
+DELAY, INTERVAL = 1.0, 0.25  # seconds until a bar appears, and between two updates
+FEW = 100  # rows, whose prediction takes no noticeable time
+MANY = ("row", "image")  # units with one log line per tenth
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
 class Progress:
-    """A count that nothing shows."""
+    """A counter that shows nothing."""
 
     def step(self, n: float = 1, note: str = "") -> None:
-        """Count ``n`` as done; ``note`` says what is best known last, such as a loss."""
+        """Count ``n`` as done; ``note`` is a short text to show, such as the current loss."""
 
     def skip(self, n: int) -> None:
-        """Count ``n`` as done before, which says nothing of the speed."""
+        """Count ``n`` as done earlier, so that they do not count for the speed."""
 
     def move(self, n: float, note: str = "") -> None:
-        """Set the number of what is done."""
+        """Set the number done so far."""
 
     def __enter__(self):
         return self
@@ -51,15 +51,15 @@ SILENT = Progress()
 
 
 class Count(Progress):
-    """A count of ``total`` things.
+    """A counter up to ``total``.
 
     Parameters
     ----------
     total : int
     what : str
-        What is being done, such as ``"encoding"``.
+        The activity, such as ``"encoding"``.
     unit : str
-        What is counted, in the singular.
+        The counted items, in the singular.
     """
 
     def __init__(self, total, what, unit):
@@ -82,7 +82,7 @@ class Count(Progress):
 
 
 class Lines(Count):
-    """A line in the log for each thing that is done; of rows and images for each tenth."""
+    """A counter that logs a line per item, or per tenth of all rows or images."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -98,9 +98,9 @@ class Lines(Count):
 
 
 class Bar(Count):
-    """A bar, drawn by the :class:`Screen`; only the outermost one stays when it ends."""
+    """A progress bar, drawn by the :class:`Screen`; only the outermost one remains visible when it ends."""
 
-    bar: Any = None  # tqdm's, once it is visible
+    bar: Any = None  # the tqdm bar, once it is visible
     is_nested = False
 
     def __enter__(self):
@@ -112,7 +112,7 @@ class Bar(Count):
         SCREEN.close(self)
 
     def draw(self):
-        """Show the present count, if it is time to show any."""
+        """Draw the current count, unless ``DELAY`` has not passed yet."""
         if self.bar is None:
             if time.time() - self.started < DELAY:
                 return
@@ -121,7 +121,7 @@ class Bar(Count):
         bar.initial, bar.n, bar.last_print_n = bar.initial + new, bar.n + new, bar.last_print_n + new
         bar.set_postfix_str(self.note, refresh=False)
         if self.n == bar.n:
-            bar.refresh()  # the time that has passed; an update would take it off the time of the next step
+            bar.refresh()  # shows the elapsed time; update would distort the speed of the next step
         else:
             bar.update(self.n - bar.n)
 
@@ -144,22 +144,22 @@ class Bar(Count):
 
 
 class Screen:
-    """The bars that are open, the outer ones first, and the thread that draws them."""
+    """The open bars, from the outermost to the innermost, and the thread that draws them."""
 
     def __init__(self):
         self.bars, self.lock, self.ended = [], threading.RLock(), threading.Event()
 
     def open(self, bar):
-        """Draw a bar from now on."""
+        """Start to draw a bar."""
         with self.lock:
             bar.is_nested = bool(self.bars)
             self.bars.append(bar)
-            if not bar.is_nested:  # a thread for each outermost bar: a notebook shows it below the cell that began it
+            if not bar.is_nested:  # one thread each, so that notebooks show it below its own cell
                 self.ended = threading.Event()
                 threading.Thread(target=self._run, args=(self.ended,), name="sktricks-progress", daemon=True).start()
 
     def close(self, bar):
-        """Draw a bar for the last time."""
+        """Draw a bar for the last time, and remove it."""
         with self.lock:
             self.bars.remove(bar)
             if not self.bars:
@@ -177,18 +177,18 @@ SCREEN = Screen()
 
 
 def progress(total: int, what: str, unit: str, verbose: int | bool = 0) -> Progress:
-    """Return a context manager that counts.
+    """Return a context manager that reports progress.
 
     Parameters
     ----------
     total : int
-        Number of things to do.
+        Number of items.
     what : str
-        What is done to them, such as ``"encoding"``.
+        The activity, such as ``"encoding"``.
     unit : str
-        What they are, in the singular.
+        The items, in the singular.
     verbose : int, default=0
-        0: nothing; 1: a bar, in the main thread of the main process only; 2: lines in the log.
+        0: silent; 1: a bar, only in the main thread of the main process; 2: log lines.
     """
     if not verbose or not total:
         return SILENT

@@ -91,7 +91,7 @@ def test_wrong_axes(make):
         with pytest.raises(TypeError, match="ax must be a matplotlib Axes, got ndarray"):
             display.plot(axes)
         return
-    with pytest.raises(ValueError, match="axes must hold .* Axes, one .*, got 20"):
+    with pytest.raises(ValueError, match="axes must have .* Axes, one .*, got 20"):
         display.plot(axes)
     with pytest.raises(TypeError, match="figure must be a matplotlib Figure or SubFigure, got Axes"):
         display.plot(figure=ax)
