@@ -5,12 +5,12 @@ Good practice in training, measured
 Normalization between layers, careful initial weights, a learning-rate schedule, weight decay, dropout, gradient
 clipping: each is one argument of ``NetClassifier`` or one line of your module, and each cures something. So each is
 measured where it belongs, in a situation that was fixed beforehand: the same net without it and with it, on the same
-rows, for three seeds. Then all six are measured where nothing is wrong, and there they hardly change a thing. ::
+rows, for three seeds. Then all six are measured where nothing is wrong, and most of them change next to nothing. ::
 
     python examples/plot_training_practice.py
 
-It takes less than a minute, without network or GPU, and leaves two figures, ``training_practice.png`` with the curves
-and ``training_gains.png`` with the gains.
+It takes less than a minute, without network or GPU, and leaves three figures: ``training_schedule.png`` and
+``training_practice.png`` with curves, and ``training_gains.png`` with the gains.
 """
 
 from typing import Any
@@ -105,24 +105,41 @@ def with_error(values):
     return f"{np.mean(values):+.1f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.1f}"
 
 
-gains = {}
-figure = plt.figure(figsize=(15, 12), layout="constrained")
+gains, trained = {}, {}
 print(f"Accuracy in % on 500 digits; the gain is the mean of {len(SEEDS)} paired differences and its standard error\n")
 print(f"{'practice':17}{'where it belongs':29}{'without':>8}{'with':>8}{'gain':>15}")
-for part, (practice, (title, n_rows, wrong, without, change)) in zip(
-    figure.subfigures(2, 3).ravel(), situations.items(), strict=True
-):
-    nets, scores = measure(without, change, n_rows, wrong)
+for practice, (title, n_rows, wrong, without, change) in situations.items():
+    trained[practice], scores = measure(without, change, n_rows, wrong)
     gains[practice] = scores[1] - scores[0]
     means = scores.mean(axis=1)
     print(f"{practice:17}{title:29}{means[0]:8.1f}{means[1]:8.1f}{with_error(gains[practice]):>15}", flush=True)
-    TrainingDisplay.from_estimators(nets, figure=part, title=f"{practice}: {title}")
+
+# %%
+# The curves
+# ----------
+# ``TrainingDisplay.from_estimators`` draws everything that was recorded about several nets: here the two of the
+# schedule, whose learning rates tell them apart.
+
+TrainingDisplay.from_estimators(trained["schedule"]).figure_.savefig("training_schedule.png", dpi=100)
+
+# %%
+# For all six, the loss of the training rows and the accuracy on others, without and with the practice, for one seed.
+
+figure = plt.figure(figsize=(13, 9), layout="constrained")
+for part, (practice, nets) in zip(figure.subfigures(3, 2).ravel(), trained.items(), strict=True):
+    losses = {name: net.loss_curve_ for name, net in nets.items()}
+    scores = {name: net.validation_scores_ for name, net in nets.items()}
+    display = TrainingDisplay(losses=losses, scores=scores, score_name="accuracy")
+    display.plot(list(part.subplots(1, 2)), title=f"{practice}: {situations[practice][0]}")
+    part.supxlabel("epoch", fontsize="medium")
 figure.savefig("training_practice.png", dpi=80)
 
 # %%
 # Where nothing is wrong
 # ----------------------
-# Two layers, 500 rows with the right labels, AdamW at its default rate. No practice has much to cure here.
+# Two layers, 500 rows with the right labels, AdamW at its default rate. Normalization and He's weights still bring a
+# point or two, since the net learns faster and has only 20 epochs. The others have nothing to cure: the schedule and
+# dropout bring less than a point, clipping less still, and the strong weight decay costs a little.
 
 easy = {"schedule": "constant", "weight_decay": 0.0, "max_epochs": 20, "net_params": wide}
 changes = {practice: situation[-1] for practice, situation in situations.items()}
@@ -155,4 +172,4 @@ axes[0].set_yticks(range(len(gains)), gains)
 axes[0].set_ylim(len(gains) - 0.4, -0.5)
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
 figure.savefig("training_gains.png", dpi=100)
-print("\nThe figures are in training_practice.png and training_gains.png")
+print("\nThe figures are in training_schedule.png, training_practice.png and training_gains.png")
