@@ -82,7 +82,6 @@ intersphinx_mapping = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sktricks"
-html_static_path = ["_static"]
 html_baseurl = DOCS + "/"
 html_show_sourcelink = False
 html_theme_options = {
