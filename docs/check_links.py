@@ -1,0 +1,57 @@
+"""Check the links of a built site: each internal link leads to a page that exists, and to an anchor in it.
+
+``python docs/check_links.py docs/_build``; no network is used, and links to other hosts are not followed.
+"""
+
+from __future__ import annotations
+
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+class Page(HTMLParser):
+    """The links, and the anchors that links may lead to, of one page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors = [], {"", "top"}
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        """Note what a tag links to, and its anchor."""
+        values = dict(attributes)
+        self.anchors |= {values[key] for key in ("id", "name") if values.get(key)}
+        self.links += [values[key] for key in ("href", "src") if values.get(key)]
+
+
+def find_broken(root):
+    """Yield a page and a link of it that leads nowhere."""
+    pages = {path.resolve(): Page(path) for path in sorted(root.rglob("*.html")) if "_static" not in path.parts}
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if target.is_dir():
+                target /= "index.html"
+            known = pages[target].anchors if target in pages else {parts.fragment}
+            if not target.exists() or unquote(parts.fragment) not in known:
+                yield path.relative_to(root.resolve()), link
+
+
+def main(root):
+    """Print the broken links; return their number."""
+    if not any(Path(root).rglob("*.html")):
+        sys.exit(f"no pages in {root}: build them by python -m sphinx docs {root}")
+    broken = list(find_broken(Path(root)))
+    for page, link in broken:
+        print(f"{page}: {link}")
+    print(f"{len(broken)} broken links")
+    return min(len(broken), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
