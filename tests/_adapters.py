@@ -1,7 +1,7 @@
 """Estimators that suit scikit-learn's checks.
 
-The checks come with plain rows: each row is read as a small square image. They also compare a weight of 2 with a row
-given twice, to 1e-7: the small backbone computes in float64, and the augmenters make one draw for all rows of a batch.
+The checks use tables, so each row is converted to a small square image. They also compare a weight of 2 with a row
+given twice, to 1e-7, so the small backbone computes in float64, and augmenters use one draw for all rows of a batch.
 """
 
 import io
@@ -32,7 +32,7 @@ def float64_backbone():
 
 
 class OneDraw:
-    """Give all rows of a batch the same draw."""
+    """A mixin that gives all rows of a batch the same draw."""
 
     def draw(self, rng, n, shape, y=None):
         return {name: np.repeat(values, n, axis=0) for name, values in super().draw(rng, 1, shape, y).items()}
@@ -47,7 +47,7 @@ class OneAffine(OneDraw, RandomAffine):
 
 
 def as_squares(X):
-    """Rows of any length as grey images of at least 2 x 2 pixels, filled up with zeros."""
+    """Convert rows of any length to gray images of at least 2 x 2 pixels, padded with zeros."""
     side = max(2, int(np.ceil(np.sqrt(X.shape[1]))))
     images = np.zeros((len(X), side * side), X.dtype)
     images[:, : X.shape[1]] = X
@@ -75,7 +75,7 @@ class RowsPretrainedFeatures(RowsAsImages, PretrainedFeatures):
 
 
 class RowsImageLoader(ImageLoader):
-    """Each row becomes a file of a grey image one pixel high, and its pixels a row again."""
+    """An ImageLoader for rows: each becomes a file of a gray image one pixel high, whose pixels are the row."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,8 +1,8 @@
 """Forged archives: files with a valid checksum whose contents ``save`` never writes.
 
-As a script it makes many of them from a few good ones, loads each, asks what was loaded for predictions, and prints as
-JSON what became of them. An audit hook sees to it that nothing is imported, opened, run or asked over a network that a
-good archive has not, too.
+As a script it creates many of them from a few valid ones, loads each, predicts with the result, and prints the outcomes
+as JSON. An audit hook checks that nothing is imported, opened, run or requested from a network, except what a valid
+archive requires.
 
     python _hostile_archives.py <folder> <number> <seed>
 """
@@ -47,10 +47,10 @@ from sktricks import (
 )
 from sktricks.persist._archive import MARK, VERSION, checksum
 
-SECONDS = 20  # that an archive may take
+SECONDS = 20  # that loading an archive may use
 WATCHED = ("import", "open", "exec", "compile", "pickle.find_class", "marshal.loads", "code.__new__")
 WATCHED_GROUPS = ("socket", "subprocess", "ctypes", "urllib", "http", "ftplib", "smtplib", "shutil", "os", "tempfile")
-HARMLESS = ("os.listdir", "os.scandir")  # when modules are looked for; an import is an event of its own
+HARMLESS = ("os.listdir", "os.scandir")  # when modules are searched; an import is a separate event
 
 # -- good archives -----------------------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ GREY = (RNG.random((24, 8, 8)) * 100 + np.where(LABELS == 1, 130, 25)[:, None, N
 
 
 class Conv(nn.Module):
-    """A net of the caller's own."""
+    """A user-defined net."""
 
     def __init__(self, n_outputs=6, channels=4):
         super().__init__()
@@ -79,7 +79,7 @@ def net(**params):
 
 
 def good_estimators():
-    """Fitted estimators with rows to predict, and what ``load`` has to be given, by name."""
+    """Return fitted estimators by name, with rows to predict and the values to pass to ``load``."""
     members = [("a", net()), ("b", net(lr=0.1))]
     learned = {"calibration": "temperature", "cv": 2}
     turns, policy = RandomRotation(), make_augmentation_pipeline(RandomCrop(6), TrivialAugment())
@@ -103,7 +103,7 @@ def good_estimators():
 
 
 def with_members_of_skops():
-    """A vote with a member that goes through skops, where that is installed."""
+    """Return a vote with a member that is stored with skops, if skops is installed."""
     if importlib.util.find_spec("skops") is None:
         return {}
     members = [("net", net()), ("line", LogisticRegression())]
@@ -111,7 +111,7 @@ def with_members_of_skops():
 
 
 def write_good(folder):
-    """The good archives: (manifest, arrays, X, what to give) of each."""
+    """Write the valid archives, and return (manifest, arrays, X, values to pass) of each."""
     found = {}
     for name, (estimator, X, given) in good_estimators().items():
         y = LABELS.astype(float) if isinstance(estimator, NetEnsembleRegressor) else NAMES
@@ -123,7 +123,7 @@ def write_good(folder):
 
 
 def write_forged(path, manifest, arrays):
-    """An archive as ``save`` would write it, whatever is in it."""
+    """Write an archive as ``save`` does, with any content."""
     manifest = json.dumps(manifest)
     arrays = arrays or {"nothing": np.zeros(1, np.uint8)}
     metadata = {MARK: str(VERSION), "manifest": manifest, "sha256": checksum(manifest, arrays)}
@@ -150,7 +150,7 @@ ATTRIBUTES = (
 
 
 def wrap(value, rng, keys):
-    """A value inside a record of any of the kinds, most of which it is not."""
+    """Return a value inside a record of a random kind, mostly of a wrong one."""
     name = str(value)[:50]
     return rng.choice(
         [
@@ -195,13 +195,13 @@ def wrap(value, rng, keys):
 
 
 def value_to_try(rng, keys):
-    """Something that does not belong, as it is or in a record."""
+    """Return a wrong value, directly or in a record."""
     value = rng.choice([rng.choice(NAMING), rng.choice(NUMBERS), rng.choice(ODD), *NAMING[:3]])
     return wrap(value, rng, keys) if rng.random() < 0.4 else value
 
 
 def nodes(node, parents=()):
-    """All (container, key) of a piece of JSON."""
+    """Return all (container, key) of JSON."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, item in items:
         yield node, key
@@ -209,7 +209,7 @@ def nodes(node, parents=()):
 
 
 def choose_place(node, rng):
-    """A place to change: mostly among the parameters and what was learned, seldom among thousands of weights."""
+    """Choose a position to change, mostly among the parameters and fitted attributes, rarely among the weights."""
     inside = [place for part in parts(node, "trained") for place in nodes(part)]
     hidden = {id(container) for container, _ in inside}
     outside = [place for place in nodes(node) if id(place[0]) not in hidden]
@@ -217,12 +217,12 @@ def choose_place(node, rng):
 
 
 def parts(node, name):
-    """All dicts that stand under a name."""
+    """Return all dicts with this key."""
     return [container[key] for container, key in nodes(node) if key == name and isinstance(container[key], dict)]
 
 
 def forge(manifest, arrays, rng):
-    """A copy of an archive: one change of what was learned, one name of code or a path, or one to three of any kind."""
+    """Return a copy of an archive with one changed attribute, one name of code or a path, or one to three changes."""
     manifest, arrays = copy.deepcopy(manifest), dict(arrays)
     node, keys, style = manifest["estimator"], [*arrays, "none"], rng.random()
     estimators = [node, *(container[key] for container, key in nodes(node))]
@@ -240,7 +240,7 @@ def forge(manifest, arrays, rng):
 
 
 def name_something(estimator, rng, keys):
-    """Put the name of code, of a path or of a host where an estimator might look for it."""
+    """Insert the name of code, of a path or of a host where an estimator might use it."""
     where = rng.choice(["learned", "params"])
     known = ATTRIBUTES if where == "learned" else [*estimator["params"], *ATTRIBUTES[:10]]
     key, value = rng.choice(known), rng.choice([rng.choice(NAMING), NAMING[0]])
@@ -249,14 +249,14 @@ def name_something(estimator, rng, keys):
 
 
 def change_value(node, arrays, rng, keys):
-    """Put something else in the place of a value."""
+    """Replace a value by another one."""
     container, key = choose_place(node, rng)
     container[key] = value_to_try(rng, keys)
     return f"{key}={container[key]!r:.80}"
 
 
 def vary_value(node, arrays, rng, keys):
-    """Put something of the same kind in the place of a value."""
+    """Replace a value by another one of the same kind."""
     container, key = choose_place(node, rng)
     value = container[key]
     if isinstance(value, list):
@@ -275,7 +275,7 @@ def vary_value(node, arrays, rng, keys):
 
 
 def change_keys(node, arrays, rng, keys):
-    """Remove or add an entry, or change its name."""
+    """Remove, add or rename an entry."""
     dicts = [node, *(container[key] for container, key in nodes(node) if isinstance(container[key], dict))]
     learned = [one["learned"] for one in dicts if isinstance(one.get("learned"), dict)]
     chosen = rng.choice(rng.choice([dicts, learned or dicts]))
@@ -291,14 +291,14 @@ def change_keys(node, arrays, rng, keys):
 
 
 def move_value(node, arrays, rng, keys):
-    """Put a copy of one part in the place of another."""
+    """Replace one part by a copy of another."""
     (source, one), (container, key) = choose_place(node, rng), choose_place(node, rng)
     container[key] = copy.deepcopy(source[one])
     return f"{key} = what {one} was"
 
 
 def change_array(node, arrays, rng, keys, only_learned=False):
-    """Change the shape, the type or the contents of an array, or leave it out."""
+    """Change the shape, the dtype or the contents of an array, or remove it."""
     if not arrays:
         return "no array"
     learned = [key for key in arrays if not any(part in key for part in ("net_.", "backbone."))]
@@ -331,18 +331,18 @@ def change_array(node, arrays, rng, keys, only_learned=False):
     return f"array {key} {kind}"
 
 
-# -- what becomes of them ----------------------------------------------------------------------------------------------
+# -- outcomes ----------------------------------------------------------------------------------------------------------
 
 
 class Watch:
-    """What happens in the process while an archive is in use."""
+    """Records events in the process while an archive is in use."""
 
     def __init__(self):
         self.events, self.path, self.on = set(), None, False
         sys.addaudithook(self.note)
 
     def note(self, event, args):
-        """An audit hook."""
+        """Record an event; an audit hook."""
         if not self.on or event in HARMLESS:
             return
         if event in WATCHED or event.partition(".")[0] in WATCHED_GROUPS:
@@ -350,7 +350,7 @@ class Watch:
             self.events.add((event, "the archive" if what == self.path else what[:200]))
 
     def use(self, path, X, given):
-        """What becomes of an archive, and what happens meanwhile."""
+        """Return the outcome of using an archive, and the events meanwhile."""
         self.events, self.path, self.on = set(), str(path), True
         signal.alarm(SECONDS)
         try:
@@ -364,7 +364,7 @@ class Watch:
 
 
 def load_and_predict(path, X, given):
-    """``"refused"``, ``"predicts"`` or ``"refuses X"``; or what went wrong, which begins with ``"bad"``."""
+    """``"refused"``, ``"predicts"`` or ``"refuses X"``; or the problem, starting with ``"bad"``."""
     try:
         model = load(path, **given)
     except (ValueError, TypeError, ImportError) as error:
@@ -390,7 +390,7 @@ def load_and_predict(path, X, given):
 
 
 def rows_for(model, X):
-    """Rows of the shape that a loaded model says, if it is another one and not too large."""
+    """Return rows of the shape that a loaded model expects, if it changed and is not too large."""
     shape = getattr(model, "image_shape_", None) or (getattr(model, "n_features_in_", None),)
     is_shape = type(shape) is tuple and all(type(side) is int and side > 0 for side in shape)
     if not is_shape or prod(shape) == X[0].size or prod(shape) >= 10**6:
@@ -399,14 +399,14 @@ def rows_for(model, X):
 
 
 def main(folder, number, seed):
-    """Try so many forged archives."""
+    """Try a number of forged archives."""
     warnings.simplefilter("ignore")
     folder, rng = Path(folder), random.Random(seed)
     good = write_good(folder)
     import_optional()
     watch, usual = Watch(), set()
     signal.signal(signal.SIGALRM, too_long)
-    for _ in range(2):  # what is imported at the first use does not count
+    for _ in range(2):  # imports at the first use do not count
         usual = set()
         for name, (_, _, X, given) in good.items():
             outcome, events = watch.use(folder / name, X, given)
@@ -429,7 +429,7 @@ def main(folder, number, seed):
 
 
 def import_optional():
-    """Import the libraries that archives may use, as far as they are installed."""
+    """Import the libraries that archives may use, if they are installed."""
     for name in ("pandas", "polars", "timm", "torchvision"):
         with suppress(ImportError):
             importlib.import_module(name)
@@ -440,7 +440,7 @@ def too_long(*args):
 
 
 def limit_memory(gigabytes=6):
-    """Let an allocation that is out of all proportion fail at once."""
+    """Make absurdly large allocations fail immediately."""
     if not Path("/proc/self/statm").exists():
         return
     import resource

@@ -1,4 +1,4 @@
-"""Files that are no images, damaged ones, and ones that claim to be what they are not."""
+"""Files that are not images, damaged images, and files with misleading names or headers."""
 
 import io
 import struct
@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-RNG_SEED = 0  # of the pixels in sound images
+RNG_SEED = 0  # of the pixels in valid images
 
 
 def encoded(image, kind, **settings):
@@ -23,14 +23,14 @@ def chunk(kind, content):
 
 
 def png(width, height, depth=8, color=2, *, extra=b"", data=b""):
-    """A PNG of any header, whose pixels may not be there."""
+    """Return a PNG with any header, whose pixels may be missing."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 @cache
 def sound_images():
-    """Small images of every format and mode that Pillow can write, by name."""
+    """Return small images of every format and mode that Pillow can write, by name."""
     from PIL import Image
 
     Image.init()
@@ -91,7 +91,7 @@ showpage
 
 @cache
 def impostors():
-    """Contents of other kinds, by the name of an image."""
+    """Return contents of other kinds, by file names of images."""
     return {
         "empty.jpg": b"",
         "one byte.png": b"\x89",
@@ -130,7 +130,7 @@ def impostors():
 
 
 def bombs():
-    """Headers that claim more pixels than anybody has memory for."""
+    """Return headers that claim more pixels than fit into memory."""
     side = 60000
     return {
         "bomb.png": png(side, side),
@@ -146,7 +146,7 @@ def bombs():
 
 
 def damaged(content, rng, n):
-    """Copies of a file with some bytes changed, cut off, taken out or put in."""
+    """Yield copies of a file with some bytes changed, truncated, removed or inserted."""
     for _ in range(n):
         data = bytearray(content)
         for _ in range(rng.integers(1, 6)):
@@ -170,7 +170,7 @@ PROCESSES = ("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn",
 
 
 def read_each(folder):
-    """Read each file in ``folder/class`` in three ways, and watch what the interpreter is asked to do meanwhile.
+    """Read each file in ``folder/class`` in three ways, and record audit events meanwhile.
 
     Returns a dict of ``events`` (processes and sockets), ``outcomes`` (the type of the error and whether it names the
     file, or "read", of each file), ``gray`` (files replaced on_error="warn") and ``left_out`` (by read_image_folder).
@@ -183,7 +183,7 @@ def read_each(folder):
 
     warnings.simplefilter("ignore")
     files = sorted(map(str, Path(folder, "class").iterdir()))
-    ImageLoader(8).transform([sound_images()["color.png"]])  # whatever is imported is imported now
+    ImageLoader(8).transform([sound_images()["color.png"]])  # all imports happen here
     events, outcomes = [], {}
     sys.addaudithook(lambda event, args: events.append(event) if event.startswith(PROCESSES) else None)
     for file in files:

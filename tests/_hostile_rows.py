@@ -1,4 +1,4 @@
-"""X and y of every dtype, shape and container that somebody may hand to an estimator."""
+"""X and y of every dtype, shape and container that users may pass to an estimator."""
 
 import datetime
 import decimal
@@ -28,7 +28,7 @@ def structured(X):
     return np.zeros(len(X), [("a", float), ("b", int)])
 
 
-# From an ordinary table, float64 (n, features) with values near 1, to an odd one.
+# Functions that convert an ordinary table, float64 (n, features) with values near 1, to an odd one.
 ODD_X = {
     "as it is": lambda X: X,
     "objects": lambda X: X.astype(object),
@@ -102,7 +102,7 @@ ODD_X = {
     "a series": lambda X: pd.Series(X.ravel()[: len(X)]),
 }
 
-# From 0 and 1, int64 (n,), to odd targets.
+# Functions that convert targets 0 and 1, int64 (n,), to odd targets.
 ODD_Y = {
     "as it is": lambda y: y,
     "NaN": lambda y: np.where(y == 0, np.nan, y),

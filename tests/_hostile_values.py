@@ -1,4 +1,4 @@
-"""Wrong values for every constructor parameter, and a cheap instance of every estimator to put them into."""
+"""Invalid values for every constructor parameter, and a cheap instance of every estimator to set them on."""
 
 import io
 import threading
@@ -50,7 +50,7 @@ VALUES = [
     LogisticRegression,
     threading.Lock(),
 ]
-# Of these a large number is valid, and takes as long or as much memory as it says.
+# Large numbers are valid for these, and take much time or memory.
 AMOUNTS = {"max_epochs", "n_members", "n_copies", "n_views", "predict_views", "padding", "size"}
 
 RNG = np.random.default_rng(0)
@@ -77,13 +77,13 @@ OTHERS = ("BaseAugmenter", "OnnxClassifier", "OnnxRegressor")
 
 
 def estimators():
-    """The names of all public estimators that can be fitted, and are not a file already."""
+    """Return the names of all public estimators that can be fitted, except those that read a file."""
     classes = {name: getattr(sktricks, name) for name in sktricks.__all__ if name not in OTHERS}
     return [name for name, cls in classes.items() if isinstance(cls, type) and hasattr(cls, "fit")]
 
 
 def instance(name):
-    """A cheap estimator, X and y."""
+    """Return a cheap estimator, X and y."""
     trees = [("a", DecisionTreeClassifier(max_depth=1)), ("b", DecisionTreeClassifier(max_depth=2))]
     lines = [("a", DecisionTreeRegressor(max_depth=1)), ("b", Ridge())]
     flip = sktricks.RandomFlip()
@@ -108,7 +108,7 @@ def instance(name):
 
 
 def rows_for(name, estimator):
-    """X and y that it is made for."""
+    """Return X and y for an estimator."""
     if name == "ImageLoader":
         return [png(image) for image in IMAGES], LABELS
     y = NUMBERS if name.endswith("Regressor") else LABELS
@@ -126,13 +126,13 @@ def png(image):
 
 
 def cases(name):
-    """Pairs of a parameter of an estimator and a value, wrong for most of them."""
+    """Return pairs of a parameter of an estimator and a value, which is mostly invalid."""
     parameters = instance(name)[0].get_params(deep=False)
     return [(parameter, value) for parameter in parameters for value in VALUES if is_tried(parameter, value)]
 
 
 def is_tried(parameter, value):
-    """False for a value that is valid and takes long, as the start of processes does."""
+    """Return False for a value that is valid but slow, such as one that starts processes."""
     is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)
     return not (
         is_number and ((parameter in AMOUNTS and value > 1000) or (parameter == "n_jobs" and value not in (0, 1)))
@@ -140,9 +140,9 @@ def is_tried(parameter, value):
 
 
 def use(estimator, X, y, parameter, value):
-    """Fit an estimator with a value for a parameter, and have it do what it is for."""
+    """Fit an estimator with a value for a parameter, and call its other methods."""
     estimator = copy(estimator)
-    setattr(estimator, parameter, value)  # as a constructor does
+    setattr(estimator, parameter, value)  # like a constructor
     estimator.fit(X, y)
     if hasattr(estimator, "augment"):
         estimator.augment(X, y)

@@ -1,4 +1,4 @@
-"""Damaged files of weights, and the net that they are for."""
+"""Damaged weight files, and the net that they belong to."""
 
 import io
 import pickle
@@ -23,21 +23,21 @@ class Net(nn.Module):
 
 
 class RunsCode:
-    """Runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self):
         return exec, ("raise SystemExit('code ran')",)
 
 
 def saved_by_torch(content, **settings):
-    """The bytes that ``torch.save`` writes."""
+    """Return the bytes that ``torch.save`` writes."""
     file = io.BytesIO()
     torch.save(content, file, **settings)
     return file.getvalue()
 
 
 def whole_files():
-    """Undamaged files of weights, by suffix."""
+    """Return undamaged weight files, by suffix."""
     weights = Net().state_dict()
     return [
         (".safetensors", safetensors.torch.save(weights)),
@@ -48,7 +48,7 @@ def whole_files():
 
 
 def wrong_contents():
-    """What a file may hold instead of the weights of the net."""
+    """Return contents of a file other than the weights of the net."""
     good = dict(Net().state_dict())
     zeros = torch.zeros(3)
     wrong = [
@@ -70,7 +70,7 @@ def wrong_contents():
 
 
 def wrong_bytes():
-    """What may lie in the place of a file of weights, whatever its name says."""
+    """Return bytes that are not a weight file, whatever the file name."""
     files = [b"", b"\0", b"\0" * 100, b"PK\x03\x04", b"<html>not found</html>", pickle.dumps({"a": 1}), b"\x80\x02."]
     for header in ("", "{", "[]", "null", '{"a":1}', '{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,99999]}}'):
         files.append(len(header).to_bytes(8, "little") + header.encode())
@@ -82,7 +82,7 @@ def wrong_bytes():
 
 
 def damaged(rng):
-    """A suffix, and the bytes of a file of weights with one or some of them cut, changed, moved or repeated."""
+    """Return a suffix, and the bytes of a weight file with some of them cut, changed, moved or repeated."""
     whole = whole_files()
     suffix, content = whole[rng.integers(len(whole))]
     content, where = bytearray(content), int(rng.integers(len(content)))

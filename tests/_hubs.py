@@ -1,4 +1,4 @@
-"""Nets as model hubs lay them out on disk."""
+"""Nets in the file layouts of model hubs."""
 
 import json
 
@@ -6,7 +6,7 @@ COMMIT = "a" * 40
 
 
 def hub_repository(cache, name):
-    """A new repository in a cache of Hugging Face's hub: the folder of its files."""
+    """Create a repository in a Hugging Face cache, and return the folder of its files."""
     folder = cache / f"models--{name.replace('/', '--')}"
     files = folder / "snapshots" / COMMIT
     files.mkdir(parents=True)
@@ -16,7 +16,7 @@ def hub_repository(cache, name):
 
 
 def write_for_timm(folder, model, config):
-    """What timm saves of a net."""
+    """Write the files that timm saves for a net."""
     from safetensors.torch import save_file
 
     save_file(model.state_dict(), folder / "model.safetensors")

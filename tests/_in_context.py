@@ -1,4 +1,4 @@
-"""A small net for tables with random weights, in the place of table1."""
+"""A small net for tables with random weights, as a replacement of table1."""
 
 import safetensors.torch
 import torch
@@ -7,7 +7,7 @@ from sktricks.transfer._in_context_net import InContextNet
 
 
 def draw_weights(seed=0, **sizes):
-    """The weights of a small net for 6 columns and 4 classes, none of which is zero, in float16."""
+    """Draw the float16 weights of a small net for 6 columns and 4 classes; none is zero."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = InContextNet(**{"n_columns": 6, "n_classes": 4, "width": 8, "depth": 2, "heads": 2, **sizes})

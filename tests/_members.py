@@ -1,4 +1,4 @@
-"""Members for the tests of ensembles: cheap, and each peculiar in one way."""
+"""Members for the tests of ensembles: cheap, and each with one peculiarity."""
 
 import os
 
@@ -8,7 +8,7 @@ from sklearn.naive_bayes import GaussianNB
 
 
 class Says(ClassifierMixin, BaseEstimator):
-    """A classifier whose answers are given; X holds the row numbers in its first column."""
+    """A classifier with given predictions; the first column of X has the row indices."""
 
     def __init__(self, labels=None, proba=None, classes=None):
         self.labels = labels
@@ -32,7 +32,7 @@ class SaysProba(Says):
 
 
 class Centroid(ClassifierMixin, BaseEstimator):
-    """A classifier of X of any shape that takes no sample weights and has probabilities."""
+    """A classifier for X of any shape, with probabilities and without sample weights."""
 
     def fit(self, X, y):
         self.shape_ = np.shape(X)[1:]
@@ -65,7 +65,7 @@ class Plain(ClassifierMixin, BaseEstimator):
 
 
 class Mean(RegressorMixin, BaseEstimator):
-    """A regressor that predicts the mean and remembers its weights."""
+    """A regressor that predicts the mean and records its sample weights."""
 
     def fit(self, X, y, sample_weight=None):
         self.n_features_in_ = np.shape(X)[1]
@@ -78,14 +78,14 @@ class Mean(RegressorMixin, BaseEstimator):
 
 
 class Dies(Mean):
-    """A regressor whose process ends in the middle of its fit."""
+    """A regressor that terminates its process during fit."""
 
     def fit(self, X, y):
         os._exit(1)
 
 
 class Fails(Mean):
-    """A regressor that fails on the training rows that lack row 0 (whose first column is 0)."""
+    """A regressor that fails if its training rows lack row 0 (whose first column is 0)."""
 
     def fit(self, X, y):
         if 0 not in np.asarray(X)[:, 0]:
@@ -94,7 +94,7 @@ class Fails(Mean):
 
 
 class WantsCodes(GaussianNB):
-    """A classifier that refuses all labels but 0..K-1, as XGBoost's does."""
+    """A classifier that rejects all labels except 0..K-1, like XGBoost's."""
 
     def fit(self, X, y, sample_weight=None):
         found = np.unique(y)
@@ -117,7 +117,7 @@ class Blind(GaussianNB):
 
 
 class BlindMean(Mean):
-    """The same of a regressor."""
+    """The same for a regressor."""
 
     def predict(self, X):
         return np.where(np.asarray(X)[:, 0] > 1.5, np.nan, super().predict(X))

@@ -1,20 +1,21 @@
-"""What has to be said before torch is loaded, and in workers before numpy and scipy are; what begins every test."""
+"""Settings that must be made before torch, numpy and scipy are imported, and fixtures for all tests."""
 
 import os
 import sys
 import zlib
 from importlib.util import find_spec
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers run side by side, and threads change the last bits of a net
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its check of array API inputs
+# Workers run in parallel, and the number of threads affects the last bits of a net.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # otherwise scikit-learn skips its check of array API inputs
 
-import pytest  # noqa: E402 (after what has to come first)
+import pytest  # noqa: E402 (after the settings above)
 
-collect_ignore = ["typing"]  # files for type checkers, which are not to be run
+collect_ignore = ["typing"]  # files for type checkers, which must not be run
 
 
 def pytest_collection_modifyitems(items):
-    """The oldest supported versions are tested without onnx and Torch-Pruning, which some examples need."""
+    """Skip examples that require onnx or Torch-Pruning, without which the oldest versions are tested."""
     if find_spec("onnx") is None or find_spec("onnxruntime") is None:
         items[:] = [item for item in items if not item.name.startswith("sktricks.deploy.")]
     if find_spec("torch_pruning") is None:
@@ -23,7 +24,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def no_features_from_another_test():
-    """The cache of features lives as long as the process."""
+    """Clear the feature cache, which lasts as long as the process."""
     from sktricks import clear_cache
 
     clear_cache()
@@ -31,7 +32,7 @@ def no_features_from_another_test():
 
 @pytest.fixture
 def bars(monkeypatch):
-    """Every bar that has ended: what is counted, how far, of how many; none is drawn."""
+    """Record (what, n, total) of every bar that ended, without drawing any."""
     from sktricks._progress import SCREEN
 
     ended, close = [], SCREEN.close
@@ -48,7 +49,7 @@ def bars(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def no_figures_from_another_test():
-    """matplotlib warns of many open figures."""
+    """Close all figures, since matplotlib warns of many open ones."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
@@ -56,7 +57,7 @@ def no_figures_from_another_test():
 
 @pytest.fixture(autouse=True)
 def draws_of_its_own(request):
-    """What a test draws from its module's generator does not depend on which tests ran before it."""
+    """Reset the random generator of a test module, so that draws do not depend on earlier tests."""
     for generator in (getattr(request.module, name, None) for name in ("rng", "RNG")):
         if generator is not None:
             seed = zlib.crc32(request.node.nodeid.encode())

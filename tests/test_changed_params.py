@@ -1,4 +1,4 @@
-"""What was used in ``fit`` is used in predictions, whatever is set afterwards."""
+"""Predictions use the parameters of ``fit``, even if they are changed afterwards."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What every public estimator must do: scikit-learn's own checks without expected failures, and ours."""
+"""Checks of all public estimators: scikit-learn's, without expected failures, and ours."""
 
 import pickle
 import warnings
@@ -105,7 +105,7 @@ TUNED_ON_IMAGES = [
 ]
 SMALL = {"backbone": float64_backbone, "max_epochs": 20}
 SMALL_CLASSIFIER = {**SMALL, "lr": 0.01}
-# AdamW divides a gradient by its own size. In a regression that of the bias is zero but for rounding, which would grow.
+# AdamW normalizes gradients. In regression the gradient of the bias is only rounding error, which it would amplify.
 SMALL_REGRESSOR = {**SMALL, "optimizer": "sgd", "lr": 0.005, "clip_norm": 1.0}
 STRATEGIES = ["linear-probe", "fine-tune", "lp-ft", "gradual", "auto"]
 AFFINE = {"augmenter": OneAffine(shift=0.02), "predict_views": 2}
@@ -115,11 +115,11 @@ TUNED_BY_STRATEGY = [
     RowsFineTuneClassifier(strategy="fine-tune", **AFFINE, **SMALL_CLASSIFIER),
     RowsFineTuneRegressor(strategy="fine-tune", **AFFINE, **SMALL_REGRESSOR),
 ]
-LOADERS = [ImageLoader(), RowsImageLoader(mode="L")]  # of the first, which takes files alone, little can be checked
+LOADERS = [ImageLoader(), RowsImageLoader(mode="L")]  # the first takes only files, so few checks apply
 CLASSIFIERS = [(f"tree{depth}", DecisionTreeClassifier(max_depth=depth, random_state=0)) for depth in (5, 9)]
 FINAL = DecisionTreeClassifier(max_depth=5, random_state=0)
 REGRESSORS = [("tree", DecisionTreeRegressor(random_state=0)), ("line", Ridge())]
-# One for each value of each parameter that changes how predictions are made, several of them in each.
+# Together these have each value of each parameter that affects predictions, several per instance.
 ENSEMBLES = [
     VotingClassifier(CLASSIFIERS),
     VotingClassifier(CLASSIFIERS, weights=[2, 1], store_oof=False),
@@ -159,7 +159,7 @@ DISTILLED = [
 TUNED = [*TUNED_ON_TABLES, *TUNED_ON_IMAGES, *TUNED_BY_STRATEGY]
 ALL = [*AUGMENTERS, *AUGMENTED, *NETS, *TUNED, *LOADERS, *ENSEMBLES, *NET_ENSEMBLES, *DISTILLED]
 
-# Checks that scikit-learn skips by a tag. Ours below do what they would have done.
+# Checks that scikit-learn skips by a tag. Ours below replace them.
 RANDOM_SKIPS = {"check_pipeline_consistency", "check_transformer_data_not_an_array", "check_transformer_general"}
 NO_DECISION_FUNCTION = {"check_classifiers_multilabel_output_format_decision_function"}
 
@@ -173,7 +173,7 @@ def name_of(estimator):
 @pytest.mark.filterwarnings("ignore::sktricks.UnmixedRowsWarning")
 def test_scikit_learns_checks(estimator):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=UserWarning)  # the checks provoke them
+        warnings.simplefilter("ignore", category=UserWarning)  # provoked by the checks
         results = check_estimator(estimator, on_skip=None, on_fail="raise")
     skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
     if hasattr(estimator, "augment"):
@@ -202,13 +202,13 @@ def test_every_public_estimator_is_checked():
         if isinstance(getattr(sktricks, name), type) and hasattr(getattr(sktricks, name), "get_params")
     }
     tested = {base for estimator in ALL for base in type(estimator).__mro__}
-    # which have skorch's parameters, not scikit-learn's
+    # these have skorch's parameters, not scikit-learn's
     callbacks = {sktricks.AverageWeights, sktricks.FreezeLayers, sktricks.GradientNorms}
-    fitted = {sktricks.OnnxClassifier, sktricks.OnnxRegressor}  # from a file, to the columns of that file
+    fitted = {sktricks.OnnxClassifier, sktricks.OnnxRegressor}  # read from a file, with the columns of that file
     assert public - callbacks - fitted <= tested and checked
 
 
-# -- ours: what the skipped checks would have done, and what scikit-learn does not know of ----------------------------
+# -- ours: what the skipped checks would have done, and what scikit-learn does not know of -----------------------------
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.uint8)
 LABELS = np.array(["ink", "paper"])[np.arange(24) % 2]
@@ -234,7 +234,7 @@ def target_for(estimator):
 
 
 def run(estimator, X):
-    """Fit a clone and return what it makes of X."""
+    """Fit a clone, and return its output for X."""
     fitted = clone(estimator)
     if hasattr(estimator, "augment"):
         return fitted.fit_transform(X, target_for(estimator))

@@ -1,4 +1,4 @@
-"""From tables as people have them to one canonical array."""
+"""Conversion of all kinds of tables to the canonical array."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ class Reader(BaseEstimator):
 
 
 def read(X, *args, **kwargs):
-    """The canonical form of X, and the estimator that has learned it."""
+    """Return the canonical form of X, and the fitted estimator."""
     estimator = Reader(*args, **kwargs)
     return check_table(estimator, X, reset=True)[0], estimator
 

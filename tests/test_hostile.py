@@ -1,7 +1,7 @@
-"""Adversarial tests: forged archives, damaged files, and wrong values everywhere a user can give one.
+"""Adversarial tests: forged archives, damaged files, and invalid values wherever users can pass them.
 
-Whatever is given, only ``ValueError``, ``TypeError`` or ``ImportError`` may be raised, and the message names the
-parameter or the file. What the tests share lives in ``tests/_hostile_*.py``. The long variants run with ``-m long``.
+For any input, only ``ValueError``, ``TypeError`` or ``ImportError`` may be raised, and the message names the
+parameter or the file. Shared code is in ``tests/_hostile_*.py``. The long variants run with ``-m long``.
 """
 
 import inspect
@@ -47,11 +47,11 @@ from sktricks import (
 )
 from sktricks._errors import DivergenceError
 
-# -- damaged files of weights ------------------------------------------------------------------------------------------
+# -- damaged weight files ----------------------------------------------------------------------------------------------
 
 
 def check_weights(folder, suffix, content):
-    """Load a file of weights, which may only work or fail with an error that names it."""
+    """Load a weight file, which must work or raise an error that names the file."""
     path = folder / f"weights{suffix}"
     path.write_bytes(content)
     try:
@@ -73,14 +73,14 @@ def test_bytes_that_are_not_weights(suffix, tmp_path):
 
 def test_contents_that_are_not_weights(tmp_path):
     loaded = [check_weights(tmp_path, ".pt", saved_by_torch(content)) for content in wrong_contents()]
-    assert sum(loaded) == 1  # all weights, and one more entry whose key is a number
+    assert sum(loaded) == 1  # all weights, and an extra entry whose key is a number
 
 
 @pytest.mark.parametrize("n_files", [60, pytest.param(900, marks=pytest.mark.long)])
 def test_damaged_weight_files(n_files, tmp_path):
     rng = np.random.default_rng(0)
     loaded = [check_weights(tmp_path, *damaged(rng)) for _ in range(n_files)]
-    assert sum(loaded) < n_files / 10  # a bit of a weight may change, which nobody can see
+    assert sum(loaded) < n_files / 10  # a flipped bit of a weight may go unnoticed
 
 
 # -- forged archives ---------------------------------------------------------------------------------------------------
@@ -90,10 +90,10 @@ SCRIPTS = Path(__file__).parent
 
 
 def try_forged_archives(folder, number, seed):
-    """What became of so many forged archives, and what went wrong; see ``_hostile_archives.py``."""
+    """Return the outcomes and problems of a number of forged archives; see ``_hostile_archives.py``."""
     command = [sys.executable, str(SCRIPTS / "_hostile_archives.py"), str(folder), str(number), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-2000:]  # a crash has the number of its signal
+    assert done.returncode == 0, done.stderr[-2000:]  # a crash has its signal as the return code
     found = json.loads(done.stdout.splitlines()[-1])
     assert sum(found["counts"].values()) == number
     return found["counts"], found["bad"]
@@ -105,7 +105,7 @@ def test_forged_archives_are_rejected_or_predict(tmp_path):
     assert bad == []
     refused = sum(n for what, n in counts.items() if what.endswith("refused"))
     predicts = sum(n for what, n in counts.items() if what.endswith("predicts"))
-    assert refused > 150 and predicts > 10  # there are forgeries, and they are not all of one kind
+    assert refused > 150 and predicts > 10  # the forgeries are of several kinds
 
 
 @pytest.mark.long
@@ -120,13 +120,13 @@ def test_a_thousand_forged_archives(seed, tmp_path):
 
 # -- image files -------------------------------------------------------------------------------------------------------
 
-MENDED = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of damage that it mends
-READ = {"no palette.png", "damaged exif.png", "sound.png"}  # as viewers do: the pixels are there
+MENDED = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of damage that it repairs
+READ = {"no palette.png", "damaged exif.png", "sound.png"}  # like image viewers, since the pixels are intact
 
 
 @pytest.fixture
 def pillow(monkeypatch):
-    """PIL.Image; a claim of two million pixels is a bomb, so that no test needs much memory."""
+    """Return PIL.Image with a limit of two million pixels, so that no test requires much memory."""
     module = pytest.importorskip("PIL.Image")
     monkeypatch.setattr(module, "MAX_IMAGE_PIXELS", 10**6)
     return module
@@ -134,7 +134,7 @@ def pillow(monkeypatch):
 
 @pytest.fixture
 def hostile_folder(tmp_path):
-    """A folder with one class of files that are named like images."""
+    """Write a folder with one class of files with names of images."""
     pytest.importorskip("PIL.Image")
     folder = tmp_path / "class"
     folder.mkdir()
@@ -270,7 +270,7 @@ def test_absurd_parameters_of_augmenters(make, parameter, kind):
             assert parameter in str(error), f"{value!r}: {error}"
         else:
             assert gaps or np.isfinite(new).all(), value
-            assert gaps or kind == "table" or np.ptp(new) > 0, value  # not one color
+            assert gaps or kind == "table" or np.ptp(new) > 0, value  # not a constant color
 
 
 # -- wrong parameters of ensembles -------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ REGRESSORS = [("a", Ridge()), ("b", DummyRegressor())]
 
 
 def check_parameter(ensemble, parameter, value):
-    """Fit an ensemble with an odd value, which may only work or fail with an error that names the parameter."""
+    """Fit an ensemble with an odd value, which must work or raise an error that names the parameter."""
     X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3
     try:
         vars(ensemble)[parameter] = value
@@ -313,26 +313,26 @@ def check_parameters(ensembles, parameter):
     for ensemble in ensembles:
         for value in ODD if hasattr(ensemble, parameter) else ():
             if parameter == "passthrough" and isinstance(value, type):
-                continue  # a class is a callable, and its errors are its own
+                continue  # a class is a valid callable, which may raise any error
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SmallToleranceWarning)
                 check_parameter(clone(ensemble), parameter, value)
 
 
-# -- wrong values for constructors -------------------------------------------------------------------------------------
+# -- invalid values for constructors -----------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", _hostile_values.estimators())
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.long)])
 def test_wrong_values_for_each_parameter(name, every, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where a cache is called "nonsense"
+    monkeypatch.chdir(tmp_path)  # a cache with the name "nonsense"
     estimator, X, y = _hostile_values.instance(name)
     wrong, refused = [], 0
     for parameter, value in _hostile_values.cases(name)[len(name) % every :: every]:
         try:
             _hostile_values.use(estimator, X, y, parameter, value)
-        except (NotFittedError, DivergenceError):  # of valid values: prefit=True, and weight_decay=1e308
+        except (NotFittedError, DivergenceError):  # from valid values: prefit=True, and weight_decay=1e308
             pass
         except (ValueError, TypeError, ImportError) as error:
             refused += 1
@@ -357,13 +357,13 @@ TOLD = re.compile(r"\b(X|y|rows?|[Cc]olumns?|[Ff]eatures?|samples?|labels?|class
 
 
 def check_odd_values(name, X, y):
-    """Fit and predict, which may only work or fail with an error that tells what is odd."""
+    """Fit and predict, which must work or raise an error that names the problem."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             predicted = READ_X_AND_Y[name]().fit(X, y).predict(X)
         except (ValueError, TypeError, ImportError) as error:
-            own = name != "VotingClassifier"  # whose members have words of their own for X
+            own = name != "VotingClassifier"  # members raise their own errors about X
             assert TOLD.search(str(error)) or not own, f"{type(error).__name__}: {error}"
             return False
     assert len(predicted) == len(X)
@@ -402,7 +402,7 @@ def check_odd_combination(odd):
     X, y = ordinary(n_rows, n_features)
     try:
         X, y = ODD_X[odd_X](X), ODD_Y[odd_y](y)
-    except (ValueError, IndexError):  # there is no such X of no rows or columns
+    except (ValueError, IndexError):  # this conversion requires rows and columns
         return
     check_odd_values(name, X, y)
 
@@ -450,7 +450,7 @@ def test_masked_values_are_missing_values():
     np.testing.assert_array_equal(nets[1].predict_proba(X), NetClassifier(**TINY_NET).fit(X, y).predict_proba(X))
 
 
-# -- wrong values for save, load, backbones and folders ----------------------------------------------------------------
+# -- invalid values for save, load, backbones and folders --------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -461,7 +461,7 @@ def archive(tmp_path_factory):
 
 
 def check_call(call, names):
-    """Call with each wrong value: an error names the parameter, or the file that is missing."""
+    """Call with each invalid value, and check that the error names the parameter or the missing file."""
     n_refused = 0
     for value in _hostile_values.VALUES:
         try:
@@ -500,7 +500,7 @@ def test_wrong_values_for_read_image_folder(tmp_path, monkeypatch):
     assert check_call(sktricks.read_image_folder, ["path"]) == len(_hostile_values.VALUES)
 
 
-# -- wrong values for functions and callbacks --------------------------------------------------------------------------
+# -- invalid values for functions and callbacks ------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore")

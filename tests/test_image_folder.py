@@ -143,7 +143,7 @@ LABELS = {
 def test_layouts_without_splits(layout, tmp_path):
     write_all(tmp_path, CLASS_LAYOUTS[layout])
     if layout == "files about the images":
-        (tmp_path / "about" / "license.txt").unlink()  # else it is the folder of an empty class
+        (tmp_path / "about" / "license.txt").unlink()  # otherwise it is the folder of an empty class
         (tmp_path / "about").rmdir()
     found = listed(tmp_path)
     assert sorted({label for _, label, _ in found}) == LABELS.get(layout, ["cat", "dog"])
@@ -250,7 +250,7 @@ def test_the_order_of_rows(tmp_path):
     assert listed(str(tmp_path)) == listed(tmp_path)
 
 
-# -- what is left out --------------------------------------------------------------------------------------------------
+# -- skipped files -----------------------------------------------------------------------------------------------------
 
 
 def test_empty_classes_are_named(tmp_path):
@@ -301,7 +301,7 @@ def test_links(tmp_path):
 def test_two_folders_with_links_to_each_other(tmp_path):
     for one, other in (("a", "b"), ("b", "a")):
         write(tmp_path / one / "1.png")
-        for number in range(12):  # which would be 2 ** 12 ways around
+        for number in range(12):  # which would be 2 ** 12 paths
             os.symlink(tmp_path / other, tmp_path / one / f"to{number:02}")
     with pytest.warns(ImageFolderWarning, match="a link to a folder"):
         assert 2 <= len(listed(tmp_path)) <= 6
@@ -411,7 +411,7 @@ def listed_unlabeled(folder):
         "cat/1.png dog/2.png": [("cat/1.png", None), ("dog/2.png", None)],
         "cat/1.png 2.png": [("2.png", None), ("cat/1.png", None)],
         "train/cat/1.png test/cat/2.png": [("train/cat/1.png", "train"), ("test/cat/2.png", "test")],
-        "train/cat/1.png test/2.png": [("train/cat/1.png", "train"), ("test/2.png", "test")],  # of a competition
+        "train/cat/1.png test/2.png": [("train/cat/1.png", "train"), ("test/2.png", "test")],  # a competition
         "train/1.png test/2.png": [("train/1.png", "train"), ("test/2.png", "test")],
         "cat/train/1.png cat/test/2.png": [("cat/train/1.png", "train"), ("cat/test/2.png", "test")],
         "test/1.png cat/2.png": [("cat/2.png", None), ("test/1.png", None)],  # may be a class

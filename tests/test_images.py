@@ -56,7 +56,7 @@ def file_bytes(pixels, kind="PNG", **settings):
 
 
 def decode(*args, **kwargs):
-    """The pixels of an image; the largest value that comes with them left aside."""
+    """Decode an image, and return only the pixels."""
     return sktricks.images._decode.decode(*args, **kwargs)[0]
 
 
@@ -75,9 +75,9 @@ def paths(tmp_path):
 
 # -- decoding ----------------------------------------------------------------------------------------------------------
 
-QUADRANTS = np.zeros((16, 32, 3), np.uint8)  # no turn or flip leaves it as it is
+QUADRANTS = np.zeros((16, 32, 3), np.uint8)  # every rotation or flip changes it
 QUADRANTS[:8, :16], QUADRANTS[:8, 16:], QUADRANTS[8:, :16] = [250, 10, 10], [10, 250, 10], [10, 10, 250]
-STORED = {  # what a camera writes that was held in such a way, by the EXIF standard
+STORED = {  # the pixels that a camera writes for each orientation, by the EXIF standard
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
     3: lambda upright: upright[::-1, ::-1],
@@ -205,7 +205,7 @@ def test_pixels_of_an_unknown_range(pixels, white_level, message):
 
 
 def ramp(white):
-    """Gray from 0 to ``white``, and what it is in 8 bits."""
+    """Return a gray ramp from 0 to ``white``, and its 8-bit version."""
     expected = np.arange(256).reshape(16, 16)
     return np.rint(expected / 255 * white), expected
 
@@ -284,9 +284,7 @@ def test_the_first_frame_of_several():
 def test_shrinking_averages_and_equal_sizes_are_unchanged():
     stripes = np.zeros((32, 32), np.uint8)
     stripes[:, ::2] = 200
-    np.testing.assert_allclose(
-        decode(file_bytes(stripes), (4, 4), "L"), 100, atol=20
-    )  # pixels taken out would be 0 or 200
+    np.testing.assert_allclose(decode(file_bytes(stripes), (4, 4), "L"), 100, atol=20)  # not subsampled
     np.testing.assert_array_equal(decode(file_bytes(stripes), (32, 32), "L"), stripes)
     assert decode(file_bytes(stripes), (5, 9)).shape == (5, 9, 3)
 
@@ -373,10 +371,10 @@ def test_a_broken_file_among_many_is_named(broken, n_jobs, paths):
 @pytest.mark.parametrize("size", [8, None])
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_file_is_replaced_by_gray(broken, size, paths):
-    for row in (0, 17):  # the first says how large the others are
+    for row in (0, 17):  # the first file determines the size
         BROKEN[broken](Path(paths[row]))
     if broken == "cut off" and size is None:
-        Path(paths[0]).write_bytes(b"")  # else its header says 64 x 64
+        Path(paths[0]).write_bytes(b"")  # otherwise its header would say 64 x 64
         Path(paths[17]).write_bytes(file_bytes(PIXELS[17])[:120])
     with pytest.warns(
         UnreadableImageWarning, match=r"^2 unreadable images are replaced by gray: .*00\.png.*17\.png"
@@ -479,7 +477,7 @@ def test_a_package_that_is_missing(missing, paths, monkeypatch):
 
 
 class Conv(nn.Module):
-    """A backbone of any size whose weights are the same at every call."""
+    """A backbone for any image size, with the same weights at every call."""
 
     def __init__(self):
         super().__init__()
@@ -557,7 +555,7 @@ def test_pixels_and_files_in_turn(paths):
         np.testing.assert_array_equal(fitted.predict_proba(PIXELS), expected)
         one = fitted.predict_proba(paths[3:4])
         np.testing.assert_array_equal(one, fitted.predict_proba(PIXELS[3:4]))
-        np.testing.assert_allclose(one, expected[3:4], rtol=1e-12)  # of one row some processors add up in another order
+        np.testing.assert_allclose(one, expected[3:4], rtol=1e-12)  # a single row may be summed differently
     features = PretrainedFeatures(Conv, image_shape=(8, 8)).fit(paths)
     np.testing.assert_array_equal(features.transform(PIXELS), features.transform(paths))
     assert features.transform(paths).dtype == np.float32
@@ -627,7 +625,7 @@ def test_values(paths):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The numbers of images that are decoded at a time."""
+    """Record the number of images in each call of the decoder."""
     seen, read = [], ImageFiles.read
     monkeypatch.setattr(ImageFiles, "read", lambda self, *args: (seen.append(len(self)), read(self, *args))[1])
     return seen
@@ -641,7 +639,7 @@ def test_files_are_read_batch_by_batch(paths, reads, monkeypatch):
     assert sum(reads) == 240 and max(reads) == 64
     reads.clear()
     fitted = net(strategy="fine-tune", batch_size=50, max_epochs=3).fit(many, np.tile(LABELS, 10))
-    assert sum(reads) == 256 + 240 and max(reads) == 64  # full batches for the head's first look, once for all epochs
+    assert sum(reads) == 256 + 240 and max(reads) == 64  # full batches for the features, once for all epochs
     monkeypatch.setattr(sktricks.training._inputs, "KEPT_BYTES", 1000)
     reads.clear()
     again = net(strategy="fine-tune", batch_size=50, max_epochs=3).fit(many, np.tile(LABELS, 10))
@@ -684,7 +682,7 @@ def test_digests_are_those_of_the_bytes(paths, tmp_path):
 
 @pytest.fixture
 def dim_paths(tmp_path):
-    """The files of ``paths`` in gray of 10 bits, in 16-bit files."""
+    """The files of ``paths`` in 10-bit gray, stored in 16 bits."""
     gray = [np.rint(pixels.mean(-1) / 255 * 1023).astype(np.uint16) for pixels in PIXELS]
     return [str(write(tmp_path / f"dim{row:02}.png", file_bytes(pixels))) for row, pixels in enumerate(gray)]
 
@@ -802,7 +800,7 @@ def test_pixels_with_another_range_than_files(strategy, paths):
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """The backbones that are loaded for their size; it is that which the file ``weights`` holds, if there is one."""
+    """Record the backbones loaded for their size, which is the content of the file ``weights``, if it exists."""
     specs = []
 
     def load_backbone(spec):
@@ -829,7 +827,7 @@ def test_a_backbones_size_is_looked_up_once_while_its_files_stay(tmp_path, loade
     assert len(loaded) == 4
 
 
-WIDTH = 3  # a global that a factory reads
+WIDTH = 3  # a global variable that a factory reads
 
 
 def make_conv():

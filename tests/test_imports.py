@@ -1,6 +1,6 @@
-"""Who may import whom, and what an import costs.
+"""Check which modules may import which others, and what importing sktricks loads.
 
-What is loaded is asked of a fresh process; what a module may name is read from its source.
+Loaded modules are listed by a fresh process; imports of a module are read from its source.
 """
 
 import ast
@@ -21,7 +21,7 @@ ROOT = Path(sktricks.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 ROOMS = [name for _, name, is_package in pkgutil.iter_modules([str(ROOT)]) if is_package]
 
-# What each room and module never names, not even inside a function.
+# What each subpackage and module never imports, not even inside a function.
 FORBIDDEN = {
     "sktricks.augment": {"training", "transfer", "ensemble", "inspection", "persist", "deploy"},
     "sktricks.training": {"transfer", "ensemble", "inspection", "persist", "deploy"},
@@ -32,7 +32,7 @@ FORBIDDEN = {
     "sktricks.inspection": {"deploy"},  # compare measures saved files
     "sktricks.persist": {"inspection", "deploy"},
     "sktricks.deploy": {"inspection", "persist"},
-    # of ours each other alone
+    # of ours, only each other
     "sktricks._validation": {*ROOMS, "_optional"},
     "sktricks._layout": {*ROOMS, "_optional"},
     "sktricks._value_range": {*ROOMS, "_optional"},
@@ -49,7 +49,7 @@ FORBIDDEN = {
     "sktricks._typing": {""},
 }
 NO_TORCH = ("augment", "ensemble")  # at import time
-# through _optional alone
+# only through _optional
 OPTIONAL = {
     "timm",
     "torchvision",
@@ -71,9 +71,9 @@ WORK_ON_MODULES = {
     "GradientNorms",
     "freeze_layers",
     "layer_table",
-}  # no use without a torch module
+}  # useless without a torch module
 
-# A finder that refuses some packages stands in for a machine without them, and names the line that asked.
+# A finder that blocks some packages, as if they were not installed, and names the importing line.
 REFUSE = """
 import sys
 
@@ -87,7 +87,7 @@ sys.meta_path.insert(0, Refuse())
 
 
 def fresh(code, refuse=()):
-    """What a fresh process that runs this code prints, as JSON. It imports the sktricks that the tests import."""
+    """Run code in a fresh process with the sktricks that the tests import, and parse its output as JSON."""
     code = REFUSE.format(names=set(refuse)) + code
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -100,14 +100,14 @@ def module_name(path):
 
 
 def homes():
-    """The module that each public name comes from, according to the stub."""
+    """Return the module of each public name, according to the stub."""
     stub = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
     imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
     return {alias.name: f"sktricks.{node.module}" for node in imports for alias in node.names}
 
 
 def imported(path, *, with_types=True):
-    """The dotted names that a file imports, anywhere in it; a public name counts as the module it comes from."""
+    """Return the dotted names that a file imports anywhere; a public name counts as its module."""
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
@@ -124,7 +124,7 @@ def imported(path, *, with_types=True):
 
 
 def nodes_of(path, with_types):
-    """The nodes of the source of a file, with those under ``if TYPE_CHECKING:`` or without them."""
+    """Return an iterator over the nodes of a file, with or without those under ``if TYPE_CHECKING:``."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not with_types:
@@ -144,7 +144,7 @@ import sktricks
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(json.dumps(sorted(new - sys.stdlib_module_names)))
 """
-    # Not even numpy and scikit-learn; a later lazy_loader may bring a helper along, but nothing heavy.
+    # Not even numpy and scikit-learn; a later lazy_loader may import small helpers.
     assert set(fresh(code)) <= {"sktricks", "lazy_loader", "packaging"}
 
 
@@ -210,7 +210,7 @@ def test_there_are_no_import_cycles():
     for path in SOURCES:
         found = {name if name in names else name.rpartition(".")[0] for name in imported(path, with_types=False)}
         graph[module_name(path)] = (found & names) - {module_name(path)}
-    TopologicalSorter(graph).prepare()  # its error names a circle
+    TopologicalSorter(graph).prepare()  # its error names a cycle
 
 
 def test_every_public_name_resolves_to_its_subpackage():

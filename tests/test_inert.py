@@ -1,4 +1,4 @@
-"""Looking at a fitted estimator, saving and copying it change nothing in it, and make no later prediction slower."""
+"""Inspecting, saving and copying a fitted estimator changes nothing in it, and makes no later prediction slower."""
 
 import contextlib
 import copy
@@ -98,11 +98,11 @@ def fit(case):
     return copy.deepcopy(estimator).fit(X, y), X
 
 
-# -- what an estimator is ----------------------------------------------------------------------------------------------
+# -- the state of an estimator -----------------------------------------------------------------------------------------
 
 
 def contents(estimator):
-    """Return all objects that an estimator holds by their paths, each with what it is apart from others in it."""
+    """Return the state of all objects in an estimator by their paths, without that of nested objects."""
     found, known, waiting = {}, set(), [("", estimator)]
     while waiting:
         path, value = waiting.pop()
@@ -114,7 +114,7 @@ def contents(estimator):
 
 
 def own_content(value):
-    """Return what a value is: the bits of an array, the keys of a dict, the text of a number."""
+    """Return the content of a value: the bytes of an array, the keys of a dict, the text of a number."""
     if isinstance(value, torch.Tensor):
         return own_content(value.detach().numpy()), value.requires_grad, value._version, value.grad is None
     if isinstance(value, np.ndarray):
@@ -127,7 +127,7 @@ def own_content(value):
 
 
 def parts_of(value):
-    """Return pairs of a name and a value that another value is made of."""
+    """Return the names and values of the parts of a value."""
     if isinstance(value, dict):
         return [(repr(key), inner) for key, inner in value.items()]
     parts = [(str(place), inner) for place, inner in enumerate(value)] if isinstance(value, list | tuple) else []
@@ -143,13 +143,13 @@ def check_unchanged(before, after):
         assert same is value or isinstance(value, str | int | float | tuple), path
 
 
-# -- looking at it -----------------------------------------------------------------------------------------------------
+# -- inspecting it -----------------------------------------------------------------------------------------------------
 
 
 def read_attributes(estimator, tmp_path):
     for name in dir(estimator):
         if not name.startswith("_"):
-            with contextlib.suppress(AttributeError):  # of a method that depends on a parameter
+            with contextlib.suppress(AttributeError):  # a method that depends on a parameter
                 getattr(estimator, name)
 
 
@@ -181,7 +181,7 @@ LOOKS = {
 def test_inspecting_changes_nothing_and_makes_no_prediction_slower(case, tmp_path):
     estimator, X = fit(case)
     predict = getattr(estimator, "predict", getattr(estimator, "transform", None))
-    predict(X)  # encodes what is encoded once
+    predict(X)  # encodes what is cached afterwards
     cost, before = calls(predict, X), contents(estimator)
     for look in LOOKS.values():
         look(estimator, tmp_path)
@@ -192,12 +192,12 @@ def test_inspecting_changes_nothing_and_makes_no_prediction_slower(case, tmp_pat
 def test_all_public_estimators_are_inspected():
     public = {getattr(sktricks, name) for name in sktricks.__all__ if isinstance(getattr(sktricks, name), type)}
     public = {cls for cls in public if issubclass(cls, BaseEstimator)} - {sktricks.BaseAugmenter, ImageLoader}
-    public -= {sktricks.OnnxClassifier, sktricks.OnnxRegressor}  # which a file is all of
+    public -= {sktricks.OnnxClassifier, sktricks.OnnxRegressor}  # whose state is entirely in a file
     assert public == {type(estimator) for estimator, _, _ in CASES.values()}
 
 
 def calls(function, X):
-    """Return how many functions a function calls: its cost, whatever else the machine does."""
+    """Return the number of function calls of a function, as a cost that does not depend on the machine."""
     counted = []
     sys.setprofile(lambda frame, event, argument: counted.append(1) if event in ("call", "c_call") else None)
     try:

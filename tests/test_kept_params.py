@@ -1,4 +1,4 @@
-"""Parameters that are changed between trainings: those that a later one ignores cause a warning."""
+"""Parameters that are changed between trainings cause a warning if they have no effect."""
 
 import warnings
 
@@ -125,7 +125,7 @@ def test_one_warning_per_call_names_all_of_them(way):
 
 
 def test_no_warning_if_a_parameter_has_effect():
-    several = np.c_[LABELS, 1 - LABELS, LABELS]  # smoothing is in these targets
+    several = np.c_[LABELS, 1 - LABELS, LABELS]  # label smoothing applies to these targets
     net = NetClassifier(**QUICK).partial_fit(TABLE, several)
     net.set_params(label_smoothing=0.2, lr=0.5, max_epochs=3, augmenter=GaussianNoise(0.1), weight_decay=0.0)
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ NAMES = {"timm", "torchvision", "transformers", "PIL"}
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """A function that makes packages of such sources; the optional ones of this environment are out of sight."""
+    """Return a function that creates packages from sources; installed optional packages are hidden."""
 
     class Absent:
         def find_spec(self, name, path=None, target=None):

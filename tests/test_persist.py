@@ -1,4 +1,4 @@
-"""save and load: what survives, what the caller gives, and what a file cannot do."""
+"""save and load: what is restored, what the caller must pass, and what a file cannot do."""
 
 import copy
 import inspect
@@ -86,7 +86,7 @@ VALUES = np.c_[TABLE.sum(1) * 1000, TABLE[:, 0]]
 
 
 class Conv(nn.Module):
-    """A backbone, and with an argument a whole net, that has all that can fail to stay frozen."""
+    """A backbone, or with an argument a net, with all kinds of layers that may fail to stay frozen."""
 
     def __init__(self, n_outputs=6, channels=4):
         super().__init__()
@@ -123,7 +123,7 @@ def outputs(estimator, X):
 
 
 def assert_same(value, other):
-    """Equal and of the same types, all the way down."""
+    """Assert that two values are equal and of the same types, recursively."""
     assert type(value) is type(other)
     if isinstance(value, np.ndarray):
         assert value.dtype == other.dtype and value.shape == other.shape
@@ -156,7 +156,7 @@ def manifest_of(path):
         return json.loads(file.metadata()["manifest"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-# -- what survives -----------------------------------------------------------------------------------------------------
+# -- what is restored --------------------------------------------------------------------------------------------------
 
 FITTED = {
     "labels": (net(), TABLE, NAMES, {}),
@@ -334,7 +334,7 @@ def test_metadata_requests_are_restored(tmp_path):
         assert clone(loaded).get_metadata_routing().fit.requests["sample_weight"] is True
 
 
-# -- what is known of each class ---------------------------------------------------------------------------------------
+# -- descriptions of each class - --------------------------------------------------------------------------------------
 
 LINES = [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))]
 RIDGES = [("a", Ridge()), ("b", Ridge(0.1))]
@@ -381,7 +381,7 @@ FOR_TABLES += (VotingClassifier, VotingRegressor, StackingClassifier, StackingRe
 
 
 def fit_any(estimator):
-    """An estimator fitted on a table or images, as it takes them."""
+    """Fit an estimator on a table or on images."""
     rows = isinstance(estimator, FOR_TABLES) and getattr(estimator, "module", "mlp") is not Conv
     return clone(estimator).fit(TABLE if rows else GREY, VALUES[:, 0] if is_regressor(estimator) else NAMES)
 
@@ -399,7 +399,7 @@ def test_all_fitted_attributes_are_described(estimator):
     )
 
 
-FILES = (sktricks.OnnxClassifier, sktricks.OnnxRegressor)  # which are files already
+FILES = (sktricks.OnnxClassifier, sktricks.OnnxRegressor)  # which are stored as files themselves
 
 
 def test_each_public_class_is_described():
@@ -412,7 +412,7 @@ def test_each_public_class_is_described():
     assert {cls for cls in estimators if hasattr(cls, "fit")} - covered == {sktricks.ImageLoader, *FILES}
 
 
-# -- going on ----------------------------------------------------------------------------------------------------------
+# -- continued training ------------------------------------------------------------------------------------------------
 
 GOING_ON = {
     "table": (net(), TABLE, {}),
@@ -441,7 +441,7 @@ def test_training_continues_as_without_saving(kind, used, tmp_path):
     y = VALUES[:, 0] if isinstance(estimator, NetRegressor) else NAMES[: len(X)]
     fitted = clone(estimator).fit(X, y)
     if used:
-        fitted.predict(X)  # which leaves the net in evaluation mode
+        fitted.predict(X)  # prediction leaves the net in evaluation mode
     loaded = save_and_load(fitted, tmp_path, **given)
     for _ in range(2):
         fitted.partial_fit(X, y)
@@ -631,7 +631,7 @@ def test_the_error_without_skops_names_the_member(tmp_path, monkeypatch):
         save(fitted, tmp_path / "archive")
 
 
-# -- what the caller gives ---------------------------------------------------------------------------------------------
+# -- what the caller passes --------------------------------------------------------------------------------------------
 
 
 class Record(Callback):
@@ -737,7 +737,7 @@ def test_parameters_set_after_fit_do_not_affect_the_archive(tmp_path):
     np.testing.assert_array_equal(outputs(loaded, GREY), outputs(fitted, GREY))
 
 
-# Values that differ from those in CHANGED_AFTER_FIT, some of which fit would refuse.
+# Values that differ from those in CHANGED_AFTER_FIT, some of which fit would reject.
 CHANGES = {
     "init": ["he"],
     "image_shape": [(4, 4), (0, 0)],
@@ -884,7 +884,7 @@ def test_the_memory_of_a_pipeline_is_not_opened(tmp_path):
 
 
 def as_if_fitted_with(fitted, backbone):
-    """Have an estimator as if ``fit`` had loaded its backbone by another name."""
+    """Change an estimator as if ``fit`` had loaded its backbone by another name."""
     fitted.backbone = backbone
     fitted._built_with = describe_build(fitted)
 
@@ -977,7 +977,7 @@ def test_symbolic_links_are_followed(tmp_path):
     (tmp_path / "there").mkdir()
     for name, target in (("link", tmp_path / "there" / "target"), ("relative", Path("there") / "other")):
         (tmp_path / name).symlink_to(target)
-        save(RandomFlip(p=0.25).fit(GREY), tmp_path / name)  # the target is made
+        save(RandomFlip(p=0.25).fit(GREY), tmp_path / name)  # the target is created
         save(RandomFlip(p=0.5).fit(GREY), tmp_path / name)
         assert (tmp_path / name).is_symlink() and load(tmp_path / target).p == 0.5
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["other", "target"]
@@ -1010,7 +1010,7 @@ def test_files_of_a_killed_save_are_removed_by_the_next_one(tmp_path):
         path.touch()
     save(RandomFlip().fit(GREY), tmp_path / "archive")
     left = {path.name for path in tmp_path.iterdir()} - {"archive", running.name, elsewhere.name}
-    assert running.exists() and elsewhere.exists() and len(left) == 1  # that of "other"
+    assert running.exists() and elsewhere.exists() and len(left) == 1  # belongs to "other"
     os.utime(elsewhere, (0, 0))
     save(RandomFlip().fit(GREY), tmp_path / "archive")
     assert not elsewhere.exists() and running.exists()
@@ -1028,7 +1028,7 @@ def test_the_history_of_batches_is_small(tmp_path):
 
 
 class Versioned(nn.Linear):
-    """A module that adapts weights of its first version, as some of torchvision do."""
+    """A module that converts weights of its first version, as some of torchvision's do."""
 
     _version = 2
 
@@ -1062,7 +1062,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
         save(RandomFlip().fit(GREY), tmp_path / "nowhere" / "archive")
 
 
-# -- files that are not right ------------------------------------------------------------------------------------------
+# -- invalid files -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -1186,14 +1186,14 @@ def test_a_forged_manifest(node, message, tmp_path):
 
 
 def forge(path, change):
-    """Change the manifest of an archive, which then has a valid checksum."""
+    """Change the manifest of an archive, and update its checksum."""
     manifest, arrays = manifest_of(path)
     change(manifest["estimator"], arrays)
     write_archive(path, manifest, arrays)
 
 
 def put(value, *where):
-    """A change that puts a value somewhere."""
+    """Return a change that sets a value at a position."""
 
     def change(node, arrays):
         for key in where[:-1]:

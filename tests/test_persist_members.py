@@ -1,4 +1,4 @@
-"""Members that are not ours: which are trusted, and what is checked."""
+"""Foreign members: which are trusted, and how they are checked."""
 
 import io
 import json
@@ -63,7 +63,7 @@ REGRESSORS = [
 
 
 class Codes(ClassifierMixin, BaseEstimator):
-    """A class that no file may name unless the caller trusts it."""
+    """A class that must be trusted by the caller."""
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -77,7 +77,7 @@ class Codes(ClassifierMixin, BaseEstimator):
 
 
 class Others(Codes):
-    """Another one."""
+    """Another such class."""
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -171,7 +171,7 @@ def test_xgboost_is_saved_if_it_is_trusted(tmp_path):
 
 
 def rewritten(content, forge):
-    """The bytes of a skops file after ``forge`` has altered its entries, a dict."""
+    """Return the bytes of a skops file after ``forge`` has changed its entries, a dict."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     forge(entries)
@@ -179,7 +179,7 @@ def rewritten(content, forge):
 
 
 def forge_members(path, forge):
-    """Write an archive again with its members of skops altered."""
+    """Rewrite an archive with altered skops members."""
     manifest, arrays = read_archive(path)
     manifest = json.loads(manifest)
     for key, array in arrays.items():
@@ -189,7 +189,7 @@ def forge_members(path, forge):
 
 
 def change_field(field, value):
-    """A forgery that sets a field of the first node of each array of nodes."""
+    """Return a forgery that sets a field of the first node in each array of nodes."""
 
     def forge(entries):
         for name, part in entries.items():
@@ -271,7 +271,7 @@ def test_a_compressed_member_is_rejected(tmp_path):
 
 def test_the_feature_indices_of_forests_are_checked(tmp_path):
     forest = ensemble.RandomForestClassifier(2, random_state=0).fit(X, Y)
-    forest.n_features_in_ = 2  # as a forged file would have it: the trees would read beyond the rows
+    forest.n_features_in_ = 2  # like a forged file: the trees would read beyond the rows
     with pytest.raises(
         TypeError, match=r"RandomForestClassifier\), which load cannot check .*estimators_ must read 2 features each"
     ):

@@ -1,4 +1,4 @@
-"""Everyday steps of scikit-learn: stored without skops, and checked when they are loaded."""
+"""Common scikit-learn steps: stored without skops, and checked when they are loaded."""
 
 import json
 import sys
@@ -97,7 +97,7 @@ def test_a_net_in_an_unsupported_estimator_raises_an_error_with_the_cure(tmp_pat
 
 
 def forge(path, step, alter):
-    """Write an archive of a Pipeline again after ``alter`` was called with the record of a step and all arrays."""
+    """Rewrite an archive of a Pipeline after calling ``alter`` with the record of a step and all arrays."""
     manifest, arrays = read_archive(path)
     manifest = json.loads(manifest)
     steps = manifest["estimator"]["params"]["steps"]

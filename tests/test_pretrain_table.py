@@ -1,4 +1,4 @@
-"""The worlds that the net for tables is trained with, and its training."""
+"""The synthetic worlds that the net for tables is pretrained on, and its training."""
 
 import importlib.util
 from argparse import Namespace
@@ -24,7 +24,7 @@ def script():
 
 @pytest.fixture
 def small(script, monkeypatch):
-    """The script with a small net, few worlds and short steps."""
+    """Return the script with a small net, few worlds and few steps."""
     monkeypatch.setattr(script, "InContextNet", lambda **sizes: InContextNet(width=8, depth=1, heads=1, **sizes))
     monkeypatch.setattr(script, "HELD_OUT", {10: 2})
     monkeypatch.setattr(script, "MOST_ROWS", 10)
@@ -44,7 +44,7 @@ def test_a_world_is_a_table_that_can_be_learned(script):
         assert x.shape[1] == len(mask) <= script.MOST_COLUMNS
         assert not np.isinf(x).any()
         codes = np.unique(y[:20])
-        np.testing.assert_array_equal(codes, np.arange(len(codes)))  # no code is left out
+        np.testing.assert_array_equal(codes, np.arange(len(codes)))  # all codes occur
         assert len(codes) > 1
         assert set(y[20:]) <= {*codes, script.UNKNOWN}
         assert (x[:, mask] >= 1).all()  # codes of categories
@@ -70,7 +70,7 @@ def test_a_batch_depends_only_on_seed_and_step(script):
 def test_labels_without_training_rows_have_no_loss(script):
     net = InContextNet(n_columns=script.MOST_COLUMNS)
     x, y, n_train = script.draw_batch(0, 0, 10, 4)
-    expected = torch.log(y[:, :10].amax(1) + 1.0)  # a new net gives all classes of a table the same probability
+    expected = torch.log(y[:, :10].amax(1) + 1.0)  # an untrained net gives all classes of a table the same probability
     known = (y[:, 10:] != script.UNKNOWN).sum(1)
     torch.testing.assert_close(script.find_loss(net, x, y, n_train), (expected * known).sum() / known.sum())
 

@@ -1,4 +1,4 @@
-"""Files are read ahead of the net: in order, two batches at most, and no thread outlives an error."""
+"""Files are read ahead of the net, in order and at most two batches, and no thread outlives an error."""
 
 import threading
 
@@ -49,7 +49,7 @@ def test_only_the_next_part_is_read_ahead():
 
     parts = read_ahead(read, list(range(4)))
     assert next(parts) == 0
-    assert started[1].wait(60)  # although nobody has asked for it
+    assert started[1].wait(60)  # although it was not requested
     assert not started[2].is_set()
     go_on.set()
     assert list(parts) == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""Searches over augmentation, freezing, the head and the ensemble, by scikit-learn's means and by Optuna."""
+"""Searches over augmentation, freezing, the head and the ensemble, by scikit-learn and Optuna."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ from sktricks import (
 )
 
 X, Y = (part[:90] for part in load_digits(n_class=3, return_X_y=True))
-HOPELESS = [1e-9, 2e-9, 3e-9, 4e-9, 5e-9, 6e-9]  # learning rates with which a net stays as it began
+HOPELESS = [1e-9, 2e-9, 3e-9, 4e-9, 5e-9, 6e-9]  # learning rates at which a net does not learn
 GOOD = [0.01, 0.02, 0.03]
 
 
 class Encoder(torch.nn.Module):
-    """A backbone of two stages for images, small enough to be trained many times."""
+    """A backbone of two stages, small enough to be trained many times."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def net(**params):
 
 
 def scores_of(search, n_candidates):
-    """The scores of all candidates, which are finite, and the best of which is what was found."""
+    """Return the scores of all candidates, after checking that they are finite and the best is selected."""
     scores = search.cv_results_["mean_test_score"]
     assert len(scores) == n_candidates and np.isfinite(scores).all() and np.ptp(scores) > 0
     assert search.best_score_ == scores.max()
@@ -74,7 +74,7 @@ def test_augmentation_freezing_head_and_ensemble_in_one_grid():
     alone = np.array([p["neighbours"] == "drop" for p in params])
     assert scores[alone & learns].min() > scores[alone & ~learns].max()
     assert "net__lr" not in search.best_params_ or search.best_params_["net__lr"] != HOPELESS[0]
-    for place in (0, 5, 23):  # what came before changes nothing
+    for place in (0, 5, 23):  # earlier fits change nothing
         again = cross_val_score(clone(vote).set_params(**params[place]), X, Y, cv=2).mean()
         assert again == pytest.approx(scores[place], abs=1e-12)
 
@@ -109,7 +109,7 @@ def test_nested_parameters_of_an_ensemble_of_nets_and_others():
     scores = scores_of(search, 8)
     assert search.best_params_["svc__C"] == 10
     assert scores[[p["svc__C"] == 1e-6 for p in search.cv_results_["params"]]].max() < scores.max()
-    svc, inner = search.best_estimator_.estimators_  # and no neighbours
+    svc, inner = search.best_estimator_.estimators_  # and no other models
     assert svc.C == 10 and inner.augmenter.max_angle == search.best_params_["net__augmenter__max_angle"]
     assert inner.net_.module_.embed.out_features == search.best_params_["net__net_params"]["module__width"]
     assert members[0][1].C == 1.0 and members[1][1].augmenter.max_angle == 5
@@ -208,7 +208,7 @@ def test_optuna_prunes_what_does_not_learn(optuna):
         study.enqueue_trial({"lr": lr})
     study.optimize(objective, n_trials=3)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
-    assert study.trials[0].value == study.trials[2].value  # each begins anew
+    assert study.trials[0].value == study.trials[2].value  # each starts a new training
 
 
 def test_optunas_own_search(optuna):

@@ -16,7 +16,7 @@ def report(capsys):
 
 
 def declared(table):
-    """Names of the distributions in a list of requirements of pyproject.toml."""
+    """Return the names of the distributions in a list of requirements of pyproject.toml."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = project["dependencies"] if table is None else project["optional-dependencies"][table]
     return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}

@@ -1,4 +1,4 @@
-"""Splits: rows that a model has seen are never tested, wherever splits are given."""
+"""Splits with a row in both parts raise an error, wherever splits are passed."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ CALLERS = {
 
 
 class Splitter:
-    """A splitter that returns what it is given."""
+    """A splitter that returns given splits."""
 
     def __init__(self, *pairs):
         self.pairs = pairs

@@ -1,4 +1,4 @@
-"""Fits in threads of one process give the results of each alone, and leave global state as it was."""
+"""Fits in threads of one process give the same results as sequential fits, and do not change global state."""
 
 import contextlib
 import multiprocessing
@@ -48,7 +48,7 @@ DROPOUT = {"module__width": 16, "module__dropout": 0.3}
 
 
 class Noisy(nn.Module):
-    """A module that draws in training, without any layer that says so."""
+    """A module that draws random numbers in training, without a dropout layer."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
@@ -108,7 +108,7 @@ ESTIMATORS = {
     "loop": (NetEnsembleClassifier(net(net_params=DROPOUT), n_members=2, mode="loop", random_state=0), X, y),
     "snapshots": (NetEnsembleClassifier(net(max_epochs=4), n_members=2, mode="snapshot", random_state=0), X, y),
     "vote": (VotingClassifier(MEMBERS, voting="soft", weights="greedy", cv=2), X, y),
-    "stack": (StackingClassifier(MEMBERS, net(), cv=2), X, y),  # scikit-learn's estimators change filters
+    "stack": (StackingClassifier(MEMBERS, net(), cv=2), X, y),  # scikit-learn's estimators change the warning filters
     "cascade": (CascadeClassifier(MEMBERS, cv=2, tolerance=0.5), X, y),
     "copies": (AugmentedClassifier(net(net_params=DROPOUT), GaussianNoise(0.1), random_state=0), X, y),
     "features": (make_pipeline(PretrainedFeatures(), net()), IMAGES, LABELS),
@@ -117,7 +117,7 @@ FEW, MANY = 3, 24  # threads
 
 
 def in_threads(function, n):
-    """The results of a function in several threads that begin at the same time."""
+    """Return the results of a function in several threads that start at the same time."""
     start = threading.Barrier(n)
 
     def run(number):
@@ -125,7 +125,7 @@ def in_threads(function, n):
         return function(number)
 
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)  # threads change places more often than they would
+    sys.setswitchinterval(1e-4)  # makes threads switch more often
     try:
         with ThreadPoolExecutor(n) as pool:
             return list(pool.map(run, range(n)))
@@ -139,13 +139,13 @@ def outputs_of(estimator, X):
 
 @pytest.fixture(scope="module", autouse=True)
 def imported():
-    """Import what is imported late: sympy, which torch uses, adds a filter of its own."""
+    """Import modules that are imported lazily: sympy, which torch uses, adds a warning filter."""
     net().fit(X, y)
 
 
 @pytest.fixture(autouse=True)
 def global_state_stays():
-    """Each test leaves the generators of torch and numpy and the filters of the warnings as they were."""
+    """Check that each test leaves the generators of torch and numpy and the warning filters unchanged."""
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002
     drawn, numbers, filters = torch.get_rng_state(), np.random.get_state()[1].copy(), list(warnings.filters)  # noqa: NPY002
@@ -184,7 +184,7 @@ def test_all_fits_in_threads_equal_sequential_fits():
 
 
 def check_mixture(names):
-    """Fit one of each at the same time."""
+    """Fit one estimator of each kind at the same time."""
     alone = [outputs_of(clone(e).fit(X, y), X) for e, X, y in map(ESTIMATORS.get, names)]
 
     def fit(number):
@@ -213,7 +213,7 @@ def test_predictions_of_one_estimator_in_threads(name):
 
 
 class Meeting(nn.Module):
-    """A backbone in which the passes of all threads wait for each other, where two may be in it at once."""
+    """A backbone whose forward passes wait for those of other threads, if two are allowed at once."""
 
     barrier = None
 
@@ -247,7 +247,7 @@ PARTS = {
 @pytest.mark.parametrize("case", PARTS)
 @pytest.mark.parametrize("again", [False, True], ids=["fitted", "unpickled"])
 def test_threads_predict_with_nets_that_share_a_backbone(case, cache, again, monkeypatch):
-    """Each gets the predictions for its own images by its own net, from the first call on."""
+    """Each thread gets the predictions for its own images by its own net, from the first call on."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         backbone = load_backbone(Meeting(), image_shape=(8, 8, 1), mean=0, std=1)
@@ -259,8 +259,8 @@ def test_threads_predict_with_nets_that_share_a_backbone(case, cache, again, mon
     if again:
         pairs = pickle.loads(pickle.dumps(pairs))
     alone = [outputs_of(one, some) for one, some in pickle.loads(pickle.dumps(pairs))]
-    in_turn = case == "linear-probe" and cache == "auto"  # a cache lets in one thread at a time
-    for patience in (0.05, 0.05 if in_turn else 30):  # so do first calls, that make the copy that encodes faster
+    in_turn = case == "linear-probe" and cache == "auto"  # a cache admits one thread at a time
+    for patience in (0.05, 0.05 if in_turn else 30):  # and so do first calls, which build the faster copy of the net
         clear_cache()
         monkeypatch.setattr(Meeting, "barrier", threading.Barrier(4, timeout=patience))
         found = in_threads(lambda number: outputs_of(*pairs[number]), 4)
@@ -281,11 +281,11 @@ def test_partial_fits_range_tests_and_backbones_in_threads():
             np.testing.assert_array_equal(one, expected)
 
 
-# -- why -------------------------------------------------------------------------------------------------------------
+# -- locks -------------------------------------------------------------------------------------------------------------
 
 
 class Guarded(warnings.catch_warnings):
-    """An error unless the thread holds the lock."""
+    """A replacement of catch_warnings that fails unless the thread holds the lock."""
 
     def __enter__(self):
         assert WARNING_FILTERS()._is_owned(), "catch_warnings without the lock"
@@ -318,7 +318,7 @@ def test_a_training_without_random_draws_does_not_hold_the_lock():
 
 @pytest.mark.parametrize("name", ["mlp", "dropout"])
 def test_which_thread_waits_for_which(name):
-    """A net with dropout waits while another thread draws from the generators; its epochs hold the lock."""
+    """A net with dropout waits while another thread uses the generators, and holds the lock during its epochs."""
     held = []
 
     class Looks(FreezeLayers):

@@ -63,9 +63,9 @@ def test_too_small_image_shape(small):
         ((5, 8, 9), None, Layout(3, (8, 9, 1), 72)),
         ((5, 8, 9, 3), None, Layout(4, (8, 9, 3), 216)),
         ((5, 8, 9, 3), (8, 9, 3), Layout(4, (8, 9, 3), 216)),
-        ((30, 30, 3), (30, 3), Layout(3, (30, 3, 1), 90)),  # who says so means it
+        ((30, 30, 3), (30, 3), Layout(3, (30, 3, 1), 90)),  # an explicit image_shape is accepted
         ((4, 4, 3), None, Layout(3, (4, 3, 1), 12)),
-        ((5, 8, 9, 3), (8, 9), Layout(4, (8, 9, 3), 216)),  # a pair leaves the channels to X
+        ((5, 8, 9, 3), (8, 9), Layout(4, (8, 9, 3), 216)),  # a pair fits any number of channels
         ((5, 64), 8, Layout(2, (8, 8, 1), 64)),
         ((5, 8, 8, 3), 8, Layout(4, (8, 8, 3), 192)),
         ((5, 8, 9), (8, 9), Layout(3, (8, 9, 1), 72)),
@@ -165,7 +165,7 @@ def test_a_pair_accepts_any_channels_in_fit():
     assert check_X(estimator, np.zeros((5, 72)), reset=False, **how)[1] == Layout(2, (4, 6, 3), 72)
     with pytest.raises(ValueError, match=r"fitted on images of shape \(4, 6, 3\), but X has \(4, 6, 4\)"):
         check_X(estimator, np.zeros((5, 4, 6, 4)), reset=False, **how)
-    with pytest.raises(ValueError, match=r"image_shape=\(4, 6\) needs 24 columns, X has 72"):  # as ever of rows
+    with pytest.raises(ValueError, match=r"image_shape=\(4, 6\) needs 24 columns, X has 72"):  # rows always need it
         check_X(BaseEstimator(), np.zeros((5, 72)), reset=True, **how)
 
 
@@ -269,7 +269,7 @@ def test_pixels_on_another_scale(fitted_on, given):
         with pytest.warns(ValueRangeWarning, match=message.format(name, low, high)) as caught:
             act(given)
         assert len(caught) == 1 and caught[0].filename == __file__
-    clone(augmenter).set_params(value_range=(low, high)).fit(fitted_on).transform(given)  # who says so means it
+    clone(augmenter).set_params(value_range=(low, high)).fit(fitted_on).transform(given)  # never warns
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_invalid_weights(weight, message):
         check_weights(weight, 3)
 
 
-# the same through the estimators: names of parameters must reach the user
+# the same through the estimators, whose errors must name the parameters
 
 NETS = [NetClassifier(max_epochs=1), FineTuneClassifier(max_epochs=1)]
 

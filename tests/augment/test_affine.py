@@ -11,7 +11,7 @@ X = np.random.default_rng(0).random((20, 9, 12, 3))
 
 
 def read_at(image, rows, columns, mode="grid-constant", fill=0.0):
-    """scipy's bilinear reading, in float64, which knows nothing of ours."""
+    """Interpolate with scipy, bilinearly and in float64, as an independent reference."""
     channels = [
         ndimage.map_coordinates(image[..., c].astype(float), [rows, columns], order=1, mode=mode, cval=fill)
         for c in range(image.shape[2])
@@ -23,11 +23,11 @@ def read_at(image, rows, columns, mode="grid-constant", fill=0.0):
 
 
 def moved(image, angle, down, right, scale, shear, fill=0.0):
-    """Where each pixel of the output comes from, one step at a time and backwards."""
+    """Return the input position of each output pixel, by inverting one step at a time."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
     y, x = y - down, x - right
-    place = (x - 1j * y) * np.exp(-1j * np.deg2rad(angle)) / scale  # turned back: x to the right, y up
+    place = (x - 1j * y) * np.exp(-1j * np.deg2rad(angle)) / scale  # rotated back: x to the right, y up
     y, x = -place.imag, place.real
     x = x - np.tan(np.deg2rad(shear)) * y
     return read_at(image, y + (height - 1) / 2, x + (width - 1) / 2, fill=fill)

@@ -1,4 +1,4 @@
-"""More rows at fit, more views at prediction, around any estimator."""
+"""AugmentedClassifier and AugmentedRegressor: copies in fit, views in predict, any estimator."""
 
 import pickle
 import tracemalloc
@@ -70,7 +70,7 @@ SHADES = np.array(["dark", "light"])[np.arange(20) % 2]
 
 
 class Spy(ClassifierMixin, BaseEstimator):
-    """Remembers what its fits get."""
+    """An estimator that records the arguments of its fits."""
 
     def fit(self, X, y, sample_weight=None, groups=None, note=None):
         self.classes_ = np.unique(y)
@@ -88,7 +88,7 @@ class Spy(ClassifierMixin, BaseEstimator):
 
 
 class Brightness(ClassifierMixin, BaseEstimator):
-    """Probabilities out of the first value of a row."""
+    """A classifier whose probabilities are the first value of each row."""
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -103,7 +103,7 @@ class Brightness(ClassifierMixin, BaseEstimator):
 
 
 class Says(Spy):
-    """Has the class of an estimator as a parameter, which is no part of it."""
+    """A classifier with a parameter that is an estimator class, not an estimator."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -119,7 +119,7 @@ class SpyRegressor(RegressorMixin, BaseEstimator):
 
 
 def seen(augmenter, *args, estimator=None, **params):
-    """What the estimator inside was fitted on."""
+    """Fit, and return what the wrapped estimator was fitted on."""
     rows, labels, fit_params = (*args, {})[:3] if args else (IMAGES, SHADES, {})
     model = AugmentedClassifier(estimator or Spy(), augmenter, random_state=0, **params)
     return model.fit(rows, labels, **fit_params).estimator_.seen_
@@ -344,14 +344,14 @@ def test_each_part_of_a_mixed_row_has_the_weight_of_the_row_that_its_label_comes
     assert_allclose(summed, np.concatenate([weighted, *(mix_targets(plan, weighted) for plan in copies[1:])]))
 
 
-SAME = np.repeat(np.random.default_rng(0).normal(size=(1, 5)), 400, axis=0)  # rows that only their labels tell apart
+SAME = np.repeat(np.random.default_rng(0).normal(size=(1, 5)), 400, axis=0)  # equal rows with different labels
 RARE = np.where(np.arange(400) < 360, "common", "rare")
 BALANCED = np.where(RARE == "rare", 9.0, 1.0)
 
 
 @pytest.mark.parametrize("augmenter", [MixUp(alpha=1.0), CutMix(), RandomApply(MixUp(alpha=1.0), p=0.5)])
 @pytest.mark.parametrize("weighting", ["classes", "rows"])
-@pytest.mark.parametrize("make", [LogisticRegression, DecisionTreeClassifier])  # of which the second counts rows
+@pytest.mark.parametrize("make", [LogisticRegression, DecisionTreeClassifier])  # the second counts rows, not weights
 def test_balanced_classes_are_equally_likely_where_rows_are_mixed(make, weighting, augmenter):
     model = make_pipeline(make(class_weight="balanced" if weighting == "classes" else None))
     model = AugmentedClassifier(model, augmenter, n_copies=4, keep_original=False, random_state=0)
@@ -514,7 +514,7 @@ def test_a_search_reaches_all_parameters():
     assert GridSearchCV(model, grid, cv=2).fit(X, y, sample_weight=np.ones(150)).best_score_ > 0.9
 
 
-# -- splits inside -----------------------------------------------------------------------------------------------------
+# -- splits inside the estimator ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ def test_a_prediction_depends_on_its_row_only(estimator):
             if method == "predict":
                 assert_array_equal(whole[::-1], one_by_one)
             else:
-                assert_allclose(whole[::-1], one_by_one, rtol=1e-4)  # the BLAS adds up in another order
+                assert_allclose(whole[::-1], one_by_one, rtol=1e-4)  # the BLAS may sum in another order
     assert len(model._views) == 4
 
 
@@ -715,7 +715,7 @@ def test_means_of_several_values():
     assert model.predict(rows).shape == (60, 2) and model.score(rows, values) > 0.9
 
 
-# -- bit by bit --------------------------------------------------------------------------------------------------------
+# -- partial_fit -------------------------------------------------------------------------------------------------------
 
 
 def test_partial_fit_gives_one_chunk_of_one_copy_at_a_time(monkeypatch):

@@ -91,7 +91,7 @@ def prepare(augmenter, layout="color", **params):
 
 
 class TurnedRows(RandomRotation):
-    """Turns a row in earnest: as an image of two equal rows, of which the first is kept."""
+    """An augmenter that rotates a row as an image of two equal rows, and keeps the first."""
 
     def _augment_images(self, images, *others, **named):
         return super()._augment_images(images.repeat(2, axis=1), *others, **named)[:, :1]
@@ -115,7 +115,7 @@ SKIPPED = {"check_pipeline_consistency", "check_transformer_data_not_an_array", 
 
 
 @parametrize_with_checks(CHECKED)
-@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")  # the checks come with tables
+@pytest.mark.filterwarnings("ignore::sktricks.ImageShapeWarning")  # the checks use tables
 @pytest.mark.filterwarnings("ignore::sktricks.UnmixedRowsWarning")  # and some without classes
 def test_sklearn_checks(estimator, check):
     name = getattr(check, "func", check).__name__
@@ -153,7 +153,7 @@ def test_layout_and_dtype_are_kept(augmenter, layout, dtype):
     if shape == list(X.shape):
         assert_array_equal(augmenter.transform(X), X)
         grey = isinstance(augmenter, RandomGrayscale) and layout in ("grey", "one channel")
-        if not grey and not (dtype == np.bool_ and isinstance(augmenter, ColorJitter)):  # true times a half is true
+        if not grey and not (dtype == np.bool_ and isinstance(augmenter, ColorJitter)):  # True times 0.5 is True
             assert (new != X).any()
 
 
@@ -271,7 +271,7 @@ def test_images_that_are_not_contiguous_are_not_copied_whole():
     out = chain.augment(images, random_state=0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < out.nbytes + 25 * 2**20  # a copy has 29
+    assert peak < out.nbytes + 25 * 2**20  # a copy takes 29
 
 
 def test_memory_is_bounded_for_many_small_images():
@@ -357,7 +357,7 @@ def test_html_repr(augmenter):
 @every_augmenter
 def test_joblib_settings_choose_the_threads(augmenter, monkeypatch):
     monkeypatch.setattr(plan, "CHUNK_FLOATS", 300)
-    with joblib.parallel_backend("loky", n_jobs=2):  # threads all the same: the chunks share their memory
+    with joblib.parallel_backend("loky", n_jobs=2):  # threads in any case, because the chunks share memory
         new = prepare(augmenter).fit_transform(make_X(), y)
     assert_array_equal(new, prepare(augmenter).fit_transform(make_X(), y))
 
@@ -442,7 +442,7 @@ CHAIN = make_augmentation_pipeline(RandomCrop((5, 4)), RandomRotation(10), Color
         CHAIN,
         clone(CHAIN).set_params(n_jobs=2),
         make_augmentation_pipeline(RandomRotation(10), GaussianBlur(), RandomFlip()),
-        make_augmentation_pipeline(RandomFlip(p=0), ColorJitter(0, 0)),  # which do nothing
+        make_augmentation_pipeline(RandomFlip(p=0), ColorJitter(0, 0)),  # without effect
     ],
 )
 def test_augment_checks_every_number(augmenter, value, monkeypatch):
@@ -469,7 +469,7 @@ def test_no_warnings_of_assume_finite():
 
 
 class Divided(BaseAugmenter):
-    """Whose division may go wrong."""
+    """An augmenter whose division may fail."""
 
     _parameter_constraints: dict = {}
 
@@ -566,7 +566,7 @@ def test_a_custom_augmenter_with_a_parameter_without_constraint():
 
 
 class TakeOther(BaseAugmenter):
-    """Each row becomes another one."""
+    """An augmenter that replaces each row by another one."""
 
     mixes_rows = True
     needs_float = False

@@ -11,7 +11,7 @@ X = np.random.default_rng(0).random((30, 5, 6, 3))
 
 
 def jitter(images, **params):
-    """New images, and the draws that made them."""
+    """Return augmented images, and the draws."""
     augmenter = ColorJitter(**params, random_state=0).fit(images)
     return augmenter.augment(images), augmenter.draw(augmenter._make_rng(), len(images), images.shape[1:])
 

@@ -46,7 +46,7 @@ def test_areas_aspect_ratios_and_positions():
 
 def test_cutout():
     gone = erased(p=1, scale=(0.25, 0.25), ratio=(1, 1))
-    assert set(gone.sum(axis=(1, 2)).tolist()) == {36}  # 6 x 6, the nearest to 35 pixels
+    assert set(gone.sum(axis=(1, 2)).tolist()) == {36}  # 6 x 6 pixels are closest to an area of 35
 
 
 def test_fills():
@@ -109,7 +109,7 @@ def test_fill_outside_the_value_range(make, fill):
         NetClassifier(augmenter=make(fill=fill)).fit(BYTES, np.arange(6) % 2)
     for inside in (0, 128.5, 255):
         make(fill=inside).fit(BYTES)
-    make(fill=0).fit(BYTES + 5.5)  # black, although the darkest pixel is lighter
+    make(fill=0).fit(BYTES + 5.5)  # black is allowed, although the darkest pixel is lighter
 
 
 @pytest.mark.parametrize("make", [RandomErasing, FeatureDropout])

@@ -1,4 +1,4 @@
-"""Pipelines against a reference in float64: one bilinear reading by scipy at the composed map, then the colours."""
+"""Compare pipelines with a float64 reference: scipy's interpolation at the composed map, then the colors."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def homogeneous(maps):
 
 
 def read(images, maps, size, border, fill):
-    """scipy at the places of the maps."""
+    """Interpolate with scipy at the positions of the maps."""
     mode = {"constant": "grid-constant", "edge": "nearest", "reflect": "mirror"}[border]
     grid = np.stack([*np.mgrid[: size[0], : size[1]], np.ones(size)])
     places = np.einsum("nij,jhw->nihw", maps, grid)
@@ -55,7 +55,7 @@ def read(images, maps, size, border, fill):
 
 
 def recolour(images, tones, high):
-    """Brightness, contrast, saturation, hue, in float64, image by image."""
+    """Change brightness, contrast, saturation and hue in float64, image by image."""
     import colorsys
 
     out = images.copy()
@@ -77,7 +77,7 @@ def recolour(images, tones, high):
 
 
 def reference(pipeline, images, high):
-    """The steps of a pipeline one after the other, but with one reading for all geometry."""
+    """Apply the steps of a pipeline in order, with a single interpolation for all geometry."""
     shape, maps, border = SHAPE, np.tile(np.eye(3), (len(images), 1, 1)), None
     images = images.astype(float)
     tones = []
@@ -118,7 +118,7 @@ def passes(*steps, shape=SHAPE):
 
 def test_which_steps_are_fused():
     assert len(passes(RandomFlip(), RandomRotation(), ColorJitter(), RandomGrayscale())) == 1
-    assert len(passes(ColorJitter(), RandomRotation())) == 2  # the mean of the whole image is not that of its corner
+    assert len(passes(ColorJitter(), RandomRotation())) == 2  # contrast uses the mean of the whole image
     assert len(passes(RandomRotation(), RandomRotation(border="edge"))) == 2
     assert len(passes(RandomRotation(), RandomRotation(fill=0.5))) == 2
     assert len(passes(RandomRotation(fill=0), RandomRotation(), RandomResizedCrop(), RandomCrop(9))) == 1
@@ -135,7 +135,7 @@ def test_corners_show_the_image_around_the_crop():
     central = (np.abs(offsets["top"] - 10) <= 5) & (np.abs(offsets["left"] - 10) <= 5)
     new = pipeline.fit_transform(images)
     assert central.any() and (new[central] > 0.999).all()
-    assert (new[~central] == 0).any()  # and from the fill only where the image ends
+    assert (new[~central] == 0).any()  # and the fill only where the image ends
 
 
 def test_given_images_are_never_modified():

@@ -43,7 +43,7 @@ def test_flip_probability():
 
 
 def places(size, padding, n=6000):
-    """Offsets of crops of an image whose values are its own coordinates, counted from 1."""
+    """Return the offsets of crops of an image whose values are its coordinates, starting at 1."""
     image = np.stack(np.meshgrid(np.arange(1, 7), np.arange(1, 6), indexing="ij"), -1).astype(np.int32)
     images = np.tile(np.concatenate([image, image[..., :1]], -1), (n, 1, 1, 1))
     return RandomCrop(size, padding, random_state=0).fit_transform(images)
@@ -137,10 +137,10 @@ def test_flip_errors(p):
 
 
 def turned(image, angle, fill=0.0):
-    """A rotation in float64 by scipy, which knows nothing of ours: counter-clockwise, about the centre."""
+    """Rotate with scipy in float64, as an independent reference: counter-clockwise, about the center."""
     height, width = image.shape[:2]
     down, right = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
-    # The place seen at (right, up) lay at the same radius and a smaller angle.
+    # The pixel at (right, up) was at the same radius and a smaller angle.
     source = (right - 1j * down) * np.exp(-1j * np.deg2rad(angle))
     places = [-source.imag + (height - 1) / 2, source.real + (width - 1) / 2]
     channels = [

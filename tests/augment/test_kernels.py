@@ -1,4 +1,4 @@
-"""The compiled loops against those in numpy; which of them is in use."""
+"""Compare the compiled kernels with those in numpy; check which of them are in use."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def upright_maps():
 
 
 def one_map(row, column):
-    """A map from how a coordinate along the height, and along the width, goes down, right and begins."""
+    """Return a map, given the slopes and offset of each input coordinate."""
     return np.array([[row, column]], dtype=float)
 
 
@@ -94,7 +94,7 @@ def test_compiled_equals_numpy(dtype, channels, border):
             fast, slow = both(images, maps, factors, size, border, exact, value_range)
             assert fast.dtype == np.float32 and fast.shape == (n, *size, channels)
             turned = factors is not None and (factors[..., 3] != 0).any()
-            error = 0.05 if turned else 0.015  # the gain is up to 4; near grey, a hue is a quotient of nothings
+            error = 0.05 if turned else 0.015  # the gain is up to 4, and the hue is ill-conditioned near gray
             if factors is None and dtype == np.float32:
                 error = 1e-4
             assert_allclose(fast, slow, rtol=0, atol=error)
@@ -109,7 +109,7 @@ def test_compiled_equals_numpy(dtype, channels, border):
 @pytest.mark.parametrize("wide", [True, False])
 def test_rows_of_any_length_partly_outside_the_image(wide, step, border):
     kernels.compiled.choose_loops(wide)
-    for width in (1, 7, 8, 31, 32, 33, 70):  # pixels are taken by eights and by thirty-twos
+    for width in (1, 7, 8, 31, 32, 33, 70):  # pixels are processed in blocks of 8 and of 32
         for channels in (1, 3):
             images = draw_images(np.float32, channels, (40, 50)) / 255
             linear = rotations(rng.uniform(-180, 180, n)) * step
@@ -186,7 +186,7 @@ def test_wide_and_plain_loops_give_the_same_bits(dtype, channels):
             kernels.add_noise(images, keys, 30.0, None),
         ]
 
-    for plain, wide in zip(results(False), results(True), strict=True):  # the wide ones, as before
+    for plain, wide in zip(results(False), results(True), strict=True):  # restore the wide loops
         assert_array_equal(plain, wide)
 
 
@@ -243,7 +243,7 @@ def test_the_kernels_release_the_gil():
 
     interval = sys.getswitchinterval()
     try:
-        sys.setswitchinterval(60)  # no thread has to hand over, it must let go by itself
+        sys.setswitchinterval(60)  # no thread switches otherwise, so the kernel must release the GIL
         thread = threading.Thread(target=work)
         thread.start()
         while thread.is_alive():
@@ -277,13 +277,13 @@ def test_positions_far_outside_are_mirrored_repeatedly(side):
     assert_array_equal(padded, [there_and_back[place % len(there_and_back)] for place in range(-23, side + 17)])
 
 
-# which one is in use
+# which kernel is in use
 
 
 def described(**environment):
     code = "from sktricks.augment.kernels import _kernels; print(_kernels.describe())"
     environment = {**{k: v for k, v in os.environ.items() if k != "SKTRICKS_KERNEL"}, **environment}
-    home = Path(sktricks.__file__).parents[1]  # the checkout, where pytest may run, need not be what is tested
+    home = Path(sktricks.__file__).parents[1]  # pytest may run in the checkout, which need not be the tested package
     return subprocess.run([sys.executable, "-c", code], cwd=home, env=environment, capture_output=True, text=True)
 
 

@@ -25,7 +25,7 @@ names = np.array(["cat", "dog", "owl"])[codes]
 def test_losses_of_weighted_mixed_targets_are_those_of_their_parts(augmenter):
     plan = augmenter._plan(augmenter._make_rng(0), n, (4, 5, 1))
     weight, values = np.linspace(0.1, 5, n), np.random.default_rng(0).normal(size=n)
-    parts = mix_targets(plan, np.eye(n))  # how much of each row is in each
+    parts = mix_targets(plan, np.eye(n))  # the weight of each row in each mixed row
     logits = np.random.default_rng(1).normal(size=(n, 3))
     mixed, mixed_weight = split_weights(mix_targets(plan, weight_targets(np.eye(3)[codes], weight)), (3,))
     assert_allclose(mixed_weight, parts @ weight)
@@ -90,7 +90,7 @@ def test_target_sets_the_kind_of_y():
     assert MixUp(target="classes").augment(X, codes[:, None])[1].shape == (n, 3)
     assert MixUp(target="classes").augment(X, np.eye(4)[codes])[1].shape == (n, 4)
     fitted = MixUp().fit(X, codes)
-    assert fitted.augment(X, codes.astype(float))[1].shape == (n, 3)  # what fit has learned holds
+    assert fitted.augment(X, codes.astype(float))[1].shape == (n, 3)  # the kind of y is that of fit
     assert fitted.set_params(target="values").augment(X, codes)[1].shape == (n,)
 
 

@@ -79,7 +79,7 @@ def test_random_states():
     images = X.astype(np.float32)
     first, second = (AugmentationPipeline(steps, random_state=seed).fit_transform(images) for seed in (0, 1))
     assert (first != second).any()
-    flat = np.full_like(images, 0.5)  # what is left of the draws of the step with its own state
+    flat = np.full_like(images, 0.5)  # without the draws of the step with its own random state
     steps[1] = ("driven", ColorJitter(0, 0))
     masks = [AugmentationPipeline(steps, random_state=seed).fit_transform(flat) for seed in (0, 1)]
     assert_array_equal(*masks)

@@ -1,4 +1,4 @@
-"""What holds for every augmenter and any images: shape, dtype, range, repeatability, identity without strength."""
+"""Properties of all augmenters, for any images: shape, dtype, range, repeatability, identity with zero strength."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def build(augmenter, *values, **named):
 
 
 def augmenters(height, width, channels):
-    """Any augmenter for images of this shape."""
+    """A strategy for any augmenter for images of this shape."""
     colour = st.floats(0, 2 if channels == 3 else 0)
     sizes = st.tuples(st.integers(1, height), st.integers(1, width))
     paddings = st.integers(0, width if height == 1 else min(height, width))
@@ -77,7 +77,7 @@ def augmenters(height, width, channels):
 
 @st.composite
 def cases(draw):
-    """An augmenter with a seed, images, and their labels."""
+    """A strategy for an augmenter with a seed, images, and their labels."""
     shape = draw(st.tuples(st.integers(2, 12), st.integers(2, 12), st.sampled_from([1, 2, 3, 4, 5])))
     n = draw(st.integers(1, 7))
     dtype = draw(st.sampled_from([np.uint8, np.int16, np.float32, np.float64]))

@@ -9,7 +9,7 @@ from sktricks.augment.kernels._counter import draw_keys, expand, expand_normal
 X = np.arange(1, 4001.0).reshape(400, 10)
 
 
-# the generator
+# the random number generator
 
 
 def test_expanded_numbers_are_uniform_and_independent():
@@ -47,7 +47,7 @@ def test_noise_of_images_is_in_units_of_their_range():
     assert_array_equal(GaussianNoise(0).fit_transform(images), images)
 
 
-# gaps
+# dropout
 
 
 def test_dropout():
@@ -72,7 +72,7 @@ def test_swaps_take_from_the_same_column_of_any_row():
     assert stats.kstest(givers / 400, "uniform").pvalue > 0.01
     rows = np.nonzero(swapped)[0]
     several = [givers[rows == row] for row in range(400)]
-    assert np.mean([len(set(g.tolist())) / max(1, len(g)) for g in several]) > 0.95  # each value from a row of its own
+    assert np.mean([len(set(g.tolist())) / max(1, len(g)) for g in several]) > 0.95  # own source rows
     assert_array_equal(SwapNoise(0).fit_transform(X), X)
 
 
