@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
+
+def check_verbose(verbose):
+    """Raise an error unless ``verbose``, of a function, is what estimators take."""
+    if not (isinstance(verbose, Integral) and verbose >= 0):
+        raise ValueError(f"verbose must be an int of at least 0, or a bool, got {verbose!r}")
+
 
 def as_pair(value):
     """Return an iterable as a tuple, and an empty tuple for any other value."""

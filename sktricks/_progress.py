@@ -40,6 +40,9 @@ class Progress:
     def move(self, n: float, note: str = "") -> None:
         """Set the number done so far."""
 
+    def tell(self, note: str) -> None:
+        """Say what is being done now."""
+
     def __enter__(self):
         return self
 
@@ -79,6 +82,9 @@ class Count(Progress):
 
     def move(self, n, note=""):
         self.n, self.note = n, note or self.note
+
+    def tell(self, note):
+        self.note = note
 
 
 class Lines(Count):

@@ -1,5 +1,6 @@
 """Checks of all public estimators: scikit-learn's, without expected failures, and ours."""
 
+import inspect
 import pickle
 import warnings
 
@@ -59,7 +60,14 @@ from sktricks import (
     TrivialAugment,
     VotingClassifier,
     VotingRegressor,
+    compare,
+    diagnose,
+    export_onnx,
+    find_duplicates,
+    find_label_issues,
+    find_lr,
     make_augmentation_pipeline,
+    prune,
 )
 
 AUGMENTERS = [
@@ -206,6 +214,17 @@ def test_every_public_estimator_is_checked():
     callbacks = {sktricks.AverageWeights, sktricks.FreezeLayers, sktricks.GradientNorms}
     fitted = {sktricks.OnnxClassifier, sktricks.OnnxRegressor}  # read from a file, with the columns of that file
     assert public - callbacks - fitted <= tested and checked
+
+
+SLOW = [compare, diagnose, export_onnx, find_duplicates, find_label_issues, find_lr, prune]
+SLOW_ESTIMATORS = [*AUGMENTED, *NETS, *TUNED_ON_TABLES, *ENSEMBLES, *NET_ENSEMBLES, *DISTILLED, ImageLoader()]
+SLOW += dict.fromkeys(map(type, SLOW_ESTIMATORS))
+
+
+@pytest.mark.parametrize("slow", SLOW, ids=lambda slow: slow.__name__)
+def test_what_may_take_long_has_verbose_which_is_silent_by_default(slow):
+    assert inspect.signature(slow).parameters["verbose"].default in (0, False)
+    assert "verbose" in slow.__doc__
 
 
 # -- ours: what the skipped checks would have done, and what scikit-learn does not know of -----------------------------

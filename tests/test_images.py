@@ -885,3 +885,9 @@ def test_too_few_files(paths):
         net().fit(paths[:1], LABELS[:1])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         net().fit(paths, LABELS[:5])
+
+
+def test_a_bar_of_images_that_are_read(paths, bars):
+    loader = ImageLoader(8, n_jobs=2, verbose=1)
+    np.testing.assert_array_equal(loader.fit_transform(paths), ImageLoader(8).fit_transform(paths))
+    assert bars == [("reading", len(paths), len(paths))]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from _augmenters import other_augmenters
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import sktricks
@@ -85,8 +85,8 @@ CASES = {
     "cascade": (CascadeClassifier(LINES, cv=2, tolerance=0.1), TABLE, LABELS),
     "student": (DistilledClassifier(LogisticRegression(), NET), TABLE, LABELS),
     "student of values": (DistilledRegressor(Ridge(), LINE), TABLE, VALUES),
-    "nets": (NetEnsembleClassifier(NET, n_members=2), TABLE, LABELS),
-    "nets of values": (NetEnsembleRegressor(LINE, n_members=2), TABLE, VALUES),
+    "nets": (NetEnsembleClassifier(NET, n_members=2, random_state=0), TABLE, LABELS),
+    "nets of values": (NetEnsembleRegressor(LINE, n_members=2, random_state=0), TABLE, VALUES),
 }
 OTHERS = other_augmenters([estimator for estimator, _, _ in CASES.values()])
 CASES |= {type(augmenter).__name__: (augmenter, IMAGES, LABELS) for augmenter in OTHERS}
@@ -187,6 +187,33 @@ def test_inspecting_changes_nothing_and_makes_no_prediction_slower(case, tmp_pat
         look(estimator, tmp_path)
     check_unchanged(before, contents(estimator))
     assert calls(predict, X) <= 1.02 * cost
+
+
+def set_verbose(estimator, verbose):
+    """Return a clone that tells of its progress, as do the parts of it that are ours."""
+    params = estimator.get_params()
+    ours = [name for name in params if name.endswith("__verbose") and is_ours(params[name.removesuffix("__verbose")])]
+    return clone(estimator).set_params(**dict.fromkeys(["verbose", *ours], verbose))
+
+
+def is_ours(estimator):
+    return type(estimator).__module__.startswith("sktricks.")
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+@pytest.mark.parametrize(
+    "case", [name for name, (estimator, *_) in CASES.items() if "verbose" in estimator.get_params()]
+)
+def test_verbose_tells_and_changes_nothing(case, verbose, bars, caplog):
+    silent, X = fit(case)
+    estimator, _, y = CASES[case]
+    method = next(name for name in ("predict_proba", "predict", "transform") if hasattr(silent, name))
+    expected = getattr(silent, method)(X)
+    assert not bars and not caplog.messages
+    found = getattr(set_verbose(estimator, verbose).fit(X, y), method)(X)
+    np.testing.assert_array_equal(found, expected)
+    assert bool(bars) == (verbose == 1) and (bars or caplog.messages)
+    assert all(done == total for _, done, total in bars)
 
 
 def test_all_public_estimators_are_inspected():

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
+from .._progress import SILENT, Progress
 from ..ensemble._predictions import positive_probabilities
 from ._compare_outputs import Difference, Outputs, compare, describe_row, sizes_of
 from ._label_rule import follows_probabilities, largest
@@ -94,7 +95,15 @@ def as_numbers(values) -> np.ndarray:
 
 
 def check_graph(
-    estimator, run: Run, X, expected: Outputs, atol: float, *, decodings: dict[str, dict], forgive: bool
+    estimator,
+    run: Run,
+    X,
+    expected: Outputs,
+    atol: float,
+    *,
+    decodings: dict[str, dict],
+    forgive: bool,
+    progress: Progress = SILENT,
 ) -> CheckResult:
     """Compare a graph with its estimator, and raise an error where they differ.
 
@@ -112,6 +121,8 @@ def check_graph(
         Of the graph.
     forgive : bool
         True if a made row may lie on a threshold.
+    progress : Progress
+        Tells which rows are compared.
     """
     sizes = sizes_of(expected)
     given = compare(expected, run(X), atol, sizes)
@@ -121,9 +132,11 @@ def check_graph(
     result.by_probability = follows_probabilities(estimator, expected)
     check_single_rows(estimator, run, X, expected, atol, sizes)
     for name, rows, shift in make_all(X, decodings):
+        progress.tell(f"check: {name}")
         if not check_made_rows(estimator, run, (name, rows, shift if forgive else None), expected, atol, result):
             result.refused.append(name)
     for index, rows in make_missing(X, decodings):
+        progress.tell(f"check: missing values in column {index}")
         made = (f"missing values in column {index}", rows, None)
         if check_made_rows(estimator, run, made, expected, atol, result):
             result.missing.append(index)

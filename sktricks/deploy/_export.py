@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._optional import import_optional
+from .._parameter_checks import check_verbose
+from .._progress import progress
 from .._replace_file import check_target, replace_file
 from ._check import METHODS, CheckResult, Run, check_graph, expected_outputs
 from ._describe_model import describe_model
@@ -45,6 +47,7 @@ def export_onnx(
     atol: float | Literal["auto"] = "auto",
     outputs: Literal["all", "probabilities"] = "all",
     embed_rows: bool = False,
+    verbose: int = 0,
 ) -> ExportReport:
     """Export a fitted estimator as one ONNX file, after checking that both predict the same.
 
@@ -78,6 +81,8 @@ def export_onnx(
     embed_rows : bool, default=False
         The file carries rows on which it is checked again when it is loaded. False: synthetic rows, drawn from the
         rounded ranges of the columns. True: the first 64 rows of X, which then are in the file.
+    verbose : int, default=0
+        0: silent. 1: a bar of steps, the check above all. 2: lines in the log instead.
 
     Returns
     -------
@@ -133,6 +138,7 @@ def export_onnx(
     True
     """
     check_parameters(quantize, calibration_data, max_label_changes, max_loss_increase, atol, outputs)
+    check_verbose(verbose)
     check_target(path)
     check_writable(path)
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
@@ -145,27 +151,33 @@ def export_onnx(
     if quantize:
         refuse_common_rows(X, calibration_data)
     check_rows(estimator, X)
-    graph, model = build_model(estimator, X, outputs)
-    names = [value.name for value in model.graph.output]
-    check_outputs(estimator, names, outputs)
-    original, estimator = estimator, in_full_precision(estimator) if graph.is_rounded else estimator
-    expected = expected_outputs(estimator, X, names)
-    if atol == "auto":
-        atol = DOUBLE_ATOL if is_double(model) else FLOAT_ATOL
-    run = make_run(model, graph)
-    result = check_graph(
-        estimator, run, X, expected, atol, decodings=graph.decodings, forgive=compares_computed_values(model)
-    )
-    changes = {}
-    if quantize:
-        before, model = run, quantize_model(estimator, model, graph, calibration_data)
+    with progress(5 if quantize else 4, "export", "step", verbose) as done:
+        done.tell("conversion")
+        graph, model = build_model(estimator, X, outputs)
+        done.step(1, "check")
+        names = [value.name for value in model.graph.output]
+        check_outputs(estimator, names, outputs)
+        original, estimator = estimator, in_full_precision(estimator) if graph.is_rounded else estimator
+        expected = expected_outputs(estimator, X, names)
+        if atol == "auto":
+            atol = DOUBLE_ATOL if is_double(model) else FLOAT_ATOL
         run = make_run(model, graph)
-        changes = check_quantized_model(before, run, X, graph, max_label_changes, max_loss_increase)
-    file_atol = INT8_ATOL if quantize else atol
-    metadata = describe_model(estimator, X, graph, model, run, expected, file_atol, result, embed_rows)
-    content = as_bytes(model, metadata)
-    loaded = OnnxModel(content)
-    report = make_report(path, original, X, graph, loaded, content, result, atol, quantize, changes)
+        how = {"decodings": graph.decodings, "forgive": compares_computed_values(model), "progress": done}
+        result = check_graph(estimator, run, X, expected, atol, **how)
+        done.step(1, "quantization" if quantize else "metadata")
+        changes = {}
+        if quantize:
+            before, model = run, quantize_model(estimator, model, graph, calibration_data)
+            run = make_run(model, graph)
+            changes = check_quantized_model(before, run, X, graph, max_label_changes, max_loss_increase)
+            done.step(1, "metadata")
+        file_atol = INT8_ATOL if quantize else atol
+        metadata = describe_model(estimator, X, graph, model, run, expected, file_atol, result, embed_rows)
+        content = as_bytes(model, metadata)
+        loaded = OnnxModel(content)
+        done.step(1, "speed")
+        report = make_report(path, original, X, graph, loaded, content, result, atol, quantize, changes)
+        done.step()
     replace_file(path, content)
     return report
 

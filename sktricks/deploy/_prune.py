@@ -15,8 +15,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_consistent_length
 
-from .._log import logger
 from .._optional import import_optional
+from .._parameter_checks import check_verbose
+from .._progress import SILENT, progress
 from .._text import name_some
 from .._warnings import ChannelsKeptWarning, warn
 from ..training._pruning_report import PruningReport
@@ -38,6 +39,7 @@ def prune(
     scoring: Any = None,
     validation_fraction: float = 0.2,
     max_epochs: int | Literal["auto"] = "auto",
+    verbose: int = 0,
 ) -> BaseEstimator:
     """Remove channels from a fitted net, which becomes smaller and faster.
 
@@ -68,6 +70,8 @@ def prune(
         Fraction of the rows to hold out; of each class, if y has classes.
     max_epochs : int or "auto", default="auto"
         Number of epochs of training after each step. ``"auto"``: half of those of ``fit``.
+    verbose : int, default=0
+        0: silent. 1: bars of steps. 2: a line per step in the log instead.
 
     Returns
     -------
@@ -129,6 +133,7 @@ def prune(
     True
     """
     check_parameters(amount, max_score_drop, validation_fraction, max_epochs)
+    check_verbose(verbose)
     import_optional("torch_pruning", "prune")
     estimator, unseen = take_fitted(estimator)
     if y is None:
@@ -137,17 +142,20 @@ def prune(
     check_consistent_length(X, y)
     amounts = split_amount(amount)
     if max_score_drop is None:
-        return finished(list(remove_stepwise(estimator, X, y, amounts, max_epochs))[-1], [])
+        return finished(remove_all(estimator, X, y, amounts, max_epochs, verbose)[-1], [])
     check_score_of_soft_targets(net_of(estimator), scoring)
     scorer, parts = check_scoring(estimator, scoring), split_rows(net_of(estimator), y, validation_fraction)
     seen, held_out = ((_safe_indexing(X, part), _safe_indexing(y, part)) for part in parts)
-    trial = estimator if unseen else fit_clone(estimator, *seen)
-    stages = remove_stepwise(trial, *seen, amounts, max_epochs)
-    accepted, scores = judge(trial, stages, lambda one: float(scorer(one, *held_out)), max_score_drop)
+    with progress(len(amounts) + (not unseen), "prune: trial", "step", verbose) as done:
+        done.tell("fit")
+        trial = estimator if unseen else fit_clone(estimator, *seen)
+        done.step(not unseen)
+        stages = remove_stepwise(trial, *seen, amounts, max_epochs, done)
+        accepted, scores = judge(trial, stages, lambda one: float(scorer(one, *held_out)), max_score_drop)
     if len(accepted) < len(amounts):
         warn_of_score(amount, amounts[len(accepted)], scores, len(parts[1]), max_score_drop)
     if not unseen:
-        accepted = list(remove_stepwise(estimator, X, y, amounts[: len(accepted)], max_epochs))
+        accepted = remove_all(estimator, X, y, amounts[: len(accepted)], max_epochs, verbose)
     return finished(accepted[-1] if accepted else unchanged(estimator), scores)
 
 
@@ -160,7 +168,13 @@ def split_amount(amount):
     return [round(amount * step / n_steps, 12) for step in range(1, n_steps + 1)]
 
 
-def remove_stepwise(estimator, X, y, amounts, max_epochs):
+def remove_all(estimator, X, y, amounts, max_epochs, verbose=0):
+    """Return the estimator after each step."""
+    with progress(len(amounts), "prune", "step", verbose) as done:
+        return list(remove_stepwise(estimator, X, y, amounts, max_epochs, done))
+
+
+def remove_stepwise(estimator, X, y, amounts, max_epochs, done=SILENT):
     """Yield the estimator after each step: channels removed, and trained on."""
     from ._cut_channels import Plan, cut_channels
 
@@ -171,8 +185,7 @@ def remove_stepwise(estimator, X, y, amounts, max_epochs):
         removed = round(1 - (1 - earlier.amount) * (1 - amount), 12)
         n_parameters = count_parameters(net)
         net.pruning_ = replace(earlier, amount=removed, n_parameters_after=n_parameters, kept_layers=list(plan.kept))
-        if net.verbose:
-            logger.info(f"prune: {100 * amount:.0f} % of the channels removed, {n_parameters:,} parameters left")
+        done.step(1, f"{100 * amount:.0f} % of the channels removed, {n_parameters:,} parameters left")
         estimator = with_net(estimator, net)
         yield estimator
 

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import _wrap_data_with_container
 
 from .._layout import as_sides
+from .._progress import progress
 from .._project import LinksToDocs
 from .._text import count, name_some
 from .._typing import fit_context
@@ -32,7 +33,8 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
     than 8 bits are scaled, and only the first frame of an animation or page of a file is read.
 
     The loader is stateless: ``transform`` does not require ``fit``. After ``fit``, it uses the parameters at the time
-    of ``fit``, except ``on_error`` and ``n_jobs``.
+    of ``fit``, except ``on_error``, ``n_jobs`` and
+    ``verbose``.
 
     ``flatten=True`` is for estimators that take tables, such as a random forest: it returns one column per pixel and
     channel, with names, and ``set_output`` applies to them.
@@ -62,6 +64,8 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
     n_jobs : int, default=None
         Number of threads; None means 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on
         it.
+    verbose : int, default=0
+        0: silent. 1: a bar of images. 2: lines in the log instead.
 
     Warns
     -----
@@ -106,6 +110,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
         "flatten": ["boolean"],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -118,6 +123,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         white_level: float | None = None,
         flatten: bool = False,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ):
         self.size = size
         self.resize_mode = resize_mode
@@ -126,6 +132,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         self.white_level = white_level
         self.flatten = flatten
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -220,9 +227,10 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         size = settings["size"] or common_size(sources, tolerant)
         white_level, shapes = settings["white_level"], OddShapes()
         how = {"n_jobs": self.n_jobs, "tolerant": tolerant, "shapes": shapes}
-        images, peaks, errors = read_pixels(
-            sources, size, settings["mode"], white_level, settings["resize_mode"], **how
-        )
+        with progress(len(sources), "reading", "image", self.verbose) as done:
+            images, peaks, errors = read_pixels(
+                sources, size, settings["mode"], white_level, settings["resize_mode"], progress=done, **how
+            )
         if errors:
             warn_of_unreadable(errors, "replaced by gray")
         if settings["size"] is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import gen_batches
 
+from .._progress import SILENT
 from ._decode import decode, read_size
 from ._image_column import name_of
 from ._unreadable_image import UnreadableImageError, attempt
@@ -27,7 +28,9 @@ def in_threads(function, n_rows, n_jobs=None):
             yield from pool.map(function, range(part.start, part.stop))
 
 
-def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=None, tolerant=False, shapes=None):
+def read_pixels(
+    sources, size, mode, white_level=None, *how, rows=None, n_jobs=None, tolerant=False, shapes=None, progress=SILENT
+):
     """Read the pixels of images, all resized to ``size``.
 
     Parameters
@@ -48,6 +51,8 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
         Collects images with odd shapes.
     tolerant : bool, default=False
         Return gray pixels for an unreadable image instead of raising an error.
+    progress : Progress
+        Counts the images.
 
     Returns
     -------
@@ -72,7 +77,10 @@ def read_pixels(sources, size, mode, white_level=None, *how, rows=None, n_jobs=N
             pixels[row] = GRAY
             return None, error
 
-    found = list(in_threads(fill, len(sources), n_jobs))
+    found = []
+    for peak_and_error in in_threads(fill, len(sources), n_jobs):
+        found.append(peak_and_error)
+        progress.step()
     return pixels, [peak for peak, _ in found if peak], [error for _, error in found if error]
 
 

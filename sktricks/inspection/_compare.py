@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from sklearn.utils.validation import _num_samples
 
 from .._coded import has_gaps
 from .._labels import check_labels
+from .._parameter_checks import check_verbose
+from .._progress import progress
 from .._splits import read_split
-from .._threads import type_of_target
+from .._threads import run_parallel, type_of_target
 from ..persist import save
 from ..tables._frames import is_missing
 from ._comparison import Compared, Comparison
@@ -42,6 +45,7 @@ def compare(
     scoring: str | Callable | None = None,
     groups: ArrayLike | None = None,
     n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> Comparison:
     """Cross-validate several estimators on the same folds, and compare each with the best.
 
@@ -73,6 +77,8 @@ def compare(
     n_jobs : int, default=None
         Number of processes for the folds of one estimator. Each process has its own feature cache in memory: with image
         nets, pass estimators with ``cache="folder"``, or leave this at None.
+    verbose : int, default=0
+        0: silent. 1: a bar of fits, one per estimator and fold. 2: a line per fit in the log instead.
 
     Returns
     -------
@@ -118,6 +124,7 @@ def compare(
     ['DummyClassifier', 'HistGradientBoostingClassifier', 'LogisticRegression', 'NetClassifier']
     >>> print(comparison)  # doctest: +SKIP
     """
+    check_verbose(verbose)
     X, y, groups = check_rows(X, y, groups)
     check_score_is_one(scoring)
     named = check_estimators(estimators) if estimators is not None else usual(X, y)
@@ -127,7 +134,13 @@ def compare(
     warn_of_seen_rows(named)
     named = with_baseline(named, classify)
     splits = split_rows(cv, X, y, groups, classify)
-    results = [evaluate(name, estimator, X, y, splits, scoring, n_jobs) for name, estimator in named.items()]
+    results: list[Compared] = []
+    with progress(len(named) * len(splits), "compare", "fit", verbose) as done:
+        for name, estimator in named.items():
+            done.tell(name)
+            report = partial(report_folds, done, len(results), len(splits))
+            results.append(evaluate(name, estimator, X, y, splits, scoring, n_jobs, report))
+            done.move(len(results) * len(splits), describe(results[-1]))
     if all(result.error for result in results):
         reasons = "; ".join(f"{result.name}: {result.error}" for result in results)
         raise ValueError(f"all estimators failed: {reasons}")
@@ -233,16 +246,25 @@ def with_baseline(named, classify):
     return {**named, kind.__name__: kind()}
 
 
-def evaluate(name, estimator, X, y, splits, scoring, n_jobs):
-    """Return the results of one estimator; if it fails, with the reason."""
+def report_folds(done, n_before, n_folds, n):
+    """Count the folds of one estimator; the last counts when its score is known."""
+    done.move(n_before * n_folds + min(n, n_folds - 1))
+
+
+def describe(result):
+    """Return the name of an estimator and its mean score, or that it failed."""
+    return f"{result.name}: failed" if result.error else f"{result.name}: {np.mean(result.scores):.4f}"
+
+
+def evaluate(name, estimator, X, y, splits, scoring, n_jobs, report=None):
+    """Return the results of one estimator; if it fails, with the reason. ``report`` gets the number of folds done."""
     scorer = check_scoring(estimator, scoring)
     try:
-        found = cross_validate(
-            estimator, X, y, cv=splits, scoring=scorer, n_jobs=n_jobs, return_estimator=True, error_score="raise"
-        )
+        folds = run_parallel(score_fold, [(estimator, X, y, split, scorer) for split in splits], n_jobs, report)
     except Exception as error:  # estimators raise errors of all kinds, and the others shall go on
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Compared(name, np.full(len(splits), np.nan), error=reason)
+    found = {key: np.array([fold[key][0] for fold in folds]) for key in ("test_score", "fit_time", "score_time")}
     bad = np.flatnonzero(np.isnan(found["test_score"]))
     if len(bad):  # the others cannot be compared with it, nor it with them
         reason = f"the score is NaN in {len(bad)} of {len(splits)} folds"
@@ -252,8 +274,13 @@ def evaluate(name, estimator, X, y, splits, scoring, n_jobs):
         found["test_score"],
         float(np.mean(found["fit_time"])),
         float(np.mean(found["score_time"])),
-        measure_size(found["estimator"][0]),
+        measure_size(folds[0]["estimator"][0]),
     )
+
+
+def score_fold(estimator, X, y, split, scorer):
+    """Return what scikit-learn's ``cross_validate`` returns for one fold."""
+    return cross_validate(estimator, X, y, cv=[split], scoring=scorer, return_estimator=True, error_score="raise")
 
 
 def measure_size(estimator):

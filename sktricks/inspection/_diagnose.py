@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._parameter_checks import check_verbose
+from .._progress import progress
 from ..training._rows import check_validation_rows
 from ._checks import document_checks, run_checks
 from ._evidence import Evidence, note_columns, note_settings
@@ -18,6 +20,7 @@ from ._row_statistics import signal_of
 from . import _checks_net, _checks_training, _checks_rows, _checks_validation  # noqa: E402, F401  # isort: skip
 
 SOME_ROWS = 2000  # for trainings and forests
+N_LOOKS = 4  # a forest, a short training, a range test, a training on few rows
 
 
 def diagnose(
@@ -28,6 +31,7 @@ def diagnose(
     sample_weight: ArrayLike | None = None,
     X_val: ArrayLike | None = None,
     y_val: ArrayLike | None = None,
+    verbose: int = 0,
 ) -> Diagnosis:
     """Look for common faults of a net and its rows.
 
@@ -47,6 +51,8 @@ def diagnose(
         The weight of each row.
     X_val, y_val : array-like, default=None
         Rows to validate on, as for ``fit``; not with a Pipeline.
+    verbose : int, default=0
+        0: silent. 1: bars of trainings, and of what these do. 2: lines in the log instead.
 
     Returns
     -------
@@ -87,6 +93,7 @@ def diagnose(
     """
     from ._short_training import look_at_training, pin_choices
 
+    check_verbose(verbose)
     net, X = take_net(estimator, X, y, "diagnose")
     seen = Evidence(valid_losses=valid_losses_of(estimator))
     names = list(getattr(X, "columns", []))
@@ -97,8 +104,11 @@ def diagnose(
         note_columns(seen, rows.X, rows.y, names)
     some = replace(rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:SOME_ROWS])), valid=valid)
     pin_choices(net, rows)
-    look_at_rows(seen, net, some.X, some.y)
-    look_at_training(seen, net, some)
+    with progress(N_LOOKS, "diagnose", "step", verbose) as done:
+        done.tell("forest")
+        look_at_rows(seen, net, some.X, some.y)
+        done.step(1, "short training")
+        look_at_training(seen, net, some, done, verbose)
     return Diagnosis(run_checks(seen), f"{type(net).__name__} on {len(rows):,} rows")
 
 

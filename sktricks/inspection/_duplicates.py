@@ -13,6 +13,8 @@ from scipy.sparse import issparse
 
 from .._layout import find_layout
 from .._optional import import_optional
+from .._parameter_checks import check_verbose
+from .._progress import progress
 from .._text import count, name_some
 from .._threads import check_array
 from ..images._decode import read_size
@@ -109,7 +111,11 @@ class Duplicates:
 
 
 def find_duplicates(
-    X: ArrayLike, *, split: ArrayLike | None = None, image_shape: int | tuple | None = None
+    X: ArrayLike,
+    *,
+    split: ArrayLike | None = None,
+    image_shape: int | tuple | None = None,
+    verbose: int = 0,
 ) -> Duplicates:
     """Find rows that are copies of one another, such as test images that were trained on under another name.
 
@@ -126,6 +132,8 @@ def find_duplicates(
         for no part.
     image_shape : int or tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows.
+    verbose : int, default=0
+        0: silent. 1: bars of images that are read and compared. 2: lines in the log instead.
 
     Returns
     -------
@@ -167,15 +175,16 @@ def find_duplicates(
     >>> len(X_train)
     74
     """
+    check_verbose(verbose)
     rows: Any = X
     if "path" in getattr(rows, "columns", ()):
         rows = rows["path"]
     sources = as_column(rows)
     if sources is not None:
-        pairs, kinds = compare_files(sources)
+        pairs, kinds = compare_files(sources, verbose)
         n = len(sources)
     else:
-        pairs, kinds, n = compare_array(rows, image_shape)
+        pairs, kinds, n = compare_array(rows, image_shape, verbose)
     parts = None if split is None else check_split(split, n)
     groups = join_pairs(pairs, n)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
@@ -183,21 +192,22 @@ def find_duplicates(
     return Duplicates(groups, pairs[order], kinds[order], leaks, parts)
 
 
-def compare_files(sources):
+def compare_files(sources, verbose=0):
     """Return the pairs of copies among image files, and their kinds."""
     check_files_exist(sources)
     numbers = number_files(sources)
     firsts = np.unique(numbers, return_index=True)[1]
     size = typical_size(sources[firsts]) or (READ, READ)
     is_small = min(size) < SMALL
-    images = read_pixels(sources[firsts], size if is_small else (READ, READ), "RGB")[0]
-    similar = firsts[compare_images(images, is_small)]
+    with progress(len(firsts), "reading", "image", verbose) as done:
+        images = read_pixels(sources[firsts], size if is_small else (READ, READ), "RGB", progress=done)[0]
+    similar = firsts[compare_images(images, is_small, verbose)]
     sizes = {row: attempt(read_size, sources[row], row) for row in np.unique(similar)}
     kinds = ["resized" if sizes[first] != sizes[second] else "re-encoded" for first, second in similar]
     return join_kinds(numbers, similar, kinds)
 
 
-def compare_array(X, image_shape):
+def compare_array(X, image_shape, verbose=0):
     """Return the pairs of copies among images or rows of a table, their kinds, and the number of rows."""
     if issparse(X):
         raise TypeError("X must be a dense array or a DataFrame, got a sparse matrix: pass X.toarray()")
@@ -209,14 +219,15 @@ def compare_array(X, image_shape):
     images = layout.to_images(check_array(values, allow_nd=True))
     numbers = number_images(images)
     firsts = np.unique(numbers, return_index=True)[1]
-    similar = firsts[compare_images(images[firsts], min(layout.image_shape[:2]) < SMALL)]
+    similar = firsts[compare_images(images[firsts], min(layout.image_shape[:2]) < SMALL, verbose)]
     return *join_kinds(numbers, similar, ["re-encoded"] * len(similar)), len(images)
 
 
-def compare_images(images, is_small):
+def compare_images(images, is_small, verbose=0):
     """Return the pairs of similar images, (n, height, width, channels); small ones are compared blurred as well."""
     blurred = thumbnails_of_images(images, blur=True) if is_small else None
-    return find_similar(thumbnails_of_images(images), blurred)
+    with progress(len(images), "comparing", "image", verbose) as done:
+        return find_similar(thumbnails_of_images(images), blurred, done)
 
 
 def join_kinds(numbers, similar, kinds):

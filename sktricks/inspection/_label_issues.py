@@ -19,6 +19,8 @@ from .._coded import fit_model, has_gaps
 from .._labels import align_columns, check_labels, encode_labels
 from .._layout import find_layout
 from .._optional import import_optional
+from .._parameter_checks import check_verbose
+from .._progress import progress
 from .._splits import read_split
 from .._text import name_some
 from .._threads import column_or_1d, type_of_target
@@ -41,6 +43,7 @@ def find_label_issues(
     cv: Any = 5,
     pred_probs: ArrayLike | None = None,
     groups: ArrayLike | None = None,
+    verbose: int = 0,
 ) -> Any:
     """Find labels that are probably wrong, by confident learning on out-of-fold probabilities.
 
@@ -68,6 +71,8 @@ def find_label_issues(
         nothing is fitted. Probabilities of a model that was fitted on the same rows find little.
     groups : array-like of shape (n,), default=None
         Rows of one group share a fold, such as photos of one object. None: duplicates share a fold.
+    verbose : int, default=0
+        0: silent. 1: bars of folds, and of images that are compared. 2: lines in the log instead.
 
     Returns
     -------
@@ -121,6 +126,7 @@ def find_label_issues(
        given_label  predicted_label
     7            1                7
     """
+    check_verbose(verbose)
     pandas = import_optional("pandas", "images")  # before the work, not after it
     labels = check_given_labels(y, len(y) if X is None else _num_samples(X))
     classes, codes = np.unique(labels, return_inverse=True)
@@ -129,9 +135,8 @@ def find_label_issues(
     if pred_probs is None:
         check_estimator(estimator)
         warn_of_seen_rows({"estimator": estimator})
-        proba = predict_out_of_fold(
-            estimator, X, labels, split_rows(estimator, X, labels, classes, cv, groups), classes
-        )
+        splits = split_rows(estimator, X, labels, classes, cv, groups, verbose)
+        proba = predict_out_of_fold(estimator, X, labels, splits, classes, verbose)
     elif groups is not None:
         raise ValueError("groups decides which rows share a fold, and pred_probs replaces the folds: pass one of them")
     else:
@@ -216,7 +221,7 @@ def check_members(codes, classes, n_folds):
 # -- folds -------------------------------------------------------------------------------------------------------------
 
 
-def split_rows(estimator, X, labels, classes, cv, groups):
+def split_rows(estimator, X, labels, classes, cv, groups, verbose=0):
     """Return the splits as a list of (train, test); each class is in every training part."""
     n, codes = len(labels), encode_labels(labels, classes)
     groups = None if groups is None else check_groups(groups, n)
@@ -226,7 +231,7 @@ def split_rows(estimator, X, labels, classes, cv, groups):
             raise ValueError(f"cv must be at least 2 folds, got {cv}")
         check_members(codes, classes, cv)
         if groups is None:
-            groups = find_copies(estimator, X)
+            groups = find_copies(estimator, X, verbose)
         elif groups.max() + 1 < cv:
             raise ValueError(f"cv={cv} needs at least {cv} groups, got {groups.max() + 1}: choose fewer folds")
         cv = StratifiedKFold(cv) if groups is None else StratifiedGroupKFold(cv)
@@ -264,14 +269,14 @@ def check_splits(splits, codes, classes):
             )
 
 
-def find_copies(estimator, X):
+def find_copies(estimator, X, verbose=0):
     """Return the group of each row, copies in one group, or None if there are no copies to keep together."""
     if issparse(X):
         return None
     shape = image_shape_of(estimator)
     values = X if is_frame(X) else np.asarray(X)
     if image_files_of(X) is not None or holds_images(values, shape):
-        groups = find_duplicates(X, image_shape=shape if len(values.shape) == 2 else None).groups
+        groups = find_duplicates(X, image_shape=shape if len(values.shape) == 2 else None, verbose=verbose).groups
         return groups if len(np.unique(groups)) < len(groups) else None
     groups = number_table(values if is_frame(X) else values.reshape(len(values), -1))
     return groups if len(groups) / 2 <= groups.max() + 1 < len(groups) else None
@@ -308,13 +313,15 @@ def image_files_of(X):
     return sources
 
 
-def predict_out_of_fold(estimator, X, labels, splits, classes):
+def predict_out_of_fold(estimator, X, labels, splits, classes, verbose=0):
     """Return the probabilities of each row by a model that has not seen it, (n, classes)."""
     X = X if hasattr(X, "shape") or hasattr(X, "iloc") else list(X)
     predictions = []
-    for train, test in splits:
-        model = fit_model(clone(estimator), _safe_indexing(X, train), labels[train], {}, classes=True)
-        proba = np.asarray(model.predict_proba(_safe_indexing(X, test)))
-        predictions.append(align_columns(proba, model.classes_, classes))
+    with progress(len(splits), "find_label_issues", "fold", verbose) as done:
+        for train, test in splits:
+            model = fit_model(clone(estimator), _safe_indexing(X, train), labels[train], {}, classes=True)
+            proba = np.asarray(model.predict_proba(_safe_indexing(X, test)))
+            predictions.append(align_columns(proba, model.classes_, classes))
+            done.step()
     joined = join_folds(predictions, splits, len(labels))
     return check_probabilities(joined, len(labels), classes, "the output of predict_proba")

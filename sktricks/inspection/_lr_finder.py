@@ -17,6 +17,7 @@ from ._inspected_net import rows_of_fit, take_net
         "lowest": [Interval(Real, 0, None, closed="neither")],
         "highest": [Interval(Real, 0, 1e6, closed="right")],
         "n_steps": [Interval(Integral, 30, 10**6, closed="both")],
+        "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -29,6 +30,7 @@ def find_lr(
     lowest: float = 1e-6,
     highest: float = 1.0,
     n_steps: int = 140,
+    verbose: int = 0,
 ) -> LearningRateCurve:
     """Find a learning rate by the range test (Smith 2017).
 
@@ -51,6 +53,8 @@ def find_lr(
         The range of rates. The test ends earlier if the loss diverges.
     n_steps : int, default=140
         The number of rates, one per batch, in equal ratios.
+    verbose : int, default=0
+        0: silent. 1: bars of encoded images and of steps. 2: lines in the log instead.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def find_lr(
     if lowest >= highest:
         raise ValueError(f"lowest must be below highest, got lowest={lowest} and highest={highest}")
     net, X = take_net(estimator, X, y, "find_lr")
-    curve = range_test(net, rows_of_fit(net, X, y, sample_weight), lowest, highest, n_steps)
+    curve = range_test(net, rows_of_fit(net, X, y, sample_weight), lowest, highest, n_steps, verbose)
     if curve.problem is not None:
         warn(f"find_lr has no suggestion: {curve.problem}", UnclearLearningRateWarning)
     return curve

@@ -34,7 +34,7 @@ def failures(seen):
         seen.failure = seen.failure or f"{type(error).__name__}: {message[:400]}"
 
 
-def look_at_training(seen, net, rows):
+def look_at_training(seen, net, rows, progress, verbose=0):
     """Fill in the evidence of short trainings of copies of a net.
 
     Parameters
@@ -44,29 +44,35 @@ def look_at_training(seen, net, rows):
         Unfitted, its rows checked.
     rows : Rows
         Some rows, as ``check_rows`` returns them, perhaps with rows to validate on.
+    progress : Progress
+        Counts the trainings.
+    verbose : int, default=0
     """
     watch, rate = Watch(STEPS, SECONDS), {}
     if net.lr == "auto":
-        find_curve(seen, net, rows)
+        find_curve(seen, net, rows, verbose)
         rate = {"lr": getattr(seen.curve, "suggestion", None)}
     started = time.monotonic()
     with failures(seen):
-        trained = train_watched(net, rows, watch, epochs=STEPS, **rate)
+        trained = train_watched(net, rows, watch, epochs=STEPS, verbose=verbose, **rate)
         note_training(seen, watch, trained)
     note_start(seen, watch, net)
+    progress.step(1, "range test")
     seconds = (time.monotonic() - started) / max(1, len(seen.losses))
     if seen.failure is None and not rate and seconds * N_STEPS < SECONDS:
-        find_curve(seen, net, rows)
+        find_curve(seen, net, rows, verbose)
+    progress.step(1, "training on few rows")
     if seen.failure is None:
         with failures(seen):
             seen.one_batch = learn_few_rows(net, rows.X, rows.y, getattr(seen.curve, "suggestion", None))
+    progress.step()
 
 
-def find_curve(seen, net, rows):
+def find_curve(seen, net, rows, verbose=0):
     """Run a range test if there are enough rows."""
     if len(rows) >= TOO_FEW and (rows.weight is None or np.count_nonzero(rows.weight) >= TOO_FEW):
         with failures(seen):
-            seen.curve = range_test(net, rows)
+            seen.curve = range_test(net, rows, verbose=verbose)
 
 
 def note_start(seen, watch, net):

@@ -11,6 +11,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils import gen_batches
 
+from .._progress import SILENT
+
 SIDE = 8  # pixels of a thumbnail: JPEG artifacts and resizing to half the size change little in it
 SMALL = 64  # the shorter side of images that are visibly blurred by resizing, and are compared blurred as well
 RATIO, RATIO_OF_SMALL = 0.35, 0.45  # of the distance to the eighth nearest image: two images below it are similar
@@ -55,7 +57,7 @@ def interpolate(n, n_new):
     return np.maximum(0, 1 - np.abs(centers[:, None] - np.arange(n)))
 
 
-def find_similar(thumbnails, blurred=None):
+def find_similar(thumbnails, blurred=None, progress=SILENT):
     """Return the pairs of similar images, (pairs, 2) int, the smaller index first.
 
     Parameters
@@ -72,7 +74,7 @@ def find_similar(thumbnails, blurred=None):
     if n < 2:
         return np.empty((0, 2), np.intp)
     ratio = RATIO if blurred is None else RATIO_OF_SMALL
-    neighbors, distances = find_neighbors(*standardize(thumbnails, blurred))
+    neighbors, distances = find_neighbors(*standardize(thumbnails, blurred), progress)
     scale = ratio * distances[:, choose_rank(n) - 1]
     near = distances <= np.maximum(TIGHT, np.minimum(scale[:, None], scale[neighbors]))
     pairs = np.column_stack([np.nonzero(near)[0], neighbors[near]])
@@ -90,7 +92,7 @@ def standardize(thumbnails, blurred):
     return [None if part is None else (part - mean) / spread for part in (thumbnails, blurred)]
 
 
-def find_neighbors(sharp, blurred):
+def find_neighbors(sharp, blurred, progress=SILENT):
     """Return the nearest images of each, (n, k) int, and their distances, root mean squares, in ascending order."""
     n, k = len(sharp), min(NEAREST, len(sharp) - 1)
     neighbors, distances = np.empty((n, k), np.intp), np.empty((n, k), np.float32)
@@ -105,6 +107,7 @@ def find_neighbors(sharp, blurred):
         order = np.argsort(found, axis=1, kind="stable")
         neighbors[rows] = np.take_along_axis(nearest, order, axis=1)
         distances[rows] = np.sqrt(np.maximum(np.take_along_axis(found, order, axis=1), 0))
+        progress.step(len(squares))
     return neighbors, distances
 
 

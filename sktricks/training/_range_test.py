@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, logging
 
+from .._progress import progress
 from .._warnings import UnclearLearningRateWarning, warn
 from ._monitors import needs_validation
 from ._rate_curve import has_diverged, read_curve
@@ -52,6 +53,7 @@ def train_watched(net, rows, watch, *, epochs, **params):
     net = copy(net)  # whose attributes are replaced by its training, and never changed
     vars(net).update({"verbose": 0, **net._range_test_params, **params})
     with open_run(net, rows, fresh=True, epochs=epochs) as run:
+        run.progress.verbose = 0  # the watch counts
         own = [item for item in run.net.callbacks_ if takes_part(*item, has_validation=run.valid is not None)]
         run.net.callbacks_ = [*own, ("own_watch", watch.initialize())]
         with suppress(EndOfWatchError):
@@ -75,10 +77,12 @@ class RaiseRate(Callback):
     ----------
     lrs : ndarray of shape (n_steps,)
         Factors of the rates that the groups have at the start.
+    progress : Progress
+        Counts the batches.
     """
 
-    def __init__(self, lrs):
-        self.lrs = lrs
+    def __init__(self, lrs, progress):
+        self.lrs, self.progress = lrs, progress
 
     def initialize(self):
         """Forget earlier losses."""
@@ -100,11 +104,12 @@ class RaiseRate(Callback):
         """Record the loss, which is the one before the step."""
         if training:
             self.losses_.append(loss.item())
+            self.progress.step()
             if len(self.losses_) == len(self.lrs) or has_diverged(self.losses_):
                 raise EndOfWatchError
 
 
-def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
+def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS, verbose=0):
     """Return the :class:`LearningRateCurve` of an estimator, which is not changed.
 
     Parameters
@@ -116,20 +121,22 @@ def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS):
         Lowest and highest learning rate.
     n_steps : int
         Number of steps, unless the loss diverges before.
+    verbose : int, default=0
     """
     rows = replace(rows, valid=None)
     n_rows = len(rows) if rows.weight is None else np.count_nonzero(rows.weight)
     if n_rows < TOO_FEW:
         raise ValueError(f"a learning-rate range test needs at least {TOO_FEW} rows that count, X has {n_rows}")
-    ramp = RaiseRate(np.geomspace(lowest, highest, n_steps))
-    settings = train_watched(net, rows, ramp, lr=1.0, epochs=n_steps)._settings()
+    with progress(n_steps, "range test", "step", verbose) as done:
+        ramp = RaiseRate(np.geomspace(lowest, highest, n_steps), done)
+        settings = train_watched(net, rows, ramp, lr=1.0, epochs=n_steps, verbose=verbose)._settings()
     n_updates = settings["max_epochs"] * -(-n_rows // settings["batch_size"])
     return read_curve(ramp.lrs[: len(ramp.losses_)], ramp.losses_, short=n_updates < n_steps)
 
 
 def find_rate(net, rows):
     """Return the suggestion of a range test for ``lr="auto"``, or warn and return None, which is the default rate."""
-    curve = range_test(net, rows)
+    curve = range_test(net, rows, verbose=net.verbose)
     if curve.problem is None:
         return curve.suggestion
     warn(

@@ -336,7 +336,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if self.strategy_ == GRADUAL and self._all_at_once:
             self.strategy_ = FINE_TUNE
         check_rates(self.strategy_, self.backbone_lr_scale, self.layer_decay)
-        if self.verbose:
+        if self.verbose and not self._all_at_once:  # of a range test, the fit after it reports the same
             by_cost = costly and self.strategy == "auto" and self.freeze_until is None
             logger.info(describe_choice(backbone, self.image_shape_, self.strategy_, n_labels, by_cost))
         return len(layers) if self.strategy_ == LINEAR_PROBE else n_frozen

@@ -312,3 +312,9 @@ def test_a_step_without_a_converter_is_named(path):
     pipeline = make_pipeline(StandardScaler(), Mine()).fit(X, NAMES)
     refused(UnsupportedForOnnxError, "the step 'mine' cannot be exported to ONNX, because of Mine", pipeline, path, X)
     assert not path.exists()
+
+
+def test_a_bar_of_steps(path, bars, capfd):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    export_onnx(LogisticRegression().fit(X, X[:, 0] > 0), path, X, verbose=1)
+    assert bars == [("export", 4, 4)] and capfd.readouterr().err == ""

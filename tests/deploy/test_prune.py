@@ -348,3 +348,10 @@ def test_the_missing_package_is_named(net, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(ImportError, match=r'torch-pruning is required.*pip install "sktricks\[prune\]"'):
         prune(net, X, y)
+
+
+def test_bars_and_lines_of_steps(net, bars, caplog):
+    prune(net, X, y, amount=0.3, verbose=1, **ANY)
+    assert bars == [("prune: trial", 3, 3), ("prune", 2, 2)]
+    prune(net, X, y, amount=0.2, max_score_drop=None, max_epochs=1, verbose=2)
+    assert len(caplog.messages) == 1 and "20 % of the channels removed" in caplog.messages[0]

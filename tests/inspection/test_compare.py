@@ -278,3 +278,17 @@ def test_frozen_estimators_are_warned_of():
     frozen = FrozenEstimator(GaussianNB().fit(X, y))
     with pytest.warns(SeenRowsWarning, match="^frozen: a FrozenEstimator is not fitted in the folds"):
         compare({"bayes": GaussianNB(), "frozen": frozen}, X, y, cv=2)
+
+
+def test_a_bar_of_fits(bars):
+    compare({"bayes": GaussianNB(), "broken": Broken()}, X, y, cv=3, verbose=1)
+    assert bars == [("compare", 9, 9)]  # with the baseline
+    compare({"bayes": GaussianNB()}, X, y, cv=3)
+    with pytest.raises(ValueError, match="verbose must be an int of at least 0, or a bool, got 'yes'"):
+        compare({"bayes": GaussianNB()}, X, y, verbose="yes")
+    assert len(bars) == 1
+
+
+def test_a_line_for_each_fit(caplog):
+    compare({"bayes": GaussianNB()}, X, y, cv=3, verbose=2)
+    assert len(caplog.messages) == 6 and caplog.messages[2].endswith(", bayes: 0.9400")

@@ -505,3 +505,8 @@ def test_the_strategy_is_that_of_all_rows_and_of_the_size_of_the_backbone(side, 
     copied = clone(net)
     _probe.pin_choices(copied, check_rows(copied, images, labels, fresh=True))
     assert copied.strategy == net.fit(images, labels).strategy_ == ("gradual" if side == 64 else "linear-probe")
+
+
+def test_bars(bars, short_trainings):
+    diagnose(NetClassifier(**SMALL), X, y, verbose=1)
+    assert bars[-1] == ("diagnose", 4, 4) and {what for what, *_ in bars} <= {"diagnose", "range test"}

@@ -178,3 +178,10 @@ def test_thumbnails_are_means_of_cells():
 def test_wrong_input(X, params, error, match):
     with pytest.raises(error, match=match):
         find_duplicates(X, **params)
+
+
+def test_bars_of_images_that_are_read_and_compared(image_module, bars):
+    find_duplicates([as_png(image_module.fromarray(image)) for image in IMAGES[:5]], verbose=1)
+    assert bars == [("reading", 5, 5), ("comparing", 5, 5)]
+    find_duplicates(IMAGES, verbose=0)
+    assert len(bars) == 2

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from sktricks import ImageLoader, NetClassifier, SeenRowsWarning, find_label_issues
+from sktricks import AugmentedClassifier, ImageLoader, NetClassifier, SeenRowsWarning, find_label_issues
 from sktricks.inspection._confident_learning import count_confident, estimate_joint, find_wrong_labels
 from sktricks.inspection._label_issues import find_copies, split_rows
 
@@ -215,3 +215,13 @@ def test_a_frozen_estimator_is_warned_of():
     frozen = FrozenEstimator(LogisticRegression(max_iter=2000).fit(X[:200], y[:200]))
     with pytest.warns(SeenRowsWarning, match="^estimator: a FrozenEstimator"):
         find_label_issues(frozen, X[:200], y[:200], cv=2)
+
+
+def test_bars_of_folds_and_of_images(bars):
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8)).astype(np.uint8)
+    labels = np.arange(30) % 2
+    rows = images.reshape(30, -1)
+    find_label_issues(GaussianNB(), rows, labels, cv=3, verbose=1)
+    assert bars == [("find_label_issues", 3, 3)]
+    find_label_issues(AugmentedClassifier(GaussianNB(), image_shape=8), rows, labels, cv=3, verbose=1)
+    assert bars[1:] == [("comparing", 30, 30), ("find_label_issues", 3, 3)]

@@ -378,3 +378,12 @@ def test_a_loss_that_is_nan_has_no_rate():
         assert find_lr(NetClassifier(NoNumber), X, y).suggestion is None
     with pytest.warns(UnclearLearningRateWarning), pytest.raises(ValueError, match="the training diverged in epoch 1"):
         NetClassifier(NoNumber, lr="auto").fit(X, y)
+
+
+def test_bars(bars):
+    curve = find_lr(NetClassifier(**FAST), X, y, n_steps=30, verbose=1)
+    assert bars == [("range test", len(curve.lrs), 30)]
+    NetClassifier(lr="auto", max_epochs=1, verbose=1, **FAST).fit(X, y)
+    assert [what for what, *_ in bars[1:]] == ["range test", "fit"]
+    assert find_lr(NetClassifier(verbose=1, **FAST), X, y, n_steps=30).suggestion == curve.suggestion
+    assert len(bars) == 3
