@@ -25,7 +25,10 @@ def warn(message, category):
 
 
 class BackboneConfigWarning(UserWarning):
-    """The configuration of a backbone lacks an entry, so a default is assumed, or has an entry that is ignored."""
+    """The configuration of a backbone lacks an entry, so a default is assumed, or has an entry that is ignored.
+
+    Also if ``backbone="auto"`` has to take the net for photos, since the weights of that for small images are missing.
+    """
 
 
 class BitDepthWarning(UserWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._warnings import SmallBackboneWarning, warn
+from .._warnings import BackboneConfigWarning, SmallBackboneWarning, warn
 from ..images._decode import open_image
 from ..images._unreadable_image import UnreadableImageError, attempt
 from .backbones._load_backbone import BUNDLED
@@ -23,15 +23,19 @@ def auto_backbone(height, width):
 
 
 def choose_backbone(backbone, height, width):
-    """Return the backbone to load; of ``"auto"`` the one for images of this size, or a small one with a warning."""
-    from .backbones._lite0_weights import has_weights
+    """Return the backbone to load; of ``"auto"`` the one for images of this size, or the other one with a warning."""
+    from .backbones import _bundled, _lite0_weights
 
     if not (isinstance(backbone, str) and backbone == "auto"):
         return backbone
     name = auto_backbone(height, width)
-    if name == PHOTO and not has_weights():
-        warn_of_small(height, width)
+    if name == PHOTO and not _lite0_weights.has_weights():
+        if _bundled.has_weights():  # otherwise the error of the missing net says more than a warning about small images
+            warn_of_small(height, width)
         return SMALL
+    if name == SMALL and not _bundled.has_weights() and _lite0_weights.has_weights():
+        warn_of_no_small(height, width)
+        return PHOTO
     return name
 
 
@@ -54,6 +58,16 @@ def read_raw_size(source):
     """Return the (height, width) of an image as it is stored."""
     with open_image(source) as image:
         return image.size[::-1]
+
+
+def warn_of_no_small(height, width):
+    """Warn that small images are seen by the net for photos, in a build without the weights of the small one."""
+    warn(
+        f"images of {height} x {width} pixels are seen by backbone={PHOTO!r}, the net for photos, because this build "
+        f"of sktricks lacks the weights of {SMALL!r}, the net for small images: it is slower, and less accurate for "
+        f"glyphs. An explicit backbone={PHOTO!r} does not warn",
+        BackboneConfigWarning,
+    )
 
 
 def warn_of_small(height, width):

@@ -69,6 +69,7 @@ def test_the_check_tells_a_map_from_a_random_one(fitted):
     assert other["brightest"].mean() < 0.5 * good["brightest"].mean()
 
 
+@pytest.mark.pretrained
 def test_a_map_depends_on_the_weights(fitted):
     import copy
 

@@ -4,10 +4,19 @@ import warnings
 import numpy as np
 import pytest
 
-from sktricks import FineTuneClassifier, FineTuneRegressor, PretrainedFeatures, SmallBackboneWarning, load, save
+from sktricks import (
+    BackboneConfigWarning,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    PretrainedFeatures,
+    SmallBackboneWarning,
+    load,
+    save,
+)
 from sktricks.transfer import _auto_backbone
 from sktricks.transfer._auto_backbone import LOOKED_AT, PHOTO_SIDE, auto_backbone, choose_backbone, typical_size
-from sktricks.transfer.backbones import _lite0_weights
+from sktricks.transfer.backbones import _bundled, _lite0_weights
+from sktricks.transfer.cache import _pool
 
 Image = pytest.importorskip("PIL.Image")
 LABELS = np.arange(4) % 2
@@ -119,6 +128,38 @@ def test_without_weights_a_warning_says_what_to_install(no_weights, make, as_fil
     with pytest.warns(SmallBackboneWarning, match=message) as found:
         fitted = make().fit(X, LABELS)
     assert len(found) == 1 and fitted.backbone_name_ == "tiny32"
+
+
+@pytest.fixture
+def no_tiny32(monkeypatch, tmp_path):
+    """A build with SKTRICKS_NO_WEIGHTS=1."""
+    monkeypatch.delenv("SKTRICKS_TINY32", raising=False)
+    monkeypatch.setattr(_bundled, "WEIGHTS", tmp_path / "tiny32.safetensors")
+    monkeypatch.setattr(_pool, "WEIGHTS", tmp_path / "tiny32.safetensors")
+
+
+@pytest.mark.parametrize("make", [PretrainedFeatures, FineTuneClassifier])
+@pytest.mark.parametrize("as_files", [True, False])
+def test_lite0_stands_in_for_tiny32_with_a_warning(no_tiny32, make, as_files):
+    X = SMALL[:2] if as_files else np.zeros((2, 32, 32), np.uint8)
+    with pytest.warns(BackboneConfigWarning, match=r"are seen by backbone='lite0'.* lacks the weights of 'tiny32'"):
+        fitted = make().fit(X, LABELS[:2])
+    assert fitted.backbone_name_ == "lite0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose_backbone("auto", PHOTO_SIDE, PHOTO_SIDE) == choose_backbone("lite0", 32, 32) == "lite0"
+
+
+@pytest.mark.parametrize("backbone", ["auto", "tiny32"])
+@pytest.mark.parametrize("side", [32, PHOTO_SIDE])
+def test_without_any_weights_the_error_says_what_to_install(no_tiny32, no_weights, backbone, side):
+    X = np.zeros((2, side, side), np.uint8)
+    with pytest.raises(ImportError, match=r"SKTRICKS_NO_WEIGHTS=1.*SKTRICKS_TINY32.*pip install \"sktricks\[images"):
+        PretrainedFeatures(backbone).fit(X)
+
+
+def test_an_untrained_tiny32_needs_no_weights(no_tiny32):
+    assert PretrainedFeatures("untrained:tiny32").fit(np.zeros((2, 8, 8), np.uint8)).backbone_name_
 
 
 def test_no_warning_where_tiny32_was_asked_for_or_is_right(no_weights):

@@ -1,8 +1,10 @@
 import copy
+import os
 import pickle
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,8 +157,8 @@ def test_loading_again_gives_the_same(tiny32):
 def weights(tmp_path, monkeypatch):
     """A file of weights of one's own, on which the environment variable points."""
     path = tmp_path / "own.safetensors"
+    path.write_bytes(Path(os.environ.get(VARIABLE) or _bundled.WEIGHTS).read_bytes())
     monkeypatch.setenv(VARIABLE, str(path))
-    path.write_bytes(_bundled.WEIGHTS.read_bytes())
     return path
 
 
@@ -178,6 +180,7 @@ def test_weights_of_ones_own(weights, tiny32):
     assert torch.equal(own.model.stem[0].weight, tiny32.model.stem[0].weight * 2)
 
 
+@pytest.mark.pretrained
 def test_an_empty_variable_is_none(monkeypatch, tiny32):
     monkeypatch.setenv(VARIABLE, "")
     assert load_backbone("tiny32").fingerprint() == tiny32.fingerprint()
@@ -197,6 +200,7 @@ def test_a_file_of_something_else(weights):
         load_backbone("tiny32")
 
 
+@pytest.mark.pretrained
 def test_the_bundled_file_altered(monkeypatch, tmp_path):
     monkeypatch.delenv(VARIABLE, raising=False)
     content = bytearray(_bundled.WEIGHTS.read_bytes())
@@ -438,6 +442,7 @@ def test_pool():
     assert pool(torch.ones(2, 5)).shape == (2, 5)
 
 
+@pytest.mark.pretrained
 def test_the_file_is_small_and_fits_the_model():
     assert _bundled.WEIGHTS.stat().st_size <= 4e6
     tensors = safetensors.torch.load_file(_bundled.WEIGHTS)

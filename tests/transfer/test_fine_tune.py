@@ -86,6 +86,7 @@ STRATEGIES = pytest.mark.parametrize("strategy", ["linear-probe", "fine-tune", "
 # -- what it is for ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pretrained
 def test_the_bundled_net_beats_a_linear_model_on_a_few_digits():
     X, y = load_digits(return_X_y=True)
     few, rest = np.arange(50), slice(1000, 1300)

