@@ -68,7 +68,7 @@ def conclude(scores, members):
 # On the table the vote is ahead of all that is in it. On digits it says the opposite: leave it to the pretrained net,
 # and equal weights do harm. What an ensemble brings is what its members know that the best one does not.
 
-figure = plt.figure(figsize=(15, 9), layout="constrained")
+figure = plt.figure(figsize=(15, 8), layout="constrained")
 parts = figure.subfigures(2, 2, squeeze=False, width_ratios=[1, 3])
 for (title, (X, y, members, n_train)), (left, right) in zip(tasks.items(), parts, strict=True):
     scores, vote = compare(X, y, members, n_train)
@@ -81,11 +81,12 @@ for (title, (X, y, members, n_train)), (left, right) in zip(tasks.items(), parts
 
     ax = left.subplots()
     for number, (name, found) in enumerate(scores.items()):
-        ax.plot(found, [number] * len(found), "o", color="C1" if "vote" in name else "C0")
+        marker, color = ("D", "C1") if "vote" in name else ("o", "C0")
+        ax.plot(found, [number] * len(found), marker, color=color, alpha=0.7)
     ax.set_yticks(range(len(scores)), scores)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.3)
-    ax.set(title="accuracy, %, each split")
+    ax.set(xlabel="accuracy in %, a point per split", ylabel="votes and their members")
     left.suptitle(title)
     EnsembleDisplay.from_estimator(vote, figure=right)
 figure.savefig("ensemble.png", dpi=100)

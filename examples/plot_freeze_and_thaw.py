@@ -36,11 +36,16 @@ for name, net in nets.items():
     print(f"{name:16}{100 * net.score(X_test[300:], y_test[300:]):6.1f} %   {net.n_trainable_parameters_:9,} trained")
 
 # %%
-# Grey are the epochs in which layers were frozen, with their number.
+# All three share their axes, so that heights can be compared. The gray bands are the epochs in which some layers were
+# still frozen; the legend has their numbers.
 
-figure = plt.figure(figsize=(11, 5.5), layout="constrained")
-for part, (name, net) in zip(figure.subfigures(1, 3, squeeze=False)[0], nets.items(), strict=True):
-    TrainingDisplay.from_estimator(net, figure=part, title=name)
+figure, axes = plt.subplots(3, 3, figsize=(11, 6), sharex=True, sharey="row", layout="constrained")
+for column, (name, net) in zip(axes.T, nets.items(), strict=True):
+    TrainingDisplay.from_estimator(net, axes=column)
+    column[0].set_title(name)
+    column[-1].set_xlabel("epoch")
+for ax in axes[:, 1:].ravel():
+    ax.set_ylabel("")
 figure.savefig("freeze_and_thaw.png", dpi=120)
 
 # %%

@@ -55,7 +55,7 @@ def plain(n_features, n_outputs):
 net = NetClassifier(plain, **settings)
 models = {
     "columns as they are": make_pipeline(net),
-    "columns standardised": make_pipeline(StandardScaler(), net),
+    "columns standardized": make_pipeline(StandardScaler(), net),
     "the default module": make_pipeline(NetClassifier(**settings)),
 }
 by_columns = {name: losses_and_scores(model) for name, model in models.items()}
@@ -120,13 +120,14 @@ def sizes_by_layer(scale):
 # ----------
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
-for name, (losses, scores) in by_columns.items():
-    left.plot(range(1, 61), np.mean(losses, axis=0), label=f"{name}: {np.mean(scores):.0f} %")
-left.set(title="Columns of all sizes, and standardised", xlabel="epoch", ylabel="training loss", yscale="log")
-left.legend(title="and accuracy on rows held out")
+styles = "-", "--", ":"  # so that lines differ without colors
+for style, (name, (losses, scores)) in zip(styles, by_columns.items(), strict=True):
+    left.plot(range(1, 61), np.mean(losses, axis=0), style, label=f"{name}: {np.mean(scores):.0f} %")
+left.set(title="Columns of all sizes, and standardized", xlabel="epoch", ylabel="training loss", yscale="log")
+left.legend(title="accuracy on rows held out")
 
-for name, scale in scales.items():
-    middle.plot(range(1, 11), sizes_by_layer(scale), marker="o", label=name)
+for marker, (name, scale) in zip("osD", scales.items(), strict=True):
+    middle.plot(range(1, 11), sizes_by_layer(scale), marker=marker, label=name)
 middle.set(title="Ten layers before the training", xlabel="layer", yscale="log")
 middle.set(ylabel="root mean square of its outputs")
 middle.legend(title="weights")
@@ -134,7 +135,9 @@ middle.legend(title="weights")
 for number, optimizer in enumerate(optimizers):
     scores = [by_weights[name, optimizer] for name in scales]
     places = np.arange(len(scales)) + 0.4 * (number - 0.5)
-    right.bar(places, np.mean(scores, axis=1), 0.36, yerr=np.std(scores, axis=1), ecolor="0.5", label=optimizer)
+    hatch = "//" if optimizer == "adamw" else None
+    style = {"hatch": hatch, "edgecolor": "0.3", "ecolor": "0.5", "label": optimizer}
+    right.bar(places, np.mean(scores, axis=1), 0.36, yerr=np.std(scores, axis=1), **style)
     for place in places[np.isnan(scores).any(axis=1)]:
         right.text(place, 3, "diverged", rotation="vertical", ha="center", va="bottom")
 right.axhline(100 * np.bincount(y).max() / len(y), color="0.5", linestyle="--", label="the largest class")

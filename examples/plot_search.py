@@ -112,8 +112,11 @@ else:
 # %%
 # The figure
 # ----------
-# Folds differ more than most candidates do: a search over 200 rows tells which settings are bad, and hardly which of
-# the good ones is best.
+# Orange is the candidate that each search chose, gray are all others. Some folds are harder than others for every
+# candidate, so the first panel compares candidates fold by fold. With 200 rows, a search shows which settings are bad,
+# and hardly which of the good ones is best.
+
+CHOSEN, OTHER = {"color": "C1", "marker": "D", "zorder": 3}, {"color": "0.5", "marker": "o"}
 
 
 def in_words(params):
@@ -123,26 +126,32 @@ def in_words(params):
 
 
 figure, axes = plt.subplots(1, 2 if optuna is None else 3, figsize=(14, 4.6), layout="constrained")
-order = np.argsort(results["mean_test_score"])
-words = [in_words(results["params"][place]) for place in order]
-axes[0].barh(words, -results["mean_test_score"][order], xerr=results["std_test_score"][order], ecolor="0.5")
-axes[0].set(title="Grid: all candidates", xlabel="log loss, mean and spread of three folds")
+losses = -np.array([results[f"split{fold}_test_score"] for fold in range(3)]).T
+order = np.argsort(losses.mean(axis=1))
+above = losses[order] - losses[order[0]]
+for row, folds in enumerate(above):
+    axes[0].plot(folds, [row] * 3, linestyle="", alpha=0.6, **(OTHER if row else CHOSEN))
+    axes[0].plot(folds.mean(), row, "|", color="C1" if row == 0 else "0.5", markersize=18, markeredgewidth=2)
+axes[0].set_yticks(range(len(order)), [in_words(results["params"][place]) for place in order])
+axes[0].invert_yaxis()
+axes[0].set(title="Grid: three folds and their mean", xlabel="log loss above that of the chosen candidate")
 
 seen = halving.cv_results_
 for lr in set(seen["param_lr"]):
     own = seen["param_lr"] == lr
-    to_the_end = max(seen["iter"][own]) == max(seen["iter"])
-    style = {"color": "C1", "zorder": 3} if to_the_end else {"color": "0.5"}
-    axes[1].plot(seen["n_resources"][own], -seen["mean_test_score"][own], marker="o", **style)
+    style = CHOSEN if lr == halving.best_params_["lr"] else OTHER
+    axes[1].plot(seen["n_resources"][own], -seen["mean_test_score"][own], **style)
 axes[1].set(xscale="log", yscale="log", xlabel="epochs", ylabel="log loss", title="Halving: candidates by epochs")
 axes[1].set_xticks([5, 15, 45], [5, 15, 45])
+axes[1].set_yticks([0.1, 0.2, 0.5, 1, 2], [0.1, 0.2, 0.5, 1, 2])
 axes[1].minorticks_off()
 
 if optuna is not None:
-    losses = [-trial.value for trial in study.trials]
-    axes[2].plot(losses, "o", color="0.5", label="candidates")
-    axes[2].step(range(len(losses)), np.minimum.accumulate(losses), where="post", color="C1", label="best so far")
-    axes[2].set(title="Optuna: candidates in their order", xlabel="candidate", ylabel="log loss", yscale="log")
+    found = [-trial.value for trial in study.trials]
+    axes[2].plot(found, linestyle="", label="other candidates", **OTHER)
+    axes[2].plot(study.best_trial.number, min(found), linestyle="", label="the chosen one", **CHOSEN)
+    axes[2].step(range(len(found)), np.minimum.accumulate(found), "--", where="post", color="0.5", label="best so far")
+    axes[2].set(title="Optuna: candidates in their order", xlabel="candidate", ylabel="log loss")
     axes[2].legend()
 figure.savefig("search.png", dpi=120)
 print("\nThe figure is in search.png")

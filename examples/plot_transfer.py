@@ -82,8 +82,10 @@ figure, (left, *maps) = plt.subplots(1, 3, figsize=(14, 4.4), layout="constraine
 for number, (name, found) in enumerate(scores.items()):
     places = np.arange(len(LABELS)) + 0.06 * (number - 1.5)  # side by side, so that no bar hides another
     means, spread = np.mean(list(found.values()), axis=1), np.std(list(found.values()), axis=1)
-    left.errorbar(places, means, spread, marker="o", capsize=2, label=name)
-left.set(title="Accuracy against labels", xlabel="labels a class", ylabel="accuracy, %")
+    left.errorbar(
+        places, means, spread, marker="os^D"[number], linestyle=["-", "--", ":", "-."][number], capsize=2, label=name
+    )
+left.set(title="Accuracy, mean and standard deviation", xlabel="labels per class", ylabel="accuracy, %")
 left.set_xticks(range(len(LABELS)), LABELS)
 left.grid(axis="y", alpha=0.3)
 left.legend()
@@ -91,6 +93,6 @@ for ax, title, columns in zip(maps, ("Pixels", "Features of tiny32"), (X[:600], 
     places = make_pipeline(StandardScaler(), PCA(2)).fit_transform(columns)
     for digit in range(10):
         ax.scatter(*places[y[:600] == digit].T, s=60, marker=f"${digit}$", color=plt.cm.tab10(digit), linewidth=0.3)
-    ax.set(title=title, xticks=[], yticks=[])
+    ax.set(title=title, xticks=[], yticks=[], xlabel="first component", ylabel="second component")
 figure.savefig("transfer.png", dpi=120)
 print("\nThe figure is in transfer.png")

@@ -138,6 +138,14 @@ def test_text_is_legible(make, style):
         assert find_unreadable(make(name="A name of some length, as people give it").plot().figure_) == []
 
 
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_text_of_show_images_is_legible(style):
+    labels = np.array(_displays.CLASSES)[np.arange(9) % 3]
+    with plt.style.context(style):
+        figure = sktricks.show_images(np.random.default_rng(0).random((9, 8, 8)), labels, n_per_class=2)
+        assert find_unreadable(figure) == []
+
+
 def test_text_that_is_not_legible_is_found():
     figure = plt.figure(figsize=(3, 1), facecolor="white")
     figure.text(0.1, 0.5, "first", color="black")

@@ -48,12 +48,12 @@ def make_mosaic(columns):
     return mosaic, places
 
 
-def clear_gaps(mosaic):
-    """Return a picture whose NaN are transparent, for ``imshow``."""
+def fill_gaps(mosaic, color):
+    """Return an image for ``imshow`` with (red, green, blue, alpha) in place of NaN."""
     if mosaic.shape[2] == 1:
-        return mosaic[..., 0]  # which draws no NaN
-    colors = np.nan_to_num(mosaic)
-    return colors if mosaic.shape[2] == 4 else np.dstack([colors, ~np.isnan(mosaic[..., 0])])
+        return mosaic[..., 0]  # NaN are not drawn
+    opaque = mosaic if mosaic.shape[2] == 4 else np.dstack([mosaic, np.ones(mosaic.shape[:2])])
+    return np.where(np.isnan(mosaic[..., :1]), color, opaque)
 
 
 def read_files(X, estimator, most):
@@ -227,11 +227,13 @@ class AugmentationDisplay:
         if channels not in (1, 3, 4):
             raise ValueError(f"originals must have 1, 3 (red, green, blue) or 4 channels, got {channels}")
         mosaic, places = make_mosaic([self.originals, *self.draws])
-        self.im_ = self.ax_.imshow(clear_gaps(mosaic), cmap=cmap, vmin=0, vmax=1)
-        patches = import_optional("matplotlib.patches", "plot")
+        # The color of the background, not transparency: edges are blended with it where the image is resized.
+        background = import_optional("matplotlib.colors", "plot").to_rgba(self.ax_.get_facecolor())
+        self.im_ = self.ax_.imshow(fill_gaps(mosaic, background), cmap=cmap, vmin=0, vmax=1)
+        draw_edge = import_optional("matplotlib.patches", "plot").Rectangle
         for left, top, width, height in places:  # a white image has an edge on white paper
-            edge = patches.Rectangle((left - 0.5, top - 0.5), width, height, fill=False, color="0.5", linewidth=0.5)
-            self.ax_.add_patch(edge)
+            style = {"fill": False, "color": "0.5", "linewidth": 0.5, "clip_on": False}
+            self.ax_.add_patch(draw_edge((left - 0.5, top - 0.5), width, height, **style))
         column = mosaic.shape[1] / (1 + len(self.draws))
         self.ax_.set_xticks([column / 2, column * (1 + len(self.draws) / 2)], ["original", "augmented"])
         self.ax_.tick_params(length=0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import type_of_target
 
+from .._fit_text import shorten, wrap
 from .._optional import import_optional
 from .._threads import column_or_1d
 from .._validation import IMAGE_NAME
@@ -101,9 +102,10 @@ def show_images(
         ax.set_frame_on(True)
         draw_picture(ax, pictures[i])
         if files:
-            ax.set_xlabel(files[i], fontsize="x-small", color="0.4")
+            ax.set_xlabel(shorten(files[i], 72 * SIDE, "x-small"), fontsize="x-small", parse_math=False)
     for start, title in zip(starts, titles.values(), strict=False):
-        axes.flat[start].set_ylabel(title)
+        length = 72 * SIDE * heights[start // n_columns]
+        axes.flat[start].set_ylabel(wrap(title, length, "medium", n_lines=2), parse_math=False)
     if len(titles) > MOST_CLASSES:
         figure.suptitle(f"the first {MOST_CLASSES} of {len(titles)} classes")
     return figure

@@ -17,7 +17,7 @@ from ._base_net import BaseNet
 
 FIELDS = ("losses", "validation_losses", "scores", "rates", "gradient_norms", "frozen")
 MARKERS = "osD^vPX*<>"  # of the runs, which differ by more than their color
-NARROWEST = 0.05  # fraction of the epochs; narrower bands show no number
+MOST_NUMBERS = 6  # of frozen layers in the legend
 SHADE = "0.5"  # color of the bands of epochs with frozen layers; gray is visible on white and on black
 
 
@@ -25,8 +25,8 @@ class TrainingDisplay:
     """Plot of one or several trainings, with one panel per recorded value over the epochs.
 
     Create it with :meth:`from_estimator`, or with :meth:`from_estimators` for several runs in one picture. Gray bands
-    mark the epochs in which :class:`FreezeLayers` or the strategy ``"gradual"`` kept layers frozen, and show the number
-    of these layers; with several runs there are no bands.
+    mark the epochs in which :class:`FreezeLayers` or the strategy ``"gradual"`` kept layers frozen, and the
+    legend has the numbers of these layers; with several runs there are no bands.
 
     Parameters
     ----------
@@ -259,25 +259,23 @@ class TrainingDisplay:
             line.set_gid(name)
         ax.set_ylabel(panel)
         if len(runs) == 1 and not n_before:
-            shade(ax, runs[next(iter(runs))]["frozen"], labeled=panel == "loss")
+            shade(ax, runs[next(iter(runs))]["frozen"])
         if any(runs) and panel == "loss":  # the colors of named runs are the same in all panels
             draw_legend_of_runs(ax)
-        elif not any(runs) and len(ax.get_legend_handles_labels()[1]) > 1:
+        elif panel == "loss" and len(ax.get_legend_handles_labels()[1]) > 1:
             ax.legend()
 
 
-def shade(ax, frozen, *, labeled):
-    """Draw a band for epochs with frozen layers, darker for more layers, with their number above it if ``labeled``."""
+def shade(ax, frozen):
+    """Draw a band for epochs with frozen layers, darker for more layers; the first has the numbers in its label."""
     epoch, most = 0.5, max(frozen or [0])
+    numbers = [n_frozen for n_frozen, _ in groupby(frozen or []) if n_frozen]
+    label = f"{', '.join(map(str, numbers[:MOST_NUMBERS]))}{', …' * (len(numbers) > MOST_NUMBERS)} layers frozen"
     for n_frozen, epochs in groupby(frozen or []):
         end = epoch + len(list(epochs))
         if n_frozen:
-            band = ax.axvspan(epoch, end, color=SHADE, alpha=0.05 + 0.3 * n_frozen / most, linewidth=0)
-            band.set_label("layers frozen" if labeled and epoch == 0.5 else "_")
-            if labeled and end - epoch >= NARROWEST * len(frozen):
-                place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 2), "textcoords": "offset points"}
-                center = (epoch + end) / 2, 1
-                ax.annotate(str(n_frozen), center, **place, ha="center", va="bottom", fontsize="small")
+            ax.axvspan(epoch, end, color=SHADE, alpha=0.05 + 0.3 * n_frozen / most, linewidth=0, label=label)
+            label = "_frozen"  # not in the legend
         epoch = end
 
 
@@ -294,9 +292,7 @@ def draw_legend_of_runs(ax):
     if any(line.get_linestyle() == "--" for line in ax.lines):
         handles += [make_line([], [], color="0.5", linestyle=style, label=kind) for kind, style in styles.items()]
     handles += [band for band in ax.patches if not band.get_label().startswith("_")]
-    # The numbers of frozen layers stand between the axes and the legend.
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 1.5}
-    ax.legend(handles=handles, ncols=2, fontsize="small", frameon=False, **place)
+    ax.legend(handles=handles, ncols=2, fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def values_of(net):

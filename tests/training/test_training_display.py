@@ -48,13 +48,17 @@ def test_frozen_epochs_are_shaded():
         assert (band.get_extents().x0, band.get_extents().x1) == pytest.approx(
             tuple(ax.transData.transform([(0.5, 0), (3.5, 0)])[:, 0])
         )
-    assert [text.get_text() for text in display.axes_[0].texts] == [str(frozen[0])]
+    labels = [text.get_text() for text in display.axes_[0].get_legend().get_texts()]
+    assert labels == ["training", f"{frozen[0]} layers frozen"]
 
 
 def test_thawing_stage_by_stage_is_several_bands():
     net = FineTuneClassifier(strategy="gradual", max_epochs=8, random_state=0, device="cpu").fit(IMAGES, Y)
     display = TrainingDisplay.from_estimator(net)
-    assert len(display.axes_[0].patches) == len(set(net.net_.history[:, "event_frozen"]) - {0}) >= 3
+    numbers = sorted(set(net.net_.history[:, "event_frozen"]) - {0}, reverse=True)
+    assert len(display.axes_[0].patches) == len(numbers) >= 3
+    label = display.axes_[0].get_legend().get_texts()[-1].get_text()
+    assert label == f"{', '.join(map(str, numbers))} layers frozen"
 
 
 @pytest.mark.parametrize(
