@@ -55,6 +55,12 @@ def ensemble(**values):
     )
 
 
+def many_members(**values):
+    n = 12
+    disagreement = np.random.default_rng(0).random((n, n)) ** 3
+    return EnsembleDisplay(names=[f"member number {i}" for i in range(n)], disagreement=disagreement, **values)
+
+
 def learning_rate(**values):
     lrs = np.logspace(-6, 0, 140)
     return LearningRateDisplay(curve=read_curve(lrs, 0.2 + 2 / (1 + 1e3 * lrs) + 3 * lrs**2), **values)
@@ -143,4 +149,4 @@ ONE_PER_CLASS = [
     label_issues,
     explanation,
 ]
-ALL = [*ONE_PER_CLASS, signals, trainings, confused, one_pair, files, table]
+ALL = [*ONE_PER_CLASS, signals, trainings, many_members, confused, one_pair, files, table]

@@ -11,12 +11,13 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from .._axes import check_axes, set_figure_title, take_axes
-from .._fit_text import shorten
+from .._fit_text import shorten, text_width, width_of
 from .._threads import type_of_target
 from ._diversity import disagreement, distance
 
 ROWS, ROOT_MEAN_SQUARE = "fraction of rows", "root mean square, in the units of y"  # units of the disagreement
 LENGTH, HEIGHT = 120, 90  # of the name of a member beside and below the panels, in points
+TEXT_SIZE = 10  # of the numbers in the matrix, in points; smaller in narrow cells
 
 
 class EnsembleDisplay:
@@ -186,8 +187,10 @@ class EnsembleDisplay:
         bars = {"weights": self.weights, "added loss without it": self.contributions}
         bars = {title: values for title, values in bars.items() if values is not None}
         n, what = len(bars) + 1, f"one each for {', '.join([*bars, 'disagreement'])}"
-        size = (2.2 * len(bars) + 5, 2 + 0.5 * max(4, len(self.names)))
-        self.axes_ = take_axes(axes, figure, range(n), (1, n), size=size, what=what, sharey=True)
+        side = 0.55 * max(4, len(self.names))  # of the matrix, in inches
+        size, ratios = (2.2 * len(bars) + side + 2.5, side + 1.8), [*[2] * len(bars), side + 0.5]
+        grid = {"sharey": True, "width_ratios": ratios}
+        self.axes_ = take_axes(axes, figure, range(n), (1, n), size=size, what=what, **grid)
         self.figure_ = self.axes_[0].figure
         for ax, (title, values) in zip(self.axes_, bars.items(), strict=False):
             draw_bars(ax, title, np.asarray(values))
@@ -203,11 +206,14 @@ class EnsembleDisplay:
         image = ax.imshow(matrix, vmin=0, cmap="viridis", aspect="auto")
         positions = range(len(matrix))
         ax.set_xticks(positions, [shorten(name, HEIGHT, "medium") for name in self.names], rotation=90)
+        texts = [[f"{value:.2g}" for value in row] for row in matrix]
+        widest = max(text_width(text, TEXT_SIZE) for row in texts for text in row)
+        size = TEXT_SIZE * min(1, width_of(ax) / len(matrix) / widest)
         bright = matrix > matrix.max() / 2
         for row in positions:
             for column in positions:
-                color = "black" if bright[row, column] else "white"
-                ax.text(column, row, f"{matrix[row, column]:.2g}", ha="center", va="center", color=color)
+                style = {"color": "black" if bright[row, column] else "white", "fontsize": size}
+                ax.text(column, row, texts[row][column], ha="center", va="center", **style)
         ax.set_title("disagreement")
         ax.figure.colorbar(image, ax=ax, label=self.unit)
 

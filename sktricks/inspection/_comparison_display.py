@@ -129,7 +129,7 @@ class ComparisonDisplay:
                 continue
             error = standard_error(result.scores, self.comparison.test_fraction)
             first = row == 0
-            ax.plot(result.scores, np.full(len(result.scores), row), "o", color="C0", alpha=0.35, mec="none",
+            ax.plot(result.scores, np.full(len(result.scores), row), "o", color="C0", alpha=0.6, mec="none",
                     label="one fold" if first else None)  # fmt: skip
             ax.errorbar(np.mean(result.scores), row, xerr=error, fmt="D", color="C1", capsize=4, markersize=5,
                         label="mean and standard error" if first else None)  # fmt: skip
