@@ -1,7 +1,7 @@
-"""From a fitted estimator to what runs without this package: one ONNX file, checked before it is written.
+"""Deploy fitted estimators: export to ONNX, distillation, pruning and batched predictions.
 
-The modules that convert import what they convert; :class:`OnnxModel` needs numpy and onnxruntime alone. For this reason
-the names below are loaded on first use.
+Public names are loaded on first use: the converters import whatever they convert, whereas :class:`OnnxModel` requires
+only numpy and onnxruntime.
 """
 
 from __future__ import annotations

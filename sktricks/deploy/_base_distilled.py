@@ -1,4 +1,4 @@
-"""The fit of distilled estimators: a teacher, its predictions of rows that it has not seen, and a student of these."""
+"""The base class of distilled estimators: fit a teacher, and a student on its out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Rows:
     Parameters
     ----------
     X : array-like
-        The rows with labels, which come first, and those without.
+        The labeled rows, followed by the unlabeled ones.
     folds : ndarray of shape (n,)
-        The folds of those with labels.
+        The fold of each labeled row.
     weight : ndarray of shape (n,)
-        The weights of those with labels, with sum 1.
+        The weights of the labeled rows; they sum to 1.
     params : dict
         Further arguments of the student's ``fit``, for all rows.
     """
@@ -53,14 +53,14 @@ class Rows:
 
 
 class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
-    """A student that is trained on the predictions of a teacher.
+    """Base class of students that are trained on the predictions of a teacher.
 
-    A class defines these hooks:
+    Subclasses define these hooks:
 
     - ``_fit(X, y, X_unlabeled, sample_weight) -> self``;
-    - ``_default_student(images) -> estimator``: the student ``"auto"``;
-    - ``_check_student(student)``: an error for a student that cannot learn from the targets;
-    - ``_agreement(student, X, known, weight) -> float``: how often the student agrees with the teacher's predictions.
+    - ``_default_student(images) -> estimator``: the student for ``student="auto"``;
+    - ``_check_student(student)``: raise an error for a student that cannot learn from the targets;
+    - ``_agreement(student, X, known, weight) -> float``: how well the student agrees with the teacher's predictions.
     """
 
     _parameter_constraints: dict = {
@@ -79,7 +79,8 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         parts = [self.teacher, self._student(images=False)]
         both = [get_tags(part) for part in parts]
         first = [get_tags(first_reader(part)) if isinstance(part, Pipeline) else get_tags(part) for part in parts]
-        tags.input_tags.allow_nan = all(one.input_tags.allow_nan for one in first)  # which a Pipeline does not tell
+        # A Pipeline does not pass on the tag allow_nan of its first step.
+        tags.input_tags.allow_nan = all(one.input_tags.allow_nan for one in first)
         for name in ("sparse", "three_d_array", "string", "categorical"):
             setattr(tags.input_tags, name, all(getattr(one.input_tags, name) for one in both))
         tags.target_tags.multi_output = all(one.target_tags.multi_output for one in both)
@@ -117,14 +118,14 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Rows with labels or values, which both teacher and student take.
+            Labeled rows, in a form that both teacher and student accept.
         y : array-like of shape (n,) or (n, outputs)
             For a classifier, labels of any kind, one per row. For a regressor, values; several per row if both teacher
-            and student take them.
+            and student support them.
         X_unlabeled : array-like of shape (m, ...), default=None
-            Rows without labels, of the form of those of X. The student learns from them as well.
+            Unlabeled rows in the same form as X. The student learns from them as well.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows with labels, for the teacher, the temperature and the student; rows of weight 0 are left
+            Weights of the labeled rows, for the teacher, the temperature and the student; rows of weight 0 are left
             out. Each row of ``X_unlabeled`` has weight 1.
 
         Returns
@@ -140,7 +141,7 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         return self._default_student(images) if isinstance(self.student, str) else self.student
 
     def _read(self, X, y, X_unlabeled, sample_weight):
-        """Return X and y without rows of weight 0, and the weights or None."""
+        """Validate the input; return X and y without rows of weight 0, and the weights or None."""
         check_consistent_length(X, y)
         check_kind(self, self.teacher, "teacher")
         if is_frozen(self.teacher):
@@ -156,13 +157,13 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
             X, y, weight = _safe_indexing(X, kept), y[kept], weight[kept]
         if len(y) < 2:
             raise ValueError(
-                f"{type(self).__name__} holds out some rows and needs at least 2 of positive weight, got "
+                f"{type(self).__name__} holds out some rows and requires at least 2 with positive weight, got "
                 f"n_samples={len(y)}"
             )
         return X, y, weight
 
     def _weight_keywords(self, student, weight):
-        """Return the keywords by which teacher and student take weights, None where they get none."""
+        """Return the names of the weight arguments of teacher and student, None where no weights are passed."""
         if weight is None:
             return None, None
         if _routing_enabled():
@@ -178,11 +179,19 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         return keywords
 
     def _teach(self, X, y, codes, X_unlabeled, weight, target, method):
-        """Fit the teacher; return it, its predictions of rows with and without labels, an empty student, and its rows.
+        """Fit the teacher.
 
-        The rows with labels are predicted out of fold.
+        Returns
+        -------
+        teacher : estimator
+        known, unknown : ndarray
+            Its predictions for the labeled rows, out of fold, and for the unlabeled rows (or None).
+        student : estimator
+            Not fitted.
+        rows : Rows
+            The training rows of the student.
         """
-        (X,) = indexable(X)  # converts sparse formats without rows
+        (X,) = indexable(X)  # converts sparse formats that cannot be indexed by row
         student = clone(self._student(images=len(shape_of_rows(X)) != 1))
         of_teacher, of_student = self._weight_keywords(student, weight)
         folds, everything = fold_rows(X, codes), np.arange(len(y))
@@ -201,7 +210,10 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         return teacher, known, unknown, student, Rows(stack_rows(X, X_unlabeled), folds, weight / weight.sum(), params)
 
     def _learn(self, student, rows, targets, known):
-        """Return the student, fitted on all rows, and how well one that has not seen the first fold agrees on that."""
+        """Return the student, fitted on all rows, and its agreement with the teacher.
+
+        The agreement is measured on the first fold, with a student that is fitted on the other folds.
+        """
         trial = clone(student)
         n, held_out = _num_samples(rows.X), np.flatnonzero(rows.folds == 0)
         seen = np.setdiff1d(np.arange(n), held_out)
@@ -224,7 +236,7 @@ class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstima
         return self
 
     def _check_rows(self, X):
-        """Raise an error for missing values that the teacher does not take: the student has never seen any."""
+        """Raise an error for missing values if the teacher rejects them: the student has never seen any."""
         check_is_fitted(self)
         if self._allow_nan or issparse(X):
             return

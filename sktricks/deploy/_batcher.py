@@ -1,4 +1,4 @@
-"""Batcher: rows that many threads want predicted at the same time, in one call."""
+"""Batcher: predict rows from many threads in one call."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..images._image_column import SOURCES, describe_single
 
 
 class Request(NamedTuple):
-    """Rows of one client."""
+    """The rows of one call of :meth:`Batcher.submit`."""
 
     X: Any
     n_rows: int
-    kind: tuple  # only rows of one kind can be joined
+    kind: tuple  # only requests of the same kind can be joined
     future: Future
     deadline: float
 
@@ -33,42 +33,42 @@ class Request(NamedTuple):
 class Batcher:
     """Predict the rows of many threads in one call.
 
-    While one batch is predicted, the rows that arrive are collected, and become the next batch. A row therefore never
-    waits for others: a single client gets its prediction at once, and 16 clients get theirs in about the time of one
-    call with 16 rows. Use it where threads of a server share a model, and a row costs more than about 0.3 ms. For
-    faster models, handing rows from thread to thread costs more than the model.
+    Rows that arrive while a batch is being predicted form the next batch. A row therefore never waits for others to
+    arrive: a single client gets its prediction at once, and 16 clients get theirs in about the time of one call with
+    16 rows. Use it where the threads of a server share a model that takes more than about 0.3 ms per row. For faster
+    models, passing rows between threads takes longer than the prediction.
 
     Parameters
     ----------
     predict : callable
-        Takes rows and returns an array or DataFrame with one row for each: ``model.predict_proba``,
+        Takes rows and returns an array or DataFrame with one row for each, for example ``model.predict_proba`` or
         ``OnnxModel(path).predict``. It is never called by two threads at the same time.
     max_batch_size : int, default=64
-        Rows per call of ``predict``, at most. A request with more rows is predicted in a call of its own.
+        Maximum number of rows per call of ``predict``. A request with more rows is predicted in a call of its own.
     max_wait_ms : float, default=0
-        Milliseconds to wait for more rows before each call, unless the batch is full. 0 adds no delay, and is
-        usually fastest as well.
+        Milliseconds to wait for more rows before each call, unless the batch is full. 0 adds no delay and is
+        usually the fastest as well.
     max_queue_size : int, default=1024
-        Requests that may wait; a further one is refused with ``queue.Full``.
+        Maximum number of waiting requests; further ones raise ``queue.Full``.
     timeout : float, default=None
-        Seconds that a request may wait for its call of ``predict``. Then its future gets a ``TimeoutError``. Calling
-        the batcher also waits for the result no longer than this. None sets no limit.
+        Maximum number of seconds that a request waits in the queue; its future then raises a ``TimeoutError``. It also
+        limits how long a call of the batcher waits for its result. None means no limit.
 
     See Also
     --------
-    OnnxModel : A file of :func:`export_onnx`, the fastest model to put behind a batcher.
+    OnnxModel : Run a file of :func:`export_onnx`, usually the fastest model for a batcher.
 
     Notes
     -----
-    Rows are joined with those of the same dtypes (and column names) next to them in the queue, so that each request
-    gets what ``predict`` returns for it alone, up to rounding. If a batch fails, its requests are predicted one by
-    one, and only the faulty ones get the error.
+    Only neighboring requests with the same dtypes (and column names) are joined, so that each request gets what
+    ``predict`` returns for it alone, up to rounding. If a batch fails, its requests are predicted one by one, and only
+    the faulty ones raise the error.
 
-    An array that is passed must not be changed before its result is there.
+    Do not modify an array that was passed before its result is available.
 
-    The thread starts with the first request that has to wait. A batcher that is not closed is closed when the
-    interpreter exits, after the requests that wait. After a fork, the child starts with an empty queue and a thread of
-    its own; the requests of the parent stay in the parent.
+    The worker thread starts with the first request that has to wait. When the interpreter exits, an open batcher
+    finishes the waiting requests and is closed. After a fork, the child starts with an empty queue and a thread of its
+    own; the requests of the parent stay in the parent.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class Batcher:
         self.predict = predict
         self.max_batch_size, self.max_wait_ms = max_batch_size, max_wait_ms
         self.max_queue_size, self.timeout = max_queue_size, timeout
-        self._row_shape: tuple | None = None  # of the rows that predict accepted first
+        self._row_shape: tuple | None = None  # set by the first rows that predict accepts
         self._closed = False
         self._thread: threading.Thread | None = None
         self._reset()
@@ -112,21 +112,22 @@ class Batcher:
         Parameters
         ----------
         X : array, DataFrame or list, (n, ...)
-            At least one row, in the shape of the rows before. One image file is a list of its path, or of its bytes.
+            At least one row; all requests have rows of the same shape. Pass a single image file as a list that holds
+            its path or its bytes.
 
         Returns
         -------
         future : concurrent.futures.Future
-            Its result is ``predict(X)``. ``asyncio.wrap_future(future)`` can be awaited.
+            Its result is ``predict(X)``. In asyncio, await ``asyncio.wrap_future(future)``.
 
         Raises
         ------
         queue.Full
-            If ``max_queue_size`` requests wait.
+            If ``max_queue_size`` requests are waiting.
         RuntimeError
-            After :meth:`close`.
+            If the batcher is closed.
         ValueError
-            If the rows have another shape than those before.
+            If the rows differ in shape from earlier ones.
         """
         X, kind = self._check_rows(X)
         deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
@@ -134,9 +135,9 @@ class Batcher:
         with self._changed:
             self._check_open()
             if len(self._waiting) >= self.max_queue_size:
-                raise queue.Full(f"max_queue_size={self.max_queue_size} requests wait already: try again later")
+                raise queue.Full(f"max_queue_size={self.max_queue_size} requests are waiting already: try again later")
             if self._thread is None:
-                # A thread that is no daemon would keep an interpreter from exiting that has not closed its batcher.
+                # Any other than a daemon thread would keep the interpreter from exiting while a batcher is open.
                 thread = threading.Thread(target=self._work, name="sktricks-batcher", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -146,12 +147,14 @@ class Batcher:
         return request.future
 
     def __call__(self, X):
-        """Return ``predict(X)``; parameters and errors are those of :meth:`submit`, and ``TimeoutError``.
+        """Return ``predict(X)``.
 
-        If nothing is being predicted, this thread predicts its rows itself, which costs no more than ``predict``.
+        Parameters and errors are those of :meth:`submit`; a ``TimeoutError`` is raised after ``timeout`` seconds. If
+        the batcher is idle, the calling thread runs ``predict`` itself, so that the call takes no longer than
+        ``predict``.
         """
         at_once = self.timeout is None and not self.max_wait_ms and not self._waiting
-        predicting = self._predicting  # a fork inside of predict replaces it
+        predicting = self._predicting  # a local name, since a fork inside predict replaces the attribute
         if at_once and predicting.acquire(blocking=False):
             try:
                 self._check_open()
@@ -162,30 +165,30 @@ class Batcher:
         try:
             return future.result(self.timeout)
         except TimeoutError:
-            if future.done():  # it waited too long in the queue, or predict raised this error
+            if future.done():  # the request waited too long in the queue, or predict itself raised this error
                 raise
             raise TimeoutError(f"the prediction took longer than timeout={self.timeout} seconds") from None
         finally:
-            future.cancel()  # nobody waits for it any more
+            future.cancel()  # without effect on a finished future
 
     def stats(self) -> dict[str, int]:
-        """Return what happened so far.
+        """Return counts of the requests so far.
 
         Returns
         -------
         stats : dict of int
-            ``requests`` and ``rows`` that got their predictions, ``batches`` (calls of ``predict``),
-            ``largest_batch`` in rows, and requests that are ``waiting`` now.
+            ``requests`` and ``rows`` that were predicted, ``batches`` (calls of ``predict``), ``largest_batch`` in
+            rows, and requests that are ``waiting`` now.
         """
         return {**self._counts, "waiting": len(self._waiting)}
 
     def close(self, *, cancel_futures: bool = False) -> None:
-        """Refuse further requests, and return when those that wait have been predicted.
+        """Refuse further requests, and return once the waiting ones have been predicted.
 
         Parameters
         ----------
         cancel_futures : bool, default=False
-            True cancels the requests that wait; only the batch that is being predicted is finished.
+            True cancels the waiting requests; only the batch that is being predicted is finished.
         """
         with self._changed:
             self._closed = True
@@ -209,7 +212,10 @@ class Batcher:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        """Start without requests and thread; in the child of a fork, locks may be held by threads that it lacks."""
+        """Start with new locks, an empty queue and no thread.
+
+        The child of a fork needs this: its copies of the locks may be held by threads that exist only in the parent.
+        """
         self._waiting: deque[Request] = deque()
         self._changed, self._predicting = threading.Condition(), threading.Lock()
         self._thread = None
@@ -217,25 +223,25 @@ class Batcher:
 
     def _check_open(self):
         if self._closed:
-            raise RuntimeError("the Batcher is closed, and takes no more requests: make a new one")
+            raise RuntimeError("the Batcher is closed and accepts no more requests: create a new one")
 
     def _check_rows(self, X) -> tuple[Any, tuple]:
         X, kind = inspect_rows(X)
         if self._row_shape is not None and X.shape[1:] != self._row_shape:
             raise ValueError(
-                f"X must have the shape {format_shape(self._row_shape)}, as the first rows that were predicted, "
+                f"X must have the shape {format_shape(self._row_shape)}, like the first rows that were predicted, "
                 f"got {X.shape}: use one Batcher for each shape"
             )
         return X, kind
 
     def _work(self):
-        """Predict batch after batch, until closed."""
+        """Predict one batch after another until the batcher is closed."""
         while self._wait():
             with self._predicting:
                 self._run(self._take_batch())
 
     def _wait(self) -> bool:
-        """Wait for requests; return False if there will be none."""
+        """Wait for requests; return False if the batcher is closed and none are left."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self.max_wait_ms:
@@ -246,7 +252,7 @@ class Batcher:
         return self._closed or sum(request.n_rows for request in self._waiting) >= self.max_batch_size
 
     def _take_batch(self) -> list[Request]:
-        """Take the requests of the next call out of the queue, without those cancelled or too late."""
+        """Take the requests of the next call from the queue; drop those that were cancelled or waited too long."""
         taken: list[Request] = []
         n_rows = 0
         with self._changed:
@@ -263,7 +269,7 @@ class Batcher:
         return [request for request in taken if request.deadline > now]
 
     def _run(self, batch: list[Request]) -> None:
-        """Predict some requests and set their futures."""
+        """Predict requests and set their futures."""
         try:
             found = self._predict([request.X for request in batch]) if batch else []
         except BaseException as error:
@@ -277,7 +283,7 @@ class Batcher:
                 request.future.set_result(one)
 
     def _predict(self, parts: list) -> list:
-        """Return the predictions for the rows of each request; the lock ``_predicting`` is held."""
+        """Return the predictions of each request; the caller holds the lock ``_predicting``."""
         sizes = [len(X) for X in parts]
         n_rows = sum(sizes)
         self._counts["batches"] += 1
@@ -291,20 +297,20 @@ class Batcher:
 
 
 def fail(batch, error):
-    """Give an error to the clients of some requests."""
+    """Set an error as the result of all requests of a batch."""
     for request in batch:
         request.future.set_exception(error)
 
 
 class PredictionsError(ValueError):
-    """Not the fault of a row: predict returned something else than one prediction per row."""
+    """The callable predict did not return one prediction per row; no request is to blame."""
 
 
 BATCHERS: weakref.WeakSet[Batcher] = weakref.WeakSet()
 
 
 def reset_all():
-    """Give all batchers new locks, in the child of a fork."""
+    """Reset all batchers in the child of a fork."""
     for batcher in list(BATCHERS):
         batcher._reset()
 
@@ -314,7 +320,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_parameters(predict, max_batch_size, max_wait_ms, max_queue_size, timeout):
-    """Raise an error for a wrong parameter of Batcher."""
+    """Raise an error for an invalid parameter of Batcher."""
     if not callable(predict):
         raise TypeError(f"predict must be a function such as model.predict_proba, got {type(predict).__name__}")
     for name, value in {"max_batch_size": max_batch_size, "max_queue_size": max_queue_size}.items():
@@ -327,7 +333,7 @@ def check_parameters(predict, max_batch_size, max_wait_ms, max_queue_size, timeo
 
 
 def inspect_rows(X) -> tuple[Any, tuple]:
-    """Return X as an array or DataFrame, and what only rows that can be joined with it have in common."""
+    """Return X as an array or DataFrame, and its kind, which is equal for rows that can be joined."""
     if hasattr(X, "iloc"):  # pandas
         columns = X if X.ndim == 2 else X.to_frame()
         kind: tuple = (X.ndim, tuple(columns.columns), tuple(columns.dtypes))
@@ -347,7 +353,7 @@ def inspect_rows(X) -> tuple[Any, tuple]:
 
 
 def as_rows(X) -> np.ndarray:
-    """Return X as an array; of the bytes of files as objects, since an array of bytes drops zeros at their end."""
+    """Return X as an array; file contents become objects, since an array of bytes would drop trailing zeros."""
     if isinstance(X, SOURCES):
         raise ValueError(f"X must hold one value per row, got {describe_single(X)}")
     if isinstance(X, list | tuple) and any(isinstance(value, bytes) for value in X):
@@ -358,7 +364,7 @@ def as_rows(X) -> np.ndarray:
 
 
 def join(parts: list):
-    """Join the rows of several requests; each row is copied once, those of a single request are not."""
+    """Join the rows of several requests in one copy; a single request is returned without a copy."""
     if len(parts) == 1:
         return parts[0]
     if hasattr(parts[0], "iloc"):
@@ -367,7 +373,7 @@ def join(parts: list):
 
 
 def split(result, sizes: Sequence[int]) -> list:
-    """Split predictions into those of each request."""
+    """Split predictions by request."""
     shape = getattr(result, "shape", ())
     if not shape or shape[0] != sum(sizes):
         got = f"an array of shape {shape}" if shape else type(result).__name__
@@ -380,5 +386,5 @@ def split(result, sizes: Sequence[int]) -> list:
 
 
 def format_shape(row_shape) -> str:
-    """Return a shape as text, its number of rows left open."""
+    """Return the shape of X as text, with ``n`` as the number of rows."""
     return f"({', '.join(['n', *map(str, row_shape)])})" if row_shape else "(n,)"

@@ -1,8 +1,8 @@
-"""The check of a graph before it is written: given rows must agree, and rows made of them as well.
+"""Check a graph before it is written: it must agree with the estimator on the given rows and on rows derived from them.
 
-Rows that lie exactly on a threshold may fall on either side where the graph computes a column before it compares it, as
-a scaler does: a made row that agrees again after a step of a millionth of each column's spread, up and down, is counted
-and forgiven. Given rows never are.
+Where a graph computes a column before it compares it with a threshold, as after a scaler, rounding decides on which
+side a row on the threshold falls. A derived row that differs is therefore accepted, and counted, if it agrees after a
+shift by a millionth of each column's spread, both up and down. Given rows must always agree.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ class CheckResult:
     Parameters
     ----------
     n_given, n_made : int
-        Rows that were compared.
+        Number of given and of derived rows that were compared.
     largest_difference : float
-        Of numbers in given rows, relative to the largest of its column for values and features.
+        Largest difference in given rows; for values and features, relative to the largest of their column.
     largest_made_difference : float
-        The same for rows that were made of them.
+        The same for derived rows.
     ties : int
         Given rows whose label differs because the two largest probabilities are equal within the tolerance.
     on_threshold : int
-        Made rows that differ because they lie on a threshold.
+        Derived rows that differ because they lie on a threshold.
     refused : list of str
-        Kinds of rows that the estimator refuses, which were not compared.
+        Kinds of derived rows that the estimator rejects; they were not compared.
     missing : list of int
-        The indices of the columns of a table in which the estimator takes missing values.
+        Indices of the columns of a table in which the estimator accepts missing values.
     gaps : dict of int to list of str
-        For each column of strings, the kinds of missing ones that the graph treats as the estimator does.
+        For each column of strings, the kinds of missing values that the graph treats as the estimator does.
     any_order : bool
-        True if the estimator finds the columns of a DataFrame by their names, in any order and beside others.
+        True if the estimator finds the columns of a DataFrame by name, in any order and among others.
     by_probability : bool
-        True if its labels follow from its probabilities, so that made rows are predicted once.
+        True if the labels follow from the probabilities; derived rows are then predicted only once.
     """
 
     n_given: int
@@ -76,18 +76,21 @@ class CheckResult:
 
 
 def expected_outputs(estimator, X, names, by_probability: bool = False) -> Outputs:
-    """Return what an estimator gives for the outputs of its graph; labels from probabilities where these decide."""
+    """Return the estimator's predictions for the outputs of its graph, by name.
+
+    With ``by_probability``, labels are derived from the probabilities, without a call of ``predict``.
+    """
     asked = [name for name in names if not (by_probability and name == "label")]
     found = {name: getattr(estimator, METHODS[name])(X) for name in asked}
     if by_probability:
         found = {"label": largest(estimator, found["probabilities"]), **found}
-    if isinstance(found.get("probabilities"), list):  # of several labels, a matrix for each
+    if isinstance(found.get("probabilities"), list):  # one matrix per label
         found["probabilities"] = positive_probabilities(found["probabilities"], estimator.classes_)
     return {name: as_numbers(value.toarray() if issparse(value) else value) for name, value in found.items()}
 
 
 def as_numbers(values) -> np.ndarray:
-    """Return an array, of numbers if it holds nothing else: a ColumnTransformer may return them as objects."""
+    """Return an array, with a numeric dtype if possible: a ColumnTransformer may return numbers as objects."""
     array = np.asarray(values)
     if array.dtype == object and not any(isinstance(value, str) for value in array.ravel().tolist()):
         return array.astype(np.float64)
@@ -105,20 +108,20 @@ def check_graph(
     forgive: bool,
     progress: Progress = SILENT,
 ) -> CheckResult:
-    """Compare a graph with its estimator, and raise an error where they differ.
+    """Compare a graph with its estimator; raise an error if they differ.
 
     Parameters
     ----------
     estimator : estimator
     run : callable
-        From rows to the outputs of the graph.
+        Returns the outputs of the graph for some rows.
     X : array-like
         Given rows.
     expected : dict of ndarray
-        What the estimator predicts for them.
+        The estimator's predictions for them.
     atol : float
     decodings : dict
-        Of the graph.
+        The decodings of the graph.
     forgive : bool
         True if a made row may lie on a threshold.
     progress : Progress
@@ -150,15 +153,15 @@ def check_graph(
 
 
 def agrees(estimator, run: Run, rows, expected: Outputs, atol: float) -> bool:
-    """Return True if an estimator takes rows and the graph gives the same for them."""
+    """Return True if the estimator accepts the rows and the graph predicts the same for them."""
     wanted = try_to_predict(estimator, rows, list(expected))
     return wanted is not None and not compare(wanted, run(rows), atol, sizes_of(expected, wanted)).bad.any()
 
 
 def check_made_rows(estimator, run: Run, made: Made, expected: Outputs, atol: float, result: CheckResult) -> bool:
-    """Compare a graph with its estimator on made rows, and note the result; return False if the estimator refuses them.
+    """Compare a graph with its estimator on derived rows, and update ``result``.
 
-    Rows that differ are forgiven if they agree after a shift.
+    Rows that differ are accepted if they agree after a shift. Return False if the estimator rejects the rows.
     """
     name, rows, shift = made
     wanted = try_to_predict(estimator, rows, list(expected), result.by_probability)
@@ -168,7 +171,7 @@ def check_made_rows(estimator, run: Run, made: Made, expected: Outputs, atol: fl
     difference = compare(wanted, found, atol, sizes)
     bad, good = np.flatnonzero(difference.bad), ~difference.bad
     if len(bad) and not (shift and agree_beside(estimator, run, shift, bad, wanted, atol)):
-        raise mismatch(estimator, f"a row made of X ({name})", difference, wanted, found, atol)
+        raise mismatch(estimator, f"a row derived from X ({name})", difference, wanted, found, atol)
     result.n_made += len(good)
     result.on_threshold += len(bad)
     rest, same = ({key: values[good] for key, values in one.items()} for one in (wanted, found))
@@ -177,7 +180,7 @@ def check_made_rows(estimator, run: Run, made: Made, expected: Outputs, atol: fl
 
 
 def check_single_rows(estimator, run: Run, X, expected: Outputs, atol: float, sizes: Outputs) -> None:
-    """Raise an error if a graph gives other outputs for a row alone than for many."""
+    """Raise an error if the outputs for a single row differ from those for the row in a batch."""
     for row in spread_evenly(len(next(iter(expected.values()))), N_SINGLE):
         wanted = {name: values[[row]] for name, values in expected.items()}
         found = run(_safe_indexing(X, [int(row)]))
@@ -187,7 +190,7 @@ def check_single_rows(estimator, run: Run, X, expected: Outputs, atol: float, si
 
 
 def agree_beside(estimator, run: Run, shift, rows: np.ndarray, wanted: Outputs, atol: float) -> bool:
-    """Return True if rows agree a small step above, and a small step below, where they are."""
+    """Return True if rows agree after a small shift upward and after one downward."""
     for sign in (1, -1):
         beside = shift(rows, sign)
         expected = try_to_predict(estimator, beside, list(wanted))
@@ -197,34 +200,34 @@ def agree_beside(estimator, run: Run, shift, rows: np.ndarray, wanted: Outputs, 
 
 
 def try_to_predict(estimator, X, names, by_probability: bool = False) -> Outputs | None:
-    """Return what an estimator gives for made rows, None if it refuses them."""
+    """Return the estimator's predictions for derived rows, None if it rejects them."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values that were never seen
+        warnings.simplefilter("ignore")  # warnings about unseen values are expected here
         try:
             return expected_outputs(estimator, X, names, by_probability)
-        except Exception:  # whatever it raises, it refuses them
+        except Exception:  # any error means that the estimator rejects the rows
             return None
 
 
 def mismatch(estimator, where: str, difference: Difference, expected: Outputs, found: Outputs, atol: float):
-    """Return the error about rows in which a graph and its estimator differ."""
+    """Return the error for rows in which a graph and its estimator differ."""
     row = difference.worst
     cure = "" if difference.labels.any() else ": pass a larger atol if this difference does not matter to you"
     return OnnxMismatchError(
         f"the ONNX graph of {type(estimator).__name__} differs from it in {int(difference.bad.sum())} of "
-        f"{len(difference.bad)} rows, the most in {where}: {describe_row(expected, found, row)}. The largest "
+        f"{len(difference.bad)} rows, most of all in {where}: {describe_row(expected, found, row)}. The largest "
         f"difference is {difference.largest:.3g}, atol={atol:g} is allowed; labels must be equal. Nothing was "
         f"written{cure}{about_ties(estimator)}"
     )
 
 
 def about_ties(estimator) -> str:
-    """Return what to say of neighbors at equal distances, if an estimator looks for any."""
+    """Return a hint about neighbors at equal distances, empty if the estimator searches for none."""
     parts = [estimator, *estimator.get_params().values()]
     title = next((name for name in (type(part).__name__ for part in parts) if name.startswith("KNeighbors")), None)
     if title is None:
         return ""
     return (
-        f". {title} chooses among training rows at equal distances in no defined order, and the graph takes the first "
-        "ones: if this is the cause, remove rows that occur twice, or fit with another n_neighbors"
+        f". {title} chooses among training rows at equal distances in no defined order, whereas the graph takes the "
+        "first ones: if this is the cause, remove duplicate rows, or fit with another n_neighbors"
     )

@@ -1,6 +1,6 @@
-"""How far outputs of a graph are from those expected, row by row; numpy is all that this needs.
+"""Compare the outputs of a graph with those expected, row by row; requires only numpy.
 
-Labels may differ in a row whose two largest probabilities are closer than the tolerance: the last bit decides there.
+The label of a row may differ if its two largest probabilities are closer than the tolerance: there, rounding decides.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Outputs = dict[str, np.ndarray]
-RELATIVE = ("prediction", "features")  # outputs of any unit, whose tolerance is relative to the size of each column
+RELATIVE = ("prediction", "features")  # the tolerance for these is relative to the size of each column
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Difference:
     Parameters
     ----------
     largest : float
-        Of all numbers; of values and features, relative to :func:`sizes_of`.
+        The largest difference of all numbers; for values and features, relative to :func:`sizes_of`.
     labels : ndarray of bool, of shape (n,)
-        True where a label differs and the probabilities do not explain it.
+        True where a label differs that is no tie.
     ties : int
         The number of rows whose label differs, but whose two largest probabilities are equal within the tolerance.
     bad : ndarray of bool, of shape (n,)
         True where a label or a number differs.
     worst : int
-        The row to name in an error.
+        Index of the row with the largest difference, which errors report.
     """
 
     largest: float
@@ -39,16 +39,16 @@ class Difference:
 
 
 def compare(expected: Outputs, found: Outputs, atol: float, sizes: Outputs | None = None) -> Difference:
-    """Return how far the outputs of a graph are from those expected.
+    """Return the differences between the outputs of a graph and those expected.
 
     Parameters
     ----------
     expected, found : dict of ndarray of shape (n,) or (n, k)
-        With the same names.
+        Both have the same keys.
     atol : float
-        The largest difference of a number that counts as equal.
+        Numbers that differ by at most this count as equal.
     sizes : dict of ndarray, default=None
-        See :func:`sizes_of`; None: those of ``expected``.
+        See :func:`sizes_of`; None means those of ``expected``.
     """
     sizes = sizes_of(expected) if sizes is None else sizes
     n_rows = len(next(iter(expected.values())))
@@ -69,7 +69,7 @@ def compare(expected: Outputs, found: Outputs, atol: float, sizes: Outputs | Non
 def distances(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
     """Return the largest difference per row; infinite where only one of two numbers is finite."""
     n_rows = len(expected)
-    if expected.dtype.kind in "OUS":  # texts
+    if expected.dtype.kind in "OUS":  # strings
         return np.where(np.reshape(expected == found, (n_rows, -1)).all(axis=1), 0.0, np.inf)
     expected, found = (values.reshape(n_rows, -1).astype(np.float64) for values in (expected, found))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -81,10 +81,10 @@ def distances(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray | None)
 
 
 def sizes_of(expected: Outputs, *others: Outputs) -> Outputs:
-    """Return what differences are relative to, per column of outputs that have a unit.
+    """Return the size of each column of values and features, to which differences are relative.
 
-    That is the largest absolute value of the column, for features at least 1 where any column is that large: a net's
-    features all have its rounding errors, whatever their size.
+    The size is the largest absolute value of the column. For features it is at least 1 if any column is that large,
+    since all features of a net have rounding errors of about the same size, whatever their own size.
     """
     names = [name for name, values in expected.items() if name in RELATIVE and values.dtype.kind not in "OUS"]
     sizes = {name: size_of(*(one[name] for one in (expected, *others))) for name in names}
@@ -94,23 +94,23 @@ def sizes_of(expected: Outputs, *others: Outputs) -> Outputs:
 
 
 def size_of(*arrays: np.ndarray) -> np.ndarray:
-    """Return the largest absolute finite value per column of several arrays, that of all for columns of zeros."""
+    """Return the largest absolute finite value per column of several arrays; for a column of zeros, that of all."""
     values = np.concatenate([array.reshape(len(array), -1).astype(np.float64) for array in arrays])
     size = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=0, initial=0.0)
     return np.where(size > 0, size, size.max(initial=0.0) or 1.0)
 
 
 def near_ties(probabilities: np.ndarray | None, labels: np.ndarray, atol: float) -> np.ndarray:
-    """Return True for rows whose label depends on less than the tolerance."""
+    """Return True for rows whose label depends on a difference below the tolerance."""
     if probabilities is None:
         return np.zeros(len(labels), bool)
-    if labels.ndim == 2:  # several labels per row, each present from 0.5 on
+    if labels.ndim == 2:  # multilabel: a label is present if its probability is at least 0.5
         return np.asarray((np.abs(probabilities - 0.5) < atol).any(axis=1))
     largest = np.sort(probabilities, axis=1)[:, -2:]
     return np.asarray(largest[:, -1] - largest[:, 0] < atol)
 
 
 def describe_row(expected: Outputs, found: Outputs, row: int) -> str:
-    """Return the outputs of a row that differ as text, those found and those expected."""
+    """Return the outputs of a row that differ, found and expected, as text."""
     names = [name for name in expected if not np.array_equal(found[name][row], expected[name][row])]
     return "; ".join(f"{name} {found[name][row]} instead of {expected[name][row]}" for name in names)

@@ -1,8 +1,8 @@
-"""Biases that make up for rounded weights, before a graph is quantized.
+"""Correct biases for rounded weights before a graph is quantized.
 
-Rounding the weights of a convolution shifts the mean of each output channel, by the errors of its weights times the
-means of its inputs. The bias takes that back (Nagel et al., "Data-free quantization through weight equalization and
-bias correction", ICCV 2019). Depthwise convolutions, with few weights a channel, gain most.
+Rounding the weights of a convolution shifts the mean of each output channel by the errors of its weights times the
+means of its inputs. The bias corrects for this shift (Nagel et al., "Data-free quantization through weight equalization
+and bias correction", ICCV 2019). Depthwise convolutions, with few weights per channel, profit most.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .._optional import import_optional
 
 
 def correct_biases(model, names: Iterable[str], parts: Iterable[Mapping[str, np.ndarray]], levels: int) -> None:
-    """Change in place the biases of some convolutions for weights that will be rounded.
+    """Correct the biases of convolutions, in place, for weights that will be rounded.
 
     Parameters
     ----------
     model : onnx.ModelProto
     names : list of str
-        Of the nodes that will be quantized.
+        Names of the nodes that will be quantized.
     parts : iterable of dict of ndarray
-        Inputs of the model, some rows at a time.
+        Inputs of the model, in batches.
     levels : int
-        The largest weight of a channel becomes this integer.
+        The integer to which the largest weight of a channel is mapped.
     """
     numpy_helper = import_optional("onnx.numpy_helper", "onnx")
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -46,7 +46,7 @@ def correct_biases(model, names: Iterable[str], parts: Iterable[Mapping[str, np.
 
 
 def shift_of_means(weight: np.ndarray, means: np.ndarray, levels: int) -> np.ndarray:
-    """Return by how much the mean of each output of a convolution rises when its weights are rounded.
+    """Return the shift of the mean of each output channel of a convolution when its weights are rounded.
 
     Parameters
     ----------
@@ -56,19 +56,19 @@ def shift_of_means(weight: np.ndarray, means: np.ndarray, levels: int) -> np.nda
     """
     n_outputs, n_inputs = weight.shape[:2]
     error = (rounded(weight, levels) - weight).reshape(n_outputs, n_inputs, -1).sum(axis=2)
-    groups = means.reshape(-1, n_inputs)  # the inputs of each group
+    groups = means.reshape(-1, n_inputs)  # one row per group of the convolution
     return (error * np.repeat(groups, n_outputs // len(groups), axis=0)).sum(axis=1)
 
 
 def rounded(weight: np.ndarray, levels: int) -> np.ndarray:
-    """Return weights as int8 holds them, with a scale for each output."""
+    """Return weights rounded as in int8, with one scale per output channel."""
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1).reshape(-1, *[1] * (weight.ndim - 1))
     scale = np.where(largest > 0, largest, 1) / levels
     return np.rint(weight / scale) * scale
 
 
 def find_means(model, names: Iterable[str], parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the mean of each channel of some values in a graph, over rows and positions."""
+    """Return the mean per channel of some values in a graph, over rows and positions."""
     onnx, runtime = (import_optional(name, "onnx") for name in ("onnx", "onnxruntime"))
     names, probed = list(dict.fromkeys(names)), onnx.ModelProto()
     probed.CopyFrom(model)

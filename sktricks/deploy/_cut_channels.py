@@ -1,8 +1,8 @@
-"""Remove the least important channels of a net, and all that belongs to them, through Torch-Pruning.
+"""Remove the least important channels of a net, and the weights that depend on them, with Torch-Pruning.
 
 Torch-Pruning finds the layers whose channels depend on each other, such as those of a residual sum. It does not know
-what a head reads of the stages of a backbone. Therefore each stage gets a BatchNorm whose running means number its
-channels: it is cut like any other layer, and shows the channels that are left.
+which channels of the stages of a backbone a head reads. Therefore a BatchNorm is attached to each stage whose running
+means are the indices of the channels: it is pruned like any other layer, and shows which channels are left.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from ..training._precision import BFLOAT16
 from ..transfer.backbones._stages import main_tensor
 from ..transfer.freezing._layers import evaluating, forward_hooks
 
-UNIT, NARROW = 8, 16  # in layers of at least NARROW channels, their number is rounded to multiples of UNIT, for speed
+UNIT, NARROW = 8, 16  # layers with at least NARROW channels keep a multiple of UNIT, which is faster
 NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 
 @dataclass
 class Plan:
-    """The layers of a net whose channels are removed step by step.
+    """The layers of a net whose channels are removed stepwise.
 
     Attributes
     ----------
     widths : dict
-        Number of channels at first of each group of layers that depend on each other, by the name of its first layer.
+        Original number of channels of each group of dependent layers, by the name of its first layer.
     kept : dict
-        Names of the layers that cannot have fewer channels; a dict for its order.
+        Names of the layers whose channels cannot be removed; a dict, since it keeps the order.
     """
 
     widths: dict[str, int] = field(default_factory=dict)
@@ -44,35 +44,42 @@ class Plan:
 
 
 def cut_channels(net: BaseNet, amount: float, plan: Plan) -> BaseNet:
-    """Return a copy of a fitted net of which a fraction of the channels of each layer has been removed.
+    """Return a copy of a fitted net without a fraction of the channels of each layer.
 
     Parameters
     ----------
     net : BaseNet
         Channels may have been removed before.
     amount : float
-        Fraction of the channels that the layers had at first.
+        Fraction of the original number of channels.
     plan : Plan
-        Of the same net; it is extended.
+        The plan of the same net; it is extended in place.
 
     Raises
     ------
     ValueError
-        If no layer can have fewer channels.
+        If no layer has channels that can be removed.
     """
     while True:
         other, names, runs = attempt(net, amount, plan)
         if runs:
             return other
-        # the code of a net may hold numbers of channels
+        # The code of a net may depend on fixed numbers of channels.
         bad = [name for name in names if not attempt(net, amount, plan, only=name)[2]]
         plan.kept |= dict.fromkeys(bad or names)
 
 
 def attempt(net, amount, plan, only=None):
-    """Return a copy of a net without some channels, the first layers of the groups that lost some, and if it runs.
+    """Remove channels from a copy of a net.
 
-    ``only`` is the name of the one group that loses channels; None for all.
+    Parameters
+    ----------
+    only : str or None
+        Name of the only group to prune; None prunes all.
+
+    Returns
+    -------
+    The copy, the first layers of the groups that were pruned, and True if the copy runs.
     """
     other = deepcopy(net)
     with parameters_replaced(other._net), evaluating(other._net.module_):
@@ -85,27 +92,27 @@ def attempt(net, amount, plan, only=None):
                 groups[name].prune(indices)
             follow_cut(other, numbered)
             other._net.infer({"x": example_of(other)})
-        except Exception:  # the code of a net may raise anything
+        except Exception:  # the code of a net may raise any error
             return other, list(surplus), False
     return other, list(surplus), True
 
 
 def find_groups(net, plan):
-    """Return the groups of layers that can lose channels, by the name of the first layer, and the numbered outputs."""
+    """Return the groups of layers that can be pruned, by the name of the first layer, and the numbered outputs."""
     pruning = import_optional("torch_pruning", "prune")
     module, axes = traced_part(net)
     names, fixed = {part: name for name, part in module.named_modules()}, frozen_parts(module)
     with torch.enable_grad():
         x = example_of(net)
-        numbered = Numbered(module, axes, x).eval().requires_grad_(True)  # frozen layers are part of the graph, too
+        numbered = Numbered(module, axes, x).eval().requires_grad_(True)  # tracing must see frozen layers as well
         if module is net._net.module_:
-            fixed |= set(numbered.norms)  # its outputs are the predictions
+            fixed |= set(numbered.norms)  # these outputs are the predictions
         try:
             graph = pruning.DependencyGraph().build_dependency(numbered, (x,), verbose=False)
             groups = {names[group[0].dep.target.module]: group for group in graph.get_all_groups([], (CONV, nn.Linear))}
         except Exception as error:
             raise ValueError(
-                "estimator must have a net whose channels Torch-Pruning can follow, and it raised "
+                "estimator must have a net that Torch-Pruning can trace, but it raised "
                 f"{type(error).__name__}: {error}. Nets that shuffle or regroup channels in their code cannot be pruned"
             ) from error
     found = {}
@@ -124,34 +131,34 @@ def find_groups(net, plan):
 
 
 def least_important(group, width, amount):
-    """Return the indices of the channels of a group to remove; it had ``width`` channels at first."""
+    """Return the indices of the channels to remove from a group that originally had ``width`` channels."""
     importance = import_optional("torch_pruning", "prune").importance.GroupMagnitudeImportance()
     n_surplus = len(group[0].idxs) - round_channels(width, amount)
     return importance(group).argsort(stable=True)[: max(n_surplus, 0)].tolist()
 
 
 def round_channels(width, amount):
-    """Return how many of ``width`` channels are kept."""
+    """Return the number of channels to keep out of ``width``."""
     unit = UNIT if width >= NARROW else 1
     return max(unit, unit * int(width * (1 - amount) / unit + 0.5))
 
 
 def can_be_cut(part):
-    """Return True for layers with channels that can be removed, and for operations without tensors."""
+    """Return True for layers whose channels can be removed, and for operations without parameters."""
     return isinstance(part, nn.Module) and (not own_tensors(part) or can_narrow(part))
 
 
 def frozen_parts(module):
-    """Return the layers that are not trained: they keep their channels."""
+    """Return the frozen layers, whose channels are kept."""
     return {part for part in module.modules() if not all(p.requires_grad for p in part.parameters(recurse=False))}
 
 
 def refuse_net(plan):
-    """Raise the error of a net without a layer that can have fewer channels."""
+    """Raise an error for a net without layers that can be pruned."""
     named = f"; {name_some(plan.kept, 10)} cannot have fewer channels" if plan.kept else ""
     raise ValueError(
-        f"estimator must have layers whose channels can be removed, and has none{named}. Convolutions, linear layers, "
-        "BatchNorm and LayerNorm can be cut, unless they are frozen or give the outputs"
+        f"estimator must have layers whose channels can be removed, but has none{named}. Convolutions, linear layers, "
+        "BatchNorm and LayerNorm can be pruned, unless they are frozen or return the predictions"
     )
 
 
@@ -164,16 +171,16 @@ def has_backbone(net):
 
 
 def traced_part(net):
-    """Return the module that is traced, and the channel axes of the outputs that must be known, by name."""
+    """Return the module to trace, and the channel axes of the outputs that the head reads, by name."""
     if not has_backbone(net):
         return net._net.module_, {"": 1}
     prefix = net._prefix
-    names = [*(prefix.stages or []), ""]  # all of the model, since layers after the last stage must follow as well
+    names = [*(prefix.stages or []), ""]  # "" is the whole model, since layers after the last stage depend on it
     return prefix.backbone.model, {name: prefix.backbone._channel_axes[name] for name in names}
 
 
 def example_of(net):
-    """Return two rows as the module takes them."""
+    """Return two input rows for the module."""
     if has_backbone(net):
         backbone = net._prefix.backbone
         x = torch.rand(2, *backbone.input_shape, generator=torch.Generator().manual_seed(0)).to(backbone.dtype)
@@ -185,13 +192,13 @@ def example_of(net):
 
 
 class Numbered(nn.Module):
-    """A module that returns outputs of its parts whose channels are numbered by BatchNorms.
+    """A module that returns outputs of its submodules, with BatchNorms attached that number the channels.
 
     Parameters
     ----------
     module : torch.nn.Module
     axes : dict
-        Channel axes of the outputs, by the names of the parts; ``""`` is the module itself.
+        Channel axes of the outputs, by the names of the submodules; ``""`` is the module itself.
     x : Tensor
         An input of the module.
     """
@@ -205,11 +212,11 @@ class Numbered(nn.Module):
         self.n_channels = [output.shape[1] for output in outputs]
 
     def outputs(self, x):
-        """Return the outputs, with the channels in the second place."""
+        """Return the outputs, with the channels as the second axis."""
         found: dict[str, Any] = {}
 
         def note(name, output):
-            # the next part may overwrite an output in place
+            # The next module may overwrite an output in place.
             found.setdefault(name, as_matrix(main_tensor(output)).clone().movedim(self.axes[name], 1))
 
         with forward_hooks(self.module, self.axes, note):
@@ -221,7 +228,7 @@ class Numbered(nn.Module):
 
 
 def number_channels(output):
-    """Return a BatchNorm for an output whose running means count its channels."""
+    """Return a BatchNorm for an output whose running means are the indices of its channels."""
     norm = NORMS[output.ndim](output.shape[1]).to(output.device, output.dtype)
     norm.running_mean = torch.arange(output.shape[1], device=output.device, dtype=output.dtype)
     return norm
@@ -231,18 +238,19 @@ def number_channels(output):
 
 
 def follow_cut(net, numbered):
-    """Let the head, and what a net knows of its layers, follow the channels that were removed."""
+    """Adjust the head, and the net's records of its layers, to the channels that were removed."""
     if has_backbone(net):
         keep_columns(net._net.module_.head, kept_columns(net._prefix, numbered))
     net._follow_widths()
     if net._net.precision_ == BFLOAT16 and has_backbone(net):
-        net._net.module_.to(memory_format=torch.channels_last)  # as images come
+        net._net.module_.to(memory_format=torch.channels_last)  # the format of the images
 
 
 def kept_columns(prefix, numbered):
     """Return the indices of the features that are left, in the order of :func:`~..transfer.backbones._backbone.pool`.
 
-    A stage gives the mean of each channel and, if it has few, those over the four quarters, channel by channel.
+    A stage has one feature per channel, its mean; with few channels, also the means over the four quarters, channel by
+    channel.
     """
     columns, start = [], 0
     for width, n_channels, norm in zip(prefix.widths, numbered.n_channels, numbered.norms, strict=False):
@@ -256,7 +264,7 @@ def kept_columns(prefix, numbered):
 
 
 def keep_columns(head, columns):
-    """Remove the other features from a head."""
+    """Keep only the given input features of a head."""
     for name in ("mean", "scale"):
         set_tensor(head.standardize, name, getattr(head.standardize, name)[columns])
     set_tensor(head.linear, "weight", head.linear.weight.detach()[:, columns])

@@ -16,7 +16,7 @@ LEAST_ROWS, LARGEST = 16, 2**20  # rows, and numbers in an input
 
 
 def describe_model(estimator, X, graph, model, run, expected, atol, result: CheckResult, embed_rows) -> Metadata:
-    """Return the metadata of the file; ``result`` is that of the check of the graph."""
+    """Return the metadata of the file; ``result`` is the result of the check of the graph."""
     inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
     feeds = make_feeds(X, inputs, graph.decodings)
     if embed_rows:
@@ -46,7 +46,7 @@ def describe_model(estimator, X, graph, model, run, expected, atol, result: Chec
 
 
 def labels_follow(estimator, X, expected: Outputs, atol: float) -> bool:
-    """Return True if the label of an estimator is that of the largest probability."""
+    """Return True if the labels of an estimator are those of the largest probability."""
     probabilities = expected.get("probabilities")
     if probabilities is None or probabilities.shape[1] != len(estimator.classes_):
         return False
@@ -58,7 +58,7 @@ def labels_follow(estimator, X, expected: Outputs, atol: float) -> bool:
 
 
 def missing_by_input(X, graph, missing: list[int]) -> dict[str, bool | list[int]]:
-    """Return for each input in which columns the estimator takes missing values."""
+    """Return for each input the columns in which the estimator accepts missing values."""
     if len(graph.inputs) == 1 and graph.inputs[0].shape != (1,):
         (value,) = graph.inputs
         return {value.name: missing if len(missing) < value.shape[0] else True}
@@ -67,12 +67,12 @@ def missing_by_input(X, graph, missing: list[int]) -> dict[str, bool | list[int]
 
 
 def gaps_by_input(X, graph, gaps: dict[int, list[str]]) -> dict[str, list[str]]:
-    """Return for each input of strings which kinds of missing ones the graph treats as the estimator does."""
+    """Return for each input of strings the kinds of missing values that the graph treats as the estimator does."""
     names = column_names(X) if gaps else []
     strings = {value.name for value in graph.inputs if value.dtype == STRING}
     return {names[index]: kinds for index, kinds in gaps.items() if names[index] in strings}
 
 
 def rows_of_input(value) -> int:
-    """Return how many rows of an input are enough for a call: fewer images than rows of a table."""
+    """Return the number of rows per call of the runtime: fewer for images than for a table."""
     return max(LEAST_ROWS, LARGEST // max(1, int(np.prod(value.shape))))

@@ -1,4 +1,4 @@
-"""DistilledClassifier and DistilledRegressor: what a slow model knows, in a small and fast one."""
+"""DistilledClassifier and DistilledRegressor: train a small, fast model on the predictions of a slow one."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from ._soft_targets import mix_labels, no_zeros, soften, takes_soft_targets
 
 
 class DistilledClassifier(ClassifierMixin, BaseDistilled):
-    """A small net that is trained on the probabilities of a teacher, instead of on labels.
+    """A small net, or another classifier, that is trained on the probabilities of a teacher instead of on labels.
 
     The teacher may be large and slow: a vote of forests, eight nets, a stack. The student predicts at the speed of one
-    net, with better probabilities than the same net trained on the labels [1]_, [2]_. Rows without labels, for which
-    only the teacher knows targets, make the difference [3]_: without any, the student is hardly better than the net
-    alone. The alternative is the same net trained on ``teacher.predict`` of all rows. Where classes overlap or labels
-    are wrong, its probabilities are far worse than the student's; where nearly every row is clear, as in digits, it is
+    net, with better probabilities than the same net trained on the labels [1]_, [2]_. Unlabeled rows, for which only
+    the teacher provides targets, make the difference [3]_: without them, the student is hardly better than the net
+    alone. The alternative is to train the same net on ``teacher.predict`` of all rows. If classes overlap or labels are
+    wrong, its probabilities are far worse than the student's; if nearly every row is unambiguous, as in digits, it is
     as good or better, in accuracy too.
 
     Parameters
     ----------
     teacher : classifier
-        Fitted as a clone. Pass a fitted one as :class:`~sklearn.frozen.FrozenEstimator`, and in ``fit`` rows that it
-        was not fitted on: on its own training rows its probabilities are too close to 0 and 1. A teacher without
-        ``predict_proba`` teaches its predicted labels, from which a student learns less.
+        A clone of it is fitted. To use a fitted teacher, wrap it in a :class:`~sklearn.frozen.FrozenEstimator` and pass
+        rows to ``fit`` that it was not fitted on: on its own training rows its probabilities are too close to 0 and 1.
+        A teacher without ``predict_proba`` teaches its predicted labels, from which a student learns less.
     student : classifier or "auto", default="auto"
-        Fitted as a clone. It takes class probabilities as y: :class:`NetClassifier` or :class:`FineTuneClassifier`,
-        also as the last step of a Pipeline or in an :class:`AugmentedClassifier`. ``"auto"`` is ``NetClassifier()`` for
-        a table and ``FineTuneClassifier("tiny32", strategy="fine-tune")`` for images and image files. For images that
-        are given as rows, pass a student with ``image_shape``.
+        A clone of it is fitted. It must accept class probabilities as y: :class:`NetClassifier` or
+        :class:`FineTuneClassifier`, also as the last step of a Pipeline or in an :class:`AugmentedClassifier`.
+        ``"auto"`` is ``NetClassifier()`` for a table and ``FineTuneClassifier("tiny32", strategy="fine-tune")`` for
+        images and image files. For images given as rows, pass a student with ``image_shape``.
     temperature : float or "auto", default="auto"
-        The student learns the teacher's probabilities to the power of 1 / temperature, normalized. Above 1 they are
-        flatter, below 1 sharper. ``"auto"`` is the temperature with the lowest log loss of the teacher on rows that it
-        has not seen: often below 1 for forests, above 1 for nets. Unlike in [1]_, the student's own outputs are not
-        divided by it, so that its probabilities are the tempered ones.
+        The student learns the teacher's probabilities to the power of 1 / temperature, normalized. Values above 1 make
+        them flatter, values below 1 sharper. ``"auto"`` minimizes the log loss of the teacher on held-out rows: the
+        result is often below 1 for forests and above 1 for nets. Unlike in [1]_, the student's own outputs are not
+        divided by the temperature, so that it predicts the tempered probabilities.
     hard_label_weight : float, default=0.5
         Fraction of the label itself in the targets of rows with labels, from 0 to 1. With 0 the student never learns
         where a label contradicts a teacher that has not seen it, and is less accurate. Raise it towards 1 if labels are
@@ -57,25 +57,25 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The sorted labels; those of a frozen teacher, which may know more than y has.
+        The sorted labels; with a frozen teacher, its labels, which may be more than those in y.
     teacher_ : classifier
         The fitted teacher. It is not needed for predictions: ``del model.teacher_`` makes a saved model small.
     student_ : classifier
         The fitted student. Its own ``predict`` returns indices of ``classes_``.
     temperature_ : float
-        The temperature in use. 1 if none helps on held-out rows.
+        The temperature used; 1 if no other lowers the loss on held-out rows.
     agreement_ : float
-        Fraction of held-out rows for which student and teacher predict the same class, neither having seen them.
+        Fraction of held-out rows for which student and teacher predict the same class.
     n_features_in_ : int
-        Number of columns, as the student counts them.
+        Number of features of the student.
     feature_names_in_ : ndarray of str
-        Names of the columns, if X had any in ``fit``.
+        Names of the columns, if ``fit`` was given a DataFrame.
 
     Raises
     ------
     ValueError, TypeError
-        If the student takes no class probabilities, if y has labels that a frozen teacher does not know or several
-        labels per row, or if the rows of ``X_unlabeled`` differ in shape from those of X.
+        If the student does not accept class probabilities, if y has several labels per row or labels unknown to a
+        frozen teacher, or if the rows of ``X_unlabeled`` differ in shape from those of X.
 
     Warns
     -----
@@ -85,17 +85,17 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
 
     See Also
     --------
-    DistilledRegressor : The same around a regressor.
-    export_onnx : Writes the student, without the teacher, to a file.
+    DistilledRegressor : The same for regressors.
+    export_onnx : Export the student, without the teacher, to a file.
 
     Notes
     -----
-    The teacher's probabilities of rows with labels come from five teachers, each of which has not seen a fifth of the
-    rows, and those of ``X_unlabeled`` from a teacher that is fitted on all rows. ``fit`` therefore takes six fits of
-    the teacher, none if it is frozen, and two of the student: the first one does not see the first fold, and gives
-    ``agreement_``. Equal rows are always in one fold.
+    The teacher's probabilities for labeled rows are predicted out of fold, with five folds; those for ``X_unlabeled``
+    come from a teacher that is fitted on all labeled rows. ``fit`` therefore takes six fits of the teacher (none if it
+    is frozen) and two of the student: the first is fitted without the first fold, on which ``agreement_`` is measured.
+    Equal rows are always in the same fold.
 
-    A search slices ``X_unlabeled`` with the folds if it happens to be as long as X: add or leave out a row. With
+    A search splits ``X_unlabeled`` along with X if both have the same number of rows: add or remove a row. With
     metadata routing, request it by ``set_fit_request(X_unlabeled=True)``.
 
     References
@@ -164,7 +164,7 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         return self._keep(student, {**results, "temperature_": temperature, "agreement_": agreement})
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the class that is most probable to the student.
+        """Return the most probable class according to the student.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         return self.classes_[proba.argmax(axis=1)]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the probabilities of the student.
+        """Return the class probabilities of the student.
 
         Parameters
         ----------
@@ -196,18 +196,18 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         return self.student_.predict_proba(X)
 
     def _find_target(self, y):
-        """Return the target, whose classes are those of the rows, or those of a frozen teacher."""
+        """Return the target with the classes in y, or with those of a frozen teacher."""
         classes = np.unique(y)
         if is_frozen(self.teacher):
             known = np.asarray(self.teacher.classes_)
             try:
                 encode_labels(classes, known)
             except ValueError as error:
-                raise ValueError(f"teacher was fitted on other classes than those of y: {error}") from error
+                raise ValueError(f"teacher was fitted on classes other than those in y: {error}") from error
             classes = known
         if len(classes) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least two classes in y, got one class: {classes.tolist()[0]!r}"
+                f"{type(self).__name__} requires at least two classes in y, got one class: {classes.tolist()[0]!r}"
             )
         return Target("classes", classes)
 
@@ -248,15 +248,15 @@ def warn_of_unlabeled(classes):
 
 
 class DistilledRegressor(RegressorMixin, BaseDistilled):
-    """A small net, or any other regressor, that is trained on the predictions of a teacher, instead of on values.
+    """A small net, or another regressor, that is trained on the predictions of a teacher instead of on values.
 
     Parameters
     ----------
     teacher : regressor
-        Fitted as a clone. Pass a fitted one as :class:`~sklearn.frozen.FrozenEstimator`, and in ``fit`` rows that it
-        was not fitted on.
+        A clone of it is fitted. To use a fitted teacher, wrap it in a :class:`~sklearn.frozen.FrozenEstimator` and pass
+        rows to ``fit`` that it was not fitted on.
     student : regressor or "auto", default="auto"
-        Fitted as a clone. ``"auto"`` is ``NetRegressor()`` for a table and
+        A clone of it is fitted. ``"auto"`` is ``NetRegressor()`` for a table and
         ``FineTuneRegressor("tiny32", strategy="fine-tune")`` for images and image files.
     verbose : int, default=0
         0: silent. 1: bars of the fits of the teacher and of the student. 2: a line in the log per fit instead.
@@ -268,19 +268,19 @@ class DistilledRegressor(RegressorMixin, BaseDistilled):
     student_ : regressor
         The fitted student.
     agreement_ : float
-        R² of the student's predictions with those of the teacher as true values, on held-out rows that neither has
-        seen. NaN if only one row is held out.
+        R² of the student's predictions on held-out rows, with the teacher's predictions as true values. NaN if only one
+        row is held out.
     n_features_in_, feature_names_in_
         As in :class:`DistilledClassifier`.
 
     Raises
     ------
     ValueError, TypeError
-        If the rows of ``X_unlabeled`` differ in shape from those of X, or if teacher or student is no regressor.
+        If the rows of ``X_unlabeled`` differ in shape from those of X, or if teacher or student is not a regressor.
 
     See Also
     --------
-    DistilledClassifier : The same around a classifier; how rows are held out, and what ``fit`` costs.
+    DistilledClassifier : The same for classifiers; describes how rows are held out and how many fits are needed.
 
     Examples
     --------
@@ -307,7 +307,7 @@ class DistilledRegressor(RegressorMixin, BaseDistilled):
         expected, got = (one.size // len(values) for one in (values, known))
         if expected != got:
             raise ValueError(
-                f"teacher must predict as many values per row as y has, {expected}, got {got}: fit it on such values"
+                f"teacher must predict as many values per row as y has, {expected}, got {got}: fit it on the same y"
             )
         targets = known if unknown is None else np.concatenate([known, unknown])
         student, agreement = self._learn(student, rows, targets, known)
@@ -336,7 +336,7 @@ class DistilledRegressor(RegressorMixin, BaseDistilled):
         return FineTuneRegressor("tiny32", strategy="fine-tune") if images else NetRegressor()
 
     def _check_student(self, student):
-        """Any regressor learns from values."""
+        """Accept any regressor, since each learns from values."""
 
     def _agreement(self, student, X, known, weight):
         return float(r2_score(known, student.predict(X), sample_weight=weight)) if len(known) > 1 else float("nan")

@@ -1,4 +1,4 @@
-"""Find out from the nodes of a graph how exact it is: its precision, and where it compares computed values."""
+"""Determine from the nodes of a graph how exact it is: its precision, and whether it compares computed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._optional import import_optional
 
 COMPARISONS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Binarizer", "Sign", "Floor", "Ceil", "Round"}
 TREES = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
-EXACT = COMPARISONS | {  # give the same bits everywhere
+EXACT = COMPARISONS | {  # operators that never round: their results are the same bits on every machine
     *(
         "Cast",
         "Gather",
@@ -28,7 +28,7 @@ EXACT = COMPARISONS | {  # give the same bits everywhere
 
 
 def is_double(model) -> bool:
-    """Return True if all floating-point values of a graph are float64; trees add their leaves in float32."""
+    """Return True if all floating-point values of a graph are float64, which excludes trees: they sum in float32."""
     onnx = import_optional("onnx", "onnx")
     lower = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
     graph = onnx.shape_inference.infer_shapes(model).graph
@@ -40,7 +40,7 @@ def is_double(model) -> bool:
 def compares_computed_values(model) -> bool:
     """Return True if a graph rounds a value before it compares it with a threshold.
 
-    A row on a threshold may then fall on either side; elsewhere it must fall where the estimator says.
+    A row on a threshold may then fall on either side; otherwise it must fall on the same side as in the estimator.
     """
     made_by = {output: node for node in model.graph.node for output in node.output}
     comparing = [node for node in model.graph.node if node.op_type in COMPARISONS | TREES]
@@ -48,7 +48,7 @@ def compares_computed_values(model) -> bool:
 
 
 def is_computed(node, made_by: dict[str, Any]) -> bool:
-    """Return True if what a node reads depends on arithmetic, which rounds."""
+    """Return True if the inputs of a node depend on arithmetic that rounds."""
     waiting, seen = list(node.input), set()
     while waiting:
         name = waiting.pop()
@@ -62,7 +62,7 @@ def is_computed(node, made_by: dict[str, Any]) -> bool:
 
 
 def texts_in(model) -> set[str]:
-    """Return all texts that a graph holds: categories, labels."""
+    """Return all strings in a graph, such as categories and labels."""
     found = {text for one in model.graph.initializer for text in one.string_data}
     for node in model.graph.node:
         for attribute in node.attribute:

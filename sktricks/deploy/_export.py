@@ -1,4 +1,4 @@
-"""The export of a fitted estimator as one ONNX file, checked before it is written."""
+"""Export a fitted estimator as one ONNX file, checked before it is written."""
 
 from __future__ import annotations
 
@@ -51,33 +51,32 @@ def export_onnx(
 ) -> ExportReport:
     """Export a fitted estimator as one ONNX file, after checking that both predict the same.
 
-    The graph leads from the columns of a table, or from pixels, to labels and probabilities, for any number of rows. It
-    is compared with the estimator on ``X`` and on rows made of X: beside them, between them, far outside, with shuffled
-    columns, with missing values, each alone. If anything differs, nothing is written.
+    The graph computes labels and probabilities from the columns of a table, or from pixels, for any number of rows. It
+    is compared with the estimator on ``X`` and on rows derived from X: next to them, between them, far outside their
+    range, with shuffled columns, with missing values, and one row at a time. If anything differs, nothing is written.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted: a net, a Pipeline, a vote or stack, or another classifier, regressor or transformer.
+        A fitted net, Pipeline, vote or stack, or another fitted classifier, regressor or transformer.
     path : str or path-like
-        The file, usually ``"<name>.onnx"``. An existing file is replaced in one step, only after all checks.
+        The file, usually ``"<name>.onnx"``. An existing file is replaced atomically, and only after all checks.
     X : array-like, DataFrame, or column of image files
-        Rows as the estimator takes them. They show the names and dtypes of the inputs, and are what the graph is
-        compared on: pass some hundred rows of the training data, in the dtype in which you will predict.
+        Input of the estimator. Its names and dtypes become those of the graph's inputs, and the graph is compared with
+        the estimator on its rows: pass a few hundred rows of the training data, in the dtype used for predictions.
     quantize : {"int8"}, default=None
         Store and compute the backbone of a ``FineTune*`` estimator in 8 bits: a quarter of the size, and faster.
     calibration_data : array-like, default=None
-        Rows like X from which the ranges of the 8-bit numbers are taken; a few hundred training rows, none of which is
-        in X.
+        Rows like X that determine the ranges of the 8-bit numbers: a few hundred training rows, none of which is in X.
     max_label_changes : float, default=0.02
-        The fraction of the labels of X that quantization may change.
+        Maximum fraction of the labels of X that quantization may change.
     max_loss_increase : float, default=0.01
-        By how much quantization may raise the cross-entropy on X, against the probabilities of the float model.
+        Maximum increase of the cross-entropy on X through quantization, against the probabilities of the float model.
     atol : float or "auto", default="auto"
-        The largest difference allowed. ``"auto"``: 1e-9 if the whole graph computes in float64, otherwise 1e-5.
+        The largest difference allowed. ``"auto"`` is 1e-9 if the whole graph computes in float64, otherwise 1e-5.
         Predicted values and features are compared relative to the largest of their column.
     outputs : {"all", "probabilities"}, default="all"
-        ``"probabilities"`` leaves the labels out, for runtimes that know no strings.
+        ``"probabilities"`` omits the labels, for runtimes without strings.
     embed_rows : bool, default=False
         The file carries rows on which it is checked again when it is loaded. False: synthetic rows, drawn from the
         rounded ranges of the columns. True: the first 64 rows of X, which then are in the file.
@@ -92,13 +91,13 @@ def export_onnx(
     Raises
     ------
     UnsupportedForOnnxError
-        If a step, or a setting of it, cannot be converted; the message names it.
+        If a step, or one of its settings, cannot be converted; the message names it.
     OnnxMismatchError
-        If the graph and the estimator differ; the message has the worst row and both outputs.
+        If the graph and the estimator differ; the message shows the worst row and both outputs.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError, TypeError
-        If a parameter is wrong, or X is not as the estimator needs it.
+        If a parameter is invalid, or the estimator does not accept X.
     ImportError
         If onnx or onnxruntime is missing: ``pip install "sktricks[onnx]"``.
 
@@ -109,12 +108,12 @@ def export_onnx(
 
     Notes
     -----
-    A graph computes in float32 where a net predicts in bfloat16 (``precision="auto"`` on a GPU): it is compared with
-    the predictions of a copy in float32, which differ from those of the net by about 0.01.
+    If a net predicts in bfloat16 (``precision="auto"`` on a GPU), its graph computes in float32. It is then compared
+    with a copy of the net in float32, whose predictions differ from those of the net by about 0.01.
 
-    The file runs in any runtime for ONNX. An array is the input ``X``; the columns of a DataFrame are inputs of their
-    names, of shape (n, 1), where a missing string is ``""``. The outputs are ``label`` and ``probabilities`` of a
-    classifier, ``prediction`` of a regressor, and ``features`` of a transformer::
+    The file runs in any ONNX runtime. An array is passed as the input ``X``; each column of a DataFrame is an input of
+    shape (n, 1) under its own name, with ``""`` for a missing string. The outputs are ``label`` and ``probabilities``
+    for a classifier, ``prediction`` for a regressor, and ``features`` for a transformer::
 
         import numpy as np, onnxruntime
 
@@ -145,7 +144,7 @@ def export_onnx(
         raise TypeError(f"estimator must be a fitted estimator, got {estimator!r} of type {type(estimator).__name__}")
     check_is_fitted(estimator)
     if issparse(X):
-        raise TypeError("X must be dense, got a sparse matrix: pass X.toarray(), as the graph takes dense rows")
+        raise TypeError("X must be dense, got a sparse matrix: pass X.toarray(), since the graph takes dense rows")
     import_optional("onnxruntime", "onnx")
     X, calibration_data = as_rows(X), as_rows(calibration_data)
     if quantize:
@@ -183,21 +182,21 @@ def export_onnx(
 
 
 def build_model(estimator, X, outputs="all"):
-    """Return the graph of a fitted estimator, from rows like X to its predictions, and the ONNX model of it.
+    """Return the graph of a fitted estimator, from rows like X to its predictions, and its ONNX model.
 
     Parameters
     ----------
     estimator : estimator
     X : array-like
-        Some rows, which show names and dtypes of the inputs.
+        Some rows, for the names and dtypes of the inputs.
     outputs : {"all", "probabilities"}
 
     Returns
     -------
     graph : Graph
     model : onnx.ModelProto
-        Its outputs are ``label`` and ``probabilities`` of a classifier, ``prediction`` of a regressor, ``features`` of
-        a transformer.
+        Its outputs are ``label`` and ``probabilities`` for a classifier, ``prediction`` for a regressor, ``features``
+        for a transformer.
     """
     check_is_fitted(estimator)
     graph = Graph()
@@ -214,7 +213,7 @@ def name_outputs(graph, estimator, result, outputs):
     named = {} if result.probabilities is None else {"probabilities": result.probabilities}
     if outputs == "probabilities" and named:
         return named
-    several = result.codes.shape != ()  # 0 and 1 for each of several labels
+    several = result.codes.shape != ()  # multilabel: a column of 0 and 1 per label
     label = result.codes if several else as_labels(graph, result.codes, estimator.classes_)
     return {"label": label, **named}
 
@@ -234,7 +233,10 @@ def quantize_model(estimator, model, graph, calibration_data):
 
 
 def check_quantized_model(before: Run, after: Run, X, graph, max_label_changes, max_loss_increase) -> dict[str, float]:
-    """Return what quantization changes in X; an error if that is too much, or if odd rows give no finite numbers."""
+    """Return the changes of the predictions for X through quantization.
+
+    Raise an error if they are too large, or if the outputs for derived rows are no longer finite.
+    """
     from ._quantize import check_quantized
 
     changes = check_quantized(before(X), after(X), max_label_changes, max_loss_increase)
@@ -242,21 +244,21 @@ def check_quantized_model(before: Run, after: Run, X, graph, max_label_changes, 
         pairs = [(values, after(rows)[key]) for key, values in before(rows).items() if values.dtype.kind == "f"]
         if any((np.isfinite(a) & ~np.isfinite(b)).any() for a, b in pairs):
             raise OnnxMismatchError(
-                f"int8 gives numbers that are not finite in rows made of X ({name}), where the float model does not: "
-                "leave quantize out"
+                f"the int8 model returns numbers that are not finite for rows derived from X ({name}), but the float "
+                "model does not: omit quantize"
             )
     return changes
 
 
 def make_run(model, graph) -> Run:
-    """Return a function from rows to the outputs of a model."""
+    """Return a function that runs the model on rows and returns its outputs."""
     try:
         session = open_session(as_bytes(model), "the graph", None, ["CPUExecutionProvider"])
     except ValueError as error:
         version = import_optional("onnxruntime", "onnx").__version__
         raise UnsupportedForOnnxError(
             f"the estimator cannot be exported to ONNX, because onnxruntime {version} cannot run its graph: "
-            "install another version, or export the steps one by one to find the one at fault, and replace it"
+            "install another version, or export the steps one by one, and replace the one that fails"
         ) from error
     names = [value.name for value in session.get_outputs()]
     inputs = [describe(value) for value in session.get_inputs()]
@@ -269,14 +271,14 @@ def make_run(model, graph) -> Run:
 
 
 def as_bytes(model, metadata: Metadata | None = None) -> bytes:
-    """Return an ONNX model as the content of a file."""
+    """Return the content of an ONNX file."""
     helper = import_optional("onnx.helper", "onnx")
     if metadata is not None:
         helper.set_model_props(model, write_metadata(metadata, __version__))
     try:
         content = model.SerializeToString()
-    except Exception as error:  # protobuf has several errors for messages that are too large
-        raise ValueError(f"the graph does not fit into one ONNX file, which holds at most 2 GB: {error}") from error
+    except Exception as error:  # protobuf raises several kinds of errors for messages that are too large
+        raise ValueError(f"the graph must fit into one ONNX file of at most 2 GB, but it does not: {error}") from error
     return content if metadata is None else seal(content)
 
 

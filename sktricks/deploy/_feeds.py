@@ -1,7 +1,7 @@
-"""From X to what an ONNX runtime is called with; numpy is all that this needs, and Pillow where X holds image files.
+"""Convert X to the inputs of an ONNX runtime; requires only numpy, and Pillow if X holds image files.
 
-A missing value of a column of strings is the empty string, a missing number is NaN. Estimators may take None, NaN and
-the empty string for different things, which one string cannot tell: the file says which of them it stands for.
+A missing string becomes the empty string, a missing number NaN. An estimator may distinguish None, NaN and the empty
+string, which a graph cannot: the metadata of the file list the kinds that the empty string represents.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..images._decode import decode
 from ..images._image_column import as_column
 from ..images._unreadable_image import attempt
 
-ARRAY = "X"  # the input of a graph that takes an array
+ARRAY = "X"  # the name of the input of a graph that takes an array
 STRING = np.dtype(object)
 EMPTY = "an empty string"
-Input = tuple[str, np.dtype, tuple[int, ...]]  # of a graph: its name, dtype, and the shape of one row
+Input = tuple[str, np.dtype, tuple[int, ...]]  # name, dtype, and the shape of one row
 
 
 def make_feeds(
@@ -31,22 +31,22 @@ def make_feeds(
     decodings: Mapping[str, dict[str, Any]] | None = None,
     gaps: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the arrays to run a graph with, by the names of its inputs.
+    """Return the arrays for the inputs of a graph, by name.
 
     Parameters
     ----------
     X : ndarray, DataFrame of pandas or polars, dict, or column of image files
         An array for a graph with one input; otherwise the columns, as a table or by name.
     inputs : list of (name, dtype, shape)
-        Those of the graph; the dtype of objects is strings, and the shape is that of one row.
+        The inputs of the graph; dtype object means strings, and shape is that of one row.
     decodings : dict, default=None
-        For each input that takes the pixels of image files, see :meth:`Graph.decode`.
+        How to decode image files, for each input of pixels; see :meth:`Graph.decode`.
     gaps : dict, default=None
-        For inputs of strings, the kinds of missing values that may become the empty string, see :func:`gap_kind`; an
-        error about others. None: all.
+        For inputs of strings, the kinds of missing values that may become the empty string, see :func:`gap_kind`;
+        others raise an error. None allows all kinds.
     """
     if len(inputs) == 1 and type(X) is np.ndarray and X.dtype == inputs[0][1] != STRING:
-        return {inputs[0][0]: X}  # most calls, and faster
+        return {inputs[0][0]: X}  # a shortcut for the most frequent case
     if hasattr(X, "toarray"):
         raise TypeError("X must be dense, got a sparse matrix: pass X.toarray()")
     decodings = decodings or {}
@@ -70,7 +70,7 @@ def is_pixels(values) -> bool:
 
 
 def check_shapes(feeds: Mapping[str, np.ndarray], inputs: Sequence[Input]) -> None:
-    """Raise an error unless arrays have the shapes of the inputs of a graph."""
+    """Raise an error unless the arrays have the shapes of the graph's inputs."""
     for name, _, shape in inputs:
         if feeds[name].shape[1:] != tuple(shape):
             wanted = ", ".join(["n", *map(str, shape)])
@@ -78,11 +78,11 @@ def check_shapes(feeds: Mapping[str, np.ndarray], inputs: Sequence[Input]) -> No
 
 
 def split_columns(X, names: Sequence[str]) -> list:
-    """Return what X has for each of the names of inputs."""
+    """Return the column of X for each input."""
     if isinstance(X, Mapping) or hasattr(X, "columns"):
         known = {str(name): name for name in (X if isinstance(X, Mapping) else X.columns)}
         if list(names) == [ARRAY] and ARRAY not in known and not isinstance(X, Mapping):
-            return [np.asarray(X)]  # exported with an array, of which this is the table
+            return [np.asarray(X)]  # the model was exported with an array, and X is a table of the same columns
         missing = [name for name in names if name not in known]
         if missing:
             raise ValueError(f"X must have the columns {list(names)}, got {list(known)}")
@@ -96,7 +96,7 @@ def split_columns(X, names: Sequence[str]) -> list:
 
 
 def as_array(values, dtype: np.dtype, name: str = "X") -> np.ndarray:
-    """Return values in the dtype of an input, without gaps if it holds strings; a warning if this rounds them."""
+    """Return values in the dtype of an input, missing strings as ``""``; warn if this rounds numbers."""
     if dtype == STRING:
         return as_strings(values, name)
     found = values if isinstance(values, np.ndarray) else np.asarray(values)
@@ -106,42 +106,42 @@ def as_array(values, dtype: np.dtype, name: str = "X") -> np.ndarray:
         found = from_objects(found, name)
     if not fits(found, dtype):
         raise ValueError(
-            f"{name} must be {dtype}, as it was when the model was exported, got {found.dtype}: convert it, or export "
-            f"the model again with an X of {found.dtype}"
+            f"{name} must be {dtype}, as in the export, got {found.dtype}: convert it, or export the model again with "
+            f"an X of {found.dtype}"
         )
     array = np.ascontiguousarray(found, dtype)
     if array.dtype == np.float32 and found.dtype == np.float64 and not np.array_equal(array, found, equal_nan=True):
         warn(
             f"{name} is float64 and is rounded to float32, since the model was exported with an X of float32: labels "
-            "of rows at the threshold of a tree may change. Pass float32, or export the model with an X of float64",
+            "of rows near the threshold of a tree may change. Pass float32, or export the model with an X of float64",
             RoundedInputWarning,
         )
     return array
 
 
 def as_strings(values, name: str) -> np.ndarray:
-    """Return values as an array of objects, the empty string where they are missing."""
+    """Return values as an array of objects, with the empty string for missing ones."""
     found = np.asarray(values, dtype=object)
     flat = ["" if is_missing(value) else value for value in found.ravel().tolist()]
     for value in flat:
         if not isinstance(value, str):
-            raise ValueError(f"{name} must hold strings, as it did when the model was exported, got {value!r}")
+            raise ValueError(f"{name} must hold strings, as in the export, got {value!r}")
     array = np.empty(len(flat), dtype=object)
     array[:] = flat
     return array.reshape(found.shape)
 
 
 def from_objects(found: np.ndarray, name: str) -> np.ndarray:
-    """Return an array of objects as one of numbers, NaN where they are missing."""
+    """Return an array of objects as an array of numbers, with NaN for missing ones."""
     values = [np.nan if is_missing(value) else value for value in found.ravel().tolist()]
     for value in values:
         if isinstance(value, str | bytes):
-            raise ValueError(f"{name} must hold numbers, as it did when the model was exported, got {value!r}")
+            raise ValueError(f"{name} must hold numbers, as in the export, got {value!r}")
     return np.array(values).reshape(found.shape)
 
 
 def fits(found: np.ndarray, dtype: np.dtype) -> bool:
-    """Return True if numbers mean the same in another dtype: pixels as floats have another range than as integers."""
+    """Return True if a conversion keeps the meaning of numbers; pixels in floats and in integers differ in range."""
     if found.dtype.kind not in "biuf" or (found.ndim > 2 and (found.dtype.kind == "f") != (dtype.kind == "f")):
         return False
     if dtype.kind == "f" or np.can_cast(found.dtype, dtype):
@@ -151,32 +151,31 @@ def fits(found: np.ndarray, dtype: np.dtype) -> bool:
 
 
 def check_gaps(values, known: Sequence[str], name: str) -> None:
-    """Raise an error about kinds of missing strings that the empty string of a file does not stand for."""
+    """Raise an error for missing strings of a kind that the file does not represent by the empty string."""
     found = {gap_kind(value) for value in np.asarray(values, dtype=object).ravel().tolist()} - {None, *known}
     if found:
         first = next((kind for kind in known if kind != EMPTY), None)
         cure = f"{first} if it is missing, otherwise by a word" if first else "a word"
         raise ValueError(
-            f"Input {name} contains {' and '.join(sorted(map(str, found)))}, which the estimator that was exported "
-            f"does not accept, or does not take for the same as the file, where one string stands for all missing "
-            f"ones: replace it by {cure}"
+            f"Input {name} contains {' and '.join(sorted(map(str, found)))}, which the exported estimator either "
+            f"rejects or distinguishes from other missing values, as the file cannot: replace it by {cure}"
         )
 
 
 def gap_kind(value) -> str | None:
-    """Return which kind of a missing string a value is, ``"None"``, ``"NaN"``, ``"NA"`` or :data:`EMPTY`, if any."""
+    """Return the kind of a missing string, ``"None"``, ``"NaN"``, ``"NA"`` or :data:`EMPTY`; None for other values."""
     if is_missing(value):
         return {"NoneType": "None", "float": "NaN", "NAType": "NA"}.get(type(value).__name__, type(value).__name__)
     return EMPTY if isinstance(value, str) and value == "" else None
 
 
 def is_missing(value) -> bool:
-    """Return True for None, NaN and the missing values of pandas."""
+    """Return True for None, NaN and pandas' missing values."""
     return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def read_files(files: np.ndarray, decoding: Mapping[str, Any]) -> np.ndarray:
-    """Return the pixels of image files, decoded as in ``fit``; an error names the file that cannot be read."""
+    """Return the pixels of image files, decoded as in ``fit``; errors name the file that cannot be read."""
     shape = tuple(decoding["shape"])
     options = {key: value for key, value in decoding.items() if key not in ("column", "shape")}
     pixels = np.empty((len(files), *shape), np.uint8)

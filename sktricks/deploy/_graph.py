@@ -1,7 +1,7 @@
-"""An ONNX graph under construction: values with a dtype and a shape, and the operators between them.
+"""An ONNX graph under construction: values with a dtype and a shape, and operators that connect them.
 
-Converters build a graph out of :class:`Value` alone. Each knows its dtype, so that a converter can repeat the dtypes of
-numpy (scikit-learn scales in the dtype of X, trees round to float32), and the shape of one row.
+Converters build a graph from :class:`Value` objects. Each value has a dtype, so that a converter can reproduce numpy's
+dtypes (scikit-learn scales in the dtype of X, trees round to float32), and the shape of one row.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 from .._optional import import_optional
 from ._feeds import STRING
 
-OPSET, ML_OPSET, IR_VERSION = 18, 3, 10  # what onnxruntime from 1.18 on reads
-LARGEST = 2**31  # bytes of a file
+OPSET, ML_OPSET, IR_VERSION = 18, 3, 10  # supported by onnxruntime 1.18 and newer
+LARGEST = 2**31  # bytes per file
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor in a graph; its first axis is that of the rows.
+    """A tensor in a graph, whose first axis is the rows.
 
     Parameters
     ----------
     name : str
     dtype : numpy dtype
-        That of objects for strings.
+        The dtype object means strings.
     shape : tuple of int
-        Of one row: ``()`` for one number per row, ``(k,)`` for k columns.
+        The shape of one row: ``()`` for one number per row, ``(k,)`` for k columns.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Frame:
-    """The columns of a table, each a :class:`Value` of shape ``(1,)`` with a dtype of its own.
+    """The columns of a table, each a :class:`Value` of shape ``(1,)`` with its own dtype.
 
     Parameters
     ----------
     columns : dict
-        From the names in the DataFrame to values, in order.
+        The values, by the column names of the DataFrame, in order.
     """
 
     columns: dict[str, Value]
@@ -62,19 +62,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Paths:
-    """A column of image files, which becomes pixels where a step says at which size: see :meth:`Graph.decode`.
+    """A column of image files; a step that knows the image size converts it to pixels with :meth:`Graph.decode`.
 
     Parameters
     ----------
     name : str
-        Of the column, and of the input that takes its place.
+        The name of the column, and of the input that replaces it.
     """
 
     name: str
     shape = (1,)
 
 
-Table = Value | Frame | Paths  # what a step may get
+Table = Value | Frame | Paths  # the possible inputs of a step
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Prediction:
     Parameters
     ----------
     codes : Value or None
-        Of a classifier, int64: per row, the index of the predicted class in ``classes_``; (n, labels) of 0 and 1 where
-        a row has several labels.
+        For a classifier, int64: the index of each row's predicted class in ``classes_``, or for multilabel targets 0
+        and 1 of shape (n, labels).
     probabilities : Value or None
-        (n, classes), where the estimator has ``predict_proba``.
+        (n, classes), if the estimator has ``predict_proba``.
     values : Value or None
-        Of a regressor, of shape (n,) or (n, outputs).
+        The predictions of a regressor, of shape (n,) or (n, outputs).
     scores : Value or None
-        What ``decision_function`` returns, where something needs it.
+        The result of ``decision_function``, if another converter may read it.
     """
 
     codes: Value | None = None
@@ -102,17 +102,17 @@ class Prediction:
 
 @dataclass
 class Graph:
-    """Nodes, constants and inputs, in the order in which they were added."""
+    """The nodes, constants and inputs of a graph, in the order in which they were added."""
 
     nodes: list = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
-    decodings: dict[str, dict] = field(default_factory=dict)  # by input: how files become its pixels
-    nones: set[str] = field(default_factory=set)  # inputs of strings whose gaps are None; NaN is another thing to some
-    is_rounded: bool = False  # True if a net predicts in bfloat16; its graph computes in float32
-    rows_at_once: int = 2**14  # a call with more would fill more memory than it saves time
+    decodings: dict[str, dict] = field(default_factory=dict)  # how to decode files, by input of pixels
+    nones: set[str] = field(default_factory=set)  # inputs of strings whose missing values are None, not NaN
+    is_rounded: bool = False  # True if a net predicts in bfloat16, whereas its graph computes in float32
+    rows_at_once: int = 2**14  # larger calls take more memory but save little time
     functions: list = field(default_factory=list)
-    shared: dict[tuple, Value] = field(default_factory=dict)  # what steps may have in common, by what it was made of
+    shared: dict[tuple, Value] = field(default_factory=dict)  # values that several steps may share, by their origin
     _scopes: list[str] = field(default_factory=list)
     _known: dict[tuple, Value] = field(default_factory=dict)
     _added: dict[tuple, list[Value]] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Graph:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Name all nodes that are added inside after a step of a pipeline, or a member of a vote."""
+        """Prefix the names of all nodes added within, by the name of a step or a member."""
         self._scopes.append(str(name))
         try:
             yield
@@ -131,36 +131,35 @@ class Graph:
 
     @property
     def step(self) -> str:
-        """The names of the steps that are being converted, as in ``pipe/vote/forest``; empty at the top."""
+        """The path of the step that is being converted, such as ``pipe/vote/forest``; empty at the top level."""
         return "/".join(self._scopes)
 
     def make_name(self, what: str) -> str:
-        """Return a name that nothing else in the graph has."""
+        """Return a name that is unique in the graph."""
         self._count += 1
         return f"{self.step}/{what}_{self._count}" if self._scopes else f"{what}_{self._count}"
 
     # -- values ------------------------------------------------------------------------------------------------------
 
     def add_input(self, name: str, dtype, shape: Sequence[int]) -> Value:
-        """Add an input of the graph; the same input, if there is one of this name."""
+        """Add an input to the graph, or return an existing input of this name."""
         value = Value(name, np.dtype(dtype), tuple(shape))
         if not name:
-            raise ValueError("X must have a name for each column, got the empty string: rename it before fit")
+            raise ValueError("X must have named columns, got a column named '': rename it before fit")
         if value.dtype == np.longdouble != np.float64:
             raise self.refuse(f"columns of {value.dtype}", "convert X to float32 or float64")
         if value not in self.inputs:
             if any(known.name == name for known in self.inputs):
-                raise ValueError(f"the graph has an input {name!r} of another type already")
+                raise ValueError(f"the graph already has an input {name!r} of another type")
             self.inputs.append(value)
         return value
 
     def decode(self, paths: Paths | Frame, shape: Sequence[int], **decoding) -> Value:
-        """Return the pixels of a column of files, uint8 of ``shape`` (height, width, channels): an input of the graph.
+        """Return an input of the graph for the pixels of a column of files.
 
-        It takes the place of the input of strings, if the column is one of a DataFrame.
-
-        ``decoding`` is written into the file, so that what reads files there decodes them as ``fit`` did. Steps that
-        decode alike share an input; another decoding of the column is an input ``<name>_2``.
+        It is uint8 of ``shape`` (height, width, channels). For a column of a DataFrame, it replaces the input of
+        strings. ``decoding`` is stored in the metadata, so that :class:`OnnxModel` decodes files as ``fit`` did. Steps
+        with equal decodings share an input; another decoding of the column becomes an input ``<name>_2``.
         """
         column = paths.name if isinstance(paths, Paths) else next(iter(paths.columns))
         self.inputs = [value for value in self.inputs if (value.name, value.dtype) != (column, STRING)]
@@ -174,7 +173,7 @@ class Graph:
         return self.add_input(name, np.uint8, shape)
 
     def constant(self, array, dtype=None) -> Value:
-        """Return an array as a value; equal arrays are stored once."""
+        """Return an array as a value; equal arrays are stored only once."""
         array = np.asarray(array) if dtype is None else np.asarray(array, dtype)
         array = array.astype(object) if array.dtype.kind in "UO" else array
         key = (array.dtype.str, array.shape, repr(array.tolist()) if array.dtype == STRING else array.tobytes())
@@ -187,7 +186,7 @@ class Graph:
     def op(
         self, kind: str, *inputs: Value | str, dtype, shape: Sequence[int] = (), domain: str = "", **attributes
     ) -> Value:
-        """Add an operator with one output, and return it; ``dtype`` and ``shape`` are those of the output."""
+        """Add an operator and return its output, which has this ``dtype`` and ``shape``."""
         return self.ops(kind, *inputs, outputs=[(dtype, shape)], domain=domain, **attributes)[0]
 
     def ops(
@@ -195,7 +194,7 @@ class Graph:
     ) -> list[Value]:
         """Add an operator with several outputs, given as pairs of dtype and shape, and return them.
 
-        The same operator of the same inputs is added once: members of a vote often begin alike.
+        An operator with the same inputs is added only once: members of a vote often share their first steps.
         """
         helper = import_optional("onnx.helper", "onnx")
         names = [value.name if isinstance(value, Value) else value for value in inputs]
@@ -212,22 +211,22 @@ class Graph:
     # -- everyday operators ------------------------------------------------------------------------------------------
 
     def cast(self, value: Value, dtype) -> Value:
-        """Return a value in another dtype; itself, if it has that dtype."""
+        """Return a value in another dtype; no operator is added if it already has that dtype."""
         if value.dtype == np.dtype(dtype):
             return value
-        if value.dtype == STRING:  # the runtime fails at the first text that is no number
+        if value.dtype == STRING:  # the runtime could convert strings, but fails at the first that is not a number
             raise self.refuse(
                 "a column of strings: this step takes numbers", "convert the column to numbers before fit"
             )
         return self.op("Cast", value, dtype=dtype, shape=value.shape, to=onnx_type(dtype))
 
     def binary(self, kind: str, a: Value, b, shape: Sequence[int] | None = None) -> Value:
-        """Return ``Add``, ``Sub``, ``Mul``, ``Div``, ``Max``, ... of a value and a value or array, in a's dtype."""
+        """Return ``Add``, ``Sub``, ``Mul``, ``Div``, ``Max``, ... of two values; b may be an array; in a's dtype."""
         b = b if isinstance(b, Value) else self.constant(b, a.dtype)
         return self.op(kind, a, b, dtype=a.dtype, shape=a.shape if shape is None else shape)
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
-        """Return a value whose rows have another shape."""
+        """Return a value with its rows reshaped."""
         return self.op("Reshape", value, self.constant([-1, *shape], np.int64), dtype=value.dtype, shape=shape)
 
     def take(self, value: Value, columns: Sequence[int]) -> Value:
@@ -239,10 +238,10 @@ class Graph:
         return self.op("Gather", value, indices, dtype=value.dtype, shape=(len(columns),), axis=1)
 
     def concat(self, values: Sequence[Value]) -> Value:
-        """Return the columns of several values, of shapes (k,), side by side in the dtype that numpy would choose."""
+        """Concatenate the columns of several values of shape (k,), in the dtype that numpy would choose."""
         dtype = np.result_type(*(value.dtype for value in values))
         if dtype == STRING and any(value.dtype != STRING for value in values):
-            raise self.refuse("columns of strings beside numbers", "encode the strings in a step before it")
+            raise self.refuse("columns of strings among numbers", "encode the strings in an earlier step")
         values = [self.cast(value, dtype) for value in values]
         if len(values) == 1:
             return values[0]
@@ -261,7 +260,7 @@ class Graph:
         return X if dtype is None else self.cast(X, dtype)
 
     def argmax(self, value: Value) -> Value:
-        """Return, per row, the index of the first of the largest columns, int64."""
+        """Return the index of each row's largest column, the first one in a tie, int64."""
         return self.op("ArgMax", value, dtype=np.int64, axis=1, keepdims=0)
 
     def column(self, value: Value, index: int) -> Value:
@@ -271,14 +270,14 @@ class Graph:
     # -- other graphs ------------------------------------------------------------------------------------------------
 
     def embed(self, model, inputs: dict[str, Value], outputs: Sequence[tuple[str, np.dtype, tuple]]) -> list[Value]:
-        """Add the graph of a whole ONNX model, and return some of its outputs.
+        """Add the graph of an ONNX model, and return some of its outputs.
 
         Parameters
         ----------
         model : onnx.ModelProto
-            With the opset of this graph; its names are changed, so that it may be embedded twice.
+            A model with the opset of this graph. Its names are changed, so that it can be embedded twice.
         inputs : dict
-            For each of its inputs the value that takes its place.
+            The value for each of its inputs.
         outputs : list of (name, dtype, shape of a row)
         """
         compose, numpy_helper = (import_optional(f"onnx.{name}", "onnx") for name in ("compose", "numpy_helper"))
@@ -296,7 +295,7 @@ class Graph:
         return [Value(prefix + name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in outputs]
 
     def build(self, outputs: dict[str, Value]):
-        """Return the whole as a checked onnx.ModelProto with these outputs, by name."""
+        """Return the graph as a checked onnx.ModelProto with these outputs, by name."""
         onnx = import_optional("onnx", "onnx")
         helper, numpy_helper = onnx.helper, onnx.numpy_helper
         taken = [value.name for value in self.inputs if value.name in outputs]
@@ -319,25 +318,25 @@ class Graph:
         return model
 
     def _check(self, onnx, model) -> None:
-        """Raise an error about a model that onnx does not take for a valid one."""
+        """Raise an error if onnx considers a model invalid."""
         size = sum(array.nbytes for array in self.constants.values())
         if size >= LARGEST:
             raise self.refuse(
-                f"{size / 1e9:.1f} GB of weights, where one ONNX file holds at most 2", "fit a smaller one"
+                f"{size / 1e9:.1f} GB of weights, since one ONNX file holds at most 2 GB", "fit a smaller one"
             )
         try:
             onnx.checker.check_model(model, full_check=True)
-        except Exception as error:  # of several classes: of the checker, and of the inference of shapes
+        except Exception as error:  # the checker and the shape inference raise errors of several classes
             reason = str(error).strip().partition("\n")[0]
             raise self.refuse(
-                f"a graph that onnx {onnx.__version__} takes for invalid ({reason})",
-                "export the steps one by one to find the one at fault, replace it, and please report it",
+                f"a graph that onnx {onnx.__version__} considers invalid ({reason})",
+                "export the steps one by one, replace the one that fails, and please report it",
             ) from error
 
     # -- errors ------------------------------------------------------------------------------------------------------
 
     def refuse(self, what: str, cure: str):
-        """Return an error that names the step, ``what`` of it cannot be converted, and what would work."""
+        """Return an error that says which step cannot be converted, because of ``what``, and the ``cure``."""
         from ._onnx_errors import UnsupportedForOnnxError
 
         where = f"the step {self.step!r}" if self._scopes else "the estimator"
@@ -345,27 +344,27 @@ class Graph:
 
 
 def onnx_type(dtype) -> int:
-    """Return ONNX's number of a numpy dtype; that of objects is strings."""
+    """Return ONNX's code of a numpy dtype; dtype object means strings."""
     helper = import_optional("onnx.helper", "onnx")
     dtype = np.dtype(dtype)
     return helper.np_dtype_to_tensor_dtype(np.dtype(str) if dtype == STRING else dtype)
 
 
 def describe(value: Value):
-    """Return an input or output of a graph, with any number of rows."""
+    """Return the description of an input or output of a graph, with any number of rows."""
     helper = import_optional("onnx.helper", "onnx")
     return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), ["n", *value.shape])
 
 
 def check_opsets(model) -> None:
-    """Raise an error unless a model has the opsets of our graphs."""
+    """Raise an error unless a model has the opsets of this module."""
     found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if found.get("ai.onnx", OPSET) != OPSET:
         raise ValueError(f"a graph to embed must have opset {OPSET}, got {found}")
 
 
 def name_outputs(nodes, outputs: dict[str, Value]) -> list:
-    """Return nodes in which the outputs of a graph have their names; the nodes themselves are not changed."""
+    """Return copies of the nodes in which the outputs of the graph have their final names."""
     helper = import_optional("onnx.helper", "onnx")
     made = {name for node in nodes for name in node.output}
     renamed: dict[str, str] = {}
@@ -373,14 +372,14 @@ def name_outputs(nodes, outputs: dict[str, Value]) -> list:
     for name, value in outputs.items():
         if value.name in made and value.name not in renamed:
             renamed[value.name] = name
-        else:  # an input, a constant, or the same value as another output
+        else:  # the value is an input, a constant, or the same as another output
             source = renamed.get(value.name, value.name)
             copies.append(helper.make_node("Identity", [source], [name], name=f"output/{name}"))
     return [rename(node, renamed) for node in nodes] + copies
 
 
 def rename(node, renamed: dict[str, str]):
-    """Return a node with other names for some values: a copy, if it has any of them."""
+    """Return a copy of a node with some values renamed, or the node itself if it uses none of them."""
     if renamed.keys().isdisjoint(names_read(node) | set(node.output)):
         return node
     copy = type(node)()
@@ -392,9 +391,9 @@ def rename(node, renamed: dict[str, str]):
 
 
 def find_needed(nodes, outputs) -> tuple[list, set[str]]:
-    """Return the nodes that some values depend on, and the names of all values that these nodes read.
+    """Return the nodes on which some values depend, and the names of all values that these nodes read.
 
-    A converter adds probabilities and codes of each member of a vote, of which the vote needs one.
+    The others are not needed: for example, a vote uses either the probabilities or the codes of its members.
     """
     names, needed = set(outputs), []
     for node in reversed(nodes):
@@ -405,7 +404,7 @@ def find_needed(nodes, outputs) -> tuple[list, set[str]]:
 
 
 def names_read(node) -> set[str]:
-    """Return the names of all values that a node reads, those in the branches of an If or the body of a Loop too."""
+    """Return the names of all values that a node reads, also in the branches of an If or the body of a Loop."""
     names = set(node.input)
     for attribute in node.attribute:
         for graph in [attribute.g, *attribute.graphs]:
@@ -414,7 +413,7 @@ def names_read(node) -> set[str]:
 
 
 def rename_in_subgraphs(node, renamed) -> None:
-    """Rename values of the outer graph that the branches of an If, or the body of a Loop, use."""
+    """Rename values of the outer graph that are used in the branches of an If or in the body of a Loop."""
     for attribute in node.attribute:
         for graph in [attribute.g, *attribute.graphs]:
             for inner in graph.node:

@@ -1,4 +1,4 @@
-"""The inputs of a graph, from an example of X: an array as it is, a DataFrame column by column, files as pixels."""
+"""The inputs of a graph for an example of X: one for an array, one per column of a DataFrame, pixels for files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ._graph import STRING, Frame, Graph, Paths, Table
 
 
 def add_inputs(graph: Graph, X) -> Table:
-    """Add the inputs for rows like X to a graph, and return them as what the first step gets.
+    """Add the inputs for rows like X to a graph, and return them as the input of the first step.
 
-    A column of strings in a DataFrame may hold image files: the step that reads it says so, by :meth:`Graph.decode`.
+    A column of strings in a DataFrame may hold image files: the step that reads them calls :meth:`Graph.decode`.
     """
     if not is_frame(X):
-        # Rows of one string are a table like any other, of which ImageLoader may decode the column.
+        # Rows of one string are a table with one column, which ImageLoader may decode.
         if np.ndim(X) < 2 and as_column(X) is not None:
             return Paths(getattr(X, "name", None) or "path")
         X = X if hasattr(X, "dtype") else np.asarray(X)
@@ -29,8 +29,8 @@ def add_inputs(graph: Graph, X) -> Table:
     for name, dtype, found in zip(names, dtypes, columns, strict=True):
         if found is None:
             raise graph.refuse(
-                f"the column {name!r} of {dtype}, which ONNX has no type for",
-                "leave it out before fit, or convert it to numbers or strings",
+                f"the column {name!r} of {dtype}, a type that ONNX lacks",
+                "drop it before fit, or convert it to numbers or strings",
             )
     pairs = zip(names, values, strict=True)
     graph.nones.update(name for name, column in pairs if is_polars(X) or any(one is None for one in column))
@@ -43,7 +43,10 @@ def column_names(X) -> list[str]:
 
 
 def column_dtype(dtype, values: list) -> np.dtype | None:
-    """Return the dtype of the input for a column: strings, or numbers, float64 if some are missing; None for others."""
+    """Return the dtype of the input for a column of strings or numbers, None for others.
+
+    Integers with missing values become float64.
+    """
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         return dtype
     present = [value for value in values if not is_missing(value)]
@@ -58,9 +61,9 @@ def column_dtype(dtype, values: list) -> np.dtype | None:
 
 
 def object_kind(values: list) -> str:
-    """Return the kind of the dtype that numpy gives some values; that of objects for lists and the like."""
+    """Return the kind of the dtype that numpy infers for some values; "O" for values such as lists."""
     try:
         found = np.array(values)
-    except ValueError:  # of several lengths
+    except ValueError:  # lists of different lengths
         return "O"
     return found.dtype.kind if found.ndim == 1 else "O"

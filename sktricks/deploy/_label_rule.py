@@ -1,4 +1,4 @@
-"""Which classifiers predict, by their code, the label of the largest probability: one prediction then gives both."""
+"""Classifiers that always predict the label of the largest probability, so that one prediction gives both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("sklearn", "sktricks")
 
 
 def follows_probabilities(estimator, expected: Outputs) -> bool:
-    """Return True if the label of an estimator is that of its largest probability, by its code and in given rows."""
+    """Return True if an estimator predicts the label of its largest probability, by its class and for given rows."""
     last = last_step(estimator)
     if type(last).__name__ not in BY_PROBABILITY or type(last).__module__.partition(".")[0] not in PACKAGES:
         return False
@@ -38,7 +38,7 @@ def largest(estimator, probabilities: np.ndarray) -> np.ndarray:
 
 
 def last_step(estimator) -> BaseEstimator:
-    """Return the estimator that predicts inside pipelines, searches and frozen estimators."""
+    """Return the estimator that makes the predictions inside pipelines, searches and frozen estimators."""
     kind = type(estimator).__name__
     if kind == "Pipeline":
         return last_step(estimator.steps[-1][1])

@@ -1,6 +1,7 @@
-"""Rows made of given ones, where a graph and an estimator may differ: beside them, between them, far away, shuffled.
+"""Rows derived from given ones, for which a graph and its estimator are likely to differ.
 
-Each kind of rows has a name and comes in the type of X. An estimator may refuse some, such as unseen categories.
+They lie next to the given rows, between them or far outside their range, or have shuffled columns. Each kind of rows
+has a name and the type of X. An estimator may reject some kinds, such as unseen categories.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ N_BASE = 100  # given rows to start from
 N_MIDPOINTS = 256
 N_IMAGES = 8
 FAR = 10.0
-SHIFT = 1e-6  # of a column's spread, from a threshold to where there is no doubt
-Shift = Callable[[np.ndarray, int], Any]  # some of the rows, by a small step up (1) or down (-1)
+SHIFT = 1e-6  # fraction of a column's spread by which rows are moved away from a threshold
+Shift = Callable[[np.ndarray, int], Any]  # returns rows, given by indices, after a small step up (1) or down (-1)
 Made = tuple[str, Any, Shift | None]
 
 
 def make_all(X, decodings: dict[str, dict]) -> Iterator[Made]:
-    """Yield kinds of rows: a name, the rows, and how to shift some of them, None where that makes no sense."""
+    """Yield for each kind of rows its name, the rows, and a function that shifts some of them, None if meaningless."""
     if is_files(X, decodings):
         yield from make_files(decodings)
     elif np.ndim(X) > 2:
@@ -37,7 +38,7 @@ def make_all(X, decodings: dict[str, dict]) -> Iterator[Made]:
 
 
 def is_files(X, decodings: dict[str, dict]) -> bool:
-    """Return True if X is nothing but a column of image files, which a graph takes as pixels."""
+    """Return True if X is a single column of image files, which a graph takes as pixels."""
     return bool(decodings) and (np.ndim(X) == 1 or np.shape(X)[1] == 1)
 
 
@@ -45,7 +46,7 @@ def is_files(X, decodings: dict[str, dict]) -> bool:
 
 
 def make_table(table: TableColumns) -> Iterator[Made]:
-    """Yield rows of a table."""
+    """Yield the kinds of rows for a table."""
     state = np.random.RandomState(0)  # noqa: NPY002 - the same rows in every version of numpy
     base = table.take(spread_evenly(table.n_rows, N_BASE))
     if any(base.is_number):
@@ -60,9 +61,9 @@ def make_table(table: TableColumns) -> Iterator[Made]:
 
 
 def make_missing(X, decodings: dict[str, dict]) -> Iterator[tuple[int, Any]]:
-    """Yield rows of a table with a missing value in each column in turn that may have one, and its index.
+    """Yield, for each column that may have missing values, its index and rows in which one is missing.
 
-    Of columns of strings only those that have one: see :func:`make_gaps`.
+    Columns of strings are included only if they have missing values: see :func:`make_gaps`.
     """
     if is_files(X, decodings) or np.ndim(X) > 2:
         return
@@ -92,19 +93,19 @@ def make_gaps(X, decodings: dict[str, dict]) -> Iterator[tuple[int, dict[str, An
 
 
 def reorder_columns(X):
-    """Return some rows of a DataFrame with its columns from the last to the first, and one more; None if X is none."""
+    """Return some rows of a DataFrame with its columns in reverse order, and an extra one; None if X is an array."""
     if not is_frame(X):
         return None
     table = TableColumns(X)
     some = table.take(spread_evenly(table.n_rows, N_BASE)).build()
     some = some[list(X.columns)[::-1]]
     more = np.zeros(len(some))
-    name = max(map(str, X.columns), key=len) + "_"  # which no other column has
+    name = max(map(str, X.columns), key=len) + "_"  # longer than, and so different from, all other names
     return some.assign(**{name: more}) if is_pandas(X) else some.with_columns(type(some.to_series())(name, more))
 
 
 def holds_texts(values: np.ndarray) -> bool:
-    """Return True for a column of which some values are strings."""
+    """Return True for a column with some strings."""
     return values.dtype == object and any(isinstance(value, str) for value in values)
 
 
@@ -125,13 +126,13 @@ def made(name: str, table: TableColumns) -> Made:
 
 
 def spread_of(values: np.ndarray) -> float:
-    """Return the range of the finite numbers of a column, 0 without any."""
+    """Return the range of the finite numbers of a column, 0 if there are none."""
     finite = values[np.isfinite(values)].astype(np.float64)
     return float(np.ptp(finite)) if finite.size else 0.0
 
 
 def shifted(values: np.ndarray, sign: int, spread: float) -> np.ndarray:
-    """Return numbers moved by a millionth of the spread of their column, and by at least four steps of float32."""
+    """Return numbers shifted by a millionth of the spread of their column, but by at least four float32 steps."""
     if values.dtype.kind != "f":
         return step(values, sign)
     least = 4 * np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
@@ -139,7 +140,10 @@ def shifted(values: np.ndarray, sign: int, spread: float) -> np.ndarray:
 
 
 def make_midpoints(table: TableColumns, base: TableColumns, state) -> Iterator[Made]:
-    """Yield rows with one number between two neighbors of its column, where trees split, in float64 and in float32."""
+    """Yield rows in which one number is a midpoint of neighbors in its column, where trees split.
+
+    The midpoints are exact (float64) and rounded to float32.
+    """
     pairs = []
     for index in np.flatnonzero(table.is_number):
         values = table.columns[index]
@@ -170,7 +174,7 @@ def make_midpoints(table: TableColumns, base: TableColumns, state) -> Iterator[M
 
 
 def far_outside(values: np.ndarray, state) -> np.ndarray:
-    """Return numbers up to ten times the range of a column away from it, on both sides."""
+    """Return numbers outside the range of a column, up to ten times its width, on both sides."""
     finite = values[np.isfinite(values)]
     if values.dtype.kind == "b" or not finite.size:
         return values
@@ -183,7 +187,7 @@ def far_outside(values: np.ndarray, state) -> np.ndarray:
 
 
 def spread_evenly(n_rows: int, at_most: int) -> np.ndarray:
-    """Return indices of at most so many rows, from the first to the last."""
+    """Return the indices of at most ``at_most`` rows, evenly spaced from the first to the last."""
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, at_most)).astype(int))
 
 
@@ -199,7 +203,7 @@ def make_images(X: np.ndarray) -> Iterator[Made]:
 
 
 def make_files(decodings: dict[str, dict]) -> Iterator[Made]:
-    """Yield columns of image files in memory: of the size that a model decodes to, and of others."""
+    """Yield columns of image files in memory, of the size to which a model decodes them and of another size."""
     height, width, *_ = next(iter(decodings.values()))["shape"]
     for side, shape in {"": (height, width, 3), " of another shape": (height // 2 + 9, width + 30, 3)}.items():
         for name, unit in unit_images(shape).items():
@@ -214,7 +218,7 @@ def as_files(images: np.ndarray) -> np.ndarray:
 
 
 def unit_images(shape) -> dict[str, np.ndarray]:
-    """Return noise, patches, and black and white images from 0 to 1."""
+    """Return images of noise, of patches, and all black or white, with values from 0 to 1."""
     state = np.random.RandomState(0)  # noqa: NPY002 - the same rows in every version of numpy
     full = (N_IMAGES, *shape)
     edges = np.stack([np.zeros(shape), np.ones(shape)])

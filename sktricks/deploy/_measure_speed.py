@@ -1,4 +1,4 @@
-"""How many times as fast as its estimator a graph predicts: a few calls of each, for the report of an export."""
+"""Measure how much faster a graph predicts than its estimator, with a few calls of each, for an export's report."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sklearn.utils import _safe_indexing
 
 from ._made_rows import as_files, is_files
 
-SECONDS, MOST_CALLS = 0.3, 9  # for each of four measurements
+SECONDS, MOST_CALLS = 0.3, 9  # limits of each of the four measurements
 
 
 def measure_speed(predict: Callable, run: Callable, X, n_rows: int, decodings: dict[str, dict]) -> float:
-    """Return the ratio of the median times of two functions of rows like X."""
+    """Return the ratio of the median times of ``predict`` and ``run`` for rows like X."""
     times = [median_seconds(function, X, n_rows, decodings) for function in (predict, run)]
     return times[0] / times[1]
 
 
 def median_seconds(function: Callable, X, n_rows: int, decodings: dict[str, dict]) -> float:
-    """Return the median time of some calls."""
+    """Return the median seconds per call."""
     times: list[float] = []
     while not times or (sum(times) < SECONDS and len(times) < MOST_CALLS):
         rows = rows_for_call(X, n_rows, decodings)
@@ -32,7 +32,7 @@ def median_seconds(function: Callable, X, n_rows: int, decodings: dict[str, dict
 
 
 def rows_for_call(X, n_rows: int, decodings: dict[str, dict]) -> Any:
-    """Return rows like X, a little different in each call: the features of images that are known are cached."""
+    """Return rows like X, slightly changed in each call, so that no cached features of images are used."""
     if is_files(X, decodings):
         height, width, *_ = next(iter(decodings.values()))["shape"]
         shape = n_rows, 2 * height, 2 * width, 3

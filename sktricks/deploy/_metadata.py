@@ -1,7 +1,7 @@
-"""The metadata of a file: kind, classes, columns, how images are decoded, and its check; requires numpy alone.
+"""The metadata of a file: kind, classes, columns, decoding of images, and a check; requires only numpy.
 
-It is JSON in the ``metadata_props`` of the model. A checksum of the whole file is its last entry: 64 digits at the end
-of the bytes, which any reader of ONNX takes for one more entry.
+They are stored as JSON in the ``metadata_props`` of the model. The last entry is a checksum of the file: its 64 digits
+are the last bytes of the file, and any reader of ONNX treats them as a regular entry.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ import numpy as np
 FORMAT = 1
 FORMAT_KEY, VERSION_KEY, MODEL_KEY, SUM_KEY = (f"sktricks.{name}" for name in ("format", "version", "model", "sha256"))
 N_DIGITS = 64
-# Field 14 of a ModelProto, metadata_props: an entry of a key (field 1) and a value (field 2), with their lengths.
+# Field 14 of a ModelProto, metadata_props: an entry with a key (field 1) and a value (field 2), each with its length.
 TAIL = bytes([0x72, 4 + len(SUM_KEY) + N_DIGITS, 0x0A, len(SUM_KEY)]) + SUM_KEY.encode() + bytes([0x12, N_DIGITS])
 
 
 @dataclass(frozen=True)
 class Check:
-    """Rows and the outputs that they must give wherever the file is loaded.
+    """Rows, and the outputs that the model must return for them wherever the file is loaded.
 
     Parameters
     ----------
     atol : float
-        The largest difference allowed, of values and features relative to the largest of their column.
+        The largest difference allowed; for values and features, relative to the largest of their column.
     outputs : dict of ndarray
-        By the names of the outputs.
+        The expected outputs, by name.
     description : list of dict or None
-        Of synthetic rows, see :func:`~sktricks.deploy._sample_rows.sample_rows`; None if ``rows`` are given.
+        Describes synthetic rows, see :func:`~sktricks.deploy._sample_rows.sample_rows`; None if ``rows`` are given.
     seed : int
+        Seed of the synthetic rows.
     rows : dict of ndarray or None
         Real rows, by the names of the inputs.
     """
@@ -55,25 +56,25 @@ class Metadata:
     ----------
     kind : {"classifier", "regressor", "transformer"}
     estimator : str
-        The name of its class.
+        The name of the estimator's class.
     classes : ndarray or None
     feature_names : list of str or None
         The columns of the DataFrame that the estimator was fitted on.
     n_features : int or None
-        Columns, or pixels times channels.
+        Number of columns, or of pixels times channels.
     labels : bool
-        True if the label is that of the largest probability, which matters where the file has no labels.
+        True if labels follow from the largest probability; used if the file has no output for labels.
     missing : dict
-        For each input, the columns in which the estimator takes NaN: True for all, or their indices.
+        For each input, the columns in which the estimator accepts NaN: True for all, or their indices.
     gaps : dict
-        For each input of strings, the kinds of missing ones that may become the empty string, see
+        For each input of strings, the kinds of missing values that may become the empty string, see
         :func:`~sktricks.deploy._feeds.gap_kind`.
     any_order : bool
-        True if the estimator finds the columns of a DataFrame by their names, in any order and beside others.
+        True if the estimator finds the columns of a DataFrame by name, in any order and among others.
     rows_at_once : int
-        The rows that are predicted in one call of the runtime; more are predicted block by block.
+        Maximum number of rows per call of the runtime; more rows are split into blocks.
     decodings : dict
-        For each input of pixels that takes the place of image files, how these are decoded.
+        For each input of pixels that replaces a column of image files, how the files are decoded.
     check : Check
     """
 
@@ -95,19 +96,19 @@ class Metadata:
 
 
 def write_metadata(metadata: Metadata, version: str) -> dict[str, str]:
-    """Return the entries of ``metadata_props``; ``version`` is that of sktricks."""
+    """Return the entries of ``metadata_props``; ``version`` is the version of sktricks."""
     entries = {FORMAT_KEY: str(FORMAT), VERSION_KEY: version}
     return {**entries, MODEL_KEY: json.dumps(asdict(metadata), default=array_to_json)}
 
 
 def read_metadata(props: Mapping[str, str], name: str) -> Metadata:
-    """Read the metadata of a file; ``name`` is that of the file in errors."""
+    """Return the metadata of a file, which errors call ``name``."""
     if FORMAT_KEY not in props:
-        raise ValueError(f"{name} is an ONNX file, but export_onnx did not write it: run it with onnxruntime alone")
+        raise ValueError(f"{name} must be a file of export_onnx, got another ONNX file: run it with onnxruntime")
     if not props[FORMAT_KEY].isdecimal() or int(props[FORMAT_KEY]) > FORMAT:
         raise ValueError(
-            f"{name} has format {props[FORMAT_KEY]}, this version of sktricks reads formats up to {FORMAT}: install "
-            f"sktricks {props.get(VERSION_KEY, '')} or newer"
+            f"{name} has format {props[FORMAT_KEY]}, but this version of sktricks reads formats up to {FORMAT}: "
+            f"install sktricks {props.get(VERSION_KEY, '')} or newer"
         )
     try:
         found = json.loads(props[MODEL_KEY], object_hook=array_from_json)
@@ -117,7 +118,7 @@ def read_metadata(props: Mapping[str, str], name: str) -> Metadata:
 
 
 def array_to_json(array: Any) -> Any:
-    """Return an array as JSON: texts as a list, numbers as compressed bytes; a number of numpy as one of Python."""
+    """Return an array as JSON: strings as a list, numbers as compressed bytes; NumPy scalars become Python numbers."""
     if isinstance(array, np.generic):
         return array.item()
     if array.dtype.kind in "OU":
@@ -127,7 +128,7 @@ def array_to_json(array: Any) -> Any:
 
 
 def array_from_json(entry: dict) -> Any:
-    """Return the array that an object of JSON is; any other object as it is."""
+    """Return the array encoded by a JSON object; other objects are returned unchanged."""
     if entry.keys() != {"array", "dtype", "shape"}:
         return entry
     data, dtype = entry["array"], np.dtype(entry["dtype"])
@@ -140,7 +141,7 @@ def array_from_json(entry: dict) -> Any:
 
 
 def seal(content: bytes) -> bytes:
-    """Return the bytes of a model with their checksum at the end."""
+    """Append the checksum to the bytes of a model."""
     return content + TAIL + hashlib.sha256(content).hexdigest().encode()
 
 
@@ -151,6 +152,6 @@ def read_seal(content: bytes) -> str | None:
 
 
 def is_intact(content: bytes) -> bool:
-    """Return True if a file is as it was written."""
+    """Return True if the checksum of a file matches."""
     body = memoryview(content)[: len(content) - N_DIGITS - len(TAIL)]
     return hashlib.sha256(body).hexdigest() == read_seal(content)

@@ -1,11 +1,11 @@
-"""Errors of an export, and of a file that does not predict what it should."""
+"""Errors of exports, and of files whose predictions differ from those expected."""
 
 from __future__ import annotations
 
 
 class UnsupportedForOnnxError(TypeError):
-    """A step, or a setting of it, cannot be written as ONNX; nothing was written."""
+    """A step, or one of its settings, cannot be converted to ONNX; no file was written."""
 
 
 class OnnxMismatchError(ValueError):
-    """The graph and the estimator, or a file and the outputs that it carries, differ."""
+    """A graph and its estimator, or the predictions of a file and the expected outputs in it, differ."""

@@ -1,4 +1,4 @@
-"""load_onnx: a file of export_onnx as an estimator of scikit-learn, which never imports torch."""
+"""load_onnx: load a file of export_onnx as a scikit-learn estimator, without importing torch."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def load_onnx(
     providers: Sequence[Any] | None = None,
     check: bool = True,
 ) -> OnnxClassifier | OnnxRegressor:
-    """Load a file of :func:`export_onnx` as an estimator of scikit-learn, without torch.
+    """Load a file of :func:`export_onnx` as a scikit-learn estimator, without torch.
 
     Parameters
     ----------
     path : str, path-like or bytes
         The file, or its content.
     n_threads : int, default=None
-        Threads for each prediction. None: ``OMP_NUM_THREADS``, if it is set, as joblib does in its workers, otherwise
+        Number of threads per prediction. None means ``OMP_NUM_THREADS`` if it is set, as in joblib's workers, otherwise
         one per core.
     providers : list of str, default=None
         Execution providers of onnxruntime, the first preferred. None: the CPU.
     check : bool, default=True
-        Compare the checksum, and run the rows of the file's check: another runtime or processor that would predict
-        something else is an error.
+        Verify the checksum, and compare predictions for the rows in the file with the expected outputs: if this
+        machine predicts anything else, an error is raised.
 
     Returns
     -------
@@ -46,13 +46,13 @@ def load_onnx(
     Raises
     ------
     ValueError
-        If the file is damaged, from a newer version, not one of :func:`export_onnx`, or holds a transformer.
+        If the file is damaged, from a newer version, not written by :func:`export_onnx`, or holds a transformer.
     OnnxMismatchError
-        If the rows of its check give other outputs here than where it was exported.
+        If the outputs for the rows in the file differ from those where it was exported.
 
     See Also
     --------
-    OnnxModel : The same without scikit-learn, and for transformers.
+    OnnxModel : Run a file without scikit-learn; also for transformers.
 
     Examples
     --------
@@ -71,14 +71,14 @@ def load_onnx(
     model = OnnxModel(path, n_threads=n_threads, providers=providers, check=check)
     if model.kind == "transformer":
         raise ValueError(
-            f"load_onnx loads classifiers and regressors, got a transformer ({model!r}): use "
+            f"path must be the file of a classifier or regressor, got that of a transformer ({model!r}): use "
             "OnnxModel(path).run(X)['features']"
         )
     return OnnxClassifier(model) if model.kind == "classifier" else OnnxRegressor(model)
 
 
 class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
-    """The base of both kinds; like a FrozenEstimator, it does not change when it is fitted or cloned.
+    """Base class of estimators from ONNX files; like a FrozenEstimator, ``fit`` and ``clone`` do not change them.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
         self.model = model
 
     def fit(self, X, y=None, **fit_params):
-        """Do nothing, as the model is fitted.
+        """Do nothing, since the model is already fitted.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, or column of image files
-            Like the X that the estimator was exported with.
+            Rows like the X that was passed to :func:`export_onnx`.
 
         Returns
         -------
@@ -126,29 +126,29 @@ class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
     @property
     def n_features_in_(self) -> int:
         """The number of columns that the exported estimator was fitted on."""
-        return self._told("n_features")
+        return self._read_metadata("n_features")
 
     @property
     def feature_names_in_(self) -> np.ndarray:
         """The names of the columns that the exported estimator was fitted on."""
-        return np.array(self._told("feature_names"), dtype=object)
+        return np.array(self._read_metadata("feature_names"), dtype=object)
 
-    def _told(self, name):
-        """Return what the file says of the estimator; an AttributeError if it does not."""
+    def _read_metadata(self, name):
+        """Return an entry of the metadata; raise an AttributeError if it is None."""
         value = getattr(self.model._metadata, name)
         if value is None:
             raise AttributeError(f"the exported {self.model._metadata.estimator} has no {name}")
         return value
 
     def _check_columns(self, X):
-        """Compare number and names of columns, and refuse no rows, as scikit-learn does."""
+        """Check the number of rows, and the number and names of columns, as scikit-learn does."""
         if hasattr(X, "__len__") and len(X) == 0:
             raise ValueError(
                 f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum of 1 is required by "
                 f"{type(self).__name__}."
             )
         if self.model._metadata.any_order and hasattr(X, "columns"):
-            return  # the model finds the columns that it needs by their names
+            return  # the model selects its columns by name
         if hasattr(X, "shape") and len(X.shape) == 2 and hasattr(self, "n_features_in_"):
             check_columns(self, X, reset=False)
 
@@ -170,10 +170,10 @@ class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
 
 
 class OnnxClassifier(ClassifierMixin, OnnxEstimator):
-    """A classifier from an ONNX file; :func:`load_onnx` makes it.
+    """A classifier from an ONNX file, as returned by :func:`load_onnx`.
 
-    It takes part in Pipelines, votes and searches as a :class:`~sklearn.frozen.FrozenEstimator` does: ``fit`` changes
-    nothing, and ``clone`` returns the estimator itself. It can be pickled, and predicts in threads.
+    In Pipelines, votes and searches it behaves like a :class:`~sklearn.frozen.FrozenEstimator`: ``fit`` changes
+    nothing, and ``clone`` returns the estimator itself. It can be pickled, and several threads can predict at once.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class OnnxClassifier(ClassifierMixin, OnnxEstimator):
     @property
     def classes_(self) -> np.ndarray:
         """The labels, in the order of the probabilities."""
-        return self._told("classes")
+        return self._read_metadata("classes")
 
     @available_if(lambda self: "probabilities" in self.model.outputs)
     def predict_proba(self, X) -> np.ndarray:
@@ -222,7 +222,7 @@ class OnnxClassifier(ClassifierMixin, OnnxEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, or column of image files
-            Like the X that the estimator was exported with.
+            Rows like the X that was passed to :func:`export_onnx`.
 
         Returns
         -------
@@ -234,9 +234,9 @@ class OnnxClassifier(ClassifierMixin, OnnxEstimator):
 
 
 class OnnxRegressor(RegressorMixin, OnnxEstimator):
-    """A regressor from an ONNX file; :func:`load_onnx` makes it.
+    """A regressor from an ONNX file, as returned by :func:`load_onnx`.
 
-    ``fit``, ``clone`` and pickles are as in :class:`OnnxClassifier`.
+    ``fit``, ``clone`` and pickling work as in :class:`OnnxClassifier`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""OnnxModel: a file of export_onnx as it runs where only numpy and onnxruntime are installed."""
+"""OnnxModel: run a file of export_onnx with only numpy and onnxruntime installed."""
 
 from __future__ import annotations
 
@@ -19,57 +19,59 @@ from ._onnx_errors import OnnxMismatchError
 from ._sample_rows import sample_rows
 
 DTYPES: dict[str, Any] = {"string": STRING, "float": np.float32, "double": np.float64, "float16": np.float16}
-SMALL = 10_000  # numbers
-CHECKED: set[tuple] = set()  # what this process has checked: each file once, since workers load it again and again
+SMALL = 10_000  # numbers in an array
+CHECKED: set[tuple] = set()  # files that this process has checked; workers may load a file repeatedly
 
 
 class OnnxModel:
-    """A model that :func:`export_onnx` wrote; it needs numpy and onnxruntime, neither torch nor scikit-learn.
+    """A model written by :func:`export_onnx`; requires numpy and onnxruntime, but neither torch nor scikit-learn.
 
-    When a file is loaded, its checksum is compared, and the rows of its check are run: another version of onnxruntime,
-    another processor or a damaged file that would predict something else is an error.
+    When a file is loaded, its checksum is verified, and its predictions for the rows in the file are compared with the
+    expected outputs. A damaged file raises an error, as does a processor or a version of onnxruntime with which the
+    predictions differ.
 
     Parameters
     ----------
     path : str, path-like or bytes
         The file, or its content.
     n_threads : int, default=None
-        Threads for each prediction. None: ``OMP_NUM_THREADS``, if it is set, as joblib does in its workers, otherwise
+        Number of threads per prediction. None means ``OMP_NUM_THREADS`` if it is set, as in joblib's workers, otherwise
         one per core.
     providers : list of str, default=None
         Execution providers of onnxruntime, the first preferred. None: the CPU.
     check : bool, default=True
-        False skips the checksum and the check.
+        False skips the checksum and the comparison.
 
     Attributes
     ----------
     kind : {"classifier", "regressor", "transformer"}
-        What the estimator was.
+        The kind of the exported estimator.
     classes : ndarray or None
-        Of a classifier.
+        The labels of a classifier.
     feature_names : list of str or None
         The columns that the estimator was fitted on, if it was fitted on a DataFrame.
     inputs : list of (name, dtype, shape)
-        Of the graph; shape is that of one row, and dtype ``object`` stands for strings.
+        The inputs of the graph; shape is that of one row, and dtype ``object`` means strings.
     outputs : list of str
-        ``label`` and ``probabilities`` of a classifier, ``prediction`` of a regressor, ``features`` of a transformer.
+        ``label`` and ``probabilities`` for a classifier, ``prediction`` for a regressor, ``features`` for a
+        transformer.
 
     Raises
     ------
     ValueError
-        If the file is damaged, from a newer version, or not one of :func:`export_onnx`.
+        If the file is damaged, from a newer version, or not written by :func:`export_onnx`.
     OnnxMismatchError
-        If the rows of its check give other outputs here than where it was exported.
+        If the outputs for the rows in the file differ from those where it was exported.
     ImportError
         If onnxruntime is not installed.
 
     See Also
     --------
-    load_onnx : Load the file as an estimator of scikit-learn.
+    load_onnx : Load the file as a scikit-learn estimator.
 
     Notes
     -----
-    Predictions may run in threads. A pickle holds the content of the file, and the threads and providers asked for.
+    Several threads can predict at once. A pickle contains the file, ``n_threads`` and ``providers``.
 
     Examples
     --------
@@ -104,7 +106,7 @@ class OnnxModel:
         self._providers = list(providers or ["CPUExecutionProvider"])
         self._session, self._process, self._lock = None, None, threading.Lock()
         if check and read_seal(self._content) is not None and not is_intact(self._content):
-            raise ValueError(f"{self._name} is damaged: its checksum does not match. Copy or export it again")
+            raise ValueError(f"{self._name} is damaged, since its checksum does not match: copy or export it again")
         self._start()
 
     # -- what the file says ----------------------------------------------------------------------------------------
@@ -136,13 +138,13 @@ class OnnxModel:
         Parameters
         ----------
         X : array, DataFrame, dict of columns, or column of image files
-            Like the X that the model was exported with. Integers are converted to floats where the model takes these;
-            other conversions that would change values are errors.
+            Rows like the X that was passed to :func:`export_onnx`. Integers are converted to floats if the model takes
+            floats; other conversions that would change values raise an error.
 
         Returns
         -------
         outputs : dict of ndarray
-            By the names in ``outputs``.
+            The outputs, by name.
         """
         return self._run(self._make_feeds(X))
 
@@ -167,7 +169,7 @@ class OnnxModel:
         if "probabilities" in found and self._metadata.labels:
             assert self.classes is not None
             return self.classes[found["probabilities"].argmax(axis=1)]
-        raise AttributeError(f"{self._name} has no labels or values, only {self.outputs}: see run")
+        raise AttributeError(f"{self._name} has no labels or values, only {self.outputs}: call run instead")
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probabilities of the classes.
@@ -183,11 +185,11 @@ class OnnxModel:
             In the order of ``classes``.
         """
         if "probabilities" not in self.outputs:
-            raise AttributeError(f"{self._name} has no probabilities, only {self.outputs}")
+            raise AttributeError(f"{self._name} has no probabilities, only {self.outputs}: call run instead")
         return self.run(X)["probabilities"]
 
     def check(self) -> float:
-        """Run the check of the file, and return the largest difference.
+        """Compare predictions for the rows in the file with the expected outputs; return the largest difference.
 
         Returns
         -------
@@ -197,7 +199,7 @@ class OnnxModel:
         Raises
         ------
         OnnxMismatchError
-            If labels differ, or a number differs by more than the tolerance of the file.
+            If labels differ, or numbers differ by more than the tolerance in the file.
         """
         return self._compare(self._run)
 
@@ -212,8 +214,8 @@ class OnnxModel:
         return feeds
 
     def _check_finite(self, name, array):
-        """Raise an error for the NaN and infinite values that the estimator would refuse."""
-        # For a single row the sum of squares is faster. It may overflow.
+        """Raise an error for NaN and infinite values that the estimator would reject."""
+        # For few numbers the sum of squares is faster. It may overflow, hence the second test.
         if (array.size < SMALL and math.isfinite(np.vdot(array, array))) or np.isfinite(array).all():
             return
         allowed = self._metadata.missing.get(name, False)
@@ -221,17 +223,17 @@ class OnnxModel:
             raise ValueError(f"Input {name} contains infinity or a value too large for {array.dtype}.")
         columns = np.flatnonzero(np.isnan(array.reshape(len(array), -1)).any(axis=0))
         if allowed is not True and not (allowed and set(columns.tolist()) <= set(allowed)):
-            raise ValueError(f"Input {name} contains NaN, which the estimator that was exported does not accept.")
+            raise ValueError(f"Input {name} contains NaN, which the exported estimator does not accept.")
 
     def _compare(self, run) -> float:
-        """Return the largest difference in the rows of the check; an error if it is too large."""
+        """Return the largest difference in the rows of the check; raise an error if it is too large."""
         check = self._metadata.check
         rows = check.rows if check.description is None else sample_rows(check.description, check.seed)
         found = run(rows)
         difference = compare(check.outputs, found, check.atol)
         if difference.bad.any():
             raise OnnxMismatchError(
-                f"{self._name} predicts something else here than where it was exported, in "
+                f"{self._name} does not predict the same here as where it was exported, in "
                 f"{int(difference.bad.sum())} of {len(difference.bad)} rows of its check: "
                 f"{describe_row(check.outputs, found, difference.worst)}, the largest difference is "
                 f"{difference.largest:.2g}. onnxruntime {import_optional('onnxruntime', 'onnx').__version__} with "
@@ -240,7 +242,7 @@ class OnnxModel:
         return difference.largest
 
     def _run(self, feeds):
-        if self._session is None or self._process != os.getpid():  # a fork has none of the threads of a session
+        if self._session is None or self._process != os.getpid():  # the threads of a session do not survive a fork
             with self._lock:
                 if self._session is None or self._process != os.getpid():
                     self._start()
@@ -256,11 +258,11 @@ class OnnxModel:
         return labels if self.classes is None or labels.ndim > 1 else labels.astype(self.classes.dtype)
 
     def _start(self):
-        """Open a session, and check the file if this process has not yet."""
+        """Open a session, and check the file unless this process already has."""
         session = open_session(self._content, self._name, self._n_threads, self._providers)
         self._metadata: Metadata = read_metadata(session.get_modelmeta().custom_metadata_map, self._name)
         if self._check and read_seal(self._content) is None:
-            raise ValueError(f"{self._name} was changed after it was exported: pass check=False if this was on purpose")
+            raise ValueError(f"{self._name} was changed after the export: pass check=False if this was intentional")
         self.inputs = [describe(value) for value in session.get_inputs()]
         self.outputs = [value.name for value in session.get_outputs()]
         key = (read_seal(self._content), repr(self._providers))
@@ -286,12 +288,12 @@ def read_file(path) -> bytes:
 
 
 def open_session(content: bytes, name: str, n_threads: int | None, providers: Sequence[Any]):
-    """Return a session of onnxruntime, whose threads sleep while they have nothing to do."""
+    """Return a session of onnxruntime whose threads sleep, rather than spin, while they are idle."""
     runtime = import_optional("onnxruntime", "onnx")
     wanted = [one if isinstance(one, str) else one[0] for one in providers]
     known = runtime.get_available_providers()
     if not set(wanted) <= set(known):
-        raise ValueError(f"providers must be among {known}, which this onnxruntime has, got {wanted}")
+        raise ValueError(f"providers must be among those of this onnxruntime, {known}, got {wanted}")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = int(n_threads or 0) or threads_of_worker()
     options.inter_op_num_threads = 1
@@ -299,26 +301,26 @@ def open_session(content: bytes, name: str, n_threads: int | None, providers: Se
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = runtime.InferenceSession(content, options, providers=list(providers))
-    except Exception as error:  # onnxruntime's errors have no common class
+    except Exception as error:  # onnxruntime's errors have no common base class
         hint = ". It looks like an archive of sktricks.save: load it with sktricks.load" if is_archive(content) else ""
         raise ValueError(f"{name} is truncated, damaged, or not an ONNX file: {error}{hint}") from error
     if wanted[0] not in session.get_providers():
-        raise ValueError(f"providers={wanted} cannot be used: onnxruntime could not start {wanted[0]} here")
+        raise ValueError(f"providers={wanted} cannot be used, since onnxruntime could not start {wanted[0]} here")
     return session
 
 
 def is_archive(content: bytes) -> bool:
-    """Return True for a file of safetensors: the length of its header, and the header in JSON."""
+    """Return True for a safetensors file, which starts with the length of a JSON header and the header."""
     return content[8:9] == b"{"
 
 
 def threads_of_worker() -> int:
-    """Return the threads that joblib grants a worker; 0, one per core, outside of workers."""
+    """Return the number of threads of a joblib worker; outside of workers 0, which means one per core."""
     found = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(found) if found.isdecimal() else 0
 
 
 def describe(value) -> tuple[str, np.dtype, tuple[int, ...]]:
-    """Return name, dtype and shape of a row of an input of a session."""
+    """Return the name, dtype and shape per row of an input of a session."""
     kind = value.type.removeprefix("tensor(").removesuffix(")")
     return value.name, np.dtype(DTYPES.get(kind) or kind), tuple(value.shape[1:])

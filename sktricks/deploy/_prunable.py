@@ -1,4 +1,4 @@
-"""The net that prune works on: in a Pipeline, a search or a FrozenEstimator."""
+"""Find the net to prune in a Pipeline, a search or a FrozenEstimator."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NETS = "FineTuneClassifier, FineTuneRegressor, NetClassifier or NetRegressor"
 
 
 def take_fitted(estimator: Any) -> tuple[BaseEstimator, bool]:
-    """Return a fitted net or a Pipeline that ends in one, and True if it comes from a FrozenEstimator.
+    """Return the fitted net, or the Pipeline that ends in it, and True if it was in a FrozenEstimator.
 
     Raises
     ------
     TypeError
         If there is no net.
     ValueError
-        If the net cannot be pruned, since its backbone was not trained.
+        If the backbone of the net was not trained.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     """
@@ -36,18 +36,18 @@ def take_fitted(estimator: Any) -> tuple[BaseEstimator, bool]:
     if not isinstance(net, BaseNet):
         got = net.__name__ if isinstance(net, type) else type(net).__name__
         where = "" if net is estimator else f" in a {type(estimator).__name__}"
-        # A distilled model holds one net, and its teacher makes the targets.
+        # A distilled model contains one net, whose targets are the model's probabilities.
         cure = (
             ": prune its net, model.student_ = prune(model.student_, X, model.predict_proba(X), max_score_drop=None)"
             if got == "DistilledClassifier"
             else ""
         )
-        raise TypeError(f"estimator must be a {NETS}, or a Pipeline or a fitted search of one, got {got}{where}{cure}")
+        raise TypeError(f"estimator must be a {NETS}, or a Pipeline or fitted search of one, got {got}{where}{cure}")
     check_is_fitted(net)
     if getattr(net, "strategy_", None) == LINEAR_PROBE:
         raise ValueError(
-            "estimator must have a backbone that was trained, got the strategy 'linear-probe', which trains the head "
-            "alone and is what 'auto' takes for few labels: fit it with strategy='fine-tune' before it is pruned"
+            "estimator must have a trained backbone, got strategy='linear-probe', which trains only the head and is "
+            "the choice of 'auto' for few labels: fit it with strategy='fine-tune' before pruning"
         )
     return found, unseen
 
@@ -58,7 +58,7 @@ def net_of(estimator):
 
 
 def with_net(estimator, net):
-    """Return the net itself, or a copy of a Pipeline that ends in it."""
+    """Return the net, or a copy of a Pipeline with the net as its last step."""
     if not isinstance(estimator, Pipeline):
         return net
     other = copy(estimator)
@@ -67,5 +67,5 @@ def with_net(estimator, net):
 
 
 def as_seen(estimator, X):
-    """Return rows as they arrive at the net."""
+    """Return rows after the steps of a Pipeline before the net."""
     return estimator[:-1].transform(X) if isinstance(estimator, Pipeline) and len(estimator.steps) > 1 else X

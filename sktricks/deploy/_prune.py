@@ -1,4 +1,4 @@
-"""prune: remove channels from a fitted net, train it on, and stop before its score on held-out rows falls too far."""
+"""prune: remove channels from a fitted net, continue its training, and stop before its score drops too far."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ..training._rows import check_rows, hold_out
 from ..training._targets import SOFT
 from ._prunable import as_seen, net_of, take_fitted, with_net
 
-MOST = 0.9  # fraction of the channels
-STEP = 0.25  # fraction of the channels that is removed before the net is trained on
+MOST = 0.9  # largest fraction of the channels to remove
+STEP = 0.25  # fraction of the channels to remove before each round of training
 
 
 def prune(
@@ -41,33 +41,33 @@ def prune(
     max_epochs: int | Literal["auto"] = "auto",
     verbose: int = 0,
 ) -> BaseEstimator:
-    """Remove channels from a fitted net, which becomes smaller and faster.
+    """Remove channels from a fitted net to make it smaller and faster.
 
-    Whole channels are removed from the layers, those of the smallest weights (Fang et al. 2023), so that the net needs
-    no special runtime. They are removed in steps of at most a quarter, and the net is trained on after each. The steps
-    end where the score on held-out rows has fallen by more than ``max_score_drop``.
+    Whole channels are removed, those with the smallest weights [1]_, so that the net requires no special runtime. They
+    are removed in steps of at most a quarter, and training continues after each step. Pruning stops when the score on
+    held-out rows has fallen by more than ``max_score_drop``.
 
     Parameters
     ----------
     estimator : estimator
         A fitted ``FineTuneClassifier`` or ``FineTuneRegressor`` whose backbone was trained, a ``NetClassifier`` or
-        ``NetRegressor``, a Pipeline that ends in one of them, or a search (its best estimator). It stays as it is.
-        In a :class:`~sklearn.frozen.FrozenEstimator`, one that has not seen X.
+        ``NetRegressor``, a Pipeline that ends in one of them, or a search (its best estimator). It is not changed.
+        A :class:`~sklearn.frozen.FrozenEstimator` around it means that it was not fitted on X.
     X : array-like of shape (n, ...)
-        Rows to train on, as the estimator takes them; usually those that it was fitted on.
+        Rows to train on, usually those that the estimator was fitted on.
     y : array-like of shape (n,) or (n, outputs)
         Their targets.
     amount : float, default=0.3
-        Fraction of the channels to remove from each layer, above 0 and at most 0.9. Numbers of channels are rounded to
-        multiples of 8, in layers of at least 16. Half of the channels are three quarters of the weights.
+        Fraction of the channels to remove from each layer, above 0 and at most 0.9. Layers with at least 16 channels
+        keep a multiple of 8. Removing half of the channels removes about three quarters of the weights.
     max_score_drop : float or None, default=0.01
-        How far the score on held-out rows may fall below that of the whole net. None: remove ``amount`` in any case,
-        without held-out rows.
+        Maximum drop of the score on held-out rows, compared with the unpruned net. None removes ``amount`` in any case,
+        and holds out no rows.
     scoring : str, callable or None, default=None
-        The score, as in scikit-learn. None: the ``score`` of the estimator, accuracy or R². A net that was fitted on
+        The score, as in scikit-learn. None means the estimator's ``score``: accuracy or R². A net that was fitted on
         class probabilities requires a callable.
     validation_fraction : float, default=0.2
-        Fraction of the rows to hold out; of each class, if y has classes.
+        Fraction of the rows to hold out, stratified for classifiers.
     max_epochs : int or "auto", default="auto"
         Number of epochs of training after each step. ``"auto"``: half of those of ``fit``.
     verbose : int, default=0
@@ -76,16 +76,16 @@ def prune(
     Returns
     -------
     pruned : estimator
-        A fitted copy of the estimator, or of the best estimator of a search. Its net has the attribute ``pruning_``, a
-        :class:`PruningReport` with the number of parameters before and after and the scores.
+        A fitted copy of the estimator, or of the best estimator of a search. Its net has an attribute ``pruning_``, a
+        :class:`PruningReport` with the scores and the number of parameters before and after.
 
     Raises
     ------
     ValueError
         If a parameter is out of range; if ``scoring`` is None for a net that was fitted on class probabilities; if the
-        backbone was not trained (strategy "linear-probe"); if no layer can have fewer channels.
+        backbone was not trained (strategy "linear-probe"); if no layer can be pruned.
     TypeError
-        If the estimator is, or holds, no net of these.
+        If the estimator is not, and does not contain, one of these nets.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ImportError
@@ -94,8 +94,8 @@ def prune(
     Warns
     -----
     ChannelsKeptWarning
-        If fewer channels were removed than ``amount`` asks for: since the score fell too far, or since layers cannot
-        have fewer.
+        If fewer channels than ``amount`` were removed, because the score dropped too far or some layers cannot be
+        pruned.
 
     See Also
     --------
@@ -104,16 +104,17 @@ def prune(
 
     Notes
     -----
-    A net has learned the rows that it was fitted on, so its score on them says little. Therefore a clone of the
-    estimator is fitted without the held-out rows, pruned step by step, and scored on them. The given estimator is then
-    pruned by as much as the score allows, and trained on all rows. In all, this takes about three times as long as
-    ``fit``. A ``FrozenEstimator`` has not seen X: it is pruned and scored itself, and not trained on the held-out rows.
+    The score of a net on its own training rows is too optimistic. Therefore a clone of the estimator is fitted without
+    the held-out rows, pruned stepwise, and scored on them. The given estimator is then pruned by the largest amount
+    that the score allows, and trained on all rows. In total, this takes about three times as long as ``fit``. A
+    ``FrozenEstimator`` was not fitted on X: it is pruned and scored itself, and not trained on the held-out rows.
 
-    ``max_score_drop=None`` takes about as long as ``fit``: compare the scores on rows of your own. With few held-out
-    rows, a single row may count more than ``max_score_drop``. All rows have the same weight, but for ``class_weight``.
+    ``max_score_drop=None`` takes about as long as ``fit``: compare the scores on your own held-out rows. With few
+    held-out rows, a single row may change the score by more than ``max_score_drop``. All rows have the same weight,
+    except for ``class_weight``.
 
-    Frozen layers keep their channels, and so does the last layer. Saving, loading, export, ``partial_fit`` and
-    ``warm_start`` work as before; ``fit`` and clones train a whole net.
+    Frozen layers and the last layer keep their channels. Saving, loading, export, ``partial_fit`` and ``warm_start``
+    work as before; ``fit`` and clones train an unpruned net.
 
     References
     ----------
@@ -137,7 +138,7 @@ def prune(
     import_optional("torch_pruning", "prune")
     estimator, unseen = take_fitted(estimator)
     if y is None:
-        raise ValueError("y must hold the targets to train on, got None")
+        raise ValueError("y must be the targets to train on, got None")
     X, y = indexable(X, y)
     check_consistent_length(X, y)
     amounts = split_amount(amount)
@@ -163,7 +164,7 @@ def prune(
 
 
 def split_amount(amount):
-    """Return the fractions of the channels that are removed after each step."""
+    """Return the cumulative fraction of the channels that is removed after each step."""
     n_steps = ceil(amount / STEP - 1e-9)
     return [round(amount * step / n_steps, 12) for step in range(1, n_steps + 1)]
 
@@ -191,7 +192,7 @@ def remove_stepwise(estimator, X, y, amounts, max_epochs, done=SILENT):
 
 
 def report_of(net):
-    """Return the report of earlier prunings, or that of a whole net."""
+    """Return the report of earlier pruning, or a new one for an unpruned net."""
     n_parameters = count_parameters(net)
     return replace(getattr(net, "pruning_", PruningReport(0.0, n_parameters, n_parameters, [], [])), scores=[])
 
@@ -202,12 +203,12 @@ def count_parameters(net):
 
 
 def epochs_of(net, max_epochs):
-    """Return the number of epochs of a step."""
+    """Return the number of epochs per step."""
     return ceil(net._settings()["max_epochs"] / 2) if max_epochs == "auto" else int(max_epochs)
 
 
 def train_on(net, X, y, epochs):
-    """Train a fitted net for some epochs, as ``fit`` does with ``warm_start``; Ctrl-C is not caught."""
+    """Continue the training of a fitted net, as ``fit`` does with ``warm_start``; Ctrl-C is not caught."""
     from ..training.run import finish, open_run, train
 
     given = net.max_epochs
@@ -223,21 +224,21 @@ def train_on(net, X, y, epochs):
 
 
 def unchanged(estimator):
-    """Return a copy of an estimator from which nothing is removed."""
+    """Return a copy of an estimator without pruning it."""
     net = deepcopy(net_of(estimator))
     net.pruning_ = report_of(net)
     return with_net(estimator, net)
 
 
 def finished(estimator, scores):
-    """Return an estimator whose report has these scores, and warn of layers that kept their channels."""
+    """Add the scores to an estimator's report, warn about layers that kept their channels, and return it."""
     net = net_of(estimator)
     net.pruning_ = replace(net.pruning_, scores=scores)
     kept = net.pruning_.kept_layers
     if kept:
         warn(
-            f"prune could not remove channels from {name_some(kept, 5)} and the layers that depend on them: their kind "
-            "cannot have fewer channels, or the code of the net holds their number",
+            f"prune could not remove channels from {name_some(kept, 5)} and the layers that depend on them: layers of "
+            "this kind cannot be pruned, or the code of the net depends on the number of channels",
             ChannelsKeptWarning,
         )
     return estimator
@@ -247,24 +248,24 @@ def finished(estimator, scores):
 
 
 def fit_clone(estimator, X, y):
-    """Return a clone that has seen these rows alone."""
+    """Return a clone that is fitted on these rows."""
     if hasattr(net_of(estimator), "pruning_"):
         raise ValueError(
-            "estimator has been pruned before, and a clone of it, which judges the score, would be a whole net: prune "
-            "the estimator as it was fitted by a larger amount, or pass max_score_drop=None"
+            "estimator must not have been pruned before, since the score is measured on a clone, which would be an "
+            "unpruned net: prune the original estimator by a larger amount, or pass max_score_drop=None"
         )
     return clone(estimator).fit(X, y)
 
 
 def judge(whole, stages, score, max_score_drop):
-    """Return the stages of a net up to the last whose score is good enough, and the scores.
+    """Return the steps of pruning up to the last whose score is good enough, and the scores.
 
     Parameters
     ----------
     whole : estimator
-        As it was before.
+        The unpruned estimator.
     stages : iterator of estimators
-        Not read beyond the first that is not good enough.
+        The estimator after each step; not advanced beyond the first whose score is too low.
     score : callable
         Returns the score of an estimator on held-out rows.
     max_score_drop : float
@@ -279,26 +280,26 @@ def judge(whole, stages, score, max_score_drop):
 
 
 def split_rows(net, y, fraction):
-    """Return the indices of the rows to train on and of those to hold out, both of all classes."""
+    """Return the indices of the rows to train on and of those to hold out; both contain all classes."""
     y = np.asarray(y)
     codes = np.unique(y.ravel(), return_inverse=True)[1] if getattr(net, "_kind", None) == "classes" else None
     if codes is not None:
         n_held, n_classes, fewest = ceil(len(y) * fraction), codes.max() + 1, np.bincount(codes).min()
         if fewest < 2 or n_held < n_classes or len(y) - n_held < n_classes:
             raise ValueError(
-                f"validation_fraction must leave a row of each of the {n_classes} classes to train on and to hold out, "
-                f"got {fraction} of {len(y)} rows, and {fewest} of the rarest class: change it, pass more rows, or "
-                "max_score_drop=None"
+                f"validation_fraction must leave at least one row of each of the {n_classes} classes to train on and "
+                f"one to hold out, got {fraction} of {len(y)} rows, {fewest} of them of the rarest class: change it, "
+                "pass more rows, or pass max_score_drop=None"
             )
     parts = train_test_split(np.arange(len(y)), test_size=fraction, stratify=codes, random_state=net._seed)
     return [np.sort(part) for part in parts]
 
 
 def warn_of_score(amount, tried, scores, n_held_out, max_score_drop):
-    """Warn that fewer channels are removed, since the score has fallen too far."""
+    """Warn that fewer channels were removed because the score dropped too far."""
     (_, before), (removed, _), (_, after) = scores[0], scores[-2], scores[-1]
     warn(
-        f"prune removed {100 * removed:.0f} % of the channels instead of amount={amount}: at {100 * tried:.0f} % the "
+        f"prune removed {100 * removed:.0f}% of the channels instead of amount={amount}: at {100 * tried:.0f}% the "
         f"score on {n_held_out} held-out rows fell from {before:.4f} to {after:.4f}, by more than "
         f"max_score_drop={max_score_drop}. More rows, a larger max_epochs or a larger max_score_drop may help",
         ChannelsKeptWarning,
@@ -309,11 +310,11 @@ def warn_of_score(amount, tried, scores, n_held_out, max_score_drop):
 
 
 def check_parameters(amount, max_score_drop, validation_fraction, max_epochs):
-    """Raise an error about a parameter that is out of range."""
+    """Raise an error for a parameter that is out of range."""
     if not (is_real(amount) and 0 < amount <= MOST):
-        raise ValueError(f"amount must be a fraction of the channels above 0 and at most {MOST}, got {amount!r}")
+        raise ValueError(f"amount must be a fraction above 0 and at most {MOST}, got {amount!r}")
     if max_score_drop is not None and not (is_real(max_score_drop) and max_score_drop >= 0):
-        raise ValueError(f"max_score_drop must be a number from 0 on, or None, got {max_score_drop!r}")
+        raise ValueError(f"max_score_drop must be a non-negative number or None, got {max_score_drop!r}")
     if not (is_real(validation_fraction) and 0 < validation_fraction < 1):
         raise ValueError(f"validation_fraction must lie between 0 and 1, got {validation_fraction!r}")
     is_count = isinstance(max_epochs, Integral) and not isinstance(max_epochs, bool) and max_epochs >= 1
@@ -322,14 +323,14 @@ def check_parameters(amount, max_score_drop, validation_fraction, max_epochs):
 
 
 def check_score_of_soft_targets(net, scoring):
-    """Raise an error if a net that was fitted on probabilities would be scored by its accuracy."""
+    """Raise an error if a net that was fitted on probabilities has no ``scoring``: accuracy requires labels."""
     if scoring is None and getattr(net, "_kind", None) == SOFT:
         raise ValueError(
-            "scoring must be a callable for a net that was fitted on class probabilities, since the accuracy needs "
-            "labels, got None: pass one, or max_score_drop=None"
+            "scoring must be a callable for a net that was fitted on class probabilities, since accuracy requires "
+            "labels, got None: pass a callable, or max_score_drop=None"
         )
 
 
 def is_real(value):
-    """Return True for a real number; a bool is none."""
+    """Return True for a real number that is not a bool."""
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -1,8 +1,8 @@
-"""The backbone of a graph in int8: about a quarter of the size, and faster on processors with instructions for it.
+"""Quantize the backbone of a graph to int8: a quarter of the size, and faster on processors with int8 instructions.
 
-Only the nodes in the scope ``backbone`` are quantized, which end before the pooling: activations with fixed ranges,
-which calibration rows show, weights with a scale for each channel. The nodes of a head must stay as they are: the
-``+ 0.001`` of the signed power would become 0, and its division NaN.
+Only the nodes in the scope ``backbone``, which ends before the pooling, are quantized: activations with fixed ranges
+from calibration rows, weights with one scale per channel. The head stays in floats: in int8 the ``+ 0.001`` of the
+signed power would become 0, and its division NaN.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ._onnx_errors import OnnxMismatchError
 from ._shift_outputs import shift_outputs
 from .converters._torch_graphs import BACKBONE, quiet
 
-AT_ONCE = 8  # calibration rows
-LEAST_SHARE = 0.5  # of the weights of a backbone, in its convolutions
-FULL, REDUCED = 127, 64  # the largest weights in 8 and in 7 bits
-TINY = 1e-12  # a probability whose logarithm is finite
+AT_ONCE = 8  # calibration rows per call
+LEAST_SHARE = 0.5  # smallest fraction of a backbone's weights that must belong to convolutions
+FULL, REDUCED = 127, 64  # the largest weight in 8 and in 7 bits
+TINY = 1e-12  # the smallest probability, so that its logarithm is finite
 
 
 def quantize_backbone(model, feeds: Mapping[str, np.ndarray], *, reduce_range: bool = False):
@@ -33,11 +33,11 @@ def quantize_backbone(model, feeds: Mapping[str, np.ndarray], *, reduce_range: b
     Parameters
     ----------
     model : onnx.ModelProto
-        Made of a fitted estimator; it is not changed.
+        The graph of a fitted estimator; it is not changed.
     feeds : dict of ndarray
         The inputs of a few hundred training rows, by name.
     reduce_range : bool, default=False
-        Use 7 bits for weights, for processors without VNNI, on which sums of 8-bit products can overflow.
+        Use 7 bits for weights, since sums of 8-bit products can overflow on processors without VNNI.
 
     Returns
     -------
@@ -46,12 +46,12 @@ def quantize_backbone(model, feeds: Mapping[str, np.ndarray], *, reduce_range: b
     Raises
     ------
     ValueError
-        If the model has no backbone that consists of convolutions, or there are no rows.
+        If the model has no backbone of convolutions, or if there are no rows.
     """
     quantization, onnx = (import_optional(name, "onnx") for name in ("onnxruntime.quantization", "onnx"))
     check_backbone(model)
     if not len(next(iter(feeds.values()))):
-        raise ValueError("calibration_data must hold rows, got none")
+        raise ValueError("calibration_data must have at least one row, got none")
     names = [node.name for node in model.graph.node if is_in_backbone(node.name)]
     corrected = onnx.ModelProto()
     corrected.CopyFrom(model)
@@ -92,21 +92,21 @@ def check_backbone(model) -> None:
     total, found = (sum(sizes[name] for name in names) for names in (backbone, convolved))
     if found and found >= LEAST_SHARE * total:
         return
-    reason = "has no backbone" if not total else f"has a backbone of which {1 - found / total:.0%} is no convolution"
+    reason = "no backbone" if not total else f"a backbone with {1 - found / total:.0%} of its weights in other layers"
     raise ValueError(
-        f"quantize='int8' is for the convolutions of a backbone, but the estimator {reason}: use quantize=None, or a "
-        "backbone of convolutions such as 'tiny32', 'lite0' or a ResNet"
+        f"quantize='int8' requires a backbone of convolutions, but the estimator has {reason}: use quantize=None, or a "
+        "backbone such as 'tiny32', 'lite0' or a ResNet"
     )
 
 
 def split_rows(feeds: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the inputs of some rows after the other."""
+    """Yield the inputs in batches of a few rows."""
     for start in range(0, len(next(iter(feeds.values()))), AT_ONCE):
         yield {name: array[start : start + AT_ONCE] for name, array in feeds.items()}
 
 
 def make_reader(parts: Iterator[dict[str, np.ndarray]]):
-    """Return an iterator in the form that onnxruntime takes."""
+    """Return a calibration data reader for onnxruntime."""
     base = import_optional("onnxruntime.quantization", "onnx").CalibrationDataReader
     return type("Reader", (base,), {"get_next": lambda self: next(parts, None)})()
 
@@ -114,17 +114,17 @@ def make_reader(parts: Iterator[dict[str, np.ndarray]]):
 def check_quantized(
     before: Outputs, after: Outputs, max_label_changes: float, max_loss_increase: float
 ) -> dict[str, float]:
-    """Return what quantization changes, or raise an error if it is more than is allowed.
+    """Return the changes through quantization, or raise an error if they exceed the limits.
 
     Parameters
     ----------
     before, after : dict of ndarray
         The outputs of the float model and of the int8 model for the same rows.
     max_label_changes : float
-        The largest fraction of rows whose label may change; with several labels, of rows in which one does.
+        Maximum fraction of rows whose label changes; for multilabel targets, of rows with any change.
     max_loss_increase : float
-        By how much the cross-entropy against the probabilities of the float model may rise; of values or features, the
-        mean squared difference as a fraction of their variance.
+        Maximum increase of the cross-entropy against the probabilities of the float model; for values or features, of
+        the mean squared difference as a fraction of their variance.
 
     Returns
     -------
@@ -137,13 +137,13 @@ def check_quantized(
         raise OnnxMismatchError(
             f"int8 changes {changed:.2%} of the labels (max_label_changes={max_label_changes:g} allows "
             f"{max_label_changes:.2%}) and raises the loss by {increase:.4f} (max_loss_increase={max_loss_increase:g}):"
-            " pass more and more varied rows as calibration_data, allow more, or leave quantize out"
+            " pass more, and more varied, rows as calibration_data, raise the limits, or omit quantize"
         )
     return {"label_changes": changed, "loss_increase": increase}
 
 
 def measure_label_changes(before: Outputs, after: Outputs) -> float:
-    """Return the fraction of rows whose label is another one; 0 for outputs that have no labels."""
+    """Return the fraction of rows whose label changes; 0 if there are no labels."""
     if "label" in before:
         labels = before["label"], after["label"]
     elif "probabilities" in before:
@@ -155,7 +155,7 @@ def measure_label_changes(before: Outputs, after: Outputs) -> float:
 
 
 def measure_loss_increase(before: Outputs, after: Outputs) -> float:
-    """Return by how much the loss rises; infinity if some outputs are not finite."""
+    """Return the increase of the loss; infinity if some outputs are not finite."""
     name = next((name for name in ("probabilities", "prediction", "features") if name in before), None)
     if name is None:
         return 0.0

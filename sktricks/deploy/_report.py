@@ -1,4 +1,4 @@
-"""ExportReport: what export_onnx wrote and how far it is from the estimator, printed as a table."""
+"""ExportReport: a summary of an exported file and its differences from the estimator, printed as a table."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ class ExportReport:
     path : str
         The file.
     estimator : str
-        The name of the class.
+        The name of the estimator's class.
     size : int
-        Bytes of the file.
+        Size of the file in bytes.
     inputs, outputs : dict
-        From the names in the graph to dtype and shape, such as ``{"X": "float64 (n, 4)"}``.
+        Dtype and shape by name, such as ``{"X": "float64 (n, 4)"}``.
     n_rows : int
-        Given rows that were compared; all labels are equal in them, except in ``n_ties``.
+        Number of given rows that were compared. Their labels are equal, except in ``n_ties`` rows.
     n_made_rows : int
-        Rows that were made of them: beside them, between them, far outside, in shuffled columns.
+        Number of rows derived from them that were compared: next to the given rows, between them, far outside their
+        range, with shuffled columns.
     largest_difference : float
-        Of probabilities, values or features in the given rows. Values and features are relative to the largest of their
-        column.
+        Largest difference of probabilities, values or features in the given rows. Values and features are relative to
+        the largest of their column.
     largest_made_difference : float
-        The same in the rows that were made.
+        The same in the derived rows.
     atol : float
         The largest difference allowed.
     n_ties : int
-        Given rows whose label differs since their two largest probabilities are closer than ``atol``.
+        Number of given rows whose label differs because their two largest probabilities are closer than ``atol``.
     threshold_fraction : float
-        The fraction of the rows that were made which lie on a threshold, where the last bit decides.
+        Fraction of the derived rows that lie on a threshold, where rounding decides the prediction.
     refused : tuple of str
-        Kinds of rows that the estimator refuses; the graph predicts something for these.
+        Kinds of derived rows that the estimator rejects; the graph predicts something for them.
     speed_1, speed_64 : float
-        How many times as fast as the estimator one row, and 64 rows, are predicted by :class:`OnnxModel`.
+        How much faster :class:`OnnxModel` predicts one row, and 64 rows, as a factor relative to the estimator.
     quantize : str or None
-        As it was passed to :func:`export_onnx`.
+        The value that was passed to :func:`export_onnx`.
     bfloat16 : bool
-        True if the estimator predicts in bfloat16; the graph computes in float32, as does the copy compared with it.
+        True if the estimator predicts in bfloat16; the graph, and the copy it is compared with, compute in float32.
     label_changes : float
-        The fraction of labels that quantization changes.
+        Fraction of the labels that quantization changes.
     loss_increase : float
-        By how much the cross-entropy against the float model rises through quantization.
+        Increase of the cross-entropy against the float model through quantization.
 
     See Also
     --------
@@ -107,7 +108,7 @@ class ExportReport:
             ("file", f"{self.path} ({self.size / 1000:,.1f} kB)"),
             ("inputs", as_text(self.inputs)),
             ("outputs", as_text(self.outputs)),
-            ("rows compared", f"{self.n_rows} given, {self.n_made_rows} made of them"),
+            ("rows compared", f"{self.n_rows} given, {self.n_made_rows} derived from them"),
             ("largest difference", f"{self.largest_difference:.1e} in given rows, {self.largest_made_difference:.1e} "
                                    f"in others{before} (allowed: {self.atol:.0e})"),
         ]  # fmt: skip
@@ -115,9 +116,9 @@ class ExportReport:
             ties = f", {self.n_ties} ties decided differently" if self.n_ties else ""
             table.append(("labels", f"all equal{before}{ties}"))
         if self.threshold_fraction:
-            table.append(("on a threshold", f"{self.threshold_fraction:.2%} of the rows that were made"))
+            table.append(("on a threshold", f"{self.threshold_fraction:.2%} of the derived rows"))
         if self.refused:
-            table.append(("not compared", f"{', '.join(self.refused)}: refused by the estimator"))
+            table.append(("not compared", f"{', '.join(self.refused)}: rejected by the estimator"))
         if self.bfloat16:
             table.append(("compared with", "a copy in float32: the estimator itself predicts in bfloat16"))
         if self.quantize:
@@ -139,11 +140,11 @@ class ExportReport:
 
 
 def as_factor(value: float) -> str:
-    """Return a number in two to three digits, never with an exponent."""
+    """Return a number with two significant digits, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def as_text(values: dict[str, str], at_most: int = 6) -> str:
-    """Return names with their types as text, the first of many."""
+    """Return names with their types as text, at most ``at_most`` of them."""
     some = [f"{name} {kind}" for name, kind in list(values.items())[:at_most]]
     return ", ".join([*some, f"... ({len(values)} in all)"] if len(values) > at_most else some)

@@ -1,6 +1,6 @@
-"""Folds that depend on the contents of the rows alone, not on their order or number.
+"""Folds that depend only on the contents of the rows, not on their order or number.
 
-Equal rows are in the same fold, so that no model is judged on rows that it has seen, and a row with a weight of 2 has
+Equal rows are in the same fold, so that no model is judged on rows that it was fitted on, and a row with weight 2 gives
 the same folds as the row given twice.
 """
 
@@ -15,16 +15,16 @@ FOLDS = 5
 
 
 def fold_rows(X, codes):
-    """Return the fold of each row, (n,) int, from 0 to at most ``FOLDS - 1``; each class is spread over the folds.
+    """Return the fold of each row, (n,) int, from 0 to at most ``FOLDS - 1``, stratified by class.
 
     Parameters
     ----------
     X : array-like or DataFrame of n rows
     codes : ndarray of shape (n,)
-        The class of each row, as integers; all the same for values.
+        The class of each row, as integers; all equal for regression.
     """
     digests, position = np.unique(digest_rows(X), return_inverse=True)
-    if len(digests) == 1:  # of rows that are all the same, any may be held out
+    if len(digests) == 1:  # all rows are equal, so that any of them may be held out
         return np.arange(len(codes)) % FOLDS
     lowest = np.full(len(digests), np.iinfo(np.intp).max)
     np.minimum.at(lowest, position, codes)  # equal rows may have several labels
@@ -34,7 +34,7 @@ def fold_rows(X, codes):
 
 
 def digest_rows(X):
-    """Return an integer for each row, (n,) uint64, which equal rows share, whatever the dtype of X."""
+    """Return a hash of each row, (n,) uint64, that is independent of the dtype of X."""
     if issparse(X):
         X = X.tocsr().sorted_indices()
         rows = (slice(*X.indptr[row : row + 2]) for row in range(X.shape[0]))

@@ -1,7 +1,7 @@
-"""Synthetic rows from a short description and a seed, the same on every machine; numpy is all that this needs.
+"""Generate synthetic rows from a short description and a seed, the same on every machine; requires only numpy.
 
-The description holds no row: ranges are rounded outward to two digits, and texts are those that the model itself holds.
-The numbers come from numpy's legacy generator, whose streams never change.
+The description contains no row of X: ranges are rounded outward to two digits, and strings are those that the model
+itself contains. The numbers come from numpy's legacy generator, whose streams never change.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 
 N_ROWS = 64
-N_IMAGES = 8  # of more than LARGE values: 64 photos would take longer than loading the file
+N_IMAGES = 8  # number of rows with more than LARGE values: 64 photos would take longer than loading the file
 LARGE = 64 * 64 * 3
 SEED = 0
-UNSEEN = "\u2047"  # a text that no column holds
+UNSEEN = "\u2047"  # a string that no column contains
 DIGITS = 2
 MOST_TEXTS = 100
 
 
 def describe_input(name: str, array: np.ndarray, known: Collection[str]) -> dict[str, Any]:
-    """Return the description of an input of a graph, as JSON, from the rows that it was given.
+    """Return the description of an input of a graph, as JSON, from given rows.
 
     Parameters
     ----------
     name : str
     array : ndarray of shape (n, ...)
-        Of dtype object for texts.
+        Strings have dtype object.
     known : collection of str
-        The texts that the description may hold.
+        The strings that the description may contain.
     """
     entry: dict[str, Any] = {"name": name, "dtype": array.dtype.str, "shape": list(array.shape[1:])}
     if array.dtype == object:
@@ -43,7 +43,7 @@ def describe_input(name: str, array: np.ndarray, known: Collection[str]) -> dict
 
 
 def describe_numbers(values: np.ndarray) -> dict[str, Any]:
-    """Return the rounded range of numbers, True if all are integers, and the rounded fraction of NaN."""
+    """Return the rounded range of numbers, whether all are integers, and the rounded fraction of NaN."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     integer = bool((finite == np.rint(finite)).all())
@@ -56,7 +56,7 @@ def describe_numbers(values: np.ndarray) -> dict[str, Any]:
 
 
 def round_outward(value: float, sign: int) -> float:
-    """Return a number of two digits that is not below (``sign=1``) or not above (``sign=-1``) a number."""
+    """Return a value rounded to two digits, upward (``sign=1``) or downward (``sign=-1``)."""
     if value == 0:
         return 0.0
     rounded = float(f"{value:.{DIGITS - 1}e}")
@@ -91,7 +91,7 @@ def sample_input(state, entry: dict[str, Any], n_rows: int) -> np.ndarray:
 
 
 def sample_pixels(state, shape: tuple[int, ...]) -> np.ndarray:
-    """Return images from 0 to 1: patches of one color, with some noise, as large areas matter to nets."""
+    """Return images from 0 to 1: patches of one color with some noise, since nets respond to large areas."""
     n, height, width, *channels = shape
     patches = state.randint(0, 192, (n, 4, 4, *channels))
     rows, columns = 4 * np.arange(height) // height, 4 * np.arange(width) // width

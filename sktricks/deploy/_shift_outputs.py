@@ -1,6 +1,7 @@
-"""The maps that a quantized backbone returns, shifted so that the mean of each channel is what it was in floats.
+"""Shift the feature maps of a quantized backbone such that the mean of each channel is the same as in floats.
 
-Rounded activations shift these means, small ones above all, which round to zero. A head sees this shift in every row.
+Rounding activations shifts these means, above all if they are small and round to zero. A head would see this shift in
+every row.
 """
 
 from __future__ import annotations
@@ -12,26 +13,26 @@ import numpy as np
 from .._optional import import_optional
 from ._correct_biases import find_means
 
-Reader = tuple[str, int]  # the name of a node, and which of its inputs
+Reader = tuple[str, int]  # the name of a node, and the index of one of its inputs
 
 
 def shift_outputs(before, after, is_inside: Callable[[str], bool], parts: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Add a number per channel to what leaves the quantized nodes of a graph, in place.
+    """Add a constant per channel to the outputs of the quantized nodes of a graph, in place.
 
     Parameters
     ----------
     before, after : onnx.ModelProto
         The graph in floats, and with quantized nodes; other nodes have the same names in both.
     is_inside : callable
-        True for the names of nodes that were quantized.
+        Returns True for the name of a node that was quantized.
     parts : list of dict of ndarray
-        Inputs of the graph, some rows at a time.
+        Inputs of the graph, in batches.
     """
     onnx = import_optional("onnx", "onnx")
     readers = find_readers(before, is_inside)
     nodes = {node.name: node for node in after.graph.node}
     values = {name: nodes[reader].input[index] for name, ((reader, index), *_) in readers.items()}
-    values = {name: value for name, value in values.items() if has_maps(after, value)}
+    values = {name: value for name, value in values.items() if is_feature_map(after, value)}
     if not values:
         return
     expected, found = find_means(before, values, parts), find_means(after, values.values(), parts)
@@ -47,7 +48,7 @@ def shift_outputs(before, after, is_inside: Callable[[str], bool], parts: Sequen
 
 
 def find_readers(model, is_inside: Callable[[str], bool]) -> dict[str, list[Reader]]:
-    """Return the nodes outside that read what nodes inside return, by the names of these values."""
+    """Return the nodes outside that read outputs of nodes inside, by the names of these outputs."""
     made = {name for node in model.graph.node if is_inside(node.name) for name in node.output}
     readers: dict[str, list[Reader]] = {}
     for node in model.graph.node:
@@ -58,12 +59,12 @@ def find_readers(model, is_inside: Callable[[str], bool]) -> dict[str, list[Read
 
 
 def find_index(model, name: str) -> int:
-    """Return the place of a node in a graph."""
+    """Return the index of a node in a graph."""
     return next(index for index, node in enumerate(model.graph.node) if node.name == name)
 
 
-def has_maps(model, name: str) -> bool:
-    """Return True if a value has the four axes of maps."""
+def is_feature_map(model, name: str) -> bool:
+    """Return True if a value has the four axes of feature maps."""
     onnx, runtime = (import_optional(module, "onnx") for module in ("onnx", "onnxruntime"))
     probed = onnx.ModelProto()
     probed.CopyFrom(model)

@@ -1,4 +1,4 @@
-"""Targets of a student, as pure functions, and which classifiers learn from them."""
+"""Soft targets of a student, as pure functions, and a check for classifiers that accept them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def soften(probabilities, temperature):
 
 
 def mix_labels(probabilities, codes, weight):
-    """Return probabilities with a fraction ``weight`` of the one-hot labels ``codes``."""
+    """Return the mean of probabilities and one-hot labels ``codes``, the latter with the given weight."""
     return (1 - weight) * probabilities + weight * one_hot(codes, probabilities.shape[1])
 
 
 def no_zeros(probabilities):
-    """Return probabilities without zeros: rows of 0 and 1 only would count as several labels per row."""
+    """Return probabilities clipped above 0: rows with only 0 and 1 would be taken for multilabel targets."""
     return np.clip(probabilities, TINY, None)
 
 
 def takes_soft_targets(estimator):
-    """Return True for a classifier whose ``fit`` takes class probabilities as y."""
+    """Return True for a classifier whose ``fit`` accepts class probabilities as y."""
     from ..training._targets import ClassifierNetMixin
 
     if isinstance(estimator, Pipeline):

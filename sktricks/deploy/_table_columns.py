@@ -1,4 +1,4 @@
-"""A table taken apart into columns, and put together again in its own type: array, list, or DataFrame."""
+"""Split a table into columns, and rebuild it in its own type: array, list, or DataFrame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TableColumns:
     ----------
     X : array, list of rows, or DataFrame
     columns : list of ndarray, default=None
-        Other columns than those of X, for a table of its type.
+        Columns to use instead of those of X, for a table of the same type.
     """
 
     def __init__(self, X, columns: list[np.ndarray] | None = None):
@@ -30,7 +30,7 @@ class TableColumns:
         return TableColumns(self.X, columns)
 
     def take(self, rows) -> TableColumns:
-        """Return some rows."""
+        """Return a table with the given rows."""
         return self.with_columns([values[rows] for values in self.columns])
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> TableColumns:
@@ -43,13 +43,16 @@ class TableColumns:
         return self.with_columns([change(values) if number else values for values, number in pairs])
 
     def replace(self, index: int, values: Sequence) -> TableColumns:
-        """Return a table with other values in one column."""
+        """Return a table with one column replaced."""
         new = np.empty(self.n_rows, dtype=self.columns[index].dtype)
         new[:] = values
         return self.with_columns([*self.columns[:index], new, *self.columns[index + 1 :]])
 
     def build(self, as_objects: bool = False):
-        """Return the table in the type of X; ``as_objects`` keeps the kinds of missing texts apart in pandas."""
+        """Return the table in the type of X.
+
+        ``as_objects`` makes columns of strings in pandas objects, which distinguish the kinds of missing values.
+        """
         if not is_frame(self.X):
             numeric = self.is_number.all() and not has_objects(self.X)
             return np.stack(self.columns, axis=1) if numeric else np.array([list(row) for row in self._rows()], object)
@@ -62,7 +65,7 @@ class TableColumns:
         series = type(self.X.iloc[:, 0])
         for name, dtype in texts.items():
             own = object if as_objects else dtype
-            new = "category" if name_of(dtype) in CATEGORIES else own  # categories may be new ones
+            new = "category" if name_of(dtype) in CATEGORIES else own  # X's own categories may lack some values
             data[name] = series(data[name], dtype=new)
         return type(self.X)(data)
 
@@ -81,7 +84,7 @@ def read_columns(X) -> list[np.ndarray]:
 
 
 def read_column(dtype, values: list) -> np.ndarray:
-    """Return the values of a column: numbers in the dtype of numpy that holds them, categories and texts as objects."""
+    """Return the values of a column: numbers in the numpy dtype that holds them, categories and strings as objects."""
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         return np.array(values, dtype)
     if name_of(dtype) not in CATEGORIES and not any(isinstance(value, str) for value in values):
@@ -99,11 +102,11 @@ def has_objects(X) -> bool:
 
 
 def step(values: np.ndarray, sign: int) -> np.ndarray:
-    """Return numbers one step up (1) or down (-1): the next float, or the next integer."""
+    """Return the next larger (``sign=1``) or smaller (``sign=-1``) float or integer."""
     if values.dtype.kind == "b":
         return values
     if values.dtype.kind == "f":
         return np.nextafter(values, values.dtype.type(sign * np.inf))
     limits = np.iinfo(values.dtype)
     last = values == (limits.max if sign > 0 else limits.min)
-    return np.where(last, values, values + np.array(sign).astype(values.dtype))  # unsigned integers wrap around to -1
+    return np.where(last, values, values + np.array(sign).astype(values.dtype))  # -1 wraps around if unsigned

@@ -1,4 +1,4 @@
-"""Rows without labels: checked against the rows that have some, and put below them."""
+"""Check unlabeled rows against the labeled ones, and append them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sklearn.utils.validation import _num_samples
 
 from ..tables._frames import is_frame, is_pandas
 
-NUMBERS = "one number each"  # as an error describes rows
+NUMBERS = "one number each"  # used in an error message
 
 
 def check_unlabeled(X, X_unlabeled):
-    """Raise an error unless the rows of ``X_unlabeled`` are of the form of those of X."""
+    """Raise an error unless the rows of ``X_unlabeled`` have the same form as those of X."""
     if X_unlabeled is None:
         return
     if is_frame(X) != is_frame(X_unlabeled) or issparse(X) != issparse(X_unlabeled):
         expected, got = (type(one).__name__ for one in (X, X_unlabeled))
-        raise TypeError(f"X_unlabeled must be of the type of X, {expected}, got {got}")
+        raise TypeError(f"X_unlabeled must have the type of X, {expected}, got {got}")
     if _num_samples(X_unlabeled) == 0:
-        raise ValueError("X_unlabeled must have at least one row, got none: leave it out")
+        raise ValueError("X_unlabeled must have at least one row, got none: omit it")
     if shape_of_rows(X) != shape_of_rows(X_unlabeled):
         expected, got = describe_rows(X), describe_rows(X_unlabeled)
         hint = ": sample_weight is the argument after X_unlabeled" if got == NUMBERS else ""
@@ -36,13 +36,13 @@ def check_unlabeled(X, X_unlabeled):
     kinds = [getattr(getattr(one, "dtype", None), "kind", None) for one in (X, X_unlabeled)]
     if kinds[0] != kinds[1] and "u" in kinds and "f" in kinds:
         raise TypeError(
-            f"X_unlabeled must hold values on the scale of X: got {X_unlabeled.dtype}, and X is {X.dtype}. Convert "
-            "both to one dtype"
+            f"X_unlabeled must have values on the scale of X, which is {X.dtype}, got {X_unlabeled.dtype}: convert "
+            "both to the same dtype"
         )
 
 
 def describe_rows(X):
-    """Return what rows are, for an error."""
+    """Return a description of the rows for an error."""
     shape = shape_of_rows(X)
     if shape:
         return f"of shape {shape}"
@@ -55,7 +55,7 @@ def shape_of_rows(X):
 
 
 def stack_rows(X, X_unlabeled):
-    """Return X with the unlabeled rows below, in the type of X; categories that X lacks become missing."""
+    """Return X with the unlabeled rows appended, in the type of X; categories that X lacks become missing."""
     if X_unlabeled is None:
         return X
     if issparse(X):
@@ -74,6 +74,6 @@ def stack_rows(X, X_unlabeled):
 
 
 def as_array(X):
-    """Return X as an array; the bytes of files as objects, since arrays of bytes drop zeros at their ends."""
+    """Return X as an array; file contents become objects, since arrays of bytes would drop trailing zeros."""
     array = np.asarray(X)
     return np.asarray(X, dtype=object) if array.dtype.kind == "S" else array

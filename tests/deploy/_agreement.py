@@ -1,4 +1,4 @@
-"""What the tests of converters share: a graph against the estimator that it was made of."""
+"""Helpers for the tests of converters: compare a graph with its estimator."""
 
 import numpy as np
 

@@ -270,7 +270,7 @@ def test_a_full_queue_refuses(held):
         occupy(batcher, held)
         futures = [batcher.submit(ROWS[:1]) for _ in range(2)]
         for call in (batcher, batcher.submit):
-            with pytest.raises(queue.Full, match="max_queue_size=2 requests wait already"):
+            with pytest.raises(queue.Full, match="max_queue_size=2 requests are waiting already"):
                 call(ROWS[:1])
         held.open.set()
         assert all(len(future.result(WAIT)) == 1 for future in futures)
@@ -346,7 +346,7 @@ def test_close_predicts_what_waits(held):
     batcher.close()
     assert all(future.done() for future in futures) and not batcher._thread.is_alive()
     for call in (batcher, batcher.submit):
-        with pytest.raises(RuntimeError, match="the Batcher is closed, and takes no more requests"):
+        with pytest.raises(RuntimeError, match="the Batcher is closed and accepts no more requests"):
             call(ROWS)
 
 

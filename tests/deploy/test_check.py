@@ -72,7 +72,7 @@ def round_up(threshold):
 
 def test_a_threshold_that_is_rounded_up_is_found():
     right, wrong = trees(round_up)
-    with pytest.raises(OnnxMismatchError, match=r"a row made of X \(.*midpoints.*\): label"):
+    with pytest.raises(OnnxMismatchError, match=r"a row derived from X \(.*midpoints.*\): label"):
         check(right, wrong, rows=X.astype(np.float32))
 
 
@@ -115,7 +115,7 @@ def test_images_are_compared():
 
     right = Mean()
     check(right, right, ["features"], rows=images)
-    with pytest.raises(OnnxMismatchError, match=r"a row made of X \(noise|patches|black"):
+    with pytest.raises(OnnxMismatchError, match=r"a row derived from X \(noise|patches|black"):
         check(right, lambda X: {"features": right.transform(np.clip(X, 50, 100))}, ["features"], rows=images)
 
 

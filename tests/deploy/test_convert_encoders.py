@@ -166,7 +166,7 @@ def test_missing_and_empty_strings_are_refused():
 def test_other_types_than_those_of_fit_are_refused():
     X = np.array([["1"], ["2"]], dtype=object)
     encoder = OneHotEncoder(handle_unknown="ignore").fit(X)
-    with pytest.raises(UnsupportedForOnnxError, match="the types of the columns that fit had"):
+    with pytest.raises(UnsupportedForOnnxError, match="the types that they had in fit"):
         build_model(encoder, X.astype(int))
     encoder.fit(np.array([[1], [2]], dtype=object))
     with pytest.raises(UnsupportedForOnnxError, match=r"the categories \[1, 2\] of a column of strings"):

@@ -82,7 +82,7 @@ def test_a_graph_that_onnx_takes_for_invalid_is_refused():
     graph = Graph()
     made = graph.op("NoSuchOperator", graph.add_input("X", np.float32, (2,)), dtype=np.float32, shape=(2,))
     with pytest.raises(
-        UnsupportedForOnnxError, match=r"takes for invalid \(.*NoSuchOperator.*: export the steps one by"
+        UnsupportedForOnnxError, match=r"considers invalid \(.*NoSuchOperator.*: export the steps one by"
     ):
         graph.build({"features": made})
 
@@ -92,6 +92,6 @@ def test_weights_that_fit_into_no_file_are_refused(monkeypatch):
     graph = Graph()
     made = graph.binary("Add", graph.add_input("X", np.float32, (50,)), np.arange(50))
     with pytest.raises(
-        UnsupportedForOnnxError, match="GB of weights, where one ONNX file holds at most 2: fit a smaller"
+        UnsupportedForOnnxError, match="GB of weights, since one ONNX file holds at most 2 GB: fit a smaller"
     ):
         graph.build({"features": made})

@@ -1,4 +1,4 @@
-"""Converters of stacks, ours and scikit-learn's."""
+"""Converters of the stacks of sktricks and of scikit-learn."""
 
 import numpy as np
 import pytest

@@ -184,7 +184,7 @@ def test_transformed_targets_are_refused_where_the_inverse_is_unknown():
 def test_missing_columns_are_refused():
     X = make_table()
     union = ColumnTransformer([("n", MaxAbsScaler(), ["weight", "count"])]).fit(X)
-    with pytest.raises(UnsupportedForOnnxError, match="give an X with the columns of fit.*weight"):
+    with pytest.raises(UnsupportedForOnnxError, match="pass an X with the columns of fit.*weight"):
         build_model(union, X[["size", "count"]])
 
 

@@ -1,4 +1,4 @@
-"""Converters of our votes."""
+"""Converters of the votes of sktricks."""
 
 import numpy as np
 import pytest

@@ -343,7 +343,7 @@ def test_a_student_that_takes_no_probabilities(student):
 @pytest.mark.parametrize("classes", [["ant", "bee"], [0, 1]])
 def test_a_teacher_with_other_classes(classes):
     teacher = FrozenEstimator(GaussianNB().fit(U, np.resize(classes, 150)))
-    with pytest.raises(ValueError, match="teacher was fitted on other classes than those of y"):
+    with pytest.raises(ValueError, match="teacher was fitted on classes other than those in y"):
         DistilledClassifier(teacher, NET).fit(X, y)
 
 
@@ -353,10 +353,10 @@ def test_a_teacher_with_other_classes(classes):
         (U[:, :7], ValueError, r"X_unlabeled must have rows like those of X, of shape \(8,\), got of shape \(7,\)"),
         (np.ones(150), ValueError, "got one number each: sample_weight is the argument after X_unlabeled"),
         (["a.png", "b.png"], ValueError, r"X_unlabeled .* of shape \(8,\), got one file or string each$"),
-        (U[:0], ValueError, "X_unlabeled must have at least one row, got none: leave it out"),
-        (pd.DataFrame(U), TypeError, "X_unlabeled must be of the type of X, ndarray, got DataFrame"),
-        (csr_array(U), TypeError, "X_unlabeled must be of the type of X"),
-        (U.astype(np.uint8), TypeError, "X_unlabeled must hold values on the scale of X: got uint8"),
+        (U[:0], ValueError, "X_unlabeled must have at least one row, got none: omit it"),
+        (pd.DataFrame(U), TypeError, "X_unlabeled must have the type of X, ndarray, got DataFrame"),
+        (csr_array(U), TypeError, "X_unlabeled must have the type of X"),
+        (U.astype(np.uint8), TypeError, "X_unlabeled must have values on the scale of X, which is float64, got uint8"),
     ],
 )
 def test_unlabeled_rows_of_another_form(more, error, match):

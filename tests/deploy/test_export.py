@@ -107,14 +107,14 @@ def refused(error, match, *args, **kwargs):
     ("options", "message"),
     [
         ({"quantize": "int4"}, "quantize must be 'int8' or None, got 'int4'"),
-        ({"quantize": "int8"}, "quantize='int8' needs calibration_data"),
-        ({"calibration_data": X}, "calibration_data is for quantize='int8'"),
-        ({"quantize": "int8", "calibration_data": X[5:9]}, "must hold other rows than X, .* but 4 rows are in both"),
+        ({"quantize": "int8"}, "quantize='int8' requires calibration_data"),
+        ({"calibration_data": X}, "calibration_data requires quantize='int8'"),
+        ({"quantize": "int8", "calibration_data": X[5:9]}, "must not share rows with X, .* but 4 rows are in both"),
         ({"outputs": "labels"}, "outputs must be 'all' or 'probabilities', got 'labels'"),
-        ({"atol": -1}, "atol must be 'auto' or a number from 0 on, got -1"),
-        ({"atol": "small"}, "atol must be 'auto' or a number"),
-        ({"max_label_changes": -0.1}, "max_label_changes must be a number from 0 on"),
-        ({"max_loss_increase": "1"}, "max_loss_increase must be a number from 0 on"),
+        ({"atol": -1}, "atol must be 'auto' or a non-negative number, got -1"),
+        ({"atol": "small"}, "atol must be 'auto' or a non-negative number"),
+        ({"max_label_changes": -0.1}, "max_label_changes must be a non-negative number"),
+        ({"max_loss_increase": "1"}, "max_loss_increase must be a non-negative number"),
     ],
 )
 def test_wrong_parameters(path, options, message):
@@ -127,7 +127,12 @@ def test_what_cannot_be_exported(path):
     refused(TypeError, "estimator must be a fitted estimator, got 3", 3, path, X)
     refused(TypeError, "estimator must be a fitted estimator, got <class", NetClassifier, path, X)
     refused(
-        ValueError, "outputs='probabilities' needs a classifier", fitted("regressor"), path, X, outputs="probabilities"
+        ValueError,
+        "outputs='probabilities' requires a classifier",
+        fitted("regressor"),
+        path,
+        X,
+        outputs="probabilities",
     )
     refused(TypeError, "X must be dense", fitted("classifier"), path, csr_matrix(X))
     assert not path.exists()
@@ -159,14 +164,14 @@ def frame(**columns):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (frame(when=pd.date_range("2020", periods=4)), "the column 'when' of datetime64.* leave it out before fit"),
+        (frame(when=pd.date_range("2020", periods=4)), "the column 'when' of datetime64.* drop it before fit"),
         (frame(when=[(1, 2), (3,), (4,), (5,)]), "the column 'when' of object, which ONNX has no type for"),
         (frame(when=[Decimal(1)] * 4), "the column 'when' of object, which ONNX has no type for"),
         (
             frame(label=[1, 2, 3, 4]),
             r"columns named like the outputs of the graph, \['label'.*, got \['label'\]",
         ),
-        (frame(**{"": [1, 2, 3, 4]}), "X must have a name for each column, got the empty string"),
+        (frame(**{"": [1, 2, 3, 4]}), "X must have named columns, got a column named ''"),
     ],
 )
 def test_columns_that_a_graph_cannot_have(path, table, message):
@@ -195,7 +200,7 @@ def test_paths_that_cannot_be_written(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    refused(PermissionError, "cannot be written", fitted("transformer"), tmp_path / "a.onnx", X)
+    refused(PermissionError, "must be in a writable folder", fitted("transformer"), tmp_path / "a.onnx", X)
 
 
 def test_an_old_file_stays_if_the_export_fails(path, monkeypatch):

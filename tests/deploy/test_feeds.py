@@ -44,8 +44,8 @@ def test_frames():
         (np.zeros((1, 2, 2, 3), np.uint8), np.float64, "must be float64"),
         ([[1j]], np.float64, "must be float64, as it was when the model was exported, got complex128"),
         ([[2**40]], np.int32, "must be int32"),
-        ([["3"]], np.float64, "X must hold numbers, as it did when the model was exported, got '3'"),
-        ([[3]], object, "X must hold strings, as it did when the model was exported, got 3"),
+        ([["3"]], np.float64, "X must hold numbers, as in the export, got '3'"),
+        ([[3]], object, "X must hold strings, as in the export, got 3"),
     ],
 )
 def test_conversions_that_change_values_are_errors(X, dtype, message):

@@ -1,4 +1,4 @@
-"""Rows that are made of given ones."""
+"""Rows derived from given ones."""
 
 import numpy as np
 import pytest

@@ -42,10 +42,10 @@ def test_classes_keep_their_dtype(classes):
 
 def test_foreign_newer_and_damaged_files_are_told_apart():
     props = write(make(), "9.9")
-    with pytest.raises(ValueError, match="path='a' is an ONNX file, but export_onnx did not write it"):
+    with pytest.raises(ValueError, match="path='a' must be a file of export_onnx, got another ONNX file"):
         read_metadata({}, "path='a'")
     with pytest.raises(
-        ValueError, match=r"format 2, this version of sktricks reads formats up to 1: install sktricks 9\.9"
+        ValueError, match=r"format 2, but this version of sktricks reads formats up to 1: install sktricks 9\.9"
     ):
         read_metadata({**props, FORMAT_KEY: "2"}, "path='a'")
     for text in ("{", "[]", '{"kind": 1}', props[MODEL_KEY][:-40]):

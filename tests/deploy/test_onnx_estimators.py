@@ -50,7 +50,7 @@ def test_a_regressor():
 
 
 def test_a_transformer_is_sent_elsewhere():
-    with pytest.raises(ValueError, match=r"got a transformer .*: use OnnxModel\(path\).run\(X\)\['features'\]"):
+    with pytest.raises(ValueError, match=r"got that of a transformer .*: use OnnxModel\(path\).run\(X\)\['features'\]"):
         load_onnx(content("transformer"))
 
 

@@ -94,7 +94,7 @@ def test_damaged_files(tmp_path):
         changed = bytearray(good)
         changed[place] ^= 1
         path.write_bytes(changed)
-        with pytest.raises(ValueError, match="model.onnx' is damaged: its checksum does not match"):
+        with pytest.raises(ValueError, match="model.onnx' is damaged, since its checksum does not match"):
             OnnxModel(path)
     for length in (0, 100, len(good) // 2, len(good) - 1):
         path.write_bytes(good[:length])
@@ -127,10 +127,10 @@ def test_foreign_newer_and_changed_files():
     with pytest.raises(ValueError, match="the content is an ONNX file, but export_onnx did not write it"):
         OnnxModel(changed_model(lambda model: model.ClearField("metadata_props")))
     newer = changed_model(lambda model: setattr(model.metadata_props[0], "value", "99"))
-    with pytest.raises(ValueError, match="format 99, this version of sktricks reads formats up to 1"):
+    with pytest.raises(ValueError, match="format 99, but this version of sktricks reads formats up to 1"):
         OnnxModel(newer, check=False)
     without_sum = changed_model(lambda model: model.metadata_props.pop())
-    with pytest.raises(ValueError, match="was changed after it was exported: pass check=False if this was on purpose"):
+    with pytest.raises(ValueError, match="was changed after the export: pass check=False if this was intentional"):
         OnnxModel(without_sum)
     np.testing.assert_array_equal(OnnxModel(without_sum, check=False).predict(X), fitted("classifier").predict(X))
 

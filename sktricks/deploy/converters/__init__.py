@@ -1,3 +1,3 @@
-"""One converter for each class of estimators: its part of an ONNX graph."""
+"""Converters of estimators to parts of an ONNX graph, one per class."""
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Predictions of the members of an ensemble, in the order of its classes.
+"""Predictions of the members of an ensemble, aligned with its classes.
 
-The counterpart of ``ensemble/_predictions.py``: members may know the classes in any order, or only some of them.
+This is the counterpart of ``ensemble/_predictions.py``: members may have the classes in any order, or only some of
+them.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from ._registry import predict
 
 @dataclass(frozen=True)
 class Member:
-    """A fitted member of an ensemble that was added to a graph.
+    """A fitted member of an ensemble, after it was added to a graph.
 
     Parameters
     ----------
     name : str
     estimator : estimator
     prediction : Prediction
-        What its converter returned.
+        The result of its converter.
     """
 
     name: str
@@ -52,12 +53,12 @@ def add_members(graph: Graph, names: Sequence[str], estimators: Sequence, X: Tab
 def check_codes(graph: Graph, member: Member, target: Target) -> None:
     """Raise an error unless a member of scikit-learn's votes and stacks was fitted on the codes of all classes.
 
-    Frozen members, and those of a stack with ``cv="prefit"``, may be fitted on anything.
+    Frozen members, and those of a stack with ``cv="prefit"``, may have been fitted on other labels.
     """
     if target.kind == "classes" and not is_coded(getattr(member.estimator, "classes_", None), target.width):
         with graph.scope(member.name):
             raise graph.refuse(
-                f"its classes, which are not 0..{target.width - 1} as scikit-learn expects",
+                f"its classes, which must be 0..{target.width - 1} in scikit-learn's votes and stacks",
                 "fit it on these codes, or use the vote or stack of sktricks, which aligns members by their classes",
             )
 
@@ -75,29 +76,29 @@ def read_member(graph: Graph, estimator, prediction: Prediction, method: str, ta
     graph : Graph
     estimator : estimator
     prediction : Prediction
-        What its converter returned.
+        The result of its converter.
     method : {"predict", "predict_proba", "decision_function"}
     target : Target
-        What the ensemble predicts.
+        The target of the ensemble.
 
     Returns
     -------
     value : Value
-        From ``predict`` values or codes, of shape (), or 0 and 1 of several labels, (labels,); from ``predict_proba``
-        (classes,) or (labels,); from ``decision_function`` (columns,).
+        Its shape per row: for ``predict``, values or codes of shape (), or multilabel 0 and 1 of shape (labels,); for
+        ``predict_proba``, (classes,) or (labels,); for ``decision_function``, (columns,).
     """
     if method == "predict":
         return read_predictions(graph, estimator, prediction, target)
     value = prediction.probabilities if method == "predict_proba" else prediction.scores
     if value is None:
-        raise graph.refuse(f"{type(estimator).__name__}, whose {method} has no converter", "use another method of it")
+        raise graph.refuse(f"{type(estimator).__name__}, whose {method} has no converter", "use another method")
     if method == "predict_proba":
         return align_probabilities(graph, estimator, value, target) if target.kind == "classes" else value
     return align_scores(graph, estimator, value, target)
 
 
 def read_predictions(graph: Graph, estimator, prediction: Prediction, target: Target) -> Value:
-    """Return codes, 0 and 1 of several labels, or values."""
+    """Return codes, multilabel 0 and 1, or values."""
     if target.kind == "classes":
         own = own_codes(estimator, target)
         return pick(graph, own, needed(graph, estimator, prediction.codes))
@@ -110,14 +111,14 @@ def read_predictions(graph: Graph, estimator, prediction: Prediction, target: Ta
 
 
 def needed(graph: Graph, estimator, value: Value | None) -> Value:
-    """Return a value, or raise an error if the converter of a member gave none."""
+    """Return a value, or raise an error if the converter of a member returned none."""
     if value is None:
-        raise graph.refuse(f"{type(estimator).__name__}, which does not predict what the ensemble does", "replace it")
+        raise graph.refuse(f"{type(estimator).__name__}, which predicts another kind of target", "replace it")
     return value
 
 
 def own_codes(estimator, target: Target) -> np.ndarray:
-    """Return the codes in the ensemble of the classes that a member knows."""
+    """Return the codes that the classes of a member have in the ensemble."""
     own = getattr(estimator, "classes_", None)
     if own is None:
         return np.arange(target.width)
@@ -125,14 +126,14 @@ def own_codes(estimator, target: Target) -> np.ndarray:
 
 
 def pick(graph: Graph, options: np.ndarray, codes: Value) -> Value:
-    """Return the option that each code stands for; the codes themselves, if these are the options."""
+    """Return ``options[codes]``, without an operator if the options are 0, 1, 2, ..."""
     if np.array_equal(options, np.arange(len(options))):
         return codes
     return graph.op("Gather", graph.constant(options, np.int64), codes, dtype=np.int64, shape=codes.shape)
 
 
 def align_probabilities(graph: Graph, estimator, value: Value, target: Target) -> Value:
-    """Return one column per class of the ensemble, zeros for classes that a member does not know."""
+    """Return one column per class of the ensemble, with zeros for classes that a member lacks."""
     own = own_codes(estimator, target)
     if len(own) < target.width:
         pads = graph.constant([0, 0, 0, 1], np.int64)
@@ -141,7 +142,7 @@ def align_probabilities(graph: Graph, estimator, value: Value, target: Target) -
 
 
 def align_scores(graph: Graph, estimator, value: Value, target: Target) -> Value:
-    """Return decision values as columns; classes that a member does not know get its lowest value."""
+    """Return decision values as columns; classes that a member lacks get its lowest value."""
     value = value if value.shape else graph.reshape(value, (1,))
     own = own_codes(estimator, target) if target.kind == "classes" else np.arange(target.width)
     if len(own) == target.width and np.array_equal(own, np.arange(target.width)):
@@ -155,7 +156,7 @@ def align_scores(graph: Graph, estimator, value: Value, target: Target) -> Value
 
 
 def spread(graph: Graph, value: Value, own: np.ndarray, width: int) -> Value:
-    """Return columns at the positions ``own`` of ``width``, and a copy of the last column at all others."""
+    """Return ``width`` columns: the given ones at the positions ``own``, copies of the last one elsewhere."""
     columns = np.full(width, value.shape[0] - 1)
     columns[own] = np.arange(len(own))
     return graph.take(value, columns.tolist())

@@ -1,6 +1,6 @@
-"""A backbone in a graph, from images to pooled features.
+"""Add a backbone to a graph, from images to pooled features.
 
-The nodes up to the maps of the last stage have names in a scope ``backbone``, by which int8 finds them.
+The nodes up to the feature maps of the last stage are in the scope ``backbone``, which quantization looks for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._torch_graphs import BACKBONE, copy_module, embed_module
 
 
 class Trunk(nn.Module):
-    """The net of a backbone, which returns the unpooled outputs of some stages.
+    """The net of a backbone, returning the unpooled outputs of some stages.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Trunk(nn.Module):
         self.backbone, self.stages = backbone, stages
 
     def forward(self, x):
-        """Return a tuple of outputs for preprocessed images; torch's exporter leaves out what follows the last."""
+        """Return a tuple of outputs for preprocessed images; torch's exporter drops the layers after the last one."""
         found = {}
 
         def note(name, output):
@@ -46,7 +46,7 @@ class Trunk(nn.Module):
 
 
 def add_features(graph: Graph, prefix, images: Value) -> Value:
-    """Return the features of canonical images; steps that see the same images by the same backbone share them.
+    """Return the features of canonical images; steps with the same images and backbone share them.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def add_features(graph: Graph, prefix, images: Value) -> Value:
     prefix : Prefix
         The backbone as a fitted estimator uses it.
     images : Value
-        Of shape (height, width, channels).
+        Images of shape (height, width, channels).
     """
     graph.is_rounded |= prefix.precision == BFLOAT16
     backbone, stages = prefix.backbone, prefix.stages
@@ -62,7 +62,7 @@ def add_features(graph: Graph, prefix, images: Value) -> Value:
     if key not in graph.shared:
         x = preprocess(graph, scale_pixels(graph, images, prefix.value_range), backbone.preprocess)
         copied = copy_module(backbone)
-        set_frozen(copied.model, copied.layer_order, 0)  # without the hooks of frozen layers
+        set_frozen(copied.model, copied.layer_order, 0)  # removes the hooks of frozen layers
         maps = embed_module(graph, Trunk(copied, stages), x, backbone.name, BACKBONE)
         pooled = [pool(graph, one, name, backbone) for one, name in zip(maps, stages or [None], strict=True)]
         graph.shared[key] = graph.concat(pooled)
@@ -70,7 +70,7 @@ def add_features(graph: Graph, prefix, images: Value) -> Value:
 
 
 def pool(graph: Graph, x: Value, stage: str | None, backbone: Backbone) -> Value:
-    """Return the means over all positions and, of a stage with few channels, over those of the quarters."""
+    """Return the mean over all positions and, for a stage with few channels, also over each quarter."""
     if len(x.shape) == 1:
         return x
     axis = backbone._channel_axes[stage or ""]
@@ -94,7 +94,7 @@ def pool(graph: Graph, x: Value, stage: str | None, backbone: Backbone) -> Value
 
 
 def quarters(height: int, width: int) -> list[np.ndarray]:
-    """Return the weights of all positions in the mean over each quarter, as ``adaptive_avg_pool2d`` divides a map."""
+    """Return the weights of all positions in the mean over each quarter, as in ``adaptive_avg_pool2d``."""
     found = []
     for rows in halves(height):
         for columns in halves(width):
@@ -110,7 +110,7 @@ def halves(side: int) -> tuple[slice, slice]:
 
 
 def add_signed_power(graph: Graph, x: Value, softness: float = 1e-3) -> Value:
-    """Return features evened out: see :func:`~sktricks.transfer._backbone_net.signed_power`."""
+    """Return the signed power of features: see :func:`~sktricks.transfer._backbone_net.signed_power`."""
     y = graph.op("Abs", x, dtype=x.dtype, shape=x.shape)
     y = graph.binary("Add", y, softness)
     for _ in range(2):

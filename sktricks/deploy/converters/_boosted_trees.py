@@ -1,4 +1,4 @@
-"""The trees of HistGradientBoosting: float64 thresholds, gaps, and sets of categories."""
+"""The trees of HistGradientBoosting: float64 thresholds, missing values, and sets of categories."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Categories:
     Parameters
     ----------
     columns : list of int
-        From the columns that the trees see, categories first, to those of X.
+        The columns of X in the order in which the trees see them, categories first.
     values : dict of int to list
-        By column of X: its categories, without gaps; the trees know them by their number.
+        The categories of each column of X, without missing values; the trees use their indices.
     """
 
     columns: list[int]
@@ -27,7 +27,7 @@ class Categories:
 
 
 def find_categories(boosting) -> Categories:
-    """Return the categories that a boosting was fitted on."""
+    """Return the categories that a boosting model was fitted on."""
     flags = boosting.is_categorical_
     flags = np.zeros(boosting.n_features_in_, bool) if flags is None else np.asarray(flags)
     if not flags.any():
@@ -44,7 +44,7 @@ def is_gap(value) -> bool:
 
 
 def as_numbers(graph: Graph, X: Table, categories: Categories) -> Value:
-    """Return X as float64; strings become the numbers of their categories, gaps and unseen ones -1."""
+    """Return X as float64; categories become their indices, missing and unseen ones -1."""
     if not isinstance(X, Frame):
         return graph.matrix(X, np.float64)
     columns = []
@@ -56,11 +56,11 @@ def as_numbers(graph: Graph, X: Table, categories: Categories) -> Value:
 
 
 def number_strings(graph: Graph, value: Value, categories: list | None) -> Value:
-    """Return the numbers of the categories of a column of strings."""
+    """Return the indices of the categories of a column of strings."""
     if categories is None or not all(isinstance(category, str) for category in categories):
         raise graph.refuse("strings in a column of numbers", "convert the column to numbers")
     if "" in categories:
-        raise graph.refuse("an empty string among the categories", "give it a name: empty strings stand for gaps")
+        raise graph.refuse("an empty string among the categories", "rename it: empty strings mean missing values")
     return graph.op(
         "LabelEncoder",
         value,
@@ -76,8 +76,8 @@ def number_strings(graph: Graph, value: Value, categories: list | None) -> Value
 def from_predictor(predictor, categories: Categories) -> Tree:
     """Return a tree of HistGradientBoosting for X of :func:`as_numbers`.
 
-    A set of categories becomes a chain of comparisons with each of them. What equals none of them goes where gaps go,
-    so that the chain is about the other side's set: unseen categories are treated as gaps.
+    A split on a set of categories becomes a chain of comparisons with one category each. Unseen categories are treated
+    as missing: a value that equals none goes to the side of missing values, so the chain tests the other side's set.
     """
     nodes = predictor.nodes
     leaf = nodes["is_leaf"].astype(bool)
@@ -95,7 +95,7 @@ def from_predictor(predictor, categories: Categories) -> Tree:
 
 
 def side_set(predictor, tree: Tree, categories: Categories, node) -> list[float]:
-    """Return the categories, as numbers in X, that go to the side to which gaps do not go."""
+    """Return the categories, as numbers in X, that go to the side opposite to missing values."""
     values = categories.values[int(tree.feature[node])]
     bits = predictor.raw_left_cat_bitsets[predictor.nodes["bitset_idx"][node]]
     codes = np.arange(len(values))
@@ -107,7 +107,7 @@ def side_set(predictor, tree: Tree, categories: Categories, node) -> list[float]
 def add_chains(tree: Tree, sets: dict[int, list[float]]) -> Tree:
     """Return a tree whose nodes in ``sets`` compare their feature with one number after another.
 
-    The first comparison takes the place of the node, the others are added at the end.
+    The first comparison replaces the node, the others are appended.
     """
     columns = {name: getattr(tree, name).tolist() for name in ("feature", "threshold", "left", "right", "missing_left")}
     equal = [False] * len(tree.left)

@@ -1,4 +1,4 @@
-"""Images as augmenters return them at prediction: unchanged, their center, or resized."""
+"""Images as augmenters return them at prediction time: unchanged, cropped to the center, or resized."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ...augment._pixel_values import from_float
 from ...augment.transforms._geometry import GeometricAugmenter, crop_center
 from .._graph import Graph, Value
 
-OUTSIDE = -1  # the number of a pixel of the border
-KEEPS = BaseAugmenter.center_images.__code__  # also that of the methods that are named after the subclasses
+OUTSIDE = -1  # the index of pixels of the border
+KEEPS = BaseAugmenter.center_images.__code__  # compared by code, since subclasses get renamed copies of the method
 
 
 def center_images(graph: Graph, augmenter, images: Value, value_range) -> Value:
@@ -28,13 +28,13 @@ def center_images(graph: Graph, augmenter, images: Value, value_range) -> Value:
     if type(augmenter) is RandomResizedCrop:
         return resize_whole(graph, augmenter, images)
     raise graph.refuse(
-        f"{type(augmenter).__name__}, which changes images at prediction by code of its own",
+        f"{type(augmenter).__name__}, which changes images at prediction time by its own code",
         "change the images before the export, or use an augmenter of sktricks",
     )
 
 
 def keeps_images(augmenter, shape) -> bool:
-    """Return True for an augmenter that leaves images of a (height, width, channels) as they are, and for None."""
+    """Return True for None, and for an augmenter that keeps images of this (height, width, channels) unchanged."""
     if type(augmenter) in (AugmentationPipeline, RandomApply):
         return all(keeps_images(step, shape) for step in augmenter._augmenters())
     if type(augmenter) in (RandomCrop, RandomResizedCrop):
@@ -43,7 +43,7 @@ def keeps_images(augmenter, shape) -> bool:
 
 
 def crop(graph: Graph, augmenter: RandomCrop, images: Value, value_range) -> Value:
-    """Return the center of images; smaller ones get a border."""
+    """Return the center of images; smaller images are padded."""
     sides = augmenter.output_shape(images.shape)[:2]
     mode, fill = GeometricAugmenter.find_border(augmenter, images.shape, value_range)
     for axis, (old, new) in enumerate(zip(images.shape, sides, strict=False), start=1):
@@ -54,7 +54,7 @@ def crop(graph: Graph, augmenter: RandomCrop, images: Value, value_range) -> Val
 
 
 def take_pixels(graph: Graph, images: Value, taken: np.ndarray, axis: int, fill: np.ndarray) -> Value:
-    """Return some rows or columns of images by their numbers; those of the border have the value ``fill``."""
+    """Return rows or columns of images by their indices; the border has the value ``fill``."""
     inside = np.flatnonzero(taken != OUTSIDE)
     before, after = int(inside[0]), len(taken) - 1 - int(inside[-1])
     indices = graph.constant(taken[inside], np.int64)
@@ -71,9 +71,9 @@ def take_pixels(graph: Graph, images: Value, taken: np.ndarray, axis: int, fill:
 
 
 def resize_whole(graph: Graph, augmenter: RandomResizedCrop, images: Value) -> Value:
-    """Return images resized by bilinear interpolation, in the order of the compiled loops: down, then across.
+    """Return images resized by bilinear interpolation, vertically first, like the compiled loops.
 
-    Integers are rounded afterwards, and where a mean lies in the middle of two, another order could round otherwise.
+    Integers are rounded afterwards. For a mean halfway between two integers, another order could round differently.
     """
     sides = augmenter.output_shape(images.shape)[:2]
     x = graph.cast(images, np.float64 if images.dtype == np.float64 else np.float32)
@@ -84,14 +84,14 @@ def resize_whole(graph: Graph, augmenter: RandomResizedCrop, images: Value) -> V
 
 
 def interpolate(graph: Graph, x: Value, axis: int, new: int) -> Value:
-    """Return images with another number of pixels along an axis, each between two neighbors."""
+    """Return images resampled along an axis by linear interpolation."""
     old = x.shape[axis - 1]
     if old == new:
         return x
     step = old / new
-    places = np.clip(1 + (step - 1) / 2 + step * np.arange(new), 1, old)  # from 1, as the compiled loops count
-    first = np.floor(places).astype(np.int64) - 1
-    weights = (places - 1 - first).reshape(-1, *[1] * (len(x.shape) - axis))
+    positions = np.clip(1 + (step - 1) / 2 + step * np.arange(new), 1, old)  # from 1, as the compiled loops count
+    first = np.floor(positions).astype(np.int64) - 1
+    weights = (positions - 1 - first).reshape(-1, *[1] * (len(x.shape) - axis))
     shape = tuple(new if number == axis else side for number, side in enumerate(x.shape, start=1))
     near, far = (
         graph.op("Gather", x, graph.constant(indices), dtype=x.dtype, shape=shape, axis=axis)
@@ -101,12 +101,12 @@ def interpolate(graph: Graph, x: Value, axis: int, new: int) -> Value:
 
 
 def canonical(graph: Graph, X: Value, shape: Sequence[int]) -> Value:
-    """Return rows or images as images of a (height, width, channels)."""
+    """Return rows or images as images of shape (height, width, channels)."""
     return X if X.shape == tuple(shape) else graph.reshape(X, shape)
 
 
 def restored(graph: Graph, value: Value, shape: Sequence[int], n_axes: int) -> Value:
-    """Return images of a (height, width, channels) in the layout of an X whose rows have so many axes."""
+    """Return images of shape (height, width, channels) in the layout of X, whose rows have ``n_axes`` axes."""
     height, width, channels = shape
     wanted = {1: (height * width * channels,), 2: (height, width)}.get(n_axes, tuple(shape))
     return value if wanted == value.shape else graph.reshape(value, wanted)

@@ -1,4 +1,4 @@
-"""Converters of AugmentedClassifier and AugmentedRegressor: the estimator inside, and the form in which it takes X."""
+"""Converters of AugmentedClassifier and AugmentedRegressor: their inner estimator, and X as it takes it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ._registry import convert, converts
 
 @converts("sktricks.augment.AugmentedClassifier", "sktricks.augment.AugmentedRegressor")
 def convert_augmented(graph: Graph, augmented, X: Table) -> Prediction:
-    """Add the estimator inside, which gets rows or images as they are without augmentation."""
+    """Add the inner estimator, which receives rows or images without augmentation."""
     if augmented._views:
         raise graph.refuse(f"predict_views={len(augmented._views)}", "fit it with predict_views=0")
     return convert(graph, augmented.estimator_, hand_over(graph, augmented, X))
 
 
 def hand_over(graph: Graph, augmented, X: Table) -> Table:
-    """Return X as the estimator inside takes it: in the layout and, for a table, with the names of ``fit``."""
+    """Return X in the layout of the inner estimator and, for a table, with the column names of ``fit``."""
     shape = augmented.image_shape_ or (1, augmented.n_features_in_, 1)
     keeps_all = keeps_images(augmented.augmenter_, shape)
     becomes_float = augmented.augmenter_ is not None and augmented.image_shape_ is None
@@ -36,7 +36,7 @@ def hand_over(graph: Graph, augmented, X: Table) -> Table:
 
 
 def as_numbers(graph: Graph, frame: Frame, becomes_float: bool) -> Frame:
-    """Return a table whose columns of numbers have one dtype, as those of an array; categories are unchanged."""
+    """Return a table whose columns of numbers have one dtype, as in an array; categories are unchanged."""
     columns = frame.columns
     kinds = {value.dtype for value in columns.values()}
     dtype = np.result_type(*(np.float64 if kind == STRING else kind for kind in kinds))

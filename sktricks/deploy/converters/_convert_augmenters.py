@@ -1,4 +1,4 @@
-"""Converters of augmenters as steps of a Pipeline: ``transform`` leaves most rows and images as they are."""
+"""Converters of augmenters as steps of a Pipeline: ``transform`` returns most rows and images unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._registry import converts
 
 
 def is_augmenter(public):
-    """Return True for the class of an augmenter that can be fitted."""
+    """Return True for the class of a concrete augmenter."""
     return isinstance(public, type) and issubclass(public, BaseAugmenter) and public is not BaseAugmenter
 
 

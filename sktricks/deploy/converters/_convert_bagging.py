@@ -1,4 +1,4 @@
-"""Converters of bagging and AdaBoost; those of trees become one operator, as forests do."""
+"""Converters of bagging and AdaBoost; ensembles of trees become one operator, like forests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ TREES = (DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, Ext
 
 @converts("sklearn.ensemble.BaggingClassifier")
 def convert_bagging_classifier(graph: Graph, bagging, X: Table) -> Prediction:
-    """Average the probabilities of members that were fitted on codes, or on some of them; otherwise their votes."""
+    """Average the probabilities of the members, or their votes if they have none.
+
+    Members were fitted on codes, possibly only on some of them.
+    """
     members, width = bagging.estimators_, len(bagging.classes_)
     if are_trees(members):
         values = [spread(leaf_values(tree.tree_), tree.classes_, width) for tree in members]
@@ -37,7 +40,7 @@ def convert_bagging_classifier(graph: Graph, bagging, X: Table) -> Prediction:
 
 @converts("sklearn.ensemble.BaggingRegressor")
 def convert_bagging_regressor(graph: Graph, bagging, X: Table) -> Prediction:
-    """Average the values of the members."""
+    """Average the predictions of the members."""
     members, features = bagging.estimators_, bagging.estimators_features_
     if are_trees(members):
         sums = add_trees(graph, X, members, features, [leaf_values(tree.tree_) for tree in members])
@@ -49,7 +52,7 @@ def convert_bagging_regressor(graph: Graph, bagging, X: Table) -> Prediction:
 
 @converts("sklearn.ensemble.AdaBoostClassifier")
 def convert_ada_boost_classifier(graph: Graph, boosting, X: Table) -> Prediction:
-    """Add the weighted votes of the members; their decision is the logits of the classes, but for a factor."""
+    """Sum the weighted votes of the members; the decision values are logits up to a factor."""
     members, classes, weights = boosting.estimators_, boosting.classes_, boosting.estimator_weights_
     width = len(classes)
     if width == 1:
@@ -85,7 +88,7 @@ def convert_ada_boost_classifier(graph: Graph, boosting, X: Table) -> Prediction
 
 @converts("sklearn.ensemble.AdaBoostRegressor")
 def convert_ada_boost_regressor(graph: Graph, boosting, X: Table) -> Prediction:
-    """Return the weighted median of the members' values: the first at which half of the weights is reached."""
+    """Return the weighted median of the members' values: the first at which half of the total weight is reached."""
     members, count = boosting.estimators_, len(boosting.estimators_)
     everything = [range(boosting.n_features_in_)] * count
     if are_trees(members):
@@ -113,26 +116,26 @@ def are_trees(members) -> bool:
 
 
 def add_trees(graph: Graph, X: Table, members, features, values) -> Value:
-    """Return the sum of the values of leaves; each tree was fitted on ``features`` of its own."""
+    """Return the sum of the values of the leaves; each tree was fitted on its own ``features``."""
     trees = [from_sklearn(tree.tree_, columns) for tree, columns in zip(members, features, strict=True)]
     return add_up(graph, graph.matrix(X, np.float32), trees, values)
 
 
 def spread(values: np.ndarray, codes: np.ndarray, width: int) -> np.ndarray:
-    """Return the columns of values at the positions ``codes`` of ``width``; zeros elsewhere."""
+    """Return ``width`` columns: the values at the positions ``codes``, zeros elsewhere."""
     wide = np.zeros((len(values), width))
     wide[:, codes] = values
     return wide
 
 
 def read_members(graph: Graph, members, features, X: Table, method: str, target: Target) -> list[Value]:
-    """Return what each member predicts from its features of X."""
+    """Return the predictions of each member from its features of X."""
     value = graph.matrix(X)
     found = []
     for number, (member, columns) in enumerate(zip(members, features, strict=True)):
         with graph.scope(f"member{number}"):
             prediction = predict(graph, member, graph.take(value, columns))
-            if target.kind == "values":  # of one output, or several
+            if target.kind == "values":  # one output or several
                 found.append(needed(graph, member, prediction.values))
             else:
                 found.append(read_member(graph, member, prediction, method, target))

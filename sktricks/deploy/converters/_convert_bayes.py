@@ -1,4 +1,4 @@
-"""Converters of classifiers that compare likelihoods (naive Bayes, quadratic discriminants), and of constants."""
+"""Converters of likelihood-based classifiers (naive Bayes, quadratic discriminant analysis) and dummy estimators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._registry import converts, from_probabilities
 
 @converts("sklearn.naive_bayes.GaussianNB")
 def convert_gaussian(graph: Graph, model, X: Table) -> Prediction:
-    """Add up the squared distances to the mean of each class, in units of its variance."""
+    """Sum the squared distances to the mean of each class, divided by the variance."""
     mean, variance = model.theta_, model.var_
     value = graph.matrix(X)
     wide = np.result_type(value.dtype, mean.dtype)
@@ -25,7 +25,7 @@ def convert_gaussian(graph: Graph, model, X: Table) -> Prediction:
 
 @converts("sklearn.naive_bayes.MultinomialNB", "sklearn.naive_bayes.ComplementNB")
 def convert_multinomial(graph: Graph, model, X: Table) -> Prediction:
-    """Add up the log probabilities of features."""
+    """Sum the log probabilities of features."""
     likelihoods = dot(graph, graph.matrix(X), model.feature_log_prob_.T)
     if type(model).__name__ == "MultinomialNB" or len(model.classes_) == 1:
         likelihoods = add(graph, likelihoods, model.class_log_prior_)
@@ -34,7 +34,7 @@ def convert_multinomial(graph: Graph, model, X: Table) -> Prediction:
 
 @converts("sklearn.naive_bayes.BernoulliNB")
 def convert_bernoulli(graph: Graph, model, X: Table) -> Prediction:
-    """Add up the log probabilities of features that are there, and of those that are not."""
+    """Sum the log probabilities of present and of absent features."""
     value = graph.matrix(X)
     if model.binarize is not None:
         threshold = np.asarray(model.binarize, np.result_type(value.dtype, 0.5))
@@ -46,7 +46,7 @@ def convert_bernoulli(graph: Graph, model, X: Table) -> Prediction:
 
 @converts("sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis")
 def convert_qda(graph: Graph, model, X: Table) -> Prediction:
-    """Rotate and scale the rows for each class, and measure the distance to its mean."""
+    """Compute the Mahalanobis distance to the mean of each class, from its rotation and scaling."""
     value, distances = graph.matrix(X), []
     for mean, rotation, scaling in zip(model.means_, model.rotations_, model.scalings_, strict=True):
         wide = graph.cast(value, np.result_type(value.dtype, mean.dtype))
@@ -65,7 +65,7 @@ def convert_qda(graph: Graph, model, X: Table) -> Prediction:
 
 @converts("sklearn.dummy.DummyClassifier")
 def convert_dummy_classifier(graph: Graph, model, X: Table) -> Prediction:
-    """Return the same for each row."""
+    """Return the same prediction for each row."""
     if model.strategy in ("stratified", "uniform"):
         raise graph.refuse(f"DummyClassifier(strategy={model.strategy!r}), which draws at random", 'use "prior"')
     if model.n_outputs_ > 1:
@@ -81,13 +81,13 @@ def convert_dummy_classifier(graph: Graph, model, X: Table) -> Prediction:
 
 @converts("sklearn.dummy.DummyRegressor")
 def convert_dummy_regressor(graph: Graph, model, X: Table) -> Prediction:
-    """Return the same for each row."""
+    """Return the same prediction for each row."""
     row = np.ravel(model.constant_) if model.n_outputs_ > 1 else np.ravel(model.constant_)[0]
     return Prediction(values=repeat_row(graph, np.asarray(row), X))
 
 
 def from_likelihoods(graph: Graph, likelihoods: Value) -> Prediction:
-    """Return the class of the largest likelihood; they become probabilities by softmax."""
+    """Return the class with the largest likelihood, and the softmax of log likelihoods as probabilities."""
     return Prediction(codes=graph.argmax(likelihoods), probabilities=softmax(graph, likelihoods))
 
 

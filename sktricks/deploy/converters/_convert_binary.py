@@ -1,4 +1,4 @@
-"""Converters of classifiers that decide by the scores of others: thresholds, and one class against the rest."""
+"""Converters of meta-estimators for binary classifiers: tuned thresholds, and one-vs-rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._graph import Graph, Prediction, Table, Value
 from ._operators import SKLEARN, compare, complement, row_sum, where
 from ._registry import converts, predict
 
-# Of classes with equal scores, OneVsRestClassifier took the last one until then, and takes the first one since.
+# The first version in which OneVsRestClassifier breaks ties in favor of the first class, not the last.
 LAST_OF_EQUAL = SKLEARN < (1, 8)
 
 
@@ -33,7 +33,7 @@ def convert_threshold(graph: Graph, model, X: Table) -> Prediction:
 
 
 def model_positive(model):
-    """Return the positive class: a parameter of one class, in the other one part of the scorer that was maximized."""
+    """Return the positive class: the parameter of FixedThresholdClassifier, or that of the tuned scorer."""
     if hasattr(model, "pos_label"):
         return model.pos_label
     return model._curve_scorer._get_pos_label()
@@ -41,14 +41,14 @@ def model_positive(model):
 
 @converts("sklearn.multiclass.OneVsRestClassifier")
 def convert_one_vs_rest(graph: Graph, model, X: Table) -> Prediction:
-    """Compare the scores of one classifier per class."""
+    """Predict the class whose binary classifier has the largest score."""
     if model.multilabel_:
         raise graph.refuse("OneVsRestClassifier with several labels per row", "use one label per row")
     members = []
     for index, member in enumerate(model.estimators_):
         with graph.scope(f"class{index}"):
             members.append((member, predict(graph, member, X)))
-    # As scikit-learn: the decision function of a member comes before its probabilities.
+    # Like scikit-learn, prefer the decision function of a member to its probabilities.
     votes, by_score = [], []
     for member, inside in members:
         by_score.append(hasattr(member, "decision_function"))
@@ -71,18 +71,18 @@ def convert_one_vs_rest(graph: Graph, model, X: Table) -> Prediction:
 
 
 def normalize(graph: Graph, columns: list[Value]) -> Value:
-    """Return probabilities of each class against the rest as probabilities of classes."""
+    """Return the one-vs-rest probabilities of the classes, normalized."""
     if len(columns) == 1:
         return complement(graph, columns[0])
     together = graph.concat(columns)
     sums = row_sum(graph, together)
-    # Zeros stay zeros.
+    # Rows of zeros stay zeros.
     sums = where(graph, compare(graph, "Equal", sums, np.asarray(0, sums.dtype)), graph.constant(1, sums.dtype), sums)
     return graph.binary("Div", together, sums)
 
 
 def need(graph: Graph, value: Value | None, estimator, what: str) -> Value:
-    """Return what a converted estimator gave, or refuse one that gives no such thing."""
+    """Return an output of a converted estimator, or raise an error if it has none."""
     if value is None:
         raise graph.refuse(
             f"{type(estimator).__name__}, whose {what} cannot be exported", "use another estimator there"

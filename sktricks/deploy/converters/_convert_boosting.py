@@ -1,4 +1,4 @@
-"""Converters of scikit-learn's GradientBoosting and HistGradientBoosting, whose raw predictions are exact."""
+"""Converters of scikit-learn's GradientBoosting and HistGradientBoosting, with exact raw predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DUMMIES = (DummyClassifier, DummyRegressor)
 
 @converts("sklearn.ensemble.GradientBoostingClassifier", "sklearn.ensemble.GradientBoostingRegressor")
 def convert_gradient_boosting(graph: Graph, boosting, X: Table) -> Prediction:
-    """Add the trees of each stage to what ``init`` predicts; X has no gaps."""
+    """Add the trees of each stage to the prediction of ``init``; X has no missing values."""
     value = graph.matrix(X, np.float32)
     estimators = list(boosting.estimators_.ravel())
     trees = [replace(from_sklearn(e.tree_), missing_left=np.zeros(e.tree_.node_count, bool)) for e in estimators]
@@ -31,7 +31,7 @@ def convert_gradient_boosting(graph: Graph, boosting, X: Table) -> Prediction:
 
 @converts("sklearn.ensemble.HistGradientBoostingClassifier", "sklearn.ensemble.HistGradientBoostingRegressor")
 def convert_hist_gradient_boosting(graph: Graph, boosting, X: Table) -> Prediction:
-    """Add the trees of each stage to the baseline; gaps and unseen categories go where ``fit`` sent gaps."""
+    """Add the trees of each stage to the baseline; unseen categories are treated as missing values."""
     categories = find_categories(boosting)
     value = as_numbers(graph, X, categories)
     predictors = [predictor for stage in boosting._predictors for predictor in stage]
@@ -44,7 +44,7 @@ def convert_hist_gradient_boosting(graph: Graph, boosting, X: Table) -> Predicti
 
 
 def start_of(graph: Graph, boosting, X: Value) -> np.ndarray | Value:
-    """Return the raw prediction of ``init``: a constant for each column, or a value."""
+    """Return the raw prediction of ``init``: one constant per column, or a value that depends on X."""
     init = boosting.init_
     if isinstance(init, str) or (isinstance(init, DUMMIES) and init.strategy != "stratified"):
         return boosting._raw_predict_init(np.zeros((1, boosting.n_features_in_), np.float32))[0]
@@ -74,7 +74,7 @@ def link(graph: Graph, boosting, probabilities: Value) -> Value:
 
 
 def smallest_probability() -> float:
-    """Return where scikit-learn cuts off the probabilities of ``init``, which depends on its version."""
+    """Return the bound at which scikit-learn clips the probabilities of ``init``; it depends on the version."""
     from scipy.special import expit
     from sklearn._loss import HalfBinomialLoss
     from sklearn.ensemble._gb import _init_raw_predictions
@@ -84,7 +84,10 @@ def smallest_probability() -> float:
 
 
 def classify(graph: Graph, boosting, raw: Value, positive: str) -> Prediction:
-    """Return classes and probabilities for raw predictions; of two classes, the second if it is ``positive``."""
+    """Return classes and probabilities for raw predictions.
+
+    With two classes, the operator ``positive`` compares the raw prediction with 0 to decide for the second.
+    """
     if raw.shape[0] > 1:
         probabilities = softmax(graph, raw)
         return Prediction(codes=graph.argmax(raw), probabilities=probabilities, scores=raw)
@@ -96,7 +99,7 @@ def classify(graph: Graph, boosting, raw: Value, positive: str) -> Prediction:
 
 
 def slope(graph: Graph, boosting) -> float:
-    """Return by what the raw prediction of the second of two classes is multiplied to be its logit."""
+    """Return the factor that makes the raw prediction for two classes a logit."""
     found = {"LogitLink": 1.0, "HalfLogitLink": 2.0}.get(type(boosting._loss.link).__name__)
     if found is None:
         raise graph.refuse(f"loss={boosting.loss!r}", "use loss='log_loss'")
@@ -104,7 +107,7 @@ def slope(graph: Graph, boosting) -> float:
 
 
 def invert_link(graph: Graph, boosting, raw: Value) -> Value:
-    """Return the predictions of a regressor for raw ones."""
+    """Return the predictions of a regressor for raw predictions."""
     name = type(boosting._loss.link).__name__
     if name == "IdentityLink":
         return raw

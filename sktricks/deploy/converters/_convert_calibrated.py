@@ -1,4 +1,4 @@
-"""Converter of CalibratedClassifierCV: the classifiers of all folds, and their calibrators as one."""
+"""Converter of CalibratedClassifierCV: the classifiers of all folds, with one operator for their calibrators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._registry import converts, from_probabilities
 from ._shallow_trees import flatten
 from ._tree_ensembles import count_reached, look_up
 
-EPSILON = 1e-12  # which scikit-learn adds to probabilities before their logarithm
+EPSILON = 1e-12  # scikit-learn adds this to probabilities before taking logarithms
 
 
 @converts("sklearn.calibration.CalibratedClassifierCV")
@@ -40,7 +40,7 @@ def convert_calibrated_classifier(graph: Graph, calibrated, X: Table) -> Predict
 
 
 def read_response(graph: Graph, member: Member) -> Value:
-    """Return what the calibrators of a classifier read: decision values, or probabilities, of two only the second."""
+    """Return the inputs of the calibrators: decision values, or probabilities, with two classes only the second."""
     estimator, prediction = member.estimator, member.prediction
     has_scores = hasattr(estimator, "decision_function")
     value = prediction.scores if has_scores else prediction.probabilities
@@ -55,7 +55,7 @@ def read_response(graph: Graph, member: Member) -> Value:
 
 
 def read_columns(graph: Graph, member: Member, pair, classes: np.ndarray, width: int) -> tuple[Value, list]:
-    """Return a column per class and its calibrator; None, and any column, for a class that the fold did not have."""
+    """Return one column and one calibrator per class; for classes missing in the fold, any column and None."""
     value = read_response(graph, member)
     own = encode_labels(np.asarray(pair.estimator.classes_), classes) if width > 1 else np.array([0])
     used = min(len(own), value.shape[0], len(pair.calibrators))
@@ -66,7 +66,7 @@ def read_columns(graph: Graph, member: Member, pair, classes: np.ndarray, width:
 
 
 def sigmoid_of_lines(graph: Graph, values: Value, calibrators: Sequence) -> Value:
-    """Return the sigmoid of a line for each column; 0 without a calibrator."""
+    """Return the sigmoid of a linear function of each column; 0 without a calibrator."""
     slopes = np.array([0.0 if one is None else -one.a_ for one in calibrators])
     offsets = np.array([-np.inf if one is None else -one.b_ for one in calibrators])
     line = graph.binary("Add", graph.binary("Mul", values, slopes), offsets)
@@ -76,8 +76,8 @@ def sigmoid_of_lines(graph: Graph, values: Value, calibrators: Sequence) -> Valu
 def isotonic(graph: Graph, values: Value, calibrators: Sequence) -> Value:
     """Return the linear interpolation between the nodes of each column; 0 without a calibrator.
 
-    A value lies in the segment whose number is that of the nodes that are not above it. Segment 0 is left of all nodes;
-    it and the last one are constant.
+    The index of the segment of a value is the number of nodes that are not above it. Segment 0 is left of all nodes;
+    the first and the last segment are constant.
     """
     nodes = [read_nodes(one) for one in calibrators]
     width, most = len(nodes), max(len(x) for x, _ in nodes)
@@ -125,7 +125,7 @@ def mean_of_folds(graph: Graph, values: Value, n_folds: int, width: int) -> Valu
 
 def temper(graph: Graph, member: Member, pair, classes: np.ndarray) -> Value:
     """Return the softmax of decision values, or of logarithms of probabilities, at a temperature."""
-    if len(pair.estimator.classes_) != len(classes):  # scikit-learn cannot predict then either
+    if len(pair.estimator.classes_) != len(classes):  # scikit-learn itself cannot predict in this case
         raise graph.refuse("a fold without some of the classes", "stratify the folds")
     value = read_response(graph, member)
     if not hasattr(pair.estimator, "decision_function"):

@@ -1,7 +1,7 @@
 """Converter of CascadeClassifier.
 
-The graph has no branches: every row goes through all members, and counts only those that it needed. A cascade is no
-faster than its members together in ONNX; a graph that skips members would need ``If``, for single rows only.
+The graph has no branches: it runs all members for every row, and uses the predictions of those that the row needs. In
+ONNX, a cascade is therefore as slow as all of its members; skipping members would require ``If``, one row at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ._registry import converts, from_probabilities
 
 @converts("sktricks.ensemble.CascadeClassifier")
 def convert_cascade(graph: Graph, cascade, X: Table) -> Prediction:
-    """Add the members, the sum of the probabilities of those that a row needed, and their number."""
+    """Add the members; average the probabilities of those that each row needs."""
     target, waiting = cascade._target, None
     total: Value | None = None
     times: Value | None = None
@@ -42,7 +42,7 @@ def convert_cascade(graph: Graph, cascade, X: Table) -> Prediction:
 
 
 def is_finite(graph: Graph, proba: Value) -> Value:
-    """Return True for each row that holds neither NaN nor infinity, of shape (1,)."""
+    """Return True for each row without NaN and infinity, of shape (1,)."""
     row = row_sum(graph, proba)
     return compare(graph, "Equal", graph.binary("Sub", row, row), 0)
 
@@ -53,6 +53,6 @@ def both(graph: Graph, a: Value, b: Value) -> Value:
 
 
 def add_to(graph: Graph, total: Value, added: Value) -> Value:
-    """Return a sum in the dtype of the first member, as an addition in place gives it."""
+    """Return the sum in the dtype of the first member, as in-place addition does."""
     dtype = np.result_type(total.dtype, added.dtype)
     return graph.cast(graph.binary("Add", graph.cast(total, dtype), graph.cast(added, dtype)), total.dtype)

@@ -1,4 +1,4 @@
-"""Converters of wrappers of members: classifiers fitted on codes, the models of folds, one classifier per label."""
+"""Converters of wrappers: classifiers fitted on codes, models of all folds, one classifier per label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._registry import convert, converts
 
 @converts("sktricks._coded.CodedClassifier")
 def convert_coded_classifier(graph: Graph, coded, X: Table) -> Prediction:
-    """Add the classifier inside, and align its codes with the classes."""
+    """Add the inner classifier, and align its codes with the classes."""
     inner, prediction = coded.estimator_, convert(graph, coded.estimator_, X)
     target = Target("classes", np.arange(len(coded.classes_)))
     codes = read_member(graph, inner, prediction, "predict", target)
@@ -28,7 +28,7 @@ def convert_coded_classifier(graph: Graph, coded, X: Table) -> Prediction:
 
 @converts("sktricks.ensemble._fold_models.FoldModels")
 def convert_fold_models(graph: Graph, folds, X: Table) -> Prediction:
-    """Add the models of all folds: a vote for classes, the means of everything else."""
+    """Add the models of all folds: a vote for classes, means for all other predictions."""
     target = folds.target
     members = add_members(graph, [f"fold{number}" for number in range(len(folds.estimators))], folds.estimators, X)
     predictions = [member.prediction for member in members]
@@ -52,13 +52,13 @@ def convert_fold_models(graph: Graph, folds, X: Table) -> Prediction:
 
 
 def mean_of_codes(graph: Graph, members, target):
-    """Return the mean of 0 and 1 of each label, float64."""
+    """Return the mean of the multilabel codes 0 and 1, float64."""
     return mean(graph, [graph.cast(member.read(graph, "predict", target), np.float64) for member in members])
 
 
 @converts("sklearn.multioutput.MultiOutputClassifier")
 def convert_multi_output_classifier(graph: Graph, multi, X: Table) -> Prediction:
-    """Add one classifier per label, for labels that are 0 or 1; the probabilities are those of 1."""
+    """Add one classifier per label, for labels 0 and 1; the probabilities are those of 1."""
     if not all(set(np.ravel(classes).tolist()) <= {0, 1} for classes in multi.classes_):
         raise graph.refuse("labels that are not 0 or 1 for each of several outputs", "export a classifier per output")
     target = Target("classes", np.array([0, 1]))

@@ -1,11 +1,10 @@
 """Converters of OneHotEncoder and OrdinalEncoder, for strings, numbers and missing values.
 
-Each category of each column has a code of its own, 0 is a value that no column knows. One-hot columns are comparisons
-of codes, ordinal ones are looked up in a table of codes. Strings get their codes by ``LabelEncoder``; numbers by a
-comparison with all categories at once, since ``LabelEncoder`` knows no float64.
+Each category of each column has its own code; code 0 is an unknown value. One-hot columns are comparisons of codes,
+ordinal values are looked up in a table of codes. Strings get their codes from ``LabelEncoder``; numbers from a
+comparison with all categories at once, since ``LabelEncoder`` does not support float64.
 
-A graph cannot raise an error. For this reason ``handle_unknown="error"`` is refused: what it should do with an unknown
-category has to be decided before it meets one.
+``handle_unknown="error"`` is rejected, since a graph cannot raise an error.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ._operators import SKLEARN, compare
 from ._registry import converts
 
 UNKNOWN = 0
-# Where unknown categories count as infrequent; until then, "warn" made them zeros, against its documentation.
+# The first version in which "warn" makes unknown categories infrequent, as documented; before, they became zeros.
 TO_INFREQUENT = ("infrequent_if_exist", "warn") if SKLEARN >= (1, 8) else ("infrequent_if_exist",)
 
 
@@ -32,7 +31,7 @@ class Column:
     ----------
     categories : ndarray
     codes : ndarray of int
-        For each category.
+        One code per category.
     unknown : int
         The code of all other values.
     """
@@ -44,7 +43,7 @@ class Column:
 
 @converts("sklearn.preprocessing.OneHotEncoder")
 def convert_one_hot(graph: Graph, encoder, X: Table) -> Value:
-    """Compare the code of each column with those of its categories, but for dropped ones."""
+    """Compare the code of each column with those of its categories, except for dropped ones."""
     if encoder.handle_unknown == "error":
         raise refuse_errors(graph, encoder, 'handle_unknown="ignore"')
     columns, sources, targets, start = [], [], [], 1
@@ -65,7 +64,7 @@ def convert_one_hot(graph: Graph, encoder, X: Table) -> Value:
 
 @converts("sklearn.preprocessing.OrdinalEncoder")
 def convert_ordinal(graph: Graph, encoder, X: Table) -> Value:
-    """Look the codes of all columns up in one table."""
+    """Look up the codes of all columns in one table."""
     if encoder.handle_unknown == "error":
         raise refuse_errors(graph, encoder, 'handle_unknown="use_encoded_value", unknown_value=-1')
     columns, table, start = [], [np.array([encoder.unknown_value])], 1
@@ -80,31 +79,31 @@ def convert_ordinal(graph: Graph, encoder, X: Table) -> Value:
 
 
 def group_categories(encoder, index: int) -> tuple[np.ndarray, int, int | None]:
-    """Return for each category of a column the index of its group, their number, and the infrequent group, if any.
+    """Return the group of each category of a column, the number of groups, and the infrequent group or None.
 
-    The frequent categories come first, in order; the infrequent ones share the last group. OrdinalEncoder never counts
-    NaN among either; None is a category like others to it.
+    The frequent categories come first, in order; the infrequent ones share the last group. OrdinalEncoder counts NaN
+    among neither, whereas it treats None like any other category.
     """
     categories = encoder.categories_[index]
-    found = getattr(encoder, "infrequent_categories_", None)  # an attribute only where infrequent ones are grouped
+    found = getattr(encoder, "infrequent_categories_", None)  # exists only if infrequent categories are grouped
     if found is None or found[index] is None:
         return np.arange(len(categories)), len(categories), None
     names = {plain(category) for category in found[index].tolist()}
     rare = np.array([plain(category) in names for category in categories.tolist()])
     if type(encoder).__name__ == "OrdinalEncoder":
-        rare |= np.array([is_nan(category) for category in categories.tolist()])  # looked up in the table instead
+        rare |= np.array([is_nan(category) for category in categories.tolist()])  # NaN is looked up in the table
     last = int(np.sum(~rare))
     groups = np.where(rare, last, np.cumsum(~rare) - 1)
     return groups, last + 1, last
 
 
 def is_nan(category) -> bool:
-    """Return True for what ``encoded_missing_value`` stands for: NaN, not None."""
+    """Return True for NaN, but not for None: only NaN becomes ``encoded_missing_value``."""
     return isinstance(category, float | np.floating) and bool(np.isnan(category))
 
 
 def plain(category):
-    """Return a category as something that equals itself."""
+    """Return a category, or for NaN a replacement that equals itself."""
     return None if is_missing(category) else category
 
 
@@ -130,7 +129,7 @@ def encode_strings(graph: Graph, value: Value, columns: list[Column]) -> Value:
 
 
 def encode_string(graph: Graph, value: Value, column: Column) -> Value:
-    """Return the codes of a column of strings; a missing one is the empty string."""
+    """Return the codes of a column of strings, in which missing values are empty strings."""
     categories = column.categories.tolist()
     keys = ["" if is_missing(category) else category for category in categories]
     if not all(isinstance(key, str) for key in keys):
@@ -139,8 +138,8 @@ def encode_string(graph: Graph, value: Value, column: Column) -> Value:
         )
     if len(set(keys)) < len(keys):
         raise graph.refuse(
-            "a column with both missing values and empty strings, or with several kinds of missing values, as "
-            "categories: in the graph all of them are the empty string",
+            "a column whose categories contain both missing values and empty strings, or several kinds of missing "
+            "values: in the graph all of these are the empty string",
             "replace them by one value before fit",
         )
     return graph.op(
@@ -164,7 +163,7 @@ def encode_numbers(graph: Graph, value: Value, columns: list[Column]) -> Value:
     weights = np.zeros((len(sources), len(columns)), np.float64)
     weights[np.arange(len(sources)), sources] = np.concatenate([column.codes for column in columns]) - unknown[sources]
     if np.isnan(categories).any():
-        # Nothing equals NaN. Infinity takes its place, which the encoders do not accept as a value.
+        # NaN does not equal itself. It is replaced by infinity, which the encoders do not accept as a value.
         categories = np.where(np.isnan(categories), np.inf, categories)
         if value.dtype.kind == "f":
             missing = graph.op("IsNaN", value, dtype=bool, shape=value.shape)
@@ -180,12 +179,12 @@ def encode_numbers(graph: Graph, value: Value, columns: list[Column]) -> Value:
 
 
 def read_numbers(graph: Graph, categories: np.ndarray) -> np.ndarray:
-    """Return the categories of a column of numbers, NaN for the missing one."""
+    """Return the categories of a column of numbers, with NaN for a missing value."""
     values = categories.tolist()
     if any(isinstance(value, str) for value in values):
         raise graph.refuse(
-            f"the categories {values[:3]} of a column that holds numbers in the example of X",
-            "give an X with the types of the columns that fit had",
+            f"the categories {values[:3]} of a column that holds numbers in X",
+            "pass an X whose columns have the types that they had in fit",
         )
     missing = [is_missing(value) for value in values]
     if sum(missing) > 1:
@@ -196,7 +195,7 @@ def read_numbers(graph: Graph, categories: np.ndarray) -> np.ndarray:
 
 
 def refuse_errors(graph: Graph, encoder, cure: str):
-    """Return the error of an encoder that raises errors."""
+    """Return the error for an encoder with ``handle_unknown="error"``."""
     return graph.refuse(
         f'{type(encoder).__name__}(handle_unknown="error"), since a graph cannot raise an error',
         f"set_params({cure}), which needs no new fit",

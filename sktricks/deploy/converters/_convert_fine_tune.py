@@ -1,6 +1,6 @@
-"""Converters of FineTuneClassifier, FineTuneRegressor and PretrainedFeatures: from raw pixels on.
+"""Converters of FineTuneClassifier, FineTuneRegressor and PretrainedFeatures, starting from raw pixels.
 
-Estimators that were fitted on image files get an input of pixels: see
+For estimators that were fitted on image files, the graph takes pixels as input: see
 :mod:`~sktricks.deploy.converters._convert_files`.
 """
 
@@ -21,7 +21,7 @@ from ._torch_graphs import to_array
 
 @converts("sktricks.FineTuneClassifier", "sktricks.FineTuneRegressor")
 def convert_fine_tune(graph: Graph, net, X: Table) -> Prediction:
-    """Add pixels, backbone and head; of a net for tables the default module."""
+    """Add pixels, backbone and head, or the default module for a net fitted on a table."""
     check_net(graph, net)
     if net._prefix is None:
         return convert_table(graph, net, X)
@@ -32,7 +32,7 @@ def convert_fine_tune(graph: Graph, net, X: Table) -> Prediction:
 
 @converts("sktricks.PretrainedFeatures")
 def convert_features(graph: Graph, features, X: Table) -> Table:
-    """Add pixels and backbone; a table passes as it is."""
+    """Add pixels and backbone; a table passes unchanged."""
     if features._prefix is None:
         return X
     images = images_of(graph, features, X)
@@ -41,13 +41,13 @@ def convert_features(graph: Graph, features, X: Table) -> Table:
 
 
 def images_of(graph: Graph, estimator, X: Table) -> Value:
-    """Return the canonical images that an estimator with a backbone makes of X."""
+    """Return X as canonical images for an estimator with a backbone."""
     shape = estimator.image_shape_
     return read_images(graph, X, shape, mode="L" if shape[2] == 1 else "RGB", **estimator._decoding)
 
 
 def add_head(graph: Graph, head, features: Value) -> Value:
-    """Return the logits or values that a head makes of features, in the dtype of its weights."""
+    """Return the logits or values of a head for features, in the dtype of its weights."""
     mean, scale = to_array(head.standardize.mean), to_array(head.standardize.scale)
     x = graph.cast(features, to_array(head.linear.weight).dtype)
     x = graph.binary("Div", graph.binary("Sub", x, mean), scale)

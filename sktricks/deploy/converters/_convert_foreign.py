@@ -1,8 +1,7 @@
-"""The last resort: scikit-learn's classes without a converter of ours go through skl2onnx, where it is installed.
+"""Fall back on skl2onnx, if it is installed, for scikit-learn's classes without a converter here.
 
-A single estimator is converted and embedded, in float64 where its operators exist in float64. skl2onnx converts some
-classes to graphs that predict something else. Those that are known to are refused by name; the check of an export
-compares the others with the estimator.
+A single estimator is converted and embedded, in float64 if its operators support it. skl2onnx converts some classes
+incorrectly: those known are rejected by name; for the others, the check of the export compares the predictions.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_outlier_
 from ..._optional import import_optional, is_installed
 from .._graph import ML_OPSET, OPSET, Graph, Prediction, Table, Value
 
-# What skl2onnx 1.20 converts to wrong graphs, or to graphs that no runtime loads, in all or some settings.
+# Classes that skl2onnx 1.20 converts to wrong graphs, or to graphs that no runtime loads, in some or all settings.
 WRONG = {
     "AdaBoostClassifier",
     "AdaBoostRegressor",
@@ -44,7 +43,7 @@ TEXT = {"CountVectorizer", "HashingVectorizer", "TfidfVectorizer"}
 
 
 def convert_foreign(graph: Graph, estimator, X: Table) -> Value | Prediction:
-    """Return what a fitted estimator makes of X, by skl2onnx; refuse whatever it cannot convert."""
+    """Return the outputs of a fitted estimator for X, converted by skl2onnx; raise an error if this fails."""
     title = type(estimator).__name__
     if not type(estimator).__module__.startswith("sklearn."):
         raise graph.refuse(f"{title}, for which there is no converter", cure(graph))
@@ -63,19 +62,19 @@ def convert_foreign(graph: Graph, estimator, X: Table) -> Value | Prediction:
         shape = call(graph, estimator, "predict", matrix).shape[1:]
         (values,) = embed(graph, model, value, outputs, {next(iter(outputs)): (*shape, *[1] * (not shape))})
         return Prediction(values=values if shape else graph.reshape(values, ()))
-    name = "scores" if is_clusterer(estimator) else next(iter(outputs))  # those are the distances to the centers
+    name = "scores" if is_clusterer(estimator) else next(iter(outputs))  # scores are the distances to the centers
     (features,) = embed(graph, model, value, outputs, {name: call(graph, estimator, "transform", matrix).shape[1:]})
     return features
 
 
 def cure(graph: Graph) -> str:
-    """Return what to do about a step that cannot be converted, or about an estimator that is no step."""
-    other = "one of scikit-learn's everyday estimators"
+    """Return the advice for a step, or for a whole estimator, that cannot be converted."""
+    other = "a common estimator of scikit-learn"
     return f"export the steps before it, or replace it by {other}" if graph.step else f"fit and export {other} instead"
 
 
 def refuse_wrong(graph: Graph, estimator) -> None:
-    """Raise an error if skl2onnx is known to convert an estimator, or one inside it, to something else."""
+    """Raise an error if skl2onnx is known to convert an estimator, or one inside it, incorrectly."""
     for inside in estimators_in(estimator):
         title = type(inside).__name__
         if title in TEXT:
@@ -88,7 +87,7 @@ def refuse_wrong(graph: Graph, estimator) -> None:
 
 
 def estimators_in(item) -> Iterator[BaseEstimator]:
-    """Yield an estimator, and all fitted estimators that it holds."""
+    """Yield an estimator and all fitted estimators in it."""
     if isinstance(item, BaseEstimator):
         yield item
         for name, value in vars(item).items():
@@ -100,7 +99,7 @@ def estimators_in(item) -> Iterator[BaseEstimator]:
 
 
 def convert_with_skl2onnx(graph: Graph, estimator, value: Value):
-    """Return the model of an estimator that a runtime loads, and the dtype of its input: float64 where it can be."""
+    """Return a model of an estimator that the runtime can load, and the dtype of its input, preferably float64."""
     skl2onnx, types = import_optional("skl2onnx", "onnx"), import_optional("skl2onnx.common.data_types", "onnx")
     ort, versions = import_optional("onnxruntime", "onnx"), import_optional("onnx.version_converter", "onnx")
     kinds = {np.dtype(np.float64): types.DoubleTensorType, np.dtype(np.float32): types.FloatTensorType}
@@ -111,7 +110,7 @@ def convert_with_skl2onnx(graph: Graph, estimator, value: Value):
     for dtype, kind in kinds.items():
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about names of features, and whatever comes in newer versions
+                warnings.simplefilter("ignore")  # warnings about feature names, or those of newer versions
                 model = skl2onnx.convert_sklearn(
                     estimator,
                     initial_types=[("X", kind([None, value.shape[0]]))],
@@ -122,9 +121,9 @@ def convert_with_skl2onnx(graph: Graph, estimator, value: Value):
                 raise ValueError("its graph consists of functions")
             model = versions.convert_version(model, OPSET)
             options_of_runtime = ort.SessionOptions()
-            options_of_runtime.log_severity_level = 4  # the error is raised as well
+            options_of_runtime.log_severity_level = 4  # errors are raised, so they need not be logged
             ort.InferenceSession(model.SerializeToString(), options_of_runtime, providers=["CPUExecutionProvider"])
-        except Exception as error:  # of any class: of skl2onnx, of onnx, of the runtime
+        except Exception as error:  # errors of skl2onnx, onnx or the runtime may be of any class
             problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         else:
             return model, dtype
@@ -132,14 +131,14 @@ def convert_with_skl2onnx(graph: Graph, estimator, value: Value):
 
 
 def embed(graph: Graph, model, value: Value, outputs: dict[str, int], shapes: dict[str, tuple]) -> list[Value]:
-    """Add a model to the graph, and return some of its outputs, given by the shapes of their rows."""
+    """Add a model to the graph, and return the outputs for which ``shapes`` has the shape of a row."""
     helper = import_optional("onnx.helper", "onnx")
     dtypes = {name: helper.tensor_dtype_to_np_dtype(kind) for name, kind in outputs.items()}
     return graph.embed(model, {"X": value}, [(name, dtypes[name], shape) for name, shape in shapes.items()])
 
 
 def embed_classifier(graph: Graph, estimator, model, value: Value, outputs: dict[str, int]) -> Prediction:
-    """Add a classifier, whose labels become indices of its classes."""
+    """Add a classifier, and convert its labels to indices of its classes."""
     label, chances = list(outputs)[:2]
     classes = estimator.classes_ if isinstance(estimator.classes_, np.ndarray) else None
     if (
@@ -147,12 +146,12 @@ def embed_classifier(graph: Graph, estimator, model, value: Value, outputs: dict
         or classes.dtype.kind not in "biuUO"
         or not all(isinstance(x, str | int) for x in classes.tolist())
     ):
-        raise graph.refuse(f"{type(estimator).__name__} with these labels", "use strings or integers, one per row")
+        raise graph.refuse(f"{type(estimator).__name__} with these labels", "use one string or integer per row")
     count = len(classes)
     labels, probabilities = embed(graph, model, value, outputs, {label: (), chances: (count,)})
     strings = labels.dtype.kind in "UO"
     keys = {"keys_strings": classes.tolist()} if strings else {"keys_int64s": classes.astype(np.int64).tolist()}
-    labels = graph.reshape(labels, ())  # some come as a column
+    labels = graph.reshape(labels, ())  # some converters return a column
     codes = graph.op(
         "LabelEncoder", labels, dtype=np.int64, domain="ai.onnx.ml", values_int64s=list(range(count)), **keys
     )
@@ -160,7 +159,7 @@ def embed_classifier(graph: Graph, estimator, model, value: Value, outputs: dict
 
 
 def call(graph: Graph, estimator, method: str, value: Value) -> np.ndarray:
-    """Return what a method makes of one row of zeros, which shows the shape of rows."""
+    """Return the result of a method for one row of zeros, which shows the shape of its rows."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # X has no feature names
+        warnings.simplefilter("ignore")  # scikit-learn warns that X has no feature names
         return np.asarray(getattr(estimator, method)(np.zeros((1, *value.shape), value.dtype)))

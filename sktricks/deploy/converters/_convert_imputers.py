@@ -1,4 +1,4 @@
-"""Converters of SimpleImputer and MissingIndicator; a missing string is the empty string, a missing number NaN."""
+"""Converters of SimpleImputer and MissingIndicator; missing strings are empty strings, missing numbers NaN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._registry import converts
 
 @converts("sklearn.impute.SimpleImputer")
 def convert_imputer(graph: Graph, imputer, X: Table) -> Table:
-    """Replace missing values by the statistic of their column, and add the indicator."""
+    """Replace missing values by the statistic of their column, and append the indicator."""
     fills = list(imputer.statistics_)
     empty = [not imputer.keep_empty_features and is_missing(fill) for fill in fills]
     kept = [index for index, left_out in enumerate(empty) if not left_out]
@@ -37,7 +37,7 @@ def convert_imputer(graph: Graph, imputer, X: Table) -> Table:
 
 
 def impute_frame(graph: Graph, imputer, X: Frame, kept: list[int], indicated: list[int]) -> Frame:
-    """Impute the columns of a table that holds strings, one by one."""
+    """Impute the columns of a table with strings one by one."""
     columns = list(X.columns.values())
     missing = [find_missing(graph, value, imputer.missing_values) for value in columns]
     results = [fill_column(graph, columns[index], missing[index], imputer.statistics_[index]) for index in kept]
@@ -47,14 +47,14 @@ def impute_frame(graph: Graph, imputer, X: Frame, kept: list[int], indicated: li
 
 
 def fill_column(graph: Graph, value: Value, missing: Value | None, fill) -> Value:
-    """Return a column without gaps."""
+    """Return a column with missing values replaced."""
     if missing is None:
         return value
     if (value.dtype == STRING) != isinstance(fill, str):
         raise graph.refuse(
-            f"the value {fill!r}, which SimpleImputer puts into a column of {'strings' * (value.dtype == STRING)}"
+            f"the value {fill!r}, which SimpleImputer fills into a column of {'strings' * (value.dtype == STRING)}"
             f"{'numbers' * (value.dtype != STRING)}",
-            "impute columns of strings and of numbers by two imputers in a ColumnTransformer",
+            "impute columns of strings and of numbers with two imputers in a ColumnTransformer",
         )
     constant = graph.constant(np.array([fill], dtype=object if value.dtype == STRING else value.dtype))
     return where(graph, missing, constant, value)
@@ -62,12 +62,12 @@ def fill_column(graph: Graph, value: Value, missing: Value | None, fill) -> Valu
 
 @converts("sklearn.impute.MissingIndicator")
 def convert_missing_indicator(graph: Graph, indicator, X: Table) -> Value:
-    """Return which values are missing, of the columns that had gaps in ``fit`` or of all."""
+    """Return which values are missing, in all columns or in those that had missing values in ``fit``."""
     columns = indicator.features_.tolist()
     if indicator.error_on_new and len(columns) < indicator.n_features_in_:
         raise graph.refuse(
             "MissingIndicator(error_on_new=True), since a graph cannot raise an error",
-            "set_params(error_on_new=False), which needs no new fit",
+            "call set_params(error_on_new=False), which does not require another fit",
         )
     if not isinstance(X, Frame):
         value = graph.matrix(X)
@@ -79,8 +79,8 @@ def convert_missing_indicator(graph: Graph, indicator, X: Table) -> Value:
 def find_missing(graph: Graph, value: Value, missing_values) -> Value | None:
     """Return which values are missing; None if the dtype has no missing values.
 
-    The values None, NaN and NA are one: NaN in a column of numbers, the empty string in one of strings. scikit-learn
-    looks for NaN or NA in strings and leaves None as it is.
+    None, NaN and NA are not distinguished: they are NaN among numbers and the empty string among strings. Among
+    strings, scikit-learn searches for NaN or NA and keeps None.
     """
     absent = is_missing(missing_values)
     if value.dtype == STRING:
@@ -95,7 +95,7 @@ def find_missing(graph: Graph, value: Value, missing_values) -> Value | None:
         return graph.op("IsNaN", value, dtype=bool, shape=value.shape)
     if not isinstance(missing_values, Real):
         return None
-    # As numpy compares: 0.5 equals no integer, and 0.1 no float32 but the nearest.
+    # Compare as numpy does: 0.5 equals no integer, and 0.1 equals the nearest float32.
     if value.dtype.kind != "f" and missing_values % 1 != 0:
         return None
     dtype = value.dtype if value.dtype.kind == "f" else np.dtype(np.int64)
@@ -112,7 +112,7 @@ def no_gaps(graph: Graph, value: Value) -> Value:
 
 
 def check_number(graph: Graph, fill) -> float:
-    """Return the statistic of a column of numbers, or refuse a string."""
+    """Return the statistic of a column of numbers; raise an error if it is a string."""
     if isinstance(fill, str):
         raise graph.refuse(f"the value {fill!r} for columns of numbers", "set fill_value to a number")
     return fill

@@ -1,4 +1,4 @@
-"""Converters of linear models, which compute in the dtype that numpy gives to the product of X and the coefficients."""
+"""Converters of linear models, which compute in numpy's dtype of the product of X and the coefficients."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def convert_linear_regressor(graph: Graph, model, X: Table) -> Prediction:
     "sklearn.linear_model.TweedieRegressor",
 )
 def convert_generalized_linear(graph: Graph, model, X: Table) -> Prediction:
-    """Return the linear part, or its exponential where the link is the logarithm."""
+    """Return the linear predictor, or its exponential for a log link."""
     values = linear(graph, as_floats(graph, X), model.coef_, model.intercept_)
     link = getattr(model, "link", "log")
     if link == "log" or (link == "auto" and model.power > 0):
@@ -125,7 +125,7 @@ def convert_linear_classifier(graph: Graph, model, X: Table) -> Prediction:
 
 @converts("sklearn.linear_model.RidgeClassifier", "sklearn.linear_model.RidgeClassifierCV")
 def convert_ridge_classifier(graph: Graph, model, X: Table) -> Prediction:
-    """Return scores; where a row has several labels, those with a positive score."""
+    """Return scores; for multilabel targets, the labels with a positive score."""
     scores = decide(graph, model, X)
     if model._label_binarizer.y_type_.startswith("multilabel"):
         return Prediction(codes=graph.cast(compare(graph, "Greater", scores, 0), np.int64), scores=scores)
@@ -151,7 +151,7 @@ def decide(graph: Graph, model, X: Table) -> Value:
 
 
 def from_scores(graph: Graph, scores: Value, probabilities: Value | None = None) -> Prediction:
-    """Return the class with the largest score; of two classes, the second one if the score is positive."""
+    """Return the class with the largest score; with two classes, the second one if the score is positive."""
     if scores.shape != (1,):
         return Prediction(codes=graph.argmax(scores), probabilities=probabilities, scores=scores)
     scores = graph.reshape(scores, ())
@@ -160,7 +160,7 @@ def from_scores(graph: Graph, scores: Value, probabilities: Value | None = None)
 
 
 def normalize(graph: Graph, chances: Value) -> Value:
-    """Return probabilities of each class against the rest as probabilities that add up to 1."""
+    """Return one-vs-rest probabilities, normalized to sum to 1."""
     if chances.shape == (1,):
         return complement(graph, chances)
     sums = row_sum(graph, chances)

@@ -11,7 +11,7 @@ ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "exp": "Ex
 
 @converts("sklearn.neural_network.MLPClassifier")
 def convert_mlp_classifier(graph: Graph, model, X: Table) -> Prediction:
-    """Return the class of the largest output; of two classes, the second one above 0.5."""
+    """Return the class with the largest output; with two classes, the second one above 0.5."""
     if len(model.classes_) < 2:
         raise graph.refuse("MLPClassifier with a single class", "fit it on several classes")
     outputs = run_layers(graph, model, X)
@@ -40,7 +40,7 @@ def run_layers(graph: Graph, model, X: Table) -> Value:
 
 
 def activate(graph: Graph, activation: str, value: Value) -> Value:
-    """Return an activation of a layer."""
+    """Apply the activation of a layer."""
     if activation == "identity":
         return value
     if activation == "softmax":

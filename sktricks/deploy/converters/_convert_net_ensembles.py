@@ -1,6 +1,6 @@
 """Converters of NetEnsembleClassifier and NetEnsembleRegressor: the mean of their members.
 
-Members on the same frozen backbone share its features, which are in the graph once.
+Members with the same frozen backbone share its features, which are computed once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,6 @@ def convert_net_ensemble(graph: Graph, ensemble, X: Table) -> Prediction:
 
 
 def check_classes(graph: Graph, ensemble, member) -> None:
-    """Refuse a member that knows other classes than the ensemble."""
+    """Raise an error if the classes of a member differ from those of the ensemble."""
     if ensemble._target.kind == "classes" and not np.array_equal(member.classes_, ensemble.classes_):
         raise graph.refuse("a member that lacks some of the classes", "fit on rows of all classes")

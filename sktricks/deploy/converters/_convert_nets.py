@@ -1,4 +1,4 @@
-"""Converters of NetClassifier and NetRegressor: tables with gaps and categories, or images."""
+"""Converters of NetClassifier and NetRegressor: tables with missing values and categories, or images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._torch_graphs import as_tuple, embed_module
 
 
 class FirstOutput(torch.nn.Module):
-    """A user's module as a net calls it: in the module's dtype, of several outputs the first, in full precision."""
+    """Wrap a user's module as a net calls it: in the module's dtype, with only the first output, in full precision."""
 
     def __init__(self, module, dtype):
         super().__init__()
@@ -33,13 +33,13 @@ class FirstOutput(torch.nn.Module):
 
 @converts("sktricks.NetClassifier", "sktricks.NetRegressor")
 def convert_net(graph: Graph, net, X: Table) -> Prediction:
-    """Add the columns of a table or the pixels of images, the module, and what turns its outputs into predictions."""
+    """Add the columns of a table or the pixels of images, the module, and the conversion to predictions."""
     check_net(graph, net)
     return convert_table(graph, net, X) if net.image_shape_ is None else convert_images(graph, net, X)
 
 
 def check_net(graph: Graph, net) -> None:
-    """Refuse what makes predictions that one pass of the module does not give, and note bfloat16."""
+    """Raise an error for settings that take more than one pass of the module, and record bfloat16."""
     if net._views:
         raise graph.refuse(
             f"predict_views={net.predict_views}, the mean over augmented copies of a row",
@@ -54,7 +54,7 @@ def convert_table(graph: Graph, net, X: Table) -> Prediction:
         raise graph.refuse("a column of image files", "the net was fitted on a table: pass its columns")
     if not keeps_images(net._augmenter, (1, net.n_features_in_, 1)):
         raise graph.refuse(
-            f"augmenter={net._augmenter!r}, which crops rows at prediction too",
+            f"augmenter={net._augmenter!r}, which crops rows at prediction time as well",
             "put it before the net in a Pipeline, or use an augmenter that does not crop",
         )
     module, by_hand = net._net.module_, is_residual_mlp(net._net.module_)
@@ -69,7 +69,7 @@ def convert_table(graph: Graph, net, X: Table) -> Prediction:
 
 
 def convert_images(graph: Graph, net, X: Table) -> Prediction:
-    """Add a net for images in 0..1, which the default module flattens."""
+    """Add a net for images scaled to 0..1, which the default module flattens."""
     if is_column_of_files(X):
         raise graph.refuse("a column of image files", "put ImageLoader before it")
     images = center_images(graph, net._augmenter, read_images(graph, X, net.image_shape_), net.value_range_)
@@ -84,9 +84,9 @@ def convert_images(graph: Graph, net, X: Table) -> Prediction:
 
 
 def as_matrix(graph: Graph, columns: NetColumns, dtype) -> Value:
-    """Return the columns side by side, a column for each category."""
-    pairs = zip(columns.places, columns.sizes, strict=True)
-    parts = [one_hot(graph, places, size, dtype) for places, size in pairs]
+    """Concatenate the columns, with categories one-hot encoded."""
+    pairs = zip(columns.codes, columns.sizes, strict=True)
+    parts = [one_hot(graph, codes, size, dtype) for codes, size in pairs]
     numbers = [] if columns.numbers is None else [graph.cast(columns.numbers, dtype)]
     return graph.concat([*numbers, *parts])
 

@@ -1,7 +1,7 @@
-"""Converter of PowerTransformer, with gaps.
+"""Converter of PowerTransformer, which keeps missing values.
 
-Both methods are ``expm1(e * log) / e`` of a logarithm, where e is the power that ``fit`` found: box-cox takes the
-logarithm of x, yeo-johnson that of 1 + abs(x), of negative numbers with the power 2 - e and the sign changed.
+Both methods compute ``expm1(e * log) / e`` of a logarithm, where e is the power found in ``fit``: Box-Cox takes the
+logarithm of x, Yeo-Johnson that of 1 + abs(x); for negative x with the power 2 - e and the opposite sign.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from .._graph import Graph, Table, Value
 from ._operators import as_floats, compare, where
 from ._registry import converts, transform
 
-LEAST = 1e-20  # of a power: below, expm1(e * x) / e is x to the last bit
+LEAST = 1e-20  # smallest power: below it, expm1(e * x) / e equals x exactly
 
 
 @converts("sklearn.preprocessing.PowerTransformer")
 def convert_power(graph: Graph, transformer, X: Table) -> Table:
-    """Compute in float64, round to the dtype of X, and scale as the scaler inside does."""
+    """Compute in float64, round to the dtype of X, and scale like the inner scaler."""
     value = as_floats(graph, X)
     x, powers = graph.cast(value, np.float64), np.asarray(transformer.lambdas_, np.float64)
     if transformer.method == "box-cox":
@@ -33,7 +33,7 @@ def convert_power(graph: Graph, transformer, X: Table) -> Table:
 
 
 def safe(powers: np.ndarray) -> np.ndarray:
-    """Return powers none of which is 0."""
+    """Return powers with zeros replaced, to avoid a division by 0."""
     return np.where(np.abs(powers) < LEAST, LEAST, powers)
 
 
@@ -43,7 +43,7 @@ def raise_to(graph: Graph, logs: Value, power: np.ndarray | Value) -> Value:
 
 
 def log1p(graph: Graph, x: Value) -> Value:
-    """Return ``log(1 + x)``, right for small x too: what 1 + x loses by rounding cancels out."""
+    """Return ``log(1 + x)``, accurate for small x as well: the rounding error of 1 + x cancels out."""
     whole = graph.binary("Add", x, 1.0)
     log = graph.op("Log", whole, dtype=x.dtype, shape=x.shape)
     rounded = graph.binary("Sub", whole, 1.0)
@@ -53,7 +53,7 @@ def log1p(graph: Graph, x: Value) -> Value:
 
 
 def expm1(graph: Graph, x: Value) -> Value:
-    """Return ``exp(x) - 1``, right for small x too."""
+    """Return ``exp(x) - 1``, accurate for small x as well."""
     whole = graph.op("Exp", x, dtype=x.dtype, shape=x.shape)
     rest = graph.binary("Sub", whole, 1.0)
     log = graph.op("Log", whole, dtype=x.dtype, shape=x.shape)

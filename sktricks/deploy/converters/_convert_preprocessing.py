@@ -1,7 +1,7 @@
-"""Converters of scikit-learn's scalers, of functions of columns and of projections, in the dtypes of scikit-learn.
+"""Converters of scikit-learn's scalers, elementwise functions and projections, with scikit-learn's dtypes.
 
-A row that lies on a threshold of a tree goes the other way if the last bit of a scaled column differs. For this reason
-scalers repeat every operation in the order and the dtype of scikit-learn.
+A row on the threshold of a tree takes the other branch if the last bit of a scaled column differs. Scalers therefore
+reproduce every operation in scikit-learn's order and dtype.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ._operators import (
 )
 from ._registry import convert, converts, transforms
 
-# Until then, StandardScaler computed for float32 in float64, if its mean is float64, and rounded after each operation.
+# Before this version, StandardScaler with a float64 mean computed in float64 and rounded to float32 after each step.
 SCALES_IN_DTYPE_OF_X = SKLEARN >= (1, 8)
 
 # -- scalers -----------------------------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ SCALES_IN_DTYPE_OF_X = SKLEARN >= (1, 8)
 
 @converts("sklearn.preprocessing.StandardScaler")
 def convert_standard_scaler(graph: Graph, scaler, X: Table) -> Value:
-    """Subtract the mean and divide by the scale, as scikit-learn does, so that the last bits are the same."""
+    """Subtract the mean and divide by the scale, in scikit-learn's order, so that all bits are the same."""
     apply = Graph.binary if SCALES_IN_DTYPE_OF_X else in_place
     value = as_floats(graph, X)
     if scaler.with_mean:
@@ -53,7 +53,7 @@ def convert_min_max_scaler(graph: Graph, scaler, X: Table) -> Value:
 
 @converts("sklearn.preprocessing.MaxAbsScaler")
 def convert_max_abs_scaler(graph: Graph, scaler, X: Table) -> Value:
-    """Divide by the largest absolute value, and clip where scikit-learn can."""
+    """Divide by the largest absolute value, and clip if the version of scikit-learn does."""
     value = in_place(graph, "Div", as_floats(graph, X), scaler.scale_)
     return clip(graph, value, -1, 1) if getattr(scaler, "clip", False) else value
 
@@ -69,7 +69,7 @@ def convert_robust_scaler(graph: Graph, scaler, X: Table) -> Value:
 
 @converts("sklearn.preprocessing.Normalizer")
 def convert_normalizer(graph: Graph, normalizer, X: Table) -> Value:
-    """Divide rows by their norm; a norm of almost 0 counts as 1."""
+    """Divide rows by their norm; a norm near 0 is replaced by 1."""
     value = as_floats(graph, X)
     if normalizer.norm == "l2":
         norms = graph.op("Sqrt", row_sum(graph, graph.binary("Mul", value, value)), dtype=value.dtype, shape=(1,))
@@ -91,7 +91,7 @@ def convert_binarizer(graph: Graph, binarizer, X: Table) -> Value:
 
 @converts("sklearn.preprocessing.KBinsDiscretizer")
 def convert_bins(graph: Graph, discretizer, X: Table) -> Value:
-    """Count the inner edges that each value reaches, and encode the counts one-hot unless they are asked for."""
+    """Count the inner edges below each value, and one-hot encode the counts unless ``encode="ordinal"``."""
     inner = [edges[1:-1] for edges in discretizer.bin_edges_]
     value = as_floats(graph, X) if discretizer.dtype is None else graph.matrix(X, discretizer.dtype)
     columns = np.repeat(np.arange(len(inner)), [len(edges) for edges in inner])
@@ -116,7 +116,7 @@ def convert_bins(graph: Graph, discretizer, X: Table) -> Value:
 
 @converts("sklearn.preprocessing.FunctionTransformer")
 def convert_function(graph: Graph, transformer, X: Table) -> Table:
-    """Apply a function of numpy to every number; no function leaves X as it is."""
+    """Apply a NumPy function to every number; without a function, return X unchanged."""
     if transformer.func is None:
         return graph.matrix(X) if transformer.validate else X
     if transformer.func not in FUNCTIONS or transformer.kw_args:
@@ -124,7 +124,7 @@ def convert_function(graph: Graph, transformer, X: Table) -> Table:
         raise graph.refuse(
             f"FunctionTransformer(func={name})",
             f"use one of {', '.join(f'np.{function.__name__}' for function in FUNCTIONS)} without kw_args, or apply "
-            "the function to X before the exported estimator",
+            "the function to X before calling the exported estimator",
         )
     if isinstance(X, Frame) and not transformer.validate and len({value.dtype for value in X.columns.values()}) > 1:
         # Each column of a DataFrame keeps its own dtype.
@@ -133,7 +133,7 @@ def convert_function(graph: Graph, transformer, X: Table) -> Table:
 
 
 def apply_function(graph: Graph, function: Callable, value: Value) -> Value:
-    """Return a function of numpy of a value, in the dtype that numpy gives it."""
+    """Apply a NumPy function to a value, with NumPy's dtype of the result."""
     dtype = function(np.ones(1, value.dtype)).dtype if value.dtype.kind in "biuf" else value.dtype
     if dtype.kind not in "iuf" or dtype == np.float16:
         raise graph.refuse(f"np.{function.__name__} of columns of {value.dtype}", "convert them to float32 or float64")
@@ -141,14 +141,14 @@ def apply_function(graph: Graph, function: Callable, value: Value) -> Value:
 
 
 def unary(kind: str) -> Callable[[Graph, Value], Value]:
-    """Return a function that adds an operator with one input and keeps dtype and shape."""
+    """Return a function that adds an operator with one input, which keeps dtype and shape."""
     return lambda graph, value: graph.op(kind, value, dtype=value.dtype, shape=value.shape)
 
 
 def log1p(graph: Graph, value: Value) -> Value:
-    """Return ``log(1 + x)``, with what rounding takes from ``1 + x`` added again, so that small x are exact.
+    """Return ``log(1 + x)``, corrected for the rounding error of ``1 + x``, so that small x are accurate.
 
-    Of -1 it is the logarithm of 0, from which nothing was taken.
+    For x = -1, the logarithm of 0, nothing is corrected.
     """
     one = graph.constant(1, value.dtype)
     raised = graph.binary("Add", value, one)
@@ -174,7 +174,7 @@ FUNCTIONS: dict[Callable, Callable[[Graph, Value], Value]] = {
 
 @converts("sklearn.preprocessing.PolynomialFeatures")
 def convert_polynomial(graph: Graph, transformer, X: Table) -> Value:
-    """Multiply the columns of one degree by a column of X to get those of the next, in scikit-learn's order."""
+    """Multiply the columns of each degree by columns of X to obtain the next degree, in scikit-learn's order."""
     value = as_floats(graph, X)
     lowest, highest = transformer.degree if isinstance(transformer.degree, tuple) else (0, transformer.degree)
     choose = combinations if transformer.interaction_only else combinations_with_replacement
@@ -199,7 +199,7 @@ def convert_polynomial(graph: Graph, transformer, X: Table) -> Value:
 
 @converts("sklearn.decomposition.PCA", "sklearn.decomposition.IncrementalPCA")
 def convert_pca(graph: Graph, pca, X: Table) -> Value:
-    """Project and center; scikit-learn centers before or after, which differs in the last bits alone."""
+    """Project and center; the order varies in scikit-learn, but changes only the last bits."""
     value = dot(graph, as_floats(graph, X), pca.components_.T)
     value = in_place(graph, "Sub", value, pca.mean_ @ pca.components_.T)
     if not pca.whiten:
@@ -227,18 +227,18 @@ def convert_svd(graph: Graph, svd, X: Table) -> Value:
 )
 @transforms("sklearn.feature_selection.RFE", "sklearn.feature_selection.RFECV")
 def convert_selector(graph: Graph, selector, X: Table) -> Table:
-    """Take the columns that were selected."""
+    """Return the selected columns."""
     selected = selector.get_support(indices=True).tolist()
     if not isinstance(X, Frame):
         return graph.take(graph.matrix(X), selected)
     if keeps_frames(selector):
         return X.select(selected)
-    # An array of a DataFrame has one dtype, which the columns left out decide as well.
+    # A DataFrame as an array has one dtype, which depends on the dropped columns as well.
     dtype = np.result_type(*(value.dtype for value in X.columns.values()))
     return X.select(selected) if dtype == STRING else graph.matrix(X.select(selected), dtype)
 
 
 @converts("sklearn.feature_selection.RFE", "sklearn.feature_selection.RFECV")
 def convert_eliminated(graph: Graph, selector, X: Table):
-    """Predict from the columns that were selected."""
+    """Predict from the selected columns."""
     return convert(graph, selector.estimator_, convert_selector(graph, selector, X))

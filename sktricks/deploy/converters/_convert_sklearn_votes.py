@@ -13,7 +13,7 @@ from ._registry import converts, from_probabilities, transforms
 
 @converts("sklearn.ensemble.VotingClassifier")
 def convert_voting_classifier(graph: Graph, vote, X: Table) -> Prediction:
-    """Add the members, and the class with most votes or the largest mean probability."""
+    """Add the members, and predict the class with the most votes or the largest mean probability."""
     target, members, weights = add_classifiers(graph, vote, X)
     if vote.voting == "hard":
         codes = [member.read(graph, "predict", target) for member in members]
@@ -48,7 +48,7 @@ def transform_voting_regressor(graph: Graph, vote, X: Table) -> Value:
 
 
 def add_classifiers(graph: Graph, vote, X: Table):
-    """Return what the members predict, the members, and their weights or None."""
+    """Return the target, the members, and their weights or None."""
     target = Target("classes", np.arange(len(vote.classes_)))
     members, weights = add_used(graph, vote, X)
     for member in members:

@@ -1,4 +1,4 @@
-"""Converters of stacks, ours and scikit-learn's."""
+"""Converters of the stacks of sktricks and of scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOREIGN = "sklearn.ensemble.StackingClassifier", "sklearn.ensemble.StackingRegre
 
 @converts(*OURS)
 def convert_stack(graph: Graph, stack, X: Table) -> Prediction:
-    """Add the members and the final estimator, which may know some of the classes only."""
+    """Add the members and the final estimator, which may lack some of the classes."""
     return add_final(graph, stack, transform_stack(graph, stack, X), stack._target)
 
 
@@ -49,7 +49,7 @@ def transform_foreign_stack(graph: Graph, stack, X: Table) -> Value:
 
 
 def foreign_target(graph: Graph, stack) -> Target:
-    """Return what members and final estimator of scikit-learn's stack predict: values, or codes of the classes."""
+    """Return the target of scikit-learn's members and final estimator: values, or codes of the classes."""
     classes = getattr(stack, "classes_", None)
     if classes is None:
         return Target("values")
@@ -59,7 +59,7 @@ def foreign_target(graph: Graph, stack) -> Target:
 
 
 def add_blocks(graph: Graph, members: Sequence[Member], methods: Sequence[str], targets: Sequence[Target]):
-    """Return the columns of each member; of two probabilities only the second."""
+    """Return the columns of each member; with two classes only the second probability."""
     blocks = []
     for member, method, target in zip(members, methods, targets, strict=True):
         value = member.read(graph, method, target)
@@ -70,7 +70,7 @@ def add_blocks(graph: Graph, members: Sequence[Member], methods: Sequence[str], 
 
 
 def add_final(graph: Graph, stack, columns: Value, target: Target) -> Prediction:
-    """Return what the final estimator predicts."""
+    """Return the prediction of the final estimator."""
     final = stack.final_estimator_
     with graph.scope("final_estimator"):
         prediction = predict(graph, final, columns)
@@ -87,7 +87,7 @@ def add_final(graph: Graph, stack, columns: Value, target: Target) -> Prediction
 
 
 def join_passed(graph: Graph, stack, blocks: Sequence[Value], X: Table) -> Value:
-    """Return the members' columns and those of X that are passed through, side by side."""
+    """Concatenate the members' columns and those of X that are passed through."""
     passthrough = stack.passthrough
     if isinstance(passthrough, bool | np.bool_) and not passthrough:
         return graph.concat(blocks)
@@ -96,7 +96,7 @@ def join_passed(graph: Graph, stack, blocks: Sequence[Value], X: Table) -> Value
     else:
         passed = X if passthrough is True or passthrough is np.True_ else select(graph, stack, X)
     if isinstance(passed, Paths) or len(passed.shape) != 1:
-        raise graph.refuse(f"passthrough={passthrough!r}, which needs rows of numbers", "set it to False")
+        raise graph.refuse(f"passthrough={passthrough!r}, which requires rows of numbers", "set it to False")
     if STRING in [one.dtype for one in (passed.columns.values() if isinstance(passed, Frame) else [passed])]:
         raise graph.refuse(f"passthrough={passthrough!r}, which selects strings", "name the columns of numbers")
     return graph.concat([*blocks, graph.matrix(passed)])
@@ -124,7 +124,7 @@ def call(graph: Graph, passthrough, X: Table) -> Table:
     if owner is None or passthrough.__name__ != "transform":
         raise graph.refuse(
             f"passthrough={passthrough!r}, a function",
-            "name columns, or pass the transform method of a fitted transformer that can be exported",
+            "pass column names, or the transform method of a fitted transformer that can be exported",
         )
     with graph.scope("passthrough"):
         return transform(graph, owner, X)

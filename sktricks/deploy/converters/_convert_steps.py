@@ -1,4 +1,4 @@
-"""Converters of what holds other estimators: pipelines, column transformers, searches and other wrappers."""
+"""Converters of composite estimators: pipelines, column transformers, searches and other wrappers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def convert_pipeline(graph: Graph, pipeline, X: Table):
 
 @transforms("sklearn.pipeline.Pipeline")
 def transform_pipeline(graph: Graph, pipeline, X: Table) -> Table:
-    """Add all steps; the last one may be a class that predicts as well."""
+    """Add all steps as transformers, also a last one that can predict."""
     return convert_steps(graph, pipeline.steps, X)
 
 
 def convert_steps(graph: Graph, steps, X: Table) -> Table:
-    """Return what transformers in a row make of X."""
+    """Return the result of successive transformers."""
     for name, transformer in steps:
         with graph.scope(name):
             X = transform(graph, transformer, X)
@@ -42,7 +42,7 @@ def convert_steps(graph: Graph, steps, X: Table) -> Table:
 
 @converts("sklearn.compose.ColumnTransformer")
 def convert_column_transformer(graph: Graph, union, X: Table) -> Table:
-    """Give each transformer its columns, and put the results side by side."""
+    """Pass its columns to each transformer, and concatenate the results."""
     weights = union.transformer_weights or {}
     parts = []
     for name, transformer, _ in union.transformers_:
@@ -57,7 +57,7 @@ def convert_column_transformer(graph: Graph, union, X: Table) -> Table:
 
 @converts("sklearn.pipeline.FeatureUnion")
 def convert_feature_union(graph: Graph, union, X: Table) -> Table:
-    """Give all transformers the same X, and put the results side by side."""
+    """Pass X to all transformers, and concatenate the results."""
     weights = union.transformer_weights or {}
     parts = []
     for name, transformer in union.transformer_list:
@@ -69,7 +69,7 @@ def convert_feature_union(graph: Graph, union, X: Table) -> Table:
 
 
 def select(graph: Graph, union, X: Table, indices: Sequence[int]) -> Table:
-    """Return the columns of a transformer: by name where ``fit`` and X have names, which may be in another order."""
+    """Return the columns of a transformer, by name if both ``fit`` and X have names, since their order may differ."""
     if isinstance(X, Paths):
         return X
     if not isinstance(X, Frame):
@@ -80,13 +80,13 @@ def select(graph: Graph, union, X: Table, indices: Sequence[int]) -> Table:
         return X.select([known.index(name) for name in names])
     if len(known) != union.n_features_in_:
         raise graph.refuse(
-            f"X with the columns {known}", f"give an X with the columns of fit, {names or 'all of them'}"
+            f"X with the columns {known}", f"pass an X with the columns of fit, {names or 'all of them'}"
         )
     return X.select(indices)
 
 
 def weigh(graph: Graph, part: Table, weight: float | None) -> Table:
-    """Return a result times the weight of its transformer."""
+    """Return a result multiplied by the weight of its transformer."""
     if weight is None:
         return part
     value = graph.matrix(part)
@@ -94,7 +94,7 @@ def weigh(graph: Graph, part: Table, weight: float | None) -> Table:
 
 
 def stack(graph: Graph, union, parts: list[Table], X: Table) -> Table:
-    """Return results side by side: as one array, or as a table if they hold strings or columns keep their dtypes."""
+    """Concatenate results to one array, or to a table if there are strings or columns keep their dtypes."""
     columns = [value for part in parts for value in columns_of(graph, part)]
     if any(value.dtype == STRING for value in columns) or (
         keeps_frames(union) and len({value.dtype for value in columns}) > 1
@@ -107,12 +107,12 @@ def stack(graph: Graph, union, parts: list[Table], X: Table) -> Table:
 
 
 def columns_of(graph: Graph, part: Table) -> list[Value]:
-    """Return the columns of a table, or an array as it is."""
+    """Return the columns of a table, or an array as a single value."""
     return list(part.columns.values()) if isinstance(part, Frame) else [graph.matrix(part)]
 
 
 def as_array(graph: Graph, part: Table) -> Value:
-    """Return a result as numpy would see it: a DataFrame of bools and numbers becomes objects, later float64."""
+    """Return a result as an array: a DataFrame of bools and numbers becomes objects in numpy, later float64."""
     dtypes = {value.dtype for value in part.columns.values()} if isinstance(part, Frame) else set()
     return graph.matrix(part, np.float64 if len(dtypes) > 1 and np.dtype(bool) in dtypes else None)
 
@@ -130,13 +130,13 @@ def split(graph: Graph, value: Value) -> list[Value]:
 
 @converts("sklearn.frozen.FrozenEstimator")
 def convert_frozen(graph: Graph, frozen, X: Table):
-    """Add the estimator inside."""
+    """Add the inner estimator."""
     return convert(graph, frozen.estimator, X)
 
 
 @transforms("sklearn.frozen.FrozenEstimator")
 def transform_frozen(graph: Graph, frozen, X: Table) -> Table:
-    """Add the transformer inside."""
+    """Add the inner transformer."""
     return transform(graph, frozen.estimator, X)
 
 
@@ -161,7 +161,7 @@ def best_of(graph: Graph, search):
 
 @converts("sklearn.compose.TransformedTargetRegressor")
 def convert_transformed_target(graph: Graph, model, X: Table) -> Prediction:
-    """Apply the inverse transformation to what the regressor predicts."""
+    """Apply the inverse transformation to the predictions of the regressor."""
     values = predict(graph, model.regressor_, X).values
     if values is None:
         raise graph.refuse(f"{type(model.regressor_).__name__}, which is not a regressor", "use a regressor")
@@ -193,7 +193,7 @@ def invert(graph: Graph, transformer, value: Value) -> Value:
 
 
 def invert_function(graph: Graph, transformer, value: Value) -> Value:
-    """Return an inverse function of numpy of a value."""
+    """Apply a NumPy function that serves as the inverse transformation."""
     function = transformer.inverse_func
     if function is None:
         return value
@@ -206,7 +206,7 @@ def invert_function(graph: Graph, transformer, value: Value) -> Value:
         return graph.binary("Mul", value, value)
     if function is not np.expm1:
         return graph.op(INVERSES[function], value, dtype=value.dtype, shape=value.shape)
-    # In float64, so that no digits are lost where the result is small.
+    # Compute in float64, so that no digits are lost if the result is small.
     wide = graph.cast(value, np.float64)
     grown = graph.op("Exp", wide, dtype=wide.dtype, shape=wide.shape)
     return graph.cast(graph.binary("Sub", grown, 1), value.dtype)

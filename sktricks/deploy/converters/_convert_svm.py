@@ -1,7 +1,7 @@
-"""Converters of support vector machines with a kernel, in float64 as libsvm computes.
+"""Converters of kernel support vector machines, in float64 like libsvm.
 
-ONNX has operators for them, which compute in float32: too coarse for columns of large numbers. Only the probabilities
-of classes come from such an operator, since they take an iteration; it gets the values of each pair of classes.
+ONNX's own operators for them compute in float32, which is too coarse for columns of large numbers. Only the class
+probabilities come from such an operator, since they require an iteration; its inputs are the pairwise decision values.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def convert_svc(graph: Graph, model, X: Table) -> Prediction:
     values = graph.binary("Add", weigh_kernels(graph, model, X, pair_weights(model, pairs)), model.intercept_)
     probabilities = None
     if hasattr(model, "predict_proba"):
-        # Of two classes, scikit-learn turns the sign of what libsvm computes.
+        # With two classes, scikit-learn flips the sign of libsvm's decision value.
         signed = graph.op("Neg", values, dtype=values.dtype, shape=values.shape) if count == 2 else values
-        probabilities = chances(graph, model, signed, pairs)
+        probabilities = class_probabilities(graph, model, signed, pairs)
     if count == 2:
         scores = graph.reshape(values, ())
         codes = graph.cast(compare(graph, "GreaterOrEqual", scores, 0), np.int64)
         return Prediction(codes=codes, probabilities=probabilities, scores=scores)
-    # In libsvm a pair with the value 0 votes for the second class, in decision_function for the first.
+    # A pairwise value of 0 is a vote for the second class in libsvm, but for the first in decision_function.
     votes = count_votes(graph, compare(graph, "Greater", values, 0), pairs)
     scores = values
     if model.decision_function_shape == "ovr":
@@ -67,7 +67,7 @@ def weigh_kernels(graph: Graph, model, X: Table, weights: np.ndarray) -> Value:
 
 
 def squared_distances(graph: Graph, value: Value, vectors: np.ndarray) -> Value:
-    """Return the squared distance of each row to each vector, around their mean, so that few digits are lost."""
+    """Return the squared distance of each row to each vector, centered at their mean to lose few digits."""
     center = vectors.mean(axis=0)
     value, vectors = graph.binary("Sub", value, center), vectors - center
     squares = row_sum(graph, graph.binary("Mul", value, value))
@@ -78,10 +78,10 @@ def squared_distances(graph: Graph, value: Value, vectors: np.ndarray) -> Value:
 
 
 def pair_weights(model, pairs) -> np.ndarray:
-    """Return the weight of each support vector for each pair of classes; vectors of other classes have none.
+    """Return the weight of each support vector for each pair of classes; zero for vectors of other classes.
 
-    Row j - 1 of ``dual_coef_`` holds the weights against class j for vectors of an earlier class, row i those against
-    class i for vectors of a later one.
+    Row j - 1 of ``dual_coef_`` holds the weights against class j for vectors of earlier classes, and row i the weights
+    against class i for vectors of later classes.
     """
     coefficients = np.asarray(dense(model.dual_coef_), np.float64)
     owners = np.repeat(np.arange(len(model.classes_)), model.n_support_)
@@ -93,15 +93,15 @@ def pair_weights(model, pairs) -> np.ndarray:
 
 
 def count_votes(graph: Graph, first: Value, pairs) -> Value:
-    """Return the number of pairs that each class wins; ``first`` says where the first class of a pair does."""
-    gains = pair_matrix(pairs, 1, -1)  # one more for the first class, one less for the second
+    """Return the number of pairs that each class wins; ``first`` is True where the first class of a pair wins."""
+    gains = pair_matrix(pairs, 1, -1)  # one more win for the first class, one less for the second
     lost = pair_matrix(pairs, 0, 1).sum(axis=0)
     won = dot(graph, graph.cast(first, np.float64), gains)
     return graph.binary("Add", won, lost)
 
 
 def by_class(graph: Graph, values: Value, pairs) -> Value:
-    """Return the votes for each class, and less than a third of a vote for the size of the values, as scikit-learn."""
+    """Return the votes for each class plus less than a third of a vote for the values, like scikit-learn."""
     behind = compare(graph, "Less", values, 0)
     votes = count_votes(graph, graph.op("Not", behind, dtype=bool, shape=behind.shape), pairs)
     sums = dot(graph, values, pair_matrix(pairs, 1, -1))
@@ -111,21 +111,21 @@ def by_class(graph: Graph, values: Value, pairs) -> Value:
 
 
 def pair_matrix(pairs, first: float, second: float) -> np.ndarray:
-    """Return a matrix (pairs, classes) with one number for the first class of each pair, and one for the second."""
+    """Return a matrix (pairs, classes) with ``first`` for the first class of each pair, ``second`` for the second."""
     matrix = np.zeros((len(pairs), pairs[-1][1] + 1))
     for row, (i, j) in enumerate(pairs):
         matrix[row, i], matrix[row, j] = first, second
     return matrix
 
 
-def chances(graph: Graph, model, values: Value, pairs) -> Value:
-    """Return the probabilities of classes for the values of pairs.
+def class_probabilities(graph: Graph, model, values: Value, pairs) -> Value:
+    """Return the class probabilities for pairwise decision values.
 
-    The operator sees a linear machine, whose support vectors are unit vectors: each picks the value of a pair.
+    The operator is used as a linear machine whose support vectors are unit vectors: each selects the value of a pair.
     """
     count = len(model.classes_)
     owned = [[pair for pair, (i, _) in enumerate(pairs) if i == owner] for owner in range(count)]
-    owned[-1] = [0]  # the last class comes first in no pair, but must have a vector
+    owned[-1] = [0]  # the last class is never the first of a pair, but the operator requires a vector for it
     vectors = [pair for own in owned for pair in own]
     weights = np.zeros((count - 1, len(vectors)), np.float32)
     for column, pair in enumerate(vectors[:-1]):
@@ -150,5 +150,5 @@ def chances(graph: Graph, model, values: Value, pairs) -> Value:
 
 
 def dense(array) -> np.ndarray:
-    """Return an array, of which fits to sparse X make a sparse one."""
+    """Return a dense array; attributes of models fitted to sparse X are sparse."""
     return array.toarray() if issparse(array) else array

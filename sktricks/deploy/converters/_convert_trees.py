@@ -1,7 +1,7 @@
 """Converters of scikit-learn's decision trees and forests, exact to the last bit.
 
-They round X to float32 first, as scikit-learn does. Probabilities are added in float64 and in the order of the trees:
-classes that are equally probable are told apart as in ``predict``.
+X is first rounded to float32, as in scikit-learn. Probabilities are summed in float64 in the order of the trees, so
+that ties between classes are broken as in ``predict``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def convert_forest_regressor(graph: Graph, forest, X: Table) -> Prediction:
 
 
 def add_trees_up(graph: Graph, estimators, X: Table) -> Value:
-    """Return the sum of what fitted trees give for X."""
+    """Return the sum of the predictions of fitted trees."""
     refuse_several_outputs(graph, estimators[0])
     value = graph.matrix(X, np.float32)
     return add_up(graph, value, [from_sklearn(e.tree_) for e in estimators], [leaf_values(e.tree_) for e in estimators])
@@ -50,16 +50,16 @@ def refuse_several_outputs(graph: Graph, tree) -> None:
     """Raise an error for a classifier whose y has several columns."""
     if tree.n_outputs_ > 1 and hasattr(tree, "classes_"):
         raise graph.refuse(
-            f"{tree.n_outputs_} outputs of a classifier of trees", "fit and export one classifier for each column of y"
+            f"{tree.n_outputs_} outputs of a tree-based classifier", "fit and export one classifier per column of y"
         )
 
 
 def leaf_values(tree) -> np.ndarray:
-    """Return what the leaves of a ``tree_`` predict: (leaves, classes) or (leaves, outputs)."""
+    """Return the values of the leaves of a ``tree_``, of shape (leaves, classes) or (leaves, outputs)."""
     values = tree.value[tree.children_left < 0]
     return values[:, 0, :] if tree.n_outputs == 1 else values[:, :, 0]
 
 
 def as_values(graph: Graph, values: Value) -> Prediction:
-    """Return the prediction of a regressor; a single output has no axis of its own."""
+    """Return the prediction of a regressor, without an axis for a single output."""
     return Prediction(values=graph.reshape(values, ()) if values.shape == (1,) else values)

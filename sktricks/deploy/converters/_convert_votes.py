@@ -1,4 +1,4 @@
-"""Converters of our votes."""
+"""Converters of the votes of sktricks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ._registry import as_labels, converts, transforms
 
 @converts("sktricks.ensemble.VotingClassifier")
 def convert_voting_classifier(graph: Graph, vote, X: Table) -> Prediction:
-    """Add the members whose weight is not 0, and their vote."""
+    """Add the members with nonzero weight, and their vote."""
     target, used = vote._target, np.flatnonzero(vote.weights_)
     members, weights = add_some(graph, vote, used, X), vote.weights_[used]
     if vote.voting == "hard":
@@ -59,7 +59,7 @@ def transform_voting_classifier(graph: Graph, vote, X: Table) -> Value:
 
 @converts("sktricks.ensemble.VotingRegressor")
 def convert_voting_regressor(graph: Graph, vote, X: Table) -> Prediction:
-    """Add the members whose weight is not 0, and their mean or median."""
+    """Add the members with nonzero weight, and their mean or median."""
     used = np.flatnonzero(vote.weights_)
     values = [member.read(graph, "predict", vote._target) for member in add_some(graph, vote, used, X)]
     blend = average if vote.average == "mean" else weighted_median
@@ -79,13 +79,13 @@ def add_some(graph: Graph, vote, used: np.ndarray, X: Table) -> list[Member]:
 
 
 def read_codes(graph: Graph, members: Sequence[Member], target) -> list[Value]:
-    """Return the codes that members vote for, one per row, or per row and label."""
+    """Return the members' codes, one per row, or one per row and label."""
     votes = [member.read(graph, "predict", target) for member in members]
     return [graph.reshape(codes, ()) for codes in votes] if target.kind == "multilabel" else votes
 
 
 def read_probabilities(graph: Graph, vote, members: Sequence[Member], used: np.ndarray) -> list[Value]:
-    """Return the members' probabilities after temperatures, several labels as binary problems."""
+    """Return the members' probabilities after temperature scaling, with multilabel targets as binary problems."""
     target = vote._target
     values = [member.read(graph, "predict_proba", target) for member in members]
     if target.kind == "classes":

@@ -1,7 +1,7 @@
-"""Votes and averages in a graph, in the order of summation of ``ensemble/_votes.py``: ties come out the same.
+"""Votes and averages in a graph, with the order of summation of ``ensemble/_votes.py``, so that ties are equal.
 
-Several labels per row are as many binary problems, one after the other (:func:`as_binary`). ``Sum`` adds its inputs one
-after the other, as numpy sums over the first axis.
+Multilabel targets are treated as one binary problem per label (:func:`as_binary`). ``Sum`` adds its inputs one after
+the other, as numpy sums over the first axis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...ensemble._votes import TIED, TINY
 from .._graph import Graph, Value
 from ._operators import compare, complement, opposite, row_max, row_sum, softmax, where
 
-LARGE = 256  # classes, from which on a table of all pairs would be larger than a few nodes are slow
+LARGE = 256  # number of classes from which a one-hot table becomes too large, and a few slower nodes are used
 
 
 def total(graph: Graph, values: Sequence[Value]) -> Value:
@@ -30,13 +30,13 @@ def mean(graph: Graph, values: Sequence[Value]) -> Value:
 
 
 def average(graph: Graph, values: Sequence[Value], weights) -> Value:
-    """Return the weighted mean of values, float64; those of weight 0 are left out."""
+    """Return the weighted mean of values, float64, without those of weight 0."""
     used = [(graph.cast(value, np.float64), weight) for value, weight in zip(values, weights, strict=True) if weight]
     return divide(graph, total(graph, [times(graph, *pair) for pair in used]), np.sum(weights))
 
 
 def times(graph: Graph, value: Value, factor) -> Value:
-    """Return a value times a number."""
+    """Return a value multiplied by a number."""
     return value if factor == 1 else graph.binary("Mul", value, factor)
 
 
@@ -46,13 +46,13 @@ def divide(graph: Graph, value: Value, divisor) -> Value:
 
 
 def count_votes(graph: Graph, codes: Sequence[Value], n_classes: int, weights) -> Value:
-    """Return the weight of the votes for each class, (n, classes) float64."""
+    """Return the total weight of the votes for each class, (n, classes) float64."""
     pairs = [(one, weight) for one, weight in zip(codes, weights, strict=True) if weight]
     return total(graph, [one_hot(graph, one, n_classes, weight) for one, weight in pairs])
 
 
 def one_hot(graph: Graph, codes: Value, n_classes: int, weight=1.0) -> Value:
-    """Return a vote as a row that is ``weight`` at its class and otherwise 0, float64."""
+    """Return votes one-hot encoded, with ``weight`` at the class and 0 elsewhere, float64."""
     if n_classes < LARGE:
         table = graph.constant(weight * np.eye(n_classes), np.float64)
         return graph.op("Gather", table, codes, dtype=np.float64, shape=(n_classes,))
@@ -65,7 +65,7 @@ def one_hot(graph: Graph, codes: Value, n_classes: int, weight=1.0) -> Value:
 
 
 def stack_probabilities(graph: Graph, members: Sequence[Value]) -> list[Value]:
-    """Return the members' probabilities in one dtype; float32 among float64 is normalized in float64."""
+    """Return the members' probabilities in one dtype; float32 that is cast to float64 is normalized again."""
     exact = np.result_type(*(one.dtype for one in members))
     return [one if one.dtype == exact else normalize(graph, graph.cast(one, exact)) for one in members]
 
@@ -76,7 +76,7 @@ def normalize(graph: Graph, value: Value) -> Value:
 
 
 def logs(graph: Graph, value: Value) -> Value:
-    """Return logarithms of probabilities, which are clipped away from 0."""
+    """Return logarithms of probabilities clipped above 0."""
     clipped = graph.binary("Max", value, TINY)
     return graph.op("Log", clipped, dtype=value.dtype, shape=value.shape)
 
@@ -102,7 +102,7 @@ def apply_temperatures(graph: Graph, members: Sequence[Value], temperatures) -> 
 
 
 def split_ties(graph: Graph, fractions: Value, probabilities: Value) -> Value:
-    """Return fractions of votes in which tied winners split their joint fraction in favor of the more probable ones."""
+    """Return fractions of votes in which tied winners share their votes according to their probabilities."""
     nothing = graph.constant(0, np.float64)
     most = row_max(graph, fractions)
     almost = graph.binary("Mul", most, 1 - TIED)
@@ -122,11 +122,11 @@ def split_ties(graph: Graph, fractions: Value, probabilities: Value) -> Value:
 
 
 def rank_down(graph: Graph, values: Value) -> Value:
-    """Return how many distinct values of its row are larger than each value, float64."""
+    """Return for each value the number of distinct larger values in its row, float64."""
     width = values.shape[0]
     across, down = (graph.reshape(values, shape) for shape in ((1, width), (width, 1)))
     equal, larger = (graph.op(kind, down, across, dtype=bool, shape=(width, width)) for kind in ("Equal", "Greater"))
-    earlier = graph.constant([np.tril(np.ones((width, width)), -1)])  # each value counts where it is seen first
+    earlier = graph.constant([np.tril(np.ones((width, width)), -1)])  # of equal values only the first counts
     repeated = graph.binary("Mul", graph.cast(equal, np.float64), earlier)
     axes = graph.constant([2], np.int64)
     repeated = graph.op("ReduceMax", repeated, axes, dtype=np.float64, shape=(width, 1), keepdims=1)
@@ -138,12 +138,12 @@ def rank_down(graph: Graph, values: Value) -> Value:
 
 
 def as_binary(graph: Graph, probabilities: Value) -> Value:
-    """Return the probabilities of several labels as binary problems, of shape (2,), a row per label."""
+    """Return the probabilities of several labels as binary problems of shape (2,), one row per label."""
     return complement(graph, graph.reshape(probabilities, (1,)))
 
 
 def weighted_median(graph: Graph, values: Sequence[Value], weights) -> Value:
-    """Return the weighted median of the members, of shape (); the middle if it lies between two."""
+    """Return the weighted median of the members, of shape (); the midpoint if it lies between two values."""
     columns = graph.concat([graph.reshape(value, (1,)) for value in values])
     count = columns.shape[0]
     ordered, order = graph.ops(

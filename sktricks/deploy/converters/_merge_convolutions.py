@@ -1,6 +1,6 @@
-"""Convolutions take over what follows them: a BatchNorm in evaluation mode, and outputs that are cut off at the start.
+"""Merge operators into the convolution before them: a BatchNorm in evaluation mode, or a slice of the outputs.
 
-A runtime may do this itself, but int8 needs it done before: what lies between quantized nodes is computed in floats.
+A runtime may do this itself, but for int8 it must be done before: operators between quantized nodes compute in floats.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 from ..._optional import import_optional
 
-FAR = 2**31 - 1  # an end of a slice from which on it takes everything
+FAR = 2**31 - 1  # a slice with at least this end extends to the end of the axis
 
 
 def merge_into_convolutions(model) -> None:
-    """Merge in place what can be merged in a model of torch's exporter."""
+    """Merge slices and BatchNorms into convolutions, in place, in a model of torch's exporter."""
     numpy_helper = import_optional("onnx.numpy_helper", "onnx")
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     users = Counter(name for node in model.graph.node for name in node.input)
@@ -41,7 +41,7 @@ def merge_into_convolutions(model) -> None:
 
 
 def merge_slice(conv, node, arrays: dict[str, np.ndarray], users: Counter) -> bool:
-    """Pad by less at the start, instead of cutting off what comes of it; return False if that is not the same."""
+    """Reduce the padding at the start instead of slicing off its outputs; return False if that is not equivalent."""
     if not all(name in arrays for name in node.input[1:]):
         return False
     starts, ends, axes, *steps = (arrays[name].ravel().tolist() for name in node.input[1:])
@@ -57,7 +57,7 @@ def merge_slice(conv, node, arrays: dict[str, np.ndarray], users: Counter) -> bo
 
 
 def merge_norm(conv, node, arrays: dict[str, np.ndarray], users: Counter) -> bool:
-    """Multiply weights and bias by what a BatchNorm multiplies the outputs by; return False if something is shared."""
+    """Scale weights and bias as a BatchNorm scales the outputs; return False if any of them is shared."""
     names = [*conv.input[1:], *node.input[1:]]
     if not all(name in arrays for name in names) or any(users[name] > 1 for name in conv.input[1:]):
         return False
@@ -75,5 +75,5 @@ def merge_norm(conv, node, arrays: dict[str, np.ndarray], users: Counter) -> boo
 
 
 def attribute(node, name: str):
-    """Return an attribute of a node; None if it has its default."""
+    """Return an attribute of a node; None if it is not set."""
     return next((one for one in node.attribute if one.name == name), None)

@@ -1,6 +1,6 @@
-"""The columns of a table as a net gets them: numbers without gaps, marks of gaps, places of categories.
+"""The columns of a table as a net reads them: imputed numbers, missing-value indicators, codes of categories.
 
-See :mod:`sktricks.tables._frames` and :mod:`sktricks.tables._columns` for what is repeated here.
+This module repeats :mod:`sktricks.tables._frames` and :mod:`sktricks.tables._columns` in a graph.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from .._graph import STRING, Frame, Graph, Table, Value
 
 @dataclass(frozen=True)
 class NetColumns:
-    """What a table becomes.
+    """The columns of a table, converted for a net.
 
     Parameters
     ----------
     dtype : numpy dtype
-        In which the net reads tables.
+        The dtype in which the net reads tables.
     numbers : Value or None
         (k,), in this dtype; None if there are none.
-    places : list of Value
-        Of marks of gaps and of categories, int64 of shape (1,): 0 for an unknown category, or where nothing is missing.
+    codes : list of Value
+        The codes of missing-value indicators and of categories, int64 of shape (1,). Code 0 means that nothing is
+        missing, or that the category is unknown.
     sizes : list of int
-        The number of categories of each of ``places``, 1 for a mark.
+        The number of categories of each column in ``codes``, 1 for an indicator.
     """
 
     dtype: np.dtype
     numbers: Value | None
-    places: list[Value]
+    codes: list[Value]
     sizes: list[int]
 
 
@@ -48,37 +49,37 @@ def read_columns(graph: Graph, net, X: Table, continued: bool) -> NetColumns:
         Fitted on a table.
     X : Value or Frame
     continued : bool
-        Number the places of a column from where those of the column before end, instead of from 1.
+        Number the codes of all columns consecutively, instead of starting each column with 1.
     """
     columns, mask = getattr(net, "_columns", None), getattr(net, "is_categorical_", None)
     mask = np.zeros(X.shape[0], bool) if mask is None else mask
     numbers, dtype = read_numbers(graph, X, np.flatnonzero(~mask).tolist(), net._device)
-    if columns is None:  # a net that refuses gaps
+    if columns is None:  # the net does not accept missing values
         return NetColumns(dtype, numbers, [], [])
     marked = np.flatnonzero(columns.has_gaps).tolist()
-    sizes = [1] * len(marked) + [int(places.max()) for places in columns.places]
+    sizes = [1] * len(marked) + [int(codes.max()) for codes in columns.places]
     begins = list(accumulate(sizes, initial=0)) if continued else [0] * len(sizes)
     found: list[Value] = []
     if numbers is not None:
         missing = graph.op("IsNaN", numbers, dtype=bool, shape=numbers.shape)
         numbers = fill(graph, numbers, missing, columns.means)
-        found += [mark(graph, missing, index, begin) for index, begin in zip(marked, begins, strict=False)]
-    for index, places, begin in zip(np.flatnonzero(mask), categories_of(net), begins[len(marked) :], strict=False):
-        values = {value: place + begin for value, place in places.items() if place}
-        found.append(find_places(graph, column_of(graph, X, int(index)), values))
+        found += [indicate(graph, missing, index, begin) for index, begin in zip(marked, begins, strict=False)]
+    for index, codes, begin in zip(np.flatnonzero(mask), categories_of(net), begins[len(marked) :], strict=False):
+        values = {value: code + begin for value, code in codes.items() if code}
+        found.append(encode_column(graph, column_of(graph, X, int(index)), values))
     return NetColumns(dtype, numbers, found, sizes)
 
 
 def categories_of(net) -> list[dict]:
-    """Return for each column of categories the place of each value that ``fit`` found, 0 if no training row has it."""
+    """Return for each column of categories the code of each value, 0 for categories without training rows."""
     if net.is_categorical_ is None:
         return []
     pairs = zip(net._categories, net._columns.places, strict=True)
-    return [dict(zip(known, places[1:].tolist(), strict=False)) for known, places in pairs]
+    return [dict(zip(known, codes[1:].tolist(), strict=False)) for known, codes in pairs]
 
 
 def read_numbers(graph: Graph, X: Table, indices: Sequence[int], device) -> tuple[Value | None, np.dtype]:
-    """Return the columns that are no categories as one value, and the dtype in which a net reads a table of these."""
+    """Return the numeric columns as one value, and the dtype in which the net reads them."""
     if not indices:
         return None, np.dtype(np.float32)
     if isinstance(X, Frame):
@@ -94,30 +95,30 @@ def read_numbers(graph: Graph, X: Table, indices: Sequence[int], device) -> tupl
 
 
 def fill(graph: Graph, numbers: Value, missing: Value, means: np.ndarray) -> Value:
-    """Return numbers with the mean in place of missing ones."""
+    """Replace missing numbers by the mean of their column."""
     return graph.op(
         "Where", missing, graph.constant(means[None], numbers.dtype), numbers, dtype=numbers.dtype, shape=numbers.shape
     )
 
 
-def mark(graph: Graph, missing: Value, index: int, begin: int) -> Value:
-    """Return the place of a mark: that of its only category where the number is missing, otherwise 0."""
-    place = graph.cast(graph.take(missing, [index]), np.int64)
-    return graph.binary("Mul", place, [begin + 1]) if begin else place
+def indicate(graph: Graph, missing: Value, index: int, begin: int) -> Value:
+    """Return the code of a missing-value indicator: its only category if the number is missing, otherwise 0."""
+    code = graph.cast(graph.take(missing, [index]), np.int64)
+    return graph.binary("Mul", code, [begin + 1]) if begin else code
 
 
 def column_of(graph: Graph, X: Table, index: int) -> Value:
-    """Return one column as it came."""
+    """Return one column of X."""
     if isinstance(X, Frame):
         return list(X.columns.values())[index]
     return graph.take(graph.matrix(X), [index])
 
 
-def find_places(graph: Graph, column: Value, places: dict) -> Value:
-    """Return the place of each value of a column, 0 for values without one; missing values have the key None."""
-    missing = places.get(None, 0)
-    numbers = {value: place for value, place in places.items() if not isinstance(value, str | None)}
-    strings = {value: place for value, place in places.items() if isinstance(value, str)}
+def encode_column(graph: Graph, column: Value, codes: dict) -> Value:
+    """Return the code of each value of a column, 0 for unknown values; missing values have the key None."""
+    missing = codes.get(None, 0)
+    numbers = {value: code for value, code in codes.items() if not isinstance(value, str | None)}
+    strings = {value: code for value, code in codes.items() if isinstance(value, str)}
     others = [value for value in numbers if not isinstance(value, bool | int | float)]
     if others or (numbers and strings):
         raise graph.refuse(
@@ -126,31 +127,31 @@ def find_places(graph: Graph, column: Value, places: dict) -> Value:
         )
     if column.dtype == STRING:
         if "" in strings:
-            raise graph.refuse("the category '', which stands for a missing value in ONNX", "rename it before fit")
+            raise graph.refuse("the category '', which means a missing value in ONNX", "rename it before fit")
         return encode_strings(graph, column, {**strings, "": missing})
     if column.dtype.kind in "biu":
-        whole = {int(value): place for value, place in numbers.items() if value == int(value)}
+        whole = {int(value): code for value, code in numbers.items() if value == int(value)}
         return encode_integers(graph, graph.cast(column, np.int64), whole)
     return encode_floats(graph, graph.cast(column, np.float64), numbers, missing)
 
 
-def encode_strings(graph: Graph, column: Value, places: dict[str, int]) -> Value:
-    """Return the place of each string."""
-    keys = {"keys_strings": list(places), "values_int64s": list(places.values()), "default_int64": 0}
+def encode_strings(graph: Graph, column: Value, codes: dict[str, int]) -> Value:
+    """Return the code of each string."""
+    keys = {"keys_strings": list(codes), "values_int64s": list(codes.values()), "default_int64": 0}
     return graph.op("LabelEncoder", column, dtype=np.int64, shape=(1,), domain="ai.onnx.ml", **keys)
 
 
-def encode_integers(graph: Graph, column: Value, places: dict[int, int]) -> Value:
-    """Return the place of each integer."""
-    keys = {"keys_int64s": list(places) or [0], "values_int64s": list(places.values()) or [0], "default_int64": 0}
+def encode_integers(graph: Graph, column: Value, codes: dict[int, int]) -> Value:
+    """Return the code of each integer."""
+    keys = {"keys_int64s": list(codes) or [0], "values_int64s": list(codes.values()) or [0], "default_int64": 0}
     return graph.op("LabelEncoder", column, dtype=np.int64, shape=(1,), domain="ai.onnx.ml", **keys)
 
 
-def encode_floats(graph: Graph, column: Value, places: dict[float, int], missing: int) -> Value:
-    """Return the place of each number, compared in float64, and of NaN."""
-    keys = graph.constant([list(places) or [0.0]], np.float64)
-    equal = graph.cast(graph.op("Equal", column, keys, dtype=bool, shape=(len(places) or 1,)), np.float64)
-    values = graph.constant([[place] for place in places.values()] or [[0]], np.float64)
+def encode_floats(graph: Graph, column: Value, codes: dict[float, int], missing: int) -> Value:
+    """Return the code of each number, compared in float64, and of NaN."""
+    keys = graph.constant([list(codes) or [0.0]], np.float64)
+    equal = graph.cast(graph.op("Equal", column, keys, dtype=bool, shape=(len(codes) or 1,)), np.float64)
+    values = graph.constant([[code] for code in codes.values()] or [[0]], np.float64)
     found = graph.cast(graph.op("MatMul", equal, values, dtype=np.float64, shape=(1,)), np.int64)
     if not missing:
         return found
@@ -158,8 +159,8 @@ def encode_floats(graph: Graph, column: Value, places: dict[float, int], missing
     return graph.binary("Add", found, graph.binary("Mul", is_missing, [missing]))
 
 
-def one_hot(graph: Graph, places: Value, size: int, dtype) -> Value:
-    """Return a column for each place from 1 to ``size``: 1 at that place, 0 elsewhere."""
+def one_hot(graph: Graph, codes: Value, size: int, dtype) -> Value:
+    """Return ``size`` columns that one-hot encode the codes from 1 on; code 0 gives zeros."""
     rows = graph.constant(np.eye(size + 1, size, -1, dtype=dtype))
-    found = graph.op("Gather", rows, places, dtype=dtype, shape=(1, size))
+    found = graph.op("Gather", rows, codes, dtype=dtype, shape=(1, size))
     return graph.reshape(found, (size,))

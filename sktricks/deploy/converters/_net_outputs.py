@@ -1,4 +1,4 @@
-"""From the outputs of a net's module to what its estimator predicts."""
+"""Convert the outputs of a net's module to the predictions of its estimator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def finish_outputs(graph: Graph, net, outputs: Value, exact: bool) -> Prediction
     graph : Graph
     net : BaseNet
     outputs : Value
-        Of the module, of shape (outputs,), or () for a single one.
+        The outputs of the module, of shape (outputs,), or () for a single one.
     exact : bool
         Compute probabilities in float64, as for a table of float64 numbers.
     """
@@ -32,7 +32,7 @@ def finish_outputs(graph: Graph, net, outputs: Value, exact: bool) -> Prediction
     if net._kind == MULTILABEL:
         probabilities = graph.op("Sigmoid", outputs, dtype=outputs.dtype, shape=outputs.shape)
         return Prediction(codes=above_half(graph, probabilities), probabilities=probabilities)
-    if outputs.shape == (1,):  # the logit of the second of two classes
+    if outputs.shape == (1,):  # two classes: the logit of the second
         zeros = graph.binary("Sub", outputs, outputs)
         outputs = graph.concat([zeros, outputs])
     return from_probabilities(graph, softmax(graph, outputs))

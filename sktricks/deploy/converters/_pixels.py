@@ -1,7 +1,7 @@
-"""Pixels from the input of a graph to what a net is called with: scaled, channels first, resized, normalized.
+"""Convert pixels from the input of a graph to the input of a net: scaled, channels first, resized, normalized.
 
-Resizing is linear in each direction, and is written as two matrix products. The matrices are what torch makes of the
-rows of an identity matrix, so that they are right for any interpolation, with or without antialiasing.
+Resizing is linear in each direction, and is written as two matrix products. The matrices are obtained by resizing an
+identity matrix with torch, so that they are correct for any interpolation, with or without antialiasing.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .._graph import STRING, Frame, Graph, Paths, Table, Value
 
 
 def read_images(graph: Graph, X: Table, shape: tuple[int, int, int], **decoding) -> Value:
-    """Return canonical images, of this (height, width, channels), in the dtype of X; files are uint8."""
+    """Return canonical images of this (height, width, channels) in the dtype of X; files are uint8."""
     if is_column_of_files(X):
         return graph.decode(X, shape, **decoding)
     value = graph.matrix(X)
     if prod(value.shape) != prod(shape):
-        raise graph.refuse(f"an input of shape {value.shape}", f"give images of shape {shape}, or their rows")
+        raise graph.refuse(f"an input of shape {value.shape}", f"pass images of shape {shape}, or as rows")
     return value if value.shape == shape else graph.reshape(value, shape)
 
 
 def is_column_of_files(X: Table) -> TypeGuard[Paths | Frame]:
-    """Return True for what may hold the paths of image files."""
+    """Return True for a column that may hold paths of image files."""
     return isinstance(X, Paths) or (isinstance(X, Frame) and [v.dtype for v in X.columns.values()] == [STRING])
 
 
@@ -48,7 +48,7 @@ def scale_pixels(graph: Graph, images: Value, value_range: tuple[float, float]) 
 
 
 def is_coarse(dtype: np.dtype, value_range: tuple[float, float]) -> bool:
-    """Return True if float32 would merge pixels: see :func:`~sktricks.training._inputs.images_to_tensor`."""
+    """Return True if float32 would merge pixels; see :func:`~sktricks.training._inputs.images_to_tensor`."""
     low, high = value_range
     n_levels = (high - low) / (max(abs(low), abs(high)) * float(np.finfo(np.float32).eps))
     return n_levels < LEVELS and not np.can_cast(dtype, np.float32)
@@ -72,9 +72,9 @@ def preprocess(graph: Graph, x: Value, how: Preprocess) -> Value:
 
 
 def per_channel(values, width: int) -> np.ndarray:
-    """Return numbers per channel as an array for images, (1, channels, 1, width): one number if all are the same.
+    """Return numbers per channel as an array for images, (1, channels, 1, width), or as one number if all are equal.
 
-    Runtimes compute int8 with the channels last, where an array of a few channels alone would be slow to read.
+    Runtimes compute int8 with channels last, where broadcasting an array of only a few channels would be slow.
     """
     if len(set(values)) == 1:
         return np.array(values[0])
@@ -97,7 +97,7 @@ def resize(graph: Graph, x: Value, how: Preprocess) -> Value:
 
 
 def resizing_matrices(shape, size, interpolation: str, resize_mode: str) -> list[np.ndarray]:
-    """Return the matrices (new, old), float32, that images of (height, width) are multiplied with from both sides."""
+    """Return the two matrices (new, old), float32, that resize images of (height, width) by multiplication."""
     kept, covering = (shape, size) if resize_mode == "squash" else plan_crop(shape, size)
     antialias = any(new < old for new, old in zip(covering, kept, strict=True))
     matrices = []

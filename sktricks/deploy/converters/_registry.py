@@ -1,14 +1,14 @@
-"""Which function converts which class, and the way from any fitted estimator to its part of a graph.
+"""The registry of converters, and functions that convert any fitted estimator.
 
-A converter is a function of a :class:`Graph`, a fitted estimator and what it gets, that adds the estimator to the graph
-and returns a :class:`Value` for a transformer and a :class:`Prediction` for a classifier or regressor::
+A converter is a function of a :class:`Graph`, a fitted estimator and its input. It adds the estimator to the graph, and
+returns a :class:`Value` for a transformer and a :class:`Prediction` for a classifier or regressor::
 
     @converts("sklearn.preprocessing.StandardScaler")
     def convert_standard_scaler(graph, scaler, X): ...
 
-It is looked up by the exact class: a subclass may override anything. Steps inside are converted by :func:`transform`
-and :func:`predict`, in a ``graph.scope(name)``. A class that predicts and transforms, such as a vote, has a second
-converter, registered by :func:`transforms`.
+It is looked up by the exact class, since a subclass may override anything. Inner steps are converted by
+:func:`transform` and :func:`predict`, within ``graph.scope(name)``. A class that both predicts and transforms, such as
+a vote, has a second converter, registered by :func:`transforms`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .._graph import Graph, Prediction, Table, Value
 from ._convert_foreign import convert_foreign
 
 CONVERTERS: dict[str, Callable[[Graph, Any, Table], Any]] = {}
-TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # of classes that predict as well
-# What registers converters; imported at the first export.
+TRANSFORMERS: dict[str, Callable[[Graph, Any, Table], Table]] = {}  # converters of ``transform`` of predictors
+# Modules that register converters; imported at the first export.
 MODULES = (
     "_convert_augmented",
     "_convert_augmenters",
@@ -56,7 +56,7 @@ MODULES = (
 
 
 def converts(*names: str):
-    """Register a converter for public classes, given by the names under which users import them."""
+    """Register a converter for classes, given by their public import paths."""
 
     def register(function):
         CONVERTERS.update(dict.fromkeys(names, function))
@@ -81,7 +81,7 @@ def find_converter(estimator, converters=CONVERTERS) -> Callable | None:
         importlib.import_module(f"{__package__}.{module}")
     for name, function in converters.items():
         module, _, title = name.rpartition(".")
-        if type(estimator).__name__ != title:  # so that nothing else is imported
+        if type(estimator).__name__ != title:  # avoids importing unrelated modules
             continue
         if type(estimator) is getattr(importlib.import_module(module), title, None):
             return function
@@ -89,13 +89,13 @@ def find_converter(estimator, converters=CONVERTERS) -> Callable | None:
 
 
 def convert(graph: Graph, estimator, X: Table):
-    """Return what a fitted estimator makes of X: a Value, or a Prediction."""
+    """Return the result of a fitted estimator for X: a Value, or a Prediction."""
     converter = find_converter(estimator) or convert_foreign
     return converter(graph, estimator, X)
 
 
 def transform(graph: Graph, estimator, X: Table) -> Table:
-    """Return what a fitted transformer makes of X."""
+    """Return the result of a fitted transformer for X."""
     if estimator is None or (isinstance(estimator, str) and estimator == "passthrough"):
         return X
     transformer = find_converter(estimator, TRANSFORMERS)
@@ -106,20 +106,20 @@ def transform(graph: Graph, estimator, X: Table) -> Table:
 
 
 def predict(graph: Graph, estimator, X: Table) -> Prediction:
-    """Return what a fitted classifier or regressor predicts for X."""
+    """Return the prediction of a fitted classifier or regressor for X."""
     result = convert(graph, estimator, X)
     if not isinstance(result, Prediction):
-        raise graph.refuse(f"{type(estimator).__name__}, which predicts nothing", "put a classifier or regressor last")
+        raise graph.refuse(f"{type(estimator).__name__}, which cannot predict", "put a classifier or regressor last")
     return result
 
 
 def from_probabilities(graph: Graph, probabilities: Value) -> Prediction:
-    """Return the prediction of a classifier whose label is the first class of the largest probability."""
+    """Return the prediction of a classifier whose label is the first class with the largest probability."""
     return Prediction(codes=graph.argmax(probabilities), probabilities=probabilities)
 
 
 def as_labels(graph: Graph, codes: Value, classes) -> Value:
-    """Return the labels for indices of ``classes_``, strings or numbers."""
+    """Return the labels, strings or numbers, for indices of ``classes_``."""
     labels = np.asarray(classes)
     if labels.dtype == codes.dtype and np.array_equal(labels, np.arange(len(labels))):
         return codes

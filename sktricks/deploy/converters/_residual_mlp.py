@@ -1,4 +1,4 @@
-"""The default module for tables, node by node: a smaller graph than torch's exporter makes, in no time."""
+"""The default module for tables, written node by node: a smaller graph than that of torch's exporter, and faster."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ._torch_graphs import to_array
 
 
 def is_residual_mlp(module: nn.Module) -> bool:
-    """Return True for a module of the class that is written here, unless hooks change what it computes."""
+    """Return True for a :class:`ResidualMLP` without hooks that change its outputs."""
     hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
     return type(module) is ResidualMLP and not hooked
 
 
 def add_residual_mlp(graph: Graph, module: ResidualMLP, columns: NetColumns) -> Value:
-    """Add the module, and return its outputs; places of ``columns`` count through all columns."""
+    """Add the module, and return its outputs; the codes in ``columns`` are numbered across all columns."""
     if columns.numbers is not None:
         x = standardized(graph, module.standardize, columns.numbers, module.embed)
     if module.categories is not None:
-        vectors = embedded(graph, module.categories, columns.places)
+        vectors = embedded(graph, module.categories, columns.codes)
         x = graph.binary("Add", vectors, to_array(module.embed.bias) if columns.numbers is None else x)
     for block in module.blocks:
         assert isinstance(block, ResidualBlock)
@@ -32,17 +32,17 @@ def add_residual_mlp(graph: Graph, module: ResidualMLP, columns: NetColumns) -> 
 
 
 def standardized(graph: Graph, layer: Standardize, x: Value, embed: nn.Linear) -> Value:
-    """Return the first linear layer of standardized numbers, which are rounded to its dtype after they are."""
+    """Standardize numbers, round them to the dtype of the first linear layer, and apply that layer."""
     mean, scale = to_array(layer.mean), to_array(layer.scale)
     x = graph.cast(x, np.result_type(x.dtype, mean.dtype))
     x = graph.binary("Div", graph.binary("Sub", x, mean), scale)
     return linear(graph, embed, graph.cast(x, to_array(embed.bias).dtype))
 
 
-def embedded(graph: Graph, layer: CategoryEmbedding, places: list[Value]) -> Value:
-    """Return the sum of the vectors at some places; that of place 0 is zero."""
+def embedded(graph: Graph, layer: CategoryEmbedding, codes: list[Value]) -> Value:
+    """Return the sum of the embedding vectors of codes; that of code 0 is zero."""
     vectors = to_array(center_vectors(layer.vectors, layer.column, layer.frequency))
-    indices, width = graph.concat(places), vectors.shape[1]
+    indices, width = graph.concat(codes), vectors.shape[1]
     found = graph.op("Gather", graph.constant(vectors), indices, dtype=vectors.dtype, shape=(*indices.shape, width))
     axes = graph.constant([1], np.int64)
     return graph.op("ReduceSum", found, axes, dtype=vectors.dtype, shape=(width,), keepdims=0)

@@ -1,9 +1,9 @@
-"""Trees of few levels without an operator for trees: all of their nodes are compared at once.
+"""Evaluate trees with few levels by comparing all of their nodes at once, without an operator for trees.
 
-The runtime's operator walks through one tree after another for each row, and the processor cannot foresee the way. Here
-a row of numbers for each node is compared with its threshold. The results for the three upper levels of a tree are the
-bits of a number below 128, its code, and a table has the node that follows for each. Trees of up to five levels have
-eight trees below that, of which the codes are found in the same way, and the one that counts is chosen.
+The runtime's operator traverses one tree after another for each row, with branches that the processor cannot predict.
+Here, each node compares its feature of all rows with its threshold. The results for the upper three levels of a tree
+are the bits of a code below 128, and a table maps each code to the next node. Trees with up to five levels have eight
+subtrees below these; their codes are computed in the same way, and that of the reached subtree is selected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UPPER, LEVELS = 3, 5
 
 
 def count_levels(trees: Sequence[Any]) -> int:
-    """Return the number of levels with nodes that are no leaves in the deepest tree; one more than the limit if above.
+    """Return the number of levels with inner nodes in the deepest tree; at most one more than the limit.
 
     A tree that compares with ``==`` counts as too deep.
     """
@@ -32,9 +32,9 @@ def count_levels(trees: Sequence[Any]) -> int:
 
 
 def number_leaves_at_once(graph: Graph, X: Value, trees: Sequence[Any], levels: int) -> tuple[Value, np.ndarray]:
-    """Return the number of each row's leaf in each tree, tree after tree in one axis, and by number the leaf.
+    """Return the number of each row's leaf in each tree, flattened tree by tree, and the leaf for each number.
 
-    A leaf is given by its place among the leaves of all trees.
+    A leaf is given by its index among the leaves of all trees.
     """
     upper = min(levels, UPPER)
     roots = [(tree, 0) for tree in trees]
@@ -43,9 +43,9 @@ def number_leaves_at_once(graph: Graph, X: Value, trees: Sequence[Any], levels: 
     owners = np.repeat(np.arange(len(trees)), [len(some) for some in nodes])
     if levels > upper:
         roots = [(tree, node) for tree in trees for node in spread_nodes(tree, 0, upper)[2**upper - 1 :]]
-        places = [2**upper * index + codes_to_leaves(upper) for index in range(len(trees))]
+        leaves = [2**upper * index + codes_to_leaves(upper) for index in range(len(trees))]
         below = find_codes(graph, X, roots, levels - upper)
-        chosen = graph.constant(np.concatenate(places), np.int32)
+        chosen = graph.constant(np.concatenate(leaves), np.int32)
         chosen = graph.op("GatherElements", chosen, flatten(graph, numbers), dtype=np.int32, axis=0)
         chosen = graph.op("Reshape", chosen, graph.constant([len(trees), -1], np.int64), dtype=np.int32)
         codes = graph.op("GatherElements", below, chosen, dtype=np.int32, axis=0)
@@ -68,7 +68,7 @@ def find_codes(graph: Graph, X: Value, roots: Sequence[tuple[Any, int]], levels:
         for name in ("feature", "threshold", "missing_left")
     )
     columns = graph.op("Transpose", X, dtype=X.dtype, perm=[1, 0])
-    if missing_left.any():  # for these nodes NaN is -inf, to the others it is never ≤ the threshold
+    if missing_left.any():  # NaN becomes -inf for these nodes; for the others NaN is never ≤ the threshold
         missing = graph.op("IsNaN", columns, dtype=bool)
         low = graph.op("Where", missing, graph.constant(-np.inf, X.dtype), columns, dtype=X.dtype)
         columns = graph.op("Concat", columns, low, dtype=X.dtype, axis=0)
@@ -82,21 +82,21 @@ def find_codes(graph: Graph, X: Value, roots: Sequence[tuple[Any, int]], levels:
 
 
 def nodes_of_codes(tree, root: int, levels: int) -> np.ndarray:
-    """Return for each code the node of a tree in which the levels below a root end."""
+    """Return for each code the node that is reached a number of levels below a root."""
     return spread_nodes(tree, root, levels)[2**levels - 1 + codes_to_leaves(levels)]
 
 
 def codes_to_leaves(levels: int) -> np.ndarray:
-    """Return for each code which leaf of a full tree it leads to, counted from the left."""
+    """Return for each code the index of the leaf of a full tree, counted from the left."""
     codes = np.arange(2 ** (2**levels - 1))
-    place = np.zeros_like(codes)
+    index = np.zeros_like(codes)
     for _ in range(levels):
-        place = 2 * place + 2 - (codes >> place & 1)
-    return place - (2**levels - 1)
+        index = 2 * index + 2 - (codes >> index & 1)
+    return index - (2**levels - 1)
 
 
 def spread_nodes(tree, root: int, levels: int) -> np.ndarray:
-    """Return the nodes below a root level by level as if the tree was full: below a leaf there is the leaf itself."""
+    """Return the nodes below a root, level by level, as in a full tree: a leaf is repeated below itself."""
     found = [np.array([root])]
     for _ in range(levels):
         nodes = found[-1]
@@ -106,5 +106,5 @@ def spread_nodes(tree, root: int, levels: int) -> np.ndarray:
 
 
 def flatten(graph: Graph, value: Value) -> Value:
-    """Return all numbers of a value in one axis."""
+    """Return a value flattened to one axis."""
     return graph.op("Reshape", value, graph.constant([-1], np.int64), dtype=value.dtype)

@@ -1,4 +1,4 @@
-"""Torch modules as parts of a graph, by torch's own exporter."""
+"""Convert torch modules to parts of a graph with torch's own exporter."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..._optional import import_optional
 from .._graph import OPSET, Graph, Value
 from ._merge_convolutions import merge_into_convolutions
 
-N_EXAMPLES = 2  # rows: torch takes one row for a number that never changes
+N_EXAMPLES = 2  # number of rows: with one row, torch would treat the batch size as a constant
 BACKBONE = "backbone"  # the scope of the nodes before the pooling
 POOLING = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean")
 
 
 def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, scope: str | None = None) -> list[Value]:
-    """Add a module, which is called with one tensor, in evaluation mode; return the tensors that it returns.
+    """Add a module in evaluation mode, called with one tensor, and return its outputs.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, sco
         It is copied, never changed.
     x : Value
     name : str
-        Of the module, in errors.
+        The name of the module in errors.
     scope : str or None
-        What the names of the nodes before the last pooling begin with, if the module has convolutions.
+        Prefix of the names of the nodes before the last pooling, if the module has convolutions.
     """
     module = copy_module(module)
     example = torch.rand(N_EXAMPLES, *x.shape, generator=torch.Generator().manual_seed(0)).to(torch_dtype(x.dtype))
@@ -40,17 +40,17 @@ def embed_module(graph: Graph, module: torch.nn.Module, x: Value, name: str, sco
         outputs = as_tuple(module(example))
     try:
         model = export_module(module, example)
-    except Exception as error:  # torch raises errors of many types
+    except Exception as error:  # torch's exporter raises errors of many types
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
         if isinstance(error.__cause__ or error, ImportError) or "onnx_ir" in reason or "onnxscript" in reason:
             raise ImportError(
-                f"torch {torch.__version__} cannot export modules with this onnxscript and onnx_ir ({reason}): "
-                "pip install --upgrade onnxscript onnx_ir"
+                f"torch {torch.__version__} cannot export modules with the installed onnxscript and onnx_ir "
+                f"({reason}): pip install --upgrade onnxscript onnx_ir"
             ) from error
         raise graph.refuse(
             f"the torch module {name}, which torch cannot export ({reason})",
-            "torch.onnx.export(module, ..., dynamo=True) has to accept it: write it without branches that depend on "
-            "values",
+            "make it work with torch.onnx.export(module, ..., dynamo=True), for example by removing branches that "
+            "depend on values",
         ) from error
     remove_unused(model)
     merge_into_convolutions(model)
@@ -81,7 +81,7 @@ def export_module(module: torch.nn.Module, example: torch.Tensor):
 
 @contextmanager
 def quiet():
-    """Keep what torch prints, logs and warns of while it exports from the user: errors say enough."""
+    """Suppress the output, logs and warnings of torch's exporter; errors are still raised."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -105,7 +105,7 @@ def remove_unused(model) -> None:
 
 
 def name_nodes(model, scope: str | None) -> None:
-    """Number the nodes; those before the pooling behind the last convolution get names in the scope."""
+    """Number the nodes; those before the pooling that follows the last convolution get the prefix ``scope``."""
     after = set() if scope is None else behind_convolutions(model.graph.node)
     for number, node in enumerate(model.graph.node):
         inside = scope is not None and number not in after
@@ -113,9 +113,9 @@ def name_nodes(model, scope: str | None) -> None:
 
 
 def behind_convolutions(nodes) -> set[int]:
-    """Return the indices of the poolings that lead to no convolution, and of all that follows them.
+    """Return the indices of poolings that no convolution follows, and of all nodes after them.
 
-    Without a convolution these are all nodes.
+    Without convolutions, these are all nodes.
     """
     leading: set[int] = set()
     wanted: set[str] = set()
@@ -134,20 +134,20 @@ def behind_convolutions(nodes) -> set[int]:
 
 
 def as_tuple(outputs) -> tuple:
-    """Return what a module returned as a tuple."""
+    """Return the outputs of a module as a tuple."""
     return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
 
 
 def torch_dtype(dtype) -> torch.dtype:
-    """Return torch's dtype for that of numpy."""
+    """Return the torch dtype for a numpy dtype."""
     return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def numpy_dtype(tensor: torch.Tensor) -> np.dtype:
-    """Return the dtype of a tensor in numpy."""
+    """Return the numpy dtype of a tensor."""
     return torch.empty(0, dtype=tensor.dtype).numpy().dtype
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:
-    """Return the numbers of a tensor."""
+    """Return a tensor as a numpy array."""
     return tensor.detach().cpu().numpy()

@@ -1,9 +1,9 @@
-"""Decision trees as one operator that finds the leaves of rows, whose values are then added up as numpy would.
+"""Convert decision trees to one operator that finds the leaf of each row; values are then summed as in numpy.
 
-ONNX's TreeEnsembleRegressor could add the values itself, but in float32, and in an order that depends on the number of
-threads. Two classes whose sums are equal would then be told apart by the last bit. Here each tree is a target of its
-own, to which a leaf gives its number; numbers are looked up in a table of float64, and added tree after tree. Only
-votes, which are zeros and ones, are added by the operator.
+ONNX's TreeEnsembleRegressor could sum the values itself, but in float32 and in an order that depends on the number of
+threads, so that rounding would break ties between classes. Here each tree is a target of its own that returns the index
+of the leaf; the values are looked up in a float64 table and summed tree by tree. Only votes, zeros and ones, are summed
+by the operator.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from .._graph import Graph, Value
 from ._shallow_trees import LEVELS, count_levels, flatten, number_leaves_at_once
 
 EXACT = 2**24  # float32 holds all integers up to here
-ROWS_OF_NODES = 2**10  # at once, of which the numbers of all nodes should fit into the cache
-GROUP_OF_VOTES, GROUP, MAX_GROUPS = 2**14, 2**12, 12  # nodes per operator, twice, and operators
+ROWS_OF_NODES = 2**10  # rows per call, so that the results of all nodes fit into the cache
+GROUP_OF_VOTES, GROUP, MAX_GROUPS = 2**14, 2**12, 12  # nodes per operator, for votes and for others; operators
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The nodes of a tree as arrays of one length; node 0 is the root.
+    """The nodes of a tree as arrays of equal length; node 0 is the root.
 
     Parameters
     ----------
     feature, threshold : ndarray
         A row whose feature is ≤ threshold goes to the left.
     left, right : ndarray of int
-        The numbers of the children; below 0 for a leaf.
+        The indices of the children; negative for a leaf.
     missing_left : ndarray of bool
-        Where rows go whose feature is NaN.
+        True if NaN goes to the left.
     equal : ndarray of bool, or None
-        Where only rows whose feature is equal to the threshold go to the left.
+        True if only values equal to the threshold go to the left.
     """
 
     feature: np.ndarray
@@ -47,15 +47,15 @@ class Tree:
 
     @property
     def is_leaf(self) -> np.ndarray:
-        """Which nodes are leaves."""
+        """True for nodes that are leaves."""
         return self.left < 0
 
 
 def from_sklearn(tree, columns=None) -> Tree:
-    """Return the ``tree_`` of a decision tree of scikit-learn, for X in float32.
+    """Convert the ``tree_`` of a decision tree of scikit-learn, for X in float32.
 
-    A threshold is rounded down to float32: ``x <= threshold`` then stays the same for every x in float32.
-    ``columns`` are those of X that the tree was given.
+    Thresholds are rounded down to float32, which does not change ``x <= threshold`` for any x in float32.
+    ``columns`` are the columns of X that the tree was fitted on.
     """
     feature = np.maximum(tree.feature, 0)
     return Tree(
@@ -68,15 +68,15 @@ def from_sklearn(tree, columns=None) -> Tree:
 
 
 def round_down(values: np.ndarray) -> np.ndarray:
-    """Return the largest float32 that are not above values of float64."""
+    """Return float64 values rounded down to float32."""
     rounded = values.astype(np.float32)
     return np.where(rounded > values, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 def add_up(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]) -> Value:
-    """Return per row the sums of the values of its leaves, of shape (k,), float64, as if added tree after tree.
+    """Return the sums of the values of each row's leaves, of shape (k,), float64, summed tree by tree.
 
-    ``values`` are arrays of shape (leaves, k), one for each tree.
+    ``values`` are arrays of shape (leaves, k), one per tree.
     """
     rows = np.concatenate(values)
     if are_votes(rows):  # their sums are exact in float32, and in any order
@@ -91,15 +91,15 @@ def add_up(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.nd
 def add_stages(
     graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray], start: np.ndarray | Value
 ) -> Value:
-    """Return a start, of shape (k,), to which the values of the trees of each stage are added, one per column.
+    """Return a start, of shape (k,), plus the values of the trees of all stages, with one tree per stage and column.
 
-    A constant start is part of the first stage: a number that is added first, wherever it comes from, is the same.
+    A constant start is added to the values of the first stage, which does not change the order of the sum.
     """
     (width,) = start.shape
     if isinstance(start, np.ndarray):
         values = [*(array + number for array, number in zip(values, start, strict=False)), *values[width:]]
     levels = count_levels(trees)
-    if levels <= LEVELS:  # faster for many rows than scikit-learn, which the operator for trees is not
+    if levels <= LEVELS:  # for many rows faster than scikit-learn, unlike the operator for trees
         graph.rows_at_once = min(graph.rows_at_once, ROWS_OF_NODES)
         numbers, leaves = number_leaves_at_once(graph, X, trees, levels)
         table = np.concatenate(values)[leaves]
@@ -114,12 +114,12 @@ def add_stages(
 
 
 def are_votes(rows: np.ndarray) -> bool:
-    """Return True if each row has a single 1 among zeros, as the leaves of a tree that was grown to the end."""
+    """Return True if each row is one-hot, like the leaves of a fully grown tree."""
     return bool(np.isin(rows, (0, 1)).all() and (rows.sum(1) == 1).all())
 
 
 def look_up_leaves(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]) -> Value:
-    """Return per row the number in its leaf of each tree, float64, of shape (trees,)."""
+    """Return the value of each row's leaf in each tree, float64, of shape (trees,)."""
     numbers, table = number_leaves(graph, X, trees, values)
     found = graph.op(
         "Reshape", look_up(graph, numbers, table[:, 0]), graph.constant([len(trees), -1]), dtype=table.dtype
@@ -130,11 +130,11 @@ def look_up_leaves(graph: Graph, X: Value, trees: Sequence[Tree], values: Sequen
 def number_leaves(
     graph: Graph, X: Value, trees: Sequence[Tree], values: Sequence[np.ndarray]
 ) -> tuple[Value, np.ndarray]:
-    """Return the number of each row's leaf in each tree, tree after tree in one axis, and the values by number."""
+    """Return the number of each row's leaf in each tree, flattened tree by tree, and the values by number."""
     every = np.concatenate(values)
     table, numbers = np.unique(every, axis=0, return_inverse=True)
     if len(table) > EXACT:
-        raise graph.refuse(f"trees with {len(table):,} leaves", f"fit smaller ones: up to {EXACT:,} can be told apart")
+        raise graph.refuse(f"trees with {len(table):,} leaves", f"fit smaller ones, with at most {EXACT:,} leaves")
     groups = []
     numbers_of = split(numbers.ravel(), values)
     for group in group_trees(trees, GROUP):
@@ -146,7 +146,7 @@ def number_leaves(
 
 
 def count_votes(graph: Graph, X: Value, trees: Sequence[Tree], targets: Sequence[np.ndarray], n_targets: int) -> Value:
-    """Return per row the number of leaves, by target, float32; ``targets`` are those of the leaves, tree by tree."""
+    """Return the number of each row's leaves per target, float32; ``targets`` are the targets of each tree's leaves."""
     votes = []
     for group in group_trees(trees, GROUP_OF_VOTES):
         ones = [np.ones(len(targets[index])) for index in group]
@@ -157,10 +157,10 @@ def count_votes(graph: Graph, X: Value, trees: Sequence[Tree], targets: Sequence
 
 
 def group_trees(trees: Sequence[Tree], size: int) -> list[list[int]]:
-    """Return the indices of trees in groups of about so many nodes, one for each operator.
+    """Return the indices of trees in groups of about ``size`` nodes, one group per operator.
 
-    The runtime walks through all trees of an operator for one row, then for the next: they should fit into the cache.
-    But each operator takes about a microsecond, which one row alone would feel: there are few.
+    The runtime traverses all trees of an operator for one row, then for the next, so they should fit into the cache.
+    Each operator takes about a microsecond, however, so that too many would slow down the prediction of a single row.
     """
     sizes = np.array([len(tree.left) for tree in trees])
     ends = np.cumsum(sizes)
@@ -170,14 +170,14 @@ def group_trees(trees: Sequence[Tree], size: int) -> list[list[int]]:
 
 
 def split(values: np.ndarray, like: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return an array in parts of the lengths of others."""
+    """Split an array into parts with the lengths of the arrays in ``like``."""
     return np.split(values, np.cumsum([len(part) for part in like])[:-1])
 
 
 def add_nodes(graph: Graph, X: Value, trees: Sequence[Tree], targets, weights, n_targets: int) -> Value:
-    """Return per row the sums of the weights of its leaves, by target, float32: one operator.
+    """Return the sums of the weights of each row's leaves per target, float32, by one operator.
 
-    ``targets`` and ``weights`` hold an array for each tree, with a number for each of its leaves.
+    ``targets`` and ``weights`` contain one array per tree, with one number per leaf.
     """
     where = np.concatenate([np.arange(len(tree.left)) for tree in trees])
     number = np.repeat(np.arange(len(trees)), [len(tree.left) for tree in trees])
@@ -215,9 +215,9 @@ def add_nodes(graph: Graph, X: Value, trees: Sequence[Tree], targets, weights, n
 
 
 def count_reached(graph: Graph, values: Value, edges: Sequence[np.ndarray]) -> Value:
-    """Return for each column how many of its edges, in ascending order, are not above the value, int32.
+    """Return for each column the number of its sorted edges that are not above the value, int32.
 
-    A tree per column finds this by bisection.
+    A tree per column finds it by bisection.
     """
     pairs = [bisection(column, np.asarray(some, values.dtype)) for column, some in enumerate(edges)]
     targets = [np.full(len(counts), column) for column, (_, counts) in enumerate(pairs)]
@@ -226,17 +226,17 @@ def count_reached(graph: Graph, values: Value, edges: Sequence[np.ndarray]) -> V
 
 
 def bisection(column: int, edges: np.ndarray) -> tuple[Tree, np.ndarray]:
-    """Return the tree that compares a column with edges, and for each of its leaves the number of edges reached."""
+    """Return a tree that compares a column with edges, and the number of edges reached in each leaf."""
     threshold: list[float] = []
     left: list[int] = []
     right: list[int] = []
     counts: list[int] = []
 
     def add(start: int, stop: int) -> int:
-        """Add the nodes for a value that reaches ``start`` edges, and may reach up to ``stop``."""
+        """Add the nodes for values that reach at least ``start`` and at most ``stop`` edges."""
         node, middle = len(left), (start + stop) // 2
         is_leaf = start == stop
-        threshold.append(0.0 if is_leaf else np.nextafter(edges[middle], -np.inf))  # ≤ this is < the edge
+        threshold.append(0.0 if is_leaf else np.nextafter(edges[middle], -np.inf))  # x ≤ threshold means x < edge
         left.append(-1)
         right.append(-1)
         if is_leaf:
@@ -252,14 +252,14 @@ def bisection(column: int, edges: np.ndarray) -> tuple[Tree, np.ndarray]:
 
 
 def look_up(graph: Graph, numbers: Value, table: np.ndarray) -> Value:
-    """Return the entries of a table with these numbers, both of one axis: a Gather would be slower."""
+    """Return the entries of a table at these indices, both with one axis; faster than Gather."""
     return graph.op("GatherElements", graph.constant(table.copy()), numbers, dtype=table.dtype, axis=0)
 
 
 def add_rows(graph: Graph, terms: Value, count: int, width: int, columns_first: bool = False) -> Value:
-    """Return the sums, of shape (width,), of ``count`` terms of each row, one after the other as numpy's ``+=``.
+    """Return the sums, of shape (width,), of ``count`` terms per row, added in order like numpy's ``+=``.
 
-    ReduceSum would add them in an order of its own, and give other last bits.
+    ReduceSum would add them in another order, which changes the last bits.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def add_rows(graph: Graph, terms: Value, count: int, width: int, columns_first: 
         The first terms of all rows, then the second ones, and so on.
     count, width : int
     columns_first : bool
-        True if a term of all rows is column after column.
+        True if each term is stored column by column.
     """
     if count > 1:
         terms = graph.op("Reshape", terms, graph.constant([count, -1], np.int64), dtype=terms.dtype)
