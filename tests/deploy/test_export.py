@@ -128,7 +128,7 @@ def test_what_cannot_be_exported(path):
     refused(TypeError, "estimator must be a fitted estimator, got <class", NetClassifier, path, X)
     refused(
         ValueError,
-        "outputs='probabilities' requires a classifier",
+        "'probabilities' requires a classifier",
         fitted("regressor"),
         path,
         X,
