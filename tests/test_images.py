@@ -713,7 +713,7 @@ def test_floats_have_no_white_level_of_their_own(tmp_path):
 
 @STRATEGIES
 def test_nets_on_files_with_few_bits(strategy, dim_paths):
-    with pytest.warns(BitDepthWarning, match=r"white_level=1023.* put ImageLoader\(white_level=\.\.\.\) before it"):
+    with pytest.warns(BitDepthWarning, match=r"white_level=1023.* add ImageLoader\(white_level=\.\.\.\) before it"):
         fitted = net(strategy=strategy).fit(dim_paths, LABELS)
     with pytest.warns(BitDepthWarning, match="white_level=1023"):
         fitted.predict(dim_paths)
@@ -845,11 +845,11 @@ def test_a_factorys_size_is_looked_up_once_while_its_code_stays(loaded, monkeypa
 
 def test_fitted_on_something_else(paths):
     many = net(image_shape=None, backbone=nn.Conv2d(5, 4, 3)).fit(np.zeros((24, 8, 8, 5), np.uint8), LABELS)
-    with pytest.raises(ValueError, match=r"1 channel or 3, .* shape \(8, 8, 5\)"):
+    with pytest.raises(ValueError, match=r"1 or 3 channels, .* shape \(8, 8, 5\)"):
         many.predict(paths)
     with pytest.warns(sktricks.NoPretrainedBackboneWarning):
         table = net(image_shape=None).fit(PIXELS.reshape(24, -1), LABELS)
-    with pytest.raises(ValueError, match="fitted on a table of 192 columns, X has image files"):
+    with pytest.raises(ValueError, match="X must be a table of 192 columns, .* got image files"):
         table.predict(paths)
 
 
@@ -868,7 +868,7 @@ def test_a_table_with_a_column_of_files_raises_an_error(paths):
             {"image_shape": None},
             "image_shape must be given for image files, got None: .* has no fixed input size.*=224$",
         ),
-        ({"image_shape": (8, 8, 4)}, r"1 channel or 3, .* shape \(8, 8, 4\)"),
+        ({"image_shape": (8, 8, 4)}, r"1 or 3 channels, .* shape \(8, 8, 4\)"),
         ({"image_shape": 1}, "image_shape must have a height and a width of at least 2 .*got 1$"),
         ({"image_shape": (8,)}, "image_shape must be a pair"),
         ({"image_shape": (1, 8)}, "at least 2"),

@@ -1,4 +1,4 @@
-"""Nets that come pretrained: backbones, freezing, and the estimators that fine-tune them."""
+"""Pretrained nets: backbones, freezing, and estimators that fine-tune them."""
 
 from __future__ import annotations
 

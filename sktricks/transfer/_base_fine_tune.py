@@ -1,4 +1,4 @@
-"""The base of classifiers and regressors on a backbone: a strategy, and a head on the features of a prefix."""
+"""The base class of FineTuneClassifier and FineTuneRegressor: a strategy, and a head on the features of a prefix."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from ._prefix import Prefix
     from .backbones import Backbone
 
-BLOCK = 1024  # images whose views are made at once
-# Parameters that a training that continues ignores, besides those of all nets.
+BLOCK = 1024  # images whose views are computed at once
+# Parameters that are ignored when training continues, in addition to those of all nets.
 KEPT = ("backbone", "resize_mode", "strategy", "freeze_until", "stages", "backbone_lr_scale", "layer_decay", "n_views")
 
 
 class BaseFineTune(SharesBackbone, BaseNet):
-    """A backbone and a head: which layers freeze, and what a frozen backbone saves."""
+    """Base class of estimators that train a head on a backbone, with some or all layers of the backbone frozen."""
 
     _parameter_constraints: dict = {
         **{
@@ -77,7 +77,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     # The skorch net and the Prefix, whose backbone is part of the net's module; None if X is a table.
     _prefix: Prefix | None
 
-    # skorch stores its module as bytes, so that a pickle or deep copy would have the backbone twice.
+    # skorch pickles its module as bytes, so that a pickle or deep copy would contain the backbone twice.
 
     def __getstate__(self):
         state, prefix = super().__getstate__(), vars(self).get("_prefix")
@@ -90,7 +90,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     @property
     def net_(self) -> skorch.NeuralNet:
-        """The skorch net inside."""
+        """The fitted skorch net."""
         from .cache._pool import mark_seen
 
         net = super().net_
@@ -100,23 +100,23 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     @property
     def backbone_(self) -> Backbone | None:
-        """The backbone, fitted to the rows unless it is frozen; None if X is a table."""
+        """The backbone, fine-tuned unless it is frozen; None if X is a table."""
         return getattr(self.net_.module_, "backbone", None)
 
     @property
     def batch_norm_(self) -> str | None:
-        """What trainable BatchNorms normalize by: ``"batch"`` or ``"running"`` statistics; None if there are none."""
+        """The statistics of trainable BatchNorms, ``"batch"`` or ``"running"``; None if there are none."""
         check_is_fitted(self)
         return None if self._prefix is None else self._prefix.statistics
 
     @property
     def n_trainable_parameters_(self) -> int:
-        """The number of trained numbers."""
+        """The number of trainable parameters."""
         check_is_fitted(self)
         return sum(p.numel() for p in self._net.module_.parameters() if p.requires_grad)
 
     def _layers(self):
-        """Return all layers in execution order, by the names that ``freeze_until`` takes."""
+        """Return all layers in execution order, with the names that ``freeze_until`` accepts."""
         from .freezing._layers import Layer, layers_of
 
         module = self.net_.module_
@@ -127,12 +127,12 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     # -- hooks, in the order of training/_hooks.py -------------------------------------------------------------------
 
-    # A range test trains all layers from the start, since its learning rate is for all of them.
+    # A range test trains all layers from the start, since the learning rate applies to all of them.
     _all_at_once, _range_test_params = False, {"_all_at_once": True}
 
     @property
     def _kept_params(self):
-        drawn_once = self._prefix is not None and self._prefix.encodes_once  # views of rows, in the first fit
+        drawn_once = self._prefix is not None and self._prefix.encodes_once  # the views are drawn in the first fit
         return [*super()._kept_params, *KEPT, *(["augmenter"] if drawn_once else [])]
 
     def _check_X(self, X, *, reset, **how):
@@ -158,7 +158,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     @property
     def _has_probe_settings(self):
-        """True if default settings are those of a linear probe with SGD, which are wrong for any other optimizer."""
+        """True if the default settings are those of a linear probe with SGD, which suit no other optimizer."""
         return self.strategy_ == LINEAR_PROBE and self.optimizer in (None, "sgd")
 
     def _probe_settings(self):
@@ -168,7 +168,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     @property
     def _module_precision(self):
         encoded = self._prefix is not None and self._prefix.encodes_once
-        return "float32" if encoded else self.precision_  # a head takes little time
+        return "float32" if encoded else self.precision_  # a head is fast in float32 as well
 
     @property
     def _must_be_exact(self):
@@ -194,7 +194,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     @property
     def _n_fit_views(self):
-        return self.n_views - 1 if self._prefix is not None and self._prefix.encodes_once else 0  # besides the rows
+        return self.n_views - 1 if self._prefix is not None and self._prefix.encodes_once else 0  # without the original
 
     def _make_module(self, dataset, params):
         from ..training._modules import make_module
@@ -216,7 +216,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _adapt_net(self, net, dataset):
         if self._prefix is None:
             return
-        if dataset.y is not None:  # otherwise ``load`` fills the net
+        if dataset.y is not None:  # if y is None, ``load`` fills the net
             features, weight = self._example_features(dataset)
             net.module_.head.standardize.learn(features, weight)
             if self.strategy_ == LP_FT:
@@ -256,7 +256,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _after_training(self):
         if self._prefix is None:
             return
-        if self._net.module_.backbone is None:  # the head was trained alone
+        if self._net.module_.backbone is None:  # only the head was trained
             self._net.module_.backbone = self._prefix.backbone
         cache = resolve_cache(self.cache)
         if self.verbose and self._prefix.encodes_once and cache is not None:
@@ -268,7 +268,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return super()._blank_row() if self._prefix is None else torch.zeros(1, self._prefix.n_features)
 
     def _build_again(self, backbone=None):
-        """Build the net as ``fit`` did, around a backbone that :func:`~sktricks.load` fills."""
+        """Build the net as ``fit`` does, with a backbone whose weights :func:`~sktricks.load` fills in."""
         if backbone is not None:
             self._prefix.attach(backbone.to(self._device), self.value_range_, self._device, self.precision_)
         super()._build_again()
@@ -283,7 +283,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     # -- the prefix --------------------------------------------------------------------------------------------------
 
     def _make_prefix(self, rows):
-        """Choose the strategy for these rows, and the prefix that goes with it."""
+        """Choose the strategy for these rows, and return the prefix for it."""
         from ..training._precision import fit_precision
         from ._prefix import Prefix, check_stages
         from .cache._pool import find_loaded
@@ -309,7 +309,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         prefix.boundary = self._find_boundary(prefix, len(rows))
 
     def _check_augmented_images(self, backbone):
-        """Raise an error that names the augmenter if it changes the shape of images, and the backbone needs theirs."""
+        """Raise an error if the augmenter changes the shape of images, but the backbone requires a fixed shape."""
         import torch
 
         from ..training._augmented_shape import naming_augmenter, output_shape
@@ -322,7 +322,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
                 backbone.run(backbone.preprocess(x))
 
     def _choose_strategy(self, backbone, n_labels):
-        """Choose ``strategy_``, and return how many of the layers are frozen."""
+        """Choose ``strategy_``, and return the number of frozen layers."""
         from .backbones._load_backbone import UNTRAINED
         from .freezing._layers import find_boundary
 
@@ -342,7 +342,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return len(layers) if self.strategy_ == LINEAR_PROBE else n_frozen
 
     def _find_strategy(self, y):
-        """Return the strategy that ``fit`` would choose, by itself and without a report of it."""
+        """Return the strategy that ``fit`` would choose, without reporting it."""
         from ..training._inputs import pick_device
         from ..training._randomness import kept_randomness
         from .cache._pool import find_loaded
@@ -357,19 +357,19 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
     @property
     def _freezes_by_callback(self):
-        """True if a callback of the user's decides what is frozen."""
+        """True if a callback of the user freezes layers."""
         from .freezing._freeze import FreezeLayers
 
         return any(isinstance(callback, FreezeLayers) for callback in unnamed(self.callbacks))
 
     @property
     def _trains_head_alone(self):
-        """True if the backbone joins the net after the training: no step needs it, and no code of the user sees it."""
+        """True if the backbone is added to the net only after training, since no step or user code needs it."""
         probes = self._prefix.encodes_once and self.strategy_ == LINEAR_PROBE
         return probes and not self.callbacks and not self.net_params
 
     def _find_boundary(self, prefix, n_rows):
-        """Return the boundary behind the frozen layers if the values there are computed once; otherwise None."""
+        """Return the boundary after the frozen layers if the values there are computed only once; otherwise None."""
         from .freezing._boundary import find_crossing
 
         cache, backbone = resolve_cache(self.cache), prefix.backbone
@@ -385,13 +385,13 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if self._n_fit_views == 0:
             why = "FreezeLayers in callbacks" if self._freezes_by_callback else f"the strategy {self.strategy_!r}"
             raise ValueError(
-                f"n_views={self.n_views} is for a backbone that stays frozen throughout, and conflicts with {why}, "
-                "where the augmenter draws again in every epoch: use n_views=1, or strategy='linear-probe'"
+                f"n_views={self.n_views} requires a backbone that stays frozen, and cannot be combined with {why}, "
+                "for which the augmenter draws again in every epoch: use n_views=1, or strategy='linear-probe'"
             )
         if self.augmenter.mixes_rows:
             raise ValueError(
-                f"n_views={self.n_views} fixes the views of each row, and {type(self.augmenter).__name__} mixes rows "
-                "with others: leave MixUp, CutMix and SwapNoise out, or use n_views=1"
+                f"n_views={self.n_views} fixes the views of each row, and cannot be combined with "
+                f"{type(self.augmenter).__name__}, which mixes rows: remove steps that mix rows, or use n_views=1"
             )
 
     # -- features ----------------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
     def _encode_views(self, x, fit, held_out, view, progress=None, **how):
         """Return the features of images as a view has them; of training rows (n, views, features) if there are several.
 
-        Everything is stored in ``fit``, only little at prediction.
+        ``fit`` stores all features, predictions only a few.
         """
         import torch
 
@@ -413,7 +413,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return progress_of(n_images, "encoding", "image", self.verbose)
 
     def _encode(self, x, view=None, **how):
-        """Return the features of images as a view has them; without one, as they are at prediction."""
+        """Return the features of a view of images, by default those of the images at prediction time."""
         import torch
 
         from ..training._inputs import view_of
@@ -426,14 +426,14 @@ class BaseFineTune(SharesBackbone, BaseNet):
         return torch.cat([signed_power(self._prefix.encode(part, **how)) for part in seen])
 
     def _standardized(self, net, features):
-        """Return features as the last layer takes them."""
+        """Return features as the input of the last layer."""
         import torch
 
         with torch.no_grad():
             return net.module_.head.prepare(features.to(self._device)).cpu()
 
     def _example_features(self, dataset):
-        """Return features as the head will see them when training begins, and their weights: for mean and spread."""
+        """Return features as the head receives them at the start of training, and their weights."""
         from ..training._inputs import STATISTICS_OF, select_images, some_rows
         from ._backbone_net import signed_power
         from .freezing._freeze import batch_statistics, learns_statistics
@@ -459,18 +459,18 @@ class BaseFineTune(SharesBackbone, BaseNet):
 
 
 def warn_of_epochs():
-    """Warn that an augmenter makes a frozen backbone encode each row in each epoch."""
+    """Warn that a frozen backbone encodes each row in each epoch because of an augmenter."""
     warn(
         "the augmenter draws again in every epoch, so the frozen backbone encodes every row in every epoch; "
-        "n_views=8 lets it encode eight views of each row once, augmenter=None the row alone",
+        "use n_views=8 to encode eight views of each row once, or augmenter=None to encode only the row",
         FrozenPrefixNotCachedWarning,
     )
 
 
 def warn_of_table(name):
-    """Warn that nothing pretrained exists for a table."""
+    """Warn that no pretrained net exists for a table."""
     warn(
-        f"{name} got rows without image_shape and has nothing pretrained for a table: a plain net is trained from "
-        "scratch. If the rows are images, say image_shape=(height, width)",
+        f"{name} got rows without image_shape, and no pretrained net exists for a table: a plain net is trained from "
+        "scratch. If the rows are images, set image_shape=(height, width)",
         NoPretrainedBackboneWarning,
     )

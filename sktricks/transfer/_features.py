@@ -1,4 +1,4 @@
-"""PretrainedFeatures: what a pretrained net sees in an image, as columns for any estimator."""
+"""PretrainedFeatures: convert images to the features of a pretrained net, as columns for any estimator."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from .cache._sharing import SharesBackbone
 if TYPE_CHECKING:
     import torch
 
-ROWS = 1024  # to transform at once, so that memory is bounded
+ROWS = 1024  # rows to transform at once, to bound the memory
 
 
 class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Turn images into the features of a pretrained net, as columns for any estimator.
+    """Convert images to the features of a pretrained net, as columns for any estimator.
 
     ``fit`` learns only the shape and value range of the images, so nothing leaks across folds.
 
@@ -43,40 +43,41 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         The pretrained net, as in :func:`load_backbone`; ``"auto"`` is ``"lite0"`` for photos and ``"tiny32"`` for small
         images, as in :class:`FineTuneClassifier`.
     stages : "auto" or list of str, default="auto"
-        Names of the stages of the backbone whose features are returned. ``"auto"``: the ``default_stages`` of the
+        Names of the stages of the backbone whose features are returned. ``"auto"`` means the ``default_stages`` of the
         backbone, or its output if there are none.
     image_shape : int or tuple, default=None
         (height, width), (height, width, channels), or the side of a square.
 
-        - Rows: their shape as images, with one channel if none is given. None: rows are a table, for which no
-          pretrained net exists; they are returned unchanged, with a :class:`NoPretrainedBackboneWarning`.
-        - Arrays of images: checked against their shape, with any number of channels if none is given.
-        - Image files: the size at which files are read. None: the size of the backbone, in color. The backbone still
-          resizes images to its own size, so a smaller value loses detail, with an :class:`ImageSizeWarning`, and saves
-          no time.
+        - Rows: the shape of the image in each row, with one channel if none is given. None means that the rows are a
+          table, for which no pretrained net exists; they are returned unchanged, with a
+          :class:`NoPretrainedBackboneWarning`.
+        - Arrays of images: compared with their shape; without channels, any number of channels is accepted.
+        - Image files: the size at which files are read. None means the size of the backbone, in color. The backbone
+          still resizes images to its own size, so a smaller value loses detail, with an :class:`ImageSizeWarning`, and
+          saves no time.
     resize_mode : {"squash", "crop"}, default="squash"
-        How images are resized if their aspect ratio differs from that of the backbone: ``"squash"`` keeps the whole
+        How to resize images if their aspect ratio differs from that of the backbone: ``"squash"`` keeps the whole
         image and changes its aspect ratio; ``"crop"`` resizes the shorter side and takes the center.
     value_range : tuple of float, default=None
-        The smallest and largest possible value of a pixel. None: (0, 255) for integers; for floats (0, 1) or (0, 255)
-        if the pixels lie in it, otherwise their minimum and maximum.
+        The smallest and largest possible value of a pixel. None means (0, 255) for integers; for floats (0, 1) or
+        (0, 255) if the pixels lie in this range, otherwise their minimum and maximum.
     cache : "auto", None, path or FeatureCache, default="auto"
         Where features are stored, so that each image is encoded once for all folds and candidates of a search.
-        ``fit_transform`` stores all features, ``transform`` only those of small batches. ``"auto"``: one cache of
-        512 MB in memory, shared by all estimators of the process. A path: a folder, which several processes can share.
-        None: each call encodes anew. See :class:`FeatureCache`.
+        ``fit_transform`` stores all features, ``transform`` only those of small batches. ``"auto"`` is a cache of
+        512 MB in memory, shared by all estimators of the process. A path is a folder, which several processes can
+        share. With None, each call encodes again. See :class:`FeatureCache`.
     device : str or torch.device, default="auto"
-        Where the backbone runs. ``"auto"`` is CUDA, then MPS, if available, otherwise the CPU.
+        Where the backbone runs. ``"auto"`` is CUDA or MPS if available, otherwise the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that features do not depend on
         the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
         ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
-        :class:`SlowPrecisionWarning`. Features are float32 in both. bfloat16 keeps two to three decimal digits, which
-        costs accuracy: a classifier of photos on features of lite0 loses 0.3 to 0.9 points with 50 labels per class,
-        none with 10.
+        :class:`SlowPrecisionWarning`. Features are always float32. bfloat16 keeps two to three decimal digits, which
+        reduces the accuracy: a classifier of photos on features of lite0 loses 0.3 to 0.9 points with 50 labels per
+        class, nothing with 10.
     white_level : float, default=None
-        The pixel value of white in image files of more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits, 4095
-        for 12 bits. None: 65535. For arrays of images, set ``value_range`` instead.
+        The pixel value of white in image files with more than 8 bits, as in :class:`ImageLoader`: 1023 for 10 bits,
+        4095 for 12 bits. None means 65535. For arrays of images, set ``value_range`` instead.
     verbose : int, default=0
         1 reports the backbone in ``fit``, and in ``fit_transform`` and ``transform`` shows a bar, how many images were
         encoded, and how often their features were reused; 2 prints lines instead of bars.
@@ -86,7 +87,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
     backbone_ : Backbone or None
         The backbone; None for a table.
     backbone_name_ : str or None
-        The name of the backbone, such as the one that ``"auto"`` chose; None for a table.
+        The name of the backbone, for example that chosen by ``"auto"``; None for a table.
     precision_ : {"float32", "bfloat16"}
         The floating-point type of the computation: bfloat16 by autocast, or the dtype of the backbone's parameters.
         Not set if X is a table.
@@ -127,7 +128,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         "resize_mode": [StrOptions(set(RESIZE_MODES))],
         "value_range": ["array-like", None],
         "cache": [str, os.PathLike, FeatureCache, None],
-        "device": "no_validation",  # torch knows its devices best
+        "device": "no_validation",  # torch itself validates devices
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "white_level": [Interval(Real, 0, 2**32, closed="neither"), None],
         "verbose": ["verbose"],
@@ -191,8 +192,8 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         self._prefix, self.backbone_name_, self._n_features_out = None, None, layout.n_features
         if layout.image_shape is None:
             warn(
-                "PretrainedFeatures got rows without image_shape, and nothing is pretrained for a table: they pass as "
-                "they are. If the rows are images, say image_shape=(height, width)",
+                "PretrainedFeatures got rows without image_shape, and no pretrained net exists for a table: the rows "
+                "are returned unchanged. If they are images, set image_shape=(height, width)",
                 NoPretrainedBackboneWarning,
             )
             return self
@@ -238,7 +239,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         Returns
         -------
         features : ndarray of shape (n, n_features_out)
-            In the dtype of X if that is float32 or float64, otherwise in that of the backbone.
+            Their dtype is that of X if it is float32 or float64, otherwise that of the backbone.
         """
         return self.fit(X, y)._transform(X, fill=True)
 
@@ -253,7 +254,7 @@ class PretrainedFeatures(LinksToDocs, SharesBackbone, ClassNamePrefixFeaturesOut
         Returns
         -------
         features : ndarray of shape (n, n_features_out)
-            In the dtype of X if that is float32 or float64, otherwise in that of the backbone.
+            Their dtype is that of X if it is float32 or float64, otherwise that of the backbone.
         """
         check_is_fitted(self)
         return self._transform(X, fill=False)

@@ -1,4 +1,4 @@
-"""FineTuneClassifier and FineTuneRegressor: a pretrained net on your images."""
+"""FineTuneClassifier and FineTuneRegressor: fine-tune a pretrained net on your images."""
 
 from __future__ import annotations
 
@@ -22,94 +22,96 @@ if TYPE_CHECKING:
 
 
 class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
-    """A pretrained net as a classifier of your images.
+    """A classifier of images that fine-tunes a pretrained net.
 
     Parameters
     ----------
     backbone : str, module class, factory or torch.nn.Module, default="auto"
         The pretrained net, as in :func:`load_backbone`: a name such as ``"timm:resnet18"``, or your own module. An
-        instance is copied, never changed. A class or factory is called in the first fit; the later fits of a search
-        reuse the module, unless its weights are random. ``"auto"`` is ``"lite0"`` for photos (shorter side of at least
+        instance is copied, never changed. A class or factory is called in the first fit; later fits of a search reuse
+        the module, unless its weights are random. ``"auto"`` is ``"lite0"`` for photos (shorter side of at least
         128 pixels) and ``"tiny32"`` for smaller images; see the notes.
     image_shape : int or tuple, default=None
         (height, width), (height, width, channels), or the side of a square.
 
-        - Rows: their shape as images, with one channel if none is given. None: rows are a table, for which no
-          pretrained net exists; the default net of :class:`NetClassifier` is trained instead, with a
-          :class:`NoPretrainedBackboneWarning`.
-        - Arrays of images: checked against their shape, with any number of channels if none is given.
-        - Image files: the size at which files are read. None: the size of the backbone, in color. The backbone still
-          resizes images to its own size, so a smaller value loses detail and saves no time. A backbone runs at another
-          size with ``backbone=load_backbone("lite0", image_shape=128)``.
+        - Rows: the shape of the image in each row, with one channel if none is given. None means that the rows are a
+          table, for which no pretrained net exists; the default net of :class:`NetClassifier` is trained instead, with
+          a :class:`NoPretrainedBackboneWarning`.
+        - Arrays of images: compared with their shape; without channels, any number of channels is accepted.
+        - Image files: the size at which files are read. None means the size of the backbone, in color. The backbone
+          still resizes images to its own size, so a smaller value loses detail and saves no time. To run a backbone at
+          another size, pass ``backbone=load_backbone("lite0", image_shape=128)``.
     resize_mode : {"squash", "crop"}, default="squash"
-        How images are resized if their aspect ratio differs from that of the backbone, or files from that of
-        ``image_shape_``. ``"squash"`` keeps the whole image and changes its aspect ratio; ``"crop"`` resizes the
-        shorter side and takes the center. Neither is better for all photos; a search can compare them.
+        How to resize images if their aspect ratio differs from that of the backbone, or files if theirs differs from
+        that of ``image_shape_``. ``"squash"`` keeps the whole image and changes its aspect ratio; ``"crop"`` resizes
+        the shorter side and takes the center. Neither is better for all photos; a search can compare them.
     value_range : tuple of float, default=None
-        The smallest and largest possible value of a pixel. None: (0, 255) for integers; for floats (0, 1) or (0, 255)
-        if the pixels lie in it, otherwise their minimum and maximum. Pass raw pixels: the backbone resizes and
-        normalizes them.
+        The smallest and largest possible value of a pixel. None means (0, 255) for integers; for floats (0, 1) or
+        (0, 255) if the pixels lie in this range, otherwise their minimum and maximum. Pass raw pixels: the backbone
+        resizes and normalizes them.
     strategy : {"auto", "linear-probe", "fine-tune", "lp-ft", "gradual"}, default="auto"
         Which layers are trained, and when; see the notes.
     freeze_until : int, float, str or None, default=None
         Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a fraction of the layers,
-        or the name of the first module that is trained. 0 or None: nothing is frozen. ``"head"`` freezes the whole
-        backbone: any strategy then becomes the linear probe, and ``strategy_`` says so. Any other value that conflicts
-        with an explicit strategy is an error. A layer is a module with parameters or buffers of its own;
+        or the name of the first module that is trained. 0 or None freezes nothing. ``"head"`` freezes the whole
+        backbone, so that any strategy becomes ``"linear-probe"`` in ``strategy_``. Any other value that conflicts with
+        an explicit strategy raises an error. A layer is a module with parameters or buffers of its own;
         :func:`layer_table` lists them. Parameters, buffers and dropout of frozen layers stay unchanged to the last bit.
     stages : "auto" or list of str, default="auto"
-        Names of the stages of the backbone whose features the head receives. ``"auto"``: the
-        ``default_stages`` of the backbone, or its output if there are none; for lite0, its last stage and its output.
+        Names of the stages of the backbone whose features the head receives. ``"auto"`` means the ``default_stages`` of
+        the backbone, or its output if there are none; for lite0, its last stage and its output.
     augmenter : augmenter, default=None
-        Augments each row anew in each epoch; at prediction its deterministic counterpart is applied.
+        Draws a new augmentation of each row in each epoch; at prediction time, its deterministic counterpart is
+        applied.
     n_views : int, default=1
-        Number of fixed views per row in training, for a backbone that is frozen completely. 1: the augmenter draws anew
-        in each epoch, so the backbone encodes every row in every epoch. Above 1: the row itself and ``n_views - 1``
+        Number of fixed views per row in training, for a completely frozen backbone. With 1, the augmenter draws again
+        in each epoch, so the backbone encodes every row in every epoch. Above 1, the row itself and ``n_views - 1``
         augmented copies are encoded once, and each epoch uses one of them at random. The draws are made in ``fit`` and
         are the same for all rows; with an int as ``random_state``, all folds and candidates of a search share the
-        encoded features. Without an augmenter the value is ignored, with a :class:`ViewsIgnoredWarning`.
+        encoded features. Without an augmenter, the value is ignored, with a :class:`ViewsIgnoredWarning`.
     predict_views : int, default=0
-        Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
-        The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
-        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter, or with one that only
-        mixes rows, the value is ignored, with a :class:`ViewsIgnoredWarning`.
+        Number of augmented views per row at prediction time. Predictions are the mean over the row itself and its
+        views. The draws are made once in ``fit`` and applied to all rows alike, so that the prediction for a row
+        depends only on that row. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter, or with one
+        that only mixes rows, the value is ignored, with a :class:`ViewsIgnoredWarning`.
     backbone_lr_scale : float, default=1.0
-        Learning rate of the backbone, as a multiple of ``lr``, which is that of the head.
+        Learning rate of the backbone, as a multiple of ``lr``, the learning rate of the head.
     layer_decay : float, default=1.0
         Factor of the learning rate per stage, in (0, 1], counted from the end: stage k of n is trained at ``lr *
         backbone_lr_scale * layer_decay ** (n - k + 1)`` (Clark et al. 2020).
     cache : "auto", None, path or FeatureCache, default="auto"
         Where the features of a frozen backbone are stored, so that each row is encoded once for all epochs, folds and
-        candidates of a search. ``"auto"``: one cache of 512 MB in memory, shared by all estimators of the process. A
-        path: a folder, which several processes can share. None: each ``fit`` encodes anew. See :class:`FeatureCache`.
-        If ``freeze_until`` freezes a part of the backbone, the output of that part is cached as well, provided that
-        the net can be split there, no augmenter is set, and the values need at most half of the cache.
+        candidates of a search. ``"auto"`` is a cache of 512 MB in memory, shared by all estimators of the process. A
+        path is a folder, which several processes can share. With None, each ``fit`` encodes again. See
+        :class:`FeatureCache`. If ``freeze_until`` freezes a part of the backbone, the output of that part is cached as
+        well, provided that the net can be split there, no augmenter is set, and the values take at most half of the
+        cache.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
-        ``"auto"`` is cross-entropy, and binary cross-entropy if rows have several labels. ``"bce"`` on labels needs two
+        ``"auto"`` is cross-entropy, or binary cross-entropy for multilabel targets. ``"bce"`` on labels requires two
         classes; their logit is the difference of the outputs. An instance is copied.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default=None
-        None: the default of the strategy, see the notes. ``"sgd"`` has momentum 0.9.
+        None means the default of the strategy; see the notes. ``"sgd"`` has momentum 0.9.
     lr : float or "auto", default=None
-        Peak learning rate of the schedule. None: the default of the strategy, see the notes. ``"auto"`` finds it by a
-        range test in ``fit``, in which no layer waits to be thawed; see :func:`find_lr`.
+        Peak learning rate of the schedule. None means the default of the strategy; see the notes. ``"auto"`` finds it
+        by a range test in ``fit``, in which all layers are thawed from the start; see :func:`find_lr`.
     weight_decay : float, default=None
         Weight decay for linear, convolution and embedding weights. Parameters with fewer than two dimensions, such as
-        biases and those of norms, do not decay. None: the default of the strategy, see the notes.
+        biases and those of normalization layers, do not decay. None means the default of the strategy; see the notes.
     clip_norm : float, default=None
-        Clip gradients to this norm. None: no clipping.
+        Clip gradients to this norm. None disables clipping.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
         Learning rate over the steps of one ``fit``, as in :class:`NetClassifier`.
     average : {"ema", "swa"} or None, default=None
-        Average of the weights during training that replaces the final weights: an exponential moving average over the
-        steps, or the mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
+        Replace the final weights by an average over the training: an exponential moving average over the steps, or the
+        mean over the ends of the epochs in the last quarter; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
-        Fraction of the target that is spread over all classes (Szegedy et al. 2016).
+        Fraction of the target that is spread evenly over all classes (Szegedy et al. 2016).
     max_epochs : int, default=None
-        Number of passes over the rows. None: the default of the strategy, see the notes.
+        Number of passes over the rows. None means the default of the strategy; see the notes.
     batch_size : int, default=None
-        Samples per optimizer step. None: the default of the strategy, see the notes.
+        Samples per optimizer step. None means the default of the strategy; see the notes.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class in the loss, as in scikit-learn. None: all classes have weight 1.
+        Weight of each class in the loss, as in scikit-learn. None means that all classes have weight 1.
     early_stopping : bool, default=False
         Hold out some rows, stop when their loss no longer falls, and restore the weights of the lowest loss.
     validation_fraction : float or splitter, default=0.1
@@ -121,18 +123,18 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
         Scoring callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``,
         need ``early_stopping=True`` or ``X_val`` and ``y_val``.
     net_params : dict, default=None
-        Any other parameter of skorch's net, such as ``optimizer__momentum``. Its keys can be searched like parameters.
+        Other parameters of skorch's net, such as ``optimizer__momentum``. A search can set its keys like parameters.
     device : str or torch.device, default="auto"
-        Where the net is trained. ``"auto"`` is CUDA, then MPS, if available, otherwise the CPU.
+        Where the net is trained. ``"auto"`` is CUDA or MPS if available, otherwise the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that predictions do not depend on
         the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
         ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
-        :class:`SlowPrecisionWarning`. Weights, loss and sums are float32 in both, and so is a head on the features of a
-        frozen backbone. bfloat16 keeps two to three decimal digits, which costs accuracy: for lite0 on photos 0.3 to
-        0.9 points with 50 labels per class, none with 10.
+        :class:`SlowPrecisionWarning`. Weights, loss and sums are always float32, and so is a head on the features of a
+        frozen backbone. bfloat16 keeps two to three decimal digits, which reduces the accuracy: for lite0 on photos by
+        0.3 to 0.9 points with 50 labels per class, by nothing with 10.
     warm_start : bool, default=False
-        Continue with the net of the previous ``fit``. Changes of parameters that only a new net takes, such as
+        Continue with the net of the previous ``fit``. Changes of parameters that apply only to a new net, such as
         ``optimizer`` and ``loss``, are then ignored, as in ``partial_fit``, with a :class:`ParametersIgnoredWarning`.
     verbose : int, default=0
         0: silent. 1: bars of encoded images and of epochs; reports of the backbone and the strategy, and of how many
@@ -143,27 +145,27 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     Attributes
     ----------
     strategy_ : str
-        The strategy in use; ``"from-scratch"`` for a table.
+        The strategy used; ``"from-scratch"`` for a table.
     backbone_ : Backbone or None
         The backbone, fine-tuned unless it is frozen; None for a table.
     backbone_name_ : str or None
-        The name of the backbone, such as the one that ``"auto"`` chose; None for a table.
+        The name of the backbone, for example that chosen by ``"auto"``; None for a table.
     batch_norm_ : {"batch", "running"} or None
-        Statistics that trainable BatchNorm layers normalize by. ``"running"``: the running statistics of the pretrained
-        net, which stay fixed. ``"batch"``: those of each batch, if it has at least 128 rows (16 in an untrained net).
-        None if no BatchNorm layer is trainable.
+        The statistics by which trainable BatchNorm layers normalize. ``"running"`` are the running statistics of the
+        pretrained net, which stay fixed; ``"batch"`` are those of each batch, used if it has at least 128 rows (16 in
+        an untrained net). None if no BatchNorm layer is trainable.
     net_ : skorch.NeuralNet
-        The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+        The fitted net; ``net_.module_`` is the torch module, ``net_.history`` contains the losses of each epoch.
     lr_ : float
-        Peak learning rate in use.
+        Peak learning rate used.
     n_trainable_parameters_ : int
         Number of trainable parameters of the net.
     classes_ : ndarray of shape (n_classes,)
-        The sorted labels, or the indices of the columns if y has several.
+        The sorted labels; for multilabel targets, the indices of the columns of y.
     precision_ : {"float32", "bfloat16"}
         The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Number of complete epochs.
+        Number of completed epochs.
     n_features_in_ : int
         Height x width x channels of images; 1 for a column of image files.
     feature_names_in_ : ndarray of shape (features,)
@@ -179,7 +181,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
     Notes
     -----
-    **Strategies.** They train the following layers, and None stands for these values:
+    **Strategies.** Each strategy trains the following layers, with these values for parameters that are None:
 
     ============== =============================== ========= ====== ============ ========== ==========
     strategy       trained                         optimizer lr     weight_decay max_epochs batch_size
@@ -190,42 +192,43 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
     "gradual"      the same, thawed stage by stage adamw     1e-3   0.05         15         64
     ============== =============================== ========= ====== ============ ========== ==========
 
-    ``"lp-ft"`` (Kumar et al. 2022) first trains the head like ``"linear-probe"`` with its default settings, on features
-    of images that are not augmented; the parameters apply to the second phase. ``"gradual"`` (Howard & Ruder 2018)
-    trains the head alone at first and thaws the last stage, then the one before it, and so on, over the first half of
-    ``max_epochs``. ``backbone_lr_scale`` and ``layer_decay`` apply to all strategies but ``"linear-probe"``.
+    ``"lp-ft"`` (Kumar et al. 2022) first trains the head like ``"linear-probe"``, with its default settings and without
+    augmentation; the parameters apply to the second phase. ``"gradual"`` (Howard & Ruder 2018) first trains only the
+    head, then thaws the last stage, the one before it, and so on, over the first half of ``max_epochs``.
+    ``backbone_lr_scale`` and ``layer_decay`` apply to all strategies except ``"linear-probe"``.
 
-    ``"auto"`` is ``"linear-probe"`` below 100 labels per class on average, otherwise ``"gradual"``. On a CPU, a
-    backbone for images of more than 64 x 64 pixels, such as ``"lite0"``, stays a linear probe at any number of labels,
-    since training it takes about forty times as long (twenty minutes for 600 photos). ``verbose=1`` reports this, and
-    ``strategy="gradual"`` trains it nevertheless. There are two exceptions. With a :class:`FreezeLayers` callback or an
-    ``"untrained:"`` backbone, ``"auto"`` is ``"fine-tune"`` from 100 labels per class on, on any device. If
-    ``freeze_until`` is set, it is ``"fine-tune"``, or ``"linear-probe"`` if that freezes the whole backbone.
+    ``"auto"`` is ``"linear-probe"`` below 100 labels per class on average, otherwise ``"gradual"``. On a CPU, it is
+    ``"linear-probe"`` for any number of labels if the backbone takes images of more than 64 x 64 pixels, like
+    ``"lite0"``, since training it takes about forty times as long (twenty minutes for 600 photos). ``verbose=1``
+    reports this, and ``strategy="gradual"`` trains it nevertheless. There are two exceptions. With a
+    :class:`FreezeLayers` callback or an ``"untrained:"`` backbone, ``"auto"`` is ``"fine-tune"`` from 100 labels per
+    class on, on any device. If ``freeze_until`` is set, it is ``"fine-tune"``, or ``"linear-probe"`` if the whole
+    backbone is frozen.
 
-    **The head.** Features are raised to the power 0.75 (by magnitude, with their sign), centered, and divided by one
-    number per stage of the backbone, so that their variance is 1 on average; a linear layer follows. For a linear probe
-    with SGD, the default rates depend on the number of features and of rows (the sum of ``sample_weight`` and
+    **The head.** Features are raised to the power 0.75 (by magnitude, keeping their sign), centered, and divided by one
+    number per stage of the backbone, so that their mean variance is 1; a linear layer follows. For a linear probe with
+    SGD, the default rates depend on the number of features and of rows (the sum of ``sample_weight`` times
     ``class_weight``, as in scikit-learn). ``lr`` is 6 / features, and 6 for the bias. ``weight_decay`` is
-    features / (40 x rows): the same L2 penalty as that of ``LogisticRegression(C=40)`` on features that are divided by
-    the square root of their number, so that a row has a mean squared norm of 1. A regressor has ``lr`` 1 / features and
+    features / (40 x rows): the L2 penalty of ``LogisticRegression(C=40)`` on features that are divided by the square
+    root of their number, so that rows have a mean squared norm of 1. A regressor has ``lr`` 1 / features and
     ``weight_decay`` 0. With another optimizer, ``lr`` is 1e-3 and ``weight_decay`` is 0. An explicit ``lr`` is used for
     the bias as well, which then does not decay.
 
-    **Image files.** X may be one column of image files: paths or bytes in a list, an array, a Series or a DataFrame of
-    one column. They are read batch by batch, as :class:`ImageLoader` reads them, so that many photos need little
-    memory; an error names a file that is missing or damaged. Files are read in color, and in gray if ``image_shape`` is
-    (height, width, 1). Gray files of more than 8 bits whose white is not 65535 need an :class:`ImageLoader` with
-    ``white_level`` before the net; otherwise a :class:`BitDepthWarning` is issued. An :class:`ImageSizeWarning` is
-    issued if ``image_shape`` reads large files at a size smaller than that of the backbone.
+    **Image files.** X may be one column of image files: paths or bytes in a list, an array, a Series or a DataFrame
+    with one column. They are read batch by batch, as in :class:`ImageLoader`, so that many photos take little memory;
+    errors name a missing or damaged file. Files are read in color, or in gray if ``image_shape`` is (height, width, 1).
+    Gray files with more than 8 bits whose white is not 65535 require an :class:`ImageLoader` with ``white_level``
+    before the net; otherwise, a :class:`BitDepthWarning` is issued. An :class:`ImageSizeWarning` is issued if
+    ``image_shape`` reads large files at a size smaller than that of the backbone.
 
     **backbone="auto"** depends on the size of the images in an array, or on ``image_shape``; for files without
-    ``image_shape``, on the median of the shorter sides of up to 64 of them. ``"lite0"`` sees photos at 224 x 224. If
-    its weights are not installed, ``"tiny32"`` sees them at 32 x 32, and a :class:`SmallBackboneWarning` names the
-    package to install. No net is best for all images: for unusual ones, such as scans, compare both in a search,
+    ``image_shape``, on the median of the shorter sides of up to 64 files. ``"lite0"`` resizes photos to 224 x 224. If
+    its weights are not installed, ``"tiny32"`` resizes them to 32 x 32, and a :class:`SmallBackboneWarning` names the
+    package to install. No net is best for all images: for unusual images, such as scans, compare both in a search,
     ``{"backbone": ["tiny32", "lite0"]}``.
 
-    **Features are computed once.** If the whole backbone is frozen, and there is no augmenter or ``n_views`` fixes the
-    views, each row is encoded once for all epochs and for all fits that share a ``cache``.
+    **Caching of features.** If the whole backbone is frozen, and there is no augmenter or ``n_views`` fixes the views,
+    each row is encoded once for all epochs and for all fits that share a ``cache``.
 
     Examples
     --------
@@ -322,7 +325,7 @@ class FineTuneClassifier(ClassifierNetMixin, BaseFineTune):
 
 
 class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
-    """A pretrained net as a regressor on your images.
+    """A regressor on images that fine-tunes a pretrained net.
 
     Parameters
     ----------
@@ -331,7 +334,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     n_views, predict_views, backbone_lr_scale, layer_decay, cache : optional
         As in :class:`FineTuneClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
-        ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss sees y
+        ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss receives y
         unchanged.
     optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size : optional
         As in :class:`FineTuneClassifier`.
@@ -343,23 +346,23 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     Attributes
     ----------
     strategy_ : str
-        The strategy in use; ``"from-scratch"`` for a table.
+        The strategy used; ``"from-scratch"`` for a table.
     backbone_ : Backbone or None
         The backbone, fine-tuned unless it is frozen; None for a table.
     backbone_name_ : str or None
-        The name of the backbone, such as the one that ``"auto"`` chose; None for a table.
+        The name of the backbone, for example that chosen by ``"auto"``; None for a table.
     batch_norm_ : {"batch", "running"} or None
         As in :class:`FineTuneClassifier`.
     net_ : skorch.NeuralNet
-        The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+        The fitted net; ``net_.module_`` is the torch module, ``net_.history`` contains the losses of each epoch.
     lr_ : float
-        Peak learning rate in use.
+        Peak learning rate used.
     n_trainable_parameters_ : int
         Number of trainable parameters of the net.
     precision_ : {"float32", "bfloat16"}
         The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Number of complete epochs.
+        Number of completed epochs.
     n_features_in_ : int
         Height x width x channels of images; 1 for a column of image files.
     feature_names_in_ : ndarray of shape (features,)

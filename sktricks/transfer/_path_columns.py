@@ -1,4 +1,4 @@
-"""Columns of image files where arrays of images would be."""
+"""Accept a column of image files in place of an array of images."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ._auto_backbone import choose_backbone, typical_size
 from .backbones._load_backbone import BUNDLED, UNTRAINED, is_ready
 
 FILE_RANGE = (0.0, 255.0)
-INSTEAD = ". A net has no white_level: put ImageLoader(white_level=...) before it in a Pipeline"
+INSTEAD = ". A net has no white_level: add ImageLoader(white_level=...) before it in a Pipeline"
 
 
 def check_inputs(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
-    """Validate X, of an estimator with a ``backbone``: a table, images, or a column of image files.
+    """Validate X for an estimator with a ``backbone``: a table, images, or a column of image files.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def check_inputs(estimator, X, *, reset, ensure_min_samples=1, input_name="X"):
 
 
 def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="X"):
-    """Return the images in files, not yet read, of the size of ``image_shape`` or ``fit``, and their layout."""
+    """Return the images in files, read lazily at the size of ``image_shape`` or ``fit``, and their layout."""
     name = type(estimator).__name__
     if len(sources) < ensure_min_samples:
         raise ValueError(
@@ -63,11 +63,11 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="
         )
     if not reset and estimator.image_shape_ is None:
         n_columns = estimator.n_features_in_
-        raise ValueError(f"{name} was fitted on a table of {n_columns} columns, {input_name} has image files")
+        raise ValueError(f"{input_name} must be a table of {n_columns} columns, as in fit of {name}, got image files")
     check_pixel_range(name, estimator.value_range if reset else estimator.value_range_, reset, input_name)
     shape = decoded_shape(estimator, sources) if reset else estimator.image_shape_
     if shape[2] not in (1, 3):
-        raise ValueError(f"image files are read with 1 channel or 3, {name} expects images of shape {shape}")
+        raise ValueError(f"image files must be read with 1 or 3 channels, but {name} expects images of shape {shape}")
     check_files_exist(sources, input_name)
     decoding = estimator._decoding
     look_at_depth(sources, decoding["white_level"], "" if hasattr(estimator, "white_level") else INSTEAD)
@@ -76,7 +76,7 @@ def check_files(estimator, sources, *, reset, ensure_min_samples=1, input_name="
 
 
 def decoding_of(estimator):
-    """Return how files are decoded, which ``fit`` keeps so that predictions do not follow later changes."""
+    """Return the decoding of files; ``fit`` stores it, so that later changes do not affect predictions."""
     return {
         "white_level": getattr(estimator, "white_level", None),
         "resize_mode": str(estimator.resize_mode),
@@ -85,9 +85,9 @@ def decoding_of(estimator):
 
 
 def check_column(estimator, X, *, reset, input_name="X"):
-    """Learn the name of a column of image files, which is one feature, or compare it with that of ``fit``.
+    """Store the name of a column of image files, which is one feature, or compare it with that of ``fit``.
 
-    A column without a name passes after ``fit``, and so does any column if ``fit`` saw pixels.
+    After ``fit``, a column without a name is accepted, and so is any column if ``fit`` was given pixels.
     """
     has_name = hasattr(X, "columns")
     compares = has_name and hasattr(estimator, "feature_names_in_") and estimator.n_features_in_ == 1
@@ -96,27 +96,26 @@ def check_column(estimator, X, *, reset, input_name="X"):
 
 
 def look_at_depth(sources, white_level, remedy):
-    """Warn if some of the files, of those with more than 8 bits, are read very dark or too bright."""
+    """Warn if some files with more than 8 bits become very dark or too bright."""
     problem = describe_depth(find_peaks(sources, white_level), white_level, " in the files that were looked at")
     if problem:
         warn(problem + remedy, BitDepthWarning)
 
 
 def check_pixel_range(name, value_range, reset, input_name="X"):
-    """Raise an error unless ``value_range``, as given or, after ``fit``, as learned, is that of the pixels in files."""
+    """Raise an error unless ``value_range``, as given or as learned in ``fit``, is that of image files."""
     if value_range is None:
         return
     low, high = check_value_range(value_range)
     if (low, high) != FILE_RANGE:
         raise ValueError(
-            f"{name} {'expects' if reset else 'was fitted on'} pixels from {low:g} to {high:g}, {input_name} has "
-            "image files, whose pixels are from 0 to 255: value_range must be None or (0, 255), got "
-            f"({low:g}, {high:g})"
+            f"value_range must be None or (0, 255) for image files, got ({low:g}, {high:g}): {name} "
+            f"{'expects' if reset else 'was fitted on'} pixels in this range, and {input_name} has image files"
         )
 
 
 def decoded_shape(estimator, sources):
-    """Return the (height, width, channels) to decode files to: by default in color and of the backbone's size."""
+    """Return the (height, width, channels) of decoded files: by default, color and the size of the backbone."""
     backbone, image_shape = estimator.backbone, estimator.image_shape
     if image_shape is not None:
         check_image_shape(image_shape)
@@ -133,7 +132,7 @@ def decoded_shape(estimator, sources):
 
 
 def warn_of_lost_detail(images, backbone):
-    """Warn if files are read at a smaller size than the backbone's, and are larger themselves; of an array, never.
+    """Warn if large files are read at a size smaller than that of the backbone; never warn for arrays.
 
     Parameters
     ----------
@@ -146,19 +145,19 @@ def warn_of_lost_detail(images, backbone):
     height, width = images.shape[1:3]
     if height >= size[0] and width >= size[1]:
         return
-    found = typical_size(images.sources)  # whose sides the EXIF orientation may swap
+    found = typical_size(images.sources)  # the EXIF orientation may swap height and width
     if found and (height < min(size[0], *found) or width < min(size[1], *found)):
         warn(
             f"image_shape={(height, width)} is smaller than the {size[0]} x {size[1]} pixels of the backbone "
             f"{backbone.name!r}: image files of about {found[0]} x {found[1]} pixels are read at {height} x {width} "
-            "and enlarged again, which loses detail and saves no time. Leave image_shape out",
+            "and then enlarged, which loses detail and saves no time. Omit image_shape",
             ImageSizeWarning,
         )
 
 
 def preprocess_of(backbone):
-    """Return the preprocessing of a module; None for names, classes and factories, from which it is not yet made."""
-    torch = sys.modules.get("torch")  # without which there is no module
+    """Return the preprocessing of a module; None for names, classes and factories, which are not yet loaded."""
+    torch = sys.modules.get("torch")  # if torch is not imported, the backbone is not a module
     if torch is None or not isinstance(backbone, torch.nn.Module):
         return None
     from .backbones._own import own_preprocess
@@ -167,7 +166,7 @@ def preprocess_of(backbone):
 
 
 def own_size(spec):
-    """(height, width) of the images that a backbone was trained on, None for any."""
+    """Return the (height, width) of the images that a backbone was trained on, None for any size."""
     if spec in BUNDLED:
         return BUNDLED[spec]
     name = spec.removeprefix(UNTRAINED)
@@ -176,9 +175,9 @@ def own_size(spec):
     return kept_size(spec, code_as_it_is(name))
 
 
-@lru_cache(maxsize=32)  # a search would load each backbone twice
+@lru_cache(maxsize=32)  # otherwise a search would load each backbone twice
 def kept_size(spec, source):
-    """The size of a backbone while the files, or the code of the factory, that it comes from are these."""
+    """Return the size of a backbone; ``source`` makes the cache depend on its files or on the code of its factory."""
     from ..training._randomness import kept_randomness
     from .backbones._load_backbone import load_for_images
 
@@ -187,16 +186,16 @@ def kept_size(spec, source):
 
 
 def code_as_it_is(spec):
-    """Return a value that differs if the code of the factory that a spec names, or what it reads, has changed."""
+    """Return a value that changes if the factory named by a spec, or a value that it uses, changes."""
     from .cache._fingerprint import stamp_of
     from .cache._pool import factory_of
 
     factory = factory_of(spec)
-    return None if factory is None else stamp_of(factory)  # None: loading raises an error
+    return None if factory is None else stamp_of(factory)  # with None, loading will raise an error
 
 
 def files_as_they_are(spec):
-    """Return a value that differs if the file, or the files in the folder, that a spec names have changed."""
+    """Return a value that changes if the file or folder named by a spec changes."""
     from .cache._pool import describe_file
 
     name = spec.partition(":")[2].partition("::")[0]

@@ -1,4 +1,4 @@
-"""The pretrained part of a net, between images and a head: its features, and what of it is frozen."""
+"""The pretrained part of a net, from images to features, with its frozen layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .backbones._fold import Encoder, channels_last
 from .cache._fingerprint import fingerprint_of
 from .freezing._freeze import batch_norms, choose_statistics, set_frozen, statistics_of
 
-ENCODING = 4  # the number of the way in which images are encoded, which caches of features must tell apart
+ENCODING = 4  # version of the encoding of images; part of the fingerprint, so that caches ignore older features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,24 +39,24 @@ class Prefix:
     Parameters
     ----------
     stages : list of str or None
-        Stages of the backbone that give features; None for its own output.
+        Stages of the backbone whose features are used; None for its output.
     n_frozen : int, default=0
-        Number of frozen layers, counted from the first one.
+        Number of frozen layers, counted from the input.
     encodes_once : bool, default=False
-        True if the features of an image stay the same from epoch to epoch, so that a net is trained on features.
+        True if the features of an image are the same in all epochs, so that they are computed once before training.
     rates : tuple of float, default=(1.0, 1.0)
         ``backbone_lr_scale`` and ``layer_decay``.
 
     Attributes
     ----------
     backbone : Backbone
-        Set by :meth:`attach`, as the next three are.
+        Set by :meth:`attach`, like the next three attributes.
     value_range : tuple of float
         Smallest and largest value of a pixel.
     device : torch.device
     precision : {"float32", "bfloat16"}
     boundary : Boundary or None
-        Where the frozen layers end, if a net is trained on the values there.
+        The boundary after the frozen layers, if the values there are computed once and the suffix is trained on them.
     """
 
     stages: list[str] | None
@@ -72,11 +72,11 @@ class Prefix:
     def attach(
         self, backbone: Backbone, value_range: tuple[float, float], device: torch.device, precision: str
     ) -> None:
-        """Set the backbone, which is on a device, the range of its pixels, and what it computes in."""
+        """Set the backbone, which is already on the device, its value range, and its precision."""
         self.backbone, self.value_range, self.device, self.precision = backbone, value_range, device, precision
 
     def without_backbone(self) -> Prefix:
-        """Return a shallow copy that has no backbone."""
+        """Return a shallow copy without the backbone."""
         other = copy(self)
         del other.backbone
         return other
@@ -85,7 +85,7 @@ class Prefix:
 
     @property
     def n_features(self) -> int:
-        """Length of the features of an image."""
+        """Number of features per image."""
         return self.backbone.count(self.stages)
 
     @property
@@ -99,7 +99,7 @@ class Prefix:
         return np.float64 if self.backbone.dtype == torch.float64 else np.float32
 
     def prepare(self, augmenter=None, rng=None) -> Callable:
-        """Return what turns a batch of canonical images into the input of the backbone."""
+        """Return a function that converts a batch of canonical images to the input of the backbone."""
         return prepare_images(self.value_range, augmenter, rng, self.backbone.preprocess)
 
     def encode(self, images, cache: FeatureCache | None = None, *, as_is: bool = False, **how) -> torch.Tensor:
@@ -109,9 +109,9 @@ class Prefix:
         ----------
         images : Tensor of shape (n, height, width, channels), or LazyImages
         cache : FeatureCache or None, default=None
-            Images whose features it holds are not encoded.
+            Images whose features are in the cache are not encoded again.
         as_is : bool, default=False
-            Use the backbone itself, in its present state, and not its faster copy.
+            Use the backbone itself, in its present state, instead of its faster copy.
         **how
             For the cache, ``fill=False`` to store few rows only, and ``unchanged=True`` for a backbone that was loaded
             just now. Without a cache, the ``batch_size``; None is one that is fast. ``progress`` counts the images.
@@ -122,7 +122,7 @@ class Prefix:
         return self._compute(encoder, images, cache, unchanged=True, **how)
 
     def _encoder(self, unchanged=False):
-        """Return the faster copy of the backbone, made again if the backbone has changed."""
+        """Return the faster copy of the backbone; copy it again if the backbone has changed."""
         return self.backbone.encoder(fingerprint_of(self.backbone, unchanged), self.device)
 
     def _ready_backbone(self):
@@ -130,12 +130,12 @@ class Prefix:
         return self.backbone.to(self.device).eval()
 
     def encode_prefix(self, images, cache: FeatureCache | None = None, **how) -> torch.Tensor:
-        """Return the values of canonical images at the boundary; parameters as in :meth:`encode`."""
+        """Return the values at the boundary for canonical images; parameters as in :meth:`encode`."""
         assert self.boundary is not None
         return self._compute(Encoder(self._ready_backbone()), images, cache, boundary=self.boundary, **how)
 
     def run_suffix(self, values: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """Return the features of images from their values at the boundary, in evaluation mode and on the CPU."""
+        """Return the features for values at the boundary, computed in evaluation mode, as a tensor on the CPU."""
         assert self.boundary is not None
         run = partial(self.boundary.run_suffix, self._ready_backbone(), stages=self.stages)
         with torch.no_grad(), computing_in(self.precision, self.device):
@@ -167,26 +167,26 @@ class Prefix:
 
         if cache is None:
             return encode_rows(images)
-        rows = images.files if isinstance(images, LazyImages) else images  # those in the cache need not be read
+        rows = images.files if isinstance(images, LazyImages) else images  # files in the cache are not even decoded
         fingerprint = self.fingerprint(boundary or self.stages, encoder.n_folded, unchanged)
         how = {"n_features": n_columns, "dtype": self.numpy_dtype, "progress": progress}
         return torch.from_numpy(cache.encode(rows, fingerprint, encode_rows, fill, **how))
 
     def fingerprint(self, part, n_folded: int, unchanged: bool = False) -> str:
-        """Return what decides the numbers that ``part`` of the backbone computes, down to the last bits."""
+        """Return a text that determines the features that ``part`` of the backbone computes, to the last bit."""
         low, high = self.value_range
-        versions = f"{torch.__version__} {__version__} {ENCODING}"  # ours stand for the code around the net
+        versions = f"{torch.__version__} {__version__} {ENCODING}"  # they represent the code outside the net
         net = f"{fingerprint_of(self.backbone, unchanged)} folded={n_folded} {self.precision}"
         return f"{net} {low!r} {high!r} {part} {self.device.type} {versions}"
 
     def report(self, cache: FeatureCache) -> str:
-        """Return how many images were encoded and reused so far."""
+        """Return how many images were encoded and reused so far, as text."""
         return cache.report(self.fingerprint(self.stages, self._encoder().n_folded, unchanged=True))
 
     # -- what is frozen ----------------------------------------------------------------------------------------------
 
     def freeze(self, net: InnerNet) -> None:
-        """Freeze layers of the backbone, which is part of a new net, and set the learning rates of the others."""
+        """Freeze layers of the backbone in a new net, and set the learning rates of its other layers."""
         layers = self.backbone.layers
         if self.rates != (1, 1):
             set_factors(layers, stage_depths(layers, self.backbone.stages), *self.rates)
@@ -198,17 +198,17 @@ class Prefix:
         return batch_norms(self.backbone.layers[self.n_frozen :])
 
     def choose_statistics(self, batch_size: int) -> None:
-        """Let trainable BatchNorms normalize by the batch if it is large enough, otherwise by their statistics."""
+        """Make trainable BatchNorms use batch statistics if batches are large enough, otherwise running statistics."""
         choose_statistics(self.trainable_norms(), batch_size)
 
     @property
     def statistics(self) -> str | None:
-        """What trainable BatchNorms normalize by: ``"batch"`` or ``"running"`` statistics; None if there are none."""
+        """The statistics of trainable BatchNorms, ``"batch"`` or ``"running"``; None if there are none."""
         return statistics_of(self.trainable_norms())
 
 
 def check_stages(backbone: Backbone, stages) -> list[str] | None:
-    """Return the stages that give features, those of the backbone by default; an error if it lacks some."""
+    """Return the stages whose features are used, by default those of the backbone; raise an error for unknown ones."""
     if isinstance(stages, str):
         return backbone.default_stages
     unknown = [stage for stage in stages if stage not in backbone.stages]

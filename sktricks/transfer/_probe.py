@@ -1,4 +1,4 @@
-"""The first of the two phases of ``"lp-ft"``: the head learns alone, so that it does not distort the backbone."""
+"""The first phase of ``"lp-ft"``: train only the head, so that its initial errors do not distort the backbone."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class ProbeFirst(Callback):
     features : Tensor of shape (n, features)
         Features of the training rows; deleted after use.
     seed : int
-        Seed of the order of the rows.
+        Seed for shuffling the rows.
     settings : dict
-        Settings of the training, by the names of parameters.
+        Parameters of the training, by name.
     """
 
     def __init__(self, features, seed, settings):
         self.features, self.seed, self.settings = features, seed, settings
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        """Train the head of the net, once."""
+        """Train the head before the first epoch."""
         if self.features is None:
             return
         head = net.module_.head
@@ -44,5 +44,5 @@ class ProbeFirst(Callback):
         run.check()
 
     def on_train_end(self, net, **kwargs):
-        """Delete features that an interruption has left unused: they belong to the rows of this training."""
+        """Delete features that remain after an interruption, since they belong to the rows of this training."""
         self.features = None

@@ -1,4 +1,4 @@
-"""The strategy ``"gradual"``: the stages of a backbone thaw one by one, the last one first."""
+"""The strategy ``"gradual"``: thaw the stages of a backbone one by one, starting with the last."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from .freezing._layers import find_boundary
 
 
 def thaw_by_stages(prefix, epochs):
-    """Return the callback that thaws the stages of a prefix that are not to stay frozen."""
+    """Return a callback that thaws the stages of a prefix, except those that ``freeze_until`` keeps frozen."""
     layers = prefix.backbone.layers
     starts = [max(find_boundary(layers, stage), prefix.n_frozen) for stage in prefix.backbone.stages]
     return ThawBackbone(len(layers), thawing_schedule([prefix.n_frozen, *starts], len(layers), epochs))
 
 
 def thawing_schedule(starts, n_layers, epochs):
-    """Return how many layers are frozen from which epoch on, a dict: the last stage thaws first (Howard & Ruder 2018).
+    """Return the number of frozen layers from each epoch on, as a dict by epoch (Howard & Ruder 2018).
 
-    The head trains alone at first; the stages follow one by one over the first half of the epochs.
+    At first, only the head is trained; the stages are thawed one by one, the last stage first, over the first half of
+    the epochs.
 
     Parameters
     ----------

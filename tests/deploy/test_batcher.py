@@ -187,7 +187,7 @@ def test_frames(held):
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
-        (ROWS[0], ValueError, r"X must have the shape \(n, 2\), as the first rows that were predicted, got \(2,\)"),
+        (ROWS[0], ValueError, r"X must have the shape \(n, 2\), like the first rows that were predicted, got \(2,\)"),
         (ROWS[:1, :1], ValueError, r"got \(1, 1\): use one Batcher for each shape"),
         (ROWS[:0], ValueError, r"X must have at least one row, got the shape \(0, 2\)"),
         (3.0, TypeError, "X must be an array, a list of rows, or a DataFrame of pandas, got a single float"),

@@ -42,7 +42,7 @@ def test_a_wrong_normalization_is_found():
     wrong = StandardScaler().fit(X_far)
     wrong.mean_ = wrong.mean_ + 1e-3
     with pytest.raises(
-        OnnxMismatchError, match="StandardScaler differs from it in 60 of 60 rows, the most in row .* of X"
+        OnnxMismatchError, match="StandardScaler differs from it in 60 of 60 rows, most of all in row .* of X"
     ):
         check(right, wrong, ["features"], rows=X_far)
 

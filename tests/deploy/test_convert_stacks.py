@@ -72,7 +72,7 @@ def test_columns_of_a_table_passed_through(columns):
 @pytest.mark.parametrize("columns", [lambda rows: rows[:, :1], np.log1p])
 def test_functions_passed_through_are_refused(columns):
     stack = StackingClassifier(make_members(), make_final(), cv=2, passthrough=columns).fit(X, y)
-    with pytest.raises(UnsupportedForOnnxError, match="a function: name columns"):
+    with pytest.raises(UnsupportedForOnnxError, match="a function: pass column names"):
         assert_agrees(stack, X)
 
 

@@ -171,7 +171,7 @@ def test_a_net_whose_channels_cannot_be_followed_is_an_error(monkeypatch):
 
     net = fit_backbone()
     monkeypatch.setattr("torch_pruning.DependencyGraph.build_dependency", fail)
-    with pytest.raises(ValueError, match="Torch-Pruning can follow, and it raised ZeroDivisionError: modulo by zero"):
+    with pytest.raises(ValueError, match="Torch-Pruning can trace, but it raised ZeroDivisionError: modulo by zero"):
         cut_channels(net, 0.5, Plan())
 
 

@@ -402,7 +402,7 @@ def test_labels_of_minus_one_that_are_a_class(kind):
 
 @pytest.mark.parametrize("labels", [np.zeros(150, int), np.full(150, "ant")])
 def test_one_class(labels):
-    with pytest.raises(ValueError, match="DistilledClassifier needs at least two classes in y, got one class: "):
+    with pytest.raises(ValueError, match="DistilledClassifier requires at least two classes in y, got one class: "):
         DistilledClassifier(GaussianNB(), NET).fit(X, labels, U)
 
 

@@ -165,8 +165,8 @@ def frame(**columns):
     ("table", "message"),
     [
         (frame(when=pd.date_range("2020", periods=4)), "the column 'when' of datetime64.* drop it before fit"),
-        (frame(when=[(1, 2), (3,), (4,), (5,)]), "the column 'when' of object, which ONNX has no type for"),
-        (frame(when=[Decimal(1)] * 4), "the column 'when' of object, which ONNX has no type for"),
+        (frame(when=[(1, 2), (3,), (4,), (5,)]), "the column 'when' of object, a type that ONNX lacks"),
+        (frame(when=[Decimal(1)] * 4), "the column 'when' of object, a type that ONNX lacks"),
         (
             frame(label=[1, 2, 3, 4]),
             r"columns named like the outputs of the graph, \['label'.*, got \['label'\]",

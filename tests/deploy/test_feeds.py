@@ -37,12 +37,12 @@ def test_frames():
 @pytest.mark.parametrize(
     ("X", "dtype", "message"),
     [
-        ([[0.5]], np.int64, "X must be int64, as it was when the model was exported, got float64"),
+        ([[0.5]], np.int64, "X must be int64, as in the export, got float64"),
         ([[np.nan]], np.int64, "must be int64"),
         ([[300]], np.uint8, "must be uint8"),
         (np.zeros((1, 2, 2, 3)), np.uint8, "must be uint8"),
         (np.zeros((1, 2, 2, 3), np.uint8), np.float64, "must be float64"),
-        ([[1j]], np.float64, "must be float64, as it was when the model was exported, got complex128"),
+        ([[1j]], np.float64, "must be float64, as in the export, got complex128"),
         ([[2**40]], np.int32, "must be int32"),
         ([["3"]], np.float64, "X must hold numbers, as in the export, got '3'"),
         ([[3]], object, "X must hold strings, as in the export, got 3"),

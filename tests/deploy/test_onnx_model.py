@@ -43,7 +43,7 @@ def test_a_regressor_and_a_transformer():
     with pytest.raises(AttributeError, match="has no probabilities"):
         regressor.predict_proba(X)
     np.testing.assert_array_equal(transformer.run(X)["features"], fitted("transformer").transform(X))
-    with pytest.raises(AttributeError, match=r"has no labels or values, only \['features'\]: see run"):
+    with pytest.raises(AttributeError, match=r"has no labels or values, only \['features'\]: call run instead"):
         transformer.predict(X)
 
 
@@ -71,7 +71,7 @@ def test_gaps_are_taken_where_the_estimator_takes_them():
     for allowed in (False, [0, 1]):
         model = OnnxModel(content())
         model._metadata.missing["X"] = allowed
-        with pytest.raises(ValueError, match="Input X contains NaN, which the estimator that was exported does not"):
+        with pytest.raises(ValueError, match="Input X contains NaN, which the exported estimator does not"):
             model.run(rows)
 
 
@@ -98,9 +98,7 @@ def test_damaged_files(tmp_path):
             OnnxModel(path)
     for length in (0, 100, len(good) // 2, len(good) - 1):
         path.write_bytes(good[:length])
-        with pytest.raises(
-            ValueError, match="model.onnx' (is truncated|was changed|is an ONNX file, but export_onnx did not)"
-        ):
+        with pytest.raises(ValueError, match="model.onnx' (is truncated|was changed|must be a file of export_onnx)"):
             OnnxModel(path)
     path.write_bytes(b"no onnx")
     with pytest.raises(ValueError, match="not an ONNX file"):
@@ -124,7 +122,7 @@ def changed_model(change):
 
 
 def test_foreign_newer_and_changed_files():
-    with pytest.raises(ValueError, match="the content is an ONNX file, but export_onnx did not write it"):
+    with pytest.raises(ValueError, match="the content must be a file of export_onnx, got another ONNX file"):
         OnnxModel(changed_model(lambda model: model.ClearField("metadata_props")))
     newer = changed_model(lambda model: setattr(model.metadata_props[0], "value", "99"))
     with pytest.raises(ValueError, match="format 99, but this version of sktricks reads formats up to 1"):

@@ -208,7 +208,7 @@ def test_the_bundled_file_altered(monkeypatch, tmp_path):
     altered = tmp_path / "tiny32.safetensors"
     altered.write_bytes(content)
     monkeypatch.setattr(_bundled, "WEIGHTS", altered)
-    with pytest.raises(ValueError, match="are not those that sktricks came with: install it again"):
+    with pytest.raises(ValueError, match="must be those of sktricks, but differ: install it again"):
         load_backbone("tiny32")
 
 
@@ -242,7 +242,7 @@ def test_a_missing_file_and_a_folder(weights, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["tiny64", "resnet18", "auto", "", "timm:", "nothing.here:net", "json.nothing:net"])
 def test_an_unknown_name_lists_the_known_ones(name):
     with pytest.raises(
-        ValueError, match=rf"^backbone='{name}' is unknown.*\['tiny32', 'lite0'\], or say where it comes from"
+        ValueError, match=rf"^backbone='{name}' is unknown.*\['tiny32', 'lite0'\], a name with its source"
     ):
         load_backbone(name)
 
@@ -288,7 +288,7 @@ def test_a_wrong_type(wrong):
 
 
 def test_a_factory_of_something_else():
-    with pytest.raises(TypeError, match="backbone must give a torch module, .* gave int"):
+    with pytest.raises(TypeError, match="backbone must return a torch module, .* returned int"):
         load_backbone(lambda: 3)
 
 
@@ -408,7 +408,7 @@ def test_preprocess_channels():
     three = Preprocess(channels=3)(grey)
     assert three.shape == (2, 3, 4, 4) and torch.equal(three[:, 0], three[:, 2])
     for channels, n in ((3, 2), (1, 4), (3, 4)):
-        with pytest.raises(ValueError, match=f"needs images of {channels} channels, X has {n}"):
+        with pytest.raises(ValueError, match=f"must have images of {channels} channels, X has {n}"):
             Preprocess(channels=channels)(torch.zeros(1, n, 4, 4))
 
 

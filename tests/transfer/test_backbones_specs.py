@@ -63,7 +63,7 @@ def test_what_is_untrained_need_not_thaw_by_stages():
 
 @pytest.mark.parametrize("spec", [Made, f"untrained:{MADE}"])
 def test_a_module_of_ones_own_is_not_untrained_on_request(spec):
-    with pytest.raises(ValueError, match="^pretrained=False is for nets by name"):
+    with pytest.raises(ValueError, match="^pretrained=False requires a net by name"):
         load_backbone(spec, pretrained=False)
 
 
@@ -116,7 +116,7 @@ def test_a_file_of_weights_of_a_known_net(tmp_path):
 
 def test_a_file_of_weights_of_another_architecture(tmp_path):
     path = write(tmp_path / "w.pt", Tiny32().state_dict())
-    shared = r"no key is shared, the net has body.bias, body.weight, fc.bias, ..., the file stage1\.\S+, "
+    shared = r"they share no key; the net has body.bias, body.weight, fc.bias, ..., the file stage1\.\S+, "
     with pytest.raises(ValueError, match=f"w.pt do not fit Made: {shared}"):
         load_backbone(f"file:{path}::{MADE}")
     weights = Made().state_dict() | {"body.weight": torch.zeros(6, 1, 5, 5)}
@@ -128,7 +128,7 @@ def test_a_file_that_would_run_code(tmp_path):
     for content in ({"body.weight": RunsCode()}, {"state_dict": Made().state_dict(), "args": RunsCode()}, Made()):
         torch.save(content, tmp_path / "w.pt")
         with pytest.raises(
-            ValueError, match="w.pt is refused: it holds more than weights .* could run code. Save the st"
+            ValueError, match="w.pt is refused, since it contains more than weights .* could run code: save only the st"
         ):
             load_backbone(f"file:{tmp_path / 'w.pt'}::{MADE}")
 
@@ -137,27 +137,27 @@ def test_a_file_that_would_run_code(tmp_path):
 def test_a_file_that_is_damaged(name, tmp_path):
     path = write(tmp_path / name, Made().state_dict())
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=f"{name} is damaged or holds no weights"):
+    with pytest.raises(ValueError, match=f"{name} is damaged or contains no weights"):
         load_backbone(f"file:{path}::{MADE}")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 3}, {}])
 def test_a_file_without_weights(content, tmp_path):
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="w.pt holds no weights: it must be a state_dict"):
+    with pytest.raises(ValueError, match="w.pt must contain a state_dict"):
         load_backbone(f"file:{tmp_path / 'w.pt'}::{MADE}")
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
 def test_an_empty_file_of_weights(name, tmp_path):
     (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=f"{name} is empty: it must be a safetensors file or a state_dict"):
+    with pytest.raises(ValueError, match=f"{name} must be a safetensors file or a state_dict"):
         load_backbone(f"file:{tmp_path / name}::{MADE}")
 
 
 @pytest.mark.parametrize("name", ["\0.pt", "x" * 5000 + ".pt", "~nobody/w.pt"])
 def test_a_path_that_no_file_can_have(name):
-    with pytest.raises(ValueError, match="^there is no file of weights"):
+    with pytest.raises(ValueError, match="^there is no weights file"):
         load_backbone(f"file:{name}::{MADE}")
 
 
@@ -179,9 +179,9 @@ def test_a_file_of_weights_of_a_versioned_net(tmp_path):
 
 def test_a_spec_of_a_file_that_lacks_a_part(tmp_path):
     for spec in ("file:", "file:w.pt", "file:w.pt::", "file:::tiny32"):
-        with pytest.raises(ValueError, match="^a file of weights needs the net that they are for, .*'timm:resnet18'"):
+        with pytest.raises(ValueError, match="^backbone must name the net for the weights, .*'timm:resnet18'"):
             load_backbone(spec)
-    with pytest.raises(ValueError, match="^transformers keeps weights in folders: pass backbone='hf:<folder>'"):
+    with pytest.raises(ValueError, match="^backbone must be 'hf:<folder>' for a net of transformers"):
         load_backbone("file:w.pt::hf:someone/net")
-    with pytest.raises(ValueError, match="^there is no file of weights .*none.pt"):
+    with pytest.raises(ValueError, match="^there is no weights file .*none.pt"):
         load_backbone(f"file:{tmp_path / 'none.pt'}::{MADE}")

@@ -92,7 +92,7 @@ def test_what_gives_nothing_for_each_image_is_no_stage():
 
 
 def test_a_net_must_give_rows():
-    with pytest.raises(ValueError, match="backbone Sequential must give a tensor with a row for each image"):
+    with pytest.raises(ValueError, match="backbone Sequential must return a tensor with one row per image"):
         load_backbone(nn.Sequential(nn.Flatten(0)), image_shape=(8, 8, 1))
 
 
@@ -181,9 +181,9 @@ def test_what_comes_behind_a_stage_does_not_change_its_features():
 def test_wrong_stages():
     backbone = load_backbone("tiny32")
     for stages in (["stage9"], [], ["stem", "pool"]):
-        with pytest.raises(ValueError, match=r"a stage must be one of \['stem', 'stage1', 'stage2', 'stage3'\], got"):
+        with pytest.raises(ValueError, match=r"stages must be among \['stem', 'stage1', 'stage2', 'stage3'\], got"):
             backbone.features(torch.zeros(1, 3, 32, 32), stages)
-    with pytest.raises(ValueError, match="stages and upto exclude each other"):
+    with pytest.raises(ValueError, match="stages and upto cannot be combined"):
         backbone.features(torch.zeros(1, 3, 32, 32), ["stem"], upto="stem")
 
 
@@ -292,7 +292,7 @@ class Packs(nn.Module):
 
 
 def test_nets_that_pack_images_into_one_row():
-    with pytest.raises(ValueError, match="backbone Packs .*it must give a row for each image, got 1 for 2 images"):
+    with pytest.raises(ValueError, match="backbone Packs .*it must return one row per image, got 1 rows for 2 images"):
         load_backbone(Packs, image_shape=(8, 8, 1))
 
 
@@ -346,7 +346,7 @@ def test_images_that_no_size_helps():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_parameters_of_half_precision(dtype):
     module = nn.Conv2d(1, 2, 3).to(dtype)
-    with pytest.raises(ValueError, match=f"Its parameters are {dtype}, images float32: call module.float"):
+    with pytest.raises(ValueError, match=f"Its parameters are {dtype}, but images are float32: call module.float"):
         load_backbone(module, image_shape=(8, 8, 1))
     assert module.weight.dtype == dtype
     assert load_backbone(module.float(), image_shape=(8, 8, 1)).num_features == 2
@@ -367,7 +367,7 @@ def test_an_image_shape_of_numpy():
 
 
 def test_images_of_other_channels():
-    with pytest.raises(ValueError, match="needs images of 3 channels, X has 5"):
+    with pytest.raises(ValueError, match="must have images of 3 channels for this backbone, got 5"):
         load_backbone("tiny32", image_shape=(8, 8, 5))
 
 

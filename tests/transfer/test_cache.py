@@ -264,7 +264,7 @@ def test_another_net_drives_out_what_is_not_used():
     encoded(cache, GREY)
     encoded(cache, GREY, fingerprint="another")
     assert cache.info().rows == 40 and cache.info().dropped == 40
-    assert "no longer kept" in cache.report("net") and "once" in cache.report("another")
+    assert "no longer stored" in cache.report("net") and "once" in cache.report("another")
 
 
 def test_predictions_keep_little():
@@ -530,7 +530,7 @@ def test_a_stopped_process_is_not_waited_for_forever(tmp_path, monkeypatch):
     first, second = (FeatureFolder(tmp_path / "folder").portions(digests) for _ in range(2))
     with closing(first), closing(second):
         assert set(next(first)) == set(digests)
-        with pytest.warns(FeatureCacheWarning, match="another process has locked 100 rows .* may be stopped"):
+        with pytest.warns(FeatureCacheWarning, match="another process has locked 100 rows .* may be suspended"):
             assert next(second) == list(digests)
 
 
@@ -560,7 +560,7 @@ def test_rows_that_no_such_net_computes_are_ignored(tmp_path, row):
     digests = _feature_folder.digests_in(path)
     path.unlink()
     _feature_folder.write_rows(path.parent, dict.fromkeys(digests, row))
-    with pytest.warns(FeatureCacheWarning, match="40 rows in .* are damaged, or of another length"):
+    with pytest.warns(FeatureCacheWarning, match="40 rows in .* are damaged, or differ in length"):
         features = PretrainedFeatures(Conv, cache=FeatureCache(tmp_path)).fit_transform(GREY)
     np.testing.assert_array_equal(features, expected)
     cache = FeatureCache(tmp_path)
@@ -597,7 +597,7 @@ def test_a_forged_row_is_not_read_if_it_is_too_large(tmp_path):
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(file.tell() + 2**40)  # a terabyte of which nothing is on the disk
-    with pytest.warns(FeatureCacheWarning, match="1 rows in .* are damaged, or of another length"):
+    with pytest.warns(FeatureCacheWarning, match="1 rows in .* are damaged, or differ in length"):
         assert encoded(FeatureCache(tmp_path), GREY[:1], n_features=5)[1] == 1
 
 
@@ -703,7 +703,7 @@ def test_a_process_beside_others_says_once_that_it_shares_nothing(tmp_path, monk
     _feature_cache.warn_of_processes.cache_clear()
     encoded(FeatureCache(tmp_path), GREY)
     encoded(FeatureCache(), GREY, fill=False)
-    with pytest.warns(FeaturesNotSharedWarning, match="give cache= a folder") as caught:
+    with pytest.warns(FeaturesNotSharedWarning, match="set cache to a folder") as caught:
         encoded(FeatureCache(), GREY)
         encoded(FeatureCache(), GREY)
     assert len(caught) == 1
@@ -768,8 +768,8 @@ def test_a_clone_has_the_users_module_itself():
     ("params", "error", "message"),
     [
         ({"folder": 3}, TypeError, "folder must be a path or None, got 3"),
-        ({"max_bytes": -1}, ValueError, "max_bytes must be an int of at least 0, got -1"),
-        ({"max_bytes": 0.5}, ValueError, "max_bytes must be an int of at least 0, got 0.5"),
+        ({"max_bytes": -1}, ValueError, "max_bytes must be a non-negative int, got -1"),
+        ({"max_bytes": 0.5}, ValueError, "max_bytes must be a non-negative int, got 0.5"),
         ({"dtype": "int8"}, ValueError, "dtype must be 'float32' or 'float16', got 'int8'"),
     ],
 )

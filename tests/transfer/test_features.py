@@ -207,5 +207,5 @@ def test_bad_parameters(params, message):
 
 
 def test_channels_that_do_not_fit():
-    with pytest.raises(ValueError, match="needs images of 3 channels, X has 2"):
+    with pytest.raises(ValueError, match="must have images of 3 channels for this backbone, got 2"):
         PretrainedFeatures().fit_transform(np.zeros((3, 8, 8, 2)))

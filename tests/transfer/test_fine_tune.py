@@ -201,7 +201,9 @@ def test_auto_of_a_regressor():
     [("linear-probe", 0), ("linear-probe", 0.5), ("linear-probe", "second"), ("fine-tune", 1.0), ("lp-ft", 1.0)],
 )
 def test_conflicts(strategy, freeze_until):
-    with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
+    with pytest.raises(
+        ValueError, match=f"strategy='{strategy}' cannot be combined with freeze_until={freeze_until!r}"
+    ):
         net(strategy=strategy, freeze_until=freeze_until).fit(GREY, LABELS)
 
 
@@ -240,7 +242,7 @@ def test_settings_are_the_strategys_unless_they_are_given():
 
 def test_a_linear_probe_has_no_rates_for_the_backbone():
     for name, value in {"backbone_lr_scale": 0.5, "layer_decay": 0.9}.items():
-        with pytest.raises(ValueError, match=f"{name}={value} conflicts with the strategy 'linear-probe'"):
+        with pytest.raises(ValueError, match=f"{name}={value} cannot be combined with the strategy 'linear-probe'"):
             net(**{name: value}).fit(GREY, LABELS)
         assert net(strategy="fine-tune", **{name: value}).fit(GREY, LABELS).n_iter_ == 5
 
@@ -750,18 +752,18 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (
             GREY[:4],
             {"freeze_until": 4},
-            "freeze_until=4 is beyond the last layer: there are 3 layers.* first, norm, second;",
+            "freeze_until must be at most 3, the number of layers, got 4.* first, norm, second;",
         ),
         (GREY[:4], {"freeze_until": "nope"}, "freeze_until='nope' matches no layer: the modules are first, norm, s"),
         (GREY[:4], {"freeze_until": "0.5"}, r"freeze_until='0.5' matches no layer: did you mean the number 0.5\?"),
         (GREY[:4], {"freeze_until": -1}, "freeze_until"),
-        (GREY[:4], {"freeze_until": 1.5}, "freeze_until as a fraction"),
+        (GREY[:4], {"freeze_until": 1.5}, "as a fraction of the layers"),
         (GREY[:4], {"freeze_until": [1]}, "freeze_until"),
         (GREY[:4], {"strategy": "lp"}, "strategy"),
         (GREY[:4], {"device": "gpu"}, "device must be .*got 'gpu'"),
         ([GREY[0], GREY[1, 1:]], {}, r"same shape, got \(7, 8\), \(8, 8\)"),
         (np.zeros((4, 3, 8, 8)), {}, "channels come first"),
-        (np.zeros((4, 8, 8, 2)), {"backbone": "tiny32"}, "needs images of 3 channels, X has 2"),
+        (np.zeros((4, 8, 8, 2)), {"backbone": "tiny32"}, "must have images of 3 channels for this backbone, got 2"),
     ],
 )
 def test_bad_input(X, params, message):
@@ -862,7 +864,7 @@ def test_gradual_without_time_to_thaw_trains_all():
 @pytest.mark.parametrize("strategy", ["auto", "linear-probe"])
 def test_the_number_of_all_layers_is_the_whole_backbone(strategy):
     assert net(strategy=strategy, freeze_until=3).fit(GREY, LABELS).strategy_ == "linear-probe"
-    with pytest.raises(ValueError, match="conflicts with freeze_until=3"):
+    with pytest.raises(ValueError, match="cannot be combined with freeze_until=3"):
         net(strategy="fine-tune", freeze_until=3).fit(GREY, LABELS)
 
 

@@ -313,8 +313,8 @@ def test_the_default_module():
     ("callback", "error", "message"),
     [
         (FreezeLayers("nothing"), ValueError, "freeze_until='nothing' matches no layer: the modules are "),
-        (FreezeLayers(99), ValueError, "freeze_until=99 is beyond the last layer: there are 5 layers"),
-        (FreezeLayers(1.0), ValueError, "freezes all 5 layers, nothing is left to train"),
+        (FreezeLayers(99), ValueError, "freeze_until must be at most 5, the number of layers, got 99"),
+        (FreezeLayers(1.0), ValueError, "freezes all 5 layers, so that none is left to train"),
         (FreezeLayers(5), ValueError, "freezes all 5 layers"),
         (FreezeLayers([1]), TypeError, "freeze_until must be an int, a float, a name or None"),
         (FreezeLayers("head", "soon"), ValueError, "unfreeze_at must be an epoch.*got 'soon'"),
@@ -560,7 +560,7 @@ def test_a_tensor_that_a_frozen_and_a_trained_layer_share_is_frozen():
     ("freeze_until", "error", "message"),
     [
         ("nothing", ValueError, "freeze_until='nothing' matches no layer: the modules are "),
-        (6, ValueError, "beyond the last layer: there are 5 layers to freeze; the modules are "),
+        (6, ValueError, "at most 5, the number of layers, got 6; the modules are "),
         (2.5, ValueError, "fraction of the layers"),
         (-1, ValueError, "freeze_until must be at least 0, got -1"),
         (True, TypeError, "freeze_until must be an int"),

@@ -149,7 +149,7 @@ def test_head_is_the_last_linear_or_convolution_where_nothing_bears_the_name():
 @pytest.mark.parametrize(
     ("freeze_until", "message"),
     [
-        (6, "freeze_until=6 is beyond the last layer: there are 5 layers to freeze; the modules are "),
+        (6, "freeze_until must be at most 5, the number of layers, got 6; the modules are "),
         (-2, "freeze_until must be at least 0, got -2.* the last 2 of the 5 layers trainable, pass freeze_until=3"),
         ("lat", "freeze_until='lat' matches no layer: the modules are "),
         (1.5, r"must lie in \[0, 1\], got 1.5"),
@@ -172,7 +172,7 @@ def test_boundaries_of_a_wrong_type(wrong):
 def test_something_must_be_left_to_train():
     layers = layers_as_called(Backwards(), X)
     assert check_trainable(layers, 4) == 4
-    with pytest.raises(ValueError, match="freezes all 5 layers, nothing is left to train: the modules are "):
+    with pytest.raises(ValueError, match="freezes all 5 layers, so that none is left to train: the modules are "):
         check_trainable(layers, 1.0)
 
 
@@ -223,7 +223,7 @@ def test_the_table_of_a_fine_tuned_net_has_the_names_that_freeze_until_takes(cap
 
 
 def test_the_table_of_something_else_is_an_error():
-    with pytest.raises(TypeError, match="layer_table needs a fitted net or a torch module, got NetClassifier"):
+    with pytest.raises(TypeError, match="estimator must be a fitted net or a torch module, got NetClassifier"):
         layer_table(NetClassifier())
     with pytest.raises(TypeError, match="got str"):
         layer_table("net")

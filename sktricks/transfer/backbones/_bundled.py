@@ -1,4 +1,4 @@
-"""The backbone that comes with the package: tiny32."""
+"""Load tiny32, the backbone that is bundled with the package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARIABLE = "SKTRICKS_TINY32"
 
 
 def load_tiny32(pretrained=True):
-    """Return tiny32 with its weights, or with those that the environment variable ``SKTRICKS_TINY32`` points to."""
+    """Return tiny32 with its weights, or with those in the file that ``SKTRICKS_TINY32`` points to."""
     model = Tiny32()
     if pretrained:
         if not has_weights():
@@ -40,23 +40,23 @@ def has_weights():
 
 
 def read_weights(path, model):
-    """Return the weights in a file as float32, or raise an error that names the defect."""
+    """Return the weights in a file as float32, or raise an error that describes the defect."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"the weights of tiny32 cannot be read from {path}: {error.strerror}") from error
     if path == WEIGHTS and hashlib.sha256(content).hexdigest() != SHA256:
-        raise ValueError(f"the weights of tiny32 in {path} are not those that sktricks came with: install it again")
+        raise ValueError(f"the weights of tiny32 in {path} must be those of sktricks, but differ: install it again")
     try:
         weights = {name: tensor.float() for name, tensor in load(content).items()}
-    except Exception as error:  # safetensors raises errors of several kinds for a damaged header
-        raise ValueError(f"the weights of tiny32 in {path} are truncated or altered: {error}") from error
+    except Exception as error:  # safetensors raises several kinds of errors for a damaged header
+        raise ValueError(f"the weights of tiny32 in {path} are truncated or modified: {error}") from error
     expected = {n: t.shape for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked")}
     found = {name: tensor.shape for name, tensor in weights.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if wrong:
         raise ValueError(
-            f"the weights in {path} do not fit tiny32: {wrong[0]} should have the shape {expected.get(wrong[0])}, "
-            f"the file has {found.get(wrong[0])}"
+            f"the weights in {path} do not fit tiny32: {wrong[0]} must have the shape {expected.get(wrong[0])}, "
+            f"got {found.get(wrong[0])}"
         )
     return weights

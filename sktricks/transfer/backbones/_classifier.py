@@ -10,16 +10,16 @@ from ..freezing._layers import call_order, evaluating, layers_of
 from ._stages import main_tensor, recording_shapes
 
 CLASSIFIERS = ("fc", "classifier", "head", "heads", "last_linear")  # usual names
-AUXILIARY = ("AuxLogits", "aux1", "aux2")  # classifiers that Inception and GoogLeNet use only in training
+AUXILIARY = ("AuxLogits", "aux1", "aux2")  # Inception and GoogLeNet use these classifiers only in training
 
 
 def find_classifiers(model, example):
-    """Return the names of the layers that turn features into classes, an empty list if there are none.
+    """Return the names of the layers that classify features, an empty list if there are none.
 
-    Nets of timm name theirs, and a base model of transformers has none. In other nets, the classifier is the last layer
-    of a forward pass, if this is a linear layer as wide as the output, or a convolution in a part with a usual name.
-    The net must work without it and then return features of another width, since the last layer of a residual block is
-    part of the features.
+    Nets of timm declare them, and a base model of transformers has none. In other nets, the classifier is the last
+    layer of a forward pass, if it is a linear layer as wide as the output, or a convolution in a module with a usual
+    name. To exclude the last layer of a residual block, which belongs to the features, the net must run without the
+    classifier and then return features of another width.
     """
     if hasattr(model, "get_classifier") and hasattr(model, "pretrained_cfg"):
         kept = model.get_classifier()
@@ -46,7 +46,7 @@ def is_base_model(model, output):
 
 
 def find_candidate(layers, shape):
-    """Return the name of the last layer if its type and the shape of the output are those of a classifier."""
+    """Return the name of the last layer if its type, and the shape of the output, match a classifier."""
     name, module = layers[-1] if layers else ("", None)
     if isinstance(module, nn.Linear) and shape[-1:] == (module.out_features,):
         return name
@@ -56,11 +56,11 @@ def find_candidate(layers, shape):
 
 
 def gives_other_features(model, name, example, shape):
-    """Return True if the net works without a layer and its output then has another shape."""
+    """Return True if the net runs without a layer, and its output then has another shape."""
     try:
         with bypassed(model, name), evaluating(model):
             output = main_tensor(model(example))
-    except Exception:  # the code of a net without a part that it needs may raise anything
+    except Exception:  # a net without a layer that it requires may raise any error
         return False
     return output is not None and tuple(output.shape) != shape
 
@@ -77,7 +77,7 @@ def bypassed(model, name):
 
 
 def replace_part(model, name, part):
-    """Replace the part of this name."""
+    """Replace the submodule of this name."""
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, part)
 

@@ -1,4 +1,4 @@
-"""Backbones from a file of weights and the spec of their architecture."""
+"""Backbones from a weights file and the spec of an architecture."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def split_file(text):
     path, _, spec = text.partition(SEPARATOR)
     if not path or not spec:
         raise ValueError(
-            f"a file of weights needs the net that they are for, backbone='file:{path}{SEPARATOR}<spec>', where <spec> "
-            f"is such as 'timm:resnet18' or 'package.module:factory'; got 'file:{text}'"
+            f"backbone must name the net for the weights, 'file:{path}{SEPARATOR}<spec>' with a <spec> such as "
+            f"'timm:resnet18' or 'package.module:factory', got 'file:{text}'"
         )
     if spec.startswith("hf:"):
-        raise ValueError(f"transformers keeps weights in folders: pass backbone='hf:<folder>', not 'file:{text}'")
+        raise ValueError(f"backbone must be 'hf:<folder>' for a net of transformers, got 'file:{text}'")
     return Path(os.path.expanduser(path)), spec
 
 
 def load_weights(net, path, image_shape):
-    """Load the weights of a file into a net; those of its classifier are ignored."""
+    """Load weights from a file into a net, except those of its classifier."""
     weights = read_weights(path)
     fitted = fit_images(net, image_shape)
     heads = find_classifiers(fitted.model, make_example(fitted, image_shape))
@@ -35,7 +35,7 @@ def load_weights(net, path, image_shape):
         raise misfit_of(path, net.name, net.model, weights, heads)
     own = {name: tensor for name, tensor in weights.items() if not any(name.startswith(f"{head}.") for head in heads)}
     versioned = OrderedDict(own)
-    # Without the versions of its modules, a net may convert the weights as if an earlier version had saved them.
+    # Pass the versions of the modules: without them, a net may convert the weights as if an older version saved them.
     versioned._metadata = net.model.state_dict()._metadata
     try:
         net.model.load_state_dict(versioned, strict=False)

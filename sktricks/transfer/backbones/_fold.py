@@ -1,8 +1,8 @@
-"""A copy of a backbone that encodes faster: each BatchNorm folded into the convolution before it, channels last.
+"""Copy a backbone for faster encoding: BatchNorms are folded into convolutions, and channels are last in memory.
 
-In evaluation mode a BatchNorm multiplies each channel and adds to it, which the convolution before it can do instead.
-Which convolution that is, one forward pass shows, so that nets of any code can be folded. The copy has the parts of the
-backbone under the same names, and is used only if the features of both agree.
+In evaluation mode, a BatchNorm scales and shifts each channel, which the convolution before it can do instead. A
+recorded forward pass shows which convolution that is, so that any net can be folded. The copy has submodules with the
+same names, and is used only if its features agree with those of the backbone.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ._stages import main_tensor
 if TYPE_CHECKING:
     from ._backbone import Backbone
 
-TOLERANCE = 1e-5  # of the largest feature of a stage
-UNKNOWN = object()  # for None
-FOLDING = ForkSafeLock()  # a copy is made while no other thread has the backbone in another mode, or hooks in it
-AT_MOST = 2  # encoders of backbones that were alike, one of which was changed
+TOLERANCE = 1e-5  # relative to the largest feature of a stage
+UNKNOWN = object()  # a placeholder where None is a valid value
+FOLDING = ForkSafeLock()  # held while copying, so that no other thread changes the mode or the hooks of the backbone
+AT_MOST = 2  # encoders to keep: copies of a backbone share them, and one of the copies may have been changed
 
 
 class Encoder(NamedTuple):
-    """A net that encodes images as a backbone does.
+    """A net that computes the same features as a backbone.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Encoder(NamedTuple):
 
 
 class EncoderHolder:
-    """The encoders of a backbone, shared by its copies; those in a pickle make their own."""
+    """The encoders of a backbone, shared by its copies; an unpickled backbone creates its own."""
 
     def __init__(self):
         self._encoders = {}
@@ -62,9 +62,9 @@ class EncoderHolder:
         return EncoderHolder, ()
 
     def get(self, backbone, fingerprint, device):
-        """Return the :class:`Encoder` of a backbone with this fingerprint on a device, made at the first call."""
+        """Return the :class:`Encoder` of a backbone with this fingerprint on a device, created at the first call."""
         key = fingerprint, device
-        with FOLDING():  # other threads that need the encoder wait here, and then find it
+        with FOLDING():  # other threads that need the same encoder wait here
             encoder = self._encoders.get(key, UNKNOWN)
             if encoder is UNKNOWN:
                 for old in list(self._encoders)[: 1 - AT_MOST]:
@@ -73,32 +73,32 @@ class EncoderHolder:
         return encoder or Encoder(backbone.eval() if backbone.training else backbone)
 
 
-@torch.inference_mode(False)  # whose tensors have no versions
+@torch.inference_mode(False)  # tensors created in inference mode have no version counters
 @torch.no_grad()
 def fold_copy(backbone):
     """Return the :class:`Encoder` of a folded copy of a backbone, or None if nothing can be folded."""
     if not any(isinstance(part, nn.BatchNorm2d) for part in backbone.modules()):
         return None
     folded = deepcopy(backbone)
-    set_frozen(folded.model, folded.layer_order, 0)  # hooks would take time, and it is in evaluation mode anyway
+    set_frozen(folded.model, folded.layer_order, 0)  # removes hooks, which take time, from a net that is only evaluated
     folded.eval().requires_grad_(False)
     x = make_noise(backbone)
     try:
         n_folded = fold(folded, x)
         if n_folded == 0 or not agree(backbone, folded, x):
             return None
-    except Exception:  # the code of a net may read what a folded part has not, such as its number of channels
+    except Exception:  # the code of a net may read an attribute that a replaced module lacks
         return None
     return Encoder(channels_last(folded, x.device), n_folded)
 
 
 def channels_last(images_or_net, device):
-    """Return images, or a net, with the channels last in memory, which is faster; not on Apple's MPS."""
+    """Return images or a net in channels-last memory format, which is faster, except on Apple's MPS."""
     return images_or_net if device.type == "mps" else images_or_net.to(memory_format=torch.channels_last)
 
 
 class PointwiseConv(nn.Module):
-    """A 1 x 1 convolution by oneDNN, which torch by itself calls for larger kernels only: a seventh less time.
+    """A 1 x 1 convolution by oneDNN, which torch itself uses only for larger kernels; it takes a seventh less time.
 
     Parameters
     ----------
@@ -109,15 +109,15 @@ class PointwiseConv(nn.Module):
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
 
-    def forward(self, input):  # which a net may pass by this keyword, as to any convolution
+    def forward(self, input):  # the name as in torch, since a net may pass it by keyword
         """Return the outputs, (n, channels, height, width)."""
-        if input.dtype != self.weight.dtype:  # autocast, which does not know oneDNN's function
+        if input.dtype != self.weight.dtype:  # under autocast, which does not support oneDNN's function
             return F.conv2d(input, self.weight, self.bias)
         return torch.mkldnn_convolution(input, self.weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
 
 
 def is_pointwise(part):
-    """Return True for what :class:`PointwiseConv` can replace."""
+    """Return True for a convolution that :class:`PointwiseConv` can replace."""
     settings = {"kernel_size": (1, 1), "stride": (1, 1), "padding": (0, 0), "groups": 1}
     fits = (
         type(part) is nn.Conv2d and is_plain(part) and all(getattr(part, name) == settings[name] for name in settings)
@@ -126,14 +126,14 @@ def is_pointwise(part):
 
 
 def make_noise(backbone):
-    """Return two images of noise, as the net takes them."""
+    """Return two preprocessed images of noise."""
     noise = torch.randn(2, *backbone.input_shape, generator=torch.Generator().manual_seed(0))
     first = next(backbone.parameters())
     return noise.to(first.device, first.dtype)
 
 
 def fold(backbone, x):
-    """Fold what can be folded in a backbone, in place; return the number of BatchNorms."""
+    """Fold the BatchNorms of a backbone where possible, in place; return their number."""
     pairs = find_pairs(backbone, x)
     for conv, norm in pairs:
         put(backbone.model, conv, fuse_conv_bn_eval(*map(backbone.model.get_submodule, (conv, norm))))
@@ -150,10 +150,10 @@ def find_pairs(backbone, x):
     model = backbone.model
     parts = {name: part for name, part in model.named_modules() if is_plain(part)}
     calls = {name: [] for name in parts}
-    shown, hooks = [], []  # outputs that are features
+    shown, hooks = [], []  # shown: outputs that are used as features
 
     def note(name, inputs, output):
-        x = inputs[0] if inputs else None  # a part may be called by keyword: it is not folded then
+        x = inputs[0] if inputs else None  # a module that is called by keyword is not folded
         calls[name].append((x, output, output._version))
 
     def show(part, inputs, output):
@@ -179,7 +179,7 @@ def find_pairs(backbone, x):
 
 
 def is_plain(part):
-    """Return True for a convolution or BatchNorm that computes with its own weights and nothing else."""
+    """Return True for a convolution or BatchNorm without hooks or parametrizations."""
     hooks = part._forward_pre_hooks or any(type(hook) is not Listener for hook in part._forward_hooks.values())
     changed = hooks or "forward" in attributes_of(part) or parametrize.is_parametrized(part)
     is_norm = isinstance(part, nn.BatchNorm2d) and part.running_mean is not None
@@ -187,7 +187,7 @@ def is_plain(part):
 
 
 def put(model, name, part):
-    """Replace the part of a model that has this name."""
+    """Replace the submodule of this name."""
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, part)
 
@@ -202,5 +202,5 @@ def agree(backbone, folded, x):
 
 
 def is_close(expected, found):
-    """Return True if two tensors differ by rounding only; NaN is never close."""
+    """Return True if two tensors differ only by rounding; NaN is never close."""
     return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())

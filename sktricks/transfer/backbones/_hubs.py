@@ -1,4 +1,4 @@
-"""Files of model hubs, from the cache of the hub on this machine or downloaded."""
+"""Find files of model hubs in the hub's local cache, or download them."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ import torch
 
 from ..._optional import import_optional
 
-PATIENCE = 4.0  # seconds to wait for a hub
+PATIENCE = 4.0  # seconds to wait for the response of a hub
 REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def check_repository(spec, name):
-    """Raise an error unless a name is a folder on this machine or a valid name of a repository."""
+    """Raise an error unless a name is an existing folder or a valid repository name."""
     if os.path.isdir(name) or (REPOSITORY.fullmatch(name) and ".." not in name and "--" not in name):
         return
     raise ValueError(
-        f"backbone={spec!r} names no folder on this machine, and {name!r} cannot be the name of a repository: expected "
-        "an existing folder or 'user/repository' in letters, digits, '-', '_' and '.'"
+        f"backbone={spec!r} must name an existing folder or a repository, but {name!r} is neither: a repository is "
+        "'user/repository', with letters, digits, '-', '_' and '.'"
     )
 
 
 def unknown_net(library, name, known):
-    """Return the error for a name that a library does not know, with similar names."""
+    """Return the error for a net that a library does not have; it suggests similar names."""
     close = [f"{library}:{other}" for other in get_close_matches(name.partition(".")[0], known, n=4)]
-    hint = f"; close are {close}" if close else ""
+    hint = f"; similar names are {close}" if close else ""
     return ValueError(f"backbone='{library}:{name}' is unknown: {library} has no net {name!r}{hint}")
 
 
 def fetch_url(url):
-    """Return the path of a file of the hub of torch, which is downloaded if necessary."""
+    """Return the path of a file of torch's hub, downloaded if necessary."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / os.path.basename(urlparse(url).path)
     if path.exists():
@@ -54,7 +54,7 @@ def fetch_url(url):
 
 
 def fetch_hub(repository, names, extra):
-    """Return the path of the first of some files in a repository of Hugging Face, downloaded if necessary."""
+    """Return the path of the first existing file in a Hugging Face repository, downloaded if necessary."""
     hub = import_optional("huggingface_hub", extra)
     for name in names:
         path = hub.try_to_load_from_cache(repository, name)
@@ -83,12 +83,12 @@ def check_hub(repository, files, extra):
 
 
 def hub_folder(repository, extra):
-    """Return the folder of a repository in the cache of Hugging Face."""
+    """Return the folder of a repository in the Hugging Face cache."""
     return hub_cache(extra) / f"models--{repository.replace('/', '--')}"
 
 
 def hub_cache(extra):
-    """Return the cache folder of Hugging Face."""
+    """Return the Hugging Face cache folder."""
     return Path(import_optional("huggingface_hub", extra).constants.HF_HUB_CACHE)
 
 
@@ -97,19 +97,19 @@ def check_reachable(url, files, folder):
     results = []
     thread = Thread(target=lambda: results.append(is_answering(url)), daemon=True)
     thread.start()
-    thread.join(PATIENCE)  # looking up the name of a host has no time limit of its own
+    thread.join(PATIENCE)  # the lookup of a host name has no timeout of its own
     if results != [True]:
         raise unreachable(url, files, folder)
 
 
 def is_answering(url):
-    """Return True if a host sends any response, a refusal included."""
+    """Return True if a host sends any response, even an error."""
     try:
         urlopen(Request(url, method="HEAD"), timeout=PATIENCE - 1).close()
     except HTTPError:
         return True
     except URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # the library that downloads may trust other certificates
+        return isinstance(error.reason, ssl.SSLError)  # the downloading library may trust other certificates
     except OSError:
         return False
     return True
@@ -119,5 +119,5 @@ def unreachable(url, files, folder, why="it does not answer"):
     """Return the error for a file that is not on this machine and cannot be downloaded."""
     return ConnectionError(
         f"{files} is not on this machine and cannot be downloaded from {urlparse(url).hostname}: {why}. "
-        f"It would be found in {folder}"
+        f"Without a network, put it into {folder}"
     )

@@ -1,4 +1,4 @@
-"""Backbones of transformers: image encoders from Hugging Face, or from a local folder in its format."""
+"""Backbones from transformers: image encoders from Hugging Face, or from a local folder in its format."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from ._timm import drop_pointers
 from ._weight_files import first_line, misfit, name_in_pickle
 
 EXTRA = "hf"
-SMOOTH = (1, 3)  # numbers of Lanczos and bicubic interpolation in Pillow
+SMOOTH = (1, 3)  # Pillow's codes of Lanczos and bicubic interpolation
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
 class FirstToken(nn.Module):
-    """Return the class token unchanged, instead of a pooler that was trained for the pretraining task."""
+    """A replacement for a pooler that was trained for the pretraining task: it returns the class token."""
 
     def forward(self, tokens):
         return tokens[:, 0]
 
 
 def list_nets(pattern):
-    """Return the repositories in the cache on this machine that match a pattern."""
+    """Return the repositories in the local cache that match a pattern."""
     folders = sorted(folder.name for folder in hub_cache(EXTRA).glob("models--*"))
     return matching([name.removeprefix("models--").replace("--", "/") for name in folders], pattern)
 
 
 def load_net(name, pretrained):
-    """Return a net by its repository or local folder, or an untrained net by its type, such as ``"vit"``."""
+    """Return a net from a repository or local folder, or an untrained net of a type such as ``"vit"``."""
     transformers = import_optional("transformers", EXTRA)
     check_repository(f"hf:{name}", name)
     with quiet(transformers):
         config = find_config(transformers, name, pretrained)
         model = load_model(transformers, name, config) if pretrained else build(transformers, name, config)
         if model.main_input_name != "pixel_values":
-            raise ValueError(f"backbone='hf:{name}' is no encoder of images: it takes {model.main_input_name}")
+            raise ValueError(f"backbone='hf:{name}' must be an image encoder, but it takes {model.main_input_name}")
         settings = find_settings(transformers, name) if pretrained else {}
     pooler = getattr(model, "pooler", None)
     if pooler is not None and any(isinstance(part, nn.Linear) for part in pooler.modules()):
@@ -65,9 +65,9 @@ def read_preprocess(name, settings, config):
         return Preprocess(native_size(config), getattr(config, "num_channels", None) or 3), PROCESSORS[0]
     try:
         return check_preprocess(preprocess_of(settings, config)), None
-    except Exception as error:  # of any JSON
+    except Exception as error:  # arbitrary JSON may raise any error
         raise ValueError(
-            f"{PROCESSORS[0]} of hf:{name} does not say how to prepare images: {first_line(error)}"
+            f"{PROCESSORS[0]} of hf:{name} is not a valid configuration of an image processor: {first_line(error)}"
         ) from error
 
 
@@ -80,18 +80,18 @@ def find_config(transformers, name, pretrained):
     vision = getattr(config, "vision_config", None)
     config = vision if hasattr(vision, "model_type") else config
     if getattr(config, "mask_ratio", None):
-        config.mask_ratio = 0.0  # a masked autoencoder then encodes the whole image
+        config.mask_ratio = 0.0  # makes a masked autoencoder encode the whole image
     return confine(config, name)
 
 
 def confine(config, name):
-    """Return the configuration without settings by which a net of timm inside would load other files."""
+    """Return the configuration without settings that would make an inner timm net load other files."""
     if getattr(config, "use_pretrained_backbone", False):
         config.use_pretrained_backbone = False
     if isinstance(getattr(config, "model_args", None), dict):
         config.model_args = drop_pointers(config.model_args, f"config.json of hf:{name}")
     if config.model_type == "timm_wrapper" and not import_optional("timm", "vision").is_model(config.architecture):
-        raise ValueError(f"config.json of hf:{name} names no architecture of timm, got {config.architecture!r}")
+        raise ValueError(f"config.json of hf:{name} must name an architecture of timm, got {config.architecture!r}")
     return config
 
 
@@ -101,12 +101,12 @@ def build(transformers, name, config):
         return transformers.AutoModel.from_config(config, trust_remote_code=False)
     except ImportError:
         raise
-    except Exception as error:  # of any values in a configuration
+    except Exception as error:  # arbitrary values in a configuration may raise any error
         raise ValueError(f"transformers cannot build hf:{name} from its config.json: {first_line(error)}") from error
 
 
 def load_model(transformers, name, config):
-    """Return the net with its weights; only those of a pooler may be missing in the files."""
+    """Return the net with its weights; only the weights of a pooler may be missing from the files."""
     settings = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True}
     model, info = find(name, transformers.AutoModel.from_pretrained, "model.safetensors", **settings)
     missing = [key for key in info["missing_keys"] if "pooler" not in key.split(".")]
@@ -119,19 +119,21 @@ def load_model(transformers, name, config):
 
 
 def find(name, load, file="config.json", **settings):
-    """Call ``load`` on the files of a folder or repository, which are downloaded only if necessary."""
+    """Call ``load`` on a folder or repository; its files are downloaded only if necessary."""
     settings["trust_remote_code"] = False
     try:
         return load(name, local_files_only=True, **settings)
     except ImportError:
         raise
-    except Exception as error:  # readers raise errors of all kinds for damaged files
+    except Exception as error:  # damaged files may raise any error
         if any(isinstance(cause, pickle.UnpicklingError) for cause in causes(error)):
             raise refused(name, "".join(map(name_in_pickle, causes(error)))) from error
         if "trust_remote_code" in str(error):
             raise refused(name, " (its configuration names Python files)") from error
         if os.path.isdir(name):
-            raise ValueError(f"{name} is not a folder of transformers with {file}: {first_sentence(error)}") from error
+            raise ValueError(
+                f"{name} must be a folder of transformers with a valid {file}: {first_sentence(error)}"
+            ) from error
     check_hub(name, file, EXTRA)
     try:
         return load(name, **settings)
@@ -139,13 +141,13 @@ def find(name, load, file="config.json", **settings):
         raise
     except Exception as error:
         close = get_close_matches(name, list_nets("*"))
-        hint = f" On this machine there are {close}" if close else ""
-        raise ValueError(f"backbone='hf:{name}' names no folder or repository with {file}.{hint}") from error
+        hint = f" The local cache has {close}" if close else ""
+        raise ValueError(f"backbone='hf:{name}' must name a folder or repository with {file}.{hint}") from error
 
 
 def refused(name, what):
-    """Return the error for files that hold code."""
-    return ValueError(f"backbone='hf:{name}' is refused: loading it would run code of its own{what}")
+    """Return the error for files that contain code."""
+    return ValueError(f"backbone='hf:{name}' is refused, since loading it would run code from its files{what}")
 
 
 def causes(error):
@@ -162,7 +164,7 @@ def first_sentence(error):
 
 @contextmanager
 def quiet(transformers):
-    """Switch off progress bars and reports of loading; weights that do not fit are an error anyway."""
+    """Disable progress bars and loading reports; weights that do not fit raise an error anyway."""
     logging = transformers.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -178,7 +180,7 @@ def quiet(transformers):
 def preprocess_of(settings, config):
     """Return the preprocessing of ``preprocessor_config.json``; by default -1 to 1 at the size of the net.
 
-    Its mean and standard deviation refer to pixels times ``rescale_factor``, ours to pixels in 0..1.
+    There, mean and standard deviation refer to pixels times ``rescale_factor``; here, to pixels in 0..1.
     """
     channels = getattr(config, "num_channels", None) or 3
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
@@ -193,7 +195,7 @@ def preprocess_of(settings, config):
 
 
 def size_of(size):
-    """Return (height, width) of a size in the settings of a processor; None if it is not definite."""
+    """Return the (height, width) of a size in the settings of a processor; None if it is not fixed."""
     if isinstance(size, int):
         return size, size
     size = size or {}

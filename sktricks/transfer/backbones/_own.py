@@ -1,4 +1,4 @@
-"""Backbones from a module class, a factory or an instance of the user, passed or named."""
+"""Backbones from the user's module class, factory or instance, passed or named."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ._backbone import Backbone, Preprocess
 
 
 def load_own(spec):
-    """Return the net of a module class or factory (called without arguments) or of an instance (copied)."""
+    """Return the net for a module class or factory (called without arguments) or an instance (copied)."""
     model = deepcopy(spec) if isinstance(spec, nn.Module) else call_factory(spec)
     if not isinstance(model, nn.Module):
-        raise TypeError(f"backbone must give a torch module, {spec!r} gave {type(model).__name__}")
+        raise TypeError(f"backbone must return a torch module, but {spec!r} returned {type(model).__name__}")
     if isinstance(model, Backbone):
         settings = {"default_stages": model.default_stages, "has_classifier": False, "is_own": True}
         return Net(model.model, model.preprocess, model.name, **settings)
@@ -27,12 +27,12 @@ def load_own(spec):
 
 
 def has_pretrained_cfg(model):
-    """Return True if a module says how its images are prepared, as those of timm do."""
+    """Return True if a module has a ``pretrained_cfg`` that defines its preprocessing, as in timm."""
     return isinstance(getattr(model, "pretrained_cfg", None), dict)
 
 
 def own_preprocess(model):
-    """Return the preprocessing of a module: its own, that of its ``pretrained_cfg``, or at most a size."""
+    """Return the preprocessing of a module: its own, that of its ``pretrained_cfg``, or only an image size."""
     if isinstance(model, Backbone):
         return model.preprocess
     if not has_pretrained_cfg(model):
@@ -43,12 +43,12 @@ def own_preprocess(model):
 
 
 def call_factory(factory):
-    """Return the module that a class or factory makes without arguments."""
+    """Call a class or factory without arguments and return the module."""
     try:
         inspect.signature(factory).bind()
     except TypeError as error:
         raise TypeError(
-            f"backbone must be a class or factory that needs no arguments, got {factory!r}: {error}"
+            f"backbone must be a class or factory that requires no arguments, got {factory!r}: {error}"
         ) from error
     except ValueError:  # a factory without a signature
         pass
@@ -56,15 +56,15 @@ def call_factory(factory):
 
 
 def module_exists(name):
-    """Return True if there is a module of this name; only the packages around it are imported."""
+    """Return True if a module of this name exists; only its parent packages are imported."""
     try:
         return find_spec(name) is not None
-    except (ImportError, ValueError):  # a package around it is missing, or it is no name of a module
+    except (ImportError, ValueError):  # a parent package is missing, or the name is invalid
         return False
 
 
 def load_named(spec):
-    """Return the net of ``"package.module:factory"``."""
+    """Return the net for ``"package.module:factory"``."""
     return load_own(find_factory(spec))
 
 

@@ -1,4 +1,4 @@
-"""Nets that look pretrained although nothing says how their images were normalized."""
+"""Warn about nets that look pretrained but do not define how images are normalized."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIBRARIES = {"timm", "torchvision", "transformers"}
 
 
 def gets_raw_pixels(backbone):
-    """Return True if a backbone looks pretrained and its pixels are scaled to 0..1 only."""
+    """Return True if a backbone looks pretrained and its pixels are only scaled to 0..1."""
     preprocess = backbone.preprocess
     return isinstance(preprocess, Preprocess) and preprocess.mean is None and looks_pretrained(backbone.model)
 
@@ -20,8 +20,8 @@ def gets_raw_pixels(backbone):
 def looks_pretrained(model):
     """Return True if a net looks pretrained.
 
-    The rule: the running statistics of a BatchNorm are not the initial ones. A net of timm, torchvision or transformers
-    without running statistics looks pretrained if a bias of its norms is not zero, or if it has none.
+    It does if the running statistics of a BatchNorm differ from the initial ones. A net of timm, torchvision or
+    transformers without running statistics does if a bias of its normalization layers is not zero, or if it has none.
     """
     modules = list(model.modules())
     norms = [module for module in modules if isinstance(getattr(module, "running_mean", None), torch.Tensor)]
@@ -34,15 +34,15 @@ def looks_pretrained(model):
 
 
 def has_seen_images(norm):
-    """Return True if the running statistics of a norm are not a mean of 0 and a variance of 1."""
+    """Return True if the running statistics of a layer differ from mean 0 and variance 1."""
     return bool(norm.running_mean.ne(0).any()) or bool(norm.running_var.ne(1).any())
 
 
 def warn_of_raw_pixels(backbone):
-    """Warn that pixels are not normalized, and say how they can be."""
+    """Warn that pixels are not normalized, and tell how to do so."""
     warn(
-        f"backbone {backbone.name} looks pretrained and has no pretrained_cfg, so its images are only scaled to 0..1. "
-        "If it was trained on normalized images, load_backbone(module, image_shape=..., mean=..., std=...) sets size "
-        "and normalization, and backbone= takes the result; if not, mean=0 and std=1 silence this warning",
+        f"backbone {backbone.name} looks pretrained but has no pretrained_cfg, so its images are only scaled to 0..1. "
+        "If it was trained on normalized images, pass backbone=load_backbone(module, image_shape=..., mean=..., "
+        "std=...); otherwise, mean=0 and std=1 silence this warning",
         BackboneConfigWarning,
     )

@@ -11,12 +11,12 @@ import torch
 from ..freezing._layers import forward_hooks, own_tensors
 
 MAX_STAGES, MIN_STAGES = 16, 4
-WRAPPER_FRACTION = 0.75  # of all layers: a part with more only wraps the real parts, which then count
+WRAPPER_FRACTION = 0.75  # a module with a larger fraction of all layers is a wrapper, replaced by its children
 
 
 @contextmanager
 def recording_shapes(model):
-    """Record the shape of the first output of every module that is called, as a dict from names."""
+    """Record the shape of the first output of each module that is called, as a dict by name."""
     shapes = {}
 
     def note(name, output):
@@ -29,7 +29,7 @@ def recording_shapes(model):
 
 
 def main_tensor(output):
-    """Return the tensor that counts in an output: a tensor, a tuple, a mapping or an output of transformers."""
+    """Return the main tensor of an output, which may be a tensor, a tuple, a mapping or an output of transformers."""
     for name in ("pooler_output", "last_hidden_state"):
         if isinstance(getattr(output, name, None), torch.Tensor):
             return getattr(output, name)
@@ -43,8 +43,9 @@ def main_tensor(output):
 def find_stages(model, order, shapes):
     """Return the names of the stages of a net, in execution order.
 
-    Stages are the direct parts of the net that have layers and return a row per image. A part that only wraps the
-    others, or is never called itself (a list of blocks), is replaced by its own parts. Of too many, only some count.
+    Stages are the children of the net that have layers and return one row per image. A child that only wraps others, or
+    is never called itself (such as a list of blocks), is replaced by its own children. If there are too many, only
+    some are kept.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def find_stages(model, order, shapes):
     order : list of str
         The names of all modules, in execution order.
     shapes : dict
-        The output shapes of the modules that are called, by name.
+        The output shapes of the called modules, by name.
     """
     indices = {name: index for index, name in enumerate(order)}
     n_layers = {name: sum(bool(own_tensors(part)) for part in top.modules()) for name, top in model.named_modules()}
@@ -76,7 +77,7 @@ def find_stages(model, order, shapes):
 
 
 def thin_out(stages, shapes):
-    """Return at most ``MAX_STAGES``: the last of each run of equal shapes, or every k-th, counted from the last."""
+    """Return at most ``MAX_STAGES`` stages: the last of each run of equal shapes, or every k-th from the last."""
     if len(stages) <= MAX_STAGES:
         return stages
     ends = [one for one, after in pairwise([*stages, None]) if after is None or shapes[one] != shapes[after]]
@@ -89,7 +90,7 @@ def thin_out(stages, shapes):
 
 
 def find_channel_axes(layers, shapes):
-    """Return the channel axis of each of some outputs, by the name of the module; the net itself is ``""``."""
+    """Return the channel axis of each output, by the name of the module; the net itself is ``""``."""
     axes = {}
     for name, shape in shapes.items():
         inside = [layer.module for layer in layers if not name or f"{layer.name}.".startswith(name + ".")]
@@ -99,15 +100,15 @@ def find_channel_axes(layers, shapes):
 
 
 def ends_in_channels(module):
-    """Return True if a layer has as many outputs as its weight has rows; an embedding of positions does not."""
+    """Return True if a layer has one output channel per row of its weight; position embeddings do not."""
     return isinstance(getattr(module, "weight", None), torch.Tensor) and not isinstance(module, torch.nn.Embedding)
 
 
 def channel_axis(shape, width):
     """Return the channel axis of an output of this shape, after a last layer of ``width`` channels.
 
-    Tokens are (n, tokens, channels) and maps (n, channels, height, width), unless ``width`` indicates signals,
-    (n, channels, length), or the maps of a Swin transformer, (n, height, width, channels).
+    Tokens are (n, tokens, channels) and feature maps (n, channels, height, width), unless ``width`` indicates signals,
+    (n, channels, length), or the feature maps of a Swin transformer, (n, height, width, channels).
     """
     if len(shape) == 3:
         return 1 if width == shape[1] != shape[2] else 2

@@ -1,4 +1,4 @@
-"""tiny32: a small residual net for 32 x 32 images, photos and glyphs alike."""
+"""tiny32: a small residual net for 32 x 32 images, both photos and glyphs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ResidualBlock(nn.Module):
 
 
 class Tiny32(nn.Module):
-    """A stem at full resolution and three residual stages, each half the size of the one before.
+    """A stem at full resolution and three residual stages, each at half the resolution of the previous one.
 
-    The widths are chosen so that an image costs no more than one through a ResNet-18 (36 million multiplications at
-    32 x 32) and the float16 weights stay under 4 MB. Input is ``(n, 3, 32, 32)``, output ``(n, 256)``.
+    The widths are chosen such that an image takes no more computation than in a ResNet-18 (36 million multiplications
+    at 32 x 32), and the float16 weights take less than 4 MB. Input is ``(n, 3, 32, 32)``, output ``(n, 256)``.
     """
 
     widths = (24, 48, 128, 256)

@@ -1,1 +1,1 @@
-"""Features of frozen nets, encoded once."""
+"""Cache the features of frozen nets, so that each image is encoded once."""

@@ -1,8 +1,8 @@
-"""The cache of features: a frozen net encodes each image once.
+"""FeatureCache: a frozen net encodes each image only once.
 
-A row is recognized by its content, and a net by a fingerprint of everything that decides its features. Epochs, folds,
-the candidates of a search, the members of an ensemble and :class:`PretrainedFeatures` therefore share what any of them
-has encoded, without knowing of each other.
+A row is identified by its content, and a net by a fingerprint of everything that determines its features. Epochs,
+folds, candidates of a search, members of an ensemble and :class:`PretrainedFeatures` therefore share features without
+any coordination.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ._feature_folder import BLOCK, FeatureFolder, folder_of, remove_features, s
 from ._feature_memory import Memory, Request, compress, cost_of, row_digests
 
 MAX_BYTES = 512 * 2**20
-MEMORY_ONLY = "memory-only:"  # prefix of a fingerprint that only this process can know
-PREDICTIONS = 8  # predictions may fill an eighth of the memory after each fit
+MEMORY_ONLY = "memory-only:"  # prefix of a fingerprint that is valid only in this process
+PREDICTIONS = 8  # predictions may fill one eighth of the memory after each fit
 
 
 class CacheInfo(NamedTuple):
@@ -34,11 +34,11 @@ class CacheInfo(NamedTuple):
     Parameters
     ----------
     rows, n_bytes, max_bytes : int
-        In memory.
+        Number of rows and bytes in memory, and maximum number of bytes.
     encoded, reused : int
-        Rows that were encoded, and rows that were found in the cache instead.
+        Number of rows that were encoded, and of rows that were found in the cache instead.
     dropped : int
-        Rows that were encoded and are no longer stored, or never were, for lack of room.
+        Number of rows that were encoded but are not stored, for lack of memory.
     rows_in_folder, bytes_in_folder : int
         Rows in the folder of the cache, and their size on disk; 0 without a folder.
 
@@ -65,22 +65,22 @@ class CacheInfo(NamedTuple):
 
 
 class FeatureCache:
-    """Store the features that a frozen net computes from images.
+    """A cache for the features that frozen nets compute from images.
 
     ``cache=FeatureCache(...)`` shares one cache among all estimators that receive it, clones included.
 
     Parameters
     ----------
     folder : str or path, default=None
-        Folder to store features in, for several processes and for later. It is created if necessary. Any number of
-        processes may write to it, and be killed: a file is written completely or not at all. If the folder cannot be
-        written to, a :class:`FeatureCacheWarning` says so and features are kept in memory. Only processes of people
-        you trust may write to it; see the notes. None: memory only.
+        Folder in which features are stored, shared by processes and kept for later ones. It is created if necessary.
+        Any number of processes can write to it; a killed process leaves no incomplete file. If the folder cannot be
+        written to, features are kept in memory, with a :class:`FeatureCacheWarning`. Let only people whom you trust
+        write to it; see the notes. None stores features only in memory.
     max_bytes : int, default=512 * 2**20
-        Maximum memory to use; the least recently used features are dropped first. A folder has no limit.
+        Maximum number of bytes in memory; the least recently used features are dropped first. A folder has no limit.
     dtype : {"float32", "float16"}, default="float32"
-        Dtype of stored features. ``"float16"`` halves memory and files, with an error of at most 0.05 % per number.
-        With ``"float32"``, the features of a float64 backbone are stored in float64.
+        Dtype of stored features. ``"float16"`` halves memory and files, with a relative error of at most 0.05% per
+        number. With ``"float32"``, the features of a float64 backbone are stored in float64.
 
     See Also
     --------
@@ -89,23 +89,22 @@ class FeatureCache:
 
     Notes
     -----
-    ``fit`` stores everything that it encodes. ``predict`` and ``transform`` store at most an eighth of ``max_bytes``
-    after each ``fit``: enough for the held-out fold that the next ``fit`` of a search trains on, whereas a stream of
-    new images is not stored.
+    ``fit`` stores all features that it encodes. ``predict`` and ``transform`` store at most one eighth of ``max_bytes``
+    after each ``fit``: enough for the held-out fold, on which the next ``fit`` of a search trains, while a stream of
+    new images does not fill the cache.
 
-    Nothing in a folder is run. Damaged files, and rows of another length than the features of the net, are ignored
-    with a :class:`FeatureCacheWarning`. But nothing proves that features belong to their image: anyone who can write to
-    the folder can change what every net that uses it learns and predicts. Files get the permissions of the umask, so
-    with the usual one others can read them and cannot write.
+    No code in a folder is run. Damaged files, and rows whose length differs from the features of the net, are ignored
+    with a :class:`FeatureCacheWarning`. However, nothing proves that features belong to their image: anyone who can
+    write to the folder can change what every net that uses it learns and predicts. Files have the permissions of the
+    umask; with the usual one, others can read but not write them.
 
-    Processes that share a folder lock the rows that they encode, and others wait for them. If a process is stopped, so
-    that nothing new is stored for two minutes, the others encode its rows too, and a :class:`FeatureCacheWarning` says
-    so.
+    Processes that share a folder lock the rows that they encode, and others wait for them. If a process is suspended,
+    so that nothing is stored for two minutes, the others encode its rows as well, with a :class:`FeatureCacheWarning`.
 
-    If the code of a net is in no file, as in a console or a notebook, its features are kept in memory only.
+    If the code of a net is not in a file, as in a console or a notebook, its features are kept only in memory.
 
-    The processes of a search with ``n_jobs`` share features only through a folder. Another number of threads changes
-    the last bits of what a net computes; a row keeps the bits with which it was first encoded.
+    The processes of a search with ``n_jobs`` share features only through a folder. A different number of threads
+    changes the last bits of features; a row keeps the bits with which it was first encoded.
 
     Examples
     --------
@@ -124,7 +123,7 @@ class FeatureCache:
         if not (folder is None or isinstance(folder, str | os.PathLike)):
             raise TypeError(f"folder must be a path or None, got {folder!r}")
         if not isinstance(max_bytes, int | np.integer) or isinstance(max_bytes, bool) or max_bytes < 0:
-            raise ValueError(f"max_bytes must be an int of at least 0, got {max_bytes!r}")
+            raise ValueError(f"max_bytes must be a non-negative int, got {max_bytes!r}")
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype must be 'float32' or 'float16', got {dtype!r}")
         self.folder = None if folder is None else os.path.abspath(os.path.expanduser(folder))
@@ -138,7 +137,7 @@ class FeatureCache:
     def __repr__(self) -> str:
         return f"FeatureCache({self.folder!r}, max_bytes={self.max_bytes}, dtype={self.dtype!r})"
 
-    # A copy is the cache itself, so that clones share it. A pickle stands for one cache per process.
+    # A copy is the cache itself, so that clones share it. Unpickling returns one cache per process.
 
     def _identity(self):
         return self._name, self.folder, self.max_bytes, self.dtype
@@ -168,7 +167,7 @@ class FeatureCache:
         return CacheInfo(*in_memory, *used, *((0, 0) if self.folder is None else size_on_disk(self.folder)))
 
     def clear(self) -> None:
-        """Remove everything from memory and from the folder, and start counting again."""
+        """Remove all features from memory and from the folder, and reset the counts."""
         with self._lock:
             self._memory, self._nets = Memory(self.max_bytes), {}
         if self.folder is not None:
@@ -180,7 +179,7 @@ class FeatureCache:
         Parameters
         ----------
         fingerprint : str
-            As passed to :meth:`encode`.
+            The fingerprint passed to :meth:`encode`.
 
         Returns
         -------
@@ -191,7 +190,7 @@ class FeatureCache:
         with self._lock:
             n_dropped = self._n_dropped(net)
         once = "" if n_dropped else " once"
-        dropped = f"; {n_dropped:,} no longer kept" if n_dropped else ""
+        dropped = f"; {n_dropped:,} no longer stored" if n_dropped else ""
         return f"{net.encoded:,} rows encoded{once}, reused {net.reused:,} times{dropped}"
 
     def encode(
@@ -204,23 +203,23 @@ class FeatureCache:
         dtype=np.float32,
         progress=SILENT,
     ) -> np.ndarray:
-        """Return the features of images; only rows that are not stored are computed.
+        """Return the features of images, computing only those that are not stored.
 
         Parameters
         ----------
         images : array or tensor of shape (n, height, width, channels), or sequence of images with ``digests()``
-            Indexed by an array of row numbers. ``digests()`` returns 16 bytes per image that are equal exactly if the
-            images are.
+            Must support indexing with an array of indices. ``digests()`` returns 16 bytes per image that are equal if
+            and only if the images are.
         fingerprint : str
-            Equal exactly if the features of equal images are. If it starts with ``MEMORY_ONLY``, nothing is written to
-            the folder.
+            Equal if and only if the features of equal images are equal. If it starts with ``MEMORY_ONLY``, nothing is
+            written to the folder.
         encode_rows : callable
-            Maps some of the images to their features (m, features). Each row must depend on its image only.
+            Maps some of the images to their features (m, features). Each row must depend only on its image.
         fill : bool, default=True
-            Store all rows. False: only while they are few, as in ``predict``.
+            Store all rows. False stores only a limited number, as in ``predict``.
         n_features : int, default=None
-            Length of a row of features. Rows of another length in the folder are ignored with a
-            :class:`FeatureCacheWarning`. None: all rows in the folder are assumed to have one length.
+            Number of features per row. Rows of another length in the folder are ignored with a
+            :class:`FeatureCacheWarning`. None assumes that all rows in the folder have the same length.
         dtype : numpy dtype, default=float32
             Dtype that the features are returned in: float64 for a float64 net.
         progress : Progress
@@ -242,7 +241,7 @@ class FeatureCache:
             request.take(self._find(net, block))
         progress.skip(len(request.digests) - len(request.missing))
         if request.missing:
-            # Other threads that need these rows wait here, and then find them.
+            # Other threads that need the same rows wait here, and then find them in the cache.
             with net.lock, closing(net.portions(request.missing, fill)) as portions:
                 for portion in portions:
                     self._encode_portion(net, request, portion, images, encode_rows, fill, progress)
@@ -261,12 +260,12 @@ class FeatureCache:
             return self._nets[fingerprint]
 
     def _n_dropped(self, net):
-        """Return how many rows were encoded and are not stored; the lock is held."""
+        """Return how many rows were encoded but are not stored; the caller holds the lock."""
         is_stored = net.folder is not None and net.folder.writable
         return 0 if is_stored else max(0, net.encoded - self._memory.n_rows[net.fingerprint])
 
     def _find(self, net, digests):
-        """Return those of the rows that are in memory or in files, as a dict from digests."""
+        """Return the rows that are in memory or in files, as a dict by digest."""
         with self._lock:
             found = self._memory.get(net.fingerprint, digests)
         if net.folder is not None and len(found) < len(digests):
@@ -296,19 +295,19 @@ class FeatureCache:
 
 
 class NetFeatures:
-    """The features of one net: their folder, the lock of the thread that encodes, and counts of rows."""
+    """The features of one net: their folder, a lock for encoding, and counts of rows."""
 
     def __init__(self, fingerprint, folder):
         self.fingerprint, self.folder, self.lock = fingerprint, folder, threading.Lock()
         self.encoded = self.reused = self.allowance = 0
 
     def portions(self, missing, fill):
-        """Yield rows to encode next; those to store in a folder are locked against other processes meanwhile."""
+        """Yield the rows to encode next; if a folder stores them, they are locked against other processes."""
         is_stored = self.folder is not None and (fill or self.allowance > 0)
         return self.folder.portions(missing) if is_stored else blocks(missing)
 
     def affordable(self, rows):
-        """Return as many of the rows as predictions may still store."""
+        """Return those of the rows that predictions may still store."""
         cost = cost_of(next(iter(rows.values())))
         stored = list(rows)[: self.allowance // cost]
         self.allowance -= len(stored) * cost
@@ -316,7 +315,7 @@ class NetFeatures:
 
 
 def blocks(digests):
-    """Yield the digests as they are now, in lists of ``BLOCK``."""
+    """Yield the present digests in lists of ``BLOCK``."""
     digests = list(digests)
     for start in range(0, len(digests), BLOCK):
         yield digests[start : start + BLOCK]
@@ -325,13 +324,13 @@ def blocks(digests):
 # -- which cache -------------------------------------------------------------------------------------------------------
 
 CACHES: WeakSet[FeatureCache] = WeakSet()
-# Caches that were pickled in this process, and those that were created in it for a path or a pickle, by identity.
+# Caches that were pickled in this process, or created in it for a path or by unpickling, by their identity.
 KNOWN: WeakValueDictionary[tuple, FeatureCache] = WeakValueDictionary()
 IN_USE: dict[tuple, FeatureCache] = {}
 
 
 def renew_locks():
-    """Replace the locks of all caches in a forked process, where the threads that held them do not exist."""
+    """Replace the locks of all caches in a forked process, where the threads that hold them do not exist."""
     for cache in list(CACHES):
         cache._lock = threading.Lock()
         for net in cache._nets.values():
@@ -343,7 +342,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def find_cache(name, folder, max_bytes, dtype):
-    """Return the cache in this process that a path or a pickle stands for, created if there is none."""
+    """Return this process's cache for a path or a pickle; create it if necessary."""
     identity = name, folder, max_bytes, dtype
     cache = KNOWN.get(identity) or IN_USE.get(identity)
     if cache is None:
@@ -357,7 +356,7 @@ DEFAULT = FeatureCache()
 
 
 def resolve_cache(cache):
-    """Return the :class:`FeatureCache` that a parameter ``cache`` stands for, or None."""
+    """Return the :class:`FeatureCache` for a value of the parameter ``cache``, or None."""
     if cache is None or isinstance(cache, FeatureCache):
         return cache
     if isinstance(cache, str) and cache == "auto":
@@ -400,9 +399,8 @@ def cache_info() -> CacheInfo:
 
 @memoize
 def warn_of_processes():
-    """Warn once that no other process finds the features of this one."""
+    """Warn once that processes do not share features."""
     warn(
-        "each process encodes all rows for itself: give cache= a folder, where processes find what others have "
-        "encoded, or leave n_jobs out",
+        "each process encodes all rows itself: set cache to a folder, which all processes share, or omit n_jobs",
         FeaturesNotSharedWarning,
     )

@@ -1,4 +1,4 @@
-"""Fingerprints of backbones: short texts that differ if anything that decides the features differs."""
+"""Fingerprints of backbones: hashes of everything that determines the features."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from ._feature_cache import MEMORY_ONLY
 from ._structure import Structure
 
-ROW, ROWS = 641, 512  # numbers of 8 bytes per row, a prime, so that filters that change places change the sums
+ROW, ROWS = 641, 512  # 8-byte numbers per row: a prime, so that swapping filters changes the sums
 
 
 def fingerprint_of(backbone, unchanged=False):
     """Return a hash of code, settings, weights, buffers and preprocessing of a backbone.
 
-    The last hash, perhaps of the backbone that this one is a copy of, is returned if nothing has changed since. That is
+    The previous hash, possibly inherited from the original of a copy, is returned if nothing has changed. This is
     checked by sums over the tensors, unless the caller knows that the backbone is ``unchanged``.
     """
     known = vars(backbone).get("_known_fingerprint")
@@ -29,7 +29,7 @@ def fingerprint_of(backbone, unchanged=False):
 
 
 def digest_of(structure, text="", condense=lambda content: [content]):
-    """Return a hash of a text and of a described module, whose tensors may be condensed to less than all bytes."""
+    """Return a hash of a text, a description and its tensors; ``condense`` may reduce the bytes of tensors."""
     digest = hashlib.sha256(f"{text} {structure.text}".encode(errors="surrogatepass"))
     for tensor in structure.tensors:
         for part in condense(bytes_of(tensor)):
@@ -38,23 +38,24 @@ def digest_of(structure, text="", condense=lambda content: [content]):
 
 
 def stamp_of(module):
-    """Return a text that changes if a module does (its outputs, or how it trains), or a function or class."""
+    """Return a text that changes if a module (its outputs or its training), a function or a class changes."""
     return digest_of(Structure(module, of_training=True), condense=sums_of)
 
 
 def bytes_of(tensor):
-    """Return the content of a tensor or array as an array of bytes."""
+    """Return the content of a tensor or array as bytes."""
     try:
         array = tensor.numpy(force=True) if isinstance(tensor, torch.Tensor) else tensor
-    except TypeError:  # numpy has no such dtype
+    except TypeError:  # numpy lacks the dtype
         array = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def sums_of(content):
-    """Yield sums over rows of bytes, whose hash takes a tenth of the time that a hash of all bytes takes.
+    """Yield sums over rows of bytes; hashing them takes a tenth of the time of hashing all bytes.
 
-    Sums differ if a number differs, and if filters change places, since no usual filter is a multiple of a row.
+    The sums change if a number changes, or if filters are swapped, since the size of no usual filter is a multiple of a
+    row.
     """
     whole = len(content) // (8 * ROW) * 8 * ROW
     rows = content[:whole].view(np.int64).reshape(-1, ROW)

@@ -1,7 +1,7 @@
-"""Modules whose pickles hold arrays instead of tensors.
+"""Pickle modules with arrays instead of tensors.
 
-joblib writes a large array to memory that all processes of a search share, and hashes its content, by which
-``Pipeline(memory=...)`` recognizes a step. It does neither with a tensor of torch, whose pickle is another each time.
+joblib writes large arrays to memory shared by all processes of a search, and hashes their content to recognize a step
+in ``Pipeline(memory=...)``. It does neither for torch tensors, whose pickles differ each time.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ._fingerprint import stamp_of
 
 IN_NUMPY = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 IN_NUMPY |= {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
-PARTS: WeakKeyDictionary[nn.Module, tuple] = WeakKeyDictionary()  # by module: its stamp, and what its last pickle held
-OPENED: dict[str, nn.Module] = {}  # in a worker process, by stamp: the module that was unpickled last
-PARCELS: WeakValueDictionary[int, Parcel] = WeakValueDictionary()  # those of this moment, by the ids of their modules
+PARTS: WeakKeyDictionary[nn.Module, tuple] = WeakKeyDictionary()  # stamp and content of the last pickle, by module
+OPENED: dict[str, nn.Module] = {}  # in a worker process: the module that was unpickled last, by stamp
+PARCELS: WeakValueDictionary[int, Parcel] = WeakValueDictionary()  # existing parcels, by the ids of their modules
 
 
 class Parcel:
-    """A module that is pickled with arrays, and copied as it is.
+    """A wrapper that pickles a module with arrays instead of tensors, and copies it as usual.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ class Parcel:
 
 
 def make_parcel(module):
-    """Return the parcel of a module, one for all estimators in a pickle, which then holds the module once."""
+    """Return the parcel of a module, shared by all estimators, so that a pickle contains the module only once."""
     return PARCELS.setdefault(id(module), Parcel(module))
 
 
 def parts_of(module):
-    """Return a module with arrays in the place of tensors, and the module's stamp.
+    """Return a module with arrays in place of tensors, and the module's stamp.
 
-    They are the same as in the last pickle until the module changes: joblib recognizes an array by its identity, and
-    would otherwise write all of them to shared memory again for each task.
+    The arrays are reused until the module changes: joblib recognizes an array by its identity, and would otherwise
+    write all of them to shared memory again for each task.
     """
     stamp = stamp_of(module)
     last_stamp, parts = PARTS.get(module, (None, None))
@@ -65,7 +65,7 @@ def parts_of(module):
 
 
 def open_parcel(parts, stamp):
-    """Return the module again, with tensors; in a worker process all tasks of a search get the same one."""
+    """Return the module with tensors; in a worker process, all tasks of a search share it."""
     module = OPENED.get(stamp)
     if module is None or stamp_of(module) != stamp:
         module = deepcopy(parts)
@@ -76,7 +76,7 @@ def open_parcel(parts, stamp):
 
 
 class TensorAsArray:
-    """An array in the place of a tensor in a module; a copy of the module has a tensor again."""
+    """An array that replaces a tensor in a module; deep-copying the module restores the tensor."""
 
     def __init__(self, tensor):
         self.array, self.requires_grad = tensor.detach().numpy(), tensor.requires_grad
@@ -95,7 +95,7 @@ def is_copied_as_usual(kind):
 
 
 def is_plain(tensor):
-    """Return True if an array and ``requires_grad`` describe a tensor completely."""
+    """Return True if a tensor can be restored from an array and ``requires_grad``."""
     return (
         type(tensor) in (torch.Tensor, nn.Parameter)
         and tensor.device.type == "cpu"

@@ -1,7 +1,7 @@
-"""A pool of loaded backbones, since a search fits the same backbone dozens of times.
+"""A pool of loaded backbones, for searches, which fit the same backbone dozens of times.
 
-Loading reads weights and sends images through the net. The pool loads a backbone once and hands out copies, each to one
-estimator. When the estimator is gone, the next fit gets its copy, unless somebody has seen it and may have changed it.
+Loading reads weights and runs the net on images. The pool loads a backbone once and lends a copy to each estimator.
+When the estimator is deleted, its copy is lent to the next one, unless a user may have accessed and changed it.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ from ..backbones._raw_pixels import gets_raw_pixels, warn_of_raw_pixels
 from ..freezing._freeze import set_frozen
 from ._fingerprint import stamp_of
 
-# By module or by name, those of our own nets and of the net of a hub that was loaded last: dicts by image shape, device
-# and resize mode.
+# By module or name, for the nets of this package and for the net that was last loaded from a hub: dicts by image shape,
+# device and resize mode.
 OF_MODULES: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
 OF_FACTORIES: weakref.WeakKeyDictionary[Callable, dict[tuple, Loaded]] = weakref.WeakKeyDictionary()
 OF_NAMES: dict[str, dict[tuple, Loaded]] = {}
-LENT: weakref.WeakKeyDictionary[nn.Module, weakref.finalize] = weakref.WeakKeyDictionary()  # back to the pool
+LENT: weakref.WeakKeyDictionary[nn.Module, weakref.finalize] = weakref.WeakKeyDictionary()  # returns the copies
 
 
 class Loaded:
-    """A backbone as it was loaded.
+    """A loaded backbone.
 
     Parameters
     ----------
     backbone : Backbone
-        Handed out as copies only, if it has a source.
+        If it has a source, only copies of it are lent.
     source : object, default=None
-        Equal as long as loading gives the same backbone; None if it gives another one each time.
+        A value that stays equal as long as loading returns the same backbone; None if each load differs.
     """
 
     def __init__(self, backbone, source=None):
         self.backbone, self.source = backbone, source
-        self.unused = {}  # one backbone that is frozen, and one that is not
-        self.is_fixed = False  # True if a class or factory makes the same net each time
+        self.unused = {}  # at most one frozen and one other copy
+        self.is_fixed = False  # True if a class or factory returns the same net each time
         self.gets_raw_pixels = gets_raw_pixels(backbone)
 
     def copy(self):
-        """Return a backbone of one's own, which may be trained."""
+        """Return a copy of the backbone, which may be trained."""
         return self.backbone if self.source is None else deepcopy(self.backbone)
 
     def lend(self, frozen=False):
-        """Return a backbone of one's own, perhaps ``frozen``, which comes back to the pool unless it was seen."""
+        """Return a copy that returns to the pool when its estimator is deleted, unless a user has accessed it."""
         backbone = self.unused.pop(frozen, None)
         if backbone is None:
             backbone = self.copy()
@@ -71,7 +71,7 @@ class Loaded:
 
 
 def mark_seen(backbone):
-    """Return a backbone that somebody gets to see, so that the pool does not hand it to others afterwards."""
+    """Return a backbone after marking it as accessed by a user, so that the pool does not lend it again."""
     finalizer = LENT.pop(backbone, None)
     if finalizer is not None:
         finalizer.detach()
@@ -79,12 +79,12 @@ def mark_seen(backbone):
 
 
 def find_loaded(spec, image_shape, device, resize_mode="squash"):
-    """Return what :func:`load_backbone` makes of ``spec``, on a device, as :class:`Loaded`.
+    """Return the backbone for ``spec`` on a device, as :class:`Loaded`.
 
-    A module, our own nets and a net of a hub are loaded again only if they have changed. A class or factory is called
-    again if its code, or a value that it names or encloses, has changed. One that draws from torch's generators, which
-    are left as they were, is also called again when these are in another state, until two calls have made the same net:
-    a factory may draw initial weights and replace them by pretrained ones.
+    A module, a net of this package or a net of a hub is loaded again only if it has changed. A class or factory is
+    called again if its code, or a value that it uses, has changed. If it draws random numbers from torch's generators,
+    whose states are restored, it is also called again when these states differ, until two calls return the same net:
+    a factory may draw initial weights and then replace them by pretrained ones.
     """
     factory = None
     if isinstance(spec, nn.Module):
@@ -103,7 +103,7 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
             draws = factory is not None and generator_states() != source[1]
         backbone.preprocess = with_resize_mode(backbone.preprocess, resize_mode)
         new = Loaded(backbone, source)
-        fingerprint = backbone.fingerprint()  # which all copies inherit
+        fingerprint = backbone.fingerprint()  # computed before copying, so that all copies inherit it
         if factory is not None:
             is_same = loaded is not None and loaded.source[0] == source[0]
             new.is_fixed = not draws or (is_same and loaded.backbone.fingerprint() == fingerprint)
@@ -114,18 +114,18 @@ def find_loaded(spec, image_shape, device, resize_mode="squash"):
 
 
 def generator_states():
-    """Return the states of torch's global generators, of the CPU and of CUDA devices in use."""
+    """Return the states of torch's global generators, for the CPU and the CUDA devices in use."""
     states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])]
     return b"".join(bytes(state.numpy()) for state in states)
 
 
 def is_current(loaded, source):
-    """Return True if what was loaded is what would be loaded again."""
+    """Return True if loading again would return the same backbone."""
     return loaded.source == source or (loaded.is_fixed and loaded.source[0] == source[0])
 
 
 def factory_of(spec):
-    """Return the class or factory that a spec is or names, if what it makes can be kept as long as it is there."""
+    """Return the class or factory that a spec is or names, if its result can be cached as long as it exists."""
     if isinstance(spec, str):
         is_named = ":" in spec and module_exists(spec.partition(":")[0])
         spec = find_factory(spec) if is_named else None
@@ -137,30 +137,30 @@ def factory_of(spec):
 
 
 def with_resize_mode(preprocess, resize_mode):
-    """Return a preprocessing that resizes in this mode; one of the user's own can only be left as it is."""
+    """Return a preprocessing with this resize mode; a user's own preprocessing supports only its own mode."""
     if isinstance(preprocess, Preprocess):
         return replace(preprocess, resize_mode=resize_mode)
     if resize_mode != "squash":
         raise ValueError(
             f"resize_mode must be 'squash' for a Backbone whose preprocess is a {type(preprocess).__name__}, got "
-            f"{resize_mode!r}: crop in that preprocess"
+            f"{resize_mode!r}: crop the images in that preprocess"
         )
     return preprocess
 
 
 def load_on(device, spec, image_shape):
-    """Return a backbone on a device, or raise an error if it computes in float64 and the device cannot."""
+    """Return a backbone on a device; raise an error if it computes in float64, but the device does not support it."""
     backbone = load_for_images(spec, image_shape)
     if backbone.dtype == torch.float64 and not supports_float64(device):
         raise ValueError(
-            f"backbone must have float32 parameters for device={str(device)!r}, {backbone.name} has float64: call "
+            f"backbone must have float32 parameters for device={str(device)!r}, got float64 in {backbone.name}: call "
             "module.float(), or use device='cpu'"
         )
     return backbone.to(device)
 
 
 def loaded_by_name(spec):
-    """Return what was loaded by a name; an earlier net of a hub is dropped, since such nets are large."""
+    """Return the entries of a name; those of an earlier net of a hub are dropped, since such nets are large."""
     if spec not in BUNDLED:
         for other in set(OF_NAMES) - {spec, *BUNDLED}:
             del OF_NAMES[other]
@@ -168,7 +168,7 @@ def loaded_by_name(spec):
 
 
 def source_of_name(spec):
-    """Return what changes if a net of this name changes: its file, or the cache or folder of the hub."""
+    """Return a value that changes whenever a net of this name may change: its file, or the folder of the hub."""
     if spec == "tiny32":
         return describe_file(os.environ.get(VARIABLE) or WEIGHTS)
     if spec == "lite0":
@@ -180,6 +180,6 @@ def source_of_name(spec):
 
 
 def describe_file(path):
-    """Return what changes with a file; None if there is none."""
+    """Return a value that changes whenever a file changes; None if the file does not exist."""
     path = Path(path)
     return (path, path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None

@@ -1,1 +1,1 @@
-"""Layers in execution order, and freezing to the bit."""
+"""Layers in execution order, and bit-exact freezing."""

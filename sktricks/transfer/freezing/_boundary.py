@@ -1,8 +1,8 @@
-"""The boundary between a frozen prefix and a trainable suffix of a net, which can run on its own.
+"""Split a net at the boundary between a frozen prefix and a trainable suffix that can run on its own.
 
-The output of a frozen prefix is the same in every epoch, so it is computed only once. A net is any code, so a boundary
-is found by trying: all frozen parts but the last return zeros, the last returns its former output, and if the features
-are the same, the suffix needs nothing else.
+The output of a frozen prefix is the same in every epoch, so it is computed only once. A net may run any code, so a
+boundary is found by a test: all frozen modules except the last return zeros, and the last returns its previous output.
+If the features stay the same, the suffix depends only on this output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..backbones._backbone import Enough, until_enough
 from ._fixed_outputs import fixed_outputs
 from ._layers import evaluating, forward_hooks, own_tensors
 
-CONTAINERS = torch.nn.ModuleList, torch.nn.ModuleDict  # which are never called
+CONTAINERS = torch.nn.ModuleList, torch.nn.ModuleDict  # these are never called
 
 
 class Boundary(NamedTuple):
@@ -24,9 +24,9 @@ class Boundary(NamedTuple):
     Parameters
     ----------
     name : str
-        The frozen part whose output is all that the suffix needs.
+        Name of the frozen module whose output is the only input of the suffix.
     shapes : dict
-        Output shapes of all frozen parts for one image, by name.
+        Output shapes of all frozen modules for one image, by name.
     image_shape : tuple of int
         Shape of a preprocessed image.
     """
@@ -37,11 +37,11 @@ class Boundary(NamedTuple):
 
     @property
     def n_values(self):
-        """Number of values at the boundary per image."""
+        """Number of values per image at the boundary."""
         return torch.Size(self.shapes[self.name]).numel()
 
     def encode_prefix(self, backbone, x):
-        """Return the values at the boundary for preprocessed images, (n, values), and compute nothing after it."""
+        """Return the values at the boundary for preprocessed images, (n, values), without running the suffix."""
         outputs = []
 
         def stop(name, output):
@@ -53,12 +53,12 @@ class Boundary(NamedTuple):
         return outputs[0].flatten(1)
 
     def run_suffix(self, backbone, values, stages):
-        """Return the features of images from their values at the boundary."""
+        """Return the features for values at the boundary."""
         n_rows = len(values)
         outputs = {name: values.new_zeros(n_rows, *shape) for name, shape in self.shapes.items() if name != self.name}
         output = values.unflatten(1, self.shapes[self.name])
         if output.ndim == 4:
-            output = output.contiguous(memory_format=torch.channels_last)  # as the images were
+            output = output.contiguous(memory_format=torch.channels_last)  # the format in the original forward pass
         with fixed_outputs(backbone.model, {**outputs, self.name: output}):
             return backbone.features(values.new_zeros(1, *self.image_shape).expand(n_rows, -1, -1, -1), stages)
 
@@ -67,14 +67,14 @@ class Boundary(NamedTuple):
 
 
 def find_crossing(backbone, n_frozen, stages, image_shape):
-    """Return the :class:`Boundary` after the first ``n_frozen`` layers; None if the net cannot be divided there.
+    """Return the :class:`Boundary` after the first ``n_frozen`` layers; None if the net cannot be split there.
 
     Parameters
     ----------
     backbone : Backbone
     n_frozen : int
     stages : list of str or None
-        Stages that give features.
+        Stages whose features are used.
     image_shape : tuple of int
         (height, width, channels) of an image before preprocessing.
     """
@@ -88,21 +88,21 @@ def find_crossing(backbone, n_frozen, stages, image_shape):
         boundary = Boundary(list(shapes)[-1], shapes, tuple(x.shape[1:]))
         try:
             features = boundary.run_suffix(backbone, boundary.encode_prefix(backbone, x), stages)
-        except (RuntimeError, TypeError, ValueError, IndexError):  # the suffix needs another output
+        except (RuntimeError, TypeError, ValueError, IndexError):  # the suffix depends on another output
             return None
     rounding = 1e-5 * expected.abs().max().item()  # relative to the magnitude of the features
     return boundary if torch.allclose(features, expected, rtol=1e-3, atol=rounding) else None
 
 
 def example_images(image_shape, device):
-    """Return two images of noise, (2, channels, height, width) in 0..1, for which no part of a net returns zeros."""
+    """Return two images of noise, (2, channels, height, width) in 0..1, so that no module returns only zeros."""
     height, width, channels = image_shape
     noise = torch.rand(2, height, width, channels, generator=torch.Generator().manual_seed(0))
     return noise.permute(0, 3, 1, 2).to(device)
 
 
 def frozen_parts(model, frozen, name=""):
-    """Iterate over the names of the largest parts of a model whose layers are all frozen."""
+    """Iterate over the names of the outermost modules whose layers are all frozen."""
     for child, part in model.named_children():
         layers = [inner for inner in part.modules() if own_tensors(inner)]
         if layers and all(layer in frozen for layer in layers) and not isinstance(part, CONTAINERS):
@@ -112,13 +112,13 @@ def frozen_parts(model, frozen, name=""):
 
 
 def record_outputs(backbone, names, x, stages):
-    """Return the features of images, and lists of the outputs of some parts, by name in the order of the first call."""
+    """Return the features of images, and lists of the outputs of modules, by name in the order of their first calls."""
     outputs = {}
     with forward_hooks(backbone.model, names, lambda name, output: outputs.setdefault(name, []).append(output)):
         return backbone.features(x, stages), outputs
 
 
 def is_one_tensor(outputs, n_rows):
-    """Return True if a part was called once and returned one tensor with a row per image."""
+    """Return True if a module was called once and returned one tensor with one row per image."""
     first = outputs[0]
     return len(outputs) == 1 and isinstance(first, torch.Tensor) and first.ndim > 1 and len(first) == n_rows

@@ -1,4 +1,4 @@
-"""Parts of a module that return fixed outputs for a while, in one thread."""
+"""Make submodules return fixed outputs temporarily, in one thread."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 from ..._threads import ForkSafeLock
 
-REPLACING = ForkSafeLock()  # held while the ``forward`` of a part is replaced
+REPLACING = ForkSafeLock()  # held while the ``forward`` of a module is replaced
 
 
 class FixedForward:
-    """Stands for the ``forward`` of a part: threads get the outputs that they have fixed, others what it computes.
+    """A replacement for a module's ``forward`` that returns fixed outputs in threads that have set them.
 
-    Its copies and pickles, which another thread may make meanwhile, have no fixed outputs.
+    Other threads get the computed output. Copies and pickles, which another thread may create at the same time, have no
+    fixed outputs.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class FixedForward:
 
 @contextmanager
 def fixed_outputs(model, outputs):
-    """Let parts of a model return these outputs, by name, without computing anything, in this thread and context."""
+    """Make submodules return the given outputs, by name, without computation, in this thread within the context."""
     parts, thread = {name: model.get_submodule(name) for name in outputs}, threading.get_ident()
     try:
         with REPLACING():
@@ -47,14 +48,14 @@ def fixed_outputs(model, outputs):
 
 
 def fix_output(part, thread, output):
-    """Let a part return an output in a thread."""
+    """Make a module return an output in a thread."""
     if not isinstance(vars(part).get("forward"), FixedForward):
         part.forward = FixedForward(part)
     part.forward.outputs[thread] = output
 
 
 def release_output(part, thread):
-    """Let a part compute again in a thread; with the last thread, it gets its own ``forward`` back."""
+    """Make a module compute again in a thread; after the last thread, restore its own ``forward``."""
     fixed = vars(part).get("forward")
     if not isinstance(fixed, FixedForward):
         return
@@ -66,7 +67,7 @@ def release_output(part, thread):
 
 
 def attributes_of(part):
-    """Return the attributes of a part as they are without fixed outputs, which another thread may fix or release."""
+    """Return the attributes of a module as without fixed outputs, which another thread may set or release."""
     own = dict(vars(part))
     fixed = own.get("forward")
     if isinstance(fixed, FixedForward):

@@ -1,10 +1,10 @@
-"""Freeze the first layers of a net to the bit: parameters, buffers, dropout and optimizer state.
+"""Freeze the first layers of a net bit-exactly: parameters, buffers, dropout and optimizer state.
 
-With ``requires_grad = False`` alone, the statistics of BatchNorm still move, dropout is active, and an optimizer with
-momentum or weight decay may still change parameters that it knows. So a hook puts a frozen module in evaluation mode
-right before each of its forward passes, and its parameters leave the optimizer. A module with frozen and trainable
-layers, such as the net itself, is in evaluation mode while its own ``forward`` runs: functional dropout and its own
-buffers belong to the frozen part. The modules inside keep their modes.
+With only ``requires_grad = False``, the statistics of BatchNorm still change, dropout is active, and an optimizer with
+momentum or weight decay may still change the parameters. Therefore a hook puts a frozen module in evaluation mode
+before each forward pass, and its parameters are removed from the optimizer. A module with both frozen and trainable
+layers, such as the net itself, is in evaluation mode while its own ``forward`` runs, since functional dropout and its
+own buffers belong to the frozen part; its submodules keep their modes.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ from skorch.utils import to_tensor
 from .._layer_rates import home_group
 from ._layers import call_order, check_trainable, find_boundary, layers_of
 
-# Batch sizes from which statistics of a batch are usable, and from which they are better than those of pretraining.
+# Smallest batch sizes for which batch statistics are usable, and for which they are better than those of pretraining.
 SOME_ROWS, MANY_ROWS = 16, 128
 
 
 def freeze_layers(
     module: torch.nn.Module, freeze_until: int | float | str | None, X: ArrayLike | torch.Tensor | None = None
 ) -> list[str]:
-    """Freeze the first layers of a torch module, to the bit.
+    """Freeze the first layers of a torch module bit-exactly.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Changed in place: parameters no longer require gradients; BatchNorm, dropout and the like stay in evaluation
-        mode whatever ``module.train()`` says. The ``forward`` of a module that holds frozen and trainable layers, such
-        as the net itself, runs in evaluation mode too: its own buffers stay, and functional dropout in it is off.
+        Changed in place: frozen parameters no longer require gradients; frozen BatchNorm, dropout and similar layers
+        stay in evaluation mode even after ``module.train()``. The ``forward`` of a module with both frozen and
+        trainable layers, such as the net itself, also runs in evaluation mode: its own buffers do not change, and
+        functional dropout is off.
     freeze_until : int, float, str or None
         Where freezing ends, exclusive as in ``range``: a number of layers in execution order, a fraction of them, or
-        the name of the first module that stays trainable. ``"head"``, if no module has that name, is the last linear or
-        convolution layer. 0 or None thaws everything.
+        the name of the first module that stays trainable. If no module is named ``"head"``, this name means the last
+        linear or convolution layer. 0 or None thaws everything.
     X : array-like or torch.Tensor, default=None
-        A batch to call ``module`` with, to find the execution order of its layers. None: the order of registration.
+        A batch for a forward pass of ``module``, which shows the execution order of its layers. None uses the order of
+        registration.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def freeze_layers(
 
 
 class FreezeLayers(Callback):
-    """Freeze the first layers of any skorch net, and optionally thaw them later.
+    """A callback that freezes the first layers of any skorch net, and optionally thaws them later.
 
     Parameters
     ----------
@@ -80,15 +82,16 @@ class FreezeLayers(Callback):
         Where freezing ends, as in :func:`freeze_layers`. The order of layers is that of a forward pass of the first
         rows of the training data.
     unfreeze_at : int or dict, default=None
-        Epoch, counted from 1 over all calls of ``fit`` and ``partial_fit``, at whose beginning everything thaws; or a
-        schedule such as ``{5: 0.5, 10: 0}``, from epochs to the ``freeze_until`` from then on. None: never.
+        Epoch at the beginning of which everything thaws, counted from 1 over all calls of ``fit`` and ``partial_fit``;
+        or a schedule such as ``{5: 0.5, 10: 0}``, which maps epochs to new values of ``freeze_until``. None means
+        never.
 
     Attributes
     ----------
     layers_ : list of str
         The names of all layers, in execution order.
     n_frozen_ : int
-        Number of layers, from the first, that are frozen now.
+        Number of layers that are currently frozen, counted from the first.
 
     See Also
     --------
@@ -153,7 +156,7 @@ class FreezeLayers(Callback):
 
 
 class ThawBackbone(FreezeLayers):
-    """Freeze and thaw the backbone of a fine-tuned net, whose layers are counted in the order of the backbone."""
+    """Freeze and thaw the backbone of a fine-tuned net, with layers in the execution order of the backbone."""
 
     def _find_order(self, net, X, y):
         inner = net.module_.backbone.layer_order
@@ -164,13 +167,14 @@ class ThawBackbone(FreezeLayers):
 
 
 def check_schedule(unfreeze_at):
-    """Return ``unfreeze_at`` as a dict from epochs, ascending, to boundaries."""
+    """Return ``unfreeze_at`` as a dict of boundaries by epoch, in ascending order."""
     schedule = {} if unfreeze_at is None else unfreeze_at
     if isinstance(schedule, Integral) and not isinstance(schedule, bool):
         schedule = {int(schedule): 0}
     if not isinstance(schedule, dict) or not all(isinstance(k, Integral) and k >= 1 for k in schedule):
         raise ValueError(
-            f"unfreeze_at must be an epoch, counted from 1, or a dict of epochs and freeze_until, got {unfreeze_at!r}"
+            "unfreeze_at must be an epoch, counted from 1, or a dict from epochs to values of freeze_until, got "
+            f"{unfreeze_at!r}"
         )
     return dict(sorted(schedule.items()))
 
@@ -187,49 +191,49 @@ def call_with_first_batch(net, X, y):
 
 
 def keep_evaluating(module, inputs):
-    """Hook before the forward pass of a frozen module; unlike a closure, it can be pickled."""
+    """Hook before the forward pass of a frozen module; a function, since a closure cannot be pickled."""
     if module.training:
         module.eval()
         module._held_from_training = True
 
 
 def keep_statistics(module, inputs):
-    """Hook of the same effect for a trainable BatchNorm, which thawing does not remove."""
+    """Hook with the same effect for a trainable BatchNorm; thawing does not remove it."""
     keep_evaluating(module, inputs)
 
 
 def pause_training(module, inputs):
-    """Hook before the forward pass of a partly frozen module, whose own code runs in evaluation mode."""
+    """Hook before the forward pass of a partly frozen module, to run its own code in evaluation mode."""
     if module.training:
         module.training, module._training_paused = False, True
 
 
 def resume_training(module, inputs, output):
-    """Hook after this forward pass, even if it fails."""
+    """Hook after the forward pass of a partly frozen module, called even if it fails."""
     if vars(module).pop("_training_paused", False):
         module.training = True
 
 
 def batch_norms(layers):
-    """Return the BatchNorms with running statistics among some layers."""
+    """Return the BatchNorms with running statistics among the layers."""
     kind = torch.nn.modules.batchnorm._BatchNorm
     return [part for _, part in layers if isinstance(part, kind) and part.track_running_stats]
 
 
 def learns_statistics(norm, n_rows):
-    """Return True if a trainable BatchNorm normalizes by batches of ``n_rows``; untrained ones need fewer rows."""
+    """Return True if a trainable BatchNorm uses the statistics of batches of ``n_rows``; fewer suffice if untrained."""
     return n_rows >= (SOME_ROWS if was_untrained(norm) else MANY_ROWS)
 
 
 def was_untrained(norm):
-    """Return True if a BatchNorm was untrained when this was first called."""
+    """Return True if a BatchNorm was untrained at the first call of this function."""
     if not hasattr(norm, "_came_blank"):
         norm._came_blank = not norm.running_mean.any() and bool((norm.running_var == 1).all())
     return norm._came_blank
 
 
 def choose_statistics(norms, n_rows):
-    """Let BatchNorms use running statistics if batches of ``n_rows`` are too small, otherwise those of batches."""
+    """Make BatchNorms use batch statistics if batches of ``n_rows`` are large enough, otherwise running statistics."""
     for norm in norms:
         if learns_statistics(norm, n_rows):
             remove_hook(norm._forward_pre_hooks, keep_statistics)
@@ -239,7 +243,7 @@ def choose_statistics(norms, n_rows):
 
 @contextmanager
 def batch_statistics(norms):
-    """Let BatchNorms in evaluation mode normalize by the batch, inside the context, without learning from it."""
+    """Make BatchNorms in evaluation mode use batch statistics within the context, without updating running ones."""
     kept = [(norm, norm.running_mean, norm.running_var) for norm in norms]
     for norm in norms:
         norm.running_mean = norm.running_var = None
@@ -251,7 +255,7 @@ def batch_statistics(norms):
 
 
 def statistics_of(norms):
-    """Return what BatchNorms normalize by in training: ``"batch"``, ``"running"``, or None if all are frozen."""
+    """Return the statistics of BatchNorms in training: ``"batch"``, ``"running"``, or None if all are frozen."""
     trained = [norm for norm in norms if not has_hook(norm, keep_evaluating)]
     if not trained:
         return None
@@ -268,7 +272,7 @@ def set_frozen(module, order, n_frozen, optimizers=()):
         part = module.get_submodule(name)
         inside = all_layers.intersection(part.modules())
         begins_frozen = n_frozen > 0 and index < first_trainable
-        # A part without layers, such as dropout, is frozen if it is first called before a trainable layer.
+        # A module without layers, such as dropout, is frozen if it is first called before any trainable layer.
         if n_frozen > 0 and (inside <= frozen if inside else begins_frozen):
             hold_in_evaluation(part)
         else:
@@ -284,19 +288,19 @@ def set_frozen(module, order, n_frozen, optimizers=()):
 
 
 def hold_in_evaluation(module, hook=keep_evaluating):
-    """Add the hook to a module, unless it has it."""
+    """Add the hook to a module unless it already has it."""
     if not has_hook(module, hook):
         module.register_forward_pre_hook(hook)
 
 
 def release(module, training):
-    """Remove the hook of a module, and put the module in the mode of the net if it had one."""
+    """Remove the hook of a module; if there was one, put the module in the mode of the net."""
     if remove_hook(module._forward_pre_hooks, keep_evaluating):
         module.train(training)
 
 
 def hold_own_code(module):
-    """Add the two hooks to a partly frozen module, unless it has them."""
+    """Add the two hooks to a partly frozen module unless it already has them."""
     if not has_hook(module, pause_training):
         module.register_forward_pre_hook(pause_training)
         module.register_forward_hook(resume_training, always_call=True)
@@ -315,7 +319,7 @@ def has_hook(module, hook):
 
 
 def remove_hook(hooks, hook):
-    """Remove a hook from the hooks of a module, and return the keys that it had."""
+    """Remove a function from the hooks of a module, and return its keys."""
     keys = [key for key, value in hooks.items() if value is hook]
     for key in keys:
         del hooks[key]
@@ -323,7 +327,7 @@ def remove_hook(hooks, hook):
 
 
 def set_trainable(module, trainable):
-    """Switch gradients of the own parameters of a module; those that the user switched off stay off."""
+    """Enable or disable gradients of a module's own parameters; those disabled by the user stay disabled."""
     parameters = dict(module.named_parameters(recurse=False))
     if trainable:
         for name in module.__dict__.pop("_frozen_names", ()):
@@ -337,7 +341,7 @@ def set_trainable(module, trainable):
 
 
 def update_optimizer(optimizer, layers, n_frozen):
-    """Remove frozen parameters and their state from an optimizer and add thawed ones, by identity."""
+    """Remove frozen parameters and their state from an optimizer, and add thawed ones."""
     frozen = {id(p) for layer in layers[:n_frozen] for p in layer.module.parameters(recurse=False)}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -356,7 +360,7 @@ def update_optimizer(optimizer, layers, n_frozen):
 
 
 def frozen_state(module):
-    """Return the state that :func:`set_frozen` and training give a module, besides its numbers, as plain values."""
+    """Return the state of a module from :func:`set_frozen` and training, except its numbers, as plain values."""
     parts, parameters = dict(module.named_modules()), dict(module.named_parameters())
     return {
         "held": [name for name, part in parts.items() if has_hook(part, keep_evaluating)],
@@ -371,7 +375,7 @@ def frozen_state(module):
 
 
 def restore_frozen(module, state):
-    """Give a module of the same architecture the state that :func:`frozen_state` returned."""
+    """Set the state returned by :func:`frozen_state` in a module of the same architecture."""
     training, trainable = set(state["training"]), set(state["trainable"])
     for part in module.modules():
         release(part, part.training)

@@ -1,7 +1,7 @@
-"""Layers of a module in execution order, and boundaries between them.
+"""The layers of a module in execution order, and boundaries between them.
 
-The order of registration is that of the constructor. "The first ten layers" of a net are those that an image passes
-first, so one forward pass is recorded.
+Modules are registered in the order of the constructor, but "the first ten layers" of a net are those that process an
+image first. Therefore a forward pass is recorded.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ..._text import name_some
 
 
 class Layer(NamedTuple):
-    """A module that has parameters or buffers of its own."""
+    """A module with parameters or buffers of its own."""
 
     name: str
     module: nn.Module
 
 
 def own_tensors(module):
-    """Return the parameters and buffers of a module itself, without those of its children."""
+    """Return the parameters and buffers of a module, without those of its children."""
     return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 @contextmanager
 def evaluating(module):
-    """Switch to evaluation mode without gradients inside the context; every module gets its mode back."""
+    """Switch to evaluation mode without gradients within the context, and restore the mode of every module."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -44,9 +44,10 @@ def evaluating(module):
 
 
 class Listener:
-    """Forward hook that hears one module in the thread that made it; its copies and pickles hear nothing.
+    """A forward hook that is active only for one module and in the thread that created it.
 
-    Several threads may predict with one module, each with hooks of its own, while another one copies the module.
+    Copies and pickles are inactive: several threads may predict with one module, each with its own hooks, while another
+    one copies the module.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class Listener:
 
 @contextmanager
 def forward_hooks(module, names, note):
-    """Call ``note(name, output)`` after each forward pass of these parts in this thread, inside the context."""
+    """Call ``note(name, output)`` after each forward pass of these modules in this thread, within the context."""
     parts = {name: module.get_submodule(name) for name in names}
     hooks = [part.register_forward_hook(Listener(part, name, note)) for name, part in parts.items()]
     try:
@@ -80,10 +81,10 @@ def forward_hooks(module, names, note):
 
 
 def call_order(module, run):
-    """Return the names of all modules in the order in which ``run()``, a forward pass, first calls them.
+    """Return the names of all modules in the order of their first calls in ``run()``, a forward pass.
 
-    A module that is never called comes after the one registered before it: a neighbor uses its parameters, such as
-    those of the output projection of an attention.
+    A module that is never called follows the one registered before it: its parameters are used by a neighbor, as in the
+    output projection of attention.
     """
     names = {part: name for name, part in module.named_modules()}
     called = []
@@ -116,7 +117,7 @@ def layers_of(module, order):
 
 
 def find_boundary(layers, freeze_until):
-    """Return how many layers ``freeze_until`` freezes.
+    """Return the number of layers that ``freeze_until`` freezes.
 
     Parameters
     ----------
@@ -134,12 +135,12 @@ def find_boundary(layers, freeze_until):
     if isinstance(freeze_until, Integral):
         return check_count(layers, int(freeze_until))
     if not 0 <= freeze_until <= 1:
-        raise ValueError(f"freeze_until as a fraction of the layers must lie in [0, 1], got {freeze_until}")
+        raise ValueError(f"freeze_until must lie in [0, 1] as a fraction of the layers, got {freeze_until}")
     return round(freeze_until * n)
 
 
 def check_count(layers, n_frozen):
-    """Return a number of layers to freeze, or raise an error if there are fewer."""
+    """Return the number of layers to freeze, or raise an error if it is out of range."""
     n = len(layers)
     if n_frozen < 0:
         raise ValueError(
@@ -148,8 +149,7 @@ def check_count(layers, n_frozen):
         )
     if n_frozen > n:
         raise ValueError(
-            f"freeze_until={n_frozen} is beyond the last layer: there are {n} layers to freeze; "
-            + describe_parts(layers)
+            f"freeze_until must be at most {n}, the number of layers, got {n_frozen}; " + describe_parts(layers)
         )
     return n_frozen
 
@@ -168,18 +168,18 @@ def find_name(layers, name):
 
 
 def check_trainable(layers, freeze_until):
-    """Return :func:`find_boundary`, or raise an error if nothing is left to train."""
+    """Return the result of :func:`find_boundary`, or raise an error if no layer is left to train."""
     n_frozen = find_boundary(layers, freeze_until)
     if n_frozen == len(layers):
         raise ValueError(
-            f"freeze_until={freeze_until!r} freezes all {len(layers)} layers, nothing is left to train: "
+            f"freeze_until={freeze_until!r} freezes all {len(layers)} layers, so that none is left to train: "
             + describe_parts(layers)
         )
     return n_frozen
 
 
 def describe_parts(layers):
-    """Return the end of an error: the names of the outermost modules, and where to find all others."""
+    """Return the hint at the end of an error: the names of the outermost modules, and how to list all layers."""
     names = list(dict.fromkeys(layer.name.partition(".")[0] for layer in layers))
     return f"the modules are {name_some(names, 10)}; layer_table(net) lists all layers of a fitted net"
 
@@ -199,17 +199,17 @@ class LayerTable(list):
 
 
 def layer_table(estimator) -> LayerTable:
-    """Print the layers of a fitted net: index, name, shape, number of parameters, and if they are trainable.
+    """Print the layers of a fitted net: index, name, shape, number of parameters, and whether they are trainable.
 
     Parameters
     ----------
     estimator : estimator with a skorch net in ``net_``, skorch.NeuralNet or torch.nn.Module
-        Layers of estimators of this package are in execution order, those of others in the order of registration.
+        For estimators of this package, layers are listed in execution order, otherwise in the order of registration.
 
     Returns
     -------
     table : LayerTable
-        A list of the layers, each with ``name`` and ``module``.
+        The list of layers, each with ``name`` and ``module``.
 
     Examples
     --------
@@ -226,7 +226,7 @@ def layer_table(estimator) -> LayerTable:
     net = getattr(estimator, "net_", estimator)
     module = getattr(net, "module_", net)
     if not isinstance(module, nn.Module):
-        raise TypeError(f"layer_table needs a fitted net or a torch module, got {type(estimator).__name__}")
+        raise TypeError(f"estimator must be a fitted net or a torch module, got {type(estimator).__name__}")
     own = getattr(estimator, "_layers", None)
     table = LayerTable(own() if own else layers_of(module, [name for name, _ in module.named_modules()]))
     print(table)
