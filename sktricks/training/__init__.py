@@ -1,4 +1,4 @@
-"""How any net is trained: torch modules as scikit-learn estimators, over skorch."""
+"""Train torch modules as scikit-learn estimators, based on skorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that name the augmenter if a net cannot take rows of the shape that it returns."""
+"""Raise errors that name the augmenter if a net does not accept the shape of its results."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from contextlib import contextmanager
 
 import torch
 
-ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # of a net that gets other rows than it is made for
+ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # raised by nets for rows of a wrong shape
 
 
 def check_augmented_shape(estimator, x, former):
-    """Send two rows through the module if they change their shape on the way, or another one than so far.
+    """Test the module on two rows if augmentation changes their shape, or if the shape differs from earlier.
 
     Parameters
     ----------
     estimator : BaseNet
-        With the net that it is about to train.
+        It contains the net to be trained.
     x : Tensor
-        The rows of the dataset, before they are augmented.
+        The rows of the dataset, before augmentation.
     former : augmenter or None
-        The augmenter of the training that made the module; None if that is this one.
+        The augmenter of the training that built the module; None if it is the present one.
     """
     net, on_images = estimator._net, estimator.image_shape_ is not None
-    if on_images and x.ndim != 4:  # features of images that are augmented
+    if on_images and x.ndim != 4:  # features of images, which were augmented before
         return
     shape = tuple(x.shape[1:]) if on_images else (1, x.shape[1], 1)
     if output_shape(estimator._augmenter, shape) == output_shape(former, shape):
@@ -40,25 +40,25 @@ def check_augmented_shape(estimator, x, former):
 
 @contextmanager
 def naming_augmenter(augmenter, shape, role):
-    """Replace errors inside by one that says what becomes of images of ``shape``; ``role`` is what raises them."""
+    """Replace errors of the ``role`` within the context by one that describes the augmentation of ``shape``."""
     try:
         yield
     except ERRORS as error:
         found = output_shape(augmenter, shape)
         what = "rows of {1} columns" if shape[0] == shape[2] == 1 else "images of shape ({0}, {1}, {2})"
         before, after = what.format(*shape), what.format(*found)
-        change = f"{before} become {after}" if before != after else f"{before} stay"
+        change = f"{before} become {after}" if before != after else f"{before} stay unchanged"
         raise ValueError(
-            f"augmenter must return what the {role} takes, got {join(repr(augmenter))}: {change}, for which the {role} "
-            f"raises: {join(str(error))}. Use an augmenter that keeps the shape, or a {role} for what it returns"
+            f"augmenter must return rows that the {role} accepts, got {join(repr(augmenter))}: {change}, for which the "
+            f"{role} raises: {join(str(error))}. Use an augmenter that keeps the shape, or another {role}"
         ) from error
 
 
 def join(text):
-    """Return a text in one line."""
+    """Return a text as a single line."""
     return " ".join(text.split())
 
 
 def output_shape(augmenter, shape):
-    """Return the shape of images after an augmenter; None leaves them as they are."""
+    """Return the shape of images after an augmenter; None does not change it."""
     return tuple(shape) if augmenter is None else augmenter.output_shape(tuple(shape))

@@ -1,4 +1,4 @@
-"""EMA and SWA: the average of the weights during training often predicts better than the final weights."""
+"""EMA and SWA: weights averaged over the training, which often predict better than the final weights."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 
 class AverageWeights(Callback):
-    """Average the weights of a net during training; a skorch callback, for any ``skorch.NeuralNet``.
+    """A skorch callback that averages the weights of any ``skorch.NeuralNet`` during training.
 
-    The average replaces the weights when the training ends. The statistics of the BatchNorms that were trained are then
-    computed again by one more pass over the training rows. Frozen layers do not change.
+    The average replaces the weights when the training ends. The statistics of trained BatchNorms are then computed
+    again by another pass over the training rows. Frozen layers do not change.
 
     Parameters
     ----------
     kind : {"ema", "swa"}, default="ema"
-        ``"ema"``, an exponential moving average over all steps (Polyak & Juditsky 1992); ``"swa"``, stochastic weight
-        averaging, the plain mean over the ends of the last epochs (Izmailov et al. 2018).
+        ``"ema"`` is an exponential moving average over all steps (Polyak & Juditsky 1992); ``"swa"``, stochastic weight
+        averaging, is the mean over the ends of the last epochs (Izmailov et al. 2018).
     decay : float, default=0.99
-        Decay of ``"ema"`` per step. In early steps it is smaller, (1 + t) / (10 + t) at step t, so that the first
-        weights are soon forgotten.
+        Decay of ``"ema"`` per step. In early steps it is smaller, (1 + t) / (10 + t) at step t, so that the initial
+        weights soon lose their influence.
     start : float, default=0.75
         Fraction of the epochs after which ``"swa"`` begins to average, in [0, 1).
     n_epochs : int, default=None
-        Number of epochs of the whole training. None: ``max_epochs`` of the net.
+        Number of epochs of the whole training. None means ``max_epochs`` of the net.
 
     See Also
     --------
@@ -145,22 +145,22 @@ class AverageWeights(Callback):
 
 
 def batch_norms(module):
-    """Return the BatchNorms of a module that keep statistics."""
+    """Return the BatchNorms of a module that have running statistics."""
     kind = nn.modules.batchnorm._BatchNorm
     return [part for part in module.modules() if isinstance(part, kind) and part.num_batches_tracked is not None]
 
 
 def renew_statistics(net, norms, dataset):
-    """Compute mean and variance of BatchNorms again, over all batches of a net's training rows.
+    """Compute the running statistics of BatchNorms again over all batches of a net's training rows.
 
-    torch's ``update_bn`` would begin with those of all parts, of frozen ones too.
+    torch's ``update_bn`` would reset the statistics of frozen layers as well.
     """
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # each batch counts the same
+        norm.momentum = None  # a plain mean over the batches
     for batch in net.get_iterator(dataset, training=True):
         net.evaluation_step(batch, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):

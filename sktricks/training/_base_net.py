@@ -1,7 +1,7 @@
-"""The base class of all nets: parameters, ``fit`` and ``partial_fit`` around a training run, curves.
+"""The base class of all nets: parameters, ``fit`` and ``partial_fit``, and curves.
 
-A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and keeps it as ``net_``. torch and
-skorch are imported in the methods that need them, so that constructing, cloning and printing estimators stays cheap.
+A net here is a plain ``BaseEstimator`` that builds a skorch net in ``fit`` and keeps it as ``net_``. torch and skorch
+are imported in the methods that need them, so that constructing, cloning and printing estimators is fast.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEstimator):
-    """The common part of all nets.
+    """Base class of all nets.
 
-    A subclass defines hooks: :class:`~sktricks.training._hooks.InputHooks` for X and the module, and
-    :class:`~sktricks.training._hooks.TargetHooks`, which the mixins for classifiers and regressors define, for y.
+    Subclasses define hooks: :class:`~sktricks.training._hooks.InputHooks` for X and the module, and
+    :class:`~sktricks.training._hooks.TargetHooks` for y, which the mixins for classifiers and regressors define.
     """
 
     _parameter_constraints: dict = {
         "image_shape": [Integral, "array-like", None],
         "value_range": ["array-like", None],
-        "augmenter": "no_validation",  # by check_augmenter, which says more
+        "augmenter": "no_validation",  # check_augmenter raises clearer errors
         "predict_views": [Interval(Integral, 0, None, closed="left")],
         "loss": [str, callable],
         "optimizer": [StrOptions({"adamw", "adam", "sgd", "rmsprop"}), callable],
@@ -51,7 +51,7 @@ class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEsti
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, tuple, None],
         "net_params": [dict, None],
-        "device": "no_validation",  # torch knows its devices best
+        "device": "no_validation",  # torch itself validates devices
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -68,7 +68,7 @@ class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEsti
 
     @property
     def net_(self) -> skorch.NeuralNet:
-        """The skorch net inside."""
+        """The fitted skorch net."""
         check_is_fitted(self)
         return self._net
 
@@ -94,7 +94,7 @@ class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEsti
 
     @contextmanager
     def _undone_on_failure(self):
-        """Leave the estimator as it was if a fit fails inside."""
+        """Restore the estimator if a fit fails within the context."""
         before = dict(vars(self))
         try:
             yield
@@ -118,13 +118,13 @@ class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEsti
 
     @staticmethod
     def _fit_many(fits):
-        """Fit many nets together, as far as that is faster; see :func:`sktricks.training._fit_many.fit_many`."""
+        """Fit many nets together if this is faster; see :func:`sktricks.training._fit_many.fit_many`."""
         from ._fit_many import fit_many
 
         return fit_many(fits)
 
     def _build_again(self):
-        """Build the net as ``fit`` did, untrained, from all else that ``fit`` learned: ``load`` fills it."""
+        """Build the untrained net from the other fitted attributes, as ``fit`` did; ``load`` fills in the weights."""
         from ._loader import ArrayDataset
         from ._make_net import build_net
 
@@ -133,7 +133,7 @@ class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEsti
         self._adapt_net(self._net, dataset)
 
     def _narrow(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Give the layers of an untrained net fewer channels; ``shapes`` are those of the tensors of its module."""
+        """Reduce the channels of the layers of an untrained net to the given tensor shapes of its module."""
         from ._narrow import narrow, parameters_replaced
 
         with parameters_replaced(self._net):
@@ -141,28 +141,28 @@ class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEsti
         self._follow_widths()
 
     def _follow_widths(self) -> None:
-        """Let what the net knows of its layers follow after they got fewer channels."""
+        """Update attributes that depend on the layers after their channels were reduced."""
 
     # -- curves ------------------------------------------------------------------------------------------------------
 
     @property
     def loss_curve_(self):
-        """The training loss of each epoch, a list of floats."""
+        """The training loss of each epoch, as a list of floats."""
         return self._curve("train_loss")
 
     @property
     def validation_loss_curve_(self):
-        """The validation loss of each epoch that had validation rows, a list of floats."""
+        """The validation loss of each epoch with validation rows, as a list of floats."""
         return self._curve("valid_loss")
 
     @property
     def validation_scores_(self):
-        """The score of the validation rows at the end of each epoch that had some, a list of floats."""
+        """The score of the validation rows after each epoch that had some, as a list of floats."""
         return self._curve("valid_score")
 
     @property
     def lr_curve_(self):
-        """The learning rate of each epoch, its mean over the steps, a list of floats."""
+        """The mean learning rate over the steps of each epoch, as a list of floats."""
         from ._curves import rates
 
         check_is_fitted(self)

@@ -1,8 +1,8 @@
-"""Batches for few images: the smallest at which a net computes the same bits as in its usual batches.
+"""Find the smallest batch size at which a net computes the same bits as in its usual batches, for a few images.
 
-Kernels are chosen by the size of a batch, so the last bits of a row's result may depend on how many rows come with it.
-To pad one image to a batch of 64 avoids that, and costs 64 images. But most kernels do not differ: for a net and a size
-of images, a trial with noise shows from which size of batches on.
+Libraries choose kernels by the batch size, so the last bits of a row's result may depend on the number of rows. Padding
+one image to a batch of 64 avoids this, but takes the time of 64 images. Most kernels do not differ, however: for a net
+and an image size, a trial with noise shows the smallest batch size with equal bits.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-SMALLEST = 2  # a row alone is a product of a matrix with a vector, which has kernels of its own
-ENOUGH = 64  # numbers to compare: few would be equal by chance
-# By module, if batches of a size have the bits of the usual ones: by (size, usual size, shape and dtype of images,
+SMALLEST = 2  # a single row is a matrix-vector product, for which there are special kernels
+ENOUGH = 64  # numbers to compare, so that they are not equal by chance
+# By module, whether batches of a size have the bits of the usual ones: by (size, usual size, shape and dtype of images,
 # number of threads, setting).
 AGREES: WeakKeyDictionary[torch.nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
 
 
 def smallest_batch(function, module, images, usual, setting):
-    """Return the size of the batch that some images are filled up to.
+    """Return the batch size to which a few images are padded.
 
     Parameters
     ----------
     function : callable
-        What the module makes of a batch of images, prepared first: a tensor (n, outputs).
+        Prepares a batch of images and returns the outputs of the module, (n, outputs).
     module : torch.nn.Module
     images : Tensor of shape (n, height, width, channels), or LazyImages
     usual : int
-        The size of the batches of many images.
+        The batch size for many images.
     setting : hashable
-        What else decides how the module computes, such as its precision.
+        Other settings that affect the module's computation, such as its precision.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def smallest_batch(function, module, images, usual, setting):
 
 
 def has_usual_bits(function, module, images, size, usual, setting):
-    """Return True if a row has the same bits in a batch of this size as in a usual one, tried out once."""
+    """Return True if a row has the same bits in a batch of this size as in a usual one; the trial is memoized."""
     key = size, usual, *images.shape[1:], images.dtype, torch.get_num_threads(), setting
     known = AGREES.setdefault(module, {})
     if key not in known:
@@ -58,7 +58,7 @@ def has_usual_bits(function, module, images, size, usual, setting):
 
 
 def make_noise(n, images):
-    """Return n images of noise like some others."""
+    """Return n images of noise with the shape and dtype of given images."""
     shape, generator = (n, *images.shape[1:]), torch.Generator().manual_seed(0)
     if images.dtype == torch.uint8:
         return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
@@ -66,9 +66,9 @@ def make_noise(n, images):
 
 
 def try_out(function, images, size):
-    """Return True if batches of a size have the bits of one of all images; None if rows cannot be told apart."""
+    """Return True if batches of a size have the bits of one batch with all images; None if all rows are equal."""
     expected = function(images)
-    if (expected == expected[:1]).all():  # as those of a head that is zero
+    if (expected == expected[:1]).all():  # for example, if the head is zero
         return None
     n_rows = max(size, -(-ENOUGH // max(1, expected[0].numel())))
     starts = range(0, min(n_rows, len(images) - size + 1), size)

@@ -1,4 +1,4 @@
-"""Values in the history of a net besides its losses: validation scores, learning rates, gradient norms."""
+"""Values in the history of a net in addition to losses: validation scores, learning rates, gradient norms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ValidationScore(Callback):
     Parameters
     ----------
     score : callable
-        From outputs (n, outputs) and targets to a float.
+        Returns a float for outputs (n, outputs) and targets.
     """
 
     def __init__(self, score):
@@ -33,17 +33,17 @@ class ValidationScore(Callback):
 
 
 def accuracy(outputs, y):
-    """Return the fraction of rows whose class is right; y are codes, or probabilities of which the largest counts."""
+    """Return the accuracy; y is codes, or probabilities whose largest one is the class."""
     return (outputs.argmax(1) == (y.argmax(1) if y.ndim == 2 else y)).double().mean()
 
 
 def subset_accuracy(outputs, y):
-    """Return the fraction of rows whose labels are all right; an output above 0 predicts a label."""
+    """Return the fraction of rows whose labels are all correct; an output above 0 predicts a label."""
     return ((outputs > 0) == (y > 0.5)).all(1).double().mean()
 
 
 def r2(outputs, y):
-    """Return the coefficient of determination, the mean over the columns; that of a constant column is 1 or 0."""
+    """Return the mean coefficient of determination over the columns; it is 1 or 0 for a constant column."""
     outputs, y = outputs.double(), y.double()
     error, spread = (y - outputs).square().sum(0), (y - y.mean(0)).square().sum(0)
     share = torch.where(spread > 0, error / spread, (error > 0).double())
@@ -51,10 +51,10 @@ def r2(outputs, y):
 
 
 class GradientNorms(Callback):
-    """Record the norm of the gradient, its mean over the steps of an epoch, as ``gradient_norm`` in a net's history.
+    """A skorch callback that records the mean norm of the gradient in each epoch as ``gradient_norm``.
 
-    A skorch callback, for any ``skorch.NeuralNet``; :class:`TrainingDisplay` draws it. It is the norm before any
-    clipping by ``clip_norm``.
+    The norm is that before clipping by ``clip_norm``. The callback works with any ``skorch.NeuralNet``;
+    :class:`TrainingDisplay` plots the values.
 
     See Also
     --------
@@ -117,12 +117,12 @@ class GradientNorms(Callback):
 
 
 def curve(history, name):
-    """Return a value of each epoch that has it, a list of floats."""
+    """Return the recorded value of each epoch that has it, as a list of floats."""
     return [float(epoch[name]) for epoch in history if name in epoch]
 
 
 def rates(history):
-    """Return the learning rate of each epoch, its mean over the steps."""
+    """Return the mean learning rate over the steps of each epoch."""
     means = []
     for epoch in history:
         each = [batch["event_lr"] for batch in epoch["batches"] if "event_lr" in batch]

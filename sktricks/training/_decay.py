@@ -1,14 +1,14 @@
-"""Weight decay for linear, convolution and embedding weights, and none for biases and the parameters of norms.
+"""Weight decay for linear, convolution and embedding weights, but not for biases and normalization layers.
 
-Weight decay pulls a layer towards a simpler one. A bias or the scale of a norm is not simpler at 0, so the usual
-recipes exclude them (He et al. 2019). They are the parameters with fewer than two dimensions.
+Weight decay pulls a layer towards a simpler function. For biases and the scales of normalization layers, 0 is not
+simpler, so the usual recipes exclude them (He et al. 2019). They are the parameters with fewer than two dimensions.
 """
 
 from __future__ import annotations
 
 
 def split_by_decay(group, also_of=None):
-    """Split a parameter group of an optimizer into parameters with weight decay and parameters without.
+    """Split a parameter group of an optimizer into parameters with and without weight decay.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A training whose loss, weights or outputs are no longer finite has failed, and says so. All engines share this."""
+"""Raise an error if the loss, weights or outputs of a training are no longer finite; used by all engines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from skorch.callbacks import Callback
 
 from .._errors import DivergenceError
 
-SOME = 32  # rows whose outputs are checked
-LARGE = 1e4  # sum of the weights below which outputs are not checked, since modules may count or record their calls
+SOME = 32  # number of rows whose outputs are checked
+LARGE = 1e4  # outputs are not checked below this sum of weights, since modules may count or record their calls
 
 
 class CheckLosses(Callback):
@@ -53,7 +53,7 @@ def check_trained(net, dataset, epoch, known=frozenset()):
     epoch : int
         The number of the last epoch of this training.
     known : collection of str
-        Names that :func:`infinite_buffers` gave before the training, such as a mask of -inf.
+        Names returned by :func:`infinite_buffers` before the training, for example of a mask of -inf.
     """
     total = total_of(net)
     bad = [] if math.isfinite(total) else [name for name in infinite_tensors(net) if name not in known]
@@ -65,18 +65,18 @@ def check_trained(net, dataset, epoch, known=frozenset()):
 
 
 def infinite_buffers(net):
-    """Return the names of the buffers that have NaN or infinity."""
+    """Return the names of the buffers with NaN or infinity."""
     named = {f"{part}.{name}": buffer for part, module in parts_of(net) for name, buffer in module.named_buffers()}
     return [name for name, buffer in named.items() if not buffer.isfinite().all()]
 
 
 def infinite_tensors(net):
-    """Return the names of the trained tensors that have NaN or infinity."""
+    """Return the names of the trained tensors with NaN or infinity."""
     return [name for name, tensor in trained_tensors(net) if not tensor.isfinite().all()]
 
 
 def total_of(net):
-    """Return the absolute sum of all trained tensors: for nearly all nets, this one number shows that all is finite."""
+    """Return the absolute sum of all trained tensors; if it is finite, so are all of them."""
     sums = [tensor.detach().sum() for _, tensor in trained_tensors(net)]
     return float(torch.stack(sums).sum().abs()) if sums else 0.0
 
@@ -95,16 +95,16 @@ def parts_of(net):
 
 @torch.no_grad()
 def some_outputs(net, dataset):
-    """Return the outputs for the first rows, as at prediction."""
+    """Return the outputs for the first rows, as at prediction time."""
     inputs, _ = net._prepared(dataset[: min(SOME, len(dataset))], net.prepare_valid_)
     net._set_training(False)
     return net.infer(inputs)
 
 
 def diverged(net, epoch, evidence):
-    """Return the error: what happened, and what to do."""
+    """Return the error for a training that diverged."""
     return DivergenceError(
         f"lr={net.lr:.3g}: the training diverged in epoch {epoch}, where {evidence}. Use a smaller lr (find_lr "
-        "suggests one), or limit the steps by clip_norm=1.0; diagnose looks for other causes, such as a module or a "
+        "suggests one), or clip the gradients with clip_norm=1.0; diagnose finds other causes, such as a module or a "
         "loss that returns NaN"
     )

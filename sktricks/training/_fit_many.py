@@ -1,4 +1,4 @@
-"""Fit many nets at once: those of one architecture train together, as far as that is faster.
+"""Fit many nets at once: nets of the same architecture are trained together if this is faster.
 
 Nets that cannot be trained together, or would not gain by it, are left as they are, and the caller fits them one after
 the other: nets with a BatchNorm, dropout or convolutions, with callbacks or early stopping, of a module instance, with
@@ -20,18 +20,18 @@ from .engines import stacked
 from .run import STEPWISE, finish, open_run, train
 
 OWN_FITS = {unwrap(mixin.fit).__code__ for mixin in (ClassifierNetMixin, RegressorNetMixin)}
-PREFIXES = ("module__", "criterion__", "optimizer__")  # of net_params that leave the loop as it is
-# What nets that train together may differ in.
+PREFIXES = ("module__", "criterion__", "optimizer__")  # net_params with these do not affect the training loop
+# Parameters in which nets that are trained together may differ.
 OWN_PARAMS = {"lr", "weight_decay", "max_epochs", "schedule", "class_weight", "random_state", "augmenter"}
 OWN_PARAMS |= {"cache", "verbose"}
 # With more, nets would drive each other out of a processor's cache, and rows fill the memory.
 MAX_CACHE = 2**25  # bytes that a step of all nets touches
 MAX_ROWS = 2**29  # bytes of the rows of all nets
-MAX_BETWEEN = 2**21  # bytes that the largest layers of all nets return
+MAX_BETWEEN = 2**21  # bytes of the largest activations of all nets
 
 
 def fit_many(fits):
-    """Fit nets together, as far as they can be and gain by it.
+    """Fit nets together if this is possible and faster.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def fit_many(fits):
     Returns
     -------
     done : list
-        For each the fitted estimator, or NotImplemented for one that is to be fitted by itself.
+        The fitted estimators; NotImplemented for those that must be fitted separately.
     """
     done = [NotImplemented] * len(fits)
     for alike in group_alike([number for number, fit in enumerate(fits) if is_plain(fit)], fits):
         first = prepare_fit(fits[alike[0]])
-        if first is None:  # the others are like it
+        if first is None:  # the others cannot be stacked either
             continue
         runs = {alike[0]: first}
         for numbers in split_evenly(alike, stack_size(first)):
@@ -64,14 +64,14 @@ def fit_many(fits):
 
 
 def is_plain(fit):
-    """Return True if nothing in the parameters of a net prevents it from training with others."""
+    """Return True if the parameters of a net allow training with others."""
     net = fit.estimator
     return (
         unwrap(type(net).fit).__code__ in OWN_FITS
         and fit.params.keys() <= {"sample_weight"}
         and not (net.callbacks or net.early_stopping or net.average)
         and net.schedule in STEPWISE
-        and net.lr != "auto"  # each has a rate of its own to find first
+        and net.lr != "auto"  # requires a separate range test
         and is_known(net.optimizer, {None: None, **OPTIMIZERS})
         and is_known(net.loss, {"auto": None, **LOSSES})
         and all(str(name).startswith(PREFIXES) for name in net.net_params or {})
@@ -80,12 +80,12 @@ def is_plain(fit):
 
 
 def is_known(value, known):
-    """Return True if a parameter is one of the names, or one of the classes that they stand for."""
+    """Return True if a parameter is one of the known names, or one of their classes."""
     return value in known if isinstance(value, str) else value in known.values()
 
 
 def group_alike(numbers, fits):
-    """Return lists of at least two numbers of nets whose parameters are the same where they have to be."""
+    """Return lists with the indices of at least two nets whose shared parameters are equal."""
     groups = []
     for number in numbers:
         key = shared_params(fits[number].estimator)
@@ -98,14 +98,14 @@ def group_alike(numbers, fits):
 
 
 def shared_params(net):
-    """Return what nets that train together have in common: their class and parameters."""
+    """Return the class and the parameters that must be equal for nets that are trained together."""
     params = net.get_params(deep=False)
     shared = {name: value for name, value in params.items() if name not in OWN_PARAMS}
     return type(net), net.augmenter is None, shared
 
 
 def is_same(a, b):
-    """Return True if two keys are equal; those that cannot be compared, such as arrays, count as different."""
+    """Return True if two keys are equal; keys that cannot be compared, such as arrays, are treated as different."""
     try:
         return bool(a == b)
     except (ValueError, RuntimeError, TypeError):
@@ -113,7 +113,7 @@ def is_same(a, b):
 
 
 def group_by_shapes(runs):
-    """Return dicts of the runs whose tensors have the same shapes: folds may lack a class."""
+    """Return dicts of runs with equal tensor shapes; these differ, for example, if a fold lacks a class."""
     groups = {}
     for number, run in runs.items():
         if run is not None:
@@ -122,15 +122,15 @@ def group_by_shapes(runs):
 
 
 def split_evenly(numbers, at_most):
-    """Return the numbers in lists of about the same length."""
+    """Split the indices into lists of about equal length."""
     n_lists = -(-len(numbers) // at_most)
     return [numbers[start::n_lists] for start in range(n_lists)]
 
 
 def stack_size(run):
-    """Return how many nets like this one to train at the same time, at least two."""
+    """Return the number of nets like this one to train at the same time, at least two."""
     weights = sum(p.nbytes for p in run.parameters)
-    touched = 4 * weights + 2 * stacked.n_batch_bytes(run)  # a gradient and two moments for each weight
+    touched = 4 * weights + 2 * stacked.n_batch_bytes(run)  # each weight has a gradient and two moments
     widths = [part.out_features for part in run.module.modules() if isinstance(part, torch.nn.Linear)]
     between = max(widths, default=1) * stacked.n_batch_rows(run) * run.train.x.element_size()
     return max(2, min(MAX_CACHE // touched, MAX_ROWS // run.train.x.nbytes, MAX_BETWEEN // between))
@@ -140,7 +140,7 @@ def stack_size(run):
 
 
 def prepare_fit(fit):
-    """Return a run that is ready for its first epoch, or None if it cannot be stacked."""
+    """Return a run ready for its first epoch, or None if it cannot be stacked."""
     net = fit.estimator
     with fit.naming():
         net._validate_params()
@@ -151,9 +151,9 @@ def prepare_fit(fit):
 
 
 def train_group(group, fits):
-    """Train nets of one architecture; return the numbers of those that are fitted now.
+    """Train nets of one architecture; return the indices of those that were fitted.
 
-    A net whose training diverges is not among them: fitted by itself, it says so and leaves the others alone.
+    A net whose training diverges is not among them: fitted separately, it raises its own error.
     """
     numbers = sorted(group, key=lambda number: stacked.order(group[number]))
     runs = [group[number] for number in numbers]

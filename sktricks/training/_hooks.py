@@ -1,9 +1,9 @@
-"""What a subclass of a net may define: all hooks, in the order in which a training calls them.
+"""All hooks that subclasses of nets may override, in the order in which a training calls them.
 
 ``fit`` and ``partial_fit`` check the rows (``_check_X``, ``_check_y``), then :func:`~sktricks.training.run.prepare`
-calls the other hooks from ``_start`` to ``_trained_part``, and ``_after_training`` comes last. The hooks of
-:class:`InputHooks` say what becomes of X, and have defaults for tables and images; those of :class:`TargetHooks` say
-what y means, and are defined by ``ClassifierNetMixin`` and ``RegressorNetMixin``. Nothing else of
+calls the other hooks from ``_start`` to ``_trained_part``, and ``_after_training`` is called last. The hooks of
+:class:`InputHooks` process X, and have defaults for tables and images; those of :class:`TargetHooks` interpret y, and
+are defined by ``ClassifierNetMixin`` and ``RegressorNetMixin``. Nothing else in
 :class:`~sktricks.training._base_net.BaseNet` is meant to be overridden.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._loader import ArrayDataset
     from ._rows import Rows
 
-    # from a batch, its targets and its weights (or None) to all three as the module and the loss take them
+    # Maps a batch, its targets and its weights (or None) to the three inputs of the module and the loss.
     Preparation = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor | None], tuple]
 
 KEPT = (
@@ -38,7 +38,7 @@ SETTINGS = ("optimizer", "lr", "weight_decay", "max_epochs", "batch_size")
 class InputHooks:
     """Hooks for X: from checked rows to a module and its batches."""
 
-    # Attributes that a copy of the estimator gets for a range test.
+    # Parameters that are set in a copy of the estimator for a range test.
     _range_test_params: ClassVar[dict[str, Any]] = {}
 
     def _check_X(self, X, *, reset: bool, **how) -> tuple[Any, Layout]:
@@ -50,10 +50,10 @@ class InputHooks:
         return (layout.to_images(X) if layout.image_shape else X), layout
 
     def _start(self, rows: Rows, *, fresh: bool) -> None:
-        """Learn from the rows what must be known before there are tensors; in a ``fresh`` net nothing is known yet."""
+        """Learn from the rows what is needed before tensors are created; a ``fresh`` net has learned nothing yet."""
 
     def _settings(self) -> dict[str, Any]:
-        """Return the parameters in ``SETTINGS``; a subclass fills in those that are None or "auto"."""
+        """Return the parameters in ``SETTINGS``; a subclass replaces those that are None or "auto"."""
         settings = {name: getattr(self, name) for name in SETTINGS}
         return {**settings, "lr": self.lr_} if self.lr == "auto" else settings
 
@@ -61,7 +61,7 @@ class InputHooks:
 
     @property
     def _module_precision(self) -> str:
-        """Precision in which the module computes: ``"float32"`` (or its own dtype) or ``"bfloat16"``."""
+        """Precision of the module's computation: ``"float32"`` (or its own dtype) or ``"bfloat16"``."""
         return self.precision_
 
     @property
@@ -78,11 +78,11 @@ class InputHooks:
         ----------
         X : ndarray or ImageFiles
         fresh : bool, default=False
-            True if the net learns what its inputs are like from these rows.
+            True if the net learns properties of its inputs from these rows.
         fit : bool, default=True
             False for rows to predict.
         held_out : bool, default=False
-            True for rows to validate on.
+            True for rows for validation.
         view : view or None, default=None
             The augmented view of the rows to return.
         progress : Progress or None, default=None
@@ -94,18 +94,18 @@ class InputHooks:
             self._draw_views(X.shape[1:] if X.ndim == 4 else (1, X.shape[1], 1))  # a row is a signal of one channel
         if X.ndim == 4:
             x = images_to_tensor(X, self._pixel_range)
-        else:  # the default module subtracts the mean before it rounds
+        else:  # the default module subtracts the mean before rounding
             exact = fresh or self._reads_exactly
             x = as_tensor(X, table_dtype(X.dtype, self._device) if exact else self._dtype)
         return x if view is None else view_of(x, view, self._pixel_range, self._augmenter)
 
     def _draw_views(self, shape: tuple[int, int, int]) -> None:
-        """Check the augmenter against images of this shape, and draw the views that predictions are the mean over."""
+        """Check the augmenter for images of this shape, and draw the views for predictions."""
         from ..augment.copies._views import draw_views, warn_of_ignored_views
 
         if self.augmenter is not None:
             self.augmenter._check_images(shape, self._pixel_range)
-        seeded = np.random.default_rng([self._seed, 1])  # not that of the draws in training
+        seeded = np.random.default_rng([self._seed, 1])  # independent of the draws in training
         rng = None if self.augmenter is None else self.augmenter._make_rng(seeded)
         views = draw_views(self._augmenter, rng, max(self.predict_views, self._n_fit_views), shape)
         self._views, self._fit_views = views[: self.predict_views], views[: self._n_fit_views]
@@ -113,26 +113,26 @@ class InputHooks:
             ignored = {"n_views": getattr(self, "n_views", 1) > 1, "predict_views": self.predict_views > 0}
             warn_of_ignored_views(self, self.augmenter, **ignored)
 
-    _n_fit_views: int = 0  # augmented views to train on instead of fresh draws
+    _n_fit_views: int = 0  # number of fixed augmented views for training, instead of new draws
 
     def _make_module(self, dataset: ArrayDataset, params: dict[str, Any]) -> torch.nn.Module:
         """Return a new module for the rows of ``dataset``; ``params`` are those of ``net_params`` for the module."""
         raise NotImplementedError
 
     def _own_callbacks(self) -> list[tuple[str, Callback]]:
-        """Return callbacks, named, that follow the user's in a new net."""
+        """Return named callbacks that a new net calls after the user's."""
         return []
 
     def _adapt_net(self, net: InnerNet, dataset: ArrayDataset) -> None:
-        """Change a new net that is built, such as what is frozen in it, or the rows that it is trained on."""
+        """Adapt a newly built net, for example by freezing layers, or adapt the rows that it is trained on."""
 
     def _make_preparation(self, seed: int) -> tuple[Preparation | None, Preparation | None]:
-        """Return what happens to a batch on its way to the module, in training and at prediction."""
+        """Return the functions that prepare batches for the module, in training and at prediction time."""
         rng = None if self.augmenter is None else self.augmenter._make_rng(seed)
         return self._preparation(self.augmenter, rng), self._preparation(self._augmenter)
 
     def _preparation(self, augmenter=None, rng=None) -> Preparation | None:
-        """Return what happens to a batch; without ``rng`` the deterministic counterpart of the augmenter applies."""
+        """Return a function that prepares a batch; without ``rng``, it applies the augmenter's deterministic form."""
         from ._inputs import prepare_images, prepare_table
 
         if self.image_shape_ is None:
@@ -143,72 +143,72 @@ class InputHooks:
         """Adapt the net to the number of rows of a training."""
 
     def _trained_part(self) -> torch.nn.Module | None:
-        """Return the module that has all trained parameters and is called with rows of the dataset; None if none is."""
+        """Return the module that has all trained parameters and takes rows of the dataset; None if there is none."""
         return self._net.module_
 
     def _after_training(self) -> None:
-        """Do what is left at the end of a training."""
+        """Finish a training."""
 
     def _blank_row(self) -> torch.Tensor:
-        """Return a row like those of ``fit``, for which :func:`~sktricks.load` builds the net."""
+        """Return a row like those of ``fit`` in shape and dtype, with which :func:`~sktricks.load` builds the net."""
         images = self.image_shape_ is not None
         shape = self.image_shape_ if images else (self.n_features_in_,)
         return self._read_inputs(np.zeros((1, *shape), np.uint8 if images else np.float64))
 
     @property
     def _kept_params(self) -> Sequence[str]:
-        """Names of parameters that a new net takes, and a training that continues ignores."""
+        """Names of parameters that apply only to a new net, and are ignored when training continues."""
         return KEPT
 
-    # Not hooks, but what the defaults above need.
+    # These are no hooks, but used by the defaults above.
 
     @property
     def _has_default_module(self) -> bool:
-        """True if the module is ours: it standardizes its inputs, and computes in any dtype."""
+        """True for the default module, which standardizes its inputs and computes in any dtype."""
         return isinstance(getattr(self, "module", "mlp"), str)
 
     @property
     def _reads_exactly(self) -> bool:
-        """True if the module that was fitted, or that ``load`` is about to build, casts its inputs by itself."""
+        """True if the fitted module, or the one that ``load`` will build, casts its inputs itself."""
         return self._net.input_dtype_ is None if hasattr(self, "_net") else self._has_default_module
 
     @property
     def _pixel_range(self):
-        """The range of pixels; None for a table."""
+        """The value range of pixels; None for a table."""
         return getattr(self, "value_range_", None)
 
 
 class TargetHooks:
     """Hooks for y: targets, loss and outputs."""
 
-    _n_outputs: int  # of the module
-    _loss_smoothing: float = 0.0  # label smoothing that is left to the loss
+    _n_outputs: int  # number of outputs of the module
+    _loss_smoothing: float = 0.0  # label smoothing that is applied by the loss
 
     def _check_y(self, y, *, fresh: bool, classes=None, input_name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
-        """Return y as codes (int64) or as float columns, and the weight of each row by its class, or None."""
+        """Return y as codes (int64) or float columns, and the weight of each row by its class, or None."""
         raise NotImplementedError
 
     def _check_weighted(self, y: np.ndarray, weight: np.ndarray | None) -> None:
-        """Raise an error if the weights leave too little of y."""
+        """Raise an error if too few rows of y have positive weight."""
 
     def _learn_targets(self, y: np.ndarray, weight: np.ndarray | None) -> None:
-        """Learn how the targets of a new net are scaled."""
+        """Learn the scale of the targets for a new net."""
 
     def _follow_targets(self, y: np.ndarray) -> None:
-        """Adapt what the first training learned of y to the y of a later one."""
+        """Adapt the learned scale of y to the y of a later training."""
 
     def _scale_targets(self, y: np.ndarray) -> np.ndarray:
-        """Return y as the loss sees it."""
+        """Return y as the loss receives it."""
         return y
 
     def _default_loss(self) -> str:
-        """Return what ``loss="auto"`` stands for."""
+        """Return the loss for ``loss="auto"``."""
         raise NotImplementedError
 
     def _make_outputs(self):
-        """Return the Outputs that check the module's outputs and turn them into predictions."""
+        """Return the Outputs that check the module's outputs and convert them to predictions."""
         raise NotImplementedError
 
     def _scoring(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """Return the score of outputs against targets that validation rows get in each epoch."""
+        """Return the scoring function for outputs and targets of validation rows, called in each epoch."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Initial weights by He or Xavier initialization, in place of those of a module's constructor."""
+"""He and Xavier initialization, which replace the initial weights of a module's constructor."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ INITIALIZERS = {"he": partial(nn.init.kaiming_normal_, nonlinearity="relu"), "xa
 def draw_weights(module, init):
     """Draw new weights for all linear layers and convolutions of a module, and set their biases to 0.
 
-    A weight tensor that is 0 everywhere is kept: a residual block may start as the identity.
+    A weight tensor of zeros is kept, since a residual block may start as the identity.
 
     Parameters
     ----------
     module : torch.nn.Module
         Changed in place.
     init : {"he", "xavier"}
-        ``"he"``: normal with variance 2 / inputs, for layers before a ReLU (He et al. 2015). ``"xavier"``: uniform
+        ``"he"`` is normal with variance 2 / inputs, for layers before a ReLU (He et al. 2015); ``"xavier"`` is uniform
         with variance 2 / (inputs + outputs) (Glorot & Bengio 2010).
     """
     for part in module.modules():

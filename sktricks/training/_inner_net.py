@@ -1,4 +1,4 @@
-"""The skorch net inside an estimator: rows with weights, batches prepared on their way, nothing printed."""
+"""The skorch net inside an estimator, with weighted rows and prepared batches, and without printing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ._precision import FLOAT32, HALF, computing_in
 
 
 class PreparedBatch(tuple):
-    """Inputs, and y, as the module takes them."""
+    """Prepared inputs and targets of a batch."""
 
 
 def prepared(batch, prepare):
-    """Return a batch after its preparation."""
+    """Return the prepared batch."""
     inputs, y = batch
     x, y, weight = prepare(inputs["x"], y, inputs.get("weight"))
     inputs = {**inputs, "x": x} if weight is None else {**inputs, "x": x, "weight": weight}
@@ -28,12 +28,12 @@ def prepared(batch, prepare):
 
 
 def computes_elsewhere(device):
-    """Return True if the CPU is free while a device trains; on the CPU, another thread would slow the net down."""
+    """Return True if the CPU is idle while a device trains; on a CPU, another thread would slow down the training."""
     return device.type != "cpu"
 
 
 class PreparedAhead:
-    """Batches after their preparation, each prepared by another thread while the net trains on the one before it."""
+    """Iterate over batches, preparing each in another thread while the net trains on the previous one."""
 
     def __init__(self, batches, prepare):
         self.batches, self.prepare = batches, prepare
@@ -54,22 +54,22 @@ class PreparedAhead:
 
 
 def is_first_batch(history):
-    """Return True until a net has finished the first batch of its first training."""
+    """Return True until the first batch of a net's first training is finished."""
     return len(history) == 0 or (len(history) == 1 and len(history[0]["batches"]) <= 1)
 
 
 class InnerNet(skorch.NeuralNet):
     """A skorch net over :class:`~sktricks.training._loader.ArrayDataset`.
 
-    ``prepare_train_`` and ``prepare_valid_`` are called with x, y and weight (or None) of each batch before the module
-    sees them, and return all three; the first one ahead, in another thread, if ``prepares_ahead_``.
+    ``prepare_train_`` and ``prepare_valid_`` take x, y and weight (or None) of each batch, and return all three as the
+    module and the loss take them. If ``prepares_ahead_``, ``prepare_train_`` runs ahead in another thread.
     """
 
-    outputs_: Any = None  # an Outputs, which checks the outputs of the module; None for no check
+    outputs_: Any = None  # an Outputs, which checks the outputs of the module; None disables the check
     prepare_train_ = prepare_valid_ = None
     prepares_ahead_ = False
-    precision_ = FLOAT32  # or bfloat16, which nets compute in by autocast
-    input_dtype_ = None  # of a user's module; None for a module of ours, which casts by itself
+    precision_ = FLOAT32  # or bfloat16, by autocast
+    input_dtype_ = None  # dtype of a user's module; None for modules of this package, which cast their inputs
 
     @property
     def _default_callbacks(self):
@@ -94,12 +94,12 @@ class InnerNet(skorch.NeuralNet):
         return self.outputs_.finish
 
     def predict(self, X):
-        """Return what the estimator predicts, for rows as skorch takes them."""
+        """Return the predictions of the estimator for rows as skorch takes them."""
         outputs = self.predict_proba(X)
         return outputs if self.outputs_ is None else self.outputs_.decide(outputs)
 
     def score(self, X, y):
-        """Return the accuracy or the coefficient of determination, which callbacks may use."""
+        """Return the accuracy or the coefficient of determination, for callbacks."""
         name = "accuracy" if self.outputs_.estimator_type == "classifier" else "r2"
         return get_scorer(name)(self, X, y)
 
@@ -129,7 +129,7 @@ class InnerNet(skorch.NeuralNet):
         return {**inputs, "x": x.to(self.device)}, y.to(self.device)
 
     def _set_training(self, training=True):
-        if self.module_.training != training:  # a walk through all modules at each batch would be felt
+        if self.module_.training != training:  # setting the mode of all modules for each batch takes too long
             super()._set_training(training)
 
     def infer(self, x, **fit_params):
@@ -154,7 +154,7 @@ class InnerNet(skorch.NeuralNet):
             raise TypeError(f"loss must return a tensor, got an object of type {type(loss).__name__}")
         if loss.ndim == 0:
             if weight is not None:
-                raise ValueError("loss must return one value per row if rows have weights, got one for the whole batch")
+                raise ValueError("loss must return one value per row if rows are weighted, got one for the whole batch")
             return loss
         loss = loss.flatten(1).mean(1) if loss.ndim > 1 else loss
         return loss.mean() if weight is None else (loss * weight.to(loss.device)).mean()

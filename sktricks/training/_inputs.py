@@ -1,4 +1,4 @@
-"""From what the user gave to the tensors that a net is called with."""
+"""Convert validated rows and images to the tensors that a net is called with."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..augment.copies._views import apply_view
 from ..images._image_files import ImageFiles
 from ..images._read_ahead import read_ahead
 
-KEPT_BYTES = 2**28  # of decoded images, from one epoch to the next
-LARGE = 4_000_000  # numbers in a net that take long to read
-LEVELS = 2**12  # of a pixel, that float32 has to tell apart
-STATISTICS_OF = 64  # images at once, where a BatchNorm's statistics are those of a batch
+KEPT_BYTES = 2**28  # maximum size of decoded images that are kept from one epoch to the next
+LARGE = 4_000_000  # number of parameters from which reading them takes long
+LEVELS = 2**12  # number of pixel values that float32 must distinguish
+STATISTICS_OF = 64  # images at once if a BatchNorm uses batch statistics
 
 
 def pick_device(device, images):
-    """Return the torch device: ``"auto"`` is the CPU for tables; for images it is CUDA, then MPS, if available."""
+    """Return the torch device: ``"auto"`` is the CPU for tables; for images, CUDA or MPS if available."""
     if not (isinstance(device, str) and device == "auto"):
         return check_device(device)
     if images and torch.cuda.is_available():
@@ -37,19 +37,19 @@ def check_device(device):
         found = torch.device(device)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"device must be 'auto', 'cpu', 'cuda', 'cuda:0', 'mps' or a torch.device, got {device!r}: a GPU of NVIDIA "
-            "or AMD is 'cuda', one of Apple is 'mps'"
+            f"device must be 'auto', 'cpu', 'cuda', 'cuda:0', 'mps' or a torch.device, got {device!r}: use 'cuda' for "
+            "a GPU by NVIDIA or AMD, 'mps' for one by Apple"
         ) from error
     try:
-        torch.zeros(1, device=found).tolist()  # which the device "meta" refuses
+        torch.zeros(1, device=found).tolist()  # fails for the device "meta"
         return torch.zeros(0, device=found).device
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device must exist on this machine, got {device!r}: {reason}. Use 'auto' or 'cpu'") from error
+        raise ValueError(f"device must exist on this machine, got {device!r} ({reason}): use 'auto'") from error
 
 
 def supports_float64(device):
-    """Return True if a device computes in double precision; Apple's MPS does not."""
+    """Return True if a device supports float64, as all except Apple's MPS do."""
     try:
         torch.zeros(1, dtype=torch.float64, device=device)
     except (TypeError, RuntimeError):
@@ -58,22 +58,23 @@ def supports_float64(device):
 
 
 def table_dtype(dtype, device):
-    """Return the torch dtype that holds a table without rounding it: float32 or, if the device has it, float64."""
+    """Return the torch dtype that represents a table without rounding: float32 or, if the device has it, float64."""
     exact = np.can_cast(dtype, np.float32) or not supports_float64(device)
     return torch.float32 if exact else torch.float64
 
 
 def as_tensor(array, dtype=None):
-    """Return a tensor; it shares no memory with a read-only array, for which torch would warn."""
+    """Return a tensor; a read-only array is copied, since torch would warn about sharing its memory."""
     array = np.ascontiguousarray(array)
     tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     return tensor if dtype is None else tensor.to(dtype)
 
 
 def images_to_tensor(images, value_range):
-    """Canonical images as a tensor of the same shape: uint8 as they are, all others as float32; files stay unread.
+    """Return canonical images as a tensor: uint8 unchanged, others as float32; files are not read yet.
 
-    Those whose range is so small beside its distance from zero that float32 would merge its levels are float64.
+    Images become float64 if their range is so small compared with its distance from zero that float32 would merge pixel
+    values.
     """
     if isinstance(images, ImageFiles):
         return LazyImages(images)
@@ -86,22 +87,22 @@ def images_to_tensor(images, value_range):
 
 
 def to_float32(images):
-    """Images as float32, or an error about pixels that are out of its range."""
+    """Return images as float32, or raise an error for pixels out of its range."""
     with np.errstate(over="ignore"):
         rounded = images.astype(np.float32, copy=False)
     if images.dtype.itemsize > 4 and not np.isfinite([rounded.min(initial=0), rounded.max(initial=0)]).all():
         largest, got = np.finfo(np.float32).max, np.abs(images).max()
         raise ValueError(
-            f"X must hold pixels of at most {largest:.2g}, since nets compute images in float32, got {got:.3g}. Divide "
+            f"X must have pixels of at most {largest:.2g}, since nets compute images in float32, got {got:.3g}: divide "
             "the images by a constant"
         )
     return rounded
 
 
 class LazyImages:
-    """Images that are read from their files batch by batch: stands where a uint8 tensor of the same shape would.
+    """Images that are read from files batch by batch, used in place of a uint8 tensor of the same shape.
 
-    Those that are taken by number, as in every epoch of a training, are kept if all together have room in
+    Images that are taken by index, as in every epoch of a training, are kept in memory if all of them fit into
     ``KEPT_BYTES``; a single pass by ``split`` keeps none.
 
     Parameters
@@ -134,7 +135,7 @@ class LazyImages:
         return self[rows.numpy()]
 
     def split(self, size):
-        """Return an iterator over all images in order, ``size`` at a time, which reads ahead."""
+        """Return an iterator over all images in batches of ``size``, which reads ahead."""
         slices = [slice(start, start + size) for start in range(0, len(self), size)]
         with closing(read_ahead(self._read, slices)) as parts:
             for part in parts:
@@ -146,7 +147,7 @@ class LazyImages:
         return self._kept is None or not self._is_kept.all()
 
     def digests(self):
-        """16 bytes a row that are equal only if the pixels are, without decoding any."""
+        """Return 16 bytes per row that are equal only if the pixels are, without decoding the files."""
         return self.files.digests(torch.get_num_threads())
 
     def _read(self, rows):
@@ -154,10 +155,11 @@ class LazyImages:
 
 
 def images_at_once(module, prepare, images, device):
-    """Return the number of images to send through a net at once.
+    """Return the number of images per forward pass.
 
-    On a CPU few enough for its caches, and enough that it pays to read the weights, of large nets above all. A large
-    image is many rows of a matrix by itself, and one photo alone should not cost sixty-four.
+    On a CPU, it is small enough for the caches, but large enough to make reading the weights worthwhile, in particular
+    for large nets. A large image is already many rows of a matrix, and predicting one photo should not take the time of
+    64.
     """
     if device.type != "cpu":
         return 128
@@ -189,32 +191,32 @@ def map_images(function, images, at_once, progress=SILENT):
 
 
 def iterate(images, size):
-    """Yield images, ``size`` at a time; to close this generator ends the thread that reads files ahead."""
+    """Yield images in batches of ``size``; closing this generator ends the thread that reads files ahead."""
     yield from images.split(size)
 
 
 def some_rows(n_rows, at_most=1024):
-    """Return the number of different rows, and their indices, evenly spread, repeated to fill the last batch."""
+    """Return the number of distinct rows, and their evenly spaced indices, repeated to fill the last batch."""
     n_some = min(n_rows, at_most)
     places = np.arange(-(-n_some // STATISTICS_OF) * STATISTICS_OF) % n_some
     return n_some, places * n_rows // n_some
 
 
 def select_images(images, rows):
-    """Some of the images; those in files stay unread."""
+    """Return some of the images; files are not read yet."""
     return LazyImages(images.files[rows]) if isinstance(images, LazyImages) else images[rows]
 
 
 def prepare_images(value_range, augmenter=None, rng=None, finish=None):
-    """Return a function of a batch (images, targets, weights), which returns all three as the net takes them.
+    """Return a function that prepares a batch (images, targets, weights) for the net.
 
-    It augments the canonical images, scales them to 0..1 and puts the channels first.
+    It augments the canonical images, scales them to 0..1 and moves the channels first.
 
     Parameters
     ----------
     value_range : tuple of float
     augmenter : augmenter or None
-        With ``rng`` it draws again for every batch, without one its deterministic counterpart applies.
+        With ``rng``, it draws again for every batch; otherwise, its deterministic counterpart is applied.
     rng : numpy Generator or None
     finish : callable or None
         The backbone's preprocessing of a float tensor (n, channels, height, width).
@@ -223,7 +225,7 @@ def prepare_images(value_range, augmenter=None, rng=None, finish=None):
 
 
 def _prepare_images(x, y=None, weight=None, *, value_range, augmenter, rng, finish):
-    if x.ndim != 4:  # the frozen part of a net has seen them already
+    if x.ndim != 4:  # features or values of frozen layers, computed from images before
         return x, y, weight
     x, y, weight = augment_batch(x, y, weight, augmenter, rng, value_range)
     low, high = value_range
@@ -233,9 +235,9 @@ def _prepare_images(x, y=None, weight=None, *, value_range, augmenter, rng, fini
 
 
 def prepare_table(augmenter, rng=None, columns=None):
-    """Return a function of a batch (rows, targets, weights), which returns all three as the net takes them.
+    """Return a function that prepares a batch (rows, targets, weights) for the net.
 
-    It augments the rows as signals of one channel, then makes the columns.
+    It augments the rows as signals with one channel, then encodes the columns.
     """
     return partial(_prepare_table, augmenter=augmenter, rng=rng, columns=columns)
 
@@ -247,9 +249,9 @@ def _prepare_table(x, y=None, weight=None, *, augmenter, rng, columns):
 
 
 def augment_batch(x, y, weight, augmenter, rng, value_range):
-    """Return a batch after a new draw with ``rng``, or after the deterministic counterpart without one.
+    """Return an augmented batch, with a new draw if ``rng`` is given, otherwise by the deterministic counterpart.
 
-    Targets are mixed where images are, and weights with them: see :func:`~sktricks.augment._plan.weight_targets`.
+    If rows are mixed, so are targets and weights: see :func:`~sktricks.augment._plan.weight_targets`.
     """
     if augmenter is None:
         return x, y, weight
@@ -266,7 +268,7 @@ def augment_batch(x, y, weight, augmenter, rng, value_range):
 
 
 def view_of(x, view, value_range, augmenter):
-    """Return images or a table, as a tensor, in a view; without a view, as at prediction. Files are read."""
+    """Return a view of images or a table as a tensor, by default as at prediction time; files are read."""
     images = x[:].numpy() if x.ndim == 4 else x[:, None, :, None].numpy()
     if view is None:
         images = augmenter.center_images(images, value_range)
@@ -283,5 +285,5 @@ def pick_view(x, y=None, weight=None, *, rng):
 
 
 def first_view(x, y=None, weight=None):
-    """Return each row as at prediction: the first of its views, if it has several."""
+    """Return each row as at prediction time: the first of its views, if there are several."""
     return (x[:, 0] if x.ndim == 3 else x), y, weight

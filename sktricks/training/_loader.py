@@ -1,7 +1,7 @@
-"""Whole-batch loading of arrays in memory.
+"""Load arrays in memory batch by batch.
 
-torch's ``DataLoader`` asks for one row at a time and stacks them again; for small nets that is more than half of the
-time. :class:`BatchLoader` takes a batch with one index operation.
+torch's ``DataLoader`` fetches single rows and stacks them, which for small nets takes more than half of the time.
+:class:`BatchLoader` takes a batch with one index operation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ._inputs import LazyImages
 
 
 class ArrayDataset(torch.utils.data.Dataset):
-    """Rows of tensors that belong together.
+    """A dataset of tensors with one row per sample.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ArrayDataset(torch.utils.data.Dataset):
         return inputs, take(self.y, rows)
 
     def cast(self, dtype):
-        """Cast tables, values to predict and weights; images keep their dtype, and classes are integers."""
+        """Cast tables, regression targets and weights; images and class codes keep their dtype."""
         self.weight = None if self.weight is None else self.weight.to(dtype)
         if self.x.ndim == 2:
             self.x = self.x.to(dtype)
@@ -46,23 +46,23 @@ class ArrayDataset(torch.utils.data.Dataset):
 
 
 def take(tensor, rows):
-    """Return ``tensor[rows]``; for a tensor of indices, ``index_select`` takes a fraction of the time."""
+    """Return ``tensor[rows]``; for a tensor of indices, ``index_select`` is several times as fast."""
     return tensor.index_select(0, rows) if isinstance(rows, torch.Tensor) else tensor[rows]
 
 
 class BatchLoader:
     """Load an :class:`ArrayDataset` in batches, each by one index operation.
 
-    A last batch of a single row joins the one before, since BatchNorm cannot train on one row.
+    A single row in the last batch is added to the previous batch, since BatchNorm cannot train on one row.
 
     Parameters
     ----------
     dataset : ArrayDataset
     batch_size : int
     shuffle : bool, default=False
-        True for a new order in each pass.
+        Use a new random order in each pass.
     seed : int, default=0
-        Seed of the orders; the global generator of torch is not used.
+        Seed for shuffling; torch's global generator is not used.
     """
 
     def __init__(self, dataset, batch_size=128, shuffle=False, seed=0):
@@ -76,7 +76,7 @@ class BatchLoader:
     def __iter__(self):
         order = self.draw_order() if self.shuffle else None
         parts = [slice(*bounds) if order is None else order[slice(*bounds)] for bounds in self.bounds]
-        x = getattr(self.dataset, "x", None)  # skorch makes datasets of its own
+        x = getattr(self.dataset, "x", None)  # skorch's own datasets have no attribute x
         if not isinstance(x, LazyImages) or not x.reads_files():
             yield from map(self.dataset.__getitem__, parts)
             return
@@ -90,7 +90,7 @@ class BatchLoader:
 
 
 def batch_bounds(n_rows, batch_size):
-    """Return the index of the first row of each batch and of the one after its last."""
+    """Return the start and stop indices of each batch."""
     edges = [*range(0, n_rows, batch_size), n_rows]
     if len(edges) > 2 and edges[-1] - edges[-2] == 1:
         del edges[-2]

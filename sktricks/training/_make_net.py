@@ -1,4 +1,4 @@
-"""Build a skorch net: its loss, its optimizer, and how it follows the settings of its estimator."""
+"""Build a skorch net with its loss and optimizer, and update it to the settings of its estimator."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OPTIMIZERS = {
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
 }
-# That can update all weights in one pass over memory; torch's SGD can too, but not where some thawed later than others.
+# Optimizers with a fused form; torch's fused SGD fails if some parameters were thawed later than others.
 FUSED = (torch.optim.Adam, torch.optim.AdamW)
 
 
 class FunctionLoss(torch.nn.Module):
-    """A function of outputs and targets as a module, which skorch requires."""
+    """Wrap a loss function as a module, which skorch requires."""
 
     def __init__(self, function):
         super().__init__()
@@ -54,7 +54,7 @@ def make_loss(loss, label_smoothing=0.0, params=None):
     if label_smoothing and (isinstance(loss, torch.nn.Module) or not accepted(loss, label_smoothing=label_smoothing)):
         name = getattr(loss, "__name__", type(loss).__name__)
         raise ValueError(
-            f"label_smoothing={label_smoothing} needs a loss that takes label_smoothing, such as 'cross_entropy'; "
+            f"label_smoothing={label_smoothing} requires a loss that takes label_smoothing, such as 'cross_entropy'; "
             f"{name} as loss {'is an instance, which has its own' if isinstance(loss, torch.nn.Module) else 'does not'}"
         )
     if not isinstance(loss, torch.nn.Module):
@@ -66,7 +66,7 @@ def make_loss(loss, label_smoothing=0.0, params=None):
         return loss(**settings)
     if params:
         names = ", ".join(f"criterion__{name}" for name in params)
-        raise ValueError(f"net_params has {names}, but loss is an instance: pass its class instead")
+        raise ValueError(f"net_params has {names}, which requires a loss class, got an instance: pass its class")
     loss = deepcopy(loss)
     if hasattr(loss, "reduction"):
         loss.reduction = "none"
@@ -74,23 +74,23 @@ def make_loss(loss, label_smoothing=0.0, params=None):
 
 
 def is_own_loss(loss):
-    """Return True for a function or module of the user's, which may hold or create tensors of torch's default dtype."""
+    """Return True for a user's function or module, which may contain or create tensors of torch's default dtype."""
     cls = loss if isinstance(loss, type) else type(loss)
     return not isinstance(loss, str) and not cls.__module__.startswith("torch.nn.")
 
 
 def choose_dtype(estimator, n_rows, batch_size):
-    """Return what to compute in: float64 if all rows form one batch, and module and loss are not the user's own."""
+    """Return the dtype of the computation: float64 if all rows form one batch, and no module or loss of the user."""
     one_batch = len(batch_bounds(n_rows, batch_size)) == 1
     exact = estimator._must_be_exact
     plain = estimator._module_precision == FLOAT32 and not is_own_loss(estimator.loss)
     exact = exact or (one_batch and estimator._may_be_exact and plain)
-    exact = exact or not estimator._has_default_module  # until the user's module is built, which decides
+    exact = exact or not estimator._has_default_module  # a user's module decides later, when it is built
     return torch.float64 if exact and supports_float64(estimator._device) else torch.float32
 
 
 def build_net(estimator, dataset):
-    """Return a new skorch net of an estimator, initialized, for the rows of ``dataset``."""
+    """Return a new, initialized skorch net of an estimator for the rows of ``dataset``."""
     module_params, loss_params, params = estimator._split_net_params()
     settings = estimator._settings()
     loss = estimator._default_loss() if isinstance(estimator.loss, str) and estimator.loss == "auto" else estimator.loss
@@ -104,7 +104,7 @@ def build_net(estimator, dataset):
         estimator.precision_ = fit_precision(estimator.precision_, estimator.precision, estimator._dtype, "module")
     precision, images = estimator._module_precision, estimator.image_shape_ is not None
     if precision == BFLOAT16 and images:
-        module = module.to(memory_format=torch.channels_last)  # as images come
+        module = module.to(memory_format=torch.channels_last)  # the format of the images
     net = make_net(
         module,
         outputs.adapt_loss(make_loss(loss, estimator._loss_smoothing, loss_params)).to(estimator._dtype),
@@ -123,7 +123,7 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
     """Return an initialized net; ``params`` are parameters of skorch."""
     settings = {"iterator_train": BatchLoader, "iterator_valid": BatchLoader, "iterator_train__shuffle": True}
     if optimizer == "sgd":
-        settings["optimizer__momentum"] = 0.9  # without it SGD is of little use
+        settings["optimizer__momentum"] = 0.9  # without momentum, SGD trains too slowly
     optimizer = OPTIMIZERS.get(optimizer, optimizer)
     if isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer):
         check_optimizer(optimizer)
@@ -146,32 +146,32 @@ def make_net(module, loss, *, optimizer, lr, weight_decay, batch_size, device, c
     check_optimizer(net.optimizer_)
     net.outputs_ = outputs
     adapt_callbacks(net)
-    net.module = type(module)  # else a pickle would hold the weights twice
+    net.module = type(module)  # otherwise a pickle would contain the weights twice
     return net
 
 
 def check_optimizer(optimizer):
     """Raise an error unless it is a torch optimizer."""
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer must be the class of a torch.optim.Optimizer, or build one, got {optimizer!r}")
+        raise TypeError(f"optimizer must be a subclass of torch.optim.Optimizer, or return one, got {optimizer!r}")
 
 
 def can_fuse(optimizer, device, params):
-    """Return True if an optimizer has a fused form on a device, and the user's parameters leave the choice."""
+    """Return True if an optimizer has a fused form on a device, and the user's parameters do not rule it out."""
     ways = {"optimizer__fused", "optimizer__foreach", "optimizer__differentiable"}
     return optimizer in FUSED and torch.device(device).type in ("cpu", "cuda") and not ways & params.keys()
 
 
 def follow_settings(net, lr, weight_decay, batch_size):
-    """Give an initialized net the current settings of its estimator; groups keep the ratio of their rates."""
+    """Apply the current settings of an estimator to its net; parameter groups keep the ratio of their rates."""
     decay, groups = getattr(net, "optimizer__weight_decay", None), net.optimizer_.param_groups
-    if decay == 0 and weight_decay:  # so far the groups were not split
+    if decay == 0 and weight_decay:  # the groups were not split so far
         groups[:] = [part for group in groups for part in split_by_decay(group, also_of=0)]
     for group in groups:
         for name in {"lr", "initial_lr", "max_lr"} & group.keys():
             group[name] *= lr / net.lr
         follows = decay is not None and not group.get("no_decay")
-        if follows and group["weight_decay"] == decay:  # a group of the user's may have another
+        if follows and group["weight_decay"] == decay:  # a user's group may have its own weight decay
             group["weight_decay"] = weight_decay
     net.lr, net.batch_size = lr, batch_size
     if decay is not None:

@@ -1,4 +1,4 @@
-"""The default module for tables, and how a module is built from the parameters of a net."""
+"""The default module for tables, and a function that builds a module from the parameters of a net."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Standardize(nn.Module):
     n_features : int
         Number of columns.
     blocks : list of int, default=None
-        Number of columns of each block. The columns of a block are divided by one number, the root mean square of their
-        standard deviations. None: each column is divided by its own.
+        Number of columns of each block. All columns of a block are divided by the root mean square of their standard
+        deviations. None divides each column by its own standard deviation.
     """
 
     def __init__(self, n_features, blocks=None):
@@ -33,7 +33,7 @@ class Standardize(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
 
     def learn(self, x, weight=None, dtype=None):
-        """Learn mean and standard deviation from ``x``, of shape (n, n_features), and keep them in ``dtype``."""
+        """Learn mean and standard deviation from ``x``, of shape (n, n_features), and store them in ``dtype``."""
         dtype = self.mean.dtype if dtype is None else dtype
         self.mean, self.scale = (part.to(self.mean.device, dtype) for part in mean_and_scale(x, weight, self.blocks))
 
@@ -45,7 +45,7 @@ class Standardize(nn.Module):
 def mean_and_scale(x, weight=None, blocks=None):
     """Return the mean and the divisor of each column, in float64; the divisor of a constant column is 1.
 
-    The columns of a block have the same divisor; see :class:`Standardize`.
+    All columns of a block have the same divisor; see :class:`Standardize`.
     """
     mean, scale = weighted_moments(x, weight)
     scale = torch.where(is_constant(mean, scale, len(x), x.dtype), 0.0, scale)
@@ -55,11 +55,11 @@ def mean_and_scale(x, weight=None, blocks=None):
 
 
 def weighted_moments(x, weight=None):
-    """Return mean and standard deviation along the rows, in float64.
+    """Return mean and standard deviation over the rows, in float64.
 
     For float64 columns, both are computed from the differences to the first row, divided by the largest difference.
-    Otherwise the squares of tiny or huge numbers would leave the range of float64, and large numbers that differ little
-    would lose their digits. For smaller dtypes, float64 has enough digits and range.
+    Otherwise, the squares of tiny or huge numbers would be out of range, and large numbers with small differences would
+    lose their digits. For smaller dtypes, float64 has enough digits and range.
     """
     weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if weight is None else weight.double()
     fraction, origin, unit = weight / weight.sum(), 0.0, 1.0
@@ -76,20 +76,20 @@ def weighted_moments(x, weight=None):
 
 
 def is_constant(mean, spread, n_rows, dtype):
-    """Return True for each column whose standard deviation may come from rounding alone.
+    """Return True for each column whose standard deviation may be only a rounding error.
 
-    The first bound is that of scikit-learn's ``StandardScaler``: rounding in the sums over rows. The second is the
-    rounding of the values themselves, whose type is ``dtype``.
+    The first bound, on rounding in the sums over rows, is that of scikit-learn's ``StandardScaler``. The second bounds
+    the rounding of the values themselves in ``dtype``.
     """
     rounding = max(n_rows * torch.finfo(torch.float64).eps, torch.finfo(dtype).eps)
     return spread <= rounding * mean.abs()
 
 
 class CategoryEmbedding(nn.Module):
-    """The sum of the embedding vectors of the categories of a row.
+    """The sum of the embedding vectors of a row's categories.
 
     The vectors of a column are centered over the training rows, by the frequencies from :meth:`learn`. An unknown
-    category has the vector zero, so it counts as the mean of the known ones.
+    category has the vector zero, which represents the mean of the known ones.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class CategoryEmbedding(nn.Module):
 
 
 def rows_of(indices, starts):
-    """Return the index of the vector of each category; 0 stands for unknown categories."""
+    """Return the index of each category's vector; 0 means an unknown category."""
     indices = indices.long()
     return torch.where(indices > 0, indices + starts, 0)
 
@@ -164,14 +164,14 @@ class ResidualMLP(nn.Module):
     depth : int, default=2
         Number of residual blocks.
     n_categories : tuple of int, default=()
-        Number of categories of each categorical column. These columns follow the ``n_features`` numbers, hold indices
-        that start at 1, and each category has an embedding vector.
+        Number of categories of each categorical column. These columns follow the ``n_features`` numeric columns and
+        contain indices that start at 1; each category has an embedding vector.
     dropout : float, default=0.0
-        Dropout probability of a block's inner activations.
+        Dropout probability of the inner activations of each block.
 
     Notes
     -----
-    Images are flattened. Without dropout, a row of weight 2 counts exactly like the row given twice.
+    Images are flattened. Without dropout, a row of weight 2 is equivalent to the row given twice.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class ResidualMLP(nn.Module):
         self.n_features = n_features
         self.standardize = Standardize(n_features)
         self.embed = nn.Linear(max(1, n_features), width)
-        if n_features == 0:  # only categories: torch would warn that it cannot initialize an empty weight
+        if n_features == 0:  # torch would warn that it cannot initialize an empty weight
             self.embed.in_features, self.embed.weight = 0, nn.Parameter(torch.empty(width, 0))
         self.categories = CategoryEmbedding(n_categories, width, std) if n_categories else None
         self.blocks = nn.Sequential(*[ResidualBlock(width, dropout) for _ in range(depth)])
@@ -201,9 +201,9 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def learn(self, x, weight=None):
-        """Learn the moments of numbers and the frequencies of categories from the training rows."""
+        """Learn the means and scales of numbers and the frequencies of categories from the training rows."""
         numbers, indices = self.split(x.flatten(1))
-        units = None if x.ndim > 2 else torch.float64  # a table may have any unit and offset, images range from 0 to 1
+        units = None if x.ndim > 2 else torch.float64  # tables may have any unit and offset; images lie in 0..1
         self.standardize.learn(numbers, weight, units)
         if self.categories is not None:
             self.categories.learn(indices, weight)
@@ -247,10 +247,10 @@ def make_module(module, x, weight, n_outputs, params, n_categories=(), init="def
     if isinstance(module, nn.Module):
         if params:
             names = ", ".join(f"module__{name}" for name in params)
-            raise ValueError(f"net_params has {names}, but module is an instance: pass its class instead")
+            raise ValueError(f"net_params has {names}, which requires a module class, got an instance: pass its class")
         if init != "default":
             raise ValueError(
-                f"init={init!r} draws weights, but module is an instance, which has its own: pass its class instead, "
+                f"init={init!r} requires a module class, got an instance, which has its own weights: pass its class, "
                 "or init='default'"
             )
         return deepcopy(module)
@@ -258,7 +258,7 @@ def make_module(module, x, weight, n_outputs, params, n_categories=(), init="def
     offered = accepted(factory, n_features=x[0].numel() - len(n_categories), n_outputs=n_outputs)
     built = factory(**{**offered, **({"n_categories": n_categories} if n_categories else {}), **params})
     if not isinstance(built, nn.Module):
-        raise TypeError(f"module must build a torch.nn.Module, but {module!r} built an object of {type(built)}")
+        raise TypeError(f"module must return a torch.nn.Module, but {module!r} returned an object of {type(built)}")
     if init != "default":
         draw_weights(built, init)
     if isinstance(module, str):
@@ -269,13 +269,13 @@ def make_module(module, x, weight, n_outputs, params, n_categories=(), init="def
 
 
 def dtype_of(module):
-    """Return the dtype that a module computes in: that of its first floating-point parameter or buffer."""
+    """Return the dtype in which a module computes: that of its first floating-point parameter or buffer."""
     tensors = chain(module.parameters(), module.buffers())
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
 
 def accepted(factory, **offered):
-    """Return the offered keyword arguments that the signature of ``factory`` has."""
+    """Return those of the offered keyword arguments that the signature of ``factory`` accepts."""
     try:
         parameters = inspect.signature(factory).parameters
     except ValueError:  # a built-in function may have no signature

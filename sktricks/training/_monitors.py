@@ -1,4 +1,4 @@
-"""Values that the user's callbacks monitor: scores of y as it was given, and values of the history."""
+"""Values that the user's callbacks monitor: scores on the original y, and values in the history."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from skorch.callbacks.scoring import EpochScoring, ScoringBase
 from skorch.exceptions import SkorchException
 from skorch.utils import to_numpy
 
-OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score"  # which a net records itself
+OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score"  # recorded by the net itself
 
 
 def adapt_callbacks(net):
-    """Make scoring callbacks of an initialized net read y as the user gave it, and its logs print."""
+    """Make the scoring callbacks of an initialized net receive the original y, and enable printing of logs."""
     for _, callback in net.callbacks_:
         if isinstance(callback, ScoringBase) and callback.target_extractor is to_numpy:
             callback.target_extractor = net.outputs_.restore
         if isinstance(callback, PrintLog):
-            net.verbose = 1  # without which it prints nothing
+            net.verbose = 1  # PrintLog prints nothing otherwise
 
 
 def needs_validation(callback):
@@ -30,23 +30,23 @@ def needs_validation(callback):
 
 
 def check_monitors(callbacks, has_validation):
-    """Raise an error if a callback, with its name, watches what a training will not have."""
+    """Raise an error that names a callback if it monitors values that a training does not record."""
     for _, callback in callbacks:
         if needs_validation(callback) and not has_validation:
             raise ValueError(
-                f"callbacks: {describe(callback)} needs validation rows, but this training has none: use "
+                f"callbacks: {describe(callback)} requires validation rows, but this training has none: use "
                 "early_stopping=True, or fit(X, y, X_val=..., y_val=...); for the training rows, "
                 f"{'on_train=True' if isinstance(callback, ScoringBase) else cure_of(callback.monitor)}"
             )
         if isinstance(callback, EpochScoring) and not callback.use_caching and not callable(callback.scoring):
             raise ValueError(
-                f"callbacks: {describe(callback)} must have use_caching=True, got use_caching=False, with which y is "
-                "known only batch by batch"
+                f"callbacks: {describe(callback)} must have use_caching=True, got use_caching=False, for which y is "
+                "available only batch by batch"
             )
 
 
 def describe(callback):
-    """Return the name of a callback for errors, with the value that it monitors."""
+    """Return the name of a callback and the value that it monitors, for errors."""
     name = type(callback).__name__
     if isinstance(callback, ScoringBase):
         return f"{name}({callback.scoring!r})"
@@ -54,13 +54,13 @@ def describe(callback):
 
 
 def cure_of(monitor):
-    """Return what to monitor instead of a value of validation rows."""
+    """Return the setting that monitors the training rows instead of validation rows."""
     return f"monitor={'train_loss_best' if monitor.endswith('_best') else 'train_loss'!r}"
 
 
 @contextmanager
 def naming_monitors(net):
-    """Inside, an error about a value that the history lacks names the callback that monitors it."""
+    """Within the context, make errors about a value that the history lacks name the callback that monitors it."""
     try:
         yield
     except (KeyError, SkorchException) as error:

@@ -1,4 +1,4 @@
-"""Layers with fewer channels than their module was built with: after pruning, and when a pruned net is loaded."""
+"""Reduce the channels of layers, for pruning and for loading a pruned net."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked
 
 
 def own_tensors(layer):
-    """Return the parameters and buffers of a layer itself, by name."""
+    """Return the parameters and buffers of a layer, without those of its children, by name."""
     return {**dict(layer.named_parameters(recurse=False)), **dict(layer.named_buffers(recurse=False))}
 
 
 def can_narrow(layer):
-    """Return True if the shapes of the tensors of a layer say all of its numbers of channels."""
+    """Return True if the shapes of a layer's tensors determine all of its numbers of channels."""
     if not own_tensors(layer).keys() <= TENSORS or parametrize.is_parametrized(layer):
         return False
     if isinstance(layer, CONV):
@@ -30,18 +30,18 @@ def can_narrow(layer):
 
 
 def is_depthwise(conv):
-    """Return True for a convolution of each channel alone."""
+    """Return True for a depthwise convolution."""
     return 1 < conv.groups == conv.in_channels == conv.out_channels
 
 
 def narrow(module, shapes):
-    """Give the layers of a module fewer channels, in place; which numbers remain does not matter.
+    """Reduce the tensors of a module to smaller shapes, in place; their values do not matter.
 
     Parameters
     ----------
     module : torch.nn.Module
     shapes : dict
-        Shapes of parameters and buffers, by name; the others keep theirs.
+        New shapes of parameters and buffers, by name; others keep their shapes.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def narrow(module, shapes):
                 continue
             smaller = len(shape) == tensor.ndim and all(0 < n <= m for n, m in zip(shape, tensor.shape, strict=True))
             if not (smaller and can_narrow(layer)):
-                raise ValueError(f"{name}.{key} of shape {tuple(tensor.shape)} cannot be cut to {shape}")
+                raise ValueError(f"{name}.{key} of shape {tuple(tensor.shape)} cannot be reduced to {shape}")
             own[key] = tensor, shape
         if own:
             depthwise = isinstance(layer, CONV) and is_depthwise(layer)
@@ -66,14 +66,14 @@ def narrow(module, shapes):
 
 
 def set_tensor(layer, key, values):
-    """Replace a parameter or buffer of a layer; a parameter keeps its flag."""
+    """Replace a parameter or buffer of a layer; a parameter keeps its ``requires_grad``."""
     old = getattr(layer, key)
     is_parameter = isinstance(old, nn.Parameter)
     setattr(layer, key, nn.Parameter(values, requires_grad=old.requires_grad) if is_parameter else values)
 
 
 def state_sizes(layer, depthwise):
-    """Let a layer state the sizes that its tensors have."""
+    """Set the size attributes of a layer according to the shapes of its tensors."""
     first = next(iter(own_tensors(layer).values())).shape
     if isinstance(layer, CONV):
         layer.groups = first[0] if depthwise else 1
@@ -88,9 +88,9 @@ def state_sizes(layer, depthwise):
 
 @contextmanager
 def parameters_replaced(net):
-    """Let the optimizer of a skorch net follow parameters that are replaced inside; they keep their names and flags.
+    """Update the optimizer of a skorch net after parameters are replaced within the context.
 
-    What the optimizer remembers of the former ones is dropped.
+    The new parameters have the same names and flags; the state of the old ones is dropped.
     """
     before = dict(net.module_.named_parameters())
     names, flags = {p: name for name, p in before.items()}, {name: p.requires_grad for name, p in before.items()}

@@ -1,4 +1,4 @@
-"""NetClassifier and NetRegressor: any torch module as a scikit-learn estimator."""
+"""NetClassifier and NetRegressor: torch modules as scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class TableOrImageNet(BaseNet):
-    """A net around the user's module, or the default one, all of which is trained."""
+    """Base class of estimators that train the whole module, the user's or the default one."""
 
     _parameter_constraints: dict = {
         **BaseNet._parameter_constraints,
@@ -48,13 +48,13 @@ class TableOrImageNet(BaseNet):
         from ..augment.copies._views import check_keeps_columns, check_keeps_values
 
         if fresh:
-            one_hot = not isinstance(self.module, str)  # which has the embeddings
+            one_hot = not isinstance(self.module, str)  # the default module embeds categories itself
             table = self.image_shape_ is None
             self._columns = learn_columns(rows.X, rows.weight, self.is_categorical_, one_hot) if table else None
             self._auto_batch_size = auto_batch_size(len(rows), images=not table)
         if self.is_categorical_ is not None:
             check_keeps_values(self.augmenter, rows.X.shape[1])
-        # rows are augmented as they came, so that a value and its being missing stay together
+        # Rows are augmented before missing values are replaced, so that a value and its indicator stay together.
         self._by_batch = self.augmenter is not None and self._columns is not None and not self._columns.is_plain
         if self._by_batch:
             check_keeps_columns(self.augmenter, rows.X.shape[1])
@@ -76,7 +76,7 @@ class TableOrImageNet(BaseNet):
     def _make_module(self, dataset, params):
         from ._modules import make_module
 
-        # A table keeps its columns for the default module, which standardizes each of them by itself.
+        # A table is not flattened for the default module, which standardizes each column separately.
         keeps_columns = self.image_shape_ is None and self._has_default_module and not self._by_batch
         prepare = None if keeps_columns else self._make_preparation(0)[1]
         x = dataset.x if prepare is None else prepare(dataset.x, None)[0]
@@ -92,72 +92,73 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     ----------
     module : "mlp", module class, factory or torch.nn.Module, default="mlp"
         ``"mlp"`` is a residual multilayer perceptron with standardized inputs (Gorishniy et al. 2021), of width 128 and
-        depth 2, without dropout; ``net_params=dict(module__width=256, module__dropout=0.1)`` changes that. Each
-        category has an embedding vector.
-        A class or factory is called with ``n_features`` and ``n_outputs`` where its signature takes them; an instance
-        is copied, never changed. The module is called with tables (n, n_features), or with images
-        (n, channels, height, width) in 0..1, in the dtype of its own parameters, and returns logits: one per class or
-        label, or a single one for two classes, that of ``classes_[1]``. If it returns a tuple, as GoogLeNet does in
-        training, the first item is used.
-        Notes describe its inputs for a table with missing values or categories.
+        depth 2, without dropout, and with an embedding vector for each category. To change it, pass for example
+        ``net_params=dict(module__width=256, module__dropout=0.1)``.
+
+        A class or factory is called with ``n_features`` and ``n_outputs`` if its signature has them; an instance is
+        copied, never changed. The module is called with tables (n, n_features), or with images
+        (n, channels, height, width) in 0..1, in the dtype of its own parameters. It returns logits: one per class or
+        label, or for two classes a single one, that of ``classes_[1]``. If it returns a tuple, as GoogLeNet does in
+        training, the first item is used. The notes describe its inputs for a table with missing values or categories.
     init : {"default", "he", "xavier"}, default="default"
         Initial weights of linear layers and convolutions. ``"default"`` keeps those of the module's constructor.
         ``"he"`` draws them from a normal distribution with variance 2 / inputs (He et al. 2015), ``"xavier"`` from a
-        uniform one with variance 2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are 0; layers that the
-        constructor sets to 0, such as the last one of each residual block of the default module, stay 0. An instance
-        keeps its weights.
+        uniform distribution with variance 2 / (inputs + outputs) (Glorot & Bengio 2010), and biases are set to 0.
+        Weights that the constructor sets to 0, such as those of the last layer of each residual block in the default
+        module, stay 0. An instance keeps its weights.
     image_shape : int or tuple, default=None
-        (height, width), (height, width, channels), or the side of a square, of images that are given as rows. None:
-        rows are a table. Without channels it means one channel for rows, and any number of channels for X that holds
-        images.
+        The shape of images that are given as rows: (height, width), (height, width, channels), or the side of a square.
+        None means that rows are a table. Without channels, rows have one channel, and arrays of images any number.
     value_range : tuple of float, default=None
-        The smallest and largest possible value of a pixel. None: (0, 255) for integers; for floats (0, 1) or (0, 255)
-        if the pixels lie in it, otherwise their minimum and maximum.
+        The smallest and largest possible value of a pixel. None means (0, 255) for integers; for floats (0, 1) or
+        (0, 255) if the pixels lie in this range, otherwise their minimum and maximum.
     categorical_features : "from_dtype", None, or array-like of bool, int or str, default="from_dtype"
         Categorical columns of a table, as in scikit-learn's HistGradientBoosting: those of a DataFrame (pandas or
-        polars) with a categorical dtype, none, or a mask, indices or names of columns. Missing values are a category of
-        their own; a category that is not in the training rows counts as the mean of those that are.
+        polars) with a categorical dtype, none, or those given by a mask, indices or names. Missing values are a
+        separate category; a category that is not in the training rows is represented by the mean of those that are.
     augmenter : augmenter, default=None
-        Augments each row anew in each epoch; at prediction its deterministic counterpart is applied. If X has
-        categories, it must keep each value whole, as SwapNoise, CutMix and FeatureDropout do.
+        Draws a new augmentation of each row in each epoch; at prediction time, its deterministic counterpart is
+        applied. If X has categories, use only augmenters that keep or exchange whole values: SwapNoise, CutMix and
+        FeatureDropout.
     predict_views : int, default=0
-        Number of augmented views per row at prediction. Predictions are the mean over the row itself and its views.
-        The draws are made once in ``fit`` and applied to every row alike, so that the prediction for a row depends on
-        that row only. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter, or with
-        one that only mixes rows, the value is ignored, with a :class:`ViewsIgnoredWarning`.
+        Number of augmented views per row at prediction time. Predictions are the mean over the row itself and its
+        views. The draws are made once in ``fit`` and applied to all rows alike, so that the prediction for a row
+        depends only on that row. Mixing steps (MixUp, CutMix, SwapNoise) are skipped. Without an augmenter, or with one
+        that only mixes rows, the value is ignored, with a :class:`ViewsIgnoredWarning`.
     loss : "auto", "cross_entropy", "bce", torch loss class, instance or function, default="auto"
-        ``"auto"`` is cross-entropy, and binary cross-entropy if rows have several labels. ``"bce"`` on labels needs two
+        ``"auto"`` is cross-entropy, or binary cross-entropy for multilabel targets. ``"bce"`` on labels requires two
         classes; their logit is the difference of the outputs. An instance is copied, and the copy computes in the
         dtype of the net.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or torch optimizer class, default="adamw"
-        ``"sgd"`` has momentum 0.9. Other parameters go through ``net_params``, such as ``optimizer__betas``.
+        ``"sgd"`` has momentum 0.9. Set other parameters, such as ``optimizer__betas``, in ``net_params``.
     lr : float, "auto" or None, default=None
-        Peak learning rate of the schedule. None: 2e-3, and with ``batch_size="auto"`` that times
-        ``batch_size_ / 128``, at most 8e-3 (Goyal et al. 2017). ``"auto"`` finds it by a range test in ``fit``; see
+        Peak learning rate of the schedule. None means 2e-3, multiplied by ``batch_size_ / 128`` if
+        ``batch_size="auto"``, up to 8e-3 (Goyal et al. 2017). ``"auto"`` finds it by a range test in ``fit``; see
         :func:`find_lr`. A number is never scaled.
     weight_decay : float, default=1e-2
         Weight decay for linear, convolution and embedding weights. Parameters with fewer than two dimensions, such as
-        biases and those of norms, do not decay, unless ``optimizer__param_groups`` in ``net_params`` sets it.
+        biases and those of normalization layers, do not decay, unless ``optimizer__param_groups`` in ``net_params``
+        sets it.
     clip_norm : float, default=None
-        Clip gradients to this norm. None: no clipping.
+        Clip gradients to this norm. None disables clipping.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
-        Learning rate over the steps of one ``fit``. ``"warmup-cosine"``: up during the first tenth, then down along a
-        cosine (Loshchilov & Hutter 2017). ``"one-cycle"``: up during the first 30 %, then down to nearly 0 (Smith &
-        Topin 2018). ``"plateau"``: divided by ten whenever the validation loss, or without validation rows the training
-        loss, has not fallen for half of ``n_iter_no_change`` epochs.
+        Learning rate over the steps of one ``fit``. ``"warmup-cosine"`` rises during the first tenth, then falls along
+        a cosine (Loshchilov & Hutter 2017). ``"one-cycle"`` rises during the first 30%, then falls to nearly 0 (Smith &
+        Topin 2018). ``"plateau"`` is divided by ten whenever the validation loss, or without validation rows the
+        training loss, has not fallen for half of ``n_iter_no_change`` epochs.
     average : {"ema", "swa"} or None, default=None
-        Average of the weights during training that replaces the final weights: an exponential moving average over the
-        steps, or the mean over the ends of the last quarter of the epochs; see :class:`AverageWeights`.
+        Replace the final weights by an average over the training: an exponential moving average over the steps, or the
+        mean over the ends of the epochs in the last quarter; see :class:`AverageWeights`.
     label_smoothing : float, default=0.0
-        Fraction of the target that is spread over all classes (Szegedy et al. 2016).
+        Fraction of the target that is spread evenly over all classes (Szegedy et al. 2016).
     max_epochs : int, default=20
-        Number of passes over the rows. A net soon overfits a few hundred rows with noise in y; more epochs help if
-        there is little noise, as in smooth functions and images.
+        Number of passes over the rows. With noisy targets, a net soon overfits a few hundred rows; more epochs help if
+        there is little noise, as for smooth functions and images.
     batch_size : int or "auto", default="auto"
-        Samples per optimizer step. ``"auto"`` is 128 for images. For a table it is the power of two nearest to a 36th
+        Samples per optimizer step. ``"auto"`` is 128 for images. For a table, it is the power of two nearest to a 36th
         of the rows in the first ``fit`` or ``partial_fit``, from 128 to 1,024: 128 up to 6,500 rows, 512 for 18,000.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class in the loss, as in scikit-learn. None: all classes have weight 1.
+        Weight of each class in the loss, as in scikit-learn. None means that all classes have weight 1.
     early_stopping : bool, default=False
         Hold out some rows, stop when their loss no longer falls, and restore the weights of the lowest loss.
     validation_fraction : float or splitter, default=0.1
@@ -169,19 +170,20 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
         Scoring callbacks see labels and values as in y. Those that watch validation rows, such as ``EarlyStopping()``,
         need ``early_stopping=True`` or ``X_val`` and ``y_val``.
     net_params : dict, default=None
-        Any other parameter of skorch's net: ``module__width``, ``optimizer__betas``, ``iterator_train__...``,
-        ``callbacks__<name>__...``, ``compile``. Its keys can be searched like parameters.
+        Other parameters of skorch's net: ``module__width``, ``optimizer__betas``, ``iterator_train__...``,
+        ``callbacks__<name>__...``, ``compile``. A search can set its keys like parameters.
     device : str or torch.device, default="auto"
-        ``"auto"`` is the CPU for tables; for images it is CUDA, then MPS, if available.
+        Where the net is trained. ``"auto"`` is the CPU for tables; for images it is CUDA or MPS if available, otherwise
+        the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The floating-point type of the computation. ``"auto"`` is float32 on a CPU, so that predictions do not depend on
         the processor, and bfloat16 for images on an NVIDIA GPU that supports it (compute capability 8.0 or higher).
         ``"bfloat16"`` is faster on a CPU that has instructions for it (AVX-512 BF16, AMX); any other CPU issues a
-        :class:`SlowPrecisionWarning`. Weights, loss and sums are float32 in both. bfloat16 keeps two to three decimal
-        digits, which may cost accuracy: with a pretrained net (lite0) on photos 0.3 to 0.9 points with 50 labels per
-        class, none with 10.
+        :class:`SlowPrecisionWarning`. Weights, loss and sums are always float32. bfloat16 keeps two to three decimal
+        digits, which may reduce the accuracy: for a pretrained net (lite0) on photos by 0.3 to 0.9 points with
+        50 labels per class, by nothing with 10.
     warm_start : bool, default=False
-        Continue with the net of the previous ``fit``. Changes of parameters that only a new net takes, such as
+        Continue with the net of the previous ``fit``. Changes of parameters that apply only to a new net, such as
         ``optimizer`` and ``loss``, are then ignored, as in ``partial_fit``, with a :class:`ParametersIgnoredWarning`.
     verbose : int, default=0
         0: silent. 1: bars of epochs, and of rows in long predictions. 2: a line in the log per epoch instead.
@@ -191,17 +193,17 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+        The fitted net; ``net_.module_`` is the torch module, ``net_.history`` contains the losses of each epoch.
     classes_ : ndarray of shape (n_classes,)
-        The sorted labels, or the indices of the columns if y has several.
+        The sorted labels; for multilabel targets, the indices of the columns of y.
     lr_ : float
-        Peak learning rate in use.
+        Peak learning rate used.
     batch_size_ : int
-        Samples per optimizer step in use.
+        Samples per optimizer step.
     precision_ : {"float32", "bfloat16"}
         The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Number of complete epochs.
+        Number of completed epochs.
     n_features_in_ : int
         Number of columns; height x width x channels of images.
     feature_names_in_ : ndarray of shape (features,)
@@ -214,8 +216,8 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
     Raises
     ------
     ValueError
-        If the input is invalid for any scikit-learn estimator, if a column that is not categorical holds strings or
-        dates, or if numbers are out of range for the dtype that the net computes in.
+        If the input is invalid for scikit-learn estimators in general, if a column that is not categorical contains
+        strings or dates, or if numbers are out of range for the dtype in which the net computes.
 
     See Also
     --------
@@ -225,17 +227,17 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
 
     Notes
     -----
-    The default module subtracts the mean of each column and divides by its standard deviation in float64, so that units
-    and offsets do not matter, and then computes in float32; in float64 if all rows of the first fit, without those held
-    out, form one batch, and the loss is a name or one of torch's. There, a weight of 2 equals a row given twice. Any
-    other module computes in the dtype of its own parameters. Probabilities are float64 for tables that float32 cannot
-    hold exactly, else they have the dtype of the computation.
+    The default module standardizes each column in float64, so that units and offsets do not matter, and then computes
+    in float32. It computes in float64 if all rows of the first fit, without those held out, form one batch, and the
+    loss is a name or one of torch's; then, a row of weight 2 is equivalent to the row given twice. Any other module
+    computes in the dtype of its own parameters. Probabilities are float64 for tables that float32 cannot represent
+    exactly; otherwise they have the dtype of the computation.
 
-    Numbers of a table may be missing (NaN, None, ``pandas.NA``): they are replaced by the weighted mean of the training
-    rows, and an additional column marks them. For such a table, or one with categories, your own module receives
-    ``n_features`` float columns: the numbers, in their order; a 0/1 column for each column with missing values in the
-    training rows; and a 0/1 column for each category of the training rows, which are all 0 for an unknown category.
-    Pixels must not be missing. In ``partial_fit`` the first rows determine the columns.
+    Numbers in a table may be missing (NaN, None, ``pandas.NA``): they are replaced by the weighted mean of the training
+    rows, and an additional column indicates them. For a table with missing values or categories, your own module
+    receives ``n_features`` float columns: the numbers, in their order; a 0/1 column for each column with missing values
+    in the training rows; and a 0/1 column for each category in the training rows, all 0 for an unknown category. Pixels
+    must not be missing. In ``partial_fit``, the first rows determine the columns.
 
     Examples
     --------
@@ -316,14 +318,14 @@ class NetClassifier(ClassifierNetMixin, TableOrImageNet):
 
 
 class NetRegressor(RegressorNetMixin, TableOrImageNet):
-    """A neural net as a regressor, of one output or several.
+    """A neural net as a regressor, for one output or several.
 
     Parameters
     ----------
     module, init, image_shape, value_range, categorical_features, augmenter, predict_views : optional
         As in :class:`NetClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"
-        ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss sees y
+        ``"auto"`` is the squared error. With a named loss, y is standardized for the training; your own loss receives y
         unchanged.
     optimizer, lr, weight_decay, clip_norm, schedule, average, max_epochs, batch_size : optional
         As in :class:`NetClassifier`.
@@ -335,15 +337,15 @@ class NetRegressor(RegressorNetMixin, TableOrImageNet):
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The net inside; ``net_.module_`` is the torch module, ``net_.history`` the losses of each epoch.
+        The fitted net; ``net_.module_`` is the torch module, ``net_.history`` contains the losses of each epoch.
     lr_ : float
-        Peak learning rate in use.
+        Peak learning rate used.
     batch_size_ : int
-        Samples per optimizer step in use.
+        Samples per optimizer step.
     precision_ : {"float32", "bfloat16"}
         The floating-point type of the computation: bfloat16 by autocast, or the dtype of the net's parameters.
     n_iter_ : int
-        Number of complete epochs.
+        Number of completed epochs.
     n_features_in_ : int
         Number of columns; height x width x channels of images.
     feature_names_in_ : ndarray of shape (features,)

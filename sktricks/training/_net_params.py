@@ -1,4 +1,4 @@
-"""skorch's own parameters behind one dict, searchable like any other; callbacks, checked and copied."""
+"""The dict ``net_params`` of skorch's parameters, which searches can set; validation and copies of callbacks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .._parameter_checks import check_magnitude
 
 PREFIXES = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset", "callbacks")
 OTHERS = (*PREFIXES[3:6], "compile", "predict_nonlinearity", "use_caching", "torch_load_kwargs")
-RATES = ("lr", "weight_decay", "clip_norm")  # which torch refuses as booleans
+RATES = ("lr", "weight_decay", "clip_norm")  # torch rejects booleans for these
 SAME = ("module", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device", "verbose", "warm_start")
-# Parameters of skorch that a named parameter, or the estimator itself, sets.
+# Parameters of skorch that are set by a named parameter or by the estimator itself.
 TAKEN = {
     **{name: name for name in SAME},
     "criterion": "loss",
@@ -25,22 +25,22 @@ TAKEN = {
 
 
 def same_with(estimator, **params):
-    """Return the same estimator with other parameters; ``copy`` would call ``__getstate__`` of fitted attributes."""
+    """Return a shallow copy with other parameters; ``copy`` would call ``__getstate__``, which is overridden."""
     same = object.__new__(type(estimator))
     vars(same).update(vars(estimator), **params)
     return same
 
 
 class NetParamsMixin:
-    """``get_params`` and ``set_params`` that reach into the dict ``net_params``.
+    """Mixin whose ``get_params`` and ``set_params`` include the keys of ``net_params``.
 
-    ``set_params(module__width=64)`` replaces the dict by an updated copy, so that clones never share one.
+    ``set_params(module__width=64)`` replaces the dict by an updated copy, so that clones never share a dict.
     """
 
     def get_params(self, deep: bool = True) -> dict:
         params = super().get_params(deep=deep)
         inner = self.net_params if deep and isinstance(self.net_params, dict) else {}
-        return {name: value for name, value in inner.items() if isinstance(name, str)} | params  # others fail in fit
+        return {name: value for name, value in inner.items() if isinstance(name, str)} | params  # fit rejects others
 
     def _validate_params(self):
         super()._validate_params()
@@ -59,7 +59,7 @@ class NetParamsMixin:
         return self
 
     def __sklearn_clone__(self):
-        """Return a clone as scikit-learn does, with callbacks from :func:`deepcopy_callbacks`."""
+        """Return a clone like scikit-learn's, but with callbacks from :func:`deepcopy_callbacks`."""
         clone = super(NetParamsMixin, same_with(self, callbacks=None)).__sklearn_clone__()
         clone.callbacks = deepcopy_callbacks(self.callbacks)
         return clone
@@ -75,15 +75,15 @@ class NetParamsMixin:
 
 
 def check_augmenter(augmenter):
-    """Raise an error unless it is None or an augmenter with valid parameters."""
+    """Raise an error unless ``augmenter`` is None or an augmenter with valid parameters."""
     from ..augment import BaseAugmenter
 
     if augmenter is None:
         return
     if not isinstance(augmenter, BaseAugmenter):
         raise TypeError(
-            "augmenter must be None or an augmenter of sktricks, such as RandomFlip(), or several as "
-            f"make_augmentation_pipeline(RandomFlip(), RandomCrop()); got {augmenter!r}"
+            "augmenter must be None or an augmenter of sktricks, such as RandomFlip() or "
+            f"make_augmentation_pipeline(RandomFlip(), RandomCrop()), got {augmenter!r}"
         )
     augmenter.check_parameters()
 
@@ -97,11 +97,11 @@ def check_net_params(net_params):
                 f"{name!r} of type {type(name).__name__}"
             )
         if name in TAKEN:
-            raise ValueError(f"net_params has {name!r}, which is set by the parameter {TAKEN[name]}: use that")
+            raise ValueError(f"net_params must not have {name!r}: use the parameter {TAKEN[name]} instead")
         if name.partition("__")[0] not in PREFIXES and name not in OTHERS:
             raise ValueError(
-                f"net_params must hold parameters of skorch's net, such as 'module__width', got {name!r}: begin it "
-                f"with one of {', '.join(f'{prefix}__' for prefix in PREFIXES)}, or use one of {', '.join(OTHERS)}"
+                f"net_params must contain parameters of skorch's net, such as 'module__width', got {name!r}: use a "
+                f"prefix of {', '.join(f'{prefix}__' for prefix in PREFIXES)}, or one of {', '.join(OTHERS)}"
             )
 
 
@@ -111,11 +111,11 @@ def check_callbacks(callbacks):
         name, callback = item if is_named(item) else ("", item)
         if not (is_callback(callback) or (name and callback is None)):
             raise TypeError(
-                "callbacks must hold skorch callbacks, or pairs of a name and a callback, such as ('stop', "
+                "callbacks must contain skorch callbacks, or pairs of a name and a callback, such as ('stop', "
                 f"EarlyStopping()), got {item!r} of type {type(item).__name__}"
             )
         if name.startswith("own_"):
-            raise ValueError(f"callbacks must not have names that begin with own_, got {name!r}: rename it")
+            raise ValueError(f"callbacks must not have names that start with own_, got {name!r}: rename it")
 
 
 def is_named(item):
@@ -131,12 +131,12 @@ def is_callback(callback):
 
 
 def copy_callbacks(callbacks):
-    """Return deep copies of the user's callbacks, which skorch changes; a name with None has none."""
+    """Return deep copies of the user's callbacks, since skorch changes them, without pairs of a name and None."""
     return deepcopy_callbacks([item for item in callbacks or [] if not (is_named(item) and item[1] is None)])
 
 
 def deepcopy_callbacks(callbacks):
-    """Return deep copies; they share values that cannot be copied, such as an open log of TensorBoard."""
+    """Return deep copies that share values that cannot be copied, such as an open TensorBoard log."""
     try:
         return deepcopy(callbacks)
     except (TypeError, PicklingError):
@@ -150,7 +150,7 @@ def unnamed(callbacks):
 
 
 def can_be_copied(value):
-    """Return True unless a value is, or holds, a lock, an open file or the like."""
+    """Return True unless a value is, or contains, something like a lock or an open file."""
     try:
         deepcopy(value)
     except (TypeError, PicklingError):

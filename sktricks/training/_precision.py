@@ -1,4 +1,4 @@
-"""The precision that a net computes in: float32, or bfloat16 where it is asked for or pays on a GPU."""
+"""The precision of a net's computation: float32, or bfloat16 if requested, or if faster on a GPU."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .._warnings import SlowPrecisionWarning, warn
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 HALF = (torch.bfloat16, torch.float16)
-AMPERE = 8  # the compute capability of NVIDIA's first GPUs with units for bfloat16
-FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of processors with instructions for bfloat16, as Linux names them
+AMPERE = 8  # compute capability of NVIDIA's first GPUs with hardware support for bfloat16
+FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # Linux's names of CPU features for bfloat16
 
 
 def choose_precision(precision: str, device: torch.device, images: bool) -> str:
-    """Return ``"float32"`` or ``"bfloat16"``, with a warning if a processor was asked for what it can only emulate.
+    """Return ``"float32"`` or ``"bfloat16"``; warn if bfloat16 was requested but is only emulated.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
-        ``"auto"`` is bfloat16 for images on a GPU that is made for it, and float32 otherwise: predictions do not depend
-        on the processor.
+        ``"auto"`` is bfloat16 for images on a GPU that supports it, otherwise float32, so that predictions do not
+        depend on the processor.
     device : torch.device
     images : bool
         False for a table.
@@ -31,26 +31,27 @@ def choose_precision(precision: str, device: torch.device, images: bool) -> str:
         return BFLOAT16 if images and device.type == "cuda" and computes_bfloat16(device) else FLOAT32
     if precision == BFLOAT16 and device.type not in ("cpu", "cuda"):
         raise ValueError(
-            f"precision='bfloat16' needs a device of type 'cpu' or 'cuda', got {device.type!r}: use device='cpu', or "
-            "precision='float32'"
+            f"precision='bfloat16' requires a device of type 'cpu' or 'cuda', got {device.type!r}: use device='cpu', "
+            "or precision='float32'"
         )
     if precision == BFLOAT16 and not computes_bfloat16(device):
         warn(
-            f"precision='bfloat16' is slow here: this {'GPU' if device.type == 'cuda' else 'processor'} has no "
-            "instructions for it and emulates them. precision='float32' is faster",
+            f"precision='bfloat16' is slow here, since this {'GPU' if device.type == 'cuda' else 'processor'} has no "
+            "instructions for it and emulates them: precision='float32' is faster",
             SlowPrecisionWarning,
         )
     return precision
 
 
 def fit_precision(precision: str, asked: str, dtype: torch.dtype, role: str) -> str:
-    """Return a precision for a net of this dtype: never bfloat16 for float64, which stays float64.
+    """Return the precision for a net of this dtype; a float64 net never computes in bfloat16.
 
     Parameters
     ----------
     precision : {"float32", "bfloat16"}
-        As chosen before the net was known.
+        The result of :func:`choose_precision`.
     asked : {"auto", "float32", "bfloat16"}
+        The user's parameter.
     dtype : torch.dtype
     role : {"module", "backbone"}
     """
@@ -58,14 +59,14 @@ def fit_precision(precision: str, asked: str, dtype: torch.dtype, role: str) -> 
         return precision
     if asked == BFLOAT16:
         raise ValueError(
-            f"precision='bfloat16' needs a {role} with float32 parameters, got float64: call {role}.float(), or use "
+            f"precision='bfloat16' requires a {role} with float32 parameters, got float64: call {role}.float(), or use "
             "precision='auto'"
         )
     return FLOAT32
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Return True if a CPU or a CUDA device has instructions for products in bfloat16."""
+    """Return True if a CPU or CUDA device has instructions for bfloat16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= AMPERE
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
@@ -73,7 +74,7 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def cpu_flags() -> set[str]:
-    """Return the features of the processor as Linux lists them, those of its first core; elsewhere none."""
+    """Return the CPU features of the first core, as listed by Linux; an empty set on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -84,5 +85,5 @@ def cpu_flags() -> set[str]:
 
 
 def computing_in(precision: str, device: torch.device | str) -> AbstractContextManager:
-    """Return a context in which nets compute in a precision; weights, loss and sums keep their dtype."""
+    """Return a context in which nets compute in a precision; weights, losses and sums keep their dtype."""
     return nullcontext() if precision == FLOAT32 else torch.autocast(torch.device(device).type, torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Predictions of a fitted net: outputs for rows, read part by part, and their mean over augmented views."""
+"""Predict with a fitted net: outputs for rows, read in blocks, and their mean over augmented views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._batch_ladder import smallest_batch
 from ._inputs import images_at_once, map_images, table_dtype
 from ._magnitude import check_table
 
-PREDICT_ROWS = 1024  # at once, so that memory is bounded; images then go in smaller batches through the net
+PREDICT_ROWS = 1024  # rows per block, to bound the memory; the net takes images in smaller batches
 
 
 def mean_over_views(estimator, X, finish):
@@ -32,11 +32,11 @@ def mean_over_views(estimator, X, finish):
     mean : ndarray of shape (n, outputs)
     """
     if not estimator.__sklearn_is_fitted__():
-        check_is_fitted(estimator)  # raises; by itself, it would read the tags of the estimator at each call
+        check_is_fitted(estimator)  # raises an error; called only here, since it reads the estimator's tags
     X, _ = estimator._check_X(X, reset=False)
     check_table(estimator, X)
     warn_of_other_scale(estimator, X)
-    exact = X.ndim == 2 and table_dtype(X.dtype, estimator._device) == torch.float64  # as precise as the table
+    exact = X.ndim == 2 and table_dtype(X.dtype, estimator._device) == torch.float64  # the precision of the table
 
     def finished(view, prepare, progress):
         read_inputs = partial(estimator._read_inputs, fit=False, view=view, progress=progress)
@@ -69,7 +69,7 @@ def predict_rows(net, X, read_inputs, prepare, progress=SILENT):
         if x.ndim != 4:
             if X.ndim == 2:
                 progress.step(len(x))
-            pads = X.ndim == 4 and len(x) == 1  # features of one image: see SMALLEST of _batch_ladder
+            pads = X.ndim == 4 and len(x) == 1  # pad the features of a single image, see SMALLEST in _batch_ladder
             return outputs(x.repeat(2, 1) if pads else x)[: len(x)].cpu()
         usual = images_at_once(net.module_, prepare, x, device)
         return map_images(outputs, x, smallest_batch(outputs, net.module_, x, usual, net.precision_), progress)
@@ -81,9 +81,9 @@ def predict_rows(net, X, read_inputs, prepare, progress=SILENT):
 
 
 def evaluate(module):
-    """Put a module in evaluation mode, unless it is; a walk through all of its parts at each call would be felt.
+    """Put a module in evaluation mode, but only if necessary, since visiting all submodules in each call is slow.
 
-    The module itself comes last: another thread that finds it in evaluation mode can rely on all of its parts.
+    The module itself is changed last: if another thread finds it in evaluation mode, so are all submodules.
     """
     if module.training:
         for child in module.children():

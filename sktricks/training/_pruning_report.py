@@ -1,4 +1,4 @@
-"""PruningReport: what prune has removed from a net, and at what cost."""
+"""PruningReport: a summary of the channels that prune removed, and of the scores."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ class PruningReport:
     Attributes
     ----------
     amount : float
-        The fraction of the channels that was removed from each layer, before their numbers were rounded. 0 if nothing
-        was removed.
+        Fraction of the channels that was removed from each layer, before rounding. 0 if nothing was removed.
     n_parameters_before, n_parameters_after : int
-        The number of parameters of the net.
+        The number of parameters of the net before and after pruning.
     scores : list of tuple of float
-        Pairs of a fraction and the score on held-out rows after it was removed, as far as it was tried; the first is
-        ``(0.0, score)`` of the whole net. Empty with ``max_score_drop=None``.
+        Pairs of a fraction and the score on held-out rows after removing it, for each fraction tried; the first is
+        ``(0.0, score)`` for the unpruned net. Empty with ``max_score_drop=None``.
     kept_layers : list of str
-        Layers that cannot have fewer channels, by name.
+        Names of the layers that cannot be pruned.
 
     See Also
     --------

@@ -1,7 +1,7 @@
-"""torch's global generators, which all threads share: seeded for one training at a time, and as before afterwards.
+"""Seed torch's global generators, which all threads share, for one training at a time, and restore them afterwards.
 
-Modules draw their initial weights from them, and dropout its masks. While a thread does so it holds a lock. Trainings
-that draw nothing run side by side.
+Initial weights and dropout masks are drawn from them, while the thread holds a lock. Trainings that draw nothing run in
+parallel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ._make_net import FunctionLoss
 
 GENERATORS = ForkSafeLock()
 
-# Files of torch.nn.modules whose modules draw nothing but their initial weights, and the exceptions in them.
+# Files of torch.nn.modules whose modules draw only their initial weights, and the exceptions in them.
 STEADY = {
     "activation",
     "batchnorm",
@@ -36,35 +36,35 @@ STEADY = {
 }
 DRAWING = (nn.RReLU, nn.MultiheadAttention, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-OWN_CALLBACKS = {"train_loss", "valid_loss", "own_schedule", "own_clipping", "own_stopping"}  # classes of skorch
+OWN_CALLBACKS = {"train_loss", "valid_loss", "own_schedule", "own_clipping", "own_stopping"}  # of skorch's classes
 
 
 @contextmanager
 def kept_randomness(device=None):
-    """Inside, only this thread draws from torch's global generators, which are as before afterwards."""
+    """Within the context, let only this thread use torch's global generators; restore them afterwards."""
     with GENERATORS(), torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
         yield
 
 
 @contextmanager
 def own_randomness(seed, device):
-    """Do the same as :func:`kept_randomness`, with the generators seeded inside."""
+    """Seed the generators within the context of :func:`kept_randomness`."""
     with kept_randomness(device):
         if device.type == "cpu":
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer, since it seeds all devices
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed is slower, since it seeds all devices
         else:
             torch.manual_seed(seed)
         yield
 
 
 def draws_nothing(net, module, augmenter):
-    """Return True if it is known that no epoch of a net draws from torch's global generators.
+    """Return True if the training of a net certainly draws nothing from torch's global generators.
 
     Parameters
     ----------
     net : InnerNet
     module : torch.nn.Module
-        The part of the net that is called.
+        The part of the net that is trained.
     augmenter : augmenter or None
     """
     return (
@@ -78,7 +78,7 @@ def draws_nothing(net, module, augmenter):
 
 
 def steps_of(augmenter):
-    """Return an augmenter, which may be None, and all augmenters in it."""
+    """Return an augmenter, possibly None, and all augmenters in it."""
     from ..augment import BaseAugmenter
 
     if augmenter is None:
@@ -87,7 +87,7 @@ def steps_of(augmenter):
 
 
 def is_steady(part):
-    """Return True if it is known that a module, without its submodules, draws nothing in training."""
+    """Return True if a module, without its submodules, certainly draws nothing in training."""
     hooks = part._forward_pre_hooks, part._forward_hooks, part._backward_pre_hooks, part._backward_hooks
     if "forward" in vars(part) or not all(is_ours(hook) for some in hooks for hook in some.values()):
         return False
@@ -105,5 +105,5 @@ def is_ours(value):
 
 
 def package_of(value):
-    """Return the package of a class or function, "" if it is not known."""
+    """Return the package of a class or function, "" if unknown."""
     return (getattr(value, "__module__", None) or "").partition(".")[0]

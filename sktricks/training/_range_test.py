@@ -1,6 +1,6 @@
-"""The learning-rate range test (Smith 2017): a training whose rate rises until the loss does.
+"""The learning-rate range test (Smith 2017): train with a rising learning rate until the loss rises.
 
-It is the estimator's own training, from its rows to the steps of its optimizer; only the rate is moved from outside.
+The estimator's own training is used, from its rows to the steps of its optimizer; only the learning rate is changed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .engines import skorch
 from .run import open_run, train
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 1.0, 140
-# Callbacks that report, store or stop a training. The training of a copy has an end of its own.
+# Callbacks that report, store or stop a training. A copy is trained without them, since it is stopped separately.
 REPORTERS = (Checkpoint, EarlyStopping, *(getattr(logging, name) for name in logging.__all__))
-TOO_FEW = 20  # rows, of which one batch says little and every other is the same
+TOO_FEW = 20  # number of rows below which a batch is too small, and all batches are nearly equal
 
 
 class EndOfWatchError(Exception):
@@ -30,27 +30,27 @@ class EndOfWatchError(Exception):
 
 
 def train_watched(net, rows, watch, *, epochs, **params):
-    """Train a copy of an estimator at a constant rate, by its own training, for as long as a callback wants.
+    """Train a copy of an estimator at a constant learning rate until a callback stops it.
 
     Parameters
     ----------
     net : BaseNet
         It is not changed.
     rows : Rows
-        Rows to train on, as ``check_rows`` returns them, maybe with rows to validate on.
+        Rows to train on, as returned by ``check_rows``, optionally with rows for validation.
     watch : skorch Callback
-        Ends the training by :class:`EndOfWatchError`; it is called after all others that take part.
+        Ends the training by :class:`EndOfWatchError`; it is called after all other callbacks.
     epochs : int
-        The most there are.
+        Maximum number of epochs.
     **params
         Parameters of the copy that differ from those of the estimator.
 
     Returns
     -------
     net : BaseNet
-        The copy, trained.
+        The trained copy.
     """
-    net = copy(net)  # whose attributes are replaced by its training, and never changed
+    net = copy(net)  # shallow, since training replaces attributes but never changes them
     vars(net).update({"verbose": 0, **net._range_test_params, **params})
     with open_run(net, rows, fresh=True, epochs=epochs) as run:
         run.progress.verbose = 0  # the watch counts
@@ -62,7 +62,7 @@ def train_watched(net, rows, watch, *, epochs, **params):
 
 
 def takes_part(name, callback, has_validation):
-    """Return True if a callback takes part in the training of a copy: it does more than report or stop."""
+    """Return True if a callback is used in the training of a copy, since it does more than report or stop."""
     return (
         name != "own_progress"
         and not isinstance(callback, REPORTERS)
@@ -71,7 +71,7 @@ def takes_part(name, callback, has_validation):
 
 
 class RaiseRate(Callback):
-    """Raise the rate with each batch, and record its loss; groups of parameters keep the ratio of their rates.
+    """Raise the learning rate with each batch, and record the loss; parameter groups keep the ratio of their rates.
 
     Parameters
     ----------
@@ -85,23 +85,23 @@ class RaiseRate(Callback):
         self.lrs, self.progress = lrs, progress
 
     def initialize(self):
-        """Forget earlier losses."""
+        """Clear the recorded losses."""
         self.losses_ = []
         return self
 
     def on_train_begin(self, net, **kwargs):
-        """Remember the ratio of the rates."""
+        """Store the ratio of the rates."""
         self.ratios_ = [group["lr"] for group in net.optimizer_.param_groups]
 
     def on_batch_begin(self, net, training=False, **kwargs):
-        """Set the rate; a layer that thawed meanwhile may have brought a group of its own."""
+        """Set the rate; the number of groups may change, since thawing layers adds groups."""
         if training:
             groups = net.optimizer_.param_groups
             for group, ratio in zip(groups, self.ratios_ + [1.0] * (len(groups) - len(self.ratios_)), strict=True):
                 group["lr"] = ratio * self.lrs[len(self.losses_)]
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """Record the loss, which is the one before the step."""
+        """Record the loss, computed before the step."""
         if training:
             self.losses_.append(loss.item())
             self.progress.step()
@@ -140,7 +140,7 @@ def find_rate(net, rows):
     if curve.problem is None:
         return curve.suggestion
     warn(
-        f"lr='auto' found no learning rate and takes the default: {curve.problem}",
+        f"lr='auto' found no learning rate and uses the default: {curve.problem}",
         UnclearLearningRateWarning,
     )
     return None

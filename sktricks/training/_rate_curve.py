@@ -1,4 +1,4 @@
-"""The curve of a learning-rate range test and its suggestion: pure functions of the rates and the losses."""
+"""The curve of a learning-rate range test and its suggestion, as pure functions of learning rates and losses."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 SMOOTHING = 0.9  # weight of a loss relative to that of the next one
-SHARE, TIMES, TIMES_IN_SHORT = 0.7, 2.0, 2.5  # the suggestion is so many times the rate after this fraction of the fall
-MOST = 0.95  # of the fall, after which a rate is too high to be suggested
-LEAST_FALL = 0.03  # of the loss at the start, below which a curve says nothing
-N_NOISE = 5  # times the deviation that batches alone give the smoothed loss, below which it says nothing either
+SHARE, TIMES, TIMES_IN_SHORT = 0.7, 2.0, 2.5  # suggest TIMES the rate at which the loss has done SHARE of its fall
+MOST = 0.95  # fraction of the fall at which the rate is the highest to be suggested
+LEAST_FALL = 0.03  # smallest fall for a useful curve, as a fraction of the initial loss
+N_NOISE = 5  # smallest fall for a useful curve, in standard deviations of the smoothed loss
 BEGINNING = 0.1  # fraction of the rates, the lowest ones, at which nothing is learned yet
 
 
@@ -21,14 +21,14 @@ class LearningRateCurve:
     Attributes
     ----------
     lrs : ndarray of shape (n_steps,)
-        Learning rates, ascending; those of the head where layers have rates of their own.
+        Learning rates in ascending order; with rates per layer, those of the head.
     losses : ndarray of shape (n_steps,)
         Loss of the batch at each rate.
     smoothed : ndarray of shape (n_steps,)
         Running mean of the losses.
     suggestion : float or None
-        Twice the rate at which the smoothed loss has done 70 % of its fall, 2.5 times if the training is
-        shorter than the test; or the rate at 95 % if that is lower. None if the curve is useless.
+        Twice the rate (2.5 times if the training is shorter than the test) at which the smoothed loss has done 70% of
+        its fall; at most the rate at 95%. None if the curve is useless.
     problem : str or None
         Why the curve is useless, if it is.
 
@@ -60,7 +60,7 @@ class LearningRateCurve:
 
 
 def read_curve(lrs, losses, short=False):
-    """Return the :class:`LearningRateCurve` of ascending rates and the losses, for a training that may be short."""
+    """Return the :class:`LearningRateCurve` for ascending rates and their losses."""
     lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
     smoothed = smooth(losses)
     problem = find_problem(losses, smoothed)
@@ -68,7 +68,7 @@ def read_curve(lrs, losses, short=False):
 
 
 def smooth(losses, decay=SMOOTHING):
-    """Return the running mean of the losses, in which each counts ``decay`` times as much as the next."""
+    """Return the running mean of the losses, in which each has ``decay`` times the weight of the next."""
     total, weight, means = 0.0, 0.0, []
     for loss in losses:
         total, weight = decay * total + (1 - decay) * loss, decay * weight + 1 - decay
@@ -77,25 +77,25 @@ def smooth(losses, decay=SMOOTHING):
 
 
 def n_at_start(values):
-    """Return how many of the lowest rates count as the start."""
+    """Return the number of lowest rates that are taken as the start."""
     return min(len(values), max(5, round(BEGINNING * len(values))))
 
 
 def fall_of(losses, smoothed):
-    """Return the mean loss at the start, and how far the smoothed loss falls below it later."""
+    """Return the mean loss at the start, and the fall of the smoothed loss below it."""
     n = n_at_start(losses)
     start, later = losses[:n].mean(), smoothed[n:]
     return start, start - np.nanmin(later, initial=start)
 
 
 def suggest(lrs, losses, smoothed, short=False):
-    """Return a multiple of the rate in the middle of the fall, which varies less than the rates near its end."""
+    """Return a multiple of a rate within the fall, which varies less than rates near the end of the fall."""
     times = TIMES_IN_SHORT if short else TIMES
     return min(times * rate_after(SHARE, lrs, losses, smoothed), rate_after(MOST, lrs, losses, smoothed))
 
 
 def rate_after(fraction, lrs, losses, smoothed):
-    """Return the lowest rate at which the loss has done this fraction of its fall from the start to its minimum."""
+    """Return the lowest rate at which the loss has completed this fraction of its fall to the minimum."""
     start, fall = fall_of(losses, smoothed)
     done = smoothed <= start - fraction * fall
     done[: n_at_start(losses)] = False
@@ -103,7 +103,7 @@ def rate_after(fraction, lrs, losses, smoothed):
 
 
 def has_diverged(losses):
-    """Return True if the loss has risen above its start by more than the start and all that it had fallen."""
+    """Return True if the loss has risen above its start by more than the start plus its previous fall."""
     losses = np.asarray(losses)
     if not np.isfinite(losses[-1]):
         return True
@@ -113,7 +113,7 @@ def has_diverged(losses):
 
 
 def find_problem(losses, smoothed):
-    """Return why a curve is useless, None if it is not."""
+    """Return the reason why a curve is useless, None if it is not."""
     if not np.isfinite(losses[0]):
         return f"the loss is {losses[0]} before the first step"
     if not np.isfinite(losses[: n_at_start(losses)]).all():

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def record_steps(run: TrainingRun, losses: list[float]) -> None:
-    """Give a net the history and the learning rates that skorch's loop would leave.
+    """Write the history and the learning rates to a net, as skorch's loop would.
 
     Parameters
     ----------
     run : TrainingRun
     losses : list of float
-        Loss of each step; those of an epoch that was interrupted do not count.
+        Loss of each step; those of an interrupted epoch are ignored.
     """
     net, epochs = run.net, make_epochs(run, losses)
     net.history.extend(epochs)
@@ -27,7 +27,7 @@ def record_steps(run: TrainingRun, losses: list[float]) -> None:
 
 
 def make_epochs(run: TrainingRun, losses: list[float]) -> list[dict]:
-    """Return the entries of skorch's history for the whole epochs of these losses."""
+    """Return the entries of skorch's history for the completed epochs of these losses."""
     epochs, best, n_batches = [], np.inf, len(run.loader)
     sizes = [stop - start for start, stop in run.loader.bounds]
     highest = run.net.optimizer_.param_groups[0]["initial_lr"]

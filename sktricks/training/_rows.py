@@ -1,4 +1,4 @@
-"""Rows to train on: checked, and split into those that train and those that validate."""
+"""Validate the rows to train on, and split them into training and validation rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from ..images._image_files import ImageFiles
     from ._base_net import BaseNet
 
-MOST_ROWS = 1e12  # that weights may stand for
+MOST_ROWS = 1e12  # maximum number of rows that weights may represent
 
 
 @dataclass
 class Rows:
-    """Rows as trainings take them.
+    """Validated rows for a training.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class Rows:
     weight : ndarray of shape (n,), default=None
         Weight of each row in the loss; None if all are equal.
     valid : Rows, default=None
-        Rows to validate on.
+        Rows for validation.
 
     Attributes
     ----------
     total : float
-        Sum of the weights before :meth:`without_zero_weights`: the number of rows if one of weight 2 counts as two.
+        Sum of the weights before :meth:`without_zero_weights`: the number of rows, where weight 2 counts as two rows.
     """
 
     X: np.ndarray | ImageFiles
@@ -57,18 +57,18 @@ class Rows:
         return len(self.X)
 
     def take(self, indices) -> Rows:
-        """Return some of the rows, with the same rows to validate on."""
+        """Return some of the rows, with the same validation rows."""
         weight = None if self.weight is None else self.weight[indices]
         return replace(self, X=self.X[indices], y=self.y[indices], weight=weight)
 
     def without_zero_weights(self) -> Rows:
-        """Return the rows that count, with weights of mean 1."""
+        """Return the rows with positive weight, with weights scaled to mean 1."""
         if self.weight is None:
             return self
         rows = self.take(self.weight > 0)
         weight = self.weight[self.weight > 0]
         largest = float(weight.max())
-        weight = weight / largest  # first: a sum of huge weights would overflow
+        weight = weight / largest  # do this first, since the sum of huge weights could overflow
         rows = replace(rows, weight=weight / weight.mean())
         rows.total = min(max(largest * float(weight.sum()), 1.0), MOST_ROWS)
         return rows
@@ -77,21 +77,21 @@ class Rows:
 def check_rows(
     net: BaseNet, X, y, sample_weight=None, *, fresh, classes=None, ensure_min_samples=1, names=("X", "y")
 ) -> Rows:
-    """Return canonical X, encoded y and the weights, or raise an error about what is wrong with them.
+    """Return canonical X, encoded y and the weights, or raise an error if they are invalid.
 
     Parameters
     ----------
     net : BaseNet
-        It learns shapes, classes and the value range from the rows if ``fresh``.
+        If ``fresh``, it learns shapes, classes and the value range from the rows.
     X, y, sample_weight : array-like
         As in ``fit``.
     fresh : bool
-        True if nothing learned from earlier rows counts.
+        True to discard everything learned from earlier rows.
     classes : array-like or None
         As in ``partial_fit``.
     ensure_min_samples : int, default=1
     names : tuple of str, default=("X", "y")
-        What errors call X and y.
+        Names of X and y in errors.
     """
     if y is None:
         raise ValueError(f"{type(net).__name__} requires y to be passed, but the target y is None")
@@ -114,7 +114,7 @@ def check_rows(
 
 
 def check_lengths(X, y, names):
-    """Raise an error unless X and y have the same number of rows; it says if they are rows to validate on."""
+    """Raise an error unless X and y have the same number of rows; it names validation rows as such."""
     try:
         check_consistent_length(X, y)
     except ValueError as error:
@@ -122,32 +122,32 @@ def check_lengths(X, y, names):
 
 
 def combine_weights(weight, class_weight):
-    """Return the product of the weights of rows and of their classes; None stands for ones."""
+    """Return the product of the weights of rows and of their classes; None means weights of 1."""
     if class_weight is None:
         return weight
     weight = class_weight if weight is None else weight * class_weight
     if not weight.any():
-        raise ValueError("class_weight must leave a row with a weight above 0, got weights that are all 0")
+        raise ValueError("class_weight must leave at least one row with positive weight, got only zero weights")
     return weight
 
 
 def check_validation_rows(net: BaseNet, X_val, y_val) -> Rows | None:
-    """Return canonical X_val and encoded y_val, which all count the same; None if there are none."""
+    """Return canonical X_val and encoded y_val, with equal weights; None if there are none."""
     if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val go together, but one of them is None")
+        raise ValueError("X_val and y_val must be passed together, but one of them is None")
     if X_val is None:
         return None
     return replace(check_rows(net, X_val, y_val, fresh=False, names=("X_val", "y_val")), weight=None)
 
 
 def hold_out(net: BaseNet, rows: Rows) -> Rows:
-    """Return the rows with some of them held out to validate on, as ``validation_fraction`` says."""
+    """Return the rows, with some of them held out for validation according to ``validation_fraction``."""
     train, held_out = split_rows(net, rows.X, rows.y)
     return replace(rows.take(train), valid=replace(rows.take(held_out), weight=None))
 
 
 def split_rows(net: BaseNet, X, y):
-    """Return the indices of the rows to train on and of those to validate on."""
+    """Return the indices of the training rows and of the validation rows."""
     fraction, by_class = net.validation_fraction, y.dtype == np.int64
     if hasattr(fraction, "split"):
         with WARNING_FILTERS():  # splitters of scikit-learn check y
@@ -163,17 +163,17 @@ def split_rows(net: BaseNet, X, y):
 
 
 def check_held_out(y, fraction, classes):
-    """Raise an error if ``early_stopping`` cannot hold out a fraction of the rows of each class; y are codes."""
+    """Raise an error if ``early_stopping`` cannot hold out a fraction of the rows of each class; y is codes."""
     codes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         raise ValueError(
-            "early_stopping=True needs at least 2 rows of each class, to hold one out, got 1 row of class "
-            f"{classes.tolist()[codes[counts.argmin()]]!r}: leave its row out, give X_val and y_val, or let "
-            "validation_fraction be a splitter"
+            "early_stopping=True requires at least 2 rows of each class, to hold one out, got 1 row of class "
+            f"{classes.tolist()[codes[counts.argmin()]]!r}: drop its row, pass X_val and y_val, or pass a splitter as "
+            "validation_fraction"
         )
     n_rows, n_classes = len(y), len(codes)
     if n_rows * fraction <= n_classes - 1 or n_rows * (1 - fraction) < n_classes:
         raise ValueError(
-            f"validation_fraction must leave a row of each of the {n_classes} classes to train on and to hold out, got "
-            f"{fraction} of {n_rows} rows: change it, or give X_val and y_val"
+            f"validation_fraction must leave at least one row of each of the {n_classes} classes to train on and one "
+            f"to hold out, got {fraction} of {n_rows} rows: change it, or pass X_val and y_val"
         )

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: torch's under skorch's ``LRScheduler``."""
+"""Learning-rate schedules: torch's schedulers, run by skorch's ``LRScheduler``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 
 class WarmupCosine:
-    """Factor of the learning rate: up in a straight line, then down along a cosine (Loshchilov & Hutter 2017).
+    """Factor of the learning rate: a linear rise, then a fall along a cosine (Loshchilov & Hutter 2017).
 
     Parameters
     ----------
     n_steps : int
         Number of steps of the whole training.
     warm_up : float, default=0.1
-        Fraction of the steps that goes up.
+        Fraction of the steps with a rising rate.
     """
 
     def __init__(self, n_steps, warm_up=0.1):
@@ -38,9 +38,9 @@ def make_schedule(name, n_steps, rates, monitor, patience):
     n_steps : int
         Number of steps.
     rates : list of float
-        Highest learning rate of each group of parameters.
+        Peak learning rate of each parameter group.
     monitor : str
-        The loss in the net's history that ``"plateau"`` watches.
+        The loss in the net's history that ``"plateau"`` monitors.
     patience : int
         Number of epochs without a lower loss before the learning rate is divided by ten.
     """
@@ -48,7 +48,7 @@ def make_schedule(name, n_steps, rates, monitor, patience):
         return None
     if name == "plateau":
         return LRScheduler(policy=ReduceLROnPlateau, monitor=monitor, patience=patience)
-    # skorch would start at a step as late as there are epochs in the history of earlier fits
+    # Otherwise skorch would continue from the number of epochs in the history of earlier fits.
     each_step = {"step_every": "batch", "last_epoch": -1}
     if name == "one-cycle":
         return LRScheduler(policy=OneCycleLR, max_lr=rates, total_steps=n_steps, cycle_momentum=False, **each_step)
@@ -56,7 +56,7 @@ def make_schedule(name, n_steps, rates, monitor, patience):
 
 
 def highest_rates(optimizer):
-    """Restore the learning rates that the groups of an optimizer had before an earlier schedule; return them."""
+    """Restore the learning rates that parameter groups had before an earlier schedule, and return them."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] = group.pop("max_lr", group.get("initial_lr", group["lr"]))
     return [group["lr"] for group in optimizer.param_groups]

@@ -1,4 +1,4 @@
-"""A net as it was before a training that went on from it, brought back if that training fails."""
+"""Restore a net to its state before a continued training if that training fails."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from ._divergence import parts_of
 
 QUIET = {"train_loss", "valid_loss"}  # callbacks that change no module
-CONTAINERS = ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")  # of a module, that a training changes
+CONTAINERS = ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")  # changed by a training
 
 
 @contextmanager
 def kept_on_failure(net):
-    """Restore a net that is trained further inside if an error ends it; None, a net yet to be made, has no state."""
+    """Restore a net if an error ends its training within the context; None, for a new net, has no state."""
     restore = None if net is None else snapshot(net)
     try:
         yield
@@ -27,13 +27,13 @@ def kept_on_failure(net):
 
 @torch.no_grad()
 def snapshot(net):
-    """Return a function that makes a net what it is now: its tensors, optimizer, history, settings and callbacks.
+    """Return a function that restores the present state of a net: tensors, optimizer, history, settings, callbacks.
 
-    Copying the net would be simple, and take four times as long as an epoch on a small table.
+    Copying the net would be simpler, but takes four times as long as an epoch on a small table.
     """
     optimizer, parts = net.optimizer_, [part for _, module in parts_of(net) for part in module.modules()]
     others = [vars(one) for one in (net, optimizer, *(callback for _, callback in net.callbacks_))]
-    held = [value for own in others for value in own.values() if isinstance(value, (dict, list))]  # such as the history
+    held = [value for own in others for value in own.values() if isinstance(value, (dict, list))]  # e.g. the history
     held += [vars(part)[name] for part in parts for name in CONTAINERS]
     contents = [(one, one.copy() if one else ()) for one in (*others, *map(vars, parts), *held)]
     flags = [(p, p.requires_grad) for part in parts for p in part._parameters.values() if p is not None]
@@ -58,17 +58,17 @@ def snapshot(net):
 
 
 def put_back(container, content):
-    """Give a dict or list its content again; the object stays the same, since others may hold it."""
+    """Restore the content of a dict or list in place, since other objects may refer to it."""
     if container or content:
         container.clear()
         container.update(content) if isinstance(container, dict) else container.extend(content)
 
 
 def may_thaw(net):
-    """Return True if a callback may change parameters that are frozen now."""
+    """Return True if a callback may thaw parameters that are frozen now."""
     return any(name not in QUIET and not name.startswith("own_") for name, _ in net.callbacks_)
 
 
 def copied(value):
-    """Return a copy of what an optimizer keeps of a parameter."""
+    """Return a copy of the optimizer state of a parameter."""
     return value.clone() if isinstance(value, torch.Tensor) else deepcopy(value)

@@ -1,4 +1,4 @@
-"""What y means: classes, several labels or probabilities for a classifier, values for a regressor."""
+"""Targets of nets: classes, multilabel targets or probabilities for classifiers, values for regressors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ..tables._frames import is_missing
 from ._hooks import TargetHooks
 
 CLASSES, MULTILABEL, SOFT = "classes", "multilabel", "soft"
-SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # that do not care for the unit of y
+SCALED_LOSSES = ("auto", "squared_error", "absolute_error", "huber")  # with these, y is standardized
 
 
 class ClassifierNetMixin(TargetHooks, ClassifierMixin):
-    """The classifier's side of a net: labels, several labels or class probabilities in, labels or probabilities out."""
+    """Mixin for classifiers: y is labels, multilabel targets or class probabilities."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -52,12 +52,13 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
             A table or images.
         y : array-like of shape (n,) or (n, outputs)
-            Labels; 0/1 columns, one per label, if a row may have several; or class probabilities (floats that sum to
-            1). One-hot columns count as several labels, with a :class:`OneHotTargetWarning`: pass ``y.argmax(1)``.
+            Labels; multilabel targets as 0/1 columns, one per label; or class probabilities (floats that sum to 1).
+            One-hot columns are treated as multilabel targets, with a :class:`OneHotTargetWarning`: pass
+            ``y.argmax(1)``.
         sample_weight : array-like of shape (n,), default=None
-            What each row counts; rows of weight 0 are left out.
+            Weight of each row; rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
-            Rows to validate on, of the same kind. They are never augmented.
+            Rows for validation, in the same form as X and y. They are never augmented.
 
         Returns
         -------
@@ -67,13 +68,13 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Raises
         ------
         ValueError
-            If X, y or a parameter is wrong, or if the training diverges: the loss of an epoch, the weights or the
-            outputs are not finite. The estimator is then as it was before.
+            If X, y or a parameter is invalid, or if the training diverges: the loss of an epoch, the weights or the
+            outputs are not finite. The estimator is then restored to its previous state.
 
         Notes
         -----
-        Nets that are fitted in several threads at the same time come out as each would alone, to the bit. Those whose
-        modules may draw random numbers in training, as dropout does, wait for each other.
+        Fitting nets in several threads at the same time gives the same bits as fitting each alone. Nets whose modules
+        may draw random numbers in training, as for dropout, wait for each other.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
@@ -94,8 +95,8 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         y : array-like of shape (n,) or (n, outputs)
             Labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels there are; needed at the first call unless y has them all. Later calls may leave it out, and
-            raise an error if it differs.
+            All class labels; required in the first call unless y contains them all. Later calls may omit it, and raise
+            an error if it differs.
         sample_weight : array-like of shape (n,), default=None
             What each row counts; None: all rows count the same.
 
@@ -107,12 +108,12 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Raises
         ------
         ValueError
-            As in ``fit``; a net that was trained before keeps its weights, optimizer and history.
+            As in ``fit``; a net that was already trained keeps its weights, optimizer and history.
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Probabilities.
+        """Return the probabilities of the classes or labels.
 
         Parameters
         ----------
@@ -122,14 +123,14 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
         Returns
         -------
         proba : ndarray of shape (n, n_classes)
-            In the order of ``classes_``. Where rows have several labels, the probability of each, (n, labels).
+            In the order of ``classes_``. For multilabel targets, the probability of each label, (n, labels).
         """
         from ._prediction import mean_over_views
 
         return mean_over_views(self, X, lambda outputs: self._make_outputs().finish(outputs))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The most probable class of each row; where rows have several labels, 0 or 1 for each.
+        """Return the most probable class of each row; for multilabel targets, 0 or 1 for each label.
 
         Parameters
         ----------
@@ -146,11 +147,11 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
 
     @property
     def _kept_params(self):
-        smooths_targets = self._kind == MULTILABEL  # anew in each training; otherwise the loss smooths them
+        smooths_targets = self._kind == MULTILABEL  # in each training; for other kinds, the loss smooths the targets
         return [name for name in super()._kept_params if not (smooths_targets and name == "label_smoothing")]
 
     def _check_y(self, y, *, fresh, classes=None, input_name="y"):
-        """y as the loss wants it, and what the class weights make each row count."""
+        """Return y as the loss takes it, and the weight of each row by its class."""
         kind, y = read_classification(y, input_name)
         if fresh:
             self._kind = kind
@@ -159,7 +160,8 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
                 warn_of_one_hot(self, y)
         elif kind != self._kind and not (self._kind == SOFT and kind == MULTILABEL):
             raise ValueError(
-                f"{input_name} has {kind} targets, {type(self).__name__} was fitted on {self._kind} targets"
+                f"{input_name} must have {self._kind} targets, as in the first fit of {type(self).__name__}, got "
+                f"{kind} targets"
             )
         elif classes is not None:
             check_same_classes(classes, self.classes_)
@@ -168,16 +170,16 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
             return codes, weights_of_classes(self.class_weight, y, codes, self.classes_)
         weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
         if y.shape[1] != len(self.classes_):
-            raise ValueError(f"{input_name} needs {len(self.classes_)} columns, one per class, got {y.shape[1]}")
+            raise ValueError(f"{input_name} must have {len(self.classes_)} columns, one per class, got {y.shape[1]}")
         y = y.astype(np.float64)
-        smooth = self.label_smoothing - self._loss_smoothing  # what is left to the targets
+        smooth = self.label_smoothing - self._loss_smoothing  # smoothing that is applied to the targets
         return y * (1 - smooth) + smooth / 2, weight
 
     def _check_weighted(self, y, weight):
         if self._kind == CLASSES and weight is not None and len(left := np.unique(y[weight > 0])) < 2:
             raise ValueError(
-                "sample_weight and class_weight must leave at least two classes, got rows with a weight above 0 of one "
-                f"class only: {self.classes_.tolist()[left[0]]!r}"
+                "sample_weight and class_weight must leave at least two classes, got positive weights only for the "
+                f"class {self.classes_.tolist()[left[0]]!r}"
             )
 
     def _scoring(self):
@@ -195,7 +197,7 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
 
     @property
     def _loss_smoothing(self):
-        """Label smoothing that is left to the loss: that of several labels is in their targets."""
+        """Label smoothing that is applied by the loss; for multilabel targets, it is applied to the targets."""
         return 0.0 if self._kind == MULTILABEL else self.label_smoothing
 
     @property
@@ -204,13 +206,13 @@ class ClassifierNetMixin(TargetHooks, ClassifierMixin):
 
 
 class RegressorNetMixin(TargetHooks, RegressorMixin):
-    """The regressor's side of a net: one value per row or several.
+    """Mixin for regressors: y is one value per row or several.
 
-    They are standardized inside, by the weighted mean and standard deviation, unless the loss is one of the user's. An
-    output that is constant is predicted as that constant, to rounding, whatever its unit.
+    Unless the loss is the user's own, values are standardized internally by their weighted mean and standard deviation.
+    For a constant output, the constant is predicted, up to rounding, whatever its unit.
     """
 
-    _classifier_name = "NetClassifier"  # to recommend where y holds classes
+    _classifier_name = "NetClassifier"  # recommended by the error for a y of classes
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -233,11 +235,11 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
         X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
             A table or images.
         y : array-like of shape (n,) or (n, outputs)
-            Values.
+            Values to predict.
         sample_weight : array-like of shape (n,), default=None
-            What each row counts; rows of weight 0 are left out.
+            Weight of each row; rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
-            Rows to validate on, of the same kind. They are never augmented.
+            Rows for validation, in the same form as X and y. They are never augmented.
 
         Returns
         -------
@@ -247,13 +249,13 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
         Raises
         ------
         ValueError
-            If X, y or a parameter is wrong, or if the training diverges: the loss of an epoch, the weights or the
-            outputs are not finite. The estimator is then as it was before.
+            If X, y or a parameter is invalid, or if the training diverges: the loss of an epoch, the weights or the
+            outputs are not finite. The estimator is then restored to its previous state.
 
         Notes
         -----
-        Nets that are fitted in several threads at the same time come out as each would alone, to the bit. Those whose
-        modules may draw random numbers in training, as dropout does, wait for each other.
+        Fitting nets in several threads at the same time gives the same bits as fitting each alone. Nets whose modules
+        may draw random numbers in training, as for dropout, wait for each other.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
@@ -278,12 +280,12 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
         Raises
         ------
         ValueError
-            As in ``fit``; a net that was trained before keeps its weights, optimizer and history.
+            As in ``fit``; a net that was already trained keeps its weights, optimizer and history.
         """
         return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The value or values of each row.
+        """Return the predicted value or values of each row.
 
         Parameters
         ----------
@@ -305,7 +307,7 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
             y = check_y(y, "numbers", "numeric", input_name)
             if y.dtype.kind in "mM":
                 raise ValueError(
-                    f"{input_name} must hold numbers, got {y.dtype}: convert it to a number of seconds or days"
+                    f"{input_name} must contain numbers, got {y.dtype}: convert it to a number of seconds or days"
                 )
             y = y.astype(np.float64)
         except (ValueError, TypeError) as error:
@@ -313,17 +315,17 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
             if label is None:
                 raise
             cure = f"for classes use {self._classifier_name}"
-            raise ValueError(f"{input_name} must hold numbers, got {label!r}: {cure}") from error
+            raise ValueError(f"{input_name} must contain numbers, got {label!r}: {cure}") from error
         if fresh:
             self._several, self._n_outputs = y.ndim == 2, y.shape[1] if y.ndim == 2 else 1
         if (y.ndim == 2) != self._several:
             raise ValueError(f"{input_name} must have as many dimensions as in the first fit, got shape {y.shape}")
         if self._several and y.shape[1] != self._n_outputs:
-            raise ValueError(f"{input_name} needs {self._n_outputs} columns as in the first fit, got {y.shape[1]}")
+            raise ValueError(f"{input_name} must have {self._n_outputs} columns as in the first fit, got {y.shape[1]}")
         return y if self._several else y[:, None], None
 
     def _learn_targets(self, y, weight):
-        """Remember mean and standard deviation of each output; 0 and 1 where the loss is not blind to them."""
+        """Store the mean and standard deviation of each output; 0 and 1 if the loss must receive y unchanged."""
         from ._inputs import as_tensor
         from ._modules import is_constant, weighted_moments
         from ._outputs import resolution_of
@@ -336,7 +338,7 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
             self._y_scale = np.where(constant, resolution_of(self._y_mean), spread.numpy())
 
     def _follow_targets(self, y):
-        """Let an output vary that was constant so far, if y of a later training varies."""
+        """Learn the scale of an output that was constant so far, if y varies in a later training."""
         from ._outputs import resolution_of, unit_of_targets
 
         varies = (np.abs(y - self._y_mean) > len(y) * resolution_of(self._y_mean)).any(0)
@@ -363,12 +365,12 @@ class RegressorNetMixin(TargetHooks, RegressorMixin):
 
 
 def check_y(y, expected, dtype, input_name="y"):
-    """Return y as an array without gaps; an error says what was ``expected`` if scikit-learn does not name y."""
+    """Return y as an array without missing values; if scikit-learn's error does not name y, add ``expected``."""
     if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
-        raise ValueError(f"{input_name} must not be masked: leave out the rows whose target is masked, y[~y.mask]")
+        raise ValueError(f"{input_name} must not be masked, got a masked array: drop the masked rows, y[~y.mask]")
     try:
         array = check_array(y, ensure_2d=False, dtype=dtype, input_name=input_name)
-        if array.dtype == object:  # scikit-learn lets None pass
+        if array.dtype == object:  # scikit-learn accepts None
             refuse_missing(y, input_name)
         return array
     except (ValueError, TypeError) as error:
@@ -376,22 +378,22 @@ def check_y(y, expected, dtype, input_name="y"):
             refuse_missing(y, input_name)
         if re.search(rf"\b{input_name}\b", str(error)):
             raise
-        raise type(error)(f"{input_name} must hold {expected}: {error}") from error
+        raise type(error)(f"{input_name} must contain {expected}: {error}") from error
 
 
 def refuse_missing(y, input_name="y"):
-    """Raise an error that names the rows whose label or value is missing: NaN, None, or pandas.NA."""
+    """Raise an error that names the rows with a missing label or value: NaN, None, or pandas.NA."""
     values = np.asarray(y, dtype=object)
     gaps = [row for row, value in enumerate(values.reshape(len(values), -1)) if any(map(is_missing, value))]
     if gaps:
         raise ValueError(
             f"{input_name} must have no missing labels or values (NaN, None), got {len(gaps)}, in the "
-            f"row{'s' * (len(gaps) > 1)} {name_some(gaps, 5)}: leave out these rows"
+            f"row{'s' * (len(gaps) > 1)} {name_some(gaps, 5)}: drop these rows"
         )
 
 
 def first_label(y):
-    """Return the first string of y that is not a number, None if there is none."""
+    """Return the first string in y that is not a number, None if there is none."""
     for value in np.asarray(y, dtype=object).ravel():
         try:
             float(value)
@@ -418,28 +420,28 @@ def read_classification(y, input_name="y"):
 
 
 def find_classes(kind, y, classes, name):
-    """Return the sorted classes: those given, else those in y; the indices of the columns if y has columns."""
+    """Return the sorted classes: those given, otherwise those in y, or the indices of the columns of y."""
     if kind != CLASSES:
         columns = np.arange(y.shape[1])
         if classes is not None and not np.array_equal(sort_classes(classes), columns):
-            raise ValueError(f"classes must be None or {columns.tolist()} where y has columns, got {classes!r}")
+            raise ValueError(f"classes must be None or {columns.tolist()} if y has columns, got {classes!r}")
         return columns
     found = np.unique(y) if classes is None else sort_classes(classes)
     if len(found) < 2:
-        raise ValueError(f"{name} needs at least two classes in y, got one class: {found.tolist()[0]!r}")
+        raise ValueError(f"{name} requires at least two classes in y, got one class: {found.tolist()[0]!r}")
     return found
 
 
 def sort_classes(classes):
-    """Return the ``classes`` of a ``partial_fit``, each once."""
+    """Return the sorted, unique ``classes`` of a ``partial_fit``."""
     try:
         return np.unique(column_or_1d(classes))
     except TypeError as error:
-        raise ValueError(f"classes must hold labels of one type, got {classes!r}") from error
+        raise ValueError(f"classes must contain labels of one type, got {classes!r}") from error
 
 
 def check_same_classes(classes, known):
-    """Raise an error if the ``classes`` of a later ``partial_fit`` are not those of the first fit."""
+    """Raise an error if the ``classes`` of a later ``partial_fit`` differ from those of the first fit."""
     if not np.array_equal(sort_classes(classes), known):
         raise ValueError(
             f"`classes={np.asarray(classes).tolist()!r}` is not the same as on last call to partial_fit, was: "
@@ -448,7 +450,7 @@ def check_same_classes(classes, known):
 
 
 def weights_of_classes(class_weight, y, codes, classes):
-    """Return the weight of each row by its class, None if all are equal; some of the classes may be missing in y."""
+    """Return the weight of each row by its class, None if all are equal; y may lack some classes."""
     if class_weight is None:
         return None
     if isinstance(class_weight, dict):
@@ -456,7 +458,7 @@ def weights_of_classes(class_weight, y, codes, classes):
     else:
         weight = compute_sample_weight(class_weight, y)
     if not (np.isfinite(weight).all() and weight.min() >= 0):
-        raise ValueError(f"class_weight must hold finite weights of at least 0, got {class_weight!r}")
+        raise ValueError(f"class_weight must contain finite, non-negative weights, got {class_weight!r}")
     return weight
 
 
@@ -465,7 +467,7 @@ def check_probabilities(y, input_name="y"):
     sums = y.sum(1)
     if y.min() < 0 or np.abs(sums - 1).max() > 1e-4:
         raise ValueError(
-            f"{input_name} must hold labels, 0/1 columns of several labels, or class probabilities that are not "
+            f"{input_name} must contain labels, 0/1 columns of several labels, or class probabilities that are not "
             f"negative and sum to 1 in each row; got numbers from {y.min():.3g} to {y.max():.3g} with sums from "
             f"{sums.min():.3g} to {sums.max():.3g}"
         )

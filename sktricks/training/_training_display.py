@@ -106,7 +106,7 @@ class TrainingDisplay:
         axes : list of matplotlib Axes, default=None
             Axes to draw in, as in :meth:`plot`.
         figure : matplotlib Figure or SubFigure, default=None
-            Figure to draw in. None: a new figure.
+            Figure to draw in. None creates a new one.
         **kwargs : dict
             Arguments of :meth:`plot`.
 

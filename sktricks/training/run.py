@@ -1,14 +1,14 @@
-"""One training: prepared once, then trained by one of three engines.
+"""Prepare a training run, and train it by one of three engines.
 
-``fit``, ``partial_fit``, ``warm_start``, nets that train together, range tests and probes all come here::
+``fit``, ``partial_fit``, ``warm_start``, nets that are trained together, range tests and probes all use this module::
 
     with open_run(estimator, rows, fresh=True) as run:  # tensors, module, optimizer, schedule, callbacks
         train([run])                                    # by the first engine that supports it
 
 An engine is a module with two functions, ``supports(run) -> bool`` and ``train(runs) -> None``. It trains the modules
-in place and leaves a history in each ``run.net.history``; if Ctrl-C interrupts it, it leaves usable nets and lets the
-KeyboardInterrupt pass. All else is done here, once: the seed, the lock on torch's generators, the order of
-preparation, the schedule, the bar, the warnings, the check for divergence.
+in place and writes the history to each ``run.net.history``; if Ctrl-C interrupts it, it leaves usable nets and lets the
+KeyboardInterrupt pass. Everything else is done once, here: the seed, the lock on torch's generators, the order of
+preparation, the schedule, the progress bar, the warnings, and the check for divergence.
 """
 
 from __future__ import annotations
@@ -48,35 +48,35 @@ from .engines import dual, skorch
 if TYPE_CHECKING:
     from ._base_net import BaseNet
 
-STEPWISE = ("warmup-cosine", "constant")  # schedules whose rates depend on the step alone
+STEPWISE = ("warmup-cosine", "constant")  # schedules whose rates depend only on the step
 PLAIN = {"train_loss", "valid_loss", "own_check", "own_progress", "own_schedule", "own_clipping"}  # callbacks
-FIRST = ("own_score", "own_check")  # before the user's callbacks, which find the score, and act on losses
+FIRST = ("own_score", "own_check")  # called before the user's callbacks, which may use the score and the losses
 
 
 @dataclass
 class TrainingRun:
-    """A training that is ready for its first epoch: to make one gives the net its callbacks and the order of rows.
+    """A training that is ready for its first epoch; creating it sets the callbacks and the row order of the net.
 
     Parameters
     ----------
     net : InnerNet
         The skorch net: ``module_``, ``criterion_``, ``optimizer_``, ``callbacks_`` and ``history``.
     module : torch.nn.Module or None
-        The part of the net that is trained, called with rows of ``train.x``. None if the net cannot be cut there.
+        The part of the net that is trained, which takes rows of ``train.x``. None if the net cannot be split there.
     train : ArrayDataset
         Rows to train on, as tensors.
     valid : ArrayDataset or None, default=None
-        Rows to validate on. Their loss is watched instead of that of the training rows.
+        Rows for validation. Their loss is monitored instead of that of the training rows.
     epochs : int
     seed : int
-        Seed of the order of the rows.
+        Seed for shuffling the rows.
     schedule : {"warmup-cosine", "one-cycle", "plateau", "constant"}, default="warmup-cosine"
     average : {"ema", "swa"} or None, default=None
     clip_norm : float or None, default=None
     score : callable or None, default=None
-        Score of outputs against targets, for the validation rows in each epoch.
+        Scoring function for outputs and targets, used for the validation rows in each epoch.
     patience : int, default=10
-        Number of epochs without a lower loss after which the training ends, if it ``stops``.
+        Number of epochs without a lower loss after which the training ends, if ``stops`` is True.
     stops : bool, default=False
     verbose : int, default=0
         1 shows a bar of the epochs, 2 logs a line for each.
@@ -84,7 +84,7 @@ class TrainingRun:
     Attributes
     ----------
     n_epochs_before : int
-        Epochs of earlier trainings of this net.
+        Number of epochs of earlier trainings of this net.
     infinite : list of str
         Buffers that are not finite before the training, such as a mask of -inf.
     progress : Epochs
@@ -133,12 +133,12 @@ class TrainingRun:
 
     @cached_property
     def loader(self):
-        """Batches of the rows to train on."""
+        """The loader of batches of training rows."""
         return self.net.get_iterator(self.train, training=True)
 
     @property
     def n_steps(self) -> int:
-        """Steps of the whole training."""
+        """Number of steps of the whole training."""
         return self.epochs * len(self.loader)
 
     @property
@@ -148,18 +148,18 @@ class TrainingRun:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Trained parameters of the module."""
+        """The trained parameters of the module."""
         return [p for p in self.called_module.parameters() if p.requires_grad]
 
     @cached_property
     def factors(self) -> list[float]:
-        """Fraction of the highest learning rate in each step and after the last, for the stacked and dual engines."""
+        """Fractions of the peak learning rate in each step and after the last, for the stacked and dual engines."""
         factor = WarmupCosine(self.n_steps) if self.schedule == "warmup-cosine" else lambda step: 1.0
         return [factor(step) for step in range(self.n_steps + 1)]
 
     @property
     def is_plain(self) -> bool:
-        """True if engines may replace skorch's loop: nothing is validated, and no callback needs the batches."""
+        """True if engines may replace skorch's loop: there is no validation, and no callback needs the batches."""
         callbacks = dict(self.net.callbacks_)
         losses = {type(callbacks.get(name)) for name in ("train_loss", "valid_loss")}
         return (
@@ -177,7 +177,7 @@ class TrainingRun:
 
     @property
     def n_whole_epochs(self) -> int:
-        """Epochs of this training that were not interrupted."""
+        """Number of completed epochs of this training."""
         return sum("train_loss" in epoch for epoch in self.net.history[self.n_epochs_before :])
 
     def check(self) -> None:
@@ -192,17 +192,20 @@ class TrainingRun:
 
 @contextmanager
 def open_run(estimator: BaseNet, rows: Rows, *, fresh: bool, epochs: int | None = None) -> Iterator[TrainingRun]:
-    """Prepare a training; inside, torch's generators are seeded for it, and an error restores a net trained before.
+    """Prepare a training.
+
+    Within the context, torch's generators are seeded for it, and an error restores a net that was already trained.
 
     Parameters
     ----------
     estimator : BaseNet
     rows : Rows
-        As ``check_rows`` returns them.
+        Rows as returned by ``check_rows``.
     fresh : bool
-        True for a new net, False to continue with the one that there is.
+        True for a new net, False to continue with the existing one.
     epochs : int, default=None
-        Number of epochs at a constant learning rate, without averaging. None: a whole ``fit``, by the parameters.
+        Number of epochs at a constant learning rate, without averaging. None means a whole ``fit`` according to the
+        parameters.
     """
     rows = learn_rows(estimator, rows, fresh)
     seed = (estimator._seed + estimator.n_iter_) % 2**31
@@ -210,12 +213,12 @@ def open_run(estimator: BaseNet, rows: Rows, *, fresh: bool, epochs: int | None 
         lock.enter_context(own_randomness(seed, estimator._device))
         run = prepare(estimator, rows, seed, fresh=fresh, epochs=epochs)
         if draws_nothing(run.net, run.called_module, estimator.augmenter):
-            lock.close()  # other threads may draw from torch's generators now
+            lock.close()  # from now on, other threads may use torch's generators
         yield run
 
 
 def learn_rows(estimator: BaseNet, rows: Rows, fresh: bool) -> Rows:
-    """Return the rows that count; a fresh net learns its targets, seed and device from them."""
+    """Return the rows with positive weight; a fresh net learns its targets, seed and device."""
     rows = rows.without_zero_weights()
     if fresh:
         if hasattr(estimator, "pruning_"):
@@ -232,11 +235,11 @@ def learn_rows(estimator: BaseNet, rows: Rows, fresh: bool) -> Rows:
 def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: int | None = None) -> TrainingRun:
     """Return a training that is ready for its first epoch; see :func:`open_run`.
 
-    The hooks in :mod:`~sktricks.training._hooks` are called in the order in which they stand there.
+    The hooks are called in the order in which :mod:`~sktricks.training._hooks` defines them.
     """
     former = None if fresh else estimator._augmenter
     if fresh or "augmenter" not in estimator._kept_params:
-        # predictions use a copy, so that they do not follow later changes of the augmenter or its parameters
+        # Predictions use a copy, so that later changes of the augmenter or its parameters do not affect them.
         estimator._augmenter = None if estimator.augmenter is None else clone(estimator.augmenter)
         if not fresh and describe(former) != describe(estimator.augmenter):
             estimator._draw_views(rows.X.shape[1:] if rows.X.ndim == 4 else (1, rows.X.shape[1], 1))
@@ -282,7 +285,7 @@ def prepare(estimator: BaseNet, rows: Rows, seed: int, *, fresh: bool, epochs: i
 
 
 def make_dataset(estimator: BaseNet, rows: Rows, y, **how) -> ArrayDataset:
-    """Return rows as tensors, with these targets."""
+    """Return rows as tensors, with the given targets."""
     x = estimator._read_inputs(rows.X, **how)
     y = as_tensor(estimator._scale_targets(y), None if y.dtype == np.int64 else estimator._dtype)
     return ArrayDataset(x, y, None if rows.weight is None else as_tensor(rows.weight, estimator._dtype))
@@ -296,7 +299,7 @@ def mixable_targets(estimator: BaseNet, y):
 
 
 def prepare_validation(estimator: BaseNet, rows: Rows | None) -> ArrayDataset | None:
-    """Return the rows to validate on as tensors; None if there are none."""
+    """Return the validation rows as tensors; None if there are none."""
     if rows is None:
         return None
     check_table(estimator, rows.X)
@@ -316,7 +319,7 @@ def train(runs: list[TrainingRun], engine=None, *, interruptible: bool = True) -
     if engine is None:
         engine = next(one for one in (dual, skorch) if one.supports(runs[0]))
     for run in runs:
-        run.net.module_.train()  # all of it: what was made of parts may be in evaluation mode below a root that is not
+        run.net.module_.train()  # a submodule may be in evaluation mode even if the module itself is not
     try:
         with runs[0].progress.shown("fit" if len(runs) == 1 else f"fit of {len(runs)} nets"):
             engine.train(runs)
@@ -339,15 +342,15 @@ def warn_of_interruption(runs):
 
 
 def finish(estimator: BaseNet, run: TrainingRun) -> None:
-    """Check what a training has led to, and count its epochs."""
+    """Check the result of a training, and count its epochs."""
     run.check()
     estimator.n_iter_ += run.n_whole_epochs
     run.net.prepare_train_ = None
     estimator._after_training()
-    run.net.module_.eval()  # all of it, once, so that predictions need not
+    run.net.module_.eval()  # once, so that predictions do not have to
 
 
 def release_memory(device):
-    """Give a GPU's unused memory back, so that the next fit, in this process or another, finds it."""
+    """Release a GPU's unused memory for the next fit in this or another process."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -188,7 +188,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         x = super()._read_inputs(X, fresh=fresh, view=view)
         if not fit or prefix is None or prefix.boundary is None:
             return x
-        cache = resolve_cache(self.cache) if fresh else None  # it knows a backbone by all layers, trained ones as well
+        cache = resolve_cache(self.cache) if fresh else None  # its fingerprint includes the trained layers
         with self._counted(len(x)) as progress:
             return prefix.encode_prefix(x, cache, unchanged=fresh, progress=progress)
 
@@ -442,7 +442,7 @@ class BaseFineTune(SharesBackbone, BaseNet):
         if prefix.encodes_once:
             n_views = x.shape[1] if x.ndim == 3 else 1
             return x.flatten(0, -2), None if weight is None else weight.repeat_interleave(n_views)
-        if self.strategy_ == LP_FT:  # the probe is trained on all of them
+        if self.strategy_ == LP_FT:  # the linear probe is trained on all features
             with self._counted(len(x)) as progress:
                 features = self._encode(x, cache=resolve_cache(self.cache), unchanged=True, progress=progress)
             return features, weight

@@ -330,7 +330,7 @@ class FineTuneRegressor(RegressorNetMixin, BaseFineTune):
     Parameters
     ----------
     backbone, image_shape, resize_mode, value_range, strategy, freeze_until, stages, augmenter : optional
-        As in :class:`FineTuneClassifier`. ``strategy="auto"`` counts a tenth of the rows as the labels per class.
+        As in :class:`FineTuneClassifier`. ``strategy="auto"`` takes a tenth of the rows as the labels per class.
     n_views, predict_views, backbone_lr_scale, layer_decay, cache : optional
         As in :class:`FineTuneClassifier`.
     loss : "auto", "squared_error", "absolute_error", "huber", torch loss class, instance or function, default="auto"

@@ -144,7 +144,7 @@ class Prefix:
     def _compute(
         self, encoder, images, cache, boundary=None, fill=True, unchanged=False, batch_size=None, progress=SILENT
     ):
-        """Return what an encoder makes of images: their features, or their values at a boundary."""
+        """Return the features of images, or their values at a boundary."""
         prepare, net, device = self.prepare(), encoder.backbone, self.device
         if boundary is None:
             compute, n_columns = partial(net.features, stages=self.stages), self.n_features

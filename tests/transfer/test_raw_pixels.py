@@ -145,8 +145,8 @@ def test_the_settings_win_over_a_pretrained_cfg():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mean": (0.5,) * 4, "std": 0.5}, r"mean must hold 3 finite numbers, got \(0.5, 0.5, 0.5, 0.5\)"),
-        ({"mean": 0.5, "std": (0.5, 0.5)}, r"std must hold 3 finite numbers, got \(0.5, 0.5\)"),
+        ({"mean": (0.5,) * 4, "std": 0.5}, r"mean must be 3 finite numbers, got \(0.5, 0.5, 0.5, 0.5\)"),
+        ({"mean": 0.5, "std": (0.5, 0.5)}, r"std must be 3 finite numbers, got \(0.5, 0.5\)"),
         ({"mean": 0.5, "std": (0.5, 0.5, 0)}, "std must be greater than 0"),
         ({"mean": 0.5}, "mean and std must be given together"),
         ({"interpolation": "nearest"}, "interpolation must be 'bilinear', 'bicubic' or None, got 'nearest'"),
@@ -161,6 +161,6 @@ def test_wrong_settings(settings, message):
 
 
 def test_a_gray_net_has_one_mean():
-    with pytest.raises(ValueError, match="mean must hold 1 finite numbers"):
+    with pytest.raises(ValueError, match="mean must be 1 finite numbers"):
         load_backbone(Net(channels=1), image_shape=24, mean=(0.5,) * 3, std=0.5)
     assert load_backbone(Net(channels=1), image_shape=24, mean=0.5, std=0.5).preprocess.channels == 1

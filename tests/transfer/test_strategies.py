@@ -55,7 +55,7 @@ def test_a_callback_that_freezes_is_left_to_it(n_labels, expected):
 )
 def test_conflicts(strategy, freeze_until):
     with pytest.raises(
-        ValueError, match=f"strategy='{strategy}' cannot be combined with freeze_until={freeze_until!r}"
+        ValueError, match=f"'{strategy}' cannot be combined with freeze_until={freeze_until!r}"
     ):
         choose_strategy(strategy, freeze_until, freeze_until in ("head", 1.0), 10)
 

@@ -70,7 +70,7 @@ def spoil(weights, damage):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("truncated", "truncated or altered"),
+        ("truncated", "truncated or modified"),
         ("foreign", "do not fit table1"),
         ("missing", r"do not fit table1: head.bias should have the shape \(4,\), the file has None"),
         ("shape", r"do not fit table1: head.bias should have the shape \(4,\), the file has \(9,\)"),

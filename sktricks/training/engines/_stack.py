@@ -1,4 +1,4 @@
-"""A stack of modules of one architecture: their parameters side by side, and one call for all."""
+"""A stack of modules of one architecture, with stacked parameters and one call for all."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch.func import functional_call, vmap
 
 from ._stacked_layers import apply, has_hooks, has_rules
 
-FEW = 4  # rows that are enough to compare the stack with each module
+FEW = 4  # number of rows for the comparison of the stack with each module
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 class Stack:
-    """Modules whose trained parameters lie side by side in memory.
+    """Modules whose trained parameters are stacked.
 
     Parameters
     ----------
     modules : list of torch.nn.Module
-        Of one architecture, on one device and of one dtype.
+        Modules of the same architecture, device and dtype.
 
     Attributes
     ----------
     parameters : list of Tensor
         Each trained parameter of all modules, of shape (modules, ...).
     leaves : list of Tensor
-        The same memory, of the modules still in training, for autograd.
+        Views of the parameters of the modules still in training, for autograd.
     """
 
     def __init__(self, modules):
@@ -54,10 +54,10 @@ class Stack:
         return functional_call(self.module, state, (x,))
 
     def gradients(self, total):
-        """Return the gradients of a sum over all modules, (modules, ...) for each parameter, None for unused ones."""
+        """Return the gradients of a sum over all modules, (modules, ...) per parameter, None for unused ones."""
         for leaf in self.leaves:
             leaf.grad = None
-        total.backward(inputs=self.leaves)  # which lays a gradient out like its parameter
+        total.backward(inputs=self.leaves)  # unlike autograd.grad, it gives gradients the layout of the parameters
         return [leaf.grad for leaf in self.leaves]
 
     def write_back(self):
@@ -68,9 +68,9 @@ class Stack:
 
 
 def can_stack(module):
-    """Return True if a stack may be correct and faster.
+    """Return True if stacking may be correct and faster.
 
-    Convolutions of many nets run slower together than one after the other, and dropout would draw other masks.
+    Convolutions of many nets are slower together than one after the other, and dropout would draw other masks.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
     return (
@@ -81,22 +81,22 @@ def can_stack(module):
 
 
 def drops(part):
-    """Return True for a dropout that drops anything."""
+    """Return True for dropout with a nonzero probability."""
     return isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0
 
 
 def does_the_same(stack, x, n_outputs):
-    """Return True if a stack of modules in training mode does what each of them does by itself, on some rows.
+    """Return True if, for some rows, a stack of modules in training mode has the same outputs as each module alone.
 
-    It does not if rows of a batch depend on each other, buffers change (BatchNorm), draws are random (dropout), or
-    ``vmap`` does not support an operation.
+    It does not if rows of a batch depend on each other, buffers change (BatchNorm), random numbers are drawn (dropout),
+    or ``vmap`` does not support an operation.
 
     Parameters
     ----------
     stack : Stack
     x : Tensor of shape (modules, rows, ...)
     n_outputs : int
-        Number per row; a net that returns another number is trained, or refused, by itself.
+        Expected outputs per row; a net with another number is trained, or rejected, separately.
     """
     x = x[:, : 2 * FEW]
     half = (x.shape[1] + 1) // 2
@@ -115,5 +115,5 @@ def does_the_same(stack, x, n_outputs):
         alone = torch.stack(alone)
         tolerance = TOLERANCE[together.dtype]
         return torch.allclose(together[:, :half].reshape(alone.shape), alone, rtol=tolerance, atol=tolerance)
-    except Exception:  # each net by itself raises it again, or does not
+    except Exception:  # if a net is at fault, it will raise the error again when trained alone
         return False

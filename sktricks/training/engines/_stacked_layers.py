@@ -1,7 +1,8 @@
 """Layers of many nets at once, as batched matrix products.
 
-``x`` is (nets, rows, ...), and ``state`` holds each parameter and buffer of all nets along a new first axis, by its
-name in the module. Modules made only of these layers run 1.4 to 1.6 times as fast as with ``torch.func.vmap``.
+``x`` is (nets, rows, ...), and ``state`` contains each parameter and buffer of all nets, stacked along a new first
+axis, by its name in the module. Modules that consist only of these layers run 1.4 to 1.6 times as fast as with
+``torch.func.vmap``.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Tanh, nn.Sigmoi
 
 
 def has_rules(module):
-    """Return True if :func:`apply` has a rule for a module: for its exact type, since a subclass may do anything."""
+    """Return True if :func:`apply` has a rule for the exact class of a module; a subclass may do anything."""
     if type(module) is nn.LayerNorm and len(module.normalized_shape) > 1:
         return False
     return type(module) in RULES and not has_hooks(module) and all(has_rules(child) for child in module.children())
 
 
 def has_hooks(module):
-    """Return True if something else happens at a call than the module's ``forward``."""
+    """Return True if a call of the module runs hooks in addition to ``forward``."""
     hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
     return any(hooks) or hasattr(module, "parametrizations")
 
@@ -37,13 +38,13 @@ def apply(module, name, state, x):
 
 
 def linear(module, name, state, x):
-    """Return one batched product, with the bias."""
+    """Return one batched product plus the bias."""
     weight, bias = state[name + "weight"], state.get(name + "bias")
     return x @ weight.mT if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
 def layer_norm(module, name, state, x):
-    """Normalize over the last axis; each net has its own scale and shift."""
+    """Normalize over the last axis, with the scale and shift of each net."""
     x = F.layer_norm(x, module.normalized_shape, eps=module.eps)
     if not module.elementwise_affine:
         return x
@@ -52,12 +53,12 @@ def layer_norm(module, name, state, x):
 
 
 def standardize(module, name, state, x):
-    """Standardize by the moments of each net's own rows."""
+    """Standardize by the mean and scale of each net."""
     return (x - state[name + "mean"].unsqueeze(1)) / state[name + "scale"].unsqueeze(1)
 
 
 def category_embedding(module, name, state, places):
-    """Look up the vectors of all nets in one table, in which those of each net follow those of the net before it."""
+    """Look up the vectors of all nets in one table, the concatenation of their tables."""
     vectors, column, frequency, starts = (state[name + part] for part in ("vectors", "column", "frequency", "starts"))
     rows, vectors = rows_of(places, starts.unsqueeze(1)), center_vectors(vectors, column, frequency)
     rows = rows + vectors.shape[1] * torch.arange(len(rows), device=rows.device).view(-1, 1, 1)
@@ -65,13 +66,13 @@ def category_embedding(module, name, state, places):
 
 
 def residual_block(module, name, state, x):
-    """Do what :class:`ResidualBlock` does."""
+    """Apply a :class:`ResidualBlock`."""
     inner = linear(module.expand, name + "expand.", state, layer_norm(module.norm, name + "norm.", state, x))
     return x + linear(module.contract, name + "contract.", state, torch.relu(inner))
 
 
 def residual_mlp(module, name, state, x):
-    """Do what :class:`ResidualMLP` does."""
+    """Apply a :class:`ResidualMLP`."""
     numbers, places = module.split(x.flatten(2))
     numbers = standardize(module, name + "standardize.", state, numbers).to(module.embed.weight.dtype)
     x = linear(module.embed, name + "embed.", state, numbers)
@@ -89,7 +90,7 @@ def sequential(module, name, state, x):
 
 
 def flatten(module, name, state, x):
-    """Flatten the axes of a row, which come one later here."""
+    """Flatten the axes of each row, shifted by one since the first axis is the nets."""
     start, end = (axis + 1 if axis >= 0 else axis for axis in (module.start_dim, module.end_dim))
     return x.flatten(start, end)
 

@@ -1,8 +1,8 @@
-"""A linear layer with few rows for its features, trained in terms of its rows.
+"""The engine that trains a linear layer in its dual form, for few rows compared with the number of features.
 
-Where the weights begin at zero, gradient descent adds multiples of rows to them and nothing else: ``W = A' X`` at every
-step (the dual form, Aizerman et al. 1964). All that a step needs of the rows is their products with each other, which
-are computed once for all steps. The steps are the same, up to rounding, and cost a fraction.
+If the weights start at zero, gradient descent only adds multiples of rows to them: ``W = A' X`` at every step (the dual
+form, Aizerman et al. 1964). A step then requires only the inner products of the rows, which are computed once for all
+steps. The steps are the same, up to rounding, but take a fraction of the time.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ._stacked_layers import has_hooks
 if TYPE_CHECKING:
     from ..run import TrainingRun
 
-MOST_ROWS = 1.5  # per feature: the products of more rows need much more memory than the rows, and steps take longer
-AT_ONCE = 4  # products of many rows with many that take as long as one of many with few
+MOST_ROWS = 1.5  # rows per feature; with more, the inner products take much more memory, and steps more time
+AT_ONCE = 4  # multiplications of large matrices that take as long as one with a thin matrix
 ORDINARY = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}
 
 
 def supports(run: TrainingRun) -> bool:
-    """Return True if a run has a dual form, and takes fewer products in it."""
+    """Return True if a run has a dual form that takes fewer multiplications."""
     return run.is_plain and has_dual_form(run) and takes_fewer_products(run)
 
 
 def has_dual_form(run):
-    """Return True if :class:`DualTraining` does what the loop over batches does."""
+    """Return True if :class:`DualTraining` is equivalent to the loop over batches."""
     net, module = run.net, run.module
     return (
         type(module) is torch.nn.Linear
@@ -51,7 +51,7 @@ def has_dual_form(run):
 
 
 def is_plain_sgd(optimizer):
-    """Return True for torch's SGD, with or without momentum, if nothing else happens at its steps."""
+    """Return True for torch's SGD, with or without momentum, but without other settings and hooks."""
     own = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
     shared = optimizers._global_optimizer_pre_hooks, optimizers._global_optimizer_post_hooks
     return (
@@ -63,11 +63,11 @@ def is_plain_sgd(optimizer):
 
 
 def takes_fewer_products(run):
-    """Return True if it pays to multiply all rows with each other first."""
+    """Return True if computing the inner products of all rows first is faster."""
     n_rows, linear = len(run.train), run.module
     return (
         n_rows <= MOST_ROWS * linear.in_features
-        and n_rows <= AT_ONCE * 2 * run.epochs * linear.out_features  # forward and backward
+        and n_rows <= AT_ONCE * 2 * run.epochs * linear.out_features  # factor 2 for forward and backward passes
     )
 
 
@@ -87,7 +87,7 @@ class DualTraining:
     Parameters
     ----------
     run : TrainingRun
-        Its module is a linear layer whose parameters are zero.
+        A run whose module is a linear layer with zero parameters.
     """
 
     def __init__(self, run):
@@ -97,10 +97,10 @@ class DualTraining:
         self.weight = None if rows.weight is None else rows.weight.to(net.device)
         self.targets = class_fractions(net.criterion_, self.y, linear.out_features, self.x.dtype)
         groups = {id(p): group for group in net.optimizer_.param_groups for p in group["params"]}
-        coefficients = self.x.new_zeros(linear.out_features, len(self.x))  # of each row, in the weights of each output
+        coefficients = self.x.new_zeros(linear.out_features, len(self.x))  # the matrix A of the dual form
         weight, bias = groups[id(linear.weight)], groups[id(linear.bias)]
         self.weights, self.bias, self.bias_factor = DualParameter(coefficients, weight), None, 1.0
-        if is_scaled(bias, weight):  # the bias is the weight of a feature that is constant
+        if is_scaled(bias, weight):  # treat the bias as the weight of a constant feature
             self.bias_factor = bias["initial_lr"] / weight["initial_lr"]
         else:
             self.bias = DualParameter(self.x.new_zeros(linear.out_features, 1), bias)
@@ -119,8 +119,8 @@ class DualTraining:
             run.progress.end_epoch()
 
     def _take_step(self, batch, rate):
-        """Take a step on a batch of rows, at this fraction of the highest rate; return the loss."""
-        # outputs are rows, since few of many are several times as fast that way round, the softmax above all
+        """Take a step on a batch, at this fraction of the peak learning rate; return the loss."""
+        # Outputs are (outputs, rows), since long rows are several times faster, especially in the softmax.
         outputs = self.weights.values @ self.products.index_select(0, batch).mT
         if self.bias is not None:
             outputs += self.bias.values
@@ -131,19 +131,19 @@ class DualTraining:
         return loss
 
     def _loss_and_gradient(self, outputs, batch):
-        """Return the mean loss of a batch, and its gradient with respect to the (outputs, rows)."""
+        """Return the mean loss of a batch, and its gradient with respect to the outputs, (outputs, rows)."""
         weight = None if self.weight is None else take(self.weight, batch)
         if self.targets is not None:
             return cross_entropy(outputs, self.targets.index_select(1, batch), weight)
         inputs = {} if weight is None else {"weight": weight}
         outputs.requires_grad_()
-        seen = outputs.mT.clone(memory_format=torch.contiguous_format)  # as from a layer: a loss may change it in place
+        seen = outputs.mT.clone(memory_format=torch.contiguous_format)  # a copy, since a loss may change it in place
         loss = self.run.net.get_loss(seen, take(self.y, batch), X=inputs)
         return loss.detach(), *torch.autograd.grad(loss, outputs)
 
     @torch.no_grad()
     def write_back(self):
-        """Give the net its weights, the state of its optimizer and its history."""
+        """Write the weights, the optimizer state and the history into the net."""
         linear, optimizer = self.run.module, self.run.net.optimizer_
         for p, part, factor, primal in (
             (linear.weight, self.weights, 1.0, lambda coefficients: coefficients @ self.x),
@@ -156,27 +156,27 @@ class DualTraining:
 
 
 def is_scaled(group, other):
-    """Return True if the steps of a group are a multiple of those of another, as are the values that they lead to."""
+    """Return True if the steps of a parameter group, and so its values, are a multiple of those of another."""
     ours, theirs = (one["initial_lr"] * one["weight_decay"] for one in (group, other))
     return other["initial_lr"] > 0 and isclose(ours, theirs) and group["momentum"] == other["momentum"]
 
 
 class DualParameter:
-    """Coefficients of rows, updated as torch's SGD updates a parameter.
+    """Coefficients of rows, updated like a parameter by torch's SGD.
 
     Parameters
     ----------
     values : Tensor
-        Zeros.
+        The initial zeros.
     group : dict
-        Settings of the optimizer.
+        The settings of the parameter group.
     """
 
     def __init__(self, values, group):
         self.values, self.momentum, self.group = values, torch.zeros_like(values), group
 
     def step(self, gradient, rate, rows=None):
-        """Take a step by a gradient, which is zero outside ``rows`` if some are given."""
+        """Take a step with a gradient; if ``rows`` are given, it is zero for all others."""
         self.momentum.mul_(self.group["momentum"])
         if rows is None:
             self.momentum.add_(gradient)
@@ -188,7 +188,7 @@ class DualParameter:
 
 
 def class_fractions(criterion, y, n_classes, dtype):
-    """Return the targets of a plain cross-entropy, smoothed, of shape (classes, n); None for another loss."""
+    """Return the smoothed targets of a plain cross-entropy, of shape (classes, n); None for other losses."""
     plain = type(criterion) is torch.nn.CrossEntropyLoss and criterion.weight is None and criterion.ignore_index < 0
     if not plain or has_hooks(criterion) or y.dtype != torch.int64:
         return None
@@ -198,7 +198,7 @@ def class_fractions(criterion, y, n_classes, dtype):
 
 
 def cross_entropy(outputs, targets, weight):
-    """Return the mean loss of (classes, n) outputs and its gradient, in half of the time that autograd takes."""
+    """Return the mean loss of (classes, n) outputs and its gradient, twice as fast as autograd."""
     logs = outputs.log_softmax(0)
     if weight is None:
         loss = torch.dot(logs.flatten(), targets.flatten()) / -logs.shape[1]

@@ -1,4 +1,4 @@
-"""skorch's own loop over batches: any module, callback, schedule and optimizer."""
+"""The engine with skorch's own training loop, for any module, callback, schedule and optimizer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def supports(run: TrainingRun) -> bool:
-    """Return True: this is the engine for all that no other one supports."""
+    """Return True, since this engine trains every run that the others do not support."""
     return True
 
 
 def train(runs: list[TrainingRun]) -> None:
-    """Train a run; stopped early, it has ended as it should."""
+    """Train a run; early stopping counts as a regular end."""
     (run,) = runs
     net = run.net
     check_monitors(net.callbacks_, has_validation=run.valid is not None)
@@ -37,12 +37,12 @@ def train(runs: list[TrainingRun]) -> None:
 
 
 def end(run):
-    """Tell the callbacks that a training has ended."""
+    """Notify the callbacks that a training has ended."""
     run.net.notify("on_train_end", X=run.train, y=None)
-    run.net.train_split = None  # it holds the validation rows
+    run.net.train_split = None  # it refers to the validation rows
 
 
 def has_stopped_early(net):
-    """Return True if a callback has ended the training, which skorch does by a KeyboardInterrupt."""
+    """Return True if a callback has stopped the training, for which skorch raises a KeyboardInterrupt."""
     stops = [callback for _, callback in net.callbacks_ if isinstance(callback, EarlyStopping)]
     return any(stop.misses_ >= stop.patience for stop in stops)

@@ -1,8 +1,9 @@
-"""One loop of batches for many small nets of one architecture, whose parameters lie side by side in a stack.
+"""The engine that trains many small nets of one architecture together, with stacked parameters.
 
-What surrounds a small net costs more than its products: the loop, the calls, the optimizer. Stacked nets share it. Each
-run keeps its own rows, order, length and settings; its steps are those that it would take alone, up to rounding. Runs
-with more steps come first, so that those still in training are always the first rows of the stack.
+For a small net, the overhead of the loop, the calls and the optimizer exceeds the time of its matrix products; stacked
+nets share this overhead. Each run keeps its own rows, order, length and settings, and takes the same steps as alone, up
+to rounding. Runs are sorted by the number of steps, the longest first, so that the runs still in training are always
+the first rows of the stack.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from ._stack import Stack, can_stack, does_the_same
 if TYPE_CHECKING:
     from ..run import TrainingRun
 
-# With more, what surrounds the products of a net is little beside them.
-MAX_WORK = 4e7  # products of a batch of one net
-MAX_BATCH = 2**19  # bytes of a batch of one net
+# Above these limits, the overhead is small compared with the matrix products.
+MAX_WORK = 4e7  # multiplications per batch of one net
+MAX_BATCH = 2**19  # bytes per batch of one net
 TINY = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
 def supports(run: TrainingRun) -> bool:
-    """Return True if a net can be stacked, and gains by it."""
+    """Return True if a net can be stacked, and is then trained faster."""
     net, module, rows = run.net, run.module, run.train
     return (
         run.is_plain
@@ -48,12 +49,12 @@ def n_batch_rows(run):
 
 
 def n_batch_bytes(run):
-    """Return the size of the rows of a batch."""
+    """Return the number of bytes in the rows of a batch."""
     return run.train.x[0].nbytes * n_batch_rows(run)
 
 
 def shapes_of(run):
-    """Return shapes and dtypes of all parameters, buffers and batches: runs that share a stack have the same."""
+    """Return the shapes and dtypes of all parameters, buffers and batches, which are equal for runs in one stack."""
     x, y = run.train.x, run.train.y
     tensors = run.module.state_dict().items()
     return (
@@ -63,15 +64,15 @@ def shapes_of(run):
 
 
 def can_share(runs: list[TrainingRun]) -> bool:
-    """Return True if the stack of runs with the same shapes does what each module does, found out on a few rows."""
+    """Return True if, for a few rows, the stack of runs with equal shapes has the same outputs as each module."""
     for run in runs:
         run.net.module_.train()
-    with kept_randomness(torch.device(runs[0].net.device)):  # a module that draws is found out by doing so
+    with kept_randomness(torch.device(runs[0].net.device)):  # a module that draws random numbers may do so here
         return does_the_same(Stack([run.module for run in runs]), first_rows(runs), runs[0].net.outputs_.n_outputs)
 
 
 def first_rows(runs):
-    """Return a few rows of each run, as the modules take them, (runs, rows, ...)."""
+    """Return a few prepared rows of each run, (runs, rows, ...)."""
     n = min(8, *[len(run.train) for run in runs])
     rows = []
     for run in runs:
@@ -81,12 +82,12 @@ def first_rows(runs):
 
 
 def order(run: TrainingRun):
-    """Return the key to sort runs by; runs with equal keys take the same steps with the same settings."""
+    """Return the sort key of a run; runs with equal keys have the same number of steps and the same settings."""
     return -run.n_steps, len(run.train), run.schedule, repr(indexed_groups(run))
 
 
 def indexed_groups(run):
-    """Return the groups of the optimizer, with indices of parameters instead of parameters."""
+    """Return the parameter groups of the optimizer, with indices instead of parameters."""
     indices = {id(p): index for index, p in enumerate(run.parameters)}
     groups = run.net.optimizer_.param_groups
     return [{**group, "params": [indices[id(p)] for p in group["params"]]} for group in groups]
@@ -117,7 +118,7 @@ def train(runs: list[TrainingRun]) -> None:
 
 @dataclass
 class RunGroup:
-    """Neighbors in the stack that take the same steps, with the same settings of the optimizer.
+    """Adjacent runs in the stack with the same number of steps and the same optimizer settings.
 
     Parameters
     ----------
@@ -125,9 +126,9 @@ class RunGroup:
     start : int
         Index of the first run in the stack.
     parameters : list of torch.nn.Parameter
-        Rows of the stack's parameters, in the same memory.
+        Views of the stack's parameters.
     weighted : bool
-        True if rows of any run in the stack have weights.
+        True if any run in the stack has weighted rows.
     """
 
     runs: list[TrainingRun]
@@ -141,7 +142,7 @@ class RunGroup:
         self.bounds = self.runs[0].loader.bounds
 
     def batch(self, step):
-        """Return x of shape (runs, rows, ...), y and weights (or None) of a step, as modules and losses take them."""
+        """Return the prepared x of shape (runs, rows, ...), y and weights (or None) of a step."""
         number = step % len(self.bounds)
         if number == 0:
             self.epoch = stack_parts([self._shuffled(run) for run in self.runs])
@@ -152,25 +153,25 @@ class RunGroup:
         return stack_parts([run.net.prepare_train_(*rows) for run, rows in zip(self.runs, own, strict=True)])
 
     def _shuffled(self, run):
-        """Return x, y and the weights of all rows of a run in the order of the next epoch."""
+        """Return x, y and weights of all rows of a run, in the order of the next epoch."""
         order, rows = run.loader.draw_order(), run.train
         weight = torch.ones(len(rows)) if self.weighted and rows.weight is None else rows.weight
         return [None if part is None else take(part, order) for part in (rows.x, rows.y, weight)]
 
     def set_gradients(self, gradients, step):
-        """Give the optimizer the gradients of these nets, and the learning rates of a step."""
+        """Set the gradients of these nets, and the learning rates of a step, in the optimizer."""
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = gradient[self.start : self.stop]
         for group in self.optimizer_groups:
             group["lr"] = group["initial_lr"] * self.runs[0].factors[step]
 
     def release(self):
-        """Take the parameters of these nets out of the optimizer."""
+        """Remove the parameters of these nets from the optimizer."""
         for group in self.optimizer_groups:
             group["params"] = []
 
     def write_back(self, optimizer, losses):
-        """Give each net the history and the state of the optimizer that it would have alone."""
+        """Write the history and the optimizer state into each net, as if it had been trained alone."""
         for row, run in enumerate(self.runs):
             for p, rows in zip(run.parameters, self.parameters, strict=True):
                 state = optimizer.state[rows].items()
@@ -190,7 +191,7 @@ def make_groups(runs, stack):
 
 
 def make_optimizer(groups):
-    """Return the nets' own optimizer, with the settings of each group, over the memory of the stack."""
+    """Return an optimizer of the nets' class for the stacked parameters, with the settings of each group."""
     settings = []
     for group in groups:
         own = indexed_groups(group.runs[0])
@@ -207,7 +208,7 @@ def make_optimizer(groups):
 
 
 def state_of(value, row):
-    """Return the state of one net's parameter: its row, or a copy of the number of steps, which all nets share."""
+    """Return the optimizer state of one net: its row of a tensor, or a copy of the shared number of steps."""
     if not isinstance(value, torch.Tensor):
         return value
     return value.clone() if value.ndim == 0 else value[row].clone()
@@ -239,12 +240,12 @@ def take_step(stack, groups, step, optimizer):
 
 
 def stack_parts(parts):
-    """Return x, y and weights of several runs in one tensor each; None if there are no weights."""
+    """Stack x, y and weights of several runs; weights are None if there are none."""
     return [None if rows[0] is None else torch.stack(rows) for rows in zip(*parts, strict=True)]
 
 
 def pad(rows, size):
-    """Return batches (nets, rows, ...) filled up to ``size`` rows with their first one."""
+    """Return batches (nets, rows, ...) padded to ``size`` rows with their first row."""
     if rows is None or rows.shape[1] == size:
         return rows
     return torch.cat([rows, rows[:, :1].expand(-1, size - rows.shape[1], *rows.shape[2:])], dim=1)
@@ -257,7 +258,7 @@ def row_losses(criterion, outputs, y):
 
 
 def mean_losses(losses, sizes):
-    """Return the mean loss of each net over its own rows, without those that fill up."""
+    """Return the mean loss of each net over its own rows, without padding."""
     if min(sizes) == max(sizes):
         return losses.mean(dim=1)
     counts = torch.tensor(sizes, device=losses.device)
@@ -266,7 +267,7 @@ def mean_losses(losses, sizes):
 
 
 def clip_rows(gradients, clip_norm):
-    """Scale the gradients of each net down to the norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
+    """Clip the gradients of each net to a norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
     norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
     factors = (clip_norm / (norms + TINY)).clamp(max=1.0)
     for gradient in gradients:

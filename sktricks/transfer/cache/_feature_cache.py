@@ -276,7 +276,7 @@ class FeatureCache:
         return found
 
     def _encode_portion(self, net, request, portion, images, encode_rows, fill, progress):
-        """Encode those of some rows that nobody has encoded meanwhile."""
+        """Encode those of the given rows that are still missing."""
         request.take(self._find(net, portion))
         missing = [digest for digest in portion if digest in request.missing]
         progress.skip(len(portion) - len(missing))
