@@ -783,7 +783,7 @@ def test_strings_that_are_not_files(estimator):
 
 @STRATEGIES
 def test_pixels_with_another_range_than_files(strategy, paths):
-    told = r"expects pixels from 0 to 1, X has .* 0 to 255: value_range must be None or \(0, 255\), got \(0, 1\)"
+    told = r"value_range must be None or \(0, 255\) for image files, got \(0, 1\): .* expects pixels"
     for wrong in (net(strategy=strategy), PretrainedFeatures(Conv, image_shape=(8, 8))):
         with pytest.raises(ValueError, match=told):
             wrong.set_params(value_range=(0, 1)).fit(paths, LABELS)

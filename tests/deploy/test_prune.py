@@ -315,7 +315,7 @@ def test_a_linear_probe_is_an_error(strategy):
 @pytest.mark.parametrize("labels", [np.r_[y[:-1], 99], np.arange(200) // 5], ids=["one row", "many classes"])
 def test_classes_that_cannot_be_held_out_are_an_error(labels):
     net = on_table(max_epochs=1).fit(X, labels)
-    with pytest.raises(ValueError, match="validation_fraction must leave a row of each"):
+    with pytest.raises(ValueError, match="validation_fraction must leave at least one row of each"):
         prune(net, X, labels, validation_fraction=0.1)
 
 

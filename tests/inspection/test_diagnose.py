@@ -444,7 +444,7 @@ def test_an_estimator_that_is_no_net_is_an_error(estimator):
         ({"y": y[:-1]}, "inconsistent numbers of samples"),
         ({"y": np.zeros(240)}, "at least two classes"),
         ({"X": np.full((240, 6), np.inf)}, "contains infinity"),
-        ({"X_val": X}, "X_val and y_val go together"),
+        ({"X_val": X}, "X_val and y_val must be passed together"),
     ],
 )
 def test_rows_that_do_not_fit_are_an_error(params, message):

@@ -215,8 +215,13 @@ def test_an_estimator_that_is_no_net_is_an_error(estimator, got):
 @pytest.mark.parametrize(
     ("net", "data", "params", "message"),
     [
-        (NetClassifier(), (X[:19], y[:19]), {}, "at least 20 rows that count, X has 19"),
-        (NetClassifier(), (X, y), {"sample_weight": np.arange(200) < 15}, "at least 20 rows that count, X has 15"),
+        (NetClassifier(), (X[:19], y[:19]), {}, "at least 20 rows with positive weight, got 19"),
+        (
+            NetClassifier(),
+            (X, y),
+            {"sample_weight": np.arange(200) < 15},
+            "at least 20 rows with positive weight, got 15",
+        ),
         (NetClassifier(), (X, y[:-1]), {}, "inconsistent numbers of samples"),
         (NetClassifier(), (X, np.zeros(200)), {}, "at least two classes"),
         (NetClassifier(), (X, None), {}, "requires y to be passed"),
@@ -266,7 +271,7 @@ def test_partial_fit_finds_it_at_its_first_call():
 
 
 def test_where_nothing_is_learned_auto_is_the_default_and_says_so():
-    with pytest.warns(UnclearLearningRateWarning, match="takes the default") as caught:
+    with pytest.warns(UnclearLearningRateWarning, match="uses the default") as caught:
         net = NetClassifier(Detached, batch_size=50, random_state=0, lr="auto", max_epochs=1).fit(X, y)
     assert caught[0].filename == __file__
     assert net.lr_ == 2e-3
@@ -278,7 +283,7 @@ def test_the_rate_in_use_is_told_whatever_it_is():
 
 
 def test_too_few_rows_for_auto():
-    with pytest.raises(ValueError, match="at least 20 rows that count, X has 10"):
+    with pytest.raises(ValueError, match="at least 20 rows with positive weight, got 10"):
         NetClassifier(lr="auto").fit(X[:10], y[:10])
 
 

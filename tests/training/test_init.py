@@ -99,7 +99,7 @@ def test_a_table_of_categories_alone_has_a_map_without_inputs():
 
 def test_an_instance_has_weights_of_its_own():
     net = NetClassifier(Mixed(), init="he")
-    with pytest.raises(ValueError, match=r"init='he' draws weights, but module is an instance.* init='default'"):
+    with pytest.raises(ValueError, match=r"init='he' requires a module class, got an instance.* init='default'"):
         net.fit(X, Y)
     instance = Mixed()
     weights = first_weights(NetClassifier(instance))

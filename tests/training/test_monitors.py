@@ -128,17 +128,17 @@ def test_early_stopping_by_a_score():
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
-        (EarlyStopping(), r"EarlyStopping\(monitor='valid_loss'\) needs .* monitor='train_loss'"),
-        (Checkpoint(), r"Checkpoint\(monitor='valid_loss_best'\) needs .* monitor='train_loss_best'"),
-        (LRScheduler(ReduceLROnPlateau, monitor="valid_loss"), r"LRScheduler\(monitor='valid_loss'\) needs"),
-        (("score", EpochScoring("accuracy")), r"EpochScoring\('accuracy'\) needs .* on_train=True"),
-        (BatchScoring("accuracy"), r"BatchScoring\('accuracy'\) needs .* on_train=True"),
+        (EarlyStopping(), r"EarlyStopping\(monitor='valid_loss'\) requires .* monitor='train_loss'"),
+        (Checkpoint(), r"Checkpoint\(monitor='valid_loss_best'\) requires .* monitor='train_loss_best'"),
+        (LRScheduler(ReduceLROnPlateau, monitor="valid_loss"), r"LRScheduler\(monitor='valid_loss'\) requires"),
+        (("score", EpochScoring("accuracy")), r"EpochScoring\('accuracy'\) requires .* on_train=True"),
+        (BatchScoring("accuracy"), r"BatchScoring\('accuracy'\) requires .* on_train=True"),
     ],
 )
 def test_what_needs_validation_rows_is_an_error_without_them(callback, message):
     net = NetClassifier(callbacks=[callback], max_epochs=2)
     message = "callbacks: " + message.replace(
-        "needs .*", "needs validation rows, but this training has none: use early_stopping=True, or fit.*"
+        "requires .*", "requires validation rows, but this training has none: use early_stopping=True, or fit.*"
     )
     with pytest.raises(ValueError, match=message):
         net.fit(X, LABELS)

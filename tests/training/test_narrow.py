@@ -40,7 +40,7 @@ def test_parameters_keep_their_flags():
 
 @pytest.mark.parametrize("shape", [(9, 3, 3, 3), (0, 3, 3, 3), (5, 3), (5, 3, 3, 3, 1)])
 def test_what_cannot_be_cut_to_a_shape_is_an_error(shape):
-    with pytest.raises(ValueError, match="0.weight of shape .* cannot be cut to"):
+    with pytest.raises(ValueError, match="0.weight of shape .* cannot be reduced to"):
         narrow(make_net(8), {"0.weight": shape})
 
 

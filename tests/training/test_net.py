@@ -392,9 +392,9 @@ def test_validation_fraction_as_a_splitter():
 
 
 def test_validation_rows_go_in_pairs():
-    with pytest.raises(ValueError, match="X_val and y_val go together"):
+    with pytest.raises(ValueError, match="X_val and y_val must be passed together"):
         classifier().fit(X, Y, X_val=X)
-    with pytest.raises(ValueError, match="X_val and y_val go together"):
+    with pytest.raises(ValueError, match="X_val and y_val must be passed together"):
         classifier().fit(X, Y, y_val=Y)
 
 
@@ -552,19 +552,19 @@ def test_partial_fit_with_other_classes_than_before_is_an_error():
             net.partial_fit(X, Y, classes=classes)
     with pytest.raises(ValueError, match="is not the same as on last call"):
         classifier().fit(X, Y).partial_fit(X, Y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="classes must hold labels of one type"):
+    with pytest.raises(ValueError, match="classes must contain labels of one type"):
         classifier().partial_fit(X, Y, classes=np.array([0, "a", None], dtype=object))
-    with pytest.raises(ValueError, match=r"classes must be None or \[0, 1\] where y has columns, got \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match=r"classes must be None or \[0, 1\] if y has columns, got \[0, 1, 2\]"):
         classifier().partial_fit(X, np.eye(2)[Y], classes=[0, 1, 2])
 
 
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ({0: -1, 1: 1}, "class_weight must hold finite weights of at least 0"),
-        ({0: np.nan}, "class_weight must hold finite weights of at least 0"),
-        ({0: 0, 1: 0}, "class_weight must leave a row with a weight above 0"),
-        ({0: 0}, "sample_weight and class_weight must leave at least two classes, .*one class only: 1"),
+        ({0: -1, 1: 1}, "class_weight must contain finite, non-negative weights"),
+        ({0: np.nan}, "class_weight must contain finite, non-negative weights"),
+        ({0: 0, 1: 0}, "class_weight must leave at least one row with positive weight"),
+        ({0: 0}, "sample_weight and class_weight must leave at least two classes, .* only for the class 1"),
         ({"zebra": 2}, "not in class_weight"),
     ],
 )
@@ -576,7 +576,7 @@ def test_class_weights_that_cannot_be(class_weight, message):
 def test_early_stopping_with_a_class_of_one_row_names_it_by_its_label():
     y = np.where(Y == 1, "common", "usual").astype(object)
     y[7] = "rare"
-    with pytest.raises(ValueError, match="2 rows of each class, .* got 1 row of class 'rare': leave its row out, give"):
+    with pytest.raises(ValueError, match="2 rows of each class, .* got 1 row of class 'rare': drop its row, pass"):
         classifier(early_stopping=True).fit(X, y)
     net = classifier(early_stopping=True, max_epochs=2).fit(X, y, X_val=X, y_val=y)
     assert list(net.classes_) == ["common", "rare", "usual"]
@@ -965,7 +965,7 @@ def test_a_device_that_torch_does_not_know_is_an_error(device):
 
 @pytest.mark.parametrize("device", ["cuda:99", torch.device("cuda:99"), "meta"])
 def test_a_device_that_is_not_there_is_an_error(device):
-    with pytest.raises(ValueError, match=r"device must exist on this machine, got .*\. Use 'auto' or 'cpu'"):
+    with pytest.raises(ValueError, match=r"device must exist on this machine, got .*: use 'auto'"):
         classifier(device=device).fit(X, Y)
 
 
@@ -995,7 +995,7 @@ def test_predicting_leaves_the_net_as_it_is():
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MultiMarginLoss, nn.functional.multi_margin_loss])
 def test_label_smoothing_needs_a_loss_that_takes_it(loss):
     assert classifier(loss=loss).fit(X, Y).n_iter_ == 4
-    with pytest.raises(ValueError, match="label_smoothing=0.1 needs a loss that takes label_smoothing"):
+    with pytest.raises(ValueError, match="label_smoothing=0.1 requires a loss that takes label_smoothing"):
         classifier(loss=loss, label_smoothing=0.1).fit(X, Y)
 
 

@@ -107,7 +107,7 @@ def test_binary_cross_entropy_of_mixed_targets_and_of_nets_trained_together():
 
 @pytest.mark.parametrize("loss", ["bce", nn.BCEWithLogitsLoss])
 def test_binary_cross_entropy_on_more_classes_is_an_error(loss):
-    with pytest.raises(ValueError, match="loss='bce' needs two classes.* but y has 3 classes: use loss="):
+    with pytest.raises(ValueError, match="loss='bce' requires two classes.* but y has 3 classes: use loss="):
         NetClassifier(loss=loss).fit(X, np.arange(60) % 3)
 
 
@@ -131,7 +131,7 @@ def test_of_several_outputs_the_first_is_used(finish, module):
 
 
 def test_a_module_for_another_number_of_columns_is_an_error_that_names_them():
-    expected = r"module cannot take X of 6 columns \(mat1 and mat2 .*\): let its constructor take n_features, or give"
+    expected = r"module cannot take X of 6 columns \(mat1 and mat2 .*\): add n_features to its constructor, or pass"
     for net in (NetClassifier(nn.Linear(5, 2)), NetClassifier(nn.Linear(5, 2), optimizer=torch.optim.Adagrad)):
         with pytest.raises(ValueError, match=expected) as caught:
             net.fit(X, Y)

@@ -102,9 +102,9 @@ def test_a_key_that_nobody_knows_is_an_error():
         (
             {"width": 1},
             ValueError,
-            "net_params must hold parameters of skorch's net, .* got 'width': begin it with one",
+            "net_params must contain parameters of skorch's net, .* got 'width': use a prefix of",
         ),
-        ({"modul__width": 1}, ValueError, "net_params must hold parameters of skorch's net, .* got 'modul__width'"),
+        ({"modul__width": 1}, ValueError, "net_params must contain parameters of skorch's net, .* got 'modul__width'"),
     ],
 )
 @pytest.mark.parametrize("net", [NetClassifier, FineTuneClassifier])
@@ -160,7 +160,7 @@ def test_skorchs_scoring_callback_works():
 @pytest.mark.parametrize("net", [NetClassifier, FineTuneClassifier])
 def test_a_callback_of_the_wrong_type_is_an_error(net, wrong):
     with pytest.raises(
-        TypeError, match="callbacks must hold skorch callbacks, or pairs of a name and a callback.* got"
+        TypeError, match="callbacks must contain skorch callbacks, or pairs of a name and a callback.* got"
     ):
         clone(net(max_epochs=1, callbacks=[wrong])).fit(IMAGES, [0, 1])
 
@@ -172,7 +172,7 @@ def test_a_name_with_none_is_no_callback(net):
 
 
 def test_names_of_our_own_callbacks_are_taken():
-    with pytest.raises(ValueError, match="callbacks must not have names that begin with own_, got 'own_schedule'"):
+    with pytest.raises(ValueError, match="callbacks must not have names that start with own_, got 'own_schedule'"):
         NetClassifier(max_epochs=1, callbacks=[("own_schedule", Count())]).fit(X, Y)
 
 

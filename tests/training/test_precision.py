@@ -79,7 +79,7 @@ def test_a_processor_without_instructions_for_bfloat16_warns(monkeypatch):
 
 
 def test_bfloat16_needs_a_device_that_has_it():
-    with pytest.raises(ValueError, match="precision='bfloat16' needs a device of type 'cpu' or 'cuda', got 'mps'"):
+    with pytest.raises(ValueError, match="precision='bfloat16' requires a device of type 'cpu' or 'cuda', got 'mps'"):
         choose_precision("bfloat16", MPS, images=True)
 
 
@@ -99,10 +99,12 @@ def test_a_module_computes_in_the_precision(precision, computed):
 
 def test_float64_stays_float64():
     net = NetClassifier(Note, net_params={"module__dtype": torch.float64}, precision="bfloat16", **QUICK)
-    with pytest.raises(ValueError, match="precision='bfloat16' needs a module with float32 parameters, got float64"):
+    with pytest.raises(ValueError, match="precision='bfloat16' requires a module with float32 parameters, got float64"):
         net.fit(IMAGES, LABELS)
     backbone = Note(dtype=torch.float64)
-    with pytest.raises(ValueError, match="precision='bfloat16' needs a backbone with float32 parameters, got float64"):
+    with pytest.raises(
+        ValueError, match="precision='bfloat16' requires a backbone with float32 parameters, got float64"
+    ):
         FineTuneClassifier(backbone, precision="bfloat16", **QUICK).fit(IMAGES, LABELS)
     assert fit_precision("bfloat16", "auto", torch.float64, "module") == "float32"
 

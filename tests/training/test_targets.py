@@ -103,7 +103,7 @@ def test_one_class_is_an_error():
 
 
 def test_weights_that_leave_one_class_are_an_error():
-    with pytest.raises(ValueError, match="must leave at least two classes, got .* of one class only: 1"):
+    with pytest.raises(ValueError, match="must leave at least two classes, got .* only for the class 1"):
         classifier().fit(X, LABELS, sample_weight=LABELS == 1)
 
 
@@ -135,7 +135,7 @@ def test_values_that_are_none(bad):
 
 @pytest.mark.parametrize("gap", [np.nan, None, pd.NA])
 def test_an_error_names_the_rows_without_a_label(gap):
-    message = r"y must have no missing labels or values \(NaN, None\), got 2, in the rows 3, 5: leave out these rows"
+    message = r"y must have no missing labels or values \(NaN, None\), got 2, in the rows 3, 5: drop these rows"
     strings = LABELS.astype(str).astype(object)
     strings[[3, 5]] = gap
     numbers = pd.Series(LABELS).astype("Int64")
@@ -216,9 +216,11 @@ def test_soft_targets_are_what_is_learned():
 
 def test_soft_targets_of_another_width_are_an_error():
     net = classifier(max_epochs=1).partial_fit(X, np.tile([0.2, 0.5, 0.3], (80, 1)))
-    with pytest.raises(ValueError, match="y needs 3 columns, one per class, got 2"):
+    with pytest.raises(ValueError, match="y must have 3 columns, one per class, got 2"):
         net.partial_fit(X, np.tile([0.4, 0.6], (80, 1)))
-    with pytest.raises(ValueError, match="y has classes targets, NetClassifier was fitted on soft targets"):
+    with pytest.raises(
+        ValueError, match="y must have soft targets, as in the first fit of NetClassifier, got classes targets"
+    ):
         net.partial_fit(X, LABELS)
 
 
@@ -253,7 +255,7 @@ def test_several_labels_early_stopping_and_partial_fit():
 
 def test_several_labels_of_another_width_are_an_error():
     net = classifier(max_epochs=1).partial_fit(X, EVENTS)
-    with pytest.raises(ValueError, match="y needs 3 columns"):
+    with pytest.raises(ValueError, match="y must have 3 columns"):
         net.partial_fit(X, EVENTS[:, :2])
 
 
@@ -300,9 +302,9 @@ def test_targets_of_other_dimensions_are_an_error():
 
 def test_targets_of_another_width_are_an_error():
     net = regressor().partial_fit(X, X[:, :3])
-    with pytest.raises(ValueError, match="y needs 3 columns as in the first fit, got 2"):
+    with pytest.raises(ValueError, match="y must have 3 columns as in the first fit, got 2"):
         net.partial_fit(X, X[:, :2])
-    with pytest.raises(ValueError, match="y needs 3 columns as in the first fit, got 1"):
+    with pytest.raises(ValueError, match="y must have 3 columns as in the first fit, got 1"):
         net.partial_fit(X, X[:, :1])
 
 
@@ -320,7 +322,7 @@ def test_validation_loss_is_log_loss():
 def test_classes_as_values_are_an_error_that_names_the_classifier(convert):
     y = convert(np.array(["ant", "bee"])[LABELS % 2])
     for name in ("Net", "FineTune"):
-        expected = rf"y must hold numbers, got '(ant|bee)': for classes use {name}Classifier$"
+        expected = rf"y must contain numbers, got '(ant|bee)': for classes use {name}Classifier$"
         with pytest.raises(ValueError, match=expected):
             getattr(sktricks, f"{name}Regressor")().fit(X, y)
     assert regressor(max_epochs=1).fit(X, np.asarray(["1.5", "2"] * 40, object)).predict(X).dtype == np.float64

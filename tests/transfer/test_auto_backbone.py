@@ -124,9 +124,7 @@ def test_a_table_has_no_backbone():
 @pytest.mark.parametrize("as_files", [True, False])
 def test_without_weights_a_warning_says_what_to_install(no_weights, make, as_files):
     X = PHOTOS if as_files else np.zeros((4, PHOTO_SIDE, PHOTO_SIDE + 18, 3), np.uint8)
-    message = (
-        rf'photos of {PHOTO_SIDE} x {PHOTO_SIDE + 18} pixels are resized to 32 x 32 .*pip install "sktricks\[im'
-    )
+    message = rf'photos of {PHOTO_SIDE} x {PHOTO_SIDE + 18} pixels are resized to 32 x 32 .*pip install "sktricks\[im'
     with pytest.warns(SmallBackboneWarning, match=message) as found:
         fitted = make().fit(X, LABELS)
     assert len(found) == 1 and fitted.backbone_name_ == "tiny32"

@@ -235,7 +235,7 @@ def test_verbose_says_what_was_reused(caplog):
     net(None, verbose=1).fit(GREY, LABELS)
     assert "encoded" not in caplog.text
     net(FeatureCache(max_bytes=0), verbose=1).fit(GREY, LABELS)
-    assert caplog.messages[-1] == "40 rows encoded, reused 0 times; 40 no longer kept"
+    assert caplog.messages[-1] == "40 rows encoded, reused 0 times; 40 no longer stored"
 
 
 # -- how much memory ---------------------------------------------------------------------------------------------------

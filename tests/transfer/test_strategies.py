@@ -54,9 +54,7 @@ def test_a_callback_that_freezes_is_left_to_it(n_labels, expected):
     [(LINEAR_PROBE, 0), (LINEAR_PROBE, "stage2"), (FINE_TUNE, 1.0), (LP_FT, 1.0), (GRADUAL, 1.0)],
 )
 def test_conflicts(strategy, freeze_until):
-    with pytest.raises(
-        ValueError, match=f"'{strategy}' cannot be combined with freeze_until={freeze_until!r}"
-    ):
+    with pytest.raises(ValueError, match=f"'{strategy}' cannot be combined with freeze_until={freeze_until!r}"):
         choose_strategy(strategy, freeze_until, freeze_until in ("head", 1.0), 10)
 
 
