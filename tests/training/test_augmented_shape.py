@@ -18,8 +18,8 @@ from sktricks.training._modules import ResidualMLP
 X = np.random.default_rng(0).normal(size=(20, 64))
 Y = np.arange(20) % 2
 NARROW, SMALL = RandomCrop((1, 60)), RandomCrop(6)
-TABLE = r"augmenter must return what the module takes, got .*\(1, 60\).*: rows of 64 columns become rows of 60 columns"
-IMAGES = r"augmenter must return rows that the {} accepts, got RandomCrop\(size=6\): images of shape \(8, 8, 1\) become .*6, 6, 1"
+TABLE = r"rows that the module accepts, got .*\(1, 60\).*: rows of 64 columns become rows of 60 columns"
+IMAGES = r"rows that the {} accepts, got RandomCrop\(size=6\): images of shape \(8, 8, 1\) become .*6, 6, 1"
 QUICK = {"max_epochs": 1, "random_state": 0}
 
 

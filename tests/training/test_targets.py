@@ -218,9 +218,7 @@ def test_soft_targets_of_another_width_are_an_error():
     net = classifier(max_epochs=1).partial_fit(X, np.tile([0.2, 0.5, 0.3], (80, 1)))
     with pytest.raises(ValueError, match="y must have 3 columns, one per class, got 2"):
         net.partial_fit(X, np.tile([0.4, 0.6], (80, 1)))
-    with pytest.raises(
-        ValueError, match="y must have soft targets, as in the first fit of NetClassifier, got classes targets"
-    ):
+    with pytest.raises(ValueError, match="y must have soft targets, as in .*, got classes targets"):
         net.partial_fit(X, LABELS)
 
 

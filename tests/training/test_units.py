@@ -166,9 +166,7 @@ def test_numbers_that_overflow_float32_in_a_module_that_does_not_standardize_are
     X, y = IRIS
     X = X.copy()
     X[7, 2] = -1e39
-    with pytest.raises(
-        ValueError, match=r"X must contain numbers of at most 3.4e\+38.*float32, got -1e\+39 in column 2"
-    ):
+    with pytest.raises(ValueError, match=r"numbers of at most 3.4e\+38.*float32, got -1e\+39 in column 2"):
         NetClassifier(linear, max_epochs=1).fit(X, y)
     net = NetClassifier(linear, max_epochs=1).fit(IRIS[0], y)
     with pytest.raises(ValueError, match=r"column 2 has -1e\+39"):

@@ -179,8 +179,11 @@ def test_a_table_passes_with_a_warning():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.zeros((4, 9, 8)), r"fitted on .* \(8, 8, 1\), X has \(9, 8, 1\)\. Image files are resized, arrays are not"),
-        (np.zeros((4, 8, 8, 3)), r"fitted on images of shape \(8, 8, 1\), X has \(8, 8, 3\)"),
+        (
+            np.zeros((4, 9, 8)),
+            r"fitted on .* \(8, 8, 1\), but X has \(9, 8, 1\)\. Image files are resized, arrays are not",
+        ),
+        (np.zeros((4, 8, 8, 3)), r"fitted on images of shape \(8, 8, 1\), but X has \(8, 8, 3\)"),
         (np.zeros((4, 65)), "expecting 64 features"),
         (np.full((4, 8, 8), np.nan), "X contains NaN"),
         (np.zeros((20, 20, 3)), r"X\[None\]"),

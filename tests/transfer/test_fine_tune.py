@@ -725,7 +725,7 @@ def test_a_table_has_nothing_pretrained_and_warns(estimator):
 
 def test_a_table_where_images_were_fitted_is_an_error():
     fitted = net().fit(GREY, LABELS)
-    with pytest.raises(ValueError, match=r"fitted on images of shape \(8, 8, 1\), X has rows of 64 columns"):
+    with pytest.raises(ValueError, match=r"fitted on images of shape \(8, 8, 1\), but X has rows of 64 columns"):
         fitted.predict(GREY.reshape(40, 64))
 
 
@@ -738,7 +738,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (np.zeros((4, 65)), {"image_shape": (8, 8)}, r"image_shape=\(8, 8\) needs 64 columns, X has 65"),
         (np.zeros((4, 64)), {"image_shape": (8, 8, 3)}, "needs 192 columns, X has 64"),
         (np.zeros((30, 30, 3)), {}, r"looks like a single color image.*X\[None\]"),
-        (np.zeros((4, 1, 8)), {}, "height and a width of at least 2"),
+        (np.zeros((4, 1, 8)), {}, "height and width at least 2"),
         (np.zeros((4, 8)), {"image_shape": (1, 8)}, "at least 2"),
         (np.zeros((4, 8)), {"image_shape": (0, 8)}, "at least 2"),
         (np.full((4, 8, 8), np.nan), {}, "X contains NaN"),
@@ -760,7 +760,7 @@ def test_a_table_where_images_were_fitted_is_an_error():
         (GREY[:4], {"strategy": "lp"}, "strategy"),
         (GREY[:4], {"device": "gpu"}, "device must be .*got 'gpu'"),
         ([GREY[0], GREY[1, 1:]], {}, r"same shape, got \(7, 8\), \(8, 8\)"),
-        (np.zeros((4, 3, 8, 8)), {}, "channels come first"),
+        (np.zeros((4, 3, 8, 8)), {}, "channels first"),
         (np.zeros((4, 8, 8, 2)), {"backbone": "tiny32"}, "must have images of 3 channels for this backbone, got 2"),
     ],
 )
@@ -807,9 +807,9 @@ def test_a_failed_fit_leaves_the_net_unfitted():
 def test_other_images_at_prediction():
     fitted = net().fit(GREY, LABELS)
     for X in (np.zeros((4, 9, 9)), COLOUR):
-        with pytest.raises(ValueError, match=r"fitted on images of shape \(8, 8, 1\), X has"):
+        with pytest.raises(ValueError, match=r"fitted on images of shape \(8, 8, 1\), but X has"):
             fitted.predict(X)
-    with pytest.raises(ValueError, match=r"images of shape \(8, 8, 1\), X has \(4, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"images of shape \(8, 8, 1\), but X has \(4, 16, 1\)"):
         fitted.predict(np.zeros((4, 4, 16)))
 
 
@@ -944,6 +944,6 @@ def test_what_is_no_augmenter(augmenter):
 def test_too_few_rows_to_hold_out():
     with pytest.raises(
         ValueError,
-        match="validation_fraction must leave at least one row of each of the 8 classes .* got 0.1 of 40 rows",
+        match="must leave at least one row of each of the 8 classes .* got 0.1 of 40 rows",
     ):
         net(early_stopping=True).fit(GREY, np.arange(40) % 8)

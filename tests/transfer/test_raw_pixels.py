@@ -122,7 +122,9 @@ def test_files_are_decoded_to_the_size_of_the_module():
         assert net.image_shape_ == (24, 24, 3)
         resized = np.stack([image.fromarray(pixels).resize((24, 24), image.Resampling.BICUBIC) for pixels in IMAGES])
         np.testing.assert_allclose(net.predict_proba(files), net.predict_proba(resized), atol=1e-6)
-    with pytest.raises(ValueError, match="fitted on images of shape .24, 24, 3., X has .12, 16, 3.. Image files are"):
+    with pytest.raises(
+        ValueError, match="fitted on images of shape .24, 24, 3., but X has .12, 16, 3.. Image files are"
+    ):
         net.predict(IMAGES)
 
 

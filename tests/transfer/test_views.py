@@ -216,7 +216,7 @@ def test_views_of_a_backbone_that_is_trained():
     for params in ({"strategy": "fine-tune"}, {"strategy": "lp-ft"}, {"strategy": "auto", "freeze_until": 0}):
         with pytest.raises(ValueError, match="n_views=2 requires a backbone that stays frozen.* the strategy"):
             net(n_views=2, **params).fit(GREY, LABELS)
-    with pytest.raises(ValueError, match="conflicts with FreezeLayers in callbacks"):
+    with pytest.raises(ValueError, match="cannot be combined with FreezeLayers in callbacks"):
         net(n_views=2, callbacks=[FreezeLayers("head", unfreeze_at=2)]).fit(GREY, LABELS)
 
 

@@ -131,9 +131,7 @@ def find(name, load, file="config.json", **settings):
         if "trust_remote_code" in str(error):
             raise refused(name, " (its configuration names Python files)") from error
         if os.path.isdir(name):
-            raise ValueError(
-                f"{name} must be a folder of transformers with a valid {file}: {first_sentence(error)}"
-            ) from error
+            raise ValueError(f"{name} must be a folder of transformers with {file}: {first_sentence(error)}") from error
     check_hub(name, file, EXTRA)
     try:
         return load(name, **settings)
