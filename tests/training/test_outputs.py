@@ -114,7 +114,7 @@ def test_binary_cross_entropy_on_more_classes_is_an_error(loss):
 @pytest.mark.parametrize("loss", [nn.BCELoss, nn.BCELoss(), nn.functional.binary_cross_entropy])
 @pytest.mark.parametrize("y", [Y, np.eye(3)[Y] + np.eye(3)[2]])
 def test_a_loss_of_probabilities_is_an_error(loss, y):
-    with pytest.raises(ValueError, match="loss must take logits.* BCELoss takes probabilities: use loss='bce'"):
+    with pytest.raises(ValueError, match="loss must take the logits.* BCELoss takes probabilities: use loss='bce'"):
         NetClassifier(loss=loss).fit(X, y)
 
 

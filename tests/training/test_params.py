@@ -83,7 +83,7 @@ def test_grid_search_over_the_width():
     ],
 )
 def test_a_key_that_a_knob_sets_is_an_error(key, knob):
-    with pytest.raises(ValueError, match=rf"net_params has '{key}'.*{knob}"):
+    with pytest.raises(ValueError, match=rf"net_params must not have '{key}'.*{knob}"):
         NetClassifier(max_epochs=1, net_params={key: 1}).fit(X, Y)
 
 

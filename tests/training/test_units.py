@@ -169,11 +169,11 @@ def test_numbers_that_overflow_float32_in_a_module_that_does_not_standardize_are
     with pytest.raises(ValueError, match=r"numbers of at most 3.4e\+38.*float32, got -1e\+39 in column 2"):
         NetClassifier(linear, max_epochs=1).fit(X, y)
     net = NetClassifier(linear, max_epochs=1).fit(IRIS[0], y)
-    with pytest.raises(ValueError, match=r"column 2 has -1e\+39"):
+    with pytest.raises(ValueError, match=r"-1e\+39 in column 2"):
         net.predict(X)
-    with pytest.raises(ValueError, match=r"column 2 has -1e\+39"):
+    with pytest.raises(ValueError, match=r"-1e\+39 in column 2"):
         net.partial_fit(X, y)
-    with pytest.raises(ValueError, match=r"column 2 has -1e\+39"):
+    with pytest.raises(ValueError, match=r"-1e\+39 in column 2"):
         NetClassifier(linear, max_epochs=1).fit(IRIS[0], y, X_val=X, y_val=y)
     exact = NetClassifier(lambda n_features, n_outputs: linear(n_features, n_outputs).double(), max_epochs=1, lr=1e-30)
     assert np.isfinite(exact.fit(X * 1e-30, y).predict_proba(X)).all()
@@ -184,7 +184,7 @@ def test_numbers_far_from_those_of_fit_are_an_error_that_names_the_column():
     X, y = make_classification(300, 4, random_state=0)
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
     net = NetClassifier(max_epochs=1, random_state=0).fit(frame, y)
-    with pytest.raises(ValueError, match=r"after standardization.*column 'c' has 1e\+60"):
+    with pytest.raises(ValueError, match=r"after standardization.*1e\+60 in column 'c'"):
         net.predict(frame.assign(c=1e60))
 
 
