@@ -176,7 +176,7 @@ def remove_all(estimator, X, y, amounts, max_epochs, verbose=0):
 
 
 def remove_stepwise(estimator, X, y, amounts, max_epochs, done=SILENT):
-    """Yield the estimator after each step: channels removed, and trained on."""
+    """Yield the estimator after each step of pruning and training."""
     from ._cut_channels import Plan, cut_channels
 
     plan, rows, earlier = Plan(), as_seen(estimator, X), report_of(net_of(estimator))

@@ -76,7 +76,7 @@ class RaiseRate(Callback):
     Parameters
     ----------
     lrs : ndarray of shape (n_steps,)
-        Factors of the rates that the groups have at the start.
+        Factors of the initial rates of the groups.
     progress : Progress
         Counts the batches.
     """
@@ -135,7 +135,7 @@ def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS, verbo
 
 
 def find_rate(net, rows):
-    """Return the suggestion of a range test for ``lr="auto"``, or warn and return None, which is the default rate."""
+    """Return the suggestion of a range test for ``lr="auto"``, or warn and return None, for the default rate."""
     curve = range_test(net, rows, verbose=net.verbose)
     if curve.problem is None:
         return curve.suggestion
