@@ -78,7 +78,7 @@ def test_smaller_images_than_the_module_takes():
 def test_another_shape_in_a_later_training():
     net = NetClassifier(image_shape=8, augmenter=SMALL, **QUICK).fit(X, Y)
     expected = net.predict_proba(X)
-    for other, change in ((None, "stay"), (RandomCrop(5), r"become images of shape \(5, 5, 1\)")):
+    for other, change in ((None, "stay unchanged"), (RandomCrop(5), r"become images of shape \(5, 5, 1\)")):
         with pytest.raises(ValueError, match=rf"images of shape \(8, 8, 1\) {change}, .* must have 36 columns"):
             net.set_params(augmenter=other).partial_fit(X, Y)
     np.testing.assert_array_equal(net.predict_proba(X), expected)
