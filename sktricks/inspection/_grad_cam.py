@@ -1,4 +1,4 @@
-"""Grad-CAM: where the last convolutions of a fine-tuned net find what speaks for a class."""
+"""Grad-CAM: where the convolutions of a fine-tuned net find what speaks for a class."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from ..transfer.backbones._stages import main_tensor, recording_shapes
 from ..transfer.freezing._layers import forward_hooks
 
 BATCH = 16  # images at once, whose gradients go through the whole backbone
+FINE = 8  # positions along each side of a map, as many as parts of the image that the check of the maps hides
 
 
 def explained_stage(net) -> str | None:
     """Return the name of the stage whose output Grad-CAM weighs; None if the net has no such stage.
 
-    It is the first stage that the head reads, since all that the head sees depends on it. Its output must be a map of
-    channels, from convolutions.
+    It is the last stage whose map has at least 8 x 8 positions, and not after the first stage that the head reads,
+    since all that the head sees depends on that one. The output must be a map of channels, from convolutions. If no map
+    is as fine, it is the last one.
 
     Parameters
     ----------
@@ -35,10 +37,11 @@ def explained_stage(net) -> str | None:
     if not any(isinstance(part, nn.modules.conv._ConvNd) for part in backbone.model.modules()):
         return None
     order = backbone.stages
-    candidates = [min(prefix.stages, key=order.index)] if prefix.stages else order[::-1]
+    last = min(map(order.index, prefix.stages)) if prefix.stages else len(order) - 1
     shapes = output_shapes(backbone)
-    maps = (name for name in candidates if is_map(shapes[name], backbone._channel_axes[name]))
-    return next(maps, None)
+    maps = [name for name in order[last::-1] if is_map(shapes[name], backbone._channel_axes[name])]
+    fine = (name for name in maps if min(shapes[name][2:]) >= FINE)
+    return next(fine, maps[0] if maps else None)
 
 
 def output_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
@@ -59,9 +62,9 @@ def is_map(shape: tuple[int, ...], channel_axis: int) -> bool:
 def grad_cam_maps(net, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return how much each position speaks for a class, from 0, as (n, height, width).
 
-    The map of Selvaraju et al. (2017): the channels of a stage, weighted by the gradient of the class's logit, are
-    added, and what speaks against the class counts as 0. The gradients are not averaged over the positions (Draelos &
-    Carin 2020), since the head reads the quarters of an image separately. The map is resized to the images.
+    The channels of a stage, weighted by the gradient of the class's logit, are added (Selvaraju et al. 2017). As in
+    LayerCAM (Jiang et al. 2021), the gradients are not averaged over the positions, and negative ones count as 0: then
+    stages before the last one give good maps too, and theirs are finer. The map is resized to the images.
 
     Parameters
     ----------
@@ -95,4 +98,4 @@ def weigh_channels(module, stage, inputs, codes):
         logits = module(inputs)
         score = logits[torch.arange(len(codes)), codes] if logits.shape[1] > 1 else (2 * codes - 1) * logits[:, 0]
         (gradient,) = torch.autograd.grad(score.sum(), found[0])
-    return (gradient * found[0]).sum(1).relu().detach().float()
+    return (gradient.relu() * found[0]).sum(1).relu().detach().float()
