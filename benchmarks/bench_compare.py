@@ -199,10 +199,12 @@ def count_covered(comparison, truth):
     return np.mean(covered[0]), np.mean(covered[1]), *covered[2], width
 
 
-def run_coverage(repeats, n_sets, n_test):
+def run_coverage(part_of_name, repeats, n_sets, n_test):
     """Print the fraction of intervals that contain the truth."""
     rows = []
     for name, (models, draw, score, n, cv) in SETTINGS.items():
+        if part_of_name not in name:
+            continue
         rng = np.random.default_rng(0)
         n_train = n - n // (10 if cv.get_n_splits() == 10 else 5)
         with config_context(assume_finite=True, skip_parameter_validation=True):
@@ -233,6 +235,7 @@ if __name__ == "__main__":
     parser.add_argument("--part", choices=["cost", "coverage"], required=True)
     parser.add_argument("--rows", type=int, default=600, help="images")
     parser.add_argument("--repeats", type=int, help="default: 3 comparisons of the cost, 2000 of the coverage")
+    parser.add_argument("--setting", default="", help="part of the names of settings to run, such as 'R^2'")
     parser.add_argument("--sets", type=int, default=400, help="training sets for the truth")
     parser.add_argument("--test-rows", type=int, default=5000, help="test rows per training set for the truth")
     given = parser.parse_args()
@@ -240,4 +243,4 @@ if __name__ == "__main__":
     if given.part == "cost":
         run_cost(given.path, given.rows, given.repeats or 3)
     else:
-        run_coverage(given.repeats or 2000, given.sets, given.test_rows)
+        run_coverage(given.setting, given.repeats or 2000, given.sets, given.test_rows)

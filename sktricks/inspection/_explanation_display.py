@@ -59,7 +59,9 @@ class ExplanationDisplay:
     References
     ----------
     R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization", ICCV
-    2017. M. D. Zeiler & R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014 (occlusion).
+    2017. P.-T. Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE
+    Transactions on Image Processing 30, 2021. M. D. Zeiler & R. Fergus, "Visualizing and Understanding Convolutional
+    Networks", ECCV 2014 (occlusion).
 
     Examples
     --------
@@ -109,8 +111,9 @@ class ExplanationDisplay:
             The class to explain for each image. None: the predicted ones.
         method : {"auto", "grad-cam", "occlusion"}, default="auto"
             ``"grad-cam"`` takes one pass through the net, and is for a ``FineTuneClassifier`` with a convolutional
-            backbone. ``"occlusion"`` hides one part of the image after the other, in its mean color, which takes 50
-            predictions per image and any classifier. ``"auto"``: Grad-CAM where it is possible.
+            backbone; its gradients are clipped as in LayerCAM. ``"occlusion"`` hides one part of the image after the
+            other, in its mean color, which takes 50 predictions per image and any classifier. ``"auto"``: Grad-CAM
+            where it is possible.
         n_rows : int, default=8
             The largest number of images.
         image_shape : int or tuple, default=None
