@@ -24,7 +24,7 @@ def describe_params(estimator, names):
 
 
 def describe(value):
-    """Return a text for a value, and those of its own parameters by name if it is an estimator."""
+    """Return a value as text, and the texts of its own parameters by name if it is an estimator."""
     inner = value.get_params() if isinstance(value, BaseEstimator) else {}
     own = as_text(None if isinstance(value, list | dict) and not value else value)
     return own, {key: as_text(item) for key, item in inner.items()}

@@ -126,7 +126,7 @@ def check_orientation(shape, input_name="X"):
     if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
         raise ValueError(
             f"{input_name} of shape {tuple(shape)} looks like a single color image. Pass a batch of images, "
-            f"(n, height, width, channels): {input_name}[None] makes a batch of one"
+            f"(n, height, width, channels): {input_name}[None] is a batch of one"
         )
     if len(shape) == 4 and min(shape[2:]) >= 8 and (shape[1] <= 4 or shape[1] < shape[2] == shape[3]):
         as_is = f"; for a height of {shape[1]} and {shape[3]} channels, set image_shape={tuple(shape[1:])}"

@@ -1,8 +1,8 @@
 """Rename methods that public estimators inherit from private base classes.
 
 Errors such as ``NetClassifier.fit() missing 1 required positional argument`` contain the qualified name of the method:
-it should be that of the user's estimator, not of the private class that defines the method. A method that overrides
-another without a docstring of its own gets that of the other.
+it should be that of the user's estimator, not of the private class that defines the method. An overriding method
+without a docstring inherits the docstring of the overridden one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import CellType, FunctionType
 
 
 class NamesItsMethods:
-    """Mixin that renames inherited public methods after the class of this package, and passes docstrings on."""
+    """Mixin that renames inherited public methods after the class of this package, and inherits docstrings."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)  # first, because scikit-learn wraps methods defined in the class itself
@@ -29,7 +29,7 @@ class NamesItsMethods:
 
 
 def inherited_doc(cls, name):
-    """Return the docstring of the nearest base class that has one for a method; None if there is none."""
+    """Return the docstring of a method from the nearest base class that has one, or None."""
     docs = (getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__[1:])
     return next(filter(None, docs), None)
 

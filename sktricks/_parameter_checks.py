@@ -20,7 +20,7 @@ def as_pair(value):
 
 
 def check_magnitude(name, value):
-    """Raise an error if a parameter is an integer that no float can hold."""
+    """Raise an error if a parameter is an integer that is too large for a float."""
     try:
         float(value if isinstance(value, int) else 0)
     except OverflowError:

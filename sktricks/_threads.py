@@ -40,7 +40,7 @@ def run_parallel(function, calls, n_jobs, report=None):
 
     scikit-learn's ``delayed`` also passes on the warning filters, which only other processes need.
 
-    ``report``, if given, is called in this process with the number of calls that have returned, whenever one has.
+    If ``report`` is given, it is called in this process whenever a call returns, with the number of completed calls.
     """
     if getattr(get_active_backend()[0], "uses_threads", False) or effective_n_jobs(n_jobs) == 1:
         run = partial(call_configured, function, get_config())
@@ -50,7 +50,7 @@ def run_parallel(function, calls, n_jobs, report=None):
 
 
 def reporting(runner, report):
-    """Return a :class:`joblib.Parallel` that calls ``report`` where it would print its progress."""
+    """Make a :class:`joblib.Parallel` call ``report`` instead of printing its progress."""
     if report is not None:
         runner.print_progress = lambda: report(runner.n_completed_tasks)
     return runner

@@ -183,13 +183,13 @@ def is_time(value):
 
 
 def refuse_times(X, found=None, input_name="X"):
-    """Raise an error if X, or a column of it, holds dates or times.
+    """Raise an error if X, or a column of it, contains dates or times.
 
     Parameters
     ----------
     X : array-like or DataFrame
     found : dict or None
-        Columns that are already known to hold dates or times: names and one value each. None searches X.
+        Columns that are already known to contain dates or times: names and one value each. None searches X.
     input_name : str
         The name of X in errors.
     """

@@ -132,7 +132,7 @@ class UnclearLearningRateWarning(UserWarning):
 
 
 class UnlabeledRowsWarning(UserWarning):
-    """The label -1 is learned like any other, where other estimators take it for rows without a label."""
+    """The label -1 is treated as a class, although semi-supervised estimators use it for unlabeled rows."""
 
 
 class UnmixedRowsWarning(UserWarning):

@@ -350,7 +350,7 @@ class Watch:
             self.events.add((event, "the archive" if what == self.path else what[:200]))
 
     def use(self, path, X, given):
-        """Return the outcome of using an archive, and the events meanwhile."""
+        """Return the outcome of using an archive, and the recorded events."""
         self.events, self.path, self.on = set(), str(path), True
         signal.alarm(SECONDS)
         try:

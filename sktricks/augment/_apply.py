@@ -35,7 +35,7 @@ class RandomApply(CompositeAugmenter):
     See Also
     --------
     AugmentationPipeline : Several augmenters as one.
-    TrivialAugment : One change per image, out of many.
+    TrivialAugment : Apply one of many operations to each image.
 
     Examples
     --------

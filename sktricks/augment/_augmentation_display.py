@@ -19,7 +19,7 @@ FILE_SIZE = (224, 224)  # size to read image files at, unless the augmenter has 
 
 
 def make_mosaic(columns):
-    """Arrange columns of images in one image, and return the place of each of them.
+    """Arrange columns of images in one image, and return it and the position of each of them.
 
     The columns may have images of different sizes, which are centered.
 
@@ -31,27 +31,27 @@ def make_mosaic(columns):
     -------
     mosaic : ndarray of shape (height, width, channels)
         NaN in the gaps between the images.
-    places : list of tuple of int
+    boxes : list of tuple of int
         The left, top, width and height of each image.
     """
     height, width = (max(column.shape[axis] for column in columns) for axis in (1, 2))
     gap = max(1, round(GAP * width))
     n, channels = len(columns[0]), columns[0].shape[3]
     mosaic = np.full((n * (height + gap) - gap, len(columns) * (width + gap) - gap, channels), np.nan)
-    places = []
+    boxes = []
     for number, column in enumerate(columns):
         top, left = (height - column.shape[1]) // 2, number * (width + gap) + (width - column.shape[2]) // 2
         for row, picture in enumerate(column):
             y = row * (height + gap) + top
             mosaic[y : y + column.shape[1], left : left + column.shape[2]] = picture
-            places.append((left, y, column.shape[2], column.shape[1]))
-    return mosaic, places
+            boxes.append((left, y, column.shape[2], column.shape[1]))
+    return mosaic, boxes
 
 
 def fill_gaps(mosaic, color):
-    """Return an image for ``imshow`` with (red, green, blue, alpha) in place of NaN."""
+    """Replace NaN in an image by (red, green, blue, alpha), for ``imshow``."""
     if mosaic.shape[2] == 1:
-        return mosaic[..., 0]  # NaN are not drawn
+        return mosaic[..., 0]  # imshow does not draw NaN
     opaque = mosaic if mosaic.shape[2] == 4 else np.dstack([mosaic, np.ones(mosaic.shape[:2])])
     return np.where(np.isnan(mosaic[..., :1]), color, opaque)
 
@@ -99,7 +99,7 @@ class AugmentationDisplay:
 
     See Also
     --------
-    show_images : Draw images as they are.
+    show_images : Plot images without augmentation.
 
     Examples
     --------
@@ -226,12 +226,12 @@ class AugmentationDisplay:
         channels = self.originals.shape[3]
         if channels not in (1, 3, 4):
             raise ValueError(f"originals must have 1, 3 (red, green, blue) or 4 channels, got {channels}")
-        mosaic, places = make_mosaic([self.originals, *self.draws])
+        mosaic, boxes = make_mosaic([self.originals, *self.draws])
         # The color of the background, not transparency: edges are blended with it where the image is resized.
         background = import_optional("matplotlib.colors", "plot").to_rgba(self.ax_.get_facecolor())
         self.im_ = self.ax_.imshow(fill_gaps(mosaic, background), cmap=cmap, vmin=0, vmax=1)
         draw_edge = import_optional("matplotlib.patches", "plot").Rectangle
-        for left, top, width, height in places:  # a white image has an edge on white paper
+        for left, top, width, height in boxes:  # so that white images are visible on white
             style = {"fill": False, "color": "0.5", "linewidth": 0.5, "clip_on": False}
             self.ax_.add_patch(draw_edge((left - 0.5, top - 0.5), width, height, **style))
         column = mosaic.shape[1] / (1 + len(self.draws))

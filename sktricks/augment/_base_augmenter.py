@@ -80,7 +80,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
     See Also
     --------
     AugmentationPipeline : Several augmenters as one.
-    AugmentedClassifier : Augmented copies around any classifier.
+    AugmentedClassifier : Fit any classifier on augmented copies.
 
     Notes
     -----
@@ -420,7 +420,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         Returns
         -------
         wants_images : bool
-            False unless a subclass says otherwise.
+            False by default.
         """
         return False
 
@@ -518,7 +518,7 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
         return rng
 
     def _check_dtype(self, dtype):
-        """Raise an error if images of this dtype cannot hold ``fill``."""
+        """Raise an error if this dtype cannot represent ``fill``."""
         check_fill_dtype(getattr(self, "fill", None), dtype)
 
     # -- helpers of the public methods ---------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
     See Also
     --------
     read_image_folder : List the images of a folder with their labels.
-    FineTuneClassifier : Takes columns of image files as they are.
+    FineTuneClassifier : Takes columns of image files directly.
 
     Examples
     --------

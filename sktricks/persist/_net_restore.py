@@ -196,7 +196,7 @@ def restore_history(net, state):
 
 
 def check_outputs(estimator):
-    """Raise an error unless the caller's module, or a pruned one, takes the rows and its outputs fit y.
+    """Raise an error unless the caller's module, or a pruned one, accepts the rows and its outputs fit y.
 
     A pruned backbone was already run to count its features.
     """

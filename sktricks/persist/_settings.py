@@ -60,7 +60,7 @@ SETTINGS = {
 MODULES = {
     "Columns": "..tables._columns",
     "FeatureCache": "..transfer",
-    "Prefix": "..transfer._prefix",  # which needs torch
+    "Prefix": "..transfer._prefix",  # requires torch
     "PruningReport": "..training._pruning_report",
     "Target": "..ensemble._target",
 }

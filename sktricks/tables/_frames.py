@@ -267,7 +267,7 @@ def read_objects(X, mask, estimator, reset, input_name="X"):
 
 
 def find_times(names, columns):
-    """Return a dict from names of columns that have dates or times to the first of these."""
+    """Return the first date or time in each column that has any, as a dict by column name."""
     first = {
         str(names[index]): next((value for value in values if is_time(value) and not is_missing(value)), None)
         for index, values in columns.items()

@@ -64,8 +64,8 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
     n_jobs : int, default=None
         Number of threads that augment; None means 1 outside a :obj:`joblib.parallel_config` context.
     verbose : int, default=0
-        0: silent. 1: bars of augmented rows, and of views in predictions for more than 100 rows. 2: lines in the log
-        instead. The classifier has its own ``verbose``.
+        0: silent. 1: progress bars for augmentation, and for views when predicting more than 100 rows. 2: log lines
+        instead. The ``verbose`` of the classifier is separate.
     random_state : int, RandomState instance or None, default=None
         Seed of all draws, unless the augmenter has its own. It does not seed the classifier.
 

@@ -58,8 +58,8 @@ class RandomAffine(GeometricAugmenter):
 
     See Also
     --------
-    RandomRotation : Turn alone.
-    RandomResizedCrop : Crops of any size and shape, resized.
+    RandomRotation : Only rotate each image.
+    RandomResizedCrop : Crop windows of random size, and resize them.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class RandomResizedCrop(GeometricAugmenter):
 
     See Also
     --------
-    RandomCrop : Crops of one size, which are not resized.
+    RandomCrop : Crop windows of one size, without resizing.
 
     Examples
     --------

@@ -19,19 +19,19 @@ class ColorAugmenter(BaseAugmenter):
     fuses_as = "color"
 
     def to_factors(self, params, shape):
-        """Return the color factors from what :meth:`draw` returned.
+        """Return the color factors for drawn parameters.
 
         Parameters
         ----------
         params : dict of str to ndarray of shape (n, ...)
-            What :meth:`draw` returned.
+            The result of :meth:`draw`.
         shape : tuple of int
             (height, width, channels) of the images.
 
         Returns
         -------
         factors : ndarray of shape (n, 4)
-            The factors of brightness, contrast and saturation, and the turn of the hue.
+            Factors of brightness, contrast and saturation, and rotation of the hue.
         """
         raise NotImplementedError
 

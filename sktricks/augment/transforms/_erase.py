@@ -53,7 +53,7 @@ class RandomErasing(BaseAugmenter):
     The area of the rectangle, as a fraction of the image, is uniform in ``scale``, the logarithm of its aspect ratio is
     uniform in that of ``ratio``, and its position inside the image is uniform. Sides longer than the image are
     shortened to it. ``RandomErasing(p=1, scale=(0.25, 0.25), ratio=(1, 1))`` is Cutout [2]_ with squares of half the
-    side. Rows without ``image_shape`` are signals, of which an interval is erased. ``transform`` returns X unchanged.
+    side. In signals (rows without ``image_shape``) an interval is erased. ``transform`` returns X unchanged.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class RandomErasing(BaseAugmenter):
 
     See Also
     --------
-    CutMix : Paste a rectangle of another row.
+    CutMix : Paste a rectangle of another image.
 
     References
     ----------
@@ -127,7 +127,7 @@ class RandomErasing(BaseAugmenter):
 
     @property
     def needs_float(self):
-        """True if pixels are filled with noise or a mean, which integers cannot hold."""
+        """True if pixels are filled with noise or a mean, which are floats."""
         return isinstance(self.fill, str)
 
     def apply(self, images, params, value_range):

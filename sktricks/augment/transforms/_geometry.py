@@ -54,24 +54,24 @@ class GeometricAugmenter(BaseAugmenter):
     moves_whole_pixels = False
 
     def to_maps(self, params, shape):
-        """Return maps from what :meth:`draw` returned; None if images of this shape stay as they are.
+        """Return affine maps for drawn parameters; None if images of this shape stay unchanged.
 
         Parameters
         ----------
         params : dict of str to ndarray of shape (n, ...)
-            What :meth:`draw` returned.
+            The result of :meth:`draw`.
         shape : tuple of int
             (height, width, channels) of the images.
 
         Returns
         -------
         maps : ndarray of shape (n, 2, 3), or None
-            An affine map for each row, from pixels of the output to pixels of the input.
+            One affine map per row, from output to input pixels.
         """
         return params["map"]
 
     def find_border(self, shape, value_range):
-        """Return how pixels outside the images are filled; None for a step that does not read there.
+        """Return the values of pixels outside the images; None if the step reads no such pixels.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class GeometricAugmenter(BaseAugmenter):
         Returns
         -------
         border : tuple or None
-            The mode, such as ``"constant"`` or ``"reflect"``, and the value of a constant border.
+            The mode, such as ``"constant"`` or ``"reflect"``, and the fill value.
         """
         return self.border, black(value_range) if self.fill is None else float(self.fill)
 
@@ -110,7 +110,7 @@ class RandomFlip(GeometricAugmenter):
 
     See Also
     --------
-    RandomRotation : Turn each image about its center.
+    RandomRotation : Rotate each image about its center.
 
     Examples
     --------
@@ -183,7 +183,7 @@ class RandomCrop(GeometricAugmenter):
 
     See Also
     --------
-    RandomResizedCrop : Crops of any size and shape, resized.
+    RandomResizedCrop : Crop windows of random size, and resize them.
 
     Examples
     --------
@@ -285,7 +285,7 @@ class RandomRotation(GeometricAugmenter):
 
     See Also
     --------
-    RandomAffine : Turn, shift, scale and shear.
+    RandomAffine : Rotate, shift, scale and shear each image.
 
     Examples
     --------

@@ -157,8 +157,8 @@ class MixUp(TargetMixing, BaseAugmenter):
 
     See Also
     --------
-    CutMix : Paste a rectangle of another row.
-    AugmentedClassifier : Mixed rows for any classifier that takes weights.
+    CutMix : Paste a rectangle of another image.
+    AugmentedClassifier : Train any classifier on mixed rows.
 
     References
     ----------
@@ -199,7 +199,7 @@ class MixUp(TargetMixing, BaseAugmenter):
         return {"share": draw_weights(rng, self.alpha, n), "partner": draw_partners(rng, n, y)}
 
     def mix(self, images, params, read):
-        # images + (partners - images) * (1 - weight), which is exact if a row is its own partner.
+        # Computed as images + (partners - images) * (1 - weight), which is exact if a row is its own partner.
         partners = to_float(read(params["partner"]))
         partners -= images
         partners *= (1 - params["share"]).astype(images.dtype)[:, None, None, None]
@@ -241,7 +241,7 @@ class CutMix(TargetMixing, BaseAugmenter):
     See Also
     --------
     MixUp : Mix all values of two rows.
-    RandomErasing : Fill a rectangle instead of pasting another row.
+    RandomErasing : Erase a rectangle instead of pasting another image.
 
     References
     ----------

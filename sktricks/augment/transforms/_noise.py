@@ -135,7 +135,7 @@ class FeatureDropout(BaseAugmenter):
 
     @property
     def keeps_values(self):
-        """True if dropped values become 0 or NaN, which stand for no category."""
+        """True if ``fill`` is 0 or NaN, which are not codes of categories."""
         return self.fill == 0 or is_nan(self.fill)
 
     def draw(self, rng, n, shape, y=None):
