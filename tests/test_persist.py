@@ -1220,7 +1220,7 @@ FORGED = {
     ),
     "a hub": (FEATURES, put("hf:someone/repo", "params", "backbone"), r"params\.backbone must be"),
     "a folder": (FEATURES, put("timm:../x", "params", "backbone"), r"params\.backbone must be"),
-    "compiling": (net(), put({"compile": True}, "params", "net_params"), "no entry 'compile' of net_params"),
+    "compiling": (net(), put({"compile": True}, "params", "net_params"), "the entry 'compile' of net_params"),
     "a module": (net(), put({"$": "torch", "value": "nn.Transformer"}, "params", "module"), r"params\.module must be"),
     "columns": (net(), put(10**9, "learned", "n_features_in_"), r"must have 1000000000 columns, got 5"),
     "columns of a net": (
@@ -1251,7 +1251,7 @@ FORGED = {
     "a bit": (
         VotingRegressor([("a", NetRegressor(max_epochs=1))]),
         put("drop", "learned", "named_estimators_", "items", 0, 1),
-        "must name 1 members",
+        "must have 1 named members",
     ),
 }
 

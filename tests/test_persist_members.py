@@ -216,8 +216,8 @@ def change_field(field, value):
         (ensemble.GradientBoostingClassifier(n_estimators=2), "feature", 400, "feature indices"),
         (ensemble.HistGradientBoostingClassifier(max_iter=2), "left", 10**6, "children of a node"),
         (ensemble.HistGradientBoostingClassifier(max_iter=2), "feature_idx", 10**6, "feature_idx must be"),
-        (neighbors.KNeighborsClassifier(), "idx_end", 10**6, "rows that exist"),
-        (neighbors.KNeighborsClassifier(algorithm="ball_tree"), "idx_start", -5, "rows that exist"),
+        (neighbors.KNeighborsClassifier(), "idx_end", 10**6, "existing rows"),
+        (neighbors.KNeighborsClassifier(algorithm="ball_tree"), "idx_start", -5, "existing rows"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseEstimator) else str(value)[:12],
 )

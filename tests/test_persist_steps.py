@@ -124,17 +124,17 @@ def set_up(name, value):
 @pytest.mark.parametrize(
     ("step", "rows", "alter", "match"),
     [
-        (StandardScaler(), X, shorten("mean_"), "mean_ of 4 columns"),
-        (MinMaxScaler(), X, shorten("scale_"), "scale_ of 4 columns"),
+        (StandardScaler(), X, shorten("mean_"), "mean_ for 4 columns"),
+        (MinMaxScaler(), X, shorten("scale_"), "scale_ for 4 columns"),
         (StandardScaler(), X, learn("transform", 1), "learned.transform must be absent"),
-        (OneHotEncoder(), FRAME[["kind"]], learn("_n_features_outs", [1]), r"_n_features_outs of \[2\]"),
+        (OneHotEncoder(), FRAME[["kind"]], learn("_n_features_outs", [1]), r"_n_features_outs=\[2\]"),
         (
             FunctionTransformer(np.sqrt),
             X,
             set_up("func", {"$": "numpy_function", "value": "load"}),
             "function of numpy",
         ),
-        (FunctionTransformer(np.sqrt), X, set_up("kw_args", {"where": False}), "no arguments but"),
+        (FunctionTransformer(np.sqrt), X, set_up("kw_args", {"where": False}), "no arguments except"),
         (
             OrdinalEncoder(),
             FRAME[["kind"]],

@@ -171,15 +171,15 @@ class AugmentationPipeline(CompositeAugmenter, _BaseComposition):
     def _check_own_parameters(self):
         super()._check_own_parameters()
         if not self.steps:
-            raise ValueError("steps must hold at least one pair (name, augmenter), got an empty list")
+            raise ValueError("steps must contain at least one pair (name, augmenter), got an empty list")
         for step in self.steps:
             if not (isinstance(step, tuple | list) and len(step) == 2 and isinstance(step[0], str)):
                 raise TypeError(
-                    f"steps must hold pairs (name, augmenter), got {step!r}; "
+                    f"steps must contain pairs (name, augmenter), got {step!r}; "
                     "make_augmentation_pipeline takes augmenters without names"
                 )
             if not isinstance(step[1], BaseAugmenter):
-                raise TypeError(f"steps must hold augmenters, got {step[1]!r} as {step[0]!r}")
+                raise TypeError(f"steps must contain augmenters, got {step[1]!r} as {step[0]!r}")
         names = [name for name, _ in self.steps]
         if len({*names}) < len(names) or any("__" in name or name in self._parameter_constraints for name in names):
             self._validate_names(names)  # raises the error; not called always, since it inspects the signature

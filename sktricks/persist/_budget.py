@@ -29,7 +29,10 @@ def at_most(n_saved):
         nonlocal count
         if tensor is not None and threading.get_ident() == thread:
             count += tensor.numel()
-            require(count <= most, f"must have the weights of its net, got {n_saved} numbers for a net of over {most}")
+            require(
+                count <= most,
+                f"must have all weights of its net, got {n_saved} for a net of more than {most}",
+            )
 
     hooks = [hook(register) for hook in HOOKS]
     try:

@@ -33,8 +33,8 @@ def check_consistency(estimator):
         check_classes(learned["classes_"], at_least=2 if learned["_kind"] == "classes" else 1)
     if "_y_mean" in learned:
         n = learned["_n_outputs"]
-        require(len(learned["_y_mean"]) == len(learned["_y_scale"]) == n, f"must have a mean for each of {n} outputs")
-        require(learned["_several"] or n == 1, "must have one output, or several")
+        require(len(learned["_y_mean"]) == len(learned["_y_scale"]) == n, f"must have {n} means, one per output")
+        require(learned["_several"] or n == 1, "must have a single output unless _several is True")
     if "_prefix" in learned:
         check_fine_tuned(learned)
     if "estimators_" in learned:
@@ -95,10 +95,10 @@ def check_columns(estimator):
     n = estimator.n_features_in_
     require(len(columns.is_categorical) == n, f"must have {n} columns, got {len(columns.is_categorical)}")
     known = np.zeros(n, bool) if mask is None else mask
-    require(np.array_equal(known, columns.is_categorical), "must have the is_categorical_ of its _columns")
+    require(np.array_equal(known, columns.is_categorical), "must have the same is_categorical_ as its _columns")
     if mask is not None:
         categories = vars(estimator).get("_categories", [])
-        require(len(categories) == mask.sum(), f"must have _categories of {mask.sum()} columns, got {len(categories)}")
+        require(len(categories) == mask.sum(), f"must have _categories for {mask.sum()} columns, got {len(categories)}")
 
 
 def check_fine_tuned(learned):
@@ -137,7 +137,7 @@ def check_draw(step, params, shape):
     """Check that the parameters of a view have the form that its step draws, and are not too large."""
     expected = step.draw(np.random.default_rng(0), 1, shape)
     extra = params.keys() - expected.keys()
-    require(extra <= {"chosen"} and expected.keys() <= params.keys(), f"must have a view of {[*expected]}")
+    require(extra <= {"chosen"} and expected.keys() <= params.keys(), f"must have views with {[*expected]}")
     require("partner" not in params, "must have views of single rows")
     for name, values in params.items():
         like = expected.get(name, np.zeros(1, bool))
@@ -146,7 +146,10 @@ def check_draw(step, params, shape):
         require(fits, f"must have a view whose {name} is like {like!r}")
         if values.dtype.kind in "if" and name != "key":
             low = 0 if name in ("box", "change", "top", "left") else -LARGE
-            require(bool((values >= low).all() and (values <= LARGE).all()), f"must have a view with another {name}")
+            require(
+                bool((values >= low).all() and (values <= LARGE).all()),
+                f"must have views with a valid {name}",
+            )
 
 
 # -- ensembles ---------------------------------------------------------------------------------------------------------
@@ -165,12 +168,12 @@ def check_members(estimator, learned):
             require(len(learned[name]) == n, f"must have {n} {name}, got {len(learned[name])}")
     if "thresholds_" in learned:
         require(len(learned["thresholds_"]) == n - 1, f"must have {n - 1} thresholds_")
-        require(not np.isnan(learned["thresholds_"]).any(), "must have thresholds_ that are numbers")
+        require(not np.isnan(learned["thresholds_"]).any(), "must have thresholds_ without NaN")
     if "weights_" in learned and "final_estimator_" not in learned:
         weights = learned["weights_"]
         good = bool((weights >= 0).all() and weights.sum() > 0)
-        require(good, "must have weights_ of at least 0, and not all of them 0")
-    require(named is None or sum(type(one) is not str for one in named.values()) == n, f"must name {n} members")
+        require(good, "must have nonnegative weights_ with a positive sum")
+    require(named is None or sum(type(one) is not str for one in named.values()) == n, f"must have {n} named members")
     for member, method in zip(members, methods_of(estimator, learned), strict=True):
         check_member(member, method)
     if "final_estimator_" in learned:
@@ -197,7 +200,7 @@ def check_targets(learned):
     if classes is not None:
         same = type(classes) is type(target.classes) and len(classes) == len(target.classes)
         same = same and all(np.array_equal(*pair) for pair in zip(classes, target.classes, strict=True))
-        require(same, "must have the classes_ of its target")
+        require(same, "must have the same classes_ as its target")
     for one in learned["_targets"]:
         require(one.kind in (target.kind, "values"), f"must have members that predict {target.kind}, got {one.kind}")
 
@@ -226,10 +229,10 @@ def check_augmented(estimator, learned):
     inner, ndim, shape = learned["estimator_"], learned["_ndim"], learned["image_shape_"]
     check_member(inner, "predict")
     same_kind = is_classifier(inner) == is_classifier(estimator)
-    require(same_kind, f"must have an estimator_ of its own kind, got {type(inner).__name__}")
+    require(same_kind, f"must have an estimator_ of the same kind, got {type(inner).__name__}")
     require(ndim == 2 or shape is not None, f"must have an image_shape_ with _ndim={ndim}")
     require(ndim != 3 or shape[2] == 1, f"must have images of one channel with _ndim=3, got {shape}")
-    require(learned["_table"] is None or "feature_names_in_" in learned, "must have feature_names_in_ of a table")
+    require(learned["_table"] is None or "feature_names_in_" in learned, "must have feature_names_in_ with _table")
 
 
 def check_distilled(estimator, learned):
@@ -242,4 +245,4 @@ def check_distilled(estimator, learned):
         check_classes(learned["classes_"], at_least=2)
         check_member(student, "predict_proba")
         same_kind = is_classifier(student) and len(student.classes_) == len(learned["classes_"])
-    require(same_kind, f"must have a student_ of its own kind and classes, got {type(student).__name__}")
+    require(same_kind, f"must have a student_ of the same kind and classes, got {type(student).__name__}")

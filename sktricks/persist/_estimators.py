@@ -208,7 +208,7 @@ def read_net_params(node, prefix, reader):
             continue
         params[key] = reader.read(item, "net_params", key)
         stored = is_storable(key, params[key])
-        require(stored, f"must have no entry {key!r:.60} of net_params that is {brief(params[key])}")
+        require(stored, f"must not have {brief(params[key])} as the entry {key!r:.60} of net_params")
     return params
 
 

@@ -28,10 +28,10 @@ def check_search_tree(tree):
     name, (n_rows, n_features) = type(tree).__name__, np.shape(data)
     layers = 2 if name.startswith("KD") else 1
     require(n_nodes == len(nodes) >= 1, f"{name}: n_nodes must be the number of nodes")
-    require(np.shape(bounds) == (layers, n_nodes, n_features), f"{name}: node_bounds must fit the nodes and features")
+    require(np.shape(bounds) == (layers, n_nodes, n_features), f"{name}: node_bounds must match the nodes and features")
     require(len(indices) == n_rows and within(indices, 0, n_rows), f"{name}: idx_array must be in range({n_rows})")
     starts, stops = nodes["idx_start"], nodes["idx_end"]
-    require(((starts >= 0) & (starts <= stops) & (stops <= n_rows)).all(), f"{name}: nodes must hold rows that exist")
+    require(((starts >= 0) & (starts <= stops) & (stops <= n_rows)).all(), f"{name}: nodes must contain existing rows")
     inner = np.flatnonzero(nodes["is_leaf"] == 0)
     require(within(2 * inner + 2, 0, n_nodes), f"{name}: every node must be a leaf or have two children")
     require(weights is None or len(weights) == n_rows, f"{name}: sample_weight must have one number per row")
@@ -53,14 +53,14 @@ def check_neighbors(neighbors):
     rows = vars(neighbors).get("_fit_X")
     require(isinstance(rows, np.ndarray) or sparse.issparse(rows), f"{name}._fit_X must be an array")
     require(rows.ndim == 2 and rows.shape[1] == n_features, f"{name}._fit_X must have {n_features} columns")
-    require(rows.dtype.kind == "f", f"{name}._fit_X must hold floats")
+    require(rows.dtype.kind == "f", f"{name}._fit_X must contain floats")
     require(vars(neighbors).get("n_samples_fit_") == rows.shape[0], f"{name}.n_samples_fit_ must be {rows.shape[0]}")
     metric, params = vars(neighbors).get("effective_metric_"), vars(neighbors).get("effective_metric_params_")
     require(type(metric) is str and metric in METRICS, f"{name}.effective_metric_ must be one of {sorted(METRICS)}")
     fits = type(params) is dict and params.keys() <= {"p"} and all(isinstance(p, Real) for p in params.values())
     require(fits, f"{name}.effective_metric_params_ must be empty, or a number p")
     tree = vars(neighbors).get("_tree")
-    require(tree is None or tree.data.shape == rows.shape, f"{name}._tree must hold the rows of _fit_X")
+    require(tree is None or tree.data.shape == rows.shape, f"{name}._tree must contain the rows of _fit_X")
     if "_y" in vars(neighbors):
         check_neighbor_targets(neighbors, rows.shape[0])
 
@@ -81,18 +81,18 @@ def check_neighbor_targets(neighbors, n_rows):
 def check_svm(svm):
     """Check a libsvm-based support vector machine."""
     name, n_features, n_rows = type(svm).__name__, n_features_of(svm), len(svm.support_)
-    require(type(svm.kernel) is str, f"{name}.kernel must be a name")
+    require(type(svm.kernel) is str, f"{name}.kernel must be a str")
     if svm.kernel == "precomputed":
-        require(svm.shape_fit_[0] == n_features, f"{name}.shape_fit_ must begin with {n_features}")
+        require(svm.shape_fit_[0] == n_features, f"{name}.shape_fit_ must start with {n_features}")
     else:
         shape = svm.support_vectors_.shape
         require(shape == (n_rows, n_features), f"{name}.support_vectors_ must be of shape {(n_rows, n_features)}")
     fits = is_array(svm.support_, np.int32, 1) and within(svm.support_, 0, svm.shape_fit_[0])
-    require(fits, f"{name}.support_ must hold indices of rows")
+    require(fits, f"{name}.support_ must contain indices of rows")
     is_classifier, counts = hasattr(svm, "classes_"), svm._n_support
     n_classes = len(svm.classes_) if is_classifier else 2
     fits = is_array(counts, np.int32, 1) and len(counts) == n_classes
-    require(fits, f"{name}._n_support must hold {n_classes} counts")
+    require(fits, f"{name}._n_support must contain {n_classes} counts")
     fits = not is_classifier or ((counts >= 0).all() and counts.sum() == n_rows)
     require(fits, f"{name}._n_support must count the support vectors of each class")
     check_svm_coefficients(svm, name, n_rows, n_classes, n_classes * (n_classes - 1) // 2)
@@ -129,11 +129,11 @@ def check_mlp(mlp):
     """Check a multilayer perceptron: the input of each layer must match the output of the previous one."""
     name, n = type(mlp).__name__, vars(mlp).get("n_layers_", 0) - 1
     coefs, intercepts = attribute(mlp, "coefs_", list), attribute(mlp, "intercepts_", list)
-    require(len(coefs) == len(intercepts) == n >= 1, f"{name}.coefs_ must fit n_layers_")
+    require(len(coefs) == len(intercepts) == n >= 1, f"{name}.coefs_ must match n_layers_")
     require(all(type(part) is np.ndarray and part.ndim == 2 for part in coefs), f"{name}.coefs_ must be matrices")
     widths = [n_features_of(mlp), *(part.shape[1] for part in coefs)]
     for part, bias, before, after in zip(coefs, intercepts, widths[:-1], widths[1:], strict=True):
-        require(part.shape == (before, after) and np.shape(bias) == (after,), f"{name}.coefs_ must fit each other")
+        require(part.shape == (before, after) and np.shape(bias) == (after,), f"{name}.coefs_ must match each other")
     require(widths[-1] == vars(mlp).get("n_outputs_"), f"{name}.coefs_ must end in n_outputs_ columns")
 
 

@@ -94,5 +94,5 @@ def given_name(node, name, key, reader):
         return None
     asked = entry(node, "name", str)
     fits = asked == key or asked.endswith(f"__{key}")
-    require(fits, f"must ask for {key}, got a request for {asked!r:.60}")
+    require(fits, f"must refer to {key}, got {asked!r:.60}")
     return asked

@@ -102,7 +102,7 @@ def check_default_module(estimator, tensors):
     if "pruning_" in vars(estimator):
         width = min(width, tensors["norm.weight"].numel() if "norm.weight" in tensors else width)
     fits = all(type(value) is int or isinstance(value, np.integer) for value in (width, depth))
-    require(fits, "must have an int as width and as depth of the default module")
+    require(fits, "must have integers as width and depth of the default module")
     columns = getattr(estimator, "_columns", None)
     expected = {"head.weight": (estimator._n_outputs, width)}
     if estimator.image_shape_ is None:
@@ -187,7 +187,7 @@ def restore_history(net, state):
     """Restore the history of a net, with its epochs and batches."""
     epochs, batches, counts = read_rows(state["epochs"]), read_rows(state["batches"]), state["n_batches"]
     fits = len(counts) == len(epochs) and sum(counts) == len(batches)
-    require(fits, f"must have the batches of {len(epochs)} epochs")
+    require(fits, f"must have the batches for {len(epochs)} epochs")
     require(is_plain(epochs) and is_plain(batches), "must have a history of plain values")
     rest = iter(batches)
     net.history.clear()
@@ -278,25 +278,25 @@ def split_groups(optimizer, groups):
 def check_groups(groups, optimizer, parameters):
     """Check the parameter groups of an optimizer."""
     n = len(optimizer.param_groups)
-    require(type(groups) is list and len(groups) == n, f"must have {n} groups of parameters for the optimizer")
+    require(type(groups) is list and len(groups) == n, f"must have {n} parameter groups for the optimizer")
     for group, fresh in zip(groups, optimizer.param_groups, strict=True):
         fits = type(group) is dict and names.fits(group.get("params")) and is_plain(group)
         fits = fits and (fresh.keys() - {*IMPLEMENTATIONS, "params"}) <= group.keys()
-        require(fits, f"must have a group of parameters with the entries {sorted(fresh)}")
+        require(fits, f"must have a parameter group with the entries {sorted(fresh)}")
     order = [name for group in groups for name in group["params"]]
     fits = len(set(order)) == len(order) and set(order) <= parameters.keys()
-    require(fits, "must have groups of parameters of the net, each parameter once")
+    require(fits, "must have parameter groups that contain each parameter of the net at most once")
 
 
 def check_memory(memory, optimizer, parameters):
     """Check the state of an optimizer for each parameter: fused kernels assume that it has the parameter's shape."""
     fits = type(memory) is dict and memory.keys() <= parameters.keys()
-    require(fits, "must have a memory of the optimizer for parameters of the net")
+    require(fits, "must have an optimizer state for parameters of the net")
     known = type(optimizer) in OPTIMIZERS.values()
     for name, kept in memory.items():
-        require(type(kept) is dict and is_plain(kept), "must have a memory of the optimizer of plain values")
+        require(type(kept) is dict and is_plain(kept), "must have an optimizer state of plain values")
         for key, value in kept.items():
             if not isinstance(value, torch.Tensor) or value.ndim == 0:
                 continue
             fits = value.shape == parameters[name].shape if key in SAME_SHAPE else not known
-            require(fits, f"must have a memory {key!r:.40} of the shape of the parameter {name}")
+            require(fits, f"must have an optimizer state {key!r:.40} with the shape of the parameter {name}")

@@ -123,4 +123,4 @@ def check_factors(mean, std, channels, **others):
     require((mean is None) == (std is None), "must have a preprocessing with both mean and std, or neither")
     for factors in (mean, std):
         fits = factors is None or channels is None or len(factors) in (1, channels)
-        require(fits, "must have a preprocessing with a mean and a std for each channel")
+        require(fits, "must have a preprocessing with one mean and std per channel")

@@ -105,8 +105,8 @@ def check_columns(is_categorical, means, has_gaps, places, one_hot):
     """Raise an error unless the settings of a Columns are consistent."""
     n = int(is_categorical.sum())
     n_numbers = len(is_categorical) - n
-    require(len(means) == len(has_gaps) == n_numbers, f"must have means and has_gaps of {n_numbers} numbers")
-    require(len(places) == n, f"must have places of {n} columns of categories")
+    require(len(means) == len(has_gaps) == n_numbers, f"must have means and has_gaps for {n_numbers} numeric columns")
+    require(len(places) == n, f"must have places for {n} categorical columns")
     for one in places:
         fits = len(one) > 0 and one.min() >= 0 and one.max() <= len(one)
         require(fits, "must have places that are indices of categories")

@@ -138,12 +138,12 @@ def check_lengths(step):
     n = step.n_features_in_
     for name in PER_COLUMN:
         value = vars(step).get(name)
-        require(value is None or len(value) == n, f"must have {name} of {n} columns")
+        require(value is None or len(value) == n, f"must have {name} for {n} columns")
     if type(step).__name__ == "MissingIndicator":
         inside = all(0 <= column < n for column in step.features_.tolist())
         require(inside and step._n_features == n, f"must have features_ below {n}")
     for column, code in vars(step).get("_missing_indices", {}).items():
-        require(column < n and code < len(step.categories_[column]), "must have _missing_indices of its categories_")
+        require(column < n and code < len(step.categories_[column]), "must have _missing_indices in its categories_")
 
 
 def check_one_hot(encoder):
@@ -153,12 +153,12 @@ def check_one_hot(encoder):
     for name in ("drop_idx_", "_drop_idx_after_grouping"):
         dropped = getattr(encoder, name)
         if dropped is not None:
-            require(len(dropped) == len(sizes), f"must have {name} of its categories_")
+            require(len(dropped) == len(sizes), f"must have {name} that match its categories_")
             pairs = zip(dropped, sizes, strict=True)
             inside = all(index is None or (type(index) is int and 0 <= index < size) for index, size in pairs)
-            require(inside, f"must have {name} of its categories_")
+            require(inside, f"must have {name} that match its categories_")
     expected = [int(number) for number in encoder._compute_n_features_outs()]
-    require(encoder._n_features_outs == expected, f"must have _n_features_outs of {expected}")
+    require(encoder._n_features_outs == expected, f"must have _n_features_outs={expected}")
 
 
 def check_columns(transformer):
@@ -166,7 +166,7 @@ def check_columns(transformer):
     n, names = transformer.n_features_in_, vars(transformer).get("feature_names_in_", np.empty(0, object)).tolist()
     selections = [chosen for _, _, chosen in transformer.transformers_]
     for chosen in [*selections, *transformer._columns, transformer._remainder[2]]:
-        require(selects(chosen, n, names), "must select columns that it has")
+        require(selects(chosen, n, names), "must select existing columns")
     for indices in transformer._transformer_to_input_indices.values():
         require(all(0 <= index < n for index in list(indices)), f"must have input indices below {n}")
 
@@ -188,4 +188,4 @@ def check_arguments(step):
     """Check that a numpy function gets only allowed arguments: ``out`` and ``where`` could expose memory."""
     for function, arguments in ((step.func, step.kw_args), (step.inverse_func, step.inv_kw_args)):
         known = KEYWORDS.get(name_of_function(function), set())
-        require(not arguments or arguments.keys() <= known, f"must have no arguments but {sorted(known)}")
+        require(not arguments or arguments.keys() <= known, f"must have no arguments except {sorted(known)}")

@@ -27,7 +27,7 @@ def check_tree(tree):
     """Check a ``sklearn.tree._tree.Tree``."""
     state = tree.__getstate__()
     nodes, values = state["nodes"], state["values"]
-    require(len(nodes) == tree.node_count >= 1, "Tree.nodes must hold node_count nodes")
+    require(len(nodes) == tree.node_count >= 1, "Tree.nodes must contain node_count nodes")
     is_leaf = nodes["left_child"] == -1
     check_children(nodes["left_child"], nodes["right_child"], is_leaf, "Tree.nodes")
     inside = within(nodes["feature"][~is_leaf], 0, tree.n_features)
@@ -56,7 +56,7 @@ def check_forest(forest):
     """Check a forest, whose trees do not validate X again."""
     n_features, trees, name = n_features_of(forest), attribute(forest, "estimators_", list), type(forest).__name__
     kinds = {type(tree).__name__ for tree in trees}
-    require(trees and kinds <= TREES, f"{name}.estimators_ must hold trees, got {sorted(kinds)}")
+    require(trees and kinds <= TREES, f"{name}.estimators_ must contain trees, got {sorted(kinds)}")
     fits = all(tree.tree_.n_features == n_features for tree in trees)
     require(fits, f"{name}.estimators_ must read {n_features} features each")
     outputs = {(tree.tree_.n_outputs, *tree.tree_.n_classes) for tree in trees}
@@ -70,14 +70,14 @@ def check_isolation_forest(forest):
     n_features, trees = n_features_of(forest), attribute(forest, "estimators_", list)
     columns = attribute(forest, "estimators_features_", list)
     fits = len(trees) == len(columns) and vars(forest).get("_max_features") == len(columns[0])
-    require(fits, "IsolationForest.estimators_features_ must hold _max_features columns for each tree")
+    require(fits, "IsolationForest.estimators_features_ must contain _max_features columns for each tree")
     for tree, own in zip(trees, columns, strict=True):
         fits = is_array(own, np.int64, 1) and within(own, 0, n_features) and len(own) == tree.tree_.n_features
         require(fits, "IsolationForest.estimators_features_ must name the columns that each tree reads")
     counts = [tree.tree_.node_count for tree in trees]
     for name in ("_decision_path_lengths", "_average_path_length_per_tree"):
         lengths = [len(of_tree) for of_tree in attribute(forest, name, tuple, list)]
-        require(lengths == counts, f"IsolationForest.{name} must have a number for each node")
+        require(lengths == counts, f"IsolationForest.{name} must have one number per node")
 
 
 def n_classes_and_outputs(boosting):
@@ -106,7 +106,7 @@ def check_predictor(predictor, n_features):
 
     nodes = attribute(predictor, "nodes", np.ndarray)
     fits = nodes.dtype == PREDICTOR_RECORD_DTYPE and nodes.ndim == 1 and len(nodes)
-    require(fits, "TreePredictor.nodes must hold nodes")
+    require(fits, "TreePredictor.nodes must contain nodes")
     is_leaf = nodes["is_leaf"] != 0
     check_children(nodes["left"], nodes["right"], is_leaf, "TreePredictor.nodes")
     inner = nodes[~is_leaf]
@@ -127,7 +127,7 @@ def check_hist_gradient_boosting(boosting):
     require(attribute(boosting, "n_trees_per_iteration_", int) == n, f"n_trees_per_iteration_ must be {n}")
     require(np.shape(boosting._baseline_prediction) == (1, n), "_baseline_prediction must be of shape (1, outputs)")
     for trees in attribute(boosting, "_predictors", list):
-        require(type(trees) is list and len(trees) == n, f"_predictors must hold {n} trees per iteration")
+        require(type(trees) is list and len(trees) == n, f"_predictors must contain {n} trees per iteration")
         for tree in trees:
             check_predictor(tree, n_features)
     check_bins(boosting._bin_mapper, n_features)

@@ -106,7 +106,7 @@ def read_pairs(record, reader):
     """Read a dict written by :func:`write_pairs`."""
     pairs = reader.read(entry(record, "items", list))
     fits = all(type(pair) is list and len(pair) == 2 for pair in pairs)
-    require(fits, "must have pairs of a key and a value")
+    require(fits, "must have pairs (key, value)")
     return dict(pairs)
 
 
