@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import type_of_target
 
+from .._axes import check_axes, open_figure
 from .._fit_text import shorten, wrap
-from .._optional import import_optional
 from .._threads import column_or_1d
 from .._validation import IMAGE_NAME
 from ._pictures import draw_picture, find_pictures
@@ -74,6 +74,7 @@ def show_images(
     """
     if n_per_class < 1:
         raise ValueError(f"n_per_class must be at least 1, got {n_per_class}")
+    check_axes(figure=figure)
     table: Any = X
     if y is None and "label" in getattr(X, "columns", ()):
         y = table["label"]
@@ -91,9 +92,8 @@ def show_images(
     places = [start + i for start, rows in zip(starts, shown, strict=True) for i in range(len(rows))]
     heights = heights_of_lines(pictures, np.array(places) // n_columns, n_lines)
     if figure is None:
-        pyplot = import_optional("matplotlib.pyplot", "plot")
         size = SIDE * n_columns + 0.5 * n_side, SIDE * sum(heights) + (0.25 if files else 0.1) * n_lines + 0.3
-        figure = pyplot.figure(figsize=size, layout="constrained")
+        figure = open_figure(size)
     axes = figure.subplots(n_lines, n_columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for ax in axes.ravel():
         ax.set(xticks=[], yticks=[], frame_on=False)

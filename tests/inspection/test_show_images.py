@@ -114,3 +114,8 @@ def test_a_table_with_files_in_another_column_says_which_to_pass(folder):
 def test_a_missing_file_is_named(folder):
     with pytest.raises(ValueError, match="gone.png"):
         show_images([str(folder / "gone.png")])
+
+
+def test_a_wrong_figure_is_an_error():
+    with pytest.raises(TypeError, match="figure must be a matplotlib Figure or SubFigure, got str"):
+        show_images(DIGITS[:3], image_shape=8, figure="mine")
