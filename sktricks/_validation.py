@@ -206,7 +206,7 @@ def refuse_times(X, found=None, input_name="X"):
         return
     raise ValueError(
         f"{input_name} must hold numbers, but {where} ({next(iter(found.values()))}): convert them to a number of "
-        "seconds or days since some date, or to parts such as month and weekday"
+        "seconds or days since a reference date, or to parts such as month and weekday"
     )
 
 

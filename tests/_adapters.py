@@ -1,4 +1,4 @@
-"""Estimators that suit scikit-learn's checks.
+"""Adapt estimators to scikit-learn's checks.
 
 The checks use tables, so each row is converted to a small square image. They also compare a weight of 2 with a row
 given twice, to 1e-7, so the small backbone computes in float64, and augmenters use one draw for all rows of a batch.

@@ -190,7 +190,7 @@ def test_inspecting_changes_nothing_and_makes_no_prediction_slower(case, tmp_pat
 
 
 def set_verbose(estimator, verbose):
-    """Return a clone that tells of its progress, as do the parts of it that are ours."""
+    """Return a clone that reports its progress, with parts of ours that report theirs."""
     params = estimator.get_params()
     ours = [name for name in params if name.endswith("__verbose") and is_ours(params[name.removesuffix("__verbose")])]
     return clone(estimator).set_params(**dict.fromkeys(["verbose", *ours], verbose))

@@ -39,7 +39,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def field(name):
-    """The value of a field of CITATION.cff that is on one line."""
+    """Return the value of a single-line field of CITATION.cff."""
     lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
     (value,) = (line.partition(":")[2].strip().strip('"') for line in lines if line.startswith(f"{name}:"))
     return value

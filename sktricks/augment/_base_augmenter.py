@@ -57,8 +57,8 @@ class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimato
     value_range : tuple of float, default=None
         The values of black and white. None means 0 to 255 for integers and 0 to 1 for booleans; for floats (0, 1) if
         the data of ``fit`` are within it, else (0, 255) if they are within it and exceed 16, else their extremes.
-        Integers outside 0 to 255 also get their extremes. Unless a pair is given, later pixels on another scale cause
-        a :class:`ValueRangeWarning`.
+        It means the extremes for integers outside 0 to 255, too. Unless a pair is given, later pixels on another scale
+        cause a :class:`ValueRangeWarning`.
     n_jobs : int, default=None
         Number of threads; None means 1 outside a :obj:`joblib.parallel_config` context. The result does not depend on
         it.

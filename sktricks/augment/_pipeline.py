@@ -20,7 +20,7 @@ class CompositeAugmenter(TargetMixing, BaseAugmenter):
     """Base class of augmenters that apply other augmenters, without fitting or changing them."""
 
     def _augmenters(self):
-        """Return the other augmenters, in the order in which they are applied."""
+        """Return the other augmenters in order of application."""
         raise NotImplementedError
 
     @property

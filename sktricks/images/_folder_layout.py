@@ -36,7 +36,7 @@ def split_of(name):
 
 
 def is_container(name):
-    """Return True for a name that says only that the folder contains images, such as "images"."""
+    """Return True for the name of a container of images, such as "images", which is neither a split nor a class."""
     return name.lower() in CONTAINERS
 
 
@@ -177,7 +177,7 @@ def prefixes(folder, classes):
 
 
 def find_doubts(tree, classes, splits, splits_within):
-    """Return sentences about labels that suggest that a level of folders was misread."""
+    """Return sentences about labels that indicate a misread level of folders."""
     labels = {label for _, label in classes.values()}
     doubts = [doubt_of_levels(tree, classes, splits_within), doubt_of_splits(tree, classes), doubt_of_case(labels)]
     if not splits and labels and all(map(split_of, labels)):

@@ -113,5 +113,5 @@ def name_of(source, row):
 
 
 def printable(name):
-    r"""Escape the parts of a text that are not valid UTF-8, as in ``caf\udce9.jpg``, so that it can be printed."""
+    r"""Escape invalid UTF-8 in a text, as in ``caf\udce9.jpg``, so that it can be printed."""
     return name.encode(errors="backslashreplace").decode()

@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
 from ._codec import require
 
 HOOKS = (register_module_parameter_registration_hook, register_module_buffer_registration_hook)
-SLACK = 2**25  # parameters that a net may have in addition, such as those of a classifier head that is removed
+SLACK = 2**25  # additional parameters a net may have, such as those of a classifier head, which is removed
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def why_unwritable(estimator, error):
 
 
 def refuse_untrusted(writer):
-    """Raise an error that lists all types of members that are stored only if the caller trusts them."""
+    """Raise an error that lists all types for which members need the caller's trust, if there are any."""
     if writer.untrusted:
         who = list(writer.untrusted)[0]
         types = sorted(writer.trusted.union(*writer.untrusted.values()))

@@ -88,7 +88,7 @@ def name_of_type(value):
 
 
 def untrusted_types(content, skops, trusted, nodes=None):
-    """Return the types in skops bytes that neither we nor the caller trust, and those that skops does not trust.
+    """Return the types in skops bytes that neither we nor the caller trust, and those untrusted by skops.
 
     ``nodes`` are the objects of the schema, if they have been read already.
     """

@@ -32,7 +32,7 @@ class Given:
         return self.params[key] if key in self.params else self.roles[key]
 
     def check_missing(self, node):
-        """Raise an error that says what else to pass, unless all values that the JSON requires are passed."""
+        """Raise an error that lists the missing values, unless all values required by the JSON are passed."""
         asked = [(entry(record, "name", str), entry(record, "was", str)) for record in records(node, "given")]
         missing = {name: was for name, was in asked if not self.find(name)}
         if not missing:

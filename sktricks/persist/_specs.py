@@ -74,7 +74,7 @@ def real(low=-np.inf, high=np.inf):
 
 
 def list_of(spec, at_least=0):
-    """Return the spec of a list of values of one spec."""
+    """Return the spec of a list, given the spec of its items."""
 
     def fits(value):
         return type(value) is list and len(value) >= at_least and all(spec.fits(item) for item in value)

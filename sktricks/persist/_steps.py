@@ -162,7 +162,7 @@ def check_one_hot(encoder):
 
 
 def check_columns(transformer):
-    """Check that a ColumnTransformer selects columns that exist."""
+    """Check that a ColumnTransformer selects existing columns."""
     n, names = transformer.n_features_in_, vars(transformer).get("feature_names_in_", np.empty(0, object)).tolist()
     selections = [chosen for _, _, chosen in transformer.transformers_]
     for chosen in [*selections, *transformer._columns, transformer._remainder[2]]:

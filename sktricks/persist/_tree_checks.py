@@ -37,7 +37,7 @@ def check_tree(tree):
 
 
 def check_classes(estimator, n_outputs, n_classes):
-    """Check that the numbers of classes of a classifier and of its trees are equal."""
+    """Check that a classifier has the same number of classes as its trees."""
     if hasattr(estimator, "classes_"):
         classes = [estimator.classes_] if n_outputs == 1 else estimator.classes_
         fits = [len(of_output) for of_output in classes] == list(n_classes)

@@ -229,7 +229,7 @@ def read_numbers(X, indices, how):
 def read_objects(X, mask, estimator, reset, input_name="X"):
     """Convert the object columns of a pandas DataFrame to floats; return any other X unchanged.
 
-    Raise an error that names the columns that are not categorical and have values other than numbers.
+    Raise an error that names all numeric columns with values other than numbers.
     """
     frame = is_frame(X)
     if not frame and (getattr(getattr(X, "dtype", None), "kind", None) not in ("O", "U") or X.ndim != 2):

@@ -248,7 +248,7 @@ class AugmentedClassifier(ClassifierMixin, BaseAugmented):
         Returns
         -------
         values : ndarray of shape (n,) or (n, columns)
-            Scores of the classes, or of the second one of two.
+            Scores of the classes; for two classes, the score of the second.
         """
         check_is_fitted(self)
         if self._several or not (self._views and hasattr(self.estimator_, "predict_proba")):

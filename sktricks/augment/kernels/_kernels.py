@@ -67,7 +67,7 @@ def move(images, maps, size, border, fill, out=None):
     border : {"constant", "edge", "reflect"}
     fill : float
     out : ndarray or None
-        Array for the result. It was used if it is returned.
+        Array for the result. It is returned if the result was written to it.
     """
     if compiled is None:
         return move_with_numpy(images, maps, size, border, fill)
