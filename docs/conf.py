@@ -34,6 +34,7 @@ exclude_patterns = ["_build", "_inventories", "auto_examples/index.rst", "**/sg_
 templates_path = ["_templates"]
 default_role = "literal"
 nitpicky = True
+smartquotes = False  # quotes of parameters can be copied
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------
 
