@@ -127,7 +127,7 @@ def test_predictions_of_an_ensemble():
     with pytest.raises(TypeError, match="predictions must be a dict from names to predictions, got list"):
         sktricks.EnsembleDisplay.from_predictions([[1, 2]])
     for wrong in ({}, {"a": [1], "b": [1, 2]}, {"a": [[1]]}):
-        with pytest.raises(ValueError, match=r"predictions must hold arrays of one shape \(n,\), got the shapes"):
+        with pytest.raises(ValueError, match=r"predictions must contain arrays of one shape \(n,\), got the shapes"):
             sktricks.EnsembleDisplay.from_predictions(wrong)
 
 

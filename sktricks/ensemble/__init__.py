@@ -1,4 +1,4 @@
-"""Votes, stacks and cascades of any estimators; numpy and scikit-learn are all they need."""
+"""Votes, stacks and cascades of any estimators; requires only numpy and scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of votes, stacks and cascades: members, the parameters of their fits, and how they differ."""
+"""The base class of votes, stacks and cascades: members, arguments of their fits, and measures of diversity."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ._predictions import predict_members
 from ._target import Target, join_classes, read_classes
 from ._votes import average
 
-# Attributes that not every fit sets.
+# Attributes that are not set by every fit.
 STALE = ("oof_predictions_", "contributions_", "weights_", "weights_accepted_", "temperatures_", "feature_names_in_")
 
 
 @dataclass
 class FittedMembers:
-    """Members, their fitted estimators, and what was predicted out of fold.
+    """Members, their fitted estimators, and their out-of-fold predictions.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class FittedMembers:
     splits : list of (ndarray, ndarray)
         Training and test rows; empty if nothing was predicted out of fold.
     predictions : list of list of ndarray
-        For each member its predictions of the test rows of each split.
+        For each member, its predictions for the test rows of each split.
     covered : ndarray of shape (n,) or None
         True for rows that are predicted out of fold.
     """
@@ -51,16 +51,16 @@ class FittedMembers:
 
 
 class BaseEnsemble(NamesItsMethods, LinksToDocs):
-    """Members, metadata and insight; a mixin before one of scikit-learn's ensembles.
+    """Mixin for ensembles of members, to be listed before one of scikit-learn's ensemble classes.
 
-    A class defines these hooks:
+    Subclasses define these hooks:
 
-    - ``_method(name, estimator) -> str``: the method that a member's predictions come from;
+    - ``_method(name, estimator) -> str``: the method that returns a member's predictions;
     - ``predict_members(X) -> ndarray``: the predictions of all members.
 
-    It may override these:
+    They may override these:
 
-    - ``_member_outputs(X) -> ndarray``: the predictions that measures of diversity compare, (members, rows, classes)
+    - ``_member_outputs(X) -> ndarray``: the predictions compared by measures of diversity, (members, rows, classes)
       or (members, rows);
     - ``_oof_outputs() -> ndarray or None``: the same for the rows of ``fit``, out of fold;
     - ``_mean_weights() -> ndarray or None``: the weights of the members in their mean;
@@ -75,7 +75,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
     # -- members -------------------------------------------------------------------------------------------------------
 
     def _validate_estimators(self):
-        """Return the names and estimators that are not dropped; an error names the member."""
+        """Return the names and estimators that are not dropped; errors name the member."""
         check_pairs(self.estimators)
         names = [name for name, _ in self.estimators]
         if not all(isinstance(name, str) for name in names):
@@ -83,7 +83,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         self._validate_names(names)
         active = [(name, estimator) for name, estimator in self.estimators if not is_dropped(estimator)]
         if not active:
-            raise ValueError("estimators: all are dropped, at least one must be an estimator")
+            raise ValueError("estimators must have at least one member that is not dropped, got only dropped ones")
         for name, estimator in active:
             self._check_kind(name, estimator)
         return active
@@ -92,7 +92,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         check_kind(self, estimator, f"estimators: member {name!r}")
 
     def _make_members(self, y, target, params, prefit):
-        """Return the members with all that their fits need."""
+        """Return the members with the arguments of their fits."""
         members = []
         for name, estimator in self._validate_estimators():
             own_y, own_target = member_target(estimator, y, target)
@@ -102,7 +102,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         return members
 
     def _read_classes(self, y, *, prefit=False):
-        """Return y and its target, whose classes include those that only fitted members know."""
+        """Return y and its target, whose classes include those known only to fitted members."""
         y, target = read_classes(y)
         if target.kind == "classes":
             classes = target.classes
@@ -113,7 +113,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         return y, target
 
     def _fit_members(self, X, y, target, params, *, prefit=False, refit=True, out_of_fold=True):
-        """Fit the members and, if ``out_of_fold``, predict each row by models that were not fitted on it."""
+        """Fit the members; if ``out_of_fold``, also predict each row by models that were not fitted on it."""
         members, splits, covered = self._make_members(y, target, params, prefit), [], None
         if out_of_fold:
             (X,) = indexable(X)
@@ -149,15 +149,15 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         unknown = sorted(fit_params.keys() - {"sample_weight", "groups"})
         if unknown:
             raise TypeError(
-                f"{type(self).__name__}.fit takes X, y, sample_weight and groups, got {unknown} as well: with "
-                "sklearn.set_config(enable_metadata_routing=True) members can ask for more"
+                f"{type(self).__name__}.fit takes X, y, sample_weight and groups, got {unknown} as well: call "
+                "sklearn.set_config(enable_metadata_routing=True) to pass other metadata to members"
             )
         groups = fit_params.get("groups")
         params = {"cv": {} if groups is None else {"groups": groups}}
         return params | self._spread_weights(active, fit_params.get("sample_weight"))
 
     def _spread_weights(self, active, sample_weight):
-        """Return the arguments that hand sample weights to each member, by its name."""
+        """Return the arguments with sample weights for each member, by its name."""
         if sample_weight is None:
             return {name: {} for name, _ in active}
         keywords = {name: weight_keyword(estimator) for name, estimator in active}
@@ -167,12 +167,12 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         return {name: {keyword: sample_weight} if keyword else {} for name, keyword in keywords.items()}
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return how metadata reach the members and the splitter.
+        """Return the routing of metadata to the members and the splitter.
 
         Returns
         -------
         routing : MetadataRouter
-            For ``fit``: what the members' ``fit`` and the splitter's ``split`` request.
+            ``fit`` passes on the metadata requested by ``fit`` of the members and by ``split`` of the splitter.
         """
         check_pairs(self.estimators)
         router = MetadataRouter(owner=self)
@@ -185,7 +185,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
     # -- predictions and insight ---------------------------------------------------------------------------------------
 
     def _predict_members(self, X, method, *, finite=True):
-        """Return the predictions of each member; ``method`` is one for all, or a list of one per member."""
+        """Return the predictions of each member; ``method`` is one name for all, or a list with one per member."""
         check_is_fitted(self)
         methods = [method] * len(self.estimators_) if isinstance(method, str) else method
         how = {"finite": finite, "verbose": self.verbose}
@@ -204,7 +204,7 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         return average(outputs, self._mean_weights())
 
     def predict_uncertainty(self, X) -> Bunch:
-        """Return how uncertain the members are about each row, and how much they differ.
+        """Return measures of uncertainty for each row.
 
         Parameters
         ----------
@@ -214,16 +214,17 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         Returns
         -------
         uncertainty : Bunch
-            For classifiers ``entropy`` and ``mutual_information`` in nats, (n,) each, or (n, labels) for rows with
-            several labels. ``entropy`` is that of the members' mean; in a vote, that of ``predict_proba`` (with
+            For classifiers, ``entropy`` and ``mutual_information`` in nats, (n,) each, or (n, labels) for multilabel
+            targets. ``entropy`` is that of the members' mean; in a vote, that of ``predict_proba`` (with
             ``voting="geometric"``, of the geometric mean). ``mutual_information`` is the entropy of the members'
-            arithmetic mean minus the mean of their entropies: the part due to members that contradict each other.
-            Both means are weighted in a vote. Members of a hard vote count as certain. For regressors ``std``, the
-            standard deviation of the members (weighted in a vote), (n,), in the units of y.
+            arithmetic mean minus the mean of their entropies: the part that is due to disagreement. Both means are
+            weighted in a vote. Members of a hard vote are treated as certain. For regressors, ``std``, the (weighted)
+            standard deviation of the members, (n,), in the units of y.
 
         Notes
         -----
-        The entropy detects rows that are predicted wrong; the mutual information detects rows unlike the training data.
+        The entropy indicates rows that are predicted incorrectly; the mutual information indicates rows unlike the
+        training data.
         """
         check_is_fitted(self)
         outputs = self._member_outputs(X)
@@ -236,12 +237,12 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         )
 
     def diversity(self, X=None) -> Bunch:
-        """Return how much each pair of members differs.
+        """Return measures of the difference of each pair of members.
 
         Parameters
         ----------
         X : array-like, default=None
-            Rows to compare the members on; None uses the out-of-fold predictions of ``fit``, if there are any.
+            Rows on which the members are compared; None uses the out-of-fold predictions of ``fit``, if there are any.
 
         Returns
         -------
@@ -254,8 +255,8 @@ class BaseEnsemble(NamesItsMethods, LinksToDocs):
         outputs = self._oof_outputs() if X is None else self._member_outputs(X)
         if outputs is None:
             raise ValueError(
-                "diversity() without X needs out-of-fold predictions, and this fit made or kept none (store_oof=True "
-                "keeps them): give it rows, diversity(X)"
+                "diversity() without X requires out-of-fold predictions, but fit made or stored none (see store_oof): "
+                "pass rows, diversity(X)"
             )
         pairs = disagreement(outputs.argmax(axis=-1)) if is_classifier(self) else distance(outputs)
         return Bunch(names=list(self._names), disagreement=pairs, correlation=correlation(outputs))
@@ -284,9 +285,9 @@ def warn_of_unweighted(names):
 
 
 def normalized_weights(sample_weight, covered):
-    """Return the weights of the rows that are predicted out of fold, (rows,) with sum 1."""
+    """Return the weights, with sum 1, of the rows that are predicted out of fold, (rows,)."""
     weight = check_weights(sample_weight, len(covered))
     weight = np.ones(covered.sum()) if weight is None else weight[covered]
     if not weight.any():
-        raise ValueError("sample_weight must have a positive value among the rows that cv predicts, got zeros only")
+        raise ValueError("sample_weight must have a positive value among the rows that cv predicts, got only zeros")
     return weight / weight.sum()

@@ -1,4 +1,4 @@
-"""The fit of stacks of classifiers and of regressors, and what their final estimator sees."""
+"""The base class of stacks: their fit, and the columns for the final estimator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ._passthrough import join_columns, pass_through, passed_names
 
 
 def final_has(method):
-    """Return a check that the final estimator, fitted or not, has a method."""
+    """Return a function that checks if the final estimator, fitted or not, has a method."""
 
     def check(stack):
         final = vars(stack).get("final_estimator_", stack.final_estimator)
@@ -36,11 +36,11 @@ def final_has(method):
 
 
 class BaseStacking(BaseEnsemble, TransformerMixin):
-    """The fit of a stack.
+    """Base class of stacks.
 
-    Besides the hooks of :class:`BaseEnsemble`, a class defines:
+    In addition to the hooks of :class:`BaseEnsemble`, subclasses define:
 
-    - ``_default_final(target)``: the final estimator if none is given;
+    - ``_default_final(target)``: the default final estimator;
     - ``_stack_blocks(blocks) -> ndarray``: the members' columns as one array, as in ``_member_outputs``.
     """
 
@@ -84,15 +84,15 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         """Raise an error for frozen members without ``cv="prefit"``."""
         if self._is_prefit():
             if not self.refit:
-                raise ValueError("refit=False keeps the models of the folds, and cv='prefit' makes none")
+                raise ValueError("refit=False cannot be combined with cv='prefit', which fits no folds: use refit=True")
             return
         for name, estimator in self._validate_estimators():
             last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
             if is_frozen(last):
                 raise ValueError(
                     f"estimators: member {name!r} is a FrozenEstimator, which cv={self.cv!r} cannot fit again in each "
-                    "fold, and its predictions of rows that it was fitted on would mislead the final estimator. If no "
-                    "member was fitted on the rows of X and y, pass cv='prefit'"
+                    "fold; predictions for its own training rows would mislead the final estimator. If no member was "
+                    "fitted on the rows of X and y, pass cv='prefit'"
                 )
 
     def _make_final(self, target):
@@ -117,18 +117,18 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         return {**params, "final_estimator_": {keyword: weight} if keyword else {}}
 
     def get_metadata_routing(self):
-        """Return how metadata reach the members, the splitter and the final estimator.
+        """Return the routing of metadata to the members, the splitter and the final estimator.
 
         Returns
         -------
         routing : MetadataRouter
-            For ``fit``: what the ``fit`` of members and final estimator and the splitter's ``split`` request; the
-            default final estimator requests ``sample_weight``. For ``predict``: what the final estimator's ``predict``
-            requests.
+            ``fit`` passes on the metadata requested by ``fit`` of the members and the final estimator and by ``split``
+            of the splitter; the default final estimator requests ``sample_weight``. ``predict`` passes on those
+            requested by ``predict`` of the final estimator.
         """
         router = super().get_metadata_routing()
         final = self.final_estimator
-        if final is None and _routing_enabled():  # as in scikit-learn, the default one gets sample weights
+        if final is None and _routing_enabled():  # as in scikit-learn, the default final estimator gets sample weights
             final = LogisticRegression().set_fit_request(sample_weight=True)
         mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
         return router.add(final_estimator_=final, method_mapping=mapping)
@@ -162,7 +162,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         return self.fit(X, y, **fit_params).transform(X)
 
     def transform(self, X):
-        """Return what the final estimator sees: the members' predictions, and what is passed through.
+        """Return the input of the final estimator: the members' predictions, and columns that are passed through.
 
         Parameters
         ----------
@@ -182,7 +182,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns of X, if it had none in ``fit``.
+            Names of the columns of X, if ``fit`` was not given any.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
         X : array-like of shape (n, ...)
             Rows to predict.
         **predict_params : dict
-            Passed to the final estimator's ``predict``, such as ``return_std``; with metadata routing, what it
+            Passed to ``predict`` of the final estimator, such as ``return_std``; with metadata routing, those that it
             requests.
 
         Returns
@@ -235,7 +235,7 @@ class BaseStacking(BaseEnsemble, TransformerMixin):
 
 
 def fit_final(final, features, widths, y, target, row_weights, params):
-    """Fit the final estimator; return it with the importance of the members as fitted attributes."""
+    """Fit the final estimator, and return it and the importance of the members as fitted attributes."""
     with naming("final_estimator"):
         final = fit_model(final, features, y, params, classes=target.kind == "classes")
     importances = member_importances(final, features, widths)

@@ -1,4 +1,4 @@
-"""The fit of votes of classifiers and of regressors, and where their weights come from."""
+"""The base class of votes: their fit, and the choice of their weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LEARNED = {"greedy", "simplex", "nnls"}
 
 
 class BaseVoting(BaseEnsemble):
-    """The fit of a vote.
+    """Base class of votes.
 
-    Besides the hooks of :class:`BaseEnsemble`, a class defines:
+    In addition to the hooks of :class:`BaseEnsemble`, subclasses define:
 
-    - ``_check_options()``: raise an error for parameters that exclude each other;
+    - ``_check_options()``: raise an error for parameters that cannot be combined;
     - ``_learn(oof, y, row_weights, target, fixed) -> dict``: the attributes that are learned out of fold.
     """
 
@@ -52,18 +52,18 @@ class BaseVoting(BaseEnsemble):
         return self
 
     def _learns(self):
-        """Return True if anything is learned from predictions out of fold."""
+        """Return True if anything is learned from out-of-fold predictions."""
         return isinstance(self.weights, str)
 
     def _join(self, predictions, splits, n, target):
-        """Return a member's predictions of the splits as one array or sparse matrix."""
+        """Join a member's predictions for the splits to one array or sparse matrix."""
         return join_folds(predictions, splits, n)
 
     def _learn_weights(self, losses, data, parts, fixed, score):
-        """Return the learned weights, if any are to be learned, and the contributions of the members.
+        """Return the weights, learned if requested, and the contributions of the members.
 
-        ``data`` are the predictions, the true codes or values and the row weights; ``score`` is the loss that
-        ``scoring`` asks for.
+        ``data`` is the predictions, the true codes or values, and the row weights; ``score`` is the loss for
+        ``scoring``.
         """
         loss = losses.judged(*data)
         if not isinstance(self.weights, str):
@@ -105,10 +105,10 @@ def check_fixed_weights(weights, estimators):
     weights = check_array(numbers, ensure_2d=False, ensure_min_samples=0, allow_nd=True, input_name="weights")
     if weights.shape != in_use.shape:
         raise ValueError(
-            f"weights must be as many as there are estimators, {len(in_use)}, got an array of shape {weights.shape}"
+            f"weights must have one value per estimator, {len(in_use)}, got an array of shape {weights.shape}"
         )
     if weights.min() < 0:
         raise ValueError(f"weights must not be negative, got {weights.min()}")
     if not weights[in_use].any():
-        raise ValueError("weights must have a positive value among the members in use, got zeros only")
+        raise ValueError("weights must have a positive value among the members used, got only zeros")
     return weights[in_use]

@@ -1,4 +1,4 @@
-"""CascadeClassifier: a cheap member first, the others for rows about which it is uncertain."""
+"""CascadeClassifier: a fast member first, the others only for rows about which it is uncertain."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ ROUNDING = 1e-12
 def running_means(probabilities, known):
     """Return the mean of the first member, of the first two, and so on, (members, rows, classes).
 
-    ``known`` (members, rows) is True for rows that a member has probabilities for; others do not count in the mean.
+    ``known`` (members, rows) is True if a member has probabilities for a row; only those are averaged.
     """
     total = np.where(known[..., None], probabilities, 0).cumsum(axis=0)
     return total / np.maximum(known.cumsum(axis=0), 1)[..., None]
 
 
 def choose_threshold(confidence, cost, budget, row_weight):
-    """Return the confidence above which rows may be decided, and a bound on their cost.
+    """Return the confidence from which rows may be decided, and a bound on their cost.
 
-    Rows are taken in the order of their confidence until their cost plus its standard error exceeds the budget for the
-    first time. The lowest threshold that fits these rows would cost more on others, since it was chosen by chance. The
-    standard error counts one more costly row than was seen, so that it is never 0.
+    Rows are taken in the order of their confidence until their cost plus its standard error first exceeds the budget.
+    The lowest possible threshold would overfit these rows, and cost more on others. The standard error includes one
+    additional costly row, so that it is never 0.
 
     Parameters
     ----------
     confidence : ndarray of shape (rows,)
         The probability of the most probable class.
     cost : ndarray of shape (rows,)
-        The cost of deciding a row at this stage: its weight if only the later members are right, minus its weight if
-        only the members so far are right, otherwise 0. All weights sum to 1.
+        The cost of deciding a row at this stage: its weight if only the later members are correct, minus its weight if
+        only the members so far are correct, otherwise 0. All weights sum to 1.
     budget : float
-        The largest cost of all decided rows together.
+        The maximum total cost of all decided rows.
     row_weight : float
         The weight of one row.
 
@@ -58,7 +58,7 @@ def choose_threshold(confidence, cost, budget, row_weight):
     threshold : float
         Infinity if no row may be decided.
     bound : float
-        The cost and its standard error, at least 0; 0 if no row may be decided.
+        The cost plus its standard error, at least 0; 0 if no row may be decided.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
@@ -72,7 +72,7 @@ def choose_threshold(confidence, cost, budget, row_weight):
 
 
 def find_thresholds(probabilities, codes, row_weights, tolerance):
-    """Return the thresholds of all members but the last, and the fraction of rows that the first does not decide.
+    """Return the thresholds of all members except the last, and the fraction of rows not decided by the first.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ def find_thresholds(probabilities, codes, row_weights, tolerance):
         Rows with NaN or infinity are never decided at that member.
     codes : ndarray of shape (rows,)
     row_weights : ndarray of shape (rows,)
-        With sum 1.
+        Weights of the rows, with sum 1.
     tolerance : float
-        The accuracy that may be lost compared with the mean of all members; the rest of it is divided equally among
-        the remaining members.
+        The accuracy that may be lost compared with the mean of all members; at each stage, the remainder is divided
+        equally among the remaining members.
     """
     known = np.isfinite(probabilities).all(axis=2)
     means, row_weight = running_means(probabilities, known), row_weights @ row_weights
@@ -102,34 +102,35 @@ def find_thresholds(probabilities, codes, row_weights, tolerance):
 
 
 class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsemble):
-    """A soft vote of members in turn, each for only those rows about which the members before it are uncertain.
+    """A soft vote in which each member predicts only the rows about which the previous members are uncertain.
 
     A row is decided as soon as the highest mean probability of the members so far reaches the threshold of the last of
-    them. The thresholds are learned from out-of-fold predictions: on new rows, the accuracy is expected to be at most
-    ``tolerance`` below that of the mean of all members. Therefore the loss measured out of fold, plus its standard
-    error, stays within ``tolerance``.
+    them. The thresholds are learned from out-of-fold predictions, such that the loss of accuracy compared with the mean
+    of all members, plus its standard error, is at most ``tolerance``. On new rows, the loss is therefore expected to
+    stay below ``tolerance``.
 
-    A row for which a member returns NaN is passed to the next member, and the NaN does not count in the mean; for the
-    last member NaN is an error. Labels that a member refuses are handled as in :class:`VotingClassifier`.
+    If a member returns NaN for a row, the row is passed to the next member, and the NaN is ignored in the mean; for the
+    last member, NaN raises an error. Labels that a member rejects are handled as in :class:`VotingClassifier`.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
-        Names and members with ``predict_proba``, the cheapest first; ``"drop"`` in place of a member leaves it out.
-        Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are, and must not have been fitted on the
-        rows.
+        Names and members with ``predict_proba``, the fastest first; ``"drop"`` in place of a member drops it. Members
+        in a :class:`sklearn.frozen.FrozenEstimator` are not fitted again, and must not have been fitted on the rows.
     tolerance : float, default=0.002
-        The accuracy that may be lost for speed, at least 0. It has to be measurable: each member but the last needs
-        ``1 / tolerance`` rows, 500 by default. With fewer, no row is decided early, and a warning says so.
+        The accuracy that may be lost for speed, at least 0. It must be measurable, which requires
+        ``1 / tolerance`` rows for each member except the last, 500 by default. With fewer rows, no row is decided
+        early, and a :class:`SmallToleranceWarning` is issued.
     cv : int, splitter, iterable or None, default=None
-        The splits for out-of-fold predictions; None for five stratified folds. As in :class:`VotingClassifier`.
+        The splits for out-of-fold predictions, as in :class:`VotingClassifier`; None means five stratified folds.
     n_jobs : int, default=None
-        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
+        Number of processes that fit members and folds; nets of the same architecture are trained together in this
+        process.
     verbose : int, default=0
         0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
         instead, with the time so far.
     store_oof : bool, default=True
-        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
+        If True, ``oof_predictions_`` is kept. False saves memory and makes pickles smaller.
 
     Attributes
     ----------
@@ -139,22 +140,22 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
     named_estimators_ : Bunch
         The fitted members by name; dropped ones are ``"drop"``.
     thresholds_ : ndarray of shape (members - 1,)
-        The lowest probability at which each member but the last decides a row; infinity if it never does.
+        The lowest probability at which each member except the last decides a row; infinity if it never does.
     escalated_fraction_ : float
         The fraction of the rows of ``fit`` that the first member does not decide out of fold.
     oof_predictions_ : ndarray of shape (members, n, classes)
         NaN for rows that the splitter does not predict. Only with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        How much the out-of-fold log loss of the mean of all members rises without each member, over the rows for which
-        all members have probabilities.
+        Increase of the out-of-fold log loss of the mean of all members without each member, over the rows for which all
+        members have probabilities.
     n_features_in_, feature_names_in_
-        Those of the members.
+        As in the members.
 
     Raises
     ------
     ValueError
-        If members lack ``predict_proba``, the last member predicts NaN, rows have several labels, ``groups`` are
-        missing, or names are used twice.
+        If members lack ``predict_proba``, the last member predicts NaN, y is multilabel, ``groups`` are missing, or
+        names are not unique.
 
     Warns
     -----
@@ -163,7 +164,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
 
     See Also
     --------
-    VotingClassifier : Asks all members for every row.
+    VotingClassifier : Use all members for every row.
     EnsembleDisplay : Draw how many rows each member decides.
 
     Examples
@@ -219,7 +220,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Anything that the members take, including images.
+            Rows or images, in any form that the members accept.
         y : array-like of shape (n,)
             Labels of any kind.
         **fit_params : dict
@@ -232,7 +233,7 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
         """
         labels, target = self._read_classes(y)
         if target.kind != "classes":
-            raise ValueError(f"{type(self).__name__} takes one class per row, y has {target.width} labels")
+            raise ValueError(f"{type(self).__name__} requires one class per row in y, got {target.width} labels")
         check_consistent_length(X, labels)
         fit = self._fit_members(X, labels, target, self._route(fit_params))
         oof = np.stack([join_folds(predictions, fit.splits, len(labels)) for predictions in fit.predictions])
@@ -267,11 +268,11 @@ class CascadeClassifier(BaseEnsemble, ClassifierMixin, _BaseHeterogeneousEnsembl
 
     def _method(self, name, estimator):
         if not hasattr(estimator, "predict_proba"):
-            raise ValueError(f"estimators: member {name!r} has no predict_proba, which a cascade needs: {estimator!r}")
+            raise ValueError(f"estimators: member {name!r} must have predict_proba for a cascade, got {estimator!r}")
         return "predict_proba"
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the mean probabilities of the members that each row needed.
+        """Return the mean probabilities of the members used for each row.
 
         Parameters
         ----------

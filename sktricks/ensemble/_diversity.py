@@ -1,4 +1,4 @@
-"""Measures of how members differ, per row (uncertainty) and per pair (disagreement, correlation), as pure functions.
+"""Measures of diversity, per row (uncertainty) and per pair of members (disagreement, correlation), as pure functions.
 
 ``probabilities`` is (members, rows, classes), ``values`` (members, rows).
 """
@@ -28,12 +28,12 @@ def weighted_std(values, weights):
 
 
 def disagreement(codes):
-    """Return the fraction of rows on which two members differ, (members, members)."""
+    """Return the fraction of rows on which each pair of members differs, (members, members)."""
     return by_pair(codes, lambda a, b: np.mean(a != b))
 
 
 def distance(values):
-    """Return the root mean squared difference of two members, (members, members), in the units of y."""
+    """Return the root mean squared difference of each pair of members, (members, members), in the units of y."""
     return by_pair(values, lambda a, b: np.sqrt(np.mean((a - b) ** 2)))
 
 
@@ -43,9 +43,9 @@ def by_pair(rows, measure):
 
 
 def correlation(values):
-    """Return Pearson's correlation of the predictions of two members, (members, members); NaN for constant ones."""
+    """Return the Pearson correlation of each pair of members, (members, members); NaN for constant predictions."""
     flat = values.reshape(len(values), -1)
     centered = flat - flat.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centered, axis=1)
-    norms[norms <= TINY * np.linalg.norm(flat, axis=1)] = np.nan  # what rounding leaves of a constant
+    norms[norms <= TINY * np.linalg.norm(flat, axis=1)] = np.nan  # a constant, up to rounding
     return (centered / norms[:, None]) @ (centered / norms[:, None]).T

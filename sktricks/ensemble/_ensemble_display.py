@@ -1,4 +1,4 @@
-"""EnsembleDisplay: weights, contributions and disagreement in one picture."""
+"""EnsembleDisplay: plot weights, contributions and disagreement of an ensemble."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class EnsembleDisplay:
     disagreement : ndarray of shape (members, members)
         As returned by ``diversity()``.
     weights : ndarray of shape (members,), default=None
-        None if members have no weights.
+        Weights of the members, if they have any.
     contributions : ndarray of shape (members,), default=None
-        None if there are none.
+        Contributions of the members, if there are any.
     unit : str, default="fraction of rows"
         Unit of the disagreement.
     name : str, default=None
@@ -112,7 +112,7 @@ class EnsembleDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_axes(axes, figure)  # before the work, not after it
+        check_axes(axes, figure)  # fail before the computation
         check_is_fitted(estimator)
         found = estimator.diversity(X)
         return cls(
@@ -148,9 +148,9 @@ class EnsembleDisplay:
         Raises
         ------
         TypeError
-            If ``predictions`` is no dict.
+            If ``predictions`` is not a dict.
         ValueError
-            If ``predictions`` is empty, or its arrays are of several lengths or not of one dimension.
+            If ``predictions`` is empty, or its arrays differ in length or are not one-dimensional.
         ImportError
             If matplotlib is not installed.
         """
@@ -159,7 +159,7 @@ class EnsembleDisplay:
         values = [np.asarray(one) for one in predictions.values()]
         shapes = {one.shape for one in values}
         if len(shapes) != 1 or len(shapes.copy().pop()) != 1:
-            raise ValueError(f"predictions must hold arrays of one shape (n,), got the shapes {sorted(shapes)}")
+            raise ValueError(f"predictions must contain arrays of one shape (n,), got the shapes {sorted(shapes)}")
         is_numbers = any(type_of_target(one).startswith("continuous") for one in values)
         pairs = distance(np.array(values, float)) if is_numbers else disagreement(np.array(values))
         unit = ROOT_MEAN_SQUARE if is_numbers else ROWS

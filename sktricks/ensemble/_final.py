@@ -23,7 +23,7 @@ def split_halves(y, target):
 
 
 def row_losses(model, X, y, target):
-    """Return the loss of each row, (n,): squared error, log loss, or without probabilities the fraction of errors."""
+    """Return the loss of each row, (n,): squared error, log loss, or 0-1 loss without probabilities."""
     if target.kind == "values":
         return (predict_member(model, X, "predict", target) - y) ** 2
     codes = target.encode(y) if target.kind == "classes" else y.ravel()
@@ -36,7 +36,7 @@ def row_losses(model, X, y, target):
 
 
 def crossed_loss(final, X, y, target, row_weights, params):
-    """Return the loss of a final estimator that is fitted on each half and judged on the other."""
+    """Return the loss of a final estimator by two-fold cross-validation."""
     halves, losses = split_halves(y, target), np.empty(len(y))
     for half in (0, 1):
         train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
@@ -46,21 +46,21 @@ def crossed_loss(final, X, y, target, row_weights, params):
 
 
 def contributions_to_final(final, X, widths, y, target, row_weights, params):
-    """Return how much the loss rises if the final estimator is fitted without each member, (members,).
+    """Return the increase of the loss if the final estimator is fitted without each member, (members,).
 
-    NaN for a member without which no columns are left, and for all if the final estimator cannot be fitted on half of
-    the rows.
+    It is NaN for a member without which no columns are left, and for all members if the final estimator cannot be
+    fitted on half of the rows.
 
     Parameters
     ----------
     final : estimator
     X : ndarray or sparse matrix of shape (n, columns)
-        The members' columns, then those that are passed through.
+        The members' columns, followed by those that are passed through.
     widths : list of int
         Number of columns of each member.
-    y, target : as the final estimator sees them
+    y, target : y and target of the final estimator
     row_weights : ndarray of shape (n,)
-        With sum 1.
+        Weights of the rows, with sum 1.
     params : dict
         Further arguments of the final estimator's ``fit``.
     """
@@ -80,7 +80,7 @@ def contributions_to_final(final, X, widths, y, target, row_weights, params):
 def member_importances(final, X, widths):
     """Return the importance of each member for a fitted final estimator, (members,) with sum 1; None if it has none.
 
-    This is the feature importance of the member's columns, or the size of their coefficients times the columns'
+    It is the feature importance of the member's columns, or the magnitude of their coefficients times the columns'
     standard deviation.
     """
     if hasattr(final, "feature_importances_"):

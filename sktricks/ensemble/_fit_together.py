@@ -1,7 +1,7 @@
-"""Fits that members do themselves with ``_fit_many``, which trains nets of one architecture at once.
+"""Fit several members at once with their function ``_fit_many``, which trains nets of the same architecture together.
 
 An estimator supports this with a function ``_fit_many(fits)``: it takes a list of :class:`Fit` and returns for each the
-fitted estimator, or ``NotImplemented`` if the estimator should be fitted by itself.
+fitted estimator, or ``NotImplemented`` if the estimator must be fitted separately.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Fit:
     Parameters
     ----------
     estimator : estimator
-        Unfitted; the fit changes this object.
+        Not fitted; the fit changes this object.
     data : callable
-        Returns X and y when they are needed, so that not all folds are in memory at once.
+        Returns X and y on demand, so that not all folds are in memory at once.
     params : dict
         Further arguments of ``fit``.
     naming : callable
@@ -44,7 +44,7 @@ class Fit:
 
 
 def fit_together(jobs, X, verbose=0):
-    """Run the jobs that can be run at once.
+    """Run the jobs that can be run together.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def fit_together(jobs, X, verbose=0):
         Estimators by the index of the job.
     """
     select = cache(lambda number: X if jobs[number].train is None else _safe_indexing(X, jobs[number].train))
-    first = {}  # members that are fitted on the same rows share them
+    first = {}  # members that are fitted on the same rows share the arrays
     groups = defaultdict(dict)
     for number, job in enumerate(jobs):
         fit_many = getattr(job.member.estimator, "_fit_many", None)

@@ -1,4 +1,4 @@
-"""Fits of members: on all rows and on folds, as jobs of one pool, so that no core waits for the slowest member."""
+"""Fit members on all rows and on folds, as jobs of one pool, so that no core waits for the slowest member."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._fold_models import FoldModels
 from ._members import Member, naming
 from ._predictions import check_finite, predict_member
 
-TRIES = 5  # on a cluster whose workers die
+TRIES = 5  # number of attempts on a cluster whose workers die
 
 
 @dataclass
@@ -32,9 +32,9 @@ class Job:
     train, test : ndarray of int or None
         The rows to fit on and to predict; None to fit on all rows and predict none.
     who : str
-        What errors call the fit.
+        Name of the fit in errors.
     keep : bool
-        True if the model itself is wanted, and not its predictions alone.
+        True if the model is needed, not only its predictions.
     """
 
     member: Member
@@ -52,7 +52,7 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True, v
     members : list of Member
     X : array-like
     splits : list of (ndarray, ndarray)
-        Rows to fit on and rows to predict; empty if no predictions out of fold are wanted.
+        Rows to fit on and rows to predict; empty if no out-of-fold predictions are needed.
     refit : bool
         If True, members are fitted on all rows; if False, a member is the average of its models of the folds.
     n_jobs : int or None
@@ -64,11 +64,11 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True, v
     -------
     fitted : list of estimators
     predictions : list of list of ndarray
-        For each member its predictions of the rows that each split holds out.
+        For each member, its predictions for the test rows of each split.
     """
     jobs = [job for member in members if not member.frozen for job in make_jobs(member, splits, refit)]
     with progress(len(jobs), "members", "fit", verbose) as done:
-        ready = fit_together(jobs, X, verbose) if together else {}  # the same ones whatever n_jobs
+        ready = fit_together(jobs, X, verbose) if together else {}  # independent of n_jobs, for equal results
         done.step(len(ready))
         alone = iter(fit_apart([(job, X) for number, job in enumerate(jobs) if number not in ready], n_jobs, done))
     results = {member.name: [] for member in members}
@@ -79,7 +79,7 @@ def fit_members(members, X, splits, *, refit=True, n_jobs=None, together=True, v
 
 
 def make_jobs(member, splits, refit):
-    """Return the fits of a member: on all rows if ``refit``, then one per split."""
+    """Return the fits of a member: one on all rows if ``refit``, then one per split."""
     who = f"member {member.name!r}"
     whole = [Job(member, None, None, who, True)] if refit else []
     names = [f"{who}, fold {number} of {len(splits)}" for number in range(1, len(splits) + 1)]
@@ -87,9 +87,9 @@ def make_jobs(member, splits, refit):
 
 
 def fit_apart(calls, n_jobs, done=SILENT):
-    """Return the results of :func:`fit_one`, which joblib spreads over threads, processes or machines.
+    """Return the results of :func:`fit_one`, distributed by joblib over threads, processes or machines.
 
-    A cluster of Dask repeats the calls of a worker that died, but cannot if X was lost with it: X is then sent again.
+    A Dask cluster repeats the calls of a worker that died, but not if X was lost with it: then X is sent again.
     """
     if not calls:
         return []
@@ -103,11 +103,11 @@ def fit_apart(calls, n_jobs, done=SILENT):
             return run_parallel(fit_one, calls, n_jobs, None if done is SILENT else report)
         except CancelledError as error:
             lost = error
-    raise RuntimeError(f"workers of the cluster died in {TRIES} tries to fit the members, and X with them") from lost
+    raise RuntimeError(f"the members could not be fitted, since workers of the cluster died {TRIES} times") from lost
 
 
 def fit_one(job, X):
-    """Fit a clone of the member, and return the model and its predictions."""
+    """Fit a clone of the member, and return it and its predictions."""
     member, model = job.member, clone(job.member.estimator)
     classes = member.target.kind == "classes"
     with naming(job.who):
@@ -121,7 +121,7 @@ def fit_one(job, X):
 
 
 def finish(job, model, X):
-    """Return the fitted model if it is wanted, and its predictions of the rows to predict."""
+    """Return the fitted model if it is needed, and its predictions for the test rows."""
     if job.train is None:
         return model, None
     X_test, _ = _safe_split(model, X, job.member.y, job.test, job.train)
@@ -129,7 +129,7 @@ def finish(job, model, X):
 
 
 def gather(member, results, X, splits, refit):
-    """Return the fitted member and its predictions out of fold."""
+    """Return the fitted member and its out-of-fold predictions."""
     if member.frozen:
         predictions = predict_checked(member, member.estimator, X, f"member {member.name!r}") if splits else None
         return member.estimator, [predictions[test] for _, test in splits]
@@ -139,7 +139,7 @@ def gather(member, results, X, splits, refit):
 
 
 def predict_checked(member, model, X, who):
-    """Return the predictions of a member's model; errors name it."""
+    """Return the predictions of a member's model; errors name the member."""
     with naming(who):
         predictions = predict_member(model, X, member.method, member.target)
     return check_finite(predictions, who, member.method) if member.finite else predictions

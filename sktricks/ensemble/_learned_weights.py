@@ -1,6 +1,6 @@
-"""Weights and temperatures that are learned from out-of-fold predictions, as pure functions.
+"""Learn weights and temperatures from out-of-fold predictions, as pure functions.
 
-A loss is a small object that holds the predictions and the true values. Called with weights (members,) it returns a
+A loss is a small object that contains the predictions and the true values. Calling it with weights (members,) returns a
 float, ``of_rows(weights)`` the loss of each row, and ``gradient(weights)``, if it can be minimized, the gradient.
 ``row_weights`` (rows,) sum to 1.
 """
@@ -14,9 +14,9 @@ from scipy.optimize import minimize, minimize_scalar, nnls
 
 from ._votes import TINY, normalize_logs, one_hot, weighted_median
 
-ROUNDS, PATIENCE = 100, 20  # rounds of the greedy selection, and how many may bring nothing
+ROUNDS, PATIENCE = 100, 20  # maximum rounds of the greedy selection, in total and without improvement
 TEMPERATURES = 0.05, 20.0
-PARTS = 5  # weights are learned from all rows but those of one part, and judged on these
+PARTS = 5  # weights are learned without the rows of one part, and judged on these
 
 
 class RowLoss:
@@ -64,7 +64,7 @@ class GeometricLogLoss(RowLoss):
 
 
 class TemperedLogLoss(RowLoss):
-    """Log loss of the probabilities of one member at a temperature, which takes the place of weights."""
+    """Log loss of the probabilities of one member as a function of the temperature, instead of weights."""
 
     def __init__(self, probabilities, codes, row_weights):
         self.logs, self.codes, self.row_weights = np.log(np.clip(probabilities, TINY, None)), codes, row_weights
@@ -91,7 +91,7 @@ class SquaredError(RowLoss):
 
 
 class ErrorRate(RowLoss):
-    """Fraction of rows whose class does not get most of the weighted votes."""
+    """Fraction of rows whose true class does not get most of the weighted votes."""
 
     def __init__(self, votes, codes, row_weights):
         self.votes, self.codes, self.row_weights = votes, codes, row_weights
@@ -101,7 +101,7 @@ class ErrorRate(RowLoss):
 
 
 class GeometricErrorRate(ErrorRate):
-    """Fraction of rows in which the weighted geometric mean of probabilities has another class on top."""
+    """Error rate of the weighted geometric mean of probabilities."""
 
     def __init__(self, probabilities, codes, row_weights):
         super().__init__(np.log(np.clip(probabilities, TINY, None)), codes, row_weights)
@@ -119,14 +119,14 @@ class MedianSquaredError(RowLoss):
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a vote: weights are judged by one, the convex solver minimizes one, and guards must not rise."""
+    """The losses of a vote: to judge weights, to minimize by the convex solver, and guards, which must not rise."""
 
     judged: type
     minimized: type
     guards: tuple = ()
 
 
-LOSSES = {  # by the way in which members are combined
+LOSSES = {  # by the combination of the members
     "hard": Losses(ErrorRate, MixtureLogLoss),
     "soft": Losses(MixtureLogLoss, MixtureLogLoss, (ErrorRate,)),
     "geometric": Losses(GeometricLogLoss, GeometricLogLoss, (GeometricErrorRate,)),
@@ -136,7 +136,7 @@ LOSSES = {  # by the way in which members are combined
 
 
 def learn_weights(method, losses, data, parts):
-    """Return weights that are learned out of fold if they help on other rows, otherwise equal ones.
+    """Return weights learned out of fold if they help on other rows, otherwise equal weights.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def learn_weights(method, losses, data, parts):
     Returns
     -------
     weights, accepted
-        As from :func:`keep_if_better`.
+        See :func:`keep_if_better`.
     """
     members, truth, row_weights = data
 
@@ -171,8 +171,8 @@ def learn_weights(method, losses, data, parts):
 def greedy(loss, n_members):
     """Return weights by forward selection with replacement [1]_: how often each member was chosen.
 
-    Each round adds the member that makes the loss smallest, which may have been chosen before. The weights are those
-    of the best round.
+    Each round adds the member that reduces the loss most, which may have been chosen before. The weights are those of
+    the best round.
 
     References
     ----------
@@ -206,7 +206,7 @@ def simplex(loss, n_members):
 
 
 def non_negative(predictions, truth, row_weights):
-    """Return the normalized non-negative weights of a least-squares fit [1]_; equal ones if all of them are 0.
+    """Return the normalized non-negative weights of a least-squares fit [1]_; equal weights if all are 0.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def non_negative(predictions, truth, row_weights):
 
 
 def best_of(loss, *candidates):
-    """Return the candidate with the smallest loss; the first of equal ones."""
+    """Return the candidate with the smallest loss, the first one in a tie."""
     return min(candidates, key=loss)
 
 
@@ -235,21 +235,21 @@ def uniform(n_members):
 
 
 def normalize(weights):
-    """Return weights with sum 1; equal ones if all are 0."""
+    """Return weights scaled to sum 1; equal weights if all are 0."""
     return weights / weights.sum() if weights.sum() > 0 else uniform(len(weights))
 
 
 def keep_if_better(learn, losses, default, parts, n_errors=2):
     """Return learned weights, or a temperature, if they help on other rows; otherwise the default.
 
-    On the rows that they are learned from, weights are nearly always better. So they are learned from all rows but
-    those of one part, and judged on this part. They are accepted only if the first loss falls by more than ``n_errors``
-    of its standard errors, and no other loss rises: a lower log loss can come with more errors.
+    Learned weights are nearly always better on the rows from which they are learned. Therefore they are learned without
+    the rows of one part, and judged on this part, for each part in turn. They are accepted only if the first loss falls
+    by more than ``n_errors`` standard errors and no other loss rises, since a lower log loss can come with more errors.
 
     Parameters
     ----------
     learn : callable
-        Takes a mask of rows, and returns the weights that are learned from these.
+        Takes a mask of rows, and returns the weights learned from these.
     losses : list of RowLoss
         Losses of all rows, with the same row weights.
     default : ndarray of shape (members,) or float
@@ -261,7 +261,7 @@ def keep_if_better(learn, losses, default, parts, n_errors=2):
     -------
     weights : ndarray of shape (members,) or float
     accepted : bool
-        False if the learned weights were refused.
+        False if the learned weights were rejected.
     """
     row_weights = losses[0].row_weights
     gains = [loss.of_rows(default) for loss in losses]
@@ -284,7 +284,7 @@ def is_significant(gain, row_weights, n_errors):
 
 
 def leave_one_out(loss, weights):
-    """Return how much the loss rises without each member, the others keeping their proportions; NaN for a single."""
+    """Return the increase of the loss without each member, with the others' weights rescaled; NaN for one member."""
     if len(weights) == 1:
         return np.array([np.nan])
     rests = [weights * others if (weights * others).any() else others for others in 1 - np.eye(len(weights))]

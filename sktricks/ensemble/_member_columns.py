@@ -1,4 +1,4 @@
-"""Predictions of a stack's members as columns for its final estimator, and back as votes and probabilities."""
+"""Convert the predictions of a stack's members to columns for its final estimator, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._votes import one_hot
 def join_columns_of_folds(member, predictions, splits, n):
     """Return a member's out-of-fold predictions as columns, (n, columns).
 
-    Classes that are predicted several times are voted for. Rows without a prediction are NaN.
+    If a row has several predicted classes, the majority is used. Rows without a prediction are NaN.
     """
     if member.method != "predict" or member.target.kind == "values":
         joined = join_folds(predictions, splits, n)
@@ -25,7 +25,7 @@ def join_columns_of_folds(member, predictions, splits, n):
 
 
 def as_columns(predictions, method, target):
-    """Return predictions as columns, (n, columns); of two probabilities only the second."""
+    """Return predictions as columns, (n, columns); with two classes only the second probability."""
     if predictions.ndim == 1:
         return predictions[:, None]
     if method == "predict_proba" and target.kind == "classes" and target.width == 2:
@@ -34,30 +34,30 @@ def as_columns(predictions, method, target):
 
 
 def columns_to_probabilities(columns, target):
-    """Return a member's columns as probabilities, (n, classes) or, for several labels, (n * labels, 2)."""
+    """Return a member's columns as probabilities, (n, classes) or, for multilabel targets, (n * labels, 2)."""
     if target.kind == "classes" and target.width == 2:
         return np.hstack([1 - columns, columns])
     return target.flatten(columns)
 
 
 def columns_to_codes(columns, method, target):
-    """Return a member's columns as codes, (n,) or, for several labels, (n * labels,)."""
+    """Return a member's columns as codes, (n,) or, for multilabel targets, (n * labels,)."""
     threshold = 0 if method == "decision_function" else 0.5
     if target.kind == "multilabel":
         return (columns > threshold).astype(np.intp).ravel()
-    if method == "predict":  # codes; the nearest code if a regressor predicts them
+    if method == "predict":  # codes, rounded to the nearest if a regressor predicts them
         return np.clip(np.rint(columns[:, 0]), 0, target.width - 1).astype(np.intp)
     if columns.shape[1] == 1:
         return (columns[:, 0] > threshold).astype(np.intp)
     if columns.shape[1] != target.width:
         raise ValueError(
-            f"decision values must be one per class, {target.width}, got {columns.shape[1]} of pairs of classes"
+            f"there must be one decision value per class, {target.width}, got {columns.shape[1]} for pairs of classes"
         )
     return columns.argmax(axis=1)
 
 
 def columns_to_votes(blocks, methods, target):
-    """Return all members as (members, rows, classes): probabilities if all have them, otherwise votes."""
+    """Return all predictions as (members, rows, classes): probabilities if all members have them, otherwise votes."""
     if all(method == "predict_proba" for method in methods):
         return np.stack([columns_to_probabilities(block, target) for block in blocks])
     codes = [columns_to_codes(block, method, target) for block, method in zip(blocks, methods, strict=True)]

@@ -1,4 +1,4 @@
-"""Members of an ensemble: what each is fitted with, and errors that name it."""
+"""Members of an ensemble: the arguments of their fits, and errors that name them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._target import Target
 
 @dataclass
 class Member:
-    """A member and all that its fits need.
+    """A member and the arguments of its fits.
 
     Parameters
     ----------
@@ -24,17 +24,17 @@ class Member:
     estimator : estimator
         Cloned before each fit.
     target : Target
-        What the member predicts.
+        The target of the member.
     method : str, default="predict"
-        The method that its predictions come from.
+        The method that returns its predictions.
     y : array-like, default=None
-        The target values as the member sees them.
+        The target values passed to the member.
     params : dict
         Further arguments of its ``fit``.
     frozen : bool, default=False
-        True if the estimator is fitted already, and used as it is.
+        True if the estimator is already fitted and not fitted again.
     finite : bool, default=True
-        If False, predictions of NaN or infinity are not an error.
+        If False, predictions may be NaN or infinity.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Member:
 
 @contextmanager
 def naming(who):
-    """Name the origin of errors: in the text if a training diverged, otherwise in a note."""
+    """Add the origin to errors: to the message if a training diverged, otherwise as a note."""
     try:
         yield
     except DivergenceError as error:
@@ -61,7 +61,7 @@ def naming(who):
 
 
 def check_kind(ensemble, estimator, who):
-    """Raise an error unless an estimator is an instance, and a classifier or regressor as the ensemble is."""
+    """Raise an error unless an estimator is an instance of the same kind, classifier or regressor, as the ensemble."""
     if isinstance(estimator, type):
         raise TypeError(f"{who} must be an instance, such as {estimator.__name__}(), got the class")
     kind, has_kind = ("classifier", is_classifier) if is_classifier(ensemble) else ("regressor", is_regressor)
@@ -77,24 +77,24 @@ def check_frozen(members):
                 check_is_fitted(member.estimator)
             except NotFittedError as error:
                 raise NotFittedError(
-                    f"estimators: member {member.name!r} is used as it is and is not fitted. Where the ensemble is "
-                    "cloned, as in a search or a cross-validation, plain members lose their fit: wrap them in "
-                    "sklearn.frozen.FrozenEstimator"
+                    f"estimators: member {member.name!r} must be fitted, since it is not fitted again. If the "
+                    "ensemble is cloned, as in a search or a cross-validation, plain members lose their fit: wrap "
+                    "them in sklearn.frozen.FrozenEstimator"
                 ) from error
 
 
 def is_frozen(estimator):
-    """Return True if a fit leaves the estimator as it is."""
+    """Return True if ``fit`` does not change the estimator."""
     return isinstance(estimator, FrozenEstimator)
 
 
 def is_dropped(estimator):
-    """Return True if a member is left out."""
+    """Return True if a member is dropped."""
     return isinstance(estimator, str) and estimator == "drop"
 
 
 def member_target(estimator, y, target):
-    """Return y and target as a member sees them: regressors among classifiers see codes of classes as values."""
+    """Return y and target for a member; a regressor among classifiers gets the codes of the classes as values."""
     if target.kind != "classes" or not is_regressor(estimator):
         return y, target
     return target.encode(y), Target("values")

@@ -1,4 +1,4 @@
-"""NetEnsembleClassifier and NetEnsembleRegressor: several nets of one kind, at a fraction of their cost."""
+"""NetEnsembleClassifier and NetEnsembleRegressor: several nets of one kind, trained together in less time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from ._fits import fit_members
 from ._members import Member, check_kind, naming
 from ._target import Target, read_classes
 
-INPUT_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "image_shape_")  # those that the members have
+INPUT_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "image_shape_")  # attributes taken from the members
 
 
 class BaseNetEnsemble(BaseEnsemble):
-    """The fit of nets that differ by their random state alone."""
+    """Base class of ensembles of nets that differ only in their random state."""
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"])],
@@ -82,11 +82,11 @@ class BaseNetEnsemble(BaseEnsemble):
         names = self.estimator.get_params()
         if not any(name.rpartition("__")[2] == "random_state" for name in names):
             raise ValueError(
-                f"estimator must have a parameter random_state, by which members differ, got {self.estimator!r}"
+                f"estimator must have a parameter random_state, in which members differ, got {self.estimator!r}"
             )
 
     def _fit_nets(self, X, y, target, params, rng, names):
-        """Fit members that have nothing in common but the rows."""
+        """Fit independent members on the same rows."""
         members = []
         for name in names:
             model = clone(self.estimator)
@@ -96,7 +96,7 @@ class BaseNetEnsemble(BaseEnsemble):
         return fit_members(members, X, [], **how)[0]
 
     def _fit_snapshots(self, X, y, target, params, rng, names):
-        """Train one net in as many cycles as there are members, and return a copy of it after each cycle."""
+        """Train one net in one cycle per member, and return a copy after each cycle."""
         model = clone(self.estimator)
         _set_random_states(model, rng)
         epochs = self._epochs_per_cycle(model)
@@ -115,24 +115,24 @@ class BaseNetEnsemble(BaseEnsemble):
         params = model.get_params(deep=False)
         if not {"max_epochs", "warm_start"} <= params.keys():
             raise ValueError(
-                "mode='snapshot' needs an estimator with the parameters max_epochs and warm_start, such as "
+                "mode='snapshot' requires an estimator with the parameters max_epochs and warm_start, such as "
                 f"NetClassifier, got {model!r}"
             )
         epochs = params["max_epochs"]
         if not isinstance(epochs, Integral) or epochs < self.n_members:
             raise ValueError(
-                f"mode='snapshot' divides the epochs among n_members={self.n_members} cycles: the estimator needs at "
-                f"least {self.n_members}, got max_epochs={epochs!r}"
+                f"mode='snapshot' divides the epochs among n_members={self.n_members} cycles, and requires at least as "
+                f"many epochs, got max_epochs={epochs!r}"
             )
         return epochs // self.n_members
 
     def get_metadata_routing(self):
-        """Return how metadata reach the members.
+        """Return the routing of metadata to the members.
 
         Returns
         -------
         routing : MetadataRouter
-            For ``fit``: what the estimator's ``fit`` requests.
+            ``fit`` passes on the metadata requested by ``fit`` of the estimator.
         """
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
@@ -141,41 +141,41 @@ class BaseNetEnsemble(BaseEnsemble):
 class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """The mean of nets with different initial weights and batches, trained together (deep ensembles [1]_).
 
-    Several nets together are more accurate than one, and where they disagree, predictions are uncertain. Trained in one
-    loop, several small nets cost little more than one.
+    Several nets together are more accurate than one, and their disagreement shows which predictions are uncertain.
+    Trained together, several small nets take little more time than one.
 
     Parameters
     ----------
     estimator : classifier
         A :class:`~sktricks.NetClassifier` or :class:`~sktricks.FineTuneClassifier`; or any classifier with
-        probabilities and a ``random_state``. It is cloned for each member, with a random state of its own. With a
-        ``module`` instance, all members start from the same weights: pass the module's class instead.
+        probabilities and a ``random_state``. Each member is a clone with its own random state. With a ``module``
+        instance, all members start from the same weights: pass the module's class instead.
     n_members : int, default=8
         Number of nets, at least 1.
     mode : {"batched", "snapshot", "loop"}, default="batched"
         - ``"batched"`` trains all members at once with batched matrix products: for tables, and for heads on a frozen
           backbone, which encodes each image once for all. Members for which this is impossible or slower are fitted
-          one after the other: large nets, and those with convolutions, BatchNorm, dropout, ``callbacks``
+          one after the other: large nets, and nets with convolutions, BatchNorm, dropout, ``callbacks``
           or ``early_stopping``. The members are the same up to rounding.
         - ``"loop"`` always fits them one after the other, in ``n_jobs`` processes.
         - ``"snapshot"`` trains a single net for the estimator's ``max_epochs``, in ``n_members`` cycles, and keeps a
-          copy at the end of each cycle, when the learning rate is near zero [2]_. It costs as much as one net of any
-          kind, and its members differ less. Cycles should have at least about ten epochs.
+          copy at the end of each cycle, when the learning rate is near zero [2]_. It takes as much time as one net, of
+          any kind, but its members differ less. Cycles should have at least about ten epochs.
     n_jobs : int, default=None
         Number of processes that fit the members that are not trained together.
     verbose : int, default=0
         0: silent. 1: bars of the members, and of the epochs of those that train together. 2: lines in the log instead.
     random_state : int, RandomState instance or None, default=None
-        Source of the members' random states.
+        Seed of the members' random states.
 
     Attributes
     ----------
     classes_ : ndarray of shape (classes,)
-        The sorted labels. For several labels per row, a list with the pair (0, 1) for each label.
+        The sorted labels. For multilabel targets, a list with the pair (0, 1) for each label.
     estimators_ : list of classifiers
         The fitted members.
     n_features_in_, feature_names_in_, image_shape_
-        Those of the members.
+        As in the members.
 
     Raises
     ------
@@ -185,7 +185,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
 
     See Also
     --------
-    VotingClassifier : Averages members of several kinds, and learns their weights.
+    VotingClassifier : Average members of several kinds, and learn their weights.
 
     References
     ----------
@@ -215,9 +215,9 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Anything that the estimator takes, including images.
+            Rows or images, in any form that the estimator accepts.
         y : array-like of shape (n,) or (n, labels)
-            Labels of any kind; or 0 and 1 for each of several labels.
+            Labels of any kind, or 0 and 1 per label for multilabel targets.
         **fit_params : dict
             Further arguments of each member's ``fit``, such as ``sample_weight``; with metadata routing, those that it
             requests.
@@ -231,7 +231,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         return self._fit(X, y, target, fit_params, classes_=target.classes)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the most probable class of each row; for several labels, 0 or 1 for each.
+        """Return the most probable class of each row; for multilabel targets, 0 or 1 per label.
 
         Parameters
         ----------
@@ -259,7 +259,7 @@ class NetEnsembleClassifier(BaseNetEnsemble, ClassifierMixin, MetaEstimatorMixin
         Returns
         -------
         proba : ndarray of shape (n, classes) or (n, labels)
-            In the order of ``classes_``; for several labels, the probability of each.
+            In the order of ``classes_``; for multilabel targets, the probability of each label.
         """
         return self.predict_members(X).mean(axis=0)
 
@@ -295,7 +295,7 @@ class NetEnsembleRegressor(BaseNetEnsemble, RegressorMixin, MetaEstimatorMixin, 
     estimators_ : list of regressors
         The fitted members.
     n_features_in_, feature_names_in_, image_shape_
-        Those of the members.
+        As in the members.
 
     Raises
     ------

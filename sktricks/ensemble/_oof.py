@@ -1,7 +1,7 @@
-"""Out-of-fold predictions: each row is predicted by models that have not seen it.
+"""Out-of-fold predictions: each row is predicted by models that were not fitted on it.
 
-Any splitter can be used. Rows that it predicts several times get the mean; rows that it never predicts are not used
-to learn from, with a warning.
+Any splitter can be used. Rows that it predicts several times get the mean; rows that it never predicts are not used for
+learning, with a warning.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def make_splits(cv, X, y, target, params):
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
         pairs = cv
     else:
-        with WARNING_FILTERS():  # scikit-learn checks y here
+        with WARNING_FILTERS():  # scikit-learn may warn about y here
             cv = check_cv(cv, y, classifier=target.kind != "values")
         _check_groups(cv, params)
         try:
-            with WARNING_FILTERS():  # and in its splitters
+            with WARNING_FILTERS():  # and in its splitters, too
                 pairs = list(cv.split(X, y, **params))
         except (TypeError, ValueError) as error:
             raise ValueError(f"cv={cv!r} must be able to split the rows, but failed: {error}") from error
@@ -52,13 +52,13 @@ def make_splits(cv, X, y, target, params):
 def _check_groups(cv, params):
     if isinstance(cv, GroupsConsumerMixin) and params.get("groups") is None:
         raise ValueError(
-            f"cv={cv} needs groups, one per row, and fit(X, y, groups=...) got none. Inside a search, a Pipeline or "
-            "another ensemble, groups arrive only after sklearn.set_config(enable_metadata_routing=True)"
+            f"cv={cv} requires groups, one per row, but fit(X, y, groups=...) got none. Inside a search, a Pipeline "
+            "or another ensemble, groups are passed on only after sklearn.set_config(enable_metadata_routing=True)"
         )
 
 
 def one_split(X):
-    """Return the only split of members that are fitted already, and were not fitted on the given rows."""
+    """Return the single split for members that are already fitted, on other rows than those given."""
     rows = np.arange(_num_samples(X))
     return [(rows[:0], rows)]
 
@@ -70,7 +70,7 @@ def _warn_of_missing_classes(splits, y, classes):
         if len(missing):
             warn(
                 f"fold {number + 1} of {len(splits)} trains without the classes {missing.tolist()[:10]} of "
-                f"{len(classes)}: its models cannot predict them",
+                f"{len(classes)}: its models cannot predict these",
                 MissingClassesWarning,
             )
 
@@ -81,18 +81,18 @@ def find_covered(splits, n):
     for _, test in splits:
         covered[test] = True
     if not covered.any():
-        raise ValueError("cv must predict some rows, got splits without test rows")
+        raise ValueError("cv must have test rows, got splits without any")
     if not covered.all():
         warn(
             f"cv leaves {n - covered.sum()} of {n} rows without an out-of-fold prediction: "
-            "nothing is learned from them",
+            "these rows are not used for learning",
             RowsWithoutPredictionWarning,
         )
     return covered
 
 
 def join_folds(predictions, splits, n):
-    """Return the mean of the predictions of each row, (n, ...) float; NaN for rows without any."""
+    """Return the mean prediction of each row, (n, ...) float; NaN for rows without any."""
     first = predictions[0]
     dtype = first.dtype if first.dtype.kind == "f" else np.float64
     total, times = np.zeros((n, *first.shape[1:]), dtype=dtype), np.zeros(n, dtype=dtype)
@@ -104,9 +104,9 @@ def join_folds(predictions, splits, n):
 
 
 def join_votes(predictions, splits, n, n_classes):
-    """Return the fraction of the votes for each class, as a CSR matrix (n, classes); empty for rows without any.
+    """Return the fraction of the votes for each class, as a CSR matrix (n, classes); empty for rows without votes.
 
-    Each row has votes for few of thousands of classes, so that an array of all would be large.
+    With thousands of classes, a dense array would be large, but each row has votes for only a few.
     """
     rows, codes = np.concatenate([test for _, test in splits]), np.concatenate(predictions)
     counts = csr_matrix((np.ones(len(rows)), (rows, codes)), shape=(n, n_classes))
@@ -125,12 +125,12 @@ def as_array(joined, covered):
 
 
 def compact_votes(votes, codes):
-    """Return votes with columns only for the classes that matter in a row: those with votes, and the true one.
+    """Return votes with columns only for the relevant classes of each row: those with votes, and the true one.
 
     Parameters
     ----------
     votes : list of CSR matrices of shape (rows, classes)
-        Those of each member.
+        The votes of each member.
     codes : ndarray of shape (rows,)
         The true classes.
 
@@ -138,9 +138,9 @@ def compact_votes(votes, codes):
     -------
     compact : ndarray of shape (members, rows, options)
     true : ndarray of shape (rows,)
-        The true classes as options.
+        The true classes, as indices of the options.
     options : ndarray of shape (rows, options)
-        The class of each option, ascending; unused options hold the number of classes.
+        The class of each option, in ascending order; the number of classes for unused options.
     """
     n, n_classes = votes[0].shape
     true = np.arange(n) * n_classes + codes
@@ -161,7 +161,7 @@ def compact_votes(votes, codes):
 
 
 def spread_out(columns, options, n_classes):
-    """Return columns of options, (rows, options), as columns of classes, (rows, classes)."""
+    """Convert columns of options, (rows, options), to columns of classes, (rows, classes)."""
     spread = np.zeros((len(columns), n_classes + 1))
     np.put_along_axis(spread, options, columns, axis=1)
     return spread[:, :n_classes]

@@ -1,4 +1,4 @@
-"""Columns of X that a stack passes to its final estimator, besides the predictions of the members."""
+"""Columns of X that a stack passes to its final estimator in addition to the members' predictions."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def pass_through(X, passthrough):
     passthrough = bool(passthrough) if isinstance(passthrough, np.bool_) else passthrough
     if passthrough is False:
         return None
-    (X,) = indexable(X)  # converts sparse formats without rows, as fit does
+    (X,) = indexable(X)  # converts sparse formats that cannot be indexed by row, as fit does
     if callable(passthrough):
         return _check_rows(_call(passthrough, X), X)
     X = X if hasattr(X, "shape") else np.asarray(X)
     if len(X.shape) != 2:
         raise ValueError(
-            f"passthrough={passthrough!r} needs rows, X has shape {tuple(X.shape)}: a callable can make rows of it, "
-            "such as lambda X: X.reshape(len(X), -1)"
+            f"passthrough={passthrough!r} requires rows, got X of shape {tuple(X.shape)}: pass a callable that returns "
+            "rows, such as lambda X: X.reshape(len(X), -1)"
         )
     if passthrough is True:
         return X
     try:
         return _safe_indexing(X, as_key(passthrough), axis=1)
     except (IndexError, KeyError, TypeError, ValueError) as error:
-        if X.shape[1] == 0:  # in the words of scikit-learn
+        if X.shape[1] == 0:  # the message of scikit-learn
             raise ValueError(
                 f"Found array with 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required by "
                 f"passthrough={passthrough!r}"
@@ -65,7 +65,7 @@ def passed_names(passthrough, names, n_columns):
 
 
 def join_columns(columns, passed):
-    """Return predictions and passed columns side by side, sparse if the latter are sparse."""
+    """Concatenate predictions and passed columns, sparse if the latter are sparse."""
     if passed is None:
         return columns
     if sparse.issparse(passed):
@@ -77,7 +77,7 @@ def _call(passthrough, X):
     try:
         return passthrough(X)
     except TypeError as error:
-        raise TypeError(f"passthrough={passthrough!r} must be a function of X, but failed: {error}") from error
+        raise TypeError(f"passthrough={passthrough!r} must be a function of X, but raised an error: {error}") from error
 
 
 def _check_rows(passed, X):
@@ -85,7 +85,7 @@ def _check_rows(passed, X):
     passed = indexable(passed)[0] if len(passed.shape) else passed
     if len(passed.shape) != 2 or passed.shape[0] != _num_samples(X):
         raise ValueError(
-            f"passthrough must return ({_num_samples(X)}, columns), a row for each of X, "
+            f"passthrough must return ({_num_samples(X)}, columns), one row per row of X, "
             f"got an array of shape {tuple(passed.shape)}"
         )
     return passed

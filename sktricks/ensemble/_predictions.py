@@ -1,8 +1,8 @@
-"""Predictions of members, in the order of the ensemble's classes.
+"""Predictions of members, aligned with the ensemble's classes.
 
-Members are fitted on the original labels, and may know the classes in any order or only some of them. Labels become
-codes, the indices of the sorted classes; probabilities and decision values get one column per class. Rows with several
-labels have a 0 or 1, or a probability, for each.
+Members are fitted on the original labels, and may have the classes in any order or only some of them. Labels become
+codes, the indices of the sorted classes; probabilities and decision values get one column per class. Multilabel
+targets have a 0 or 1, or a probability, per label.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def predict_member(estimator, X, method, target):
     Returns
     -------
     predictions : ndarray
-        From ``predict`` values or codes, (n,), or 0 and 1 of several labels, (n, labels); from ``predict_proba``
-        (n, classes) or (n, labels); from ``decision_function`` (n, columns).
+        For ``predict``, values or codes, (n,), or multilabel 0 and 1, (n, labels); for ``predict_proba``,
+        (n, classes) or (n, labels); for ``decision_function``, (n, columns).
     """
     output = getattr(estimator, method)(X)
     classes = getattr(estimator, "classes_", None)
@@ -48,9 +48,9 @@ def predict_member(estimator, X, method, target):
 def predict_members(estimators, names, X, methods, targets, *, finite=True, verbose=0):
     """Return the predictions of all members, a list; errors name the member.
 
-    Unless ``finite`` is False, predictions of NaN or infinity are an error.
+    Unless ``finite`` is False, predictions of NaN or infinity raise an error.
     """
-    (X,) = indexable(X)  # converts sparse formats without rows, as fit does
+    (X,) = indexable(X)  # converts sparse formats that cannot be indexed by row, as fit does
     predictions = []
     with progress(len(names), "predict", "member", verbose if verbose and _num_samples(X) > FEW else 0) as done:
         for estimator, name, method, target in zip(estimators, names, methods, targets, strict=True):
@@ -62,7 +62,7 @@ def predict_members(estimators, names, X, methods, targets, *, finite=True, verb
 
 
 def read_predictions(output, target):
-    """Return the output of ``predict`` as codes, 0 and 1 of several labels, or values."""
+    """Return the output of ``predict`` as codes, multilabel 0 and 1, or values."""
     output = output.toarray() if issparse(output) else np.asarray(output)
     if target.kind == "classes":
         return encode_labels(output, target.classes, "the output of predict")
@@ -74,8 +74,8 @@ def read_predictions(output, target):
 def positive_probabilities(output, classes):
     """Return the probability of each label, (n, labels), from either of the two forms that scikit-learn uses.
 
-    Some classifiers return the matrix itself, others a list with one matrix (n, classes of the label) per label, whose
-    columns ``classes`` names: a label that was the same in all rows has one column.
+    Some classifiers return the matrix itself, others a list with one matrix (n, classes of the label) per label, with
+    columns according to ``classes``: a label that was constant in ``fit`` has one column.
     """
     if not isinstance(output, list):
         return np.asarray(output)
@@ -93,19 +93,19 @@ def decision_columns(values, member_classes, classes):
 
 
 def check_finite(predictions, who, method):
-    """Return predictions unchanged, or raise an error if some rows hold NaN or infinity."""
+    """Return predictions unchanged, or raise an error if some rows contain NaN or infinity."""
     with np.errstate(all="ignore"):
-        if predictions.dtype.kind != "f" or np.isfinite(predictions.sum()):  # one pass is enough in most cases
+        if predictions.dtype.kind != "f" or np.isfinite(predictions.sum()):  # usually one pass suffices
             return predictions
     wrong = ~finite_rows(predictions)
     if wrong.any():
         raise ValueError(
             f"{who}: {method} must return finite values, got NaN or infinity in {wrong.sum()} of {len(wrong)} rows, "
-            f"the first being row {wrong.argmax()}; repair this member or drop it"
+            f"the first one is row {wrong.argmax()}: fix this member or drop it"
         )
     return predictions
 
 
 def finite_rows(predictions):
-    """Return True for each row that holds neither NaN nor infinity, (rows,)."""
+    """Return True for each row without NaN and infinity, (rows,)."""
     return np.isfinite(predictions).reshape(len(predictions), -1).all(axis=1)

@@ -1,4 +1,4 @@
-"""A scorer as a loss of predictions that are already made."""
+"""Use a scorer as a loss for stored predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sklearn.metrics import get_scorer
 
 
 class StoredClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier whose X holds its probabilities, (n, classes) or (n, labels)."""
+    """A classifier whose X is its probabilities, (n, classes) or (n, labels)."""
 
     def __init__(self, target):
         self.target = target
@@ -18,14 +18,14 @@ class StoredClassifier(ClassifierMixin, BaseEstimator):
         return X
 
     def predict(self, X):
-        """Return the most probable class, or 1 for each label more probable than not."""
+        """Return the most probable class, or 1 for each label with a probability above 0.5."""
         if self.target.kind == "multilabel":
             return (X > 0.5).astype(int)
         return self.target.decode(X.argmax(axis=1))
 
 
 class StoredRegressor(RegressorMixin, BaseEstimator):
-    """A regressor whose X holds its predictions."""
+    """A regressor whose X is its predictions."""
 
     def predict(self, X):
         """Return X."""

@@ -1,4 +1,4 @@
-"""StackingClassifier and StackingRegressor: a final estimator that learns from out-of-fold predictions."""
+"""StackingClassifier and StackingRegressor: a final estimator is fitted on out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -25,83 +25,82 @@ METHODS = ["predict_proba", "decision_function", "predict"]  # the most informat
 
 
 class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
-    """Classifiers, and a final classifier that learns from their out-of-fold predictions [1]_.
+    """A stack of classifiers with a final classifier that is fitted on their out-of-fold predictions [1]_.
 
     A successor of :class:`sklearn.ensemble.StackingClassifier`: for the shared parameters, predictions are the same.
     The deliberate differences:
 
     - Members and the final estimator are fitted on the original labels; members are aligned by their ``classes_``.
-      Members and final estimators that refuse their labels, as XGBoost's do unless they are 0..K-1, are fitted on
+      Members and final estimators that reject the labels, as XGBoost does unless they are 0..K-1, are fitted on
       codes, as in :class:`VotingClassifier`. Regressors among the members are fitted on the codes of the classes.
-    - A :class:`sklearn.frozen.FrozenEstimator` is an error unless ``cv="prefit"``, which states that the members were
-      not fitted on the given rows: otherwise its predictions would mislead the final estimator.
-    - For several labels per row, ``predict_proba`` returns the probability of each, (n, labels), and the default final
-      estimator is one logistic regression per label.
-    - Members and final estimators that take no ``sample_weight`` are fitted without it, with a warning. With metadata
-      routing, members and final estimator request their own; the default final estimator always gets it.
-    - The fits of members on folds and on all rows are jobs of one pool.
+    - A :class:`sklearn.frozen.FrozenEstimator` raises an error unless ``cv="prefit"``, which states that the members
+      were not fitted on the given rows: otherwise its predictions would mislead the final estimator.
+    - For multilabel targets, ``predict_proba`` returns the probability of each label, (n, labels), and the default
+      final estimator is one logistic regression per label.
+    - Members and final estimators without a ``sample_weight`` argument are fitted without weights, with a warning.
+      With metadata routing, members and final estimator request them; the default final estimator always does.
+    - All fits of members, on folds and on all rows, run in one pool of jobs.
 
     Parameters
     ----------
     estimators : list of (str, estimator)
-        Names and members; ``"drop"`` in place of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member drops it.
     final_estimator : classifier, default=None
-        None for a logistic regression.
+        None means a logistic regression.
     cv : int, splitter, iterable, "prefit" or None, default=None
-        The splits for out-of-fold predictions; None for five stratified folds. Splitters that need ``groups`` get
-        those of ``fit``. Any splitter can be used that does not train on rows that it tests: rows that are predicted
+        The splits for out-of-fold predictions; None means five stratified folds. Splitters that require ``groups`` get
+        those of ``fit``. Any splitter can be used whose training and test rows are disjoint: rows that are predicted
         several times get the mean or the majority; rows that are never predicted are not used in the final fit, with a
-        warning. ``"prefit"``: the members are
-        fitted already, on other rows.
+        warning. ``"prefit"`` means that the members are already fitted, on other rows.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
-        The method that predictions come from; ``"auto"`` for the first of these that a member has.
+        The method that returns the predictions; ``"auto"`` means the first of these that a member has.
     n_jobs : int, default=None
-        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
+        Number of processes that fit members and folds; nets of the same architecture are trained together in this
+        process.
     passthrough : bool, columns or callable, default=False
-        Columns of X that the final estimator sees too: all, or some by names, indices, a slice or a mask; or a
-        callable that computes (n, columns) from X, which may be images.
+        Columns of X that are passed to the final estimator as well: all, or some given by names, indices, a slice or a
+        mask; or a callable that computes (n, columns) from X, which may be images.
     verbose : int, default=0
         0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
         instead, with the time so far.
     refit : bool, default=True
-        If True, members are fitted once more on all rows. If False, a member is the average of its models of the
-        folds, which saves a fit and predicts as it did out of fold.
+        If True, members are fitted again on all rows. If False, a member is the average of its models of the folds,
+        which saves one fit and keeps the models that made the out-of-fold predictions.
     store_oof : bool, default=True
-        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
+        If True, ``oof_predictions_`` is kept. False saves memory and makes pickles smaller.
 
     Attributes
     ----------
     classes_ : ndarray of shape (classes,)
-        The sorted labels. For several labels per row, a list with the pair (0, 1) for each label.
+        The sorted labels. For multilabel targets, a list with the pair (0, 1) for each label.
     estimators_ : list of estimators
-        The fitted members that are not dropped; with ``refit=False`` each holds its models in ``estimators``.
+        The fitted members that are not dropped; with ``refit=False``, each contains its models in ``estimators``.
     named_estimators_ : Bunch
         The fitted members by name; dropped ones are ``"drop"``.
     final_estimator_ : classifier
     stack_method_ : list of str
-        The method that each member's predictions come from.
+        The method that returns each member's predictions.
     oof_predictions_ : ndarray of shape (n, columns)
-        The members' columns that the final estimator was fitted on, without those passed through. NaN for rows that
-        the splitter does not predict. Only with ``store_oof=True``.
+        The columns of members' predictions on which the final estimator was fitted. NaN for rows that the splitter does
+        not predict. Only with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        How much the loss (log loss, or the error rate of a final estimator without probabilities) rises if the final
-        estimator is fitted without each member, on each half of the rows and judged on the other. NaN if it cannot be
-        computed.
+        Increase of the loss (log loss, or the error rate of a final estimator without probabilities) if the final
+        estimator is fitted without each member, measured by two-fold cross-validation. NaN if it cannot be computed.
     weights_ : ndarray of shape (members,)
-        The importance of each member for the final estimator, with sum 1: its feature importances, or its coefficients
-        times the columns' standard deviation. Only if it has one of these.
+        The importance of each member for the final estimator, with sum 1: from its feature importances, or its
+        coefficients times the columns' standard deviation. Only if it has one of these.
     n_features_in_, feature_names_in_
-        Those of the members.
+        As in the members.
 
     Raises
     ------
     ValueError
         If there is a FrozenEstimator without ``cv="prefit"``, members lack ``stack_method`` or predict NaN, ``groups``
-        are missing, names are used twice, or ``passthrough`` does not fit X.
+        are missing, names are not unique, or ``passthrough`` does not fit X.
 
     See Also
     --------
-    VotingClassifier : Learns one weight per member, from fewer rows.
+    VotingClassifier : Learn only one weight per member, which requires fewer rows.
 
     References
     ----------
@@ -153,7 +152,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         if self.stack_method == "predict":
-            tags.transformer_tags.preserves_dtype = []  # transform then returns the dtype of the labels
+            tags.transformer_tags.preserves_dtype = []  # transform returns the dtype of the labels
         return tags
 
     def _check_kind(self, name, estimator):
@@ -167,12 +166,12 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Anything that the members take, including images.
+            Rows or images, in any form that the members accept.
         y : array-like of shape (n,) or (n, labels)
-            Labels of any kind; or 0 and 1 for each of several labels.
+            Labels of any kind, or 0 and 1 per label for multilabel targets.
         **fit_params : dict
-            ``sample_weight`` (n,), passed to the members and the final estimator if they take it; ``groups`` (n,) for
-            ``cv``. With metadata routing, whatever members, splitter and final estimator request.
+            ``sample_weight`` (n,), passed to the members and the final estimator if they accept it; ``groups`` (n,) for
+            ``cv``. With metadata routing, everything that members, splitter and final estimator request.
 
         Returns
         -------
@@ -194,8 +193,8 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
             if hasattr(estimator, method):
                 return method
         raise ValueError(
-            f"estimators: member {name!r} has no {' or '.join(methods)}, which stack_method={self.stack_method!r} "
-            f"needs: {estimator!r}"
+            f"estimators: member {name!r} must have {' or '.join(methods)} for stack_method={self.stack_method!r}, "
+            f"got {estimator!r}"
         )
 
     def _stack_blocks(self, blocks):
@@ -213,7 +212,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Returns
         -------
         proba : ndarray of shape (n, classes) or (n, labels)
-            In the order of ``classes_``; for several labels, the probability of each.
+            In the order of ``classes_``; for multilabel targets, the probability of each label.
         """
         check_is_fitted(self)
         return predict_member(self.final_estimator_, self.transform(X), "predict_proba", self._target)
@@ -247,8 +246,8 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         -------
         predictions : ndarray
             Probabilities if these are the columns of all members, (members, n, classes) or (members, n, labels);
-            otherwise the labels, (members, n) or (members, n, labels). A regressor predicts the class of the nearest
-            code.
+            otherwise the labels, (members, n) or (members, n, labels). For a regressor, the class with the
+            nearest code.
         """
         check_is_fitted(self)
         if set(self.stack_method_) == {"predict_proba"}:
@@ -261,14 +260,14 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
 
 
 class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
-    """Regressors, and a final regressor that learns from their out-of-fold predictions [1]_ [2]_.
+    """A stack of regressors with a final regressor that is fitted on their out-of-fold predictions [1]_ [2]_.
 
     A successor of :class:`sklearn.ensemble.StackingRegressor`; :class:`StackingClassifier` lists the differences.
 
     Parameters
     ----------
     estimators : list of (str, regressor)
-        Names and members; ``"drop"`` in place of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member drops it.
     final_estimator : regressor, default=None
         None for a ridge regression that chooses its penalty.
     cv, n_jobs, passthrough, verbose, refit, store_oof : optional
@@ -279,10 +278,9 @@ class StackingRegressor(BaseStacking, ensemble.StackingRegressor):
     estimators_, named_estimators_, final_estimator_, stack_method_, weights_, n_features_in_, feature_names_in_
         As in :class:`StackingClassifier`.
     oof_predictions_ : ndarray of shape (n, members)
-        The members' columns that the final estimator was fitted on, without those passed through. Only with
-        ``store_oof=True``.
+        The columns of members' predictions on which the final estimator was fitted. Only with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        How much the squared error rises if the final estimator is fitted without each member.
+        Increase of the squared error if the final estimator is fitted without each member.
 
     Raises
     ------

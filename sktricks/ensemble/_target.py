@@ -1,4 +1,4 @@
-"""What an ensemble predicts: classes, several labels or values, and how these become codes and back."""
+"""The target of an ensemble: classes, multilabel targets or values, and their conversion to codes and back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ._votes import as_binary
 
 @dataclass(frozen=True)
 class Target:
-    """What an ensemble predicts.
+    """The target of an ensemble.
 
     Parameters
     ----------
     kind : {"classes", "multilabel", "values"}
-        One class per row, 0 or 1 for each of several labels, or values.
+        One class per row, 0 or 1 per label, or values.
     classes : ndarray of shape (classes,), list of ndarray or None
-        The sorted classes; for several labels the pair (0, 1) of each; None for values.
+        The sorted classes; for multilabel targets, the pair (0, 1) per label; None for values.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Target:
 
     @property
     def n_options(self):
-        """Number of classes that a vote chooses from; 2 if each label is a vote of its own."""
+        """Number of classes that a vote chooses from; 2 for multilabel targets, which are voted on label by label."""
         return 2 if self.kind == "multilabel" else self.width
 
     def encode(self, labels):
@@ -49,7 +49,7 @@ class Target:
         return self.classes[codes] if self.kind == "classes" else codes
 
     def flatten(self, predictions):
-        """Return several labels per row as binary problems, (..., rows * labels, 2); others are unchanged."""
+        """Return multilabel predictions as binary problems, (..., rows * labels, 2); others are unchanged."""
         return as_binary(predictions) if self.kind == "multilabel" else predictions
 
     def restore(self, predictions):
@@ -67,11 +67,11 @@ def read_classes(y):
     kind = type_of_target(y, input_name="y")
     check_classification_targets(y)
     if kind == "multiclass-multioutput":
-        raise ValueError(f"y must hold one class per row, or labels that are 0 or 1, got {kind} targets")
+        raise ValueError(f"y must have one class per row, or 0/1 columns of several labels, got {kind} targets")
     if kind == "multilabel-indicator":
         y = y.toarray() if issparse(y) else np.asarray(y)
         if not np.isin(y, (0, 1)).all():
-            raise ValueError(f"y with several labels per row must hold 0 and 1 only, got {np.unique(y).tolist()}")
+            raise ValueError(f"multilabel y must contain only 0 and 1, got {np.unique(y).tolist()}")
         return y.astype(np.intp), Target("multilabel", [np.array([0, 1])] * y.shape[1])
     y = column_or_1d(y, warn=True)
     return y, Target("classes", np.unique(y))
@@ -82,7 +82,7 @@ def join_classes(classes, member_classes, name):
     member_classes = np.asarray(member_classes)
     if not same_kind(classes, member_classes):
         raise ValueError(
-            f"member {name!r} has the classes {member_classes.tolist()[:10]}, which are not of the kind of the labels "
-            f"in y, {classes.tolist()[:10]}: a fitted member must have been fitted on the labels themselves"
+            f"member {name!r} must have classes of the same type as the labels in y, {classes.tolist()[:10]}, got "
+            f"{member_classes.tolist()[:10]}: fit the member on the original labels"
         )
     return np.union1d(*one_dtype(classes, member_classes))

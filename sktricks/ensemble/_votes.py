@@ -1,8 +1,8 @@
 """Votes and averages, as pure functions.
 
-The shapes are the same everywhere: ``codes`` (members, rows) are the classes that members vote for, as integers;
-``probabilities`` is (members, rows, classes); ``weights`` (members,) are at least 0, and only their proportions matter.
-Several labels per row are as many binary problems, one after the other (:func:`as_binary`).
+All functions use the same shapes: ``codes`` (members, rows) are the classes that members vote for, as integers;
+``probabilities`` is (members, rows, classes); ``weights`` (members,) are non-negative, and only their proportions
+matter. Multilabel targets are treated as one binary problem per label (:func:`as_binary`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import gen_batches
 
-CHUNK = 1 << 18  # votes counted at once, so that their counters stay in the processor's cache
-TINY = 1e-12  # smallest probability: with 0, every product would be 0
-TIED = 1e-9  # relative difference of tied sums, which rounding can cause
+CHUNK = 1 << 18  # votes counted at once, so that the counters fit into the processor's cache
+TINY = 1e-12  # smallest probability, since with 0 every product would be 0
+TIED = 1e-9  # largest relative difference of tied sums, due to rounding
 
 
 def count_votes(codes, n_classes, weights=None):
-    """Return the weight of the votes for each class, (rows, classes), by one flat count."""
+    """Return the total weight of the votes for each class, (rows, classes)."""
     n = codes.shape[1]
     flat = (codes + np.arange(0, n * n_classes, n_classes)).ravel()
     if weights is not None:
@@ -25,9 +25,9 @@ def count_votes(codes, n_classes, weights=None):
 
 
 def hard_vote(codes, n_classes, weights=None):
-    """Return the class with most votes, (rows,) intp; the first of tied classes."""
+    """Return the class with most votes, (rows,) intp, the first one in a tie."""
     if weights is not None and np.ptp(weights) == 0:
-        weights = None  # integers count faster
+        weights = None  # counting integers is faster
     winners = np.empty(codes.shape[1], dtype=np.intp)
     for rows in gen_batches(codes.shape[1], max(1, CHUNK // max(n_classes, len(codes)))):
         winners[rows] = count_votes(codes[:, rows], n_classes, weights).argmax(axis=1)
@@ -35,15 +35,15 @@ def hard_vote(codes, n_classes, weights=None):
 
 
 def find_ties(counts):
-    """Return True for each class with the most votes of its row, (rows, classes)."""
+    """Return True for each class that has the most votes in its row, (rows, classes)."""
     return counts >= counts.max(axis=1, keepdims=True) * (1 - TIED)
 
 
 def split_ties(fractions, probabilities):
-    """Return fractions of votes in which tied winners split their joint fraction in favor of the more probable ones.
+    """Return fractions of votes in which tied winners share their votes according to their probabilities.
 
-    The shifts are less than half the gap to the next fraction, so that no other class is overtaken. They follow the
-    order of the probabilities, not their size, since tiny ones would be lost in rounding.
+    The shifts are smaller than half the gap to the next fraction, so that the order of other classes does not change.
+    They depend on the order of the probabilities, not on their size, since tiny values would be lost in rounding.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def split_ties(fractions, probabilities):
 
 
 def rank_down(values):
-    """Return how many distinct values of its row are larger than each value, (rows, columns)."""
+    """Return for each value the number of distinct larger values in its row, (rows, columns)."""
     order = np.argsort(-values, axis=1, kind="stable")
     steps = np.diff(np.take_along_axis(values, order, axis=1), axis=1, prepend=np.inf) != 0
     ranks = np.empty_like(order)
@@ -69,12 +69,12 @@ def rank_down(values):
 
 
 def one_hot(codes, n_classes):
-    """Return votes as probabilities of 0 and 1, (..., classes) float64."""
+    """Return votes one-hot encoded, (..., classes) float64."""
     return np.eye(n_classes)[codes]
 
 
 def stack_probabilities(members):
-    """Return the members' probabilities as one array; float32 among float64 is normalized in float64."""
+    """Return the members' probabilities as one array; float32 that is cast to float64 is normalized again."""
     exact = np.result_type(*members)
     return np.stack(
         [one if one.dtype == exact else one / one.sum(axis=-1, keepdims=True, dtype=exact) for one in members]
@@ -109,7 +109,7 @@ def apply_temperatures(probabilities, temperatures):
 
 
 def weighted_median(values, weights):
-    """Return the weighted median of the members, (rows,); the middle if it lies between two."""
+    """Return the weighted median of the members, (rows,); the midpoint if it lies between two values."""
     order = np.argsort(values, axis=0, kind="stable")
     ordered = np.take_along_axis(values, order, axis=0)
     below = np.cumsum(weights[order], axis=0)

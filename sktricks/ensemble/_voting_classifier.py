@@ -1,4 +1,4 @@
-"""VotingClassifier: the majority or the mean of classifiers, with weights that may be learned."""
+"""VotingClassifier: the majority or the mean of classifiers, with optionally learned weights."""
 
 from __future__ import annotations
 
@@ -35,101 +35,102 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
     A successor of :class:`sklearn.ensemble.VotingClassifier`: for the shared parameters, ``predict``,
     ``predict_proba`` and the soft ``transform`` return the same. The deliberate differences:
 
-    - Members are fitted on the original labels, and their predictions are aligned by their ``classes_``. Members that
-      were fitted elsewhere are counted correctly, with string labels, with classes in any order, or with only some of
-      the classes.
-    - A member that refuses its labels with a ValueError, as XGBoost's do unless they are 0..K-1, is fitted on codes,
-      and its predictions are mapped back to labels. ``estimators_`` then holds a wrapper: it predicts labels, has the
-      member's public attributes, and holds the member in ``estimator_``. If codes fail too, the first error is raised.
-    - Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are; ``prefit=True`` freezes all.
+    - Members are fitted on the original labels, and their predictions are aligned by their ``classes_``. This holds
+      for members that were fitted elsewhere as well, with string labels, with classes in any order, or with only some
+      of the classes.
+    - A member that rejects the labels with a ValueError, as XGBoost does unless they are 0..K-1, is fitted on codes,
+      and its predictions are mapped back to labels. ``estimators_`` then contains a wrapper that predicts labels, has
+      the member's public attributes, and contains the member as ``estimator_``. If fitting on codes fails as well, the
+      first error is raised.
+    - Members in a :class:`sklearn.frozen.FrozenEstimator` are not fitted again; ``prefit=True`` freezes all.
     - A hard vote has ``predict_proba``, the fractions of the votes, and its ``transform`` returns labels, not codes.
-    - Rows may have several labels (an indicator matrix of 0 and 1); each label is a vote of its own, and a tie is 0.
-    - Members that take no ``sample_weight`` are fitted without it, with a warning.
+    - Multilabel targets (an indicator matrix of 0 and 1) are supported: each label is voted on separately; a tie is 0.
+    - Members without a ``sample_weight`` argument are fitted without weights, with a warning.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
-        Names and members; ``"drop"`` in place of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member drops it.
     voting : {"hard", "soft", "geometric"}, default="hard"
         ``"hard"`` counts the members' votes; ``"soft"`` takes the mean of their probabilities; ``"geometric"`` takes
         the geometric mean, in which a class that one member considers impossible cannot win.
     weights : array-like of shape (members,), {"greedy", "simplex", "nnls"} or None, default=None
-        Numbers of at least 0, of which only the proportions matter; None for equal weights. Or a method that learns
+        Non-negative numbers, of which only the proportions matter; None means equal weights. Or a method that learns
         weights with sum 1 from out-of-fold predictions:
 
         - ``"greedy"`` selects members with replacement [1]_ by ``scoring`` or, by default, by the log loss (in a hard
           vote by the error rate);
         - ``"simplex"`` minimizes the log loss over all weights with sum 1;
-        - ``"nnls"`` minimizes the squared error of the probabilities with weights of at least 0 [2]_.
+        - ``"nnls"`` minimizes the squared error of the probabilities with non-negative weights [2]_.
 
-        Learned weights are accepted only if, on out-of-fold predictions that they were not learned from, they lower
-        the log loss by more than twice its standard error and do not raise the error rate; in a hard vote, if they
-        lower the error rate by as much. Otherwise all are equal. Weights selected by a scorer are always accepted.
+        Weights are learned only where they help on held-out predictions: they must lower the log loss by more than
+        twice its standard error and not raise the error rate; in a hard vote, they must lower the error rate by as
+        much. Otherwise, all weights are equal. Weights selected by a scorer are always accepted.
     n_jobs : int, default=None
-        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
+        Number of processes that fit members and folds; nets of the same architecture are trained together in this
+        process.
     flatten_transform : bool, default=True
         If True, ``transform`` returns probabilities as (n, members * classes); if False, as (members, n, classes).
     verbose : bool or int, default=False
         0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
         instead, with the time so far.
     tie_break : {"first", "probability"}, default="first"
-        The class that wins a tie in a hard vote: the first one, or the one that is more probable in the weighted mean
-        of the members' probabilities. With ``"probability"``, the tied classes split their joint fraction in
-        ``predict_proba`` in favor of the more probable ones, by less than the gap to the next fraction.
+        The class that wins a tie in a hard vote: the first one, or the one with the largest weighted mean of the
+        members' probabilities. With ``"probability"``, ``predict_proba`` shifts the fractions of tied classes slightly
+        towards the more probable ones, by less than the gap to the next fraction.
     prefit : bool, default=False
-        If True, the members are fitted already and used as they are. Weights and temperatures are learned from the
-        given rows, which must not be those that the members were fitted on.
+        If True, the members are already fitted and not fitted again. Weights and temperatures are learned from the
+        given rows, on which the members must not have been fitted.
     cv : int, splitter, iterable or None, default=None
-        The splits for out-of-fold predictions, if anything is learned; None for five stratified folds. Splitters that
-        need ``groups`` get those of ``fit``. Any splitter can be used, also one that predicts rows several times or
-        not at all, unless it trains on rows that it tests. Frozen members must not have been fitted on the rows.
+        The splits for out-of-fold predictions, if anything is learned; None means five stratified folds. Splitters that
+        require ``groups`` get those of ``fit``. Any splitter can be used whose training and test rows are disjoint,
+        even if it predicts rows several times or not at all. Frozen members must not have been fitted on the rows.
     calibration : {"temperature"} or None, default=None
         ``"temperature"`` fits a temperature [3]_ per member, which makes its probabilities less or more extreme. It is
-        accepted if it lowers the log loss of out-of-fold predictions that it was not fitted on by more than the
-        standard error.
+        used only if it lowers the log loss of held-out predictions by more than the standard error.
     scoring : str, callable or None, default=None
-        The scorer by which ``"greedy"`` selects: a name, or a callable ``scorer(estimator, X, y)``. Scorers get no
-        sample weights.
+        The scorer by which ``"greedy"`` selects: a name, or a callable ``scorer(estimator, X, y)``. Scorers do not
+        receive sample weights.
     store_oof : bool, default=True
-        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle; with thousands of classes
+        If True, ``oof_predictions_`` is kept. False saves memory and makes pickles smaller; with thousands of classes,
         the array is large.
 
     Attributes
     ----------
     classes_ : ndarray of shape (classes,)
-        The sorted labels, including those that only fitted members know. For several labels per row, a list with the
-        pair (0, 1) for each label.
+        The sorted labels, including those known only to fitted members. For multilabel targets, a list with the pair
+        (0, 1) for each label.
     estimators_ : list of classifiers
         The fitted members that are not dropped.
     named_estimators_ : Bunch
         The fitted members by name; dropped ones are ``"drop"``.
     weights_ : ndarray of shape (members,)
-        The weights in use: ones, the given ones, or the learned ones.
+        The weights used: ones, the given weights, or the learned weights.
     weights_accepted_ : bool
-        True if the learned weights are in use; False if they did not help on held-out predictions, and all are equal.
+        True if the learned weights are used; False if they did not help on held-out predictions, so that all are equal.
         Only with learned weights.
     oof_predictions_ : ndarray of shape (members, n, classes) or (members, n, labels)
-        The out-of-fold predictions from which weights, temperatures and contributions were learned, before
-        temperatures: probabilities, or votes in a hard vote. NaN for rows that the splitter does not predict. Only if
-        something is learned, and with ``store_oof=True``.
+        The out-of-fold predictions, before temperature scaling, from which weights, temperatures and contributions were
+        learned: probabilities, or votes in a hard vote. NaN for rows that the splitter does not predict. Only if
+        anything is learned, and with ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        How much the out-of-fold loss (log loss; in a hard vote the error rate) rises without each member: negative for
-        a harmful member, NaN for a single member. Only if something is learned.
+        Increase of the out-of-fold loss (log loss; in a hard vote the error rate) without each member: negative for a
+        harmful member, NaN for a single member. Only if anything is learned.
     temperatures_ : ndarray of shape (members,)
         The temperatures; 1 for a member whose temperature did not help on held-out predictions. Only with
         ``calibration``.
     n_features_in_, feature_names_in_
-        Those of the members.
+        As in the members.
 
     Raises
     ------
     ValueError
-        If weights are too few, negative or all zero; if members are not classifiers, lack probabilities that are
-        needed, or return NaN; if names are used twice, ``groups`` are missing, or options exclude each other.
+        If weights are too few, negative or all zero; if members are not classifiers, lack required probabilities, or
+        return NaN; if names are not unique, ``groups`` are missing, or options cannot be combined.
 
     See Also
     --------
-    StackingClassifier : Learns more than one weight per member.
+    StackingClassifier : Learn more than one weight per member.
 
     References
     ----------
@@ -192,17 +193,17 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members, and learn weights and temperatures if asked.
+        """Fit the members, and learn weights and temperatures if requested.
 
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Anything that the members take, including images.
+            Rows or images, in any form that the members accept.
         y : array-like of shape (n,) or (n, labels)
-            Labels of any kind; or 0 and 1 for each of several labels.
+            Labels of any kind, or 0 and 1 per label for multilabel targets.
         **fit_params : dict
-            ``sample_weight`` (n,), passed to the members that take it and used in learning; ``groups`` (n,) for
-            ``cv``. With metadata routing, whatever members and splitter request.
+            ``sample_weight`` (n,), passed to the members that accept it and used for learning; ``groups`` (n,) for
+            ``cv``. With metadata routing, everything that members and splitter request.
 
         Returns
         -------
@@ -218,14 +219,12 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         self._check_scoring()
         hard = self.voting == "hard"
         if self.calibration is not None and hard:
-            raise ValueError(
-                f"calibration={self.calibration!r} needs probabilities: voting='soft' or 'geometric', got 'hard'"
-            )
+            raise ValueError(f"calibration={self.calibration!r} requires voting='soft' or 'geometric', got 'hard'")
         if self.tie_break != "first" and not hard:
-            raise ValueError(f"tie_break={self.tie_break!r} is for voting='hard', got {self.voting!r}")
+            raise ValueError(f"tie_break={self.tie_break!r} requires voting='hard', got {self.voting!r}")
         if isinstance(self.weights, str) and self.weights == "nnls" and self.voting == "geometric":
             raise ValueError(
-                "weights='nnls' learns the weights of a mean; voting='geometric' takes 'greedy', 'simplex' or numbers"
+                "weights='nnls' cannot be combined with voting='geometric': use 'greedy', 'simplex' or numbers"
             )
 
     def _learns(self):
@@ -235,7 +234,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         needed = self.voting != "hard" or self.tie_break == "probability"
         if needed and not hasattr(estimator, "predict_proba"):
             why = f"voting={self.voting!r}" if self.voting != "hard" else f"tie_break={self.tie_break!r}"
-            raise ValueError(f"estimators: member {name!r} has no predict_proba, which {why} needs: {estimator!r}")
+            raise ValueError(f"estimators: member {name!r} must have predict_proba for {why}, got {estimator!r}")
         return "predict" if self.voting == "hard" else "predict_proba"
 
     def _join(self, predictions, splits, n, target):
@@ -268,11 +267,11 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
     # -- prediction ----------------------------------------------------------------------------------------------------
 
     def _votes(self, X):
-        """Return the codes that members vote for, (members, n) or, for several labels, (members, n * labels)."""
+        """Return the members' votes as codes, (members, n) or, for multilabel targets, (members, n * labels)."""
         return np.stack([codes.ravel() for codes in self._predict_members(X, "predict")])
 
     def _probabilities(self, X):
-        """Return the members' probabilities, (members, n, classes) or, for several labels, (members, n * labels, 2)."""
+        """Return the members' probabilities, (members, n, classes) or, if multilabel, (members, n * labels, 2)."""
         members = self._predict_members(X, "predict_proba")
         if self._target.kind == "classes":
             members = stack_probabilities(members)
@@ -282,7 +281,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
     def _blend(self, members, weights):
         if self.voting == "geometric":
             return geometric(members, weights)
-        return average(members, weights).astype(members.dtype, copy=False)  # float32 in float64 is not more exact
+        return average(members, weights).astype(members.dtype, copy=False)  # float64 would suggest a false precision
 
     def _pool(self, outputs):
         return self._blend(outputs, self.weights_)
@@ -298,12 +297,12 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         return fractions if self.tie_break == "first" else self._split_ties(X, fractions)
 
     def _split_ties(self, X, fractions):
-        """Split tied fractions by the probabilities, which are predicted only for rows with ties."""
+        """Break ties by the probabilities, which are predicted only for rows with ties."""
         n = _num_samples(X)
         tied = find_ties(fractions).sum(axis=1) > 1
         rows = np.flatnonzero(tied.reshape(n, -1).any(axis=1))
         if len(rows):
-            (X,) = indexable(X)  # converts sparse formats without rows
+            (X,) = indexable(X)  # converts sparse formats that cannot be indexed by row
             mean = average(self._probabilities(_safe_indexing(X, rows)), self.weights_)
             of_rows = fractions.reshape(n, -1, fractions.shape[1])
             of_rows[rows] = split_ties(of_rows[rows].reshape(mean.shape), mean).reshape(of_rows[rows].shape)
@@ -338,7 +337,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Returns
         -------
         proba : ndarray of shape (n, classes) or (n, labels)
-            In the order of ``classes_``; for several labels, the probability of each.
+            In the order of ``classes_``; for multilabel targets, the probability of each label.
         """
         check_is_fitted(self)
         return self._target.restore(self._mean(X))
@@ -374,7 +373,8 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         -------
         columns : ndarray
             In a hard vote the labels, (n, members); otherwise the probabilities, (n, members * classes), or
-            (members, n, classes) with ``flatten_transform=False``. Several labels are as many columns per member.
+            (members, n, classes) with ``flatten_transform=False``. For multilabel targets, one column per label and
+            member.
         """
         members = self.predict_members(X)
         if self.voting != "hard" and not self.flatten_transform:
@@ -387,7 +387,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Only checked.
+            Only validated.
 
         Returns
         -------
@@ -396,7 +396,7 @@ class VotingClassifier(BaseVoting, ensemble.VotingClassifier):
         """
         check_is_fitted(self)
         if self.voting != "hard" and not self.flatten_transform:
-            raise ValueError("get_feature_names_out needs flatten_transform=True: columns of a matrix have names")
+            raise ValueError("get_feature_names_out requires flatten_transform=True, got False")
         _check_feature_names_in(self, input_features, generate_names=False)
         one_column = self.voting == "hard" and self._target.kind == "classes"
         columns = [""] if one_column else range(self._target.width)

@@ -1,4 +1,4 @@
-"""VotingRegressor: the mean or the median of regressors, with weights that may be learned."""
+"""VotingRegressor: the mean or the median of regressors, with optionally learned weights."""
 
 from __future__ import annotations
 
@@ -22,40 +22,41 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
     """The mean or the median of regressors, with equal, given or learned weights.
 
     A successor of :class:`sklearn.ensemble.VotingRegressor`: for the shared parameters, predictions are the same.
-    Members in a :class:`sklearn.frozen.FrozenEstimator` are used as they are; members that take no ``sample_weight``
-    are fitted without it, with a warning.
+    Members in a :class:`sklearn.frozen.FrozenEstimator` are not fitted again; members without a ``sample_weight``
+    argument are fitted without weights, with a warning.
 
     Parameters
     ----------
     estimators : list of (str, regressor)
-        Names and members; ``"drop"`` in place of a member leaves it out.
+        Names and members; ``"drop"`` in place of a member drops it.
     weights : array-like of shape (members,), {"greedy", "simplex", "nnls"} or None, default=None
-        As in :class:`VotingClassifier`; learned weights lower the squared error.
+        As in :class:`VotingClassifier`; weights are learned with the squared error.
     n_jobs : int, default=None
-        Number of processes that fit members and folds; nets of one architecture are trained together in this process.
+        Number of processes that fit members and folds; nets of the same architecture are trained together in this
+        process.
     verbose : bool or int, default=False
         0: silent. 1: bars of fits, and of members in predictions for more than 100 rows. 2: a line in the log per fit
         instead, with the time so far.
     average : {"mean", "median"}, default="mean"
-        The weighted mean; or the weighted median, which a single member with a large error hardly changes.
+        The weighted mean, or the weighted median, on which a single member with a large error has little influence.
     prefit : bool, default=False
-        If True, the members are fitted already, on other rows than those of ``fit``.
+        If True, the members are already fitted, on other rows than those passed to ``fit``.
     cv : int, splitter, iterable or None, default=None
-        The splits for out-of-fold predictions, if weights are learned; None for five folds.
+        The splits for out-of-fold predictions, if weights are learned; None means five folds.
     scoring : str, callable or None, default=None
-        The scorer by which ``"greedy"`` selects; None for the squared error.
+        The scorer by which ``"greedy"`` selects; None means the squared error.
     store_oof : bool, default=True
-        If True, ``oof_predictions_`` is kept. False saves memory and makes a smaller pickle.
+        If True, ``oof_predictions_`` is kept. False saves memory and makes pickles smaller.
 
     Attributes
     ----------
     estimators_, named_estimators_, weights_, weights_accepted_, n_features_in_, feature_names_in_
         As in :class:`VotingClassifier`.
     oof_predictions_ : ndarray of shape (members, n)
-        The out-of-fold predictions that weights were learned from. NaN for rows that the splitter does not predict.
+        The out-of-fold predictions used to learn weights. NaN for rows that the splitter does not predict.
         Only with learned weights and ``store_oof=True``.
     contributions_ : ndarray of shape (members,)
-        How much the out-of-fold squared error rises without each member. Only with learned weights.
+        Increase of the out-of-fold squared error without each member. Only with learned weights.
 
     Raises
     ------
@@ -110,7 +111,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params) -> Self:
-        """Fit the members, and learn weights if asked.
+        """Fit the members, and learn weights if requested.
 
         Parameters
         ----------
@@ -132,7 +133,7 @@ class VotingRegressor(BaseVoting, ensemble.VotingRegressor):
         self._check_scoring()
         if self.average == "median" and isinstance(self.weights, str) and self.weights != "greedy":
             raise ValueError(
-                f"weights={self.weights!r} learns the weights of a mean; average='median' takes 'greedy' or numbers"
+                f"weights={self.weights!r} cannot be combined with average='median': use 'greedy' or numbers"
             )
 
     def _method(self, name, estimator):

@@ -148,15 +148,15 @@ def test_a_single_member():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="member 'ridge' has no predict_proba, which a cascade needs"):
+    with pytest.raises(ValueError, match="member 'ridge' must have predict_proba for a cascade"):
         CascadeClassifier([("ridge", RidgeClassifier())]).fit(X, y)
-    with pytest.raises(ValueError, match="takes one class per row, y has 3 labels"):
+    with pytest.raises(ValueError, match="requires one class per row in y, got 3 labels"):
         CascadeClassifier(MEMBERS).fit(*make_multilabel_classification(30, 4, n_classes=3, random_state=0))
     with pytest.raises(ValueError, match="tolerance"):
         CascadeClassifier(MEMBERS, tolerance=-0.1).fit(X, y)
     with pytest.raises(ValueError, match="not unique"):
         CascadeClassifier([MEMBERS[0], MEMBERS[0]]).fit(X, y)
-    with pytest.raises(ValueError, match="needs groups"):
+    with pytest.raises(ValueError, match="requires groups"):
         CascadeClassifier(MEMBERS, cv=GroupKFold(3)).fit(X, y)
     with pytest.raises(NotFittedError):
         CascadeClassifier(MEMBERS).predict(X)

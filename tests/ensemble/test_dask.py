@@ -125,7 +125,7 @@ def test_rows_that_died_with_a_worker_are_sent_again(tmp_path):
     note.write_text("lost\nlost\n")
     assert VotingClassifier([("lost", Lost(note))]).fit(X, y).score(X, y) > 0.9
     note.write_text("lost\n" * 5)
-    with pytest.raises(RuntimeError, match="workers of the cluster died in 5 tries"):
+    with pytest.raises(RuntimeError, match="workers of the cluster died 5 times"):
         VotingClassifier([("lost", Lost(note))]).fit(X, y)
 
 

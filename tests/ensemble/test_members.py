@@ -115,7 +115,7 @@ def test_finite():
         assert check_finite(said, "member 'a'", "predict") is said
     huge = np.full(3, 3e38, dtype=np.float32)  # the sum of which is infinite
     assert check_finite(huge, "member 'a'", "predict") is huge
-    with pytest.raises(ValueError, match="in 2 of 4 rows, the first being row 1"):
+    with pytest.raises(ValueError, match="in 2 of 4 rows, the first one is row 1"):
         check_finite(np.array([0, np.inf, -np.inf, 0]), "member 'a'", "decision_function")
 
 
@@ -158,7 +158,7 @@ def test_nested_groups_say_what_to_switch_on():
     outer = StackingClassifier([("inner", inner), ("line", LogisticRegression())], cv=GroupKFold(3))
     search = GridSearchCV(inner, {"one__C": [0.1]}, cv=GroupKFold(3), error_score="raise")
     for nested in (outer, search):
-        with pytest.raises(ValueError, match=r"needs groups.*sklearn.set_config\(enable_metadata_routing=True\)"):
+        with pytest.raises(ValueError, match=r"requires groups.*sklearn.set_config\(enable_metadata_routing=True\)"):
             nested.fit(X, y, groups=groups)
     with sklearn.config_context(enable_metadata_routing=True):
         for nested in (outer, search):
@@ -198,7 +198,7 @@ def test_out_of_fold_predictions_are_kept_only_if_wanted(ensemble):
     assert not hasattr(slim, "oof_predictions_")
     assert_array_equal(slim.predict(X), predicted)
     assert_array_equal(slim.contributions_, contributions)
-    with pytest.raises(ValueError, match=r"store_oof=True keeps them\): give it rows, diversity\(X\)"):
+    with pytest.raises(ValueError, match=r"see store_oof\): pass rows, diversity\(X\)"):
         slim.diversity()
     assert len(slim.diversity(X).names) == len(ensemble.estimators)
 

@@ -226,7 +226,7 @@ def test_groups_reach_the_splitter():
         cross_val_predict(member, X, codes, groups=groups, cv=cv, method="predict_proba") for _, member in PROBABLE
     ]
     assert_allclose(stack.oof_predictions_, np.hstack(expected))
-    with pytest.raises(ValueError, match=r"needs groups, one per row, and fit\(X, y, groups=...\) got none"):
+    with pytest.raises(ValueError, match=r"requires groups, one per row, but fit\(X, y, groups=...\) got none"):
         StackingClassifier(PROBABLE, FINAL, cv=cv).fit(X, codes)
 
 
@@ -284,7 +284,7 @@ def test_images_go_through():
     assert stack.transform(images).shape == (60, 7)
     assert stack.score(images, y) > 0.9
     assert_array_equal(stack.get_feature_names_out()[2:], [f"passthrough{k}" for k in range(5)])
-    with pytest.raises(ValueError, match=r"passthrough=True needs rows, X has shape \(60, 6, 5, 3\): a callable"):
+    with pytest.raises(ValueError, match=r"passthrough=True requires rows, got X of shape \(60, 6, 5, 3\): a callable"):
         stack.set_params(passthrough=True).fit(images, y)
 
 
@@ -538,9 +538,9 @@ def test_a_search_over_stacks():
         ({"estimators": [("a", None)]}, ValueError, "member 'a' must be a classifier, got None"),
         ({"final_estimator": GaussianNB}, TypeError, r"final_estimator must be an instance, such as GaussianNB\(\)"),
         ({"final_estimator": Ridge()}, ValueError, "final_estimator must be a classifier, got Ridge"),
-        ({"stack_method": "predict_proba"}, ValueError, "member 'ridge' has no predict_proba, which stack_method"),
-        ({"cv": "prefit"}, NotFittedError, "member 'bayes' is used as it is and is not fitted"),
-        ({"cv": "prefit", "refit": False}, ValueError, "refit=False keeps the models of the folds"),
+        ({"stack_method": "predict_proba"}, ValueError, "member 'ridge' must have predict_proba for stack_method"),
+        ({"cv": "prefit"}, NotFittedError, "member 'bayes' must be fitted, since it is not fitted again"),
+        ({"cv": "prefit", "refit": False}, ValueError, "refit=False cannot be combined with cv"),
         ({"passthrough": [25]}, ValueError, r"passthrough=\[25\] does not fit X of 20 columns"),
     ],
 )

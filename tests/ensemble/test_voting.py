@@ -475,7 +475,7 @@ def test_splitters_that_are_no_partition():
     twice = RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0)
     vote = VotingClassifier(CLASSIFIERS, weights="simplex", cv=twice).fit(X, codes)
     assert set(np.unique(vote.oof_predictions_)) == {0, 0.5, 1}
-    with pytest.raises(ValueError, match="cv must predict some rows"):
+    with pytest.raises(ValueError, match="cv must have test rows"):
         VotingClassifier(CLASSIFIERS, weights="nnls", cv=[(np.arange(240), np.array([], dtype=int))]).fit(X, codes)
 
 
@@ -485,7 +485,7 @@ def test_rows_that_count_nothing_teach_nothing():
     vote = VotingClassifier(members, voting="soft", weights="nnls", cv=[(rows[:120], rows[120:])])
     with (
         pytest.warns(RowsWithoutPredictionWarning),
-        pytest.raises(ValueError, match="among the rows that cv predicts, got zeros only"),
+        pytest.raises(ValueError, match="among the rows that cv predicts, got only zeros"),
     ):
         vote.fit(X, codes, sample_weight=rows < 120)
 
@@ -672,31 +672,35 @@ def test_learned_weights_beat_equal_ones_and_the_best_member():
         ({"estimators": [("weights", GaussianNB())]}, ValueError, "conflict with constructor arguments"),
         ({"estimators": [("a__b", GaussianNB())]}, ValueError, "must not contain __"),
         ({"estimators": [("a", None)]}, ValueError, "member 'a' must be a classifier, got None"),
-        ({"estimators": [("a", "drop")]}, ValueError, "all are dropped"),
+        ({"estimators": [("a", "drop")]}, ValueError, "got only dropped ones"),
         ({"estimators": [("a", GaussianNB)]}, TypeError, r"member 'a' must be an instance, such as GaussianNB\(\)"),
         (
             {"estimators": [("a", GaussianNB()), ("b", Ridge())]},
             ValueError,
             "member 'b' must be a classifier, got Ridge",
         ),
-        ({"weights": [1, 2]}, ValueError, "as many as there are estimators, 4, got an array of shape"),
+        ({"weights": [1, 2]}, ValueError, "one value per estimator, 4, got an array of shape"),
         ({"weights": [1, 2, -1, 1]}, ValueError, "must not be negative, got -1"),
-        ({"weights": [0, 0, 0, 0]}, ValueError, "zeros only"),
+        ({"weights": [0, 0, 0, 0]}, ValueError, "only zeros"),
         ({"weights": [1, 1, 1, np.nan]}, ValueError, "weights contains NaN"),
         ({"weights": ["a", 1, 1, 1]}, ValueError, "weights must be numbers, one per estimator, got"),
         ({"weights": "best"}, ValueError, "weights"),
-        ({"weights": "nnls", "voting": "geometric"}, ValueError, "weights of a mean"),
+        ({"weights": "nnls", "voting": "geometric"}, ValueError, "cannot be combined with voting"),
         ({"calibration": "temperature"}, ValueError, "voting='soft' or 'geometric', got 'hard'"),
-        ({"tie_break": "probability", "voting": "soft"}, ValueError, "is for voting='hard'"),
+        ({"tie_break": "probability", "voting": "soft"}, ValueError, "requires voting='hard'"),
         ({"scoring": "accuracy"}, ValueError, "scoring requires weights='greedy', got weights=None"),
         ({"scoring": "accuracy", "weights": np.ones(4)}, ValueError, "requires weights='greedy', got weights=array"),
         ({"weights": "greedy", "scoring": "beauty"}, ValueError, "scoring"),
         (
             {"weights": "greedy", "cv": GroupKFold(2)},
             ValueError,
-            r"needs groups, one per row, and fit\(X, y, groups=...\)",
+            r"requires groups, one per row, but fit\(X, y, groups=...\)",
         ),
-        ({"prefit": True}, NotFittedError, "member 'bayes' is used as it is and is not fitted.*FrozenEstimator"),
+        (
+            {"prefit": True},
+            NotFittedError,
+            "'bayes' must be fitted, since it is not fitted again.*FrozenEstimator",
+        ),
     ],
 )
 def test_bad_parameters(params, error, message):
@@ -716,7 +720,7 @@ def test_a_member_without_probabilities_is_named_before_anything_is_fitted():
 def test_bad_parameters_of_regressors():
     with pytest.raises(ValueError, match="member 'b' must be a regressor"):
         VotingRegressor([("a", Ridge()), ("b", GaussianNB())]).fit(Xr, yr)
-    with pytest.raises(ValueError, match="average='median' takes 'greedy' or numbers"):
+    with pytest.raises(ValueError, match="average='median': use 'greedy' or numbers"):
         VotingRegressor(REGRESSORS, weights="simplex", average="median").fit(Xr, yr)
     with pytest.raises(ValueError, match="average"):
         VotingRegressor(REGRESSORS, average="mode").fit(Xr, yr)
@@ -724,7 +728,7 @@ def test_bad_parameters_of_regressors():
 
 def test_fitted_members_with_labels_of_another_kind():
     encoded = GaussianNB().fit(X, codes)
-    with pytest.raises(ValueError, match="member 'a' has the classes"):
+    with pytest.raises(ValueError, match="member 'a' must have classes of the same type"):
         VotingClassifier([("a", encoded)], prefit=True).fit(X, LABELS["strings"][codes])
 
 
