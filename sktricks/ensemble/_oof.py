@@ -34,11 +34,11 @@ def make_splits(cv, X, y, target, params):
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
         pairs = cv
     else:
-        with WARNING_FILTERS():  # scikit-learn may warn about y here
+        with WARNING_FILTERS():  # scikit-learn may warn about y
             cv = check_cv(cv, y, classifier=target.kind != "values")
         _check_groups(cv, params)
         try:
-            with WARNING_FILTERS():  # and in its splitters, too
+            with WARNING_FILTERS():  # and so may its splitters
                 pairs = list(cv.split(X, y, **params))
         except (TypeError, ValueError) as error:
             raise ValueError(f"cv={cv!r} must be able to split the rows, but failed: {error}") from error
