@@ -25,7 +25,8 @@ from ._log import in_main_thread, logger
 DELAY, INTERVAL = 1.0, 0.25  # seconds until a bar appears, and between two updates
 FEW = 100  # rows, whose prediction takes no noticeable time
 MANY = ("row", "image")  # units with one log line per tenth
-FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+# With parts of an epoch, such as 1.8/20.
+FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:g}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
 class Progress:
@@ -126,16 +127,17 @@ class Bar(Count):
         bar, new = self.bar, self.n_skipped - self.bar.initial
         bar.initial, bar.n, bar.last_print_n = bar.initial + new, bar.n + new, bar.last_print_n + new
         bar.set_postfix_str(self.note, refresh=False)
-        if self.n == bar.n:
-            bar.refresh()  # shows the elapsed time; update would distort the speed of the next step
+        new = round(self.n, 1) - bar.n
+        if new > 0.01:  # not a rounding error
+            bar.update(new)
         else:
-            bar.update(self.n - bar.n)
+            bar.refresh()  # shows the elapsed time; update would distort the speed of the next step
 
     def _appear(self):
         from tqdm.auto import tqdm
 
         how = {"leave": not self.is_nested, "dynamic_ncols": True, "mininterval": 0, "miniters": 0, "smoothing": 0.1}
-        how |= {"bar_format": FORMAT} if self.n != int(self.n) else {}
+        how |= {"bar_format": FORMAT} if self.unit == "epoch" else {}
         self.bar = tqdm(total=self.total, desc=self.what, unit=self.unit, **how)
         self.bar.start_t = self.bar.last_print_t = self.started
 

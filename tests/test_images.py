@@ -891,3 +891,5 @@ def test_a_bar_of_images_that_are_read(paths, bars):
     loader = ImageLoader(8, n_jobs=2, verbose=1)
     np.testing.assert_array_equal(loader.fit_transform(paths), ImageLoader(8).fit_transform(paths))
     assert bars == [("reading", len(paths), len(paths))]
+    loader.set_params(size=None).fit_transform(paths)
+    assert bars[1:] == [("reading sizes", len(paths), len(paths)), ("reading", len(paths), len(paths))]

@@ -15,6 +15,12 @@ def at_once(monkeypatch):
     monkeypatch.setattr("sktricks._progress.DELAY", 0)
 
 
+def draw(bar):
+    """Draw a bar as the thread does, whenever it comes to it."""
+    with SCREEN.lock:
+        bar.draw()
+
+
 def drawn(text):
     """What stands on the screen line by line, before it is overwritten."""
     return text.replace("\r", "\n").splitlines()
@@ -46,10 +52,10 @@ def test_what_takes_an_instant_has_no_bar(capfd):
 
 
 def test_a_thread_draws_the_bar_while_nothing_is_done(capfd, at_once, monkeypatch):
-    drawn_once, draw = threading.Event(), Bar.draw
+    drawn_once, original = threading.Event(), Bar.draw
 
     def note(bar):
-        draw(bar)
+        original(bar)
         drawn_once.set()
 
     monkeypatch.setattr(Bar, "draw", note)
@@ -63,7 +69,7 @@ def test_inner_bars_leave_the_screen_clean(capfd, at_once):
     with progress(2, "outer", "fit", 1) as outer:
         for _ in range(2):
             with progress(5, "inner", "epoch", 1) as inner:
-                inner.draw()  # as the thread does
+                draw(inner)
                 inner.step(5)
             outer.step()
     lines = drawn(capfd.readouterr().err.replace("\x1b[A", ""))
@@ -74,18 +80,22 @@ def test_inner_bars_leave_the_screen_clean(capfd, at_once):
 def test_rows_that_were_done_before_count_and_say_nothing_of_the_speed(at_once):
     with progress(100, "encoding", "image", 1) as done:
         done.skip(40)
-        done.draw()
+        draw(done)
         done.step(10)
         done.skip(20)
-        done.draw()
+        draw(done)
         bar = done.bar
         assert (bar.n, bar.initial, done.n) == (70, 60, 70)
 
 
 def test_parts_of_an_epoch(capfd, at_once):
     with progress(4, "fit", "epoch", 1) as done:
-        done.move(1.5)
-    assert "1.5/4" in capfd.readouterr().err
+        draw(done)
+        done.move(1 / 3)
+        draw(done)
+        done.move(2.96)
+    text = capfd.readouterr().err
+    assert "| 0/4 [" in text and "| 0.3/4 [" in text and "| 3/4 [" in text
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

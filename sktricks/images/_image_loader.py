@@ -224,7 +224,10 @@ class ImageLoader(LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output
         settings, sources, tolerant = self._settings_in_use(), check_column(X), self.on_error == "warn"
         if not tolerant:
             check_files_exist(sources)
-        size = settings["size"] or common_size(sources, tolerant)
+        size = settings["size"]
+        if size is None:
+            with progress(len(sources), "reading sizes", "image", self.verbose) as done:
+                size = common_size(sources, tolerant, done)
         white_level, shapes = settings["white_level"], OddShapes()
         how = {"n_jobs": self.n_jobs, "tolerant": tolerant, "shapes": shapes}
         with progress(len(sources), "reading", "image", self.verbose) as done:

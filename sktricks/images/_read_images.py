@@ -95,13 +95,14 @@ def empty_pixels(shape):
         ) from error
 
 
-def common_size(sources, tolerant=False):
+def common_size(sources, tolerant=False, progress=SILENT):
     """Return the common (height, width) of images, from their headers, or raise an error that names two that differ.
 
     ``tolerant`` skips unreadable images.
     """
     first = first_name = None
     for row, source in enumerate(sources):
+        progress.step()
         try:
             size = attempt(read_size, source, row)
         except UnreadableImageError:

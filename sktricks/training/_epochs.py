@@ -26,6 +26,9 @@ class Epochs:
         self.n_epochs, self.verbose = n_epochs, verbose
         self.n_done, self.bar = 0, SILENT
 
+    def __getstate__(self):
+        return {**vars(self), "bar": SILENT}  # callbacks may store the net in the middle of a training
+
     @contextmanager
     def shown(self, what="fit"):
         """Show the count inside."""
@@ -33,7 +36,7 @@ class Epochs:
             with progress(self.n_epochs, what, "epoch", self.verbose) as self.bar:
                 yield
         finally:
-            self.bar = SILENT  # callbacks keep this object, and are pickled
+            self.bar = SILENT
 
     def begin_epoch(self):
         """Start the clock if this is the first epoch."""

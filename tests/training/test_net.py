@@ -866,6 +866,19 @@ def test_a_bar_of_rows_of_a_long_prediction(bars):
     assert bars == [("fit", 3, 3), ("predict", 3200, 3200)]
 
 
+class Pickled(Callback):
+    """Store the net in the middle of a training, as skorch's Checkpoint does."""
+
+    def on_epoch_end(self, net, **kwargs):
+        pickle.dumps(net)
+
+
+def test_a_net_that_shows_its_bar_can_be_pickled(monkeypatch, capfd):
+    monkeypatch.setattr("sktricks._progress.DELAY", 0)
+    classifier(verbose=1, callbacks=[Pickled()]).fit(X, Y)
+    assert "4/4" in capfd.readouterr().err
+
+
 def test_a_line_for_each_epoch(caplog, capfd):
     classifier(verbose=2, max_epochs=3).fit(X, Y)
     assert [line.split(" epochs")[0] for line in caplog.messages] == [f"fit: {number} of 3" for number in (1, 2, 3)]
