@@ -2,10 +2,10 @@
 
 In each folder a linear probe on lite0 is fitted on the photos that are left, and explains its own predictions of
 ``--photos`` others. A fifth of each photo is then blurred, 13 of 64 patches: the brightest of the map, random ones (the
-mean of five draws), those in the center. The table has the mean fall of the probability of the explained class, and
-the ratios of the first to the others, with standard errors by a bootstrap over the photos. Occlusion makes its maps
-with the mean color of the photo, so that it is judged by a fill that it has not used; it takes 50 predictions per
-photo, and therefore gets the first ``--occluded`` photos only.
+mean of five draws), those in the center. The table has the mean probability of the explained class, which is the most
+that it can fall, its mean falls, and the ratios of the first fall to the others, with standard errors by a bootstrap
+over the photos. Occlusion makes its maps with the mean color of the photo, so that it is judged by a fill that it has
+not used; it takes 50 predictions per photo, and therefore gets the first ``--occluded`` photos only.
 
 The last column is the check of Adebayo et al. (2018): the weights of the head and of the stages that it reads are
 shuffled, each tensor by itself, and the maps of the first 40 photos compared with those before, by the mean rank
@@ -73,7 +73,8 @@ def measure(folder, n_photos, n_occluded, methods):
     test, train = order[:n_photos], order[n_photos:]
     net = FineTuneClassifier("lite0", strategy="linear-probe", device="cpu", cache=None, random_state=0)
     net.fit(X[train], y[train])
-    codes = net.predict_proba(X[test]).argmax(1)
+    proba = net.predict_proba(X[test])
+    codes, likely = proba.argmax(1), proba.max(1)
     right = f"{np.mean(net.classes_[codes] == y[test]):.0%}"
     for method in methods:
         rows, correlation = test[: n_occluded if method == "occlusion" else n_photos], "-"
@@ -90,7 +91,8 @@ def measure(folder, n_photos, n_occluded, methods):
         drops = find_drops(net.predict_proba, X[rows], targets, maps, np.random.RandomState(0))
         falls = [f"{drops[name].mean():.3f}" for name in ("brightest", "random", "center")]
         stage = f" ({explained_stage(net)})" if method == "grad-cam" else ""
-        yield [Path(folder).name, right, method + stage, len(rows), *falls, *ratios(drops), correlation]
+        probability = f"{likely[: len(rows)].mean():.3f}"
+        yield [Path(folder).name, right, method + stage, len(rows), probability, *falls, *ratios(drops), correlation]
 
 
 if __name__ == "__main__":
@@ -106,5 +108,17 @@ if __name__ == "__main__":
         for row in measure(folder, given.photos, given.occluded, given.methods):
             print(row, flush=True)
             table.append(row)
-    header = ["photos", "correct", "method", "n", "brightest", "random", "center", "to random", "to center", "shuffled"]
+    header = [
+        "photos",
+        "correct",
+        "method",
+        "n",
+        "probability",
+        "brightest",
+        "random",
+        "center",
+        "to random",
+        "to center",
+        "shuffled",
+    ]
     print_table(header, table)
