@@ -121,7 +121,7 @@ def test_a_damaged_image_file_is_gray_and_named(tmp_path):
     model = make_pipeline(ImageLoader(4, flatten=True, on_error="warn"), DecisionTreeClassifier(random_state=0))
     model.fit(paths, [0, 0, 1, 1])
     Path(paths[2]).write_bytes(b"")
-    with pytest.warns(UnreadableImageWarning, match="1 unreadable image is gray"):
+    with pytest.warns(UnreadableImageWarning, match="1 unreadable image is replaced by gray"):
         display = PredictionsDisplay.from_estimator(model, paths, [0, 0, 1, 1], kind="random", random_state=0)
     assert sorted(display.files) == ["0.png", "1.png", "2.png: cannot be read", "3.png"]
     assert (display.rows[display.files.index("2.png: cannot be read")] == 128 / 255).all()
