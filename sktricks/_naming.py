@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import CellType, FunctionType
 
 
-class NamesItsMethods:
+class RenamedMethodsMixin:
     """Mixin that renames inherited public methods after the class of this package, and inherits docstrings."""
 
     def __init_subclass__(cls, **kwargs):

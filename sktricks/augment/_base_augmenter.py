@@ -14,7 +14,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from .._layout import fits_image_shape
-from .._naming import NamesItsMethods
+from .._naming import RenamedMethodsMixin
 from .._parameter_checks import check_magnitude
 from .._project import LinksToDocs
 from .._validation import check_X
@@ -24,7 +24,7 @@ from ._plan import BLOCK_ROWS, apply_plan, mix_targets
 from ._random import make_rng
 
 
-class BaseAugmenter(NamesItsMethods, LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class BaseAugmenter(RenamedMethodsMixin, LinksToDocs, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Base class of all augmenters.
 
     An augmenter makes random copies of images or rows. It is a scikit-learn transformer with four methods:

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
-from .._naming import NamesItsMethods
+from .._naming import RenamedMethodsMixin
 from .._progress import progress
 from .._project import LinksToDocs
 from .._sample_weight import check_weights, weight_keyword
@@ -52,7 +52,7 @@ class Rows:
     params: dict
 
 
-class BaseDistilled(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
+class BaseDistilled(RenamedMethodsMixin, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
     """Base class of students that are trained on the predictions of a teacher.
 
     Subclasses define these hooks:

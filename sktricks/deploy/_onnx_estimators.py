@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from .._naming import NamesItsMethods
+from .._naming import RenamedMethodsMixin
 from .._project import LinksToDocs
 from .._validation import check_columns
 from ._onnx_model import OnnxModel
@@ -77,7 +77,7 @@ def load_onnx(
     return OnnxClassifier(model) if model.kind == "classifier" else OnnxRegressor(model)
 
 
-class OnnxEstimator(NamesItsMethods, LinksToDocs, BaseEstimator):
+class OnnxEstimator(RenamedMethodsMixin, LinksToDocs, BaseEstimator):
     """Base class of estimators from ONNX files; like a FrozenEstimator, ``fit`` and ``clone`` do not change them.
 
     Parameters

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from .._naming import NamesItsMethods
+from .._naming import RenamedMethodsMixin
 from .._project import LinksToDocs
 from .._sample_weight import check_weights, weight_keyword
 from .._warnings import SampleWeightIgnoredWarning, warn
@@ -50,7 +50,7 @@ class FittedMembers:
     covered: np.ndarray | None
 
 
-class BaseEnsemble(NamesItsMethods, LinksToDocs):
+class BaseEnsemble(RenamedMethodsMixin, LinksToDocs):
     """Mixin for ensembles of members, to be listed before one of scikit-learn's ensemble classes.
 
     Subclasses define these hooks:

@@ -118,7 +118,7 @@ def find_categorical(X, categorical_features, image_shape=None):
         shape = tuple(X.shape) if hasattr(X, "shape") else np.shape(as_objects(X))
         if len(shape) != 2 and wanted.size:
             raise ValueError(f"categorical_features is for tables (n, features), but X has the shape {shape}")
-        mask = mark(wanted, shape[-1], list(X.columns) if is_frame(X) else None)
+        mask = to_mask(wanted, shape[-1], list(X.columns) if is_frame(X) else None)
     if mask.any() and image_shape is not None:
         raise ValueError(
             f"categorical_features and image_shape cannot be combined, got image_shape={image_shape}: rows are either "
@@ -127,7 +127,7 @@ def find_categorical(X, categorical_features, image_shape=None):
     return mask if mask.any() else None
 
 
-def mark(wanted, n_features, names):
+def to_mask(wanted, n_features, names):
     """Convert a mask, indices or names of columns to a mask."""
     if wanted.ndim != 1:
         raise ValueError(f"categorical_features must have one dimension, got an array of shape {wanted.shape}")
@@ -182,7 +182,7 @@ def is_missing(value):
     return value is None or type(value).__name__ == "NAType" or (not isinstance(value, str) and value != value)
 
 
-def plain(value):
+def to_python(value):
     """Convert a numpy scalar to a Python value, and a missing value to None."""
     if is_missing(value):
         return None
@@ -191,7 +191,7 @@ def plain(value):
 
 def find_categories(values):
     """Return the sorted distinct values, with None at the end if values are missing."""
-    found = {plain(value) for value in distinct(values)}
+    found = {to_python(value) for value in distinct(values)}
     known = found - {None}
     try:
         known = sorted(known)
@@ -203,7 +203,7 @@ def find_categories(values):
 def encode(values, categories):
     """Return the code of each value: its index among the categories, starting at 1; 0 for an unknown value."""
     known = {value: code for code, value in enumerate(categories, start=1)}
-    codes = {value: known.get(plain(value), 0) for value in distinct(values)}  # a set may contain several NaN
+    codes = {value: known.get(to_python(value), 0) for value in distinct(values)}  # a set may contain several NaN
     return [codes[value] for value in values]
 
 
@@ -252,10 +252,10 @@ def read_objects(X, mask, estimator, reset, input_name="X"):
             others = [names[index] for index in odd if index not in numbers]
             if others and not frame:  # an array is converted as a whole
                 numbers, others = [], [names[index] for index in odd]
-            cure = f". {convert(X, [names[index] for index in numbers])}" if numbers else ""
+            cure = f". {conversion_code(X, [names[index] for index in numbers])}" if numbers else ""
             if others:
                 cure += f". If {others} are" if numbers else ". If these are"
-                cure += f" categories, declare them: {cures(X, estimator, others, declared)}"
+                cure += f" categories, declare them: {declaration_code(X, estimator, others, declared)}"
         raise ValueError(
             f"{input_name} has values that are not numbers in the column{'s' * (len(odd) > 1)} {what}{cure}"
         )
@@ -309,7 +309,7 @@ def is_number(text):
         return False
 
 
-def convert(X, names):
+def conversion_code(X, names):
     """Return a sentence with the code that converts columns of strings to numbers."""
     if not is_frame(X):
         code = "np.asarray(X, dtype=float)"
@@ -320,7 +320,7 @@ def convert(X, names):
     return f"These strings are numbers, convert them: X = {code}"
 
 
-def cures(X, estimator, names, declared):
+def declaration_code(X, estimator, names, declared):
     """Return the code that declares the columns with these names as categories, too."""
     cure = f"categorical_features={[*declared, *names]}"
     if not is_frame(X) or not isinstance(estimator.categorical_features, str):

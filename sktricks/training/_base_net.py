@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._kept_params import warn_of_changes
-from .._naming import NamesItsMethods
+from .._naming import RenamedMethodsMixin
 from .._project import LinksToDocs
 from ._hooks import InputHooks
 from ._net_params import NetParamsMixin
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import skorch
 
 
-class BaseNet(NamesItsMethods, LinksToDocs, InputHooks, NetParamsMixin, BaseEstimator):
+class BaseNet(RenamedMethodsMixin, LinksToDocs, InputHooks, NetParamsMixin, BaseEstimator):
     """Base class of all nets.
 
     Subclasses define hooks: :class:`~sktricks.training._hooks.InputHooks` for X and the module, and

@@ -18,7 +18,7 @@ from ..._coded import fit_model
 from ..._kept_params import describe_params, warn_of_changes
 from ..._labels import check_labels
 from ..._layout import Layout
-from ..._naming import NamesItsMethods
+from ..._naming import RenamedMethodsMixin
 from ..._progress import FEW, progress
 from ..._project import LinksToDocs
 from ..._sample_weight import check_weights, weight_keyword
@@ -36,7 +36,7 @@ from ._views import apply_view, check_keeps_values, draw_views, warn_of_ignored_
 CHUNK_BYTES = 2**26  # per call of partial_fit, of rows in float64, to which most estimators convert them
 
 
-class BaseAugmented(NamesItsMethods, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
+class BaseAugmented(RenamedMethodsMixin, LinksToDocs, MetaEstimatorMixin, BaseEstimator):
     """Base class of estimators that are fitted on augmented copies of their rows and predict from several views.
 
     A subclass creates mixed targets (``_make_targets``) and combines the predictions for the views.
