@@ -8,7 +8,7 @@ from sktricks.deploy._onnx_model import describe
 
 
 def run(model, X):
-    """The outputs of a model for X, by name."""
+    """Return the outputs of a model for X, by name."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -18,7 +18,7 @@ def run(model, X):
 
 
 def assert_agrees(estimator, X, atol=1e-5, *others):
-    """Assert that the graph of an estimator gives what it predicts: for X, and other rows, and one row alone."""
+    """Assert that a graph predicts the same as its estimator: for X, for other rows, and for a single row."""
     _, model = build_model(estimator, X)
     for rows in (X, X[:1], *others):
         found = run(model, rows)

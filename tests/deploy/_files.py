@@ -1,4 +1,4 @@
-"""Small files of export_onnx, made once, for the tests of what runs them."""
+"""Small files written by export_onnx, created once, for tests of code that runs them."""
 
 import tempfile
 from functools import cache

@@ -1,4 +1,4 @@
-"""Random pipelines, votes and stacks of what an export supports, and tables for them; hypothesis draws them."""
+"""Random pipelines, votes and stacks of supported estimators, and tables for them, drawn by hypothesis."""
 
 import zlib
 from dataclasses import dataclass
@@ -68,11 +68,11 @@ class Case:
     ----------
     estimator : estimator
     frozen : bool
-        True if the fitted estimator is to be wrapped in a FrozenEstimator.
+        True to wrap the fitted estimator in a FrozenEstimator.
     X, y : array-like
         Rows to fit on, and to export with.
     unseen : array-like
-        Rows that neither has seen; with categories that X has not.
+        Rows that are not in X, with categories that X lacks.
     """
 
     estimator: object
@@ -83,19 +83,19 @@ class Case:
 
 
 def cases(foreign=False):
-    """Cases of steps that an export supports, or with at least one that it may refuse.
+    """Return cases of supported steps, or with at least one step that may be rejected.
 
-    hypothesis draws the seed alone: its own draws of so many choices are much alike in so few examples.
+    hypothesis draws only the seed: its own draws of so many choices would be too similar in a few examples.
     """
     return st.integers(0, 2**32 - 1).map(partial(make_case, foreign=foreign))
 
 
 def make_case(seed, foreign):
-    """Return the case of a seed."""
+    """Return the case for a seed."""
     rng = np.random.default_rng(seed)
     table = rng.choice(TABLES)
     task = rng.choice(["two", "three", "strings", "regression"])
-    missing = np.nan if rng.random() < 0.5 else None  # of texts: two things to scikit-learn
+    missing = np.nan if rng.random() < 0.5 else None  # for strings, scikit-learn distinguishes them
     X, y = make_table(rng, table, N_TRAIN, task, missing, ANIMALS[:3])
     unseen, _ = make_table(rng, table, N_UNSEEN, task, missing, ANIMALS)
     pick = Picker(rng, task == "regression")
@@ -107,7 +107,7 @@ def make_case(seed, foreign):
 
 
 def make_table(rng, table, n_rows, task, missing, animals):
-    """Rows of six columns, and what to predict."""
+    """Return rows with six columns, and their targets."""
     numbers = rng.normal([0, 3, -1, 40, 0.01, 0], [1, 5, 0.5, 9, 0.002, 2], (n_rows, 6))
     signal = numbers[:, 0] + 0.2 * numbers[:, 1] * (numbers[:, 3] > 40) + rng.normal(0, 0.5, n_rows)
     y = 100 * signal if task == "regression" else np.digitize(signal, [0.3] if task == "two" else [-0.4, 0.9])
@@ -137,7 +137,7 @@ def make_table(rng, table, n_rows, task, missing, animals):
 
 
 class Picker:
-    """Draws estimators for a task.
+    """Draw estimators for a task.
 
     Parameters
     ----------
@@ -147,10 +147,10 @@ class Picker:
 
     def __init__(self, rng, regression):
         self.rng, self.regression = rng, regression
-        self.seed = int(rng.integers(100))  # of the estimators
+        self.seed = int(rng.integers(100))  # random_state of the estimators
 
     def one_of(self, *choices):
-        """Return one of some things."""
+        """Return one of the arguments."""
         return choices[self.rng.integers(len(choices))]
 
     def forest(self, n_trees, **params):
@@ -159,7 +159,7 @@ class Picker:
         return kind(n_trees, random_state=self.seed, **params)
 
     def boost(self, **params):
-        """Return gradient boosting by histograms."""
+        """Return histogram-based gradient boosting."""
         kind = self.kind(ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor)
         return kind(max_iter=6, random_state=self.seed, **params)
 
@@ -168,7 +168,7 @@ class Picker:
         return regressor if self.regression else classifier
 
     def estimator(self, table, depth):
-        """Return an estimator that takes a table: one that does so itself, or steps before one for numbers."""
+        """Return an estimator for a table: one that accepts it directly, or a pipeline that converts it to numbers."""
         if depth and self.one_of(True, False):
             return self.composite(table, depth)
         direct = self.direct(table)
@@ -181,7 +181,7 @@ class Picker:
         return make_pipeline(*steps, last) if steps else last
 
     def direct(self, table):
-        """Return what takes tables with gaps or strings as they are."""
+        """Return an estimator that accepts tables with missing values or strings."""
         boost = partial(self.boost, categorical_features="from_dtype")
         if table == "strings":
             return [partial(self.net, categorical_features=["animal", "farm"])]
@@ -193,7 +193,7 @@ class Picker:
         return self.kind(NetClassifier, NetRegressor)(**params, **more)
 
     def leaves(self):
-        """Return makers of estimators for numbers without gaps."""
+        """Return factories of estimators for numbers without missing values."""
         seed, depth = self.seed, self.one_of(4, None)
         boost = self.kind(ensemble.GradientBoostingClassifier, ensemble.GradientBoostingRegressor)
         extra = self.kind(ensemble.ExtraTreesClassifier, ensemble.ExtraTreesRegressor)
@@ -209,7 +209,7 @@ class Picker:
         ]
 
     def composite(self, table, depth):
-        """Return an estimator of estimators."""
+        """Return an ensemble."""
         makers = [self.vote, self.stack, self.search, self.wrapped]
         return self.one_of(*makers)(table, depth - 1)
 
@@ -219,7 +219,7 @@ class Picker:
         return [(f"m{number}", self.estimator(table, depth)) for number in range(n_members)]
 
     def vote(self, table, depth):
-        """Return a vote, ours or scikit-learn's."""
+        """Return a vote of sktricks or scikit-learn."""
         members = self.members(table, depth)
         weights = self.one_of(None, list(range(1, len(members) + 1)))
         if self.regression:
@@ -229,7 +229,7 @@ class Picker:
         return kind(members, voting=voting, weights=weights)
 
     def stack(self, table, depth):
-        """Return a stack, ours or scikit-learn's."""
+        """Return a stack of sktricks or scikit-learn."""
         members = self.members(table, depth)
         final = make_pipeline(StandardScaler(), LogisticRegression()) if not self.regression else Ridge()
         ours, theirs = (
@@ -241,11 +241,11 @@ class Picker:
         return self.one_of(ours, theirs)(members, final, cv=2, passthrough=passthrough)
 
     def search(self, table, depth):
-        """Return a search over nothing: its best estimator is what counts."""
+        """Return a search with a single candidate."""
         return GridSearchCV(self.estimator(table, depth), {}, cv=2, error_score="raise")
 
     def wrapped(self, table, depth):
-        """Return an estimator inside of another."""
+        """Return an estimator wrapped in another."""
         if table in ("float32", "float64") and self.one_of(True, False):
             augmenter = self.one_of(GaussianNoise(), SwapNoise(0.1))
             inner = self.one_of(*self.leaves())()
@@ -260,14 +260,14 @@ class Picker:
     # -- steps -----------------------------------------------------------------------------------------------------
 
     def steps(self, table):
-        """Return transformers in a row, from a table to numbers without gaps."""
+        """Return successive transformers, from a table to numbers without missing values."""
         if table in ("strings", "categories"):
             return [self.columns(), *self.some_scalers()]
         first = {"gaps": [self.imputer()], "computed": []}.get(table, self.first_steps())
         return [*first, *self.some_scalers()]
 
     def columns(self):
-        """Return what encodes strings and fills gaps."""
+        """Return a transformer that encodes strings and imputes missing values."""
         imputer = SimpleImputer(strategy="most_frequent")
         encoder = self.one_of(
             OneHotEncoder(handle_unknown="ignore", sparse_output=self.one_of(False, True)),
@@ -284,11 +284,11 @@ class Picker:
         )
 
     def imputer(self):
-        """Return what fills gaps."""
+        """Return an imputer."""
         return SimpleImputer(strategy=self.one_of("mean", "median", "most_frequent"), add_indicator=self.one_of(*BOTH))
 
     def first_steps(self):
-        """Return steps that compare the columns as they came, or none."""
+        """Return steps that compare the original columns, or none."""
         return self.one_of(
             [], [KBinsDiscretizer(4, encode=self.one_of("ordinal", "onehot-dense"), quantile_method="linear")], []
         )
@@ -315,7 +315,7 @@ class Picker:
     # -- what an export may refuse ---------------------------------------------------------------------------------
 
     def foreign(self, table):
-        """Return a pipeline with a step, or a last step, from outside of the supported list."""
+        """Return a pipeline with a step, or a last step, that is not in the supported list."""
         steps, seed = self.steps(table), self.seed
         step = self.one_of(
             PowerTransformer(),
@@ -347,7 +347,7 @@ BOTH = (False, True)
 
 
 class Hashed(TransformerMixin, BaseEstimator):
-    """A transformer of the user's own: one column, a hash of each row."""
+    """A user's transformer that returns one column, a hash of each row."""
 
     def fit(self, X, y=None):
         """Do nothing."""

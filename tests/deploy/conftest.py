@@ -1,4 +1,4 @@
-"""Some tests need onnx or Torch-Pruning, which the oldest supported versions are tested without."""
+"""Some tests require onnx or Torch-Pruning, which are absent from the tests of the oldest versions."""
 
 from importlib.util import find_spec
 
@@ -12,5 +12,5 @@ if find_spec("torch_pruning") is None:
 
 
 def pytest_make_parametrize_id(config, val, argname):
-    """Name estimators by their class: their repr is long, and may hold addresses that differ between workers."""
+    """Name estimators by their class: their repr is long, and may contain addresses that differ between workers."""
     return type(val).__name__ if hasattr(val, "get_params") else None

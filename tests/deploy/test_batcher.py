@@ -1,4 +1,4 @@
-"""Batcher: what is joined, who gets which rows and errors, full queues, timeouts, close, forks, exits."""
+"""Batcher: joining of rows, results and errors of requests, full queues, timeouts, close, forks, exits."""
 
 import os
 import queue
@@ -21,7 +21,7 @@ WAIT = 60  # seconds after which a test has failed; none of them takes this long
 
 
 class Held:
-    """Doubles rows; while held, calls wait in it, so that a test decides what arrives meanwhile."""
+    """Doubles rows; while held, calls wait, so that a test controls which rows arrive in the meantime."""
 
     def __init__(self, function=lambda X: 2 * X):
         self.function, self.batches = function, []
@@ -45,7 +45,7 @@ def held():
 
 
 def occupy(batcher, predict):
-    """Have the thread of a batcher wait inside of predict."""
+    """Make the thread of a batcher wait inside predict."""
     future = batcher.submit(ROWS[:1])
     assert predict.entered.acquire(timeout=WAIT)
     return future
@@ -136,7 +136,7 @@ def test_lists_of_files(held):
 
 
 def test_bytes_of_files_stay_whole(held):
-    """An array of bytes would drop the zeros at their end."""
+    """An array of bytes would drop trailing zeros."""
     held.function = lambda X: np.array([len(content) for content in X])
     with Batcher(held) as batcher:
         first = batcher.submit([b"a\0"])
@@ -149,7 +149,7 @@ def test_bytes_of_files_stay_whole(held):
 
 
 def test_image_files(tmp_path):
-    """One path, several, and bytes, alone and joined, give the images that the loader gives for each."""
+    """One path, several paths, and bytes, alone and joined, give the same images as the loader."""
     image = pytest.importorskip("PIL.Image")
     paths = [tmp_path / f"{number}.png" for number in range(4)]
     for number, path in enumerate(paths):
@@ -165,7 +165,7 @@ def test_image_files(tmp_path):
         predict.open.set()
         levels = [future.result(WAIT)[:, 0, 0, 0].tolist() for future in futures]
     assert levels == [[0], [50], [100, 150], [0], [50, 100, 150], [0], [0, 50, 100, 150]]
-    assert predict.sizes() == [1, 3, 9]  # texts are not joined with other objects
+    assert predict.sizes() == [1, 3, 9]  # strings are not joined with other objects
 
 
 def test_frames(held):

@@ -1,4 +1,4 @@
-"""The check finds graphs that differ, and says where; a stand-in for a graph needs no onnx."""
+"""The check finds graphs that differ, and reports where; the graphs here are substitutes that do not require onnx."""
 
 import numpy as np
 import pytest
@@ -158,14 +158,14 @@ def test_kinds_of_missing_strings_that_a_graph_treats_alike():
     rows = np.array([["a"], ["b"], [np.nan]] * 4, dtype=object)
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(rows)
 
-    def graph(rows):  # which cannot tell None and empty strings from NaN
+    def graph(rows):  # does not distinguish None and empty strings from NaN
         rows = np.array([[np.nan if gap_kind(value) else value for value in row] for row in rows], dtype=object)
         return {"features": encoder.transform(rows)}
 
     result = check(encoder, graph, ["features"], rows=rows)
     assert (result.gaps, result.missing) == ({0: ["NaN"]}, [0])
 
-    def wrong(rows):  # in the rows that have nothing else
+    def wrong(rows):  # differs only in rows of missing values
         return graph([["a" if gap_kind(value) and len(rows) == 2 else value for value in row] for row in rows])
 
     with pytest.raises(OnnxMismatchError, match="missing values in column 0"):
@@ -205,7 +205,7 @@ class Counting(VotingClassifier):
 @pytest.mark.parametrize("derived", [True, False])
 def test_made_rows_are_predicted_once_where_probabilities_decide(derived, monkeypatch):
     vote = Counting([("line", LogisticRegression())], voting="soft").fit(X, Y)
-    assert not follows_probabilities(vote, expected_outputs(vote, X, NAMES))  # a class of someone else
+    assert not follows_probabilities(vote, expected_outputs(vote, X, NAMES))  # a user's subclass
     if derived:
         monkeypatch.setattr(_label_rule, "PACKAGES", (Counting.__module__.partition(".")[0],))
         monkeypatch.setattr(_label_rule, "BY_PROBABILITY", {"Counting"})

@@ -1,4 +1,4 @@
-"""Converters of augmenters: as steps of a Pipeline, and inside nets."""
+"""Converters of augmenters, as steps of a Pipeline and in nets."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_images_and_rows(augmenter):
 def test_every_augmenter_has_a_converter():
     find_converter(RandomFlip())  # imports all converters
     classes = [BaseAugmenter]
-    for one in classes:  # which grows meanwhile
+    for one in classes:  # the list grows while it is iterated over
         classes += [other for other in one.__subclasses__() if other.__module__.startswith("sktricks.")]
     names = {f"sktricks.augment.{one.__name__}" for one in classes if not one.__name__.endswith("Augmenter")}
     assert names <= CONVERTERS.keys() and len(names) > 10
@@ -76,7 +76,7 @@ def test_in_a_fine_tuned_net():
 
 
 class Dark(BaseAugmenter):
-    """An augmenter of the user's that changes images at prediction."""
+    """A user's augmenter that changes images at prediction time."""
 
     def apply(self, images, params, value_range):
         return images

@@ -34,7 +34,7 @@ def test_bagging_of_trees(classes, depth):
 
 
 def test_bagging_of_members_that_know_some_of_the_classes():
-    """A pipeline takes no weights, so that a member sees only the rows drawn for it."""
+    """A pipeline takes no weights, so that each member is fitted on the rows drawn for it."""
     X, y = make_data()
     member = make_pipeline(StandardScaler(), LogisticRegression())
     model = BaggingClassifier(member, 6, max_samples=4, random_state=1).fit(X, y)

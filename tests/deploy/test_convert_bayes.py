@@ -1,4 +1,4 @@
-"""Converters of naive Bayes, quadratic discriminants, and constant predictions."""
+"""Converters of naive Bayes, quadratic discriminant analysis, and dummy estimators."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Converters of thresholds, and of one class against the rest."""
+"""Converters of tuned thresholds and of one-vs-rest."""
 
 import numpy as np
 import pytest

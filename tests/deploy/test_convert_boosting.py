@@ -1,4 +1,4 @@
-"""Converters of both kinds of gradient boosting: losses, starts, gaps, categories."""
+"""Converters of both kinds of gradient boosting: losses, initial predictions, missing values, categories."""
 
 import numpy as np
 import pandas as pd
@@ -100,13 +100,13 @@ def test_gaps(kind):
     X, y = make_data()
     gaps = np.where(np.random.default_rng(1).random(X.shape) < 0.3, np.nan, X)
     assert_agrees(make_boosting(kind).fit(gaps, y), gaps, 1e-14)
-    assert_agrees(make_boosting(kind).fit(X, y), gaps, 1e-14)  # gaps that fit has not seen
+    assert_agrees(make_boosting(kind).fit(X, y), gaps, 1e-14)  # no values were missing in fit
     only_gaps = np.where(X[:, :1] > 1, np.nan, 0.0)  # the threshold is infinite
     assert_agrees(make_boosting(kind).fit(only_gaps, y), np.array([[np.nan], [0], [np.inf], [-np.inf]]), 1e-14)
 
 
 def test_thresholds_are_float64():
-    """Rows on thresholds and one step of float64 beside them."""
+    """Rows on thresholds, and one float64 step away from them."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 2)), rng.integers(0, 2, 200)
     model = make_boosting(HistGradientBoostingClassifier).fit(X, y)
@@ -141,7 +141,7 @@ def test_categories_of_a_frame(gaps):
 
 @pytest.mark.parametrize(("step", "gaps"), [(1, False), (0.1, True), (-7, True)])
 def test_categories_of_an_array(step, gaps):
-    """More than 64 categories, which the runtime compares one by one, and few, which it makes bits of."""
+    """More than 64 categories, which the runtime compares one by one, and few, which become a bit set."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=400), rng.integers(0, 100, 400), rng.integers(0, 9, 400)])
     X[:, 1:] *= step

@@ -19,7 +19,7 @@ METHODS = ["sigmoid", "isotonic", "temperature"]
 
 
 def fit(model, X, y):
-    """Fit, or skip temperatures where scikit-learn has none yet."""
+    """Fit, or skip the test if this scikit-learn lacks temperature scaling."""
     try:
         return model.fit(X, y)
     except InvalidParameterError:
@@ -60,7 +60,7 @@ def test_values_on_nodes_and_beside_them():
     (calibrator,) = model.calibrated_classifiers_[0].calibrators
     nodes = calibrator.X_thresholds_
     values = np.concatenate([nodes, np.nextafter(nodes, np.inf), np.nextafter(nodes, -np.inf), [-99, 99]])
-    line.coef_[:], line.intercept_[:] = 1.0, 0.0  # so that the calibrator gets the values
+    line.coef_[:], line.intercept_[:] = 1.0, 0.0  # so that the calibrator receives the values
     assert len(nodes) > 10
     assert_agrees(model, values[:, None], 1e-12)
 
@@ -72,6 +72,6 @@ def test_many_nodes():
 
 
 def test_classes_share_what_little_they_have():
-    """Far outside every class has a tiny chance against the rest: their ratios must be exact all the same."""
+    """Far outside, every class has a tiny one-vs-rest probability, but the ratios must be accurate."""
     model = CalibratedClassifierCV(LinearSVC(C=100, random_state=0), cv=2).fit(X, NAMES)
     assert_agrees(model, X, 1e-12, *(X * size for size in (3, 10, 30)))

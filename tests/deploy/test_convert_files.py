@@ -1,4 +1,4 @@
-"""Columns of image files: the graph takes pixels, and says how they are decoded."""
+"""Columns of image files: the graph takes pixels, and its metadata describe the decoding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Photos of several formats, turned, transparent and of 16 bits, and their labels."""
+    """Photos in several formats, rotated, transparent and with 16 bits, and their labels."""
     folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
     paths = []
     for number in range(12):
@@ -34,7 +34,7 @@ def files(tmp_path_factory):
 
 
 def decode_with_pillow(path, shape, mode, white_level, resize_mode, interpolation):
-    """The steps that the documentation gives, with Pillow alone."""
+    """The steps given in the documentation, with only Pillow."""
     from PIL import ImageOps
 
     image, (height, width) = Image.open(path), shape[:2]

@@ -1,4 +1,4 @@
-"""What goes through skl2onnx."""
+"""Estimators that are converted by skl2onnx."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What the core of the export does for all converters."""
+"""The core of the export, which all converters use."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_outputs_that_are_inputs_or_equal_are_copied():
     double = graph.binary("Add", X, X)
     more = graph.binary("Add", double, [1, 2])
     outputs = {"same": X, "double": double, "again": double, "more": more}
-    for _ in range(2):  # the graph stays as it was
+    for _ in range(2):  # the graph is not changed
         model = graph.build(outputs)
         assert [node.op_type for node in model.graph.node] == ["Add", "Add", "Identity", "Identity"]
         found = run(model, np.float32([[1, 3]]))

@@ -37,7 +37,7 @@ def test_numbers(strategy, dtype, keep_empty, indicator):
 def test_an_indicator_of_new_gaps():
     X = make_gaps()[:, :3]
     fitted = X.copy()
-    fitted[:, 1] = 1  # without gaps in fit
+    fitted[:, 1] = 1  # no missing values in fit
     assert_agrees(SimpleImputer(add_indicator=True).fit(fitted), X, 0)
     assert_agrees(MissingIndicator(error_on_new=False).fit(fitted), X, 0)
     assert_agrees(MissingIndicator(features="all").fit(fitted), X, 0)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its pretrained weights, from photos on."""
+"""EfficientNet-Lite0 with its pretrained weights, starting from photos."""
 
 import numpy as np
 import pytest

@@ -59,7 +59,7 @@ SCALERS = [
 def test_to_the_last_bit(scaler, dtype):
     X = make_rows(dtype)
     y = np.arange(60) % 2
-    # Rows beyond those of fit, where clipping shows.
+    # Rows outside the range of fit, so that clipping has an effect.
     model = assert_agrees(scaler.fit(X, y), X, 0, make_rows(dtype, 1) * 2)
     assert onnx.helper.tensor_dtype_to_np_dtype(output_type(model)) == scaler.transform(X).dtype
 
@@ -111,7 +111,7 @@ def test_columns_of_a_table_keep_their_dtypes():
     log = FunctionTransformer(np.log1p).fit(X)
     _, model = build_model(make_pipeline(log, FunctionTransformer()).fit(X), X)
     found = run(model, X)["features"]
-    assert found.dtype == np.float64  # of float64 and float32
+    assert found.dtype == np.float64  # the common dtype of float64 and float32
     np.testing.assert_allclose(found, np.asarray(log.transform(X)), rtol=1e-6)
 
 

@@ -94,7 +94,7 @@ def test_strings_pass_through_to_a_later_step():
     first = ColumnTransformer([("n", SimpleImputer(), ["size"]), ("s", "passthrough", ["color"])])
     encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     assert_agrees(make_pipeline(first, encode).fit(X), X, 0)
-    # By the names that set_output gives.
+    # By the names from set_output.
     first.set_output(transform="pandas")
     second = ColumnTransformer([("s", encode, ["s__color"]), ("n", StandardScaler(), ["n__size"])])
     assert_agrees(make_pipeline(first, second).fit(X), X, 0, make_unseen())

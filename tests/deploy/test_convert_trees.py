@@ -1,4 +1,4 @@
-"""Converters of trees and forests: the same to the last bit, rows on thresholds, gaps and ties included."""
+"""Converters of trees and forests: equal to the last bit, also for thresholds, missing values and ties."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_gaps(kind):
     X, y = make_integers()
     gaps = np.where(np.random.default_rng(1).random(X.shape) < 0.3, np.nan, X)
     assert_agrees(make_tree_model(kind, max_depth=4).fit(gaps, y), gaps, 0)
-    assert_agrees(make_tree_model(kind, max_depth=4).fit(X, y), gaps, 0)  # gaps that fit has not seen
+    assert_agrees(make_tree_model(kind, max_depth=4).fit(X, y), gaps, 0)  # no values were missing in fit
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -88,7 +88,7 @@ def test_ties_of_few_small_trees(seed):
 
 @pytest.mark.parametrize("p", [(0.1, 0.7, 0.7), (0.7, 0.7, 0.1), (0.6, 0.2, 0.7), (0.7, 0.2, 0.6)])
 def test_ties_that_the_order_of_sums_decides(p):
-    """The probabilities of both classes add up to 1.5, but for the last bit, which depends on the order."""
+    """The probabilities of both classes sum to 1.5, except for the last bit, which depends on the order."""
     X = np.arange(2.0)[:, None]
     forest = RandomForestClassifier(3, random_state=0).fit(X, [0, 1])
     in_order, reverse = np.zeros(2), np.zeros(2)

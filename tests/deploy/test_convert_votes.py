@@ -27,7 +27,7 @@ NAMES = np.array(["setosa", "versicolor", "virginica"])[y]
 
 
 def make_members():
-    """Members that tie and contradict each other."""
+    """Members with ties and contradictions."""
     return [
         ("line", LogisticRegression(max_iter=500)),
         ("stump", DecisionTreeClassifier(max_depth=1, random_state=0)),
@@ -59,7 +59,7 @@ def test_ties_by_probability(weights):
 def test_temperatures(voting):
     members = [("naive", GaussianNB()), *make_members()]
     vote = VotingClassifier(members, voting=voting, calibration="temperature", cv=2).fit(X, NAMES)
-    vote.temperatures_[:2] = 2.5, 1  # whatever was found
+    vote.temperatures_[:2] = 2.5, 1  # independent of the fit
     assert_agrees(vote, X, 1e-5)
 
 
@@ -81,7 +81,7 @@ def test_members_that_know_other_classes_or_none():
 
 
 class OnlyCodes(LogisticRegression):
-    """A classifier that refuses its labels unless they are 0..K-1."""
+    """A classifier that rejects labels unless they are 0..K-1."""
 
     def fit(self, X, y):
         if not np.array_equal(np.unique(y), np.arange(len(np.unique(y)))):
@@ -163,7 +163,7 @@ def test_errors_name_the_member():
     vote = VotingClassifier([("line", LogisticRegression(max_iter=500)), ("odd", Unknown())]).fit(X, y)
     with pytest.raises(UnsupportedForOnnxError, match="the step 'odd' .* Unknown"):
         assert_agrees(vote, X)
-    assert_agrees(vote.set_params(weights=[1, 0]).fit(X, y), X, 1e-9)  # a member without a weight is left out
+    assert_agrees(vote.set_params(weights=[1, 0]).fit(X, y), X, 1e-9)  # a member with weight 0 is omitted
 
 
 def test_pipelines_that_read_a_table_with_strings():

@@ -1,4 +1,4 @@
-"""Biases that make up for rounded weights."""
+"""Biases that correct for rounded weights."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def n_channels(net):
 
 @torch.no_grad()
 def kill_channels(net, module):
-    """Let every other channel of each convolution be 0 everywhere, and the head ignore it."""
+    """Set every other channel of each convolution to 0, and make the head ignore it."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.BatchNorm2d) and len(part.weight) > 1:
             part.weight[1::2] = 0
@@ -126,7 +126,7 @@ def test_frozen_layers_keep_their_channels_and_values():
 
 
 class Wired(nn.Module):
-    """A net whose code holds the number of its hidden units."""
+    """A net whose code depends on the number of its hidden units."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__()

@@ -51,7 +51,7 @@ FOREST = RandomForestClassifier(20, random_state=0)
 
 
 class Watched(ClassifierMixin, BaseEstimator):
-    """A teacher that is certain of the rows that it has seen, and knows nothing of any other."""
+    """A teacher that is certain about its training rows, and predicts equal probabilities for others."""
 
     def fit(self, X, y):
         self.classes_, self.known = np.unique(y), {tuple(row): label for row, label in zip(X.tolist(), y, strict=True)}
@@ -67,7 +67,7 @@ class Watched(ClassifierMixin, BaseEstimator):
 
 
 class Targets(NetClassifier):
-    """A student that keeps what it was trained on."""
+    """A student that stores its training data."""
 
     def fit(self, X, y, sample_weight=None):
         self.seen_ = X, y, sample_weight

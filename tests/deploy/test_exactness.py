@@ -1,4 +1,4 @@
-"""What is said of the rounding of a graph."""
+"""Properties of the rounding of a graph."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""export_onnx: what it writes, what it refuses, and that nothing is left of what it refuses."""
+"""export_onnx: the files that it writes, the estimators that it rejects, and that no files remain after an error."""
 
 import os
 import sys
@@ -218,7 +218,7 @@ def check_graph_that_fails(*args, **kwargs):
 
 
 def plant(monkeypatch, change):
-    """Change the model between its making and its check."""
+    """Change the model between conversion and check."""
     build = export_module.build_model
 
     def build_and_change(*args):

@@ -1,4 +1,4 @@
-"""Models that are fitted on image files: the graph takes pixels, and OnnxModel decodes files as fit did."""
+"""Models fitted on image files: the graph takes pixels, and OnnxModel decodes files as fit does."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def test_a_column_of_a_frame(files, tmp_path):
     report = export_onnx(pipeline, tmp_path / "model.onnx", frame)
     assert list(report.inputs) == ["photo"]
     model = load_onnx(tmp_path / "model.onnx")
-    assert model.n_features_in_ == 1  # which the Pipeline itself does not know
+    assert model.n_features_in_ == 1  # the Pipeline itself lacks this attribute
     assert model.feature_names_in_.tolist() == ["photo"]
     np.testing.assert_array_equal(model.predict(frame), pipeline.predict(frame))
 
@@ -95,7 +95,7 @@ def test_files_that_cannot_be_read(exported, tmp_path):
 
 
 def test_the_snippet_of_the_documentation(files, tmp_path, monkeypatch):
-    """Pillow and onnxruntime alone predict what the estimator predicts, by the lines of docs/deploying.md."""
+    """Pillow and onnxruntime predict the same as the estimator, with the code in docs/deploying.md."""
     page = (Path(__file__).parents[2] / "docs" / "deploying.md").read_text()
     [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.S) if "image.draft" in block]
     photos = [file for file in files if file.endswith("jpg")]

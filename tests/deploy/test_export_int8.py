@@ -1,4 +1,4 @@
-"""export_onnx with quantize="int8": what is written, and what is refused."""
+"""export_onnx with quantize="int8"."""
 
 import numpy as np
 import pytest

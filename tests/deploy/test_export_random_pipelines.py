@@ -1,6 +1,6 @@
-"""Random pipelines, votes and stacks: all export, and agree on rows that the export has not seen.
+"""Random pipelines, votes and stacks: all can be exported, and agree on rows that were not passed to the export.
 
-A second draw has steps from outside of the supported list. They may be refused; nothing may be written that differs.
+A second draw has steps that are not in the supported list. They may be rejected, but no file may differ.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from sktricks import OnnxMismatchError, UnsupportedForOnnxError, export_onnx, lo
 
 from ._random_pipelines import cases
 
-# Whatever is drawn takes a second or two to fit, so that nothing is made smaller once it has failed.
+# Each case takes a second or two to fit, so failing cases are not shrunk.
 draw = settings(
     deadline=None,
     derandomize=True,
@@ -70,13 +70,13 @@ def test_what_is_foreign_is_refused_or_agrees(n_draws, path):
 def fit(case):
     """The fitted estimator of a case."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="sklearn")  # of convergence, of bins, of constant features
+        warnings.filterwarnings("ignore", module="sklearn")  # about convergence, bins and constant features
         estimator = case.estimator.fit(case.X, case.y)
     return FrozenEstimator(estimator) if case.frozen else estimator
 
 
 def assert_agrees(estimator, model, X, atol=1e-5):
-    """Assert that a loaded model predicts what the estimator does, for many rows and for one."""
+    """Assert that a loaded model predicts the same as the estimator, for many rows and for one."""
     for rows in (X, X[:1]):
         if not is_classifier(estimator):
             expected = estimator.predict(rows)
@@ -87,5 +87,5 @@ def assert_agrees(estimator, model, X, atol=1e-5):
             expected = estimator.predict_proba(rows)
             np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=0, atol=atol)
             largest = np.sort(expected, axis=1)
-            same |= largest[:, -1] - largest[:, -2] < atol  # the last bit decides
+            same |= largest[:, -1] - largest[:, -2] < atol  # ties, which rounding decides
         assert same.all()

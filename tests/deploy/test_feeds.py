@@ -1,4 +1,4 @@
-"""From X to the inputs of a graph, and what must not be converted in silence."""
+"""Conversion of X to the inputs of a graph, and conversions that must raise errors or warn."""
 
 import numpy as np
 import pytest

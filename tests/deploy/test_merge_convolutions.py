@@ -1,4 +1,4 @@
-"""BatchNorms and cut outputs that become part of a convolution."""
+"""BatchNorms and slices that are merged into a convolution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._agreement import run
 
 
 class Cut(nn.Module):
-    """A convolution whose first outputs are cut off, some of them more than its padding."""
+    """A convolution whose first outputs are sliced off, some of them by more than its padding."""
 
     def __init__(self, start):
         super().__init__()
@@ -26,7 +26,7 @@ class Cut(nn.Module):
 
 
 class Twice(nn.Module):
-    """A convolution whose outputs are normalized and used as they are."""
+    """A convolution whose outputs are both normalized and used directly."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class Twice(nn.Module):
 
 
 def learned(module):
-    """The module with statistics and weights as after a training."""
+    """The module with statistics and weights like after a training."""
     torch.manual_seed(0)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""The metadata of a file: to text and back, and the checksum at its end."""
+"""The metadata of a file: conversion to text and back, and the checksum."""
 
 import numpy as np
 import pytest

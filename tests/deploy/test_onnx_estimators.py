@@ -1,4 +1,4 @@
-"""load_onnx: estimators of scikit-learn that never import torch."""
+"""load_onnx: scikit-learn estimators that never import torch."""
 
 import copy
 import os
@@ -103,7 +103,7 @@ def test_names_of_columns(tmp_path):
         model.predict(frame.rename(columns={"a": "z"}))
     with pytest.raises(ValueError, match="Feature names must be in the same order"):
         model.predict(frame[["b", "a", "c", "d"]])
-    whole = frame.assign(d=[1] * len(frame))  # integers where there were floats
+    whole = frame.assign(d=[1] * len(frame))  # integers instead of floats
     np.testing.assert_array_equal(model.predict(whole), net.predict(whole))
 
 

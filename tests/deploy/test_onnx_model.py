@@ -137,7 +137,7 @@ def test_foreign_newer_and_changed_files():
 
 
 class WrongSession:
-    """A runtime that computes something else."""
+    """A runtime that computes other results."""
 
     def __init__(self, session, by):
         self.session, self.by = session, by

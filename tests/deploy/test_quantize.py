@@ -1,4 +1,4 @@
-"""int8: the backbone alone, a quarter of the size, and errors where it changes too much."""
+"""int8: only the backbone, a quarter of the size, and errors if the outputs change too much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic rows: the same everywhere, in range, and without any given row in their description."""
+"""Synthetic rows: reproducible, in range, and described without any of the given rows."""
 
 import hashlib
 import json
@@ -57,7 +57,7 @@ def test_pixels_booleans_and_integers():
 
 
 def test_the_bits_never_change():
-    """The outputs in files depend on them: a change here makes every file in the world fail its check."""
+    """The outputs in files depend on these rows: any change would make existing files fail their check."""
     entries = [
         {"name": "X", "dtype": "<f4", "shape": [2], "low": [0, -3], "high": [1, 9], "integer": [False, True],
          "missing": [0.1, 0]},

@@ -1,4 +1,4 @@
-"""Trees of few levels, whose nodes are compared at once: depths, thresholds, gaps, and trees of one leaf."""
+"""Trees with few levels: depths, thresholds, missing values, and trees with a single leaf."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def fit_trees(depth, gaps, n_trees=6):
-    """Trees on some of the columns each, and rows that lie on their thresholds or have gaps."""
+    """Trees on subsets of the columns, and rows that lie on thresholds or have missing values."""
     X, y = RNG.integers(-4, 5, (200, 5)) / 3, RNG.normal(size=(200, n_trees))
     X = np.where(RNG.random(X.shape) < 0.2, np.nan, X) if gaps else X
     trees = [DecisionTreeRegressor(max_depth=depth, random_state=0).fit(X, column) for column in y.T]

@@ -1,4 +1,4 @@
-"""Means of the channels of a changed graph are those of the original."""
+"""The channel means of a changed graph equal those of the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables taken apart and put together again."""
+"""Tables that are split into columns and rebuilt."""
 
 import numpy as np
 import pytest

@@ -29,7 +29,7 @@ MEMBERS = [
 def test_a_threshold_spends_no_more_than_the_budget_with_its_standard_error():
     sure = np.array([0.9, 0.5, 0.8, 0.7, 0.6])
     cost = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
-    assert choose_threshold(sure, cost, 0.9, 1.0) == (np.inf, 0.0)  # one more row is always assumed
+    assert choose_threshold(sure, cost, 0.9, 1.0) == (np.inf, 0.0)  # one additional costly row is always included
     assert choose_threshold(sure, cost, 1.0, 1.0) == (0.9, 1.0)
     assert choose_threshold(sure, cost, 2.5, 1.0) == (0.7, pytest.approx(1 + np.sqrt(2)))
     assert choose_threshold(sure, cost, 9.0, 1.0) == (0.5, pytest.approx(3 + 2))
@@ -37,7 +37,7 @@ def test_a_threshold_spends_no_more_than_the_budget_with_its_standard_error():
 
 
 def test_a_threshold_does_not_wait_for_luck():
-    # Rows that gain, further down, do not excuse that the cost has exceeded the budget before.
+    # Later rows that reduce the cost do not matter once it has exceeded the budget.
     sure, cost = np.arange(9, 0, -1) / 10, np.array([1.0, 1, 1, 1, -1, -1, -1, -1, -1])
     assert choose_threshold(sure, cost, 2.5, 1.0) == (0.9, pytest.approx(1 + np.sqrt(2)))
 

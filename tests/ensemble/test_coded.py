@@ -124,7 +124,7 @@ def test_codes_are_tried_only_after_a_value_error(monkeypatch):
 
     monkeypatch.setattr(FailsAnyway, "fits", 0)
     with pytest.raises(ValueError, match="cannot fit"):
-        fit_model(FailsAnyway(), X, codes, {}, classes=True)  # codes already
+        fit_model(FailsAnyway(), X, codes, {}, classes=True)  # the labels are already codes
     assert FailsAnyway.fits == 1
     monkeypatch.setattr(FailsAnyway, "fit", fit)
     with pytest.raises(TypeError, match="no"):

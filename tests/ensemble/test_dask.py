@@ -1,4 +1,4 @@
-"""Members and folds on the workers of a real cluster, one of which dies in the middle."""
+"""Members and folds on the workers of a real cluster, one of which dies during the fit."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def client(cluster):
 
 
 class Tells(GaussianNB):
-    """A member that knows the process it was fitted in."""
+    """A member that records the process in which it was fitted."""
 
     def fit(self, X, y):
         self.process_ = os.getpid()
@@ -61,7 +61,7 @@ class DiesOnce(LogisticRegression):
 
 
 class Lost(GaussianNB):
-    """A member whose rows are lost, as many times as there are lines to come in a note."""
+    """A member whose rows are lost, once per remaining line in a file."""
 
     def __init__(self, note=None):
         super().__init__()

@@ -63,7 +63,7 @@ def batches(monkeypatch):
 
 @pytest.fixture
 def one_by_one(monkeypatch):
-    """A function of a fit that makes it with one member after the other."""
+    """Make a fit train one member after the other."""
 
     def fit(ensemble, *args, **params):
         with monkeypatch.context() as patch:
@@ -172,7 +172,7 @@ def test_images_and_heads_on_one_encoding(batches):
     assert cache_info().encoded == 36
     rest = 255 - IMAGES
     nets.predict_members(rest)
-    assert cache_info().encoded == 72  # once for all members at prediction too
+    assert cache_info().encoded == 72  # also at prediction, once for all members
 
 
 def test_nets_that_cannot_be_batched_are_fitted_all_the_same(batches):
@@ -295,7 +295,7 @@ def test_a_fold_at_fault_is_named(batches):
                 raise RuntimeError("three classes are needed")
 
     order = np.argsort(codes, kind="stable")
-    folds = [(order[:60], order[60:]), (order[60:], order[:60])]  # both know two classes
+    folds = [(order[:60], order[60:]), (order[60:], order[:60])]  # both contain two classes
     stack = StackingClassifier(members(NetClassifier(Fussy, max_epochs=1), 2), cv=folds)
     with (
         pytest.raises(RuntimeError, match="three classes") as caught,

@@ -138,7 +138,7 @@ def test_multilabel_probabilities_are_of_one_not_of_zero():
 
 
 def test_members_that_give_a_matrix_of_two_labels():
-    """Two columns of two labels are no two columns of two classes."""
+    """Two columns for two labels differ from two columns for two classes."""
     members = [("net", MLPClassifier([4], max_iter=3, random_state=0)), ("tree", TREES[1][1])]
     with pytest.warns(UserWarning, match="iterations"):
         stack = StackingClassifier(members, cv=2).fit(Xm, Ym[:, :2])
@@ -410,7 +410,7 @@ def test_what_a_final_estimator_does_not_tell_is_not_there():
 
 
 class WarnsOfFewRows(LogisticRegression):
-    """A final estimator that warns where it is not fitted on all rows."""
+    """A final estimator that warns unless it is fitted on all rows."""
 
     def fit(self, X, y):
         if len(X) < len(codes):

@@ -46,7 +46,7 @@ def test_tied_winners_split_their_joint_fraction_by_their_probability():
     fractions = np.array([[0.4, 0.4, 0.2], [0.1 + 0.2, 0.3, 0.4], [0.25, 0.25, 0.5], [0.1 + 0.2, 0.3, 0.0]])
     likely = np.array([[0.1, 0.3, 0.6], [0.5, 0.4, 0.1], [0.9, 0.1, 0.0], [0.4, 0.4 + 1e-16, 0.2]])
     split = split_ties(fractions, likely)
-    assert_array_equal(split[1:3], fractions[1:3])  # who does not win may be tied
+    assert_array_equal(split[1:3], fractions[1:3])  # classes that do not win may be tied
     assert_allclose(split.sum(axis=1), fractions.sum(axis=1), rtol=1e-15)
     assert split[0, 2] == 0.2 and 0.4 < split[0, 1] < 0.5 and 0.3 < split[0, 0] < 0.4
     assert split[3, 1] > split[3, 0]

@@ -133,7 +133,7 @@ def test_several_labels_are_scikit_learns_vote_for_each_label(voting):
 
 
 def test_several_labels_as_members_give_them():
-    """Floats from a chain, sparse rows from a model that was fitted on such, a list of matrices from a tree."""
+    """Outputs in several forms: floats from a chain, sparse matrices, a list of matrices from a tree."""
     sparse_rest = OneVsRestClassifier(GaussianNB()).fit(Xm, csr_matrix(Ym))
     members = [("chain", ClassifierChain(GaussianNB())), ("rest", FrozenEstimator(sparse_rest)), TREES[2]]
     hard, soft = (VotingClassifier(members, voting=voting).fit(Xm, Ym) for voting in ("hard", "soft"))
@@ -172,7 +172,7 @@ def test_fitted_members_with_classes_in_any_order_or_only_some():
     b = SaysProba(["ant"] * 4, [[1.0]] * 4, ["ant"]).fit(rows, None)
     members = [("a", FrozenEstimator(a)), ("b", b)]
     vote = VotingClassifier(members, voting="soft", prefit=True).fit(rows, ["cat", "owl", "owl", "cat"])
-    assert_array_equal(vote.classes_, ["ant", "cat", "owl"])  # "ant" is known to b alone
+    assert_array_equal(vote.classes_, ["ant", "cat", "owl"])  # only b knows "ant"
     assert_allclose(vote.predict_proba(rows), [[0.5, 0.05, 0.45]] * 4)
     assert_array_equal(vote.predict(rows), ["ant"] * 4)
     hard = vote.set_params(voting="hard", weights=[2, 1]).fit(rows, ["cat", "owl", "owl", "cat"])
@@ -212,7 +212,7 @@ def test_searches_and_nested_votes_hand_sample_weight_on():
 
 
 class Wrapper(RegressorMixin, BaseEstimator):
-    """A meta-estimator of somebody else's."""
+    """A third-party meta-estimator."""
 
     def __init__(self, estimator):
         self.estimator = estimator

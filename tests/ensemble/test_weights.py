@@ -27,7 +27,7 @@ shares /= shares.sum()
 
 
 def member(skill):
-    """Probabilities of a member that knows ``skill`` of the truth."""
+    """Probabilities of a member with a given ``skill``."""
     noise = rng.dirichlet(np.ones(3), n)
     return skill * one_hot(codes, 3) + (1 - skill) * noise
 
@@ -112,7 +112,7 @@ def test_weights_are_judged_on_rows_that_they_were_not_learned_from():
     best, y, parts = np.zeros(50, int), np.zeros(50), np.arange(50) % 5
     better = SquaredError(np.stack([np.full(50, 0.1), np.ones(50)]), y, np.full(50, 0.02))
     assert_array_equal(keep_if_better(favourite, [better], EQUAL, parts)[0], [1, 0])
-    worse = SquaredError(np.stack([np.ones(50), np.full(50, -1.0)]), y, np.full(50, 0.02))  # together they are right
+    worse = SquaredError(np.stack([np.ones(50), np.full(50, -1.0)]), y, np.full(50, 0.02))  # correct together
     assert_array_equal(keep_if_better(favourite, [worse], EQUAL, parts)[0], [0.5, 0.5])
     right = ErrorRate(one_hot(np.zeros((2, 50), int), 2), np.zeros(50, int), np.full(50, 0.02))
     assert_array_equal(keep_if_better(favourite, [better, right], EQUAL, parts)[0], [1, 0])
@@ -120,7 +120,7 @@ def test_weights_are_judged_on_rows_that_they_were_not_learned_from():
         np.stack([np.tile([0.4, 0.6], (50, 1)), np.tile([1.0, 0.0], (50, 1))]), np.zeros(50, int), right.row_weights
     )
     assert_array_equal(keep_if_better(favourite, [better, wrong], EQUAL, parts)[0], [0.5, 0.5])
-    alone = np.eye(50)[0]  # one row that counts is none to judge by
+    alone = np.eye(50)[0]  # a single row with weight is not enough to judge by
     assert_array_equal(keep_if_better(favourite, [SquaredError(better.errors, y, alone)], EQUAL, parts)[0], [0.5, 0.5])
 
 
@@ -140,8 +140,8 @@ def test_weights_must_not_make_a_single_mistake_more_on_balance():
     n, shares = 100, np.full(100, 0.01)
     better = SquaredError(np.stack([np.full(n, 0.1), np.ones(n)]), np.zeros(n), shares)
     votes = np.stack([np.tile([1.0, 0.0], (n, 1)), np.tile([0.4, 0.6], (n, 1))])
-    votes[:, :2] = np.reshape([[0.4, 0.6], [1.0, 0.0]], (2, 1, 2))  # right together, about two rows
-    votes[:, 2] = [[0.6, 0.4], [0.0, 1.0]]  # wrong together, about one
+    votes[:, :2] = np.reshape([[0.4, 0.6], [1.0, 0.0]], (2, 1, 2))  # correct together in two rows
+    votes[:, 2] = [[0.6, 0.4], [0.0, 1.0]]  # wrong together in one row
     mistakes = ErrorRate(votes, np.zeros(n, int), shares)
     first = np.array([1.0, 0.0])
     assert mistakes(first) == pytest.approx(0.02) and mistakes(np.full(2, 0.5)) == pytest.approx(0.01)
@@ -160,7 +160,7 @@ def test_a_contribution_is_the_loss_without_the_member():
 
 
 def draws(temperature, rows=4000):
-    """Probabilities of a member that is too sure by ``temperature``, and classes drawn as they should be."""
+    """Probabilities of a member that is overconfident by ``temperature``, and classes drawn from the true ones."""
     honest = np.random.default_rng(1).dirichlet(np.full(3, 0.5), rows)
     drawn = (honest.cumsum(axis=1) < np.random.default_rng(2).random((rows, 1))).sum(axis=1)
     return apply_temperatures(honest[None], [1 / temperature])[0], drawn

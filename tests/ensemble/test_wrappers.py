@@ -1,4 +1,4 @@
-"""scikit-learn's own wrappers around our nets: what takes images as they are, and what needs them as rows."""
+"""scikit-learn's wrappers around nets: those that accept images, and those that require rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""An augmenter that changes the shape of rows: what fits trains, what does not is an error that names the augmenter."""
+"""Augmenters that change the shape of rows: if the module does not accept it, an error names the augmenter."""
 
 import numpy as np
 import pytest
@@ -86,14 +86,14 @@ def test_another_shape_in_a_later_training():
 
 
 def test_parts_of_the_module_keep_their_modes():
-    """The two rows that are tried are seen in evaluation mode, and no statistics learn from them."""
+    """The two test rows are run in evaluation mode, and do not change statistics."""
     module = nn.Sequential(nn.Linear(60, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     net = NetClassifier(module, augmenter=NARROW, **QUICK).fit(X, Y)
     assert int(net.net_.module_[1].num_batches_tracked) == 1
 
 
 def test_the_default_module_takes_its_own_number_of_columns():
-    """It would otherwise leave out the last ones, or take them for categories."""
+    """Otherwise it would ignore the last columns, or treat them as categories."""
     for n_categories, n_columns in (((), 3), ((2, 2), 5)):
         module = ResidualMLP(3, 2, n_categories=n_categories)
         assert module(torch.ones(4, n_columns)).shape == (4, 2)

@@ -14,7 +14,7 @@ IMAGES = RNG.integers(0, 256, (48, 8, 8), dtype=np.uint8)
 
 
 class Normed(nn.Module):
-    """A linear map, a BatchNorm, a linear map."""
+    """A linear layer, a BatchNorm, a linear layer."""
 
     def __init__(self, n_features=3, n_outputs=2):
         super().__init__()

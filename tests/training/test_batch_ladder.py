@@ -1,4 +1,4 @@
-"""Few images go through a net in a small batch, if a row has the same bits there."""
+"""A few images are predicted in a small batch if the results have the same bits."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LABELS = np.arange(80) % 2
 
 
 class Sizes(nn.Module):
-    """Notes the sizes of its batches; ``exact_from`` some size on, a row has the bits of a large batch."""
+    """Records the sizes of its batches; from size ``exact_from`` on, rows have the bits of a large batch."""
 
     def __init__(self, n_outputs=2, exact_from=2):
         super().__init__()

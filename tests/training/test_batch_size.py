@@ -13,7 +13,7 @@ QUICK = {"max_epochs": 1, "net_params": {"module__width": 2, "module__depth": 1}
 
 
 def used(net):
-    """Batch size and rate, as the attributes and the net inside have them."""
+    """Batch size and learning rate, according to the attributes and to the inner net."""
     assert (net.net_.batch_size, net.net_.lr) == (net.batch_size_, net.lr_)
     return net.batch_size_, net.lr_
 

@@ -14,7 +14,7 @@ IMAGES = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
 
 
 class Kinds(nn.Module):
-    """A convolution, a norm, a map and a number, none of which is 0."""
+    """A convolution, a normalization layer, a linear layer and a scalar, all nonzero."""
 
     def __init__(self):
         super().__init__()
@@ -28,7 +28,7 @@ class Kinds(nn.Module):
 
 
 def flat(y_pred, y):
-    """A loss that leaves everything to the decay."""
+    """A loss with zero gradient, so that only weight decay changes the weights."""
     return (0 * y_pred).sum(1)
 
 

@@ -33,7 +33,7 @@ class NoNumber(Linear):
 
 
 class BadFromThirdEpoch(Callback):
-    """Put NaN into a weight when the third epoch ends, which no loss tells any more if that is the last one."""
+    """Set a weight to NaN at the end of the third epoch, which no loss shows if it is the last one."""
 
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) == 3:
@@ -49,7 +49,7 @@ class Poison(Callback):
 
 
 class Masked(Linear):
-    """A module with a mask of -inf, as attention has it, which is how it should be."""
+    """A module with a valid mask of -inf, as in attention."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__(n_features, n_outputs)
@@ -57,7 +57,7 @@ class Masked(Linear):
 
 
 class NeverTheLast(Masked):
-    """A module to which the last class is impossible."""
+    """A module for which the last class is impossible."""
 
     def forward(self, x):
         return torch.cat([super().forward(x)[:, :2], self.mask[:1].expand(len(x), 1)], 1)
@@ -145,7 +145,7 @@ def test_a_search_scores_it_nan_and_takes_the_other():
 
 
 def state_of(net):
-    """All that a training changes in a fitted net, as values that can be compared."""
+    """Everything that a training changes in a fitted net, as comparable values."""
     inner = net.net_
     parts = {"module": inner.module_, "criterion": inner.criterion_}
     groups = [{**group, "params": [id(p) for p in group["params"]]} for group in inner.optimizer_.param_groups]
@@ -167,7 +167,7 @@ def numbers(tensor):
 
 
 def fail_to_go_on(net, way, X, y):
-    """Train a fitted net further at a rate at which it diverges."""
+    """Continue the training of a fitted net at a rate at which it diverges."""
     net.set_params(lr=1e30)
     with pytest.raises(ValueError, match="diverged"):
         if way == "partial_fit":

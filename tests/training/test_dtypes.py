@@ -1,4 +1,4 @@
-"""A user's module computes in its own dtype, ours in float64 if all rows of the first fit form one batch."""
+"""A user's module computes in its own dtype, the default module in float64 if the first fit has one batch."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ QUICK = {"max_epochs": 2, "random_state": 0}
 
 
 class Own(nn.Module):
-    """A module that creates float32 tensors inside, as most do."""
+    """A module that creates float32 tensors, as most do."""
 
     def __init__(self, n_features, n_outputs, dtype=torch.float32):
         super().__init__()

@@ -14,7 +14,7 @@ Y = (X[:, 0] > 0).astype(int)
 
 
 class Mixed(nn.Module):
-    """Maps of several kinds, one of which begins as 0, and what has no weights to draw."""
+    """Layers of several kinds, one of which is initially 0, and layers without weights to draw."""
 
     def __init__(self, n_features=6, n_outputs=2):
         super().__init__()

@@ -1,4 +1,4 @@
-"""skorch's loggers: what they are given, and what becomes of the logs that they hold, which have no copy."""
+"""skorch's loggers: their calls, and their open logs, which cannot be copied."""
 
 import copy
 import threading
@@ -18,7 +18,7 @@ EPOCHS = 4
 
 
 class Writer:
-    """What TensorBoard writes to; like the real one it holds a lock, so there can be no second one."""
+    """A TensorBoard writer; like the real one, it contains a lock and cannot be copied."""
 
     def __init__(self):
         self.lock, self.scalars, self.closed = threading.Lock(), [], 0
@@ -34,7 +34,7 @@ class Writer:
 
 
 class Run:
-    """A run of Weights & Biases, which says itself that it has no copy."""
+    """A run of Weights & Biases, which itself forbids copies."""
 
     def __init__(self, folder):
         self.dir, self.logged, self.watched = folder, [], []

@@ -31,7 +31,7 @@ SMALL = {"max_epochs": 2, "batch_size": 20, "net_params": {"module__width": 8}}
 
 
 class Fit:
-    """What an ensemble hands over."""
+    """The object that an ensemble passes to ``_fit_many``."""
 
     verbose = 0
 
@@ -87,7 +87,7 @@ class Dropped(nn.Sequential):
 
 
 class Idle(nn.Linear):
-    """A parameter that plays no part has no gradient, and must not decay."""
+    """An unused parameter has no gradient, and must not decay."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__(n_features, n_outputs)
@@ -336,7 +336,7 @@ def test_heads_on_a_frozen_backbone_encode_each_row_once():
 def test_a_net_that_diverges_leaves_those_it_trains_with_alone():
     nets = [NetClassifier(**SMALL, optimizer="sgd", lr=lr, random_state=0) for lr in (0.01, 1e30, 0.02)]
     done = fit_many([Fit(net, X.astype(np.float32), y) for net in nets])
-    assert done[1] is NotImplemented  # fitted by itself it says why
+    assert done[1] is NotImplemented  # fitted separately, it raises its own error
     for number in (0, 2):
         alone = clone(nets[number]).fit(X.astype(np.float32), y)
         assert_allclose(done[number].predict_proba(X), alone.predict_proba(X), atol=1e-5)

@@ -11,7 +11,7 @@ X, Y = load_iris(return_X_y=True)
 
 
 def module_with(**params):
-    """A module whose last map of each block has left zero, so that what goes into it matters."""
+    """A module in which the last layer of each block is no longer zero, so that its input matters."""
     torch.manual_seed(0)
     module = ResidualMLP(4, 3, width=64, **params)
     for block in module.blocks:

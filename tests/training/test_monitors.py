@@ -182,7 +182,7 @@ def test_checkpoints_are_written_and_the_best_comes_back(tmp_path):
         TrainEndCheckpoint(dirname=str(tmp_path)),
         EpochScoring("accuracy"),
     ]
-    noise = np.random.default_rng(0).permutation(LABELS)  # which is soon overfitted
+    noise = np.random.default_rng(0).permutation(LABELS)  # a net soon overfits it
     net = NetClassifier(max_epochs=30, lr=1e-2, callbacks=callbacks, random_state=0)
     net.fit(X[TRAIN], noise[TRAIN], X_val=X[VALID], y_val=noise[VALID])
     best = net.validation_loss_curve_[-1]  # whose epoch is the last one of the history that comes back

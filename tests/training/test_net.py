@@ -44,7 +44,7 @@ from sktricks import (
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4))
 Y = (X[:, 0] + X[:, 1] > 0).astype(int)
-NOISE = np.arange(80) * 7919 % 5 > 1  # has nothing to do with X
+NOISE = np.arange(80) * 7919 % 5 > 1  # independent of X
 IMAGES = RNG.integers(0, 256, (40, 6, 6, 1)).astype(np.uint8)
 SHADES = (IMAGES[:, :3].mean((1, 2, 3)) > IMAGES[:, 3:].mean((1, 2, 3))).astype(int)
 FAST = {"max_epochs": 4, "batch_size": 20, "net_params": {"module__width": 8}, "random_state": 0}
@@ -71,7 +71,7 @@ def same_weights(one, other):
 
 
 class TableNet(nn.Module):
-    """Has all that must be copied with a module: parameters, buffers, dropout."""
+    """Has everything that must be copied with a module: parameters, buffers, dropout."""
 
     def __init__(self, n_features=4, n_outputs=2):
         super().__init__()
@@ -169,7 +169,7 @@ def test_image_layouts_give_the_same():
 
 
 def rows_seen(module):
-    """How many images of some sizes go through a module at once, to predict many."""
+    """The number of images of several sizes per forward pass when predicting many."""
     net = with_module(module, max_epochs=1)
     for side in (6, 64, 224):
         images = np.zeros((4, side, side, 1), np.uint8)
@@ -236,7 +236,7 @@ def test_images_and_augmenter_stay_as_they_are():
 def test_an_earlier_fit_with_an_instance_does_not_leak_into_cross_validation():
     net = with_module(TableNet(n_features=40), max_epochs=60, lr=0.02)
     wide = RNG.normal(size=(80, 40))
-    assert net.fit(wide, NOISE).score(wide, NOISE) > 0.95  # it can learn them by heart
+    assert net.fit(wide, NOISE).score(wide, NOISE) > 0.95  # it can overfit the rows
     scores = cross_val_score(net, wide, NOISE, cv=ShuffleSplit(8, test_size=0.5, random_state=0))
     assert abs(scores.mean() - 0.5) < 0.1
 
@@ -439,7 +439,7 @@ def test_validation_rows_are_never_augmented():
 
 
 class NoteNorms(Callback):
-    """The norm of the gradient that each update was made with."""
+    """The norm of the gradient in each step."""
 
     def __init__(self):
         self.norms = []

@@ -15,7 +15,7 @@ Outputs = namedtuple("Outputs", "logits auxiliary")
 
 
 class Linear(nn.Module):
-    """A linear layer that returns its outputs in any form in training."""
+    """A linear layer that returns its outputs in a given form in training."""
 
     def __init__(self, n_features, n_outputs=2, finish=lambda x: x):
         super().__init__()

@@ -1,4 +1,4 @@
-"""precision: float32 everywhere by default on a CPU, bfloat16 by autocast where it is asked for."""
+"""precision: float32 by default on a CPU, bfloat16 by autocast if requested."""
 
 import pickle
 
@@ -32,7 +32,7 @@ CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
 
 class Note(nn.Module):
-    """Notes the dtypes of its inputs and of what a convolution makes of them."""
+    """Records the dtypes of its inputs and of the outputs of a convolution."""
 
     seen: set = set()
 
@@ -48,7 +48,7 @@ class Note(nn.Module):
 
 @pytest.fixture(autouse=True)
 def has_bfloat16(monkeypatch):
-    """Let the processor have instructions for bfloat16, which it otherwise emulates with a warning."""
+    """Pretend that the processor has instructions for bfloat16, to avoid the warning about emulation."""
     monkeypatch.setattr(sktricks.training._precision, "computes_bfloat16", lambda device: True)
     Note.seen.clear()
 

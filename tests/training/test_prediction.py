@@ -1,4 +1,4 @@
-"""Predictions of fitted nets: evaluation mode without a walk through the module, and nothing else that costs a call."""
+"""Predictions of fitted nets: no overhead per call, such as visiting all submodules."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What every training has in common, whichever engine runs it."""
+"""Properties of every training, whichever engine runs it."""
 
 import copy
 
@@ -36,7 +36,7 @@ def linear(n_features, n_outputs):
 
 
 class Tells(NetClassifier):
-    """Notes which hooks are called, each once."""
+    """Records which hooks are called, without repetitions."""
 
     def __getattribute__(self, name):
         seen = vars(InputHooks)["_calls"]
@@ -103,11 +103,11 @@ def test_a_second_training_that_goes_on_steps_before_its_schedule():  # else tor
 
 
 class Listener(Callback):
-    """Notes what it is told, at batches and beside them."""
+    """Records the calls of its methods, for batches and others."""
 
     def initialize(self):
         self.told = []
-        self.on_batch_end = self.note  # by an attribute, which shadows the method
+        self.on_batch_end = self.note  # an attribute that shadows the method
         return self
 
     def note(self, net, **kwargs):
@@ -129,7 +129,7 @@ def test_callbacks_hear_of_each_batch_in_every_training():
 
 
 class Late(Callback):
-    """Begins to listen in the second epoch, and brings another callback along."""
+    """Becomes active in the second epoch, and adds another callback."""
 
     def on_epoch_begin(self, net, **kwargs):
         if len(net.history) == 2:

@@ -42,7 +42,7 @@ def test_constant_needs_no_callback():
 
 
 class NoteRates(Callback):
-    """The learning rate that each update was made with."""
+    """The learning rate of each step."""
 
     def __init__(self):
         self.rates = []

@@ -1,4 +1,4 @@
-"""Nets on tables as people have them: categories, gaps, DataFrames."""
+"""Nets on real-world tables: categories, missing values, DataFrames."""
 
 import pickle
 from contextlib import nullcontext
@@ -45,7 +45,7 @@ GOOD = {"max_epochs": 20, "lr": 0.01, "net_params": {"module__width": 32}}
 
 
 def make_table(n=200):
-    """A table in which categories, gaps and numbers all tell something, and what they tell."""
+    """A table in which categories, missing values and numbers are all informative, and its target."""
     city = RNG.choice(["Oslo", "Paris", "Rome"], n).astype(object)
     city[RNG.random(n) < 0.2] = None
     age, income = RNG.normal(40, 10, n), RNG.normal(size=n)
@@ -62,7 +62,7 @@ NUMBERS = X.drop(columns="city")
 
 
 class Seen(nn.Linear):
-    """Remembers what it was called with."""
+    """Records its inputs."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__(n_features, n_outputs)
@@ -78,7 +78,7 @@ def classifier(**params):
 
 
 def seen(X_fit, X_new, **params):
-    """What a module of one's own is called with for ``X_new``."""
+    """Return the input of a user's module for ``X_new``."""
     net = classifier(module=Seen, net_params=None, max_epochs=1, **params).fit(X_fit, np.arange(len(X_fit)) % 2)
     net.net_.module_.seen.clear()
     net.predict(X_new)
@@ -220,7 +220,7 @@ def test_a_new_category_is_no_reason_for_odd_answers():
 
 
 def with_some_twice():
-    """Rows of which some count twice and some not at all, as weights and as rows; one city is in the latter alone."""
+    """Rows with weights of 0, 1 and 2, and the same rows repeated; one city occurs only in rows of weight 0."""
     X = pd.concat([X_NEW[:60], X_NEW[:20].assign(city=pd.Categorical(["Quito"] * 20), age=1e3)])
     X = X.assign(city=X.city.astype("category"))
     weight = np.r_[np.ones(40), np.full(20, 2), np.zeros(20)]
@@ -279,7 +279,7 @@ def test_augmenters_that_keep_values(augmenter):
 def test_an_augmenter_sees_the_rows_as_they_came():
     net = classifier(module=Seen, net_params=None, max_epochs=1, augmenter=SwapNoise(1.0)).fit(SMALL, [0, 1, 0, 1])
     rows = net.net_.module_.seen[-1].numpy()
-    assert set(map(tuple, rows[:, [0, 2]])) <= {(1, 0), (2, 1), (3, 0), (2, 0)}  # a mean stands only where a gap is
+    assert set(map(tuple, rows[:, [0, 2]])) <= {(1, 0), (2, 1), (3, 0), (2, 0)}  # means only for missing values
     assert_array_equal(rows[:, 3:].sum(1), 1)  # a row has one category
 
 
@@ -305,7 +305,7 @@ def test_augmenters_that_make_new_numbers(augmenter):
 
 
 class Fit:
-    """What an ensemble hands over."""
+    """The object that an ensemble passes to ``_fit_many``."""
 
     verbose = 0
 

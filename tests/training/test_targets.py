@@ -174,7 +174,7 @@ def test_class_weight_by_name_and_times_sample_weight():
 
 
 def test_balanced_moves_a_rare_class_up():
-    rare = np.arange(80) % 8 == 0  # nothing in X says which
+    rare = np.arange(80) % 8 == 0  # independent of X
     proba = [classifier(class_weight=w, max_epochs=10).fit(X, rare).predict_proba(X)[:, 1] for w in (None, "balanced")]
     assert proba[0].mean() < 0.3 and 0.4 < proba[1].mean() < 0.6
 
@@ -236,7 +236,7 @@ def test_several_labels():
     assert proba.shape == labels.shape == (80, 3)
     np.testing.assert_array_equal(labels, (proba > 0.5).astype(int))
     assert np.issubdtype(labels.dtype, np.integer) and (labels == EVENTS).mean() > 0.95
-    assert np.ptp(proba.sum(1)) > 0.5  # they are not shares of one
+    assert np.ptp(proba.sum(1)) > 0.5  # they do not sum to 1
     assert net.score(X, EVENTS) == (labels == EVENTS).all(1).mean()
 
 
@@ -266,7 +266,7 @@ def test_shapes_of_values():
     assert regressor().fit(X, one[:, None]).predict(X).shape == (80, 1)
     net = regressor(max_epochs=100).fit(X, several)
     assert net.predict(X).shape == (80, 3)
-    assert (r2_score(several, net.predict(X), multioutput="raw_values") > 0.95).all()  # whatever their scales
+    assert (r2_score(several, net.predict(X), multioutput="raw_values") > 0.95).all()  # for all scales
 
 
 def test_integers_are_values():

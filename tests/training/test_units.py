@@ -1,4 +1,4 @@
-"""Nets do not depend on the units of X and y, nor on where their zero is."""
+"""Nets do not depend on the units and offsets of X and y."""
 
 import numpy as np
 import pytest

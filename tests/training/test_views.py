@@ -1,4 +1,4 @@
-"""Fixed views at prediction, and mixed targets of every kind in training."""
+"""Fixed views at prediction time, and mixed targets of every kind in training."""
 
 import copy
 import pickle
@@ -167,7 +167,7 @@ TARGETS = {
 
 
 class Remembers(nn.Module):
-    """A loss that remembers its targets."""
+    """A loss that records its targets."""
 
     def __init__(self, loss):
         super().__init__()
@@ -195,7 +195,7 @@ def test_every_kind_of_target_is_mixed(kind, augmenter):
 
 
 def test_mixed_images_and_targets_belong_together():
-    """Every image is as bright as its target says, also after mixing."""
+    """The brightness of every image equals its target, also after mixing."""
     shades = RNG.integers(0, 256, 30).astype(np.uint8)
     images, seen = np.broadcast_to(shades[:, None, None], (30, 6, 6)).copy(), []
 

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Every connection is refused, and no name is looked up."""
+    """Refuse every connection and name lookup."""
 
     def refuse(*args, **kwargs):
         raise OSError("the network is unreachable")

@@ -1,4 +1,4 @@
-"""Ten architectures of three libraries, tiny, each through the life of an estimator, without a network."""
+"""Ten tiny architectures of three libraries, each through all methods of an estimator, without a network."""
 
 import pickle
 
@@ -21,7 +21,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "i
 
 
 def saved_by_timm(name, folder, size, **settings):
-    """A net of timm as it lies in a repository, for images of ``size``: the spec."""
+    """Save a net of timm as in a repository, for images of ``size``, and return its spec."""
     model = timm.create_model(name, num_classes=3, **settings)
     cfg = {**model.pretrained_cfg, "input_size": (3, size, size)}
     write_for_timm(
@@ -31,7 +31,7 @@ def saved_by_timm(name, folder, size, **settings):
 
 
 def saved_by_transformers(model, folder):
-    """An encoder of transformers in a folder, with a processor that resizes to its size: the spec."""
+    """Save an encoder of transformers, with a processor that resizes to its size, and return its spec."""
     model.save_pretrained(folder)
     size = {"height": model.config.image_size, "width": model.config.image_size}
     transformers.ViTImageProcessor(size=size).save_pretrained(folder)
@@ -45,7 +45,7 @@ def resnet(folder):
 
 
 def mobilenet(folder):
-    """What a training with torchvision leaves: a checkpoint of a net on several devices, with another classifier."""
+    """Save a checkpoint like that of a distributed training with torchvision, with another classifier."""
     weights = torchvision.models.mobilenet_v3_small(width_mult=0.25, num_classes=3).state_dict()
     torch.save({"epoch": 7, "state_dict": {f"module.{name}": t for name, t in weights.items()}}, folder / "last.pt")
     return f"file:{folder / 'last.pt'}::{__name__}:small_mobilenet"

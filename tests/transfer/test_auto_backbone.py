@@ -41,7 +41,7 @@ SMALL = column([make_file(PHOTO_SIDE - 1, 2 * PHOTO_SIDE, n) for n in range(4)])
 
 @pytest.fixture(autouse=True)
 def lite0_is_untrained(monkeypatch, tmp_path):
-    """A file stands for weights; what is loaded is cheap, and has the size of lite0."""
+    """A substitute for lite0 that loads fast and has its input size."""
     import torch
 
     path = tmp_path / "lite0.pth"

@@ -22,7 +22,7 @@ LABELS = np.arange(6) % 2
 
 
 class Conv(nn.Module):
-    """Stages in another order than they are registered in, and a classifier."""
+    """A net whose stages run in another order than they are registered, with a classifier."""
 
     def __init__(self, channels=1):
         super().__init__()
@@ -92,7 +92,7 @@ def test_threads_share_a_backbone():
     def wait(module, inputs):
         barrier.wait(30)
 
-    backbone.model.register_forward_pre_hook(wait)  # until all have begun
+    backbone.model.register_forward_pre_hook(wait)  # until all threads have begun
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(torch.no_grad()(backbone.features), images, stages))
     for one, other in zip(found, expected, strict=True):
@@ -155,7 +155,7 @@ def test_loading_again_gives_the_same(tiny32):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """A file of weights of one's own, on which the environment variable points."""
+    """A user's weights file, to which the environment variable points."""
     path = tmp_path / "own.safetensors"
     path.write_bytes(Path(os.environ.get(VARIABLE) or _bundled.WEIGHTS).read_bytes())
     monkeypatch.setenv(VARIABLE, str(path))
@@ -204,7 +204,7 @@ def test_a_file_of_something_else(weights):
 def test_the_bundled_file_altered(monkeypatch, tmp_path):
     monkeypatch.delenv(VARIABLE, raising=False)
     content = bytearray(_bundled.WEIGHTS.read_bytes())
-    content[-1] ^= 1  # one bit, which a look at the header does not see
+    content[-1] ^= 1  # one bit outside of the header
     altered = tmp_path / "tiny32.safetensors"
     altered.write_bytes(content)
     monkeypatch.setattr(_bundled, "WEIGHTS", altered)
@@ -322,7 +322,7 @@ def test_an_instance_is_copied_and_not_changed():
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)), 5),
         (nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(64, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 3)))), 5),
-        (nn.Sequential(nn.Conv2d(1, 7, 3)), 7),  # no classifier to take off
+        (nn.Sequential(nn.Conv2d(1, 7, 3)), 7),  # no classifier to remove
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.BatchNorm1d(5)), 5),
     ],
 )

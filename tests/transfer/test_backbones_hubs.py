@@ -1,4 +1,4 @@
-"""timm, torchvision and transformers: files in the format of each hub, no network, and all that can be wrong."""
+"""timm, torchvision and transformers: files in the format of each hub, without a network, and invalid files."""
 
 import json
 import pickle
@@ -209,7 +209,7 @@ def test_a_net_of_timm_passed_as_it_is():
 
 
 def test_torchvision_without_auxiliary_classifiers():
-    """They need larger maps than small images give, and only in training."""
+    """They require larger feature maps than those of small images, but only in training."""
     net = FineTuneClassifier("untrained:torchvision:googlenet", strategy="fine-tune", max_epochs=1, random_state=0)
     X = np.resize(IMAGES, (4, 64, 64, 3))
     assert net.fit(X, [0, 1, 0, 1]).predict_proba(X).shape == (4, 2)
@@ -404,7 +404,7 @@ def test_transformers_without_a_processor(vit_folder):
     assert net.predict(IMAGES).shape == (6,)
     given = load_backbone(spec, mean=(0.1, 0.2, 0.3), std=0.5, interpolation="bicubic")
     assert given.preprocess == Preprocess((32, 32), 3, (0.1, 0.2, 0.3), (0.5,), "bicubic")
-    assert load_backbone(f"untrained:{spec}").preprocess.size is None  # nothing is known of images, or need be
+    assert load_backbone(f"untrained:{spec}").preprocess.size is None  # no image size is known or required
 
 
 def test_transformers_without_a_processor_or_a_size(tmp_path):
@@ -567,7 +567,7 @@ def test_a_download_that_breaks_off(checkpoints, monkeypatch):
 
 @pytest.fixture
 def loads(monkeypatch):
-    """The names of the nets that are loaded, and not taken from an earlier time."""
+    """The names of the nets that are loaded, without those from the pool."""
     names, original = [], _pool.load_for_images
     monkeypatch.setattr(_pool, "load_for_images", lambda spec, *how: names.append(spec) or original(spec, *how))
     return names

@@ -1,4 +1,4 @@
-"""Backbones untrained, by the name of a factory, and from files of weights."""
+"""Untrained backbones, named factories, and weights files."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LABELS = np.arange(6) % 2
 
 
 class Made(nn.Module):
-    """What the tests name as a factory."""
+    """A factory that the tests refer to by name."""
 
     def __init__(self, n_classes=10):
         super().__init__()
@@ -80,7 +80,7 @@ def test_a_factory_that_is_not_there():
 
 
 def write(path, weights, wrap=None):
-    """A file of weights of the kind that its name tells."""
+    """Write a weights file in the format given by its extension."""
     if path.suffix == ".safetensors":
         safetensors.torch.save_file(weights, path)
     else:
@@ -98,7 +98,7 @@ def write(path, weights, wrap=None):
     ],
 )
 def test_a_file_of_weights(file, wrap, prefix, tmp_path):
-    model = Made(3)  # the file's classifier does not count
+    model = Made(3)  # the classifier in the file is ignored
     path = write(tmp_path / file, {prefix + name: tensor for name, tensor in model.state_dict().items()}, wrap)
     backbone = load_backbone(f"file:{path}::{MADE}", image_shape=(8, 8, 1))
     assert torch.equal(backbone.model.body.weight, model.body.weight) and backbone.num_features == 6
@@ -162,7 +162,7 @@ def test_a_path_that_no_file_can_have(name):
 
 
 class Versioned(Made):
-    """Takes weights without a version for those of its first version, as some nets of torchvision do."""
+    """Treats weights without a version as those of the first version, like some nets of torchvision."""
 
     _version = 2
 

@@ -1,4 +1,4 @@
-"""What a forward pass tells of a net: stages, where the channels are, the classifier, the size of images."""
+"""Properties found by a forward pass: stages, channel axes, the classifier, the image size."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ def conv(n_in, n_out, stride=1):
 
 
 class Calls(nn.Module):
-    """A net whose forward pass calls the given parts one after the other, whatever holds them."""
+    """A net whose forward pass calls the given submodules in order, wherever they are registered."""
 
     def __init__(self, order, **parts):
         super().__init__()
@@ -130,7 +130,7 @@ def test_channel_axis(shape, width, axis):
 
 
 class Last(nn.Module):
-    """Maps with the channels last, then first again."""
+    """Feature maps with channels last, then first again."""
 
     def __init__(self):
         super().__init__()
@@ -161,7 +161,7 @@ def test_nothing_is_computed_behind_what_is_asked_for():
     one = backbone.features(X, upto="1")
     assert calls == ["0", "1"]
     torch.testing.assert_close(backbone.features(X, ["1"]), one, rtol=0, atol=0)
-    both = backbone.features(X, ["1", "0"])  # in the order in which they are asked for
+    both = backbone.features(X, ["1", "0"])  # in the requested order
     assert calls == ["0", "1"] * 3
     torch.testing.assert_close(both[:, : one.shape[1]], one, rtol=0, atol=0)
     backbone.features(X)
@@ -221,9 +221,9 @@ def pooled(*parts):
         (nn.Sequential(pooled(conv(1, 4)), nn.Linear(4, 3)), ["1"]),
         (nn.Sequential(pooled(conv(1, 4)), nn.Linear(4, 3), nn.Softmax(1)), ["1"]),
         (nn.Sequential(pooled(conv(1, 4)), nn.Linear(4, 3), nn.BatchNorm1d(3)), []),
-        (pooled(conv(1, 4), conv(4, 3)), []),  # a convolution that nothing calls a classifier
+        (pooled(conv(1, 4), conv(4, 3)), []),  # a convolution without the name of a classifier
         (Calls(["body", "classifier"], body=conv(1, 4), classifier=pooled(conv(4, 3))), ["classifier.0"]),
-        (Calls(["body", "classifier"], body=conv(1, 4), classifier=nn.Sequential(conv(4, 3))), []),  # it gives maps
+        (Calls(["body", "classifier"], body=conv(1, 4), classifier=nn.Sequential(conv(4, 3))), []),  # it returns maps
         (nn.Linear(8, 3), []),  # nothing would be left
         (Calls(["a", "fc"], fc=nn.Linear(8, 3), a=nn.Linear(8, 8), idle=nn.Linear(8, 3)), ["fc"]),
     ],
@@ -281,7 +281,7 @@ def test_finding_the_classifier_changes_nothing():
 
 
 class Packs(nn.Module):
-    """Gives the tokens of all images as one row."""
+    """Returns the tokens of all images as one row."""
 
     def __init__(self):
         super().__init__()
@@ -300,7 +300,7 @@ def test_nets_that_pack_images_into_one_row():
 
 
 class Picky(nn.Module):
-    """Takes images of some sizes alone, and remembers the first that it saw."""
+    """Accepts only images of some sizes, and remembers the first size."""
 
     def __init__(self, *sizes):
         super().__init__()

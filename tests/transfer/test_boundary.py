@@ -1,4 +1,4 @@
-"""What a frozen part makes of an image is computed once, where the net can be cut behind it."""
+"""The output of the frozen layers is computed once per image if the net can be split after them."""
 
 import pickle
 import threading
@@ -22,7 +22,7 @@ IMAGES[LABELS == 1] += 100
 
 
 class Block(nn.Module):
-    """A convolution around which the image finds a way."""
+    """A convolution with a skip connection from the image."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ class Block(nn.Module):
 
 
 class Net(nn.Module):
-    """A stem and three blocks, that drops some of what it sees and counts the images in its stem."""
+    """A stem and three blocks with dropout, which counts the images in its stem."""
 
     seen = []
 
@@ -53,7 +53,7 @@ class Net(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Patches, a token for the class, positions, and two layers of attention."""
+    """A small vision transformer: patches, a class token, position embeddings, and two attention layers."""
 
     def __init__(self):
         super().__init__()
@@ -68,7 +68,7 @@ class Tokens(nn.Module):
 
 
 class Skips(Net):
-    """The stem is heard at the end again."""
+    """A net with a skip connection from the stem to the end."""
 
     def forward(self, x):
         x = stem = self.stem(x)
@@ -78,7 +78,7 @@ class Skips(Net):
 
 
 class Repeats(Net):
-    """The first block comes twice."""
+    """The first block is called twice."""
 
     def forward(self, x):
         x = self.stem(x)
@@ -88,7 +88,7 @@ class Repeats(Net):
 
 
 class Peeks(Net):
-    """What it does next depends on what the stem says."""
+    """The control flow depends on the output of the stem."""
 
     def forward(self, x):
         x = self.stem(x)
@@ -100,7 +100,7 @@ class Peeks(Net):
 
 
 class Pairs(Net):
-    """Its stem says two things."""
+    """The stem returns two outputs."""
 
     class Stem(nn.Conv2d):
         def forward(self, x):
@@ -123,7 +123,7 @@ def net(**params):
 
 
 def images_seen(run):
-    """How many images pass the stem, those that are all zero not counted."""
+    """The number of images in the stem, without those that are all zero."""
     Net.seen.clear()
     run()
     return sum(Net.seen)
@@ -218,7 +218,7 @@ def test_images_are_kept_where_it_would_be_wrong_or_large(params):
 
 
 class Thaws(Callback):
-    """Looks whether what is frozen stays so."""
+    """Checks that frozen layers do not change."""
 
     def on_train_begin(self, net, **kwargs):
         self.before = {name: tensor.clone() for name, tensor in self.frozen(net)}
@@ -267,14 +267,14 @@ def test_threads_share_a_boundary():
     def wait(module, inputs):
         barrier.wait(30)
 
-    backbone.model.register_forward_pre_hook(wait)  # until all have begun
+    backbone.model.register_forward_pre_hook(wait)  # until all threads have begun
     with ThreadPoolExecutor(4) as pool:
         for found, one in zip(pool.map(encode, images), expected, strict=True):
             torch.testing.assert_close(found, one)
 
 
 def test_threads_share_a_suffix():
-    """A fixed output counts for the thread that fixed it, while others fix their own, or send images through."""
+    """A fixed output applies only to the thread that set it, while others set their own or run the net."""
     backbone = load_backbone(Net, image_shape=(8, 8, 1))
     boundary = find_crossing(backbone, 3, None, (8, 8, 1))
     images = torch.rand(4, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -295,7 +295,7 @@ def test_threads_share_a_suffix():
         return boundary.run_suffix(backbone, values[number], None)
 
     with ThreadPoolExecutor(4) as pool:
-        for part in (backbone.model, backbone.model.blocks[2]):  # until all have begun, and until all are in the suffix
+        for part in (backbone.model, backbone.model.blocks[2]):  # all have begun; all are in the suffix
             hook = part.register_forward_pre_hook(wait)
             for found, one in zip(pool.map(run, range(4)), expected, strict=True):
                 torch.testing.assert_close(found, one)

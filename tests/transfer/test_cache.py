@@ -40,11 +40,11 @@ RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 8, 8)).astype(np.uint8)
 KNOWN = {image.tobytes() for image in GREY}
 LABELS = np.arange(40) % 2
-COST = 5 * 4 + 250  # bytes of a row of five features in memory
+COST = 5 * 4 + 250  # bytes per row of five features in memory
 
 
 class Conv(nn.Module):
-    """The same weights at every call; counts the images of GREY that it sees, not padding and the noise of trials."""
+    """A backbone with fixed weights that counts the images of GREY, but not padding and noise."""
 
     seen = []
 
@@ -74,7 +74,7 @@ def rows_seen(function):
 
 
 def encoder(calls):
-    """Five features a row, and a note of how many rows there were."""
+    """Return five features per row, and record the number of rows."""
 
     def encode_rows(images):
         calls.append(len(images))
@@ -271,9 +271,9 @@ def test_predictions_keep_little():
     cache = FeatureCache(max_bytes=8 * 10 * COST)
     encoded(cache, GREY[:1])
     assert encoded(cache, GREY[:8], fill=False)[1] == 7
-    assert encoded(cache, GREY[:8], fill=False)[1] == 0  # a fold is found again
+    assert encoded(cache, GREY[:8], fill=False)[1] == 0  # the fold is in the cache
     assert encoded(cache, GREY, fill=False)[1] == 32
-    assert cache.info().rows == 11 and encoded(cache, GREY, fill=False)[1] == 29  # a stream passes by
+    assert cache.info().rows == 11 and encoded(cache, GREY, fill=False)[1] == 29  # a stream is not stored
     encoded(cache, GREY[:1])
     assert encoded(cache, GREY, fill=False)[1] == 29 and cache.info().rows == 21
     other = FeatureCache()
@@ -413,7 +413,7 @@ def test_an_unwritable_folder_is_done_without(tmp_path):
     cache = FeatureCache(tmp_path / "file" / "features")
     with pytest.warns(FeatureCacheWarning, match=r"not stored in .*features, which cannot be written to") as caught:
         assert encoded(cache, GREY)[1] == 40
-        assert encoded(cache, GREY)[1] == 0  # memory serves
+        assert encoded(cache, GREY)[1] == 0  # found in memory
         assert encoded(cache, GREY ^ 1)[1] == 40
     assert len(caught) == 1
     with pytest.warns(FeatureCacheWarning):
@@ -449,7 +449,7 @@ for number in itertools.count(int(sys.argv[2])):
 
 
 def test_kills_lose_nothing_that_was_stored(tmp_path):
-    """Two processes store rows, partly the same, and are killed while they go on."""
+    """Two processes store overlapping rows, and are killed meanwhile."""
     stored = set()
     for start in range(0, 40, 10):
         writers = [
@@ -477,7 +477,7 @@ def test_kills_lose_nothing_that_was_stored(tmp_path):
 
 
 def test_no_row_is_encoded_by_two_processes(tmp_path):
-    """Each thread has a cache of its own, as a process would; the folds overlap."""
+    """Each thread has its own cache, like a process; the folds overlap."""
     taken, images = [], np.arange(6 * 600).reshape(600, 3, 2, 1)
 
     def encode(rows):

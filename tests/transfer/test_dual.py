@@ -1,4 +1,4 @@
-"""A head trained in terms of its rows is the head that the loop over batches trains."""
+"""A head trained in the dual form equals the head trained by the loop over batches."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ COMMON = {"strategy": "linear-probe", "max_epochs": 30, "batch_size": 40, "lr": 
 
 
 class Wide(nn.Module):
-    """A backbone with more features than there are rows, if nothing else is said."""
+    """A backbone with more features than rows, by default."""
 
     def __init__(self, n_features=400):
         super().__init__()
@@ -37,7 +37,7 @@ class Wide(nn.Module):
 
 @pytest.fixture
 def by_rows(monkeypatch):
-    """A list that grows with each training in terms of its rows; ``allowed[0] = False`` forbids it."""
+    """A list that grows with each training in the dual form; ``allowed[0] = False`` disables that form."""
     done, allowed = [], [True]
     supports, train = dual.supports, dual.train
     monkeypatch.setattr(dual, "supports", lambda run: allowed[0] and supports(run))
@@ -46,7 +46,7 @@ def by_rows(monkeypatch):
 
 
 def both(by_rows, make, y, **fit_params):
-    """The same estimator trained in terms of its rows, and by the loop over batches."""
+    """The same estimator trained in the dual form, and by the loop over batches."""
     done, allowed = by_rows
     first = make().fit(X, y, **fit_params)
     assert len(done) == 1
@@ -119,7 +119,7 @@ def test_the_first_of_two_phases(by_rows):
 
 
 class Look(Callback):
-    """Look at the head at each batch."""
+    """Record the head at each batch."""
 
     def on_batch_end(self, net, **kwargs):
         assert net.module_.head.linear.weight.any()

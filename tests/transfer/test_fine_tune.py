@@ -45,7 +45,7 @@ COLOUR = np.stack([GREY, GREY // 2, 255 - GREY], 3)
 
 
 class Conv(nn.Module):
-    """A backbone whose weights are the same at every call."""
+    """A backbone with fixed weights."""
 
     seen = []  # the rows of each forward pass that hold anything
 
@@ -246,7 +246,7 @@ def test_a_linear_probe_has_no_rates_for_the_backbone():
 
 
 def test_the_head_is_trained_before_the_rest():
-    """After a first phase an epoch of hardly any learning is enough to be right; without it the head is still zero."""
+    """After the first phase, one epoch at a tiny rate suffices; without it, the head would still be zero."""
     scores = {
         s: net(strategy=s, max_epochs=1, lr=1e-9).fit(GREY, LABELS).score(GREY, LABELS) for s in ("lp-ft", "fine-tune")
     }
@@ -277,7 +277,7 @@ def test_an_interruption_of_the_first_phase_ends_both(monkeypatch):
 
 
 class Watch(Callback):
-    """Notes how many layers of the backbone are trainable in each epoch."""
+    """Records the number of trainable layers of the backbone in each epoch."""
 
     def on_batch_begin(self, net, training=None, **kwargs):
         if training:
@@ -491,7 +491,7 @@ def test_an_earlier_fit_with_an_instance_does_not_leak_into_cross_validation(str
     X, y = random.random((60, 8, 8)), random.integers(0, 2, 60)
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(64, 60), nn.ReLU())
     learner = net(backbone=backbone, strategy=strategy, max_epochs=40, optimizer="adamw", lr=0.02)
-    assert learner.fit(X, y).score(X, y) > 0.95  # it can learn them by heart
+    assert learner.fit(X, y).score(X, y) > 0.95  # it can overfit the rows
     scores = cross_val_score(learner, X, y, cv=ShuffleSplit(8, test_size=0.5, random_state=0))
     assert abs(scores.mean() - 0.5) < 0.1
 
@@ -835,7 +835,7 @@ def test_stages_change_what_the_head_sees():
 
 
 class Unordered(nn.Module):
-    """Registered in another order than it runs."""
+    """Layers are registered in another order than they run."""
 
     def __init__(self):
         super().__init__()

@@ -19,7 +19,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 8, 8)).astype(np.uint8)
 
 
 class Net(nn.Module):
-    """The same weights at every call."""
+    """Return a backbone with fixed weights."""
 
     notes = []
 
@@ -307,7 +307,7 @@ MADE_OF = {  # what is done to the net, an argument of its forward, what forward
 
 @pytest.fixture
 def import_net(tmp_path, monkeypatch):
-    """Write the files of a net, in which what belongs to ``kind`` was edited, and return the module of the last."""
+    """Write the files of a net with the edit of ``kind``, and return the last module."""
 
     def write_and_import(kind, edited, folder="folder"):
         attribute, argument, result = MADE_OF[kind]

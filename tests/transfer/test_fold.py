@@ -1,4 +1,4 @@
-"""Encoders: BatchNorm folded into convolutions, in a copy that nobody sees."""
+"""Encoders: BatchNorms are folded into convolutions, in an internal copy."""
 
 import copy
 import pickle
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def with_statistics(module):
-    """Return a module whose BatchNorms are not blank."""
+    """Return a module whose BatchNorms have statistics."""
     generator = torch.Generator().manual_seed(1)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d) and part.track_running_stats:
@@ -65,7 +65,7 @@ class Doubled(nn.BatchNorm2d):
 
 
 class InPlace(nn.Module):
-    """Changes the output of its convolution before the BatchNorm sees it."""
+    """Changes the output of its convolution before the BatchNorm."""
 
     def __init__(self):
         super().__init__()
@@ -76,7 +76,7 @@ class InPlace(nn.Module):
 
 
 class Twice(nn.Module):
-    """Uses one convolution twice, and its output besides."""
+    """Uses one convolution twice, and its output elsewhere as well."""
 
     def __init__(self):
         super().__init__()
@@ -98,7 +98,7 @@ class ByKeyword(InPlace):
 
 
 class Reads(InPlace):
-    """Reads attributes of its parts, which folded ones lack."""
+    """Reads attributes that folded modules lack."""
 
     def forward(self, x):
         x = self.conv(x) / self.conv.out_channels

@@ -1,4 +1,4 @@
-"""Frozen means bit-frozen, whatever trains the net."""
+"""Frozen means bit-frozen, with any training loop."""
 
 import copy
 import pickle
@@ -26,7 +26,7 @@ OPTIMIZERS = {
 
 
 class Table(nn.Module):
-    """BatchNorm and dropout in the part that freezes; registered in another order than it runs."""
+    """A net with BatchNorm and dropout in the frozen part, registered in another order than it runs."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +55,7 @@ def state(module):
 
 
 def changed(before, module):
-    """The names of the parameters and buffers that are not equal to the last bit."""
+    """Return the names of the parameters and buffers that differ in any bit."""
     return {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
@@ -103,7 +103,7 @@ BOTH = pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 
 
 class Watch(FreezeLayers):
-    """Notes the net's state when the training begins."""
+    """Records the state of the net when the training begins."""
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         if not hasattr(self, "before_"):
@@ -158,7 +158,7 @@ def test_frozen_by_hand_after_the_training_began(make, optimizer):
 
 
 class NoteStates(FreezeLayers):
-    """Notes the state of the net before each epoch."""
+    """Records the state of the net before each epoch."""
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         self.__dict__.setdefault("states_", [])
@@ -468,7 +468,7 @@ def test_dropout_between_frozen_layers_and_behind_them():
     module.train()
     frozen, end = module[:4], module[4:]
     assert torch.equal(frozen(x), frozen(x))
-    # what stands between the last frozen layer and the first that is trained belongs to the frozen part
+    # Modules between the last frozen layer and the first trainable one belong to the frozen part.
     assert torch.equal(module(x), module(x))
     freeze_layers(module, 1)
     hidden = torch.ones(5, 8)

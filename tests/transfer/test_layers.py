@@ -21,7 +21,7 @@ from sktricks.transfer.freezing._layers import (
 
 
 class Backwards(nn.Module):
-    """Registers its parts in the opposite of the order in which it calls them."""
+    """Registers its layers in the reverse order of their calls."""
 
     def __init__(self):
         super().__init__()

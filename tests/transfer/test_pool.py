@@ -41,7 +41,7 @@ def test_a_clone_of_what_is_fitted_copies_no_net(make, monkeypatch):
 
 
 class Counted(nn.Conv2d):
-    """Notes each of its copies."""
+    """Records each of its copies."""
 
     copies = []
 
@@ -134,7 +134,7 @@ def test_a_module_that_is_no_longer_used_goes():
 class Made:
     """A factory that counts its calls; its net has the weights of a seed, or random ones.
 
-    One that ``draws`` makes initial weights with torch's generator first, as factories of pretrained nets do.
+    If ``draws``, it first draws initial weights with torch's generator, as factories of pretrained nets do.
     """
 
     calls = []  # of a class, where it does not count as a setting of the factory

@@ -1,4 +1,4 @@
-"""Size and normalization of modules of the user's, given or missing."""
+"""Size and normalization of users' modules, given or missing."""
 
 import io
 
@@ -26,7 +26,7 @@ CFG = {"input_size": (3, 24, 24), "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.
 
 
 class Net(nn.Module):
-    """A small net; with ``learned=True`` its BatchNorm has statistics, as after a pretraining."""
+    """A small net; with ``learned=True``, its BatchNorm has statistics like after pretraining."""
 
     def __init__(self, learned=True, channels=3, cfg=None):
         super().__init__()

@@ -203,7 +203,7 @@ def test_explicit_settings_are_taken_as_they_are():
 
 
 def test_a_linear_probe_is_close_to_a_logistic_regression():
-    """With its penalty, on the same features; and gradient descent stops on its way to there."""
+    """It uses the same penalty and features, but gradient descent stops before convergence."""
     net = FineTuneClassifier(Flat, **PROBE, max_epochs=3000, schedule="constant").fit(SPOTS, CODES)
     x = (SPOTS.reshape(120, -1) / (SPOTS.reshape(120, -1) + 1e-3) ** 0.25).astype(np.float64)
     x -= x.mean(0)

@@ -47,7 +47,7 @@ def test_a_file_that_changed_is_read_again(path):
 
 
 def spoil(weights, damage):
-    """The content of a file that is no use."""
+    """The content of an invalid file."""
     if damage == "foreign":
         weights = {"conv.weight": torch.ones(3)}
     elif damage == "missing":

@@ -1,4 +1,4 @@
-"""A frozen backbone that sees fixed views of each row, once."""
+"""A frozen backbone encodes fixed views of each row once."""
 
 import warnings
 
@@ -37,7 +37,7 @@ TURN = RandomRotation(30)
 
 
 class Conv(nn.Module):
-    """A backbone whose weights are the same at every call."""
+    """A backbone with fixed weights."""
 
     seen = []  # the rows of each forward pass that hold anything
 
