@@ -299,9 +299,9 @@ class AugmentedRegressor(RegressorMixin, BaseAugmented):
     ----------
     estimator : regressor
         The regressor, which is cloned. scikit-learn's estimators for tables get images as rows.
-    augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, random_state : optional
+    augmenter, n_copies, keep_original, predict_views, image_shape, value_range, n_jobs, verbose : optional
         As in :class:`AugmentedClassifier`.
-    verbose : int, default=0
+    random_state : int, RandomState instance or None, default=None
         As in :class:`AugmentedClassifier`.
 
     Attributes
