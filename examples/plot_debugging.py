@@ -10,7 +10,7 @@ Two bugs are planted here, which a reader of the code may well overlook. ::
 
 It takes some seconds, without network or GPU, and leaves two figures, ``gradients_by_layer.png`` and
 ``trainings.png``. With a folder, ``python examples/plot_debugging.py runs``, it also writes logs for TensorBoard,
-if that is installed.
+which must be installed for that.
 """
 
 import sys
