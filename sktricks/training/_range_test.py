@@ -126,7 +126,9 @@ def range_test(net, rows, lowest=LOWEST, highest=HIGHEST, n_steps=N_STEPS, verbo
     rows = replace(rows, valid=None)
     n_rows = len(rows) if rows.weight is None else np.count_nonzero(rows.weight)
     if n_rows < TOO_FEW:
-        raise ValueError(f"a learning-rate range test needs at least {TOO_FEW} rows that count, X has {n_rows}")
+        raise ValueError(
+            f"X must have at least {TOO_FEW} rows with positive weight for a learning-rate range test, got {n_rows}"
+        )
     with progress(n_steps, "range test", "step", verbose) as done:
         ramp = RaiseRate(np.geomspace(lowest, highest, n_steps), done)
         settings = train_watched(net, rows, ramp, lr=1.0, epochs=n_steps, verbose=verbose)._settings()
