@@ -1,4 +1,4 @@
-"""What the benchmarks share: a header of versions, threads, tables, files of images."""
+"""Helpers of the benchmarks: a header with versions, threads, tables, image files."""
 
 import argparse
 import io
@@ -10,14 +10,14 @@ import numpy as np
 
 
 def make_parser(text):
-    """A parser of command lines with what every benchmark takes; ``text`` is the script's docstring."""
+    """Return a parser with the arguments of every benchmark; ``text`` is the script's docstring."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="threads that torch and the BLAS may use (default: 1)")
     return parser
 
 
 def start(title, threads):
-    """Set the number of threads and say what is measured, on what."""
+    """Set the number of threads, and print the benchmark, the versions and the machine."""
     import sklearn
     import skorch
     import torch
@@ -34,7 +34,7 @@ def start(title, threads):
 
 
 def print_table(header, rows):
-    """A markdown table, its columns aligned."""
+    """Return a markdown table with aligned columns."""
     rows = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

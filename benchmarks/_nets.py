@@ -25,7 +25,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """As in torchvision, without its classifier (He et al. 2016)."""
+    """ResNet-18 as in torchvision, without its classifier (He et al. 2016)."""
 
     def __init__(self):
         super().__init__()
@@ -53,7 +53,7 @@ def make_backbone():
 
 
 def make_images(n_images, n_classes=10, seed=0):
-    """Classes with a pattern each: a coarse colour texture under a shift, a change of contrast and noise."""
+    """Classes with a pattern each: a coarse color texture under a shift, a change of contrast and noise."""
     rng = np.random.default_rng(seed)
     patterns = rng.uniform(-1, 1, (n_classes, 8, 8, 3)).repeat(4, 1).repeat(4, 2)
     y = rng.integers(n_classes, size=n_images)

@@ -1,4 +1,4 @@
-"""Images a second: sktricks against albumentations, kornia, torchvision, an OpenCV loop and a numpy/scipy loop.
+"""Images per second: sktricks against albumentations, kornia, torchvision, an OpenCV loop and a numpy/scipy loop.
 
 The chain is flip, crop, rotation by up to 15 degrees, brightness and contrast, with a draw for each image; draws,
 checks and conversions to and from the layout that a library wants are counted. Five workloads, one thread, all in one
@@ -104,7 +104,7 @@ def torchvision_chain(X, side):
 
 
 def torchvision_loop(*steps):
-    """A draw an image needs a call an image."""
+    """One draw per image requires one call per image."""
     import torch
     from torchvision.transforms import v2
 
@@ -165,7 +165,7 @@ def random_maps(n, height, side):
     return maps
 
 
-def recolour(image, brightness, contrast, high):
+def recolor(image, brightness, contrast, high):
     image = image.astype(np.float32) * brightness
     mean = image.mean()
     return np.clip(mean + (image - mean) * contrast, 0, high)
@@ -183,7 +183,7 @@ def opencv_chain(X, side):
             X, out, random_maps(len(X), X.shape[1], side), factors, strict=True
         ):
             warped = cv2.warpAffine(image, m, (side, side), flags=flags).reshape(new.shape)
-            changed = recolour(warped, brightness, contrast, high)
+            changed = recolor(warped, brightness, contrast, high)
             new[:] = np.rint(changed) if high == 255 else changed
         return out
 
@@ -203,7 +203,7 @@ def scipy_chain(X, side):
             for k in range(X.shape[3]):
                 channel = image[..., k].astype(np.float32)
                 ndimage.affine_transform(channel, m[::-1, [1, 0]], m[::-1, 2], (side, side), warped[..., k], order=1)
-            changed = recolour(warped, brightness, contrast, high)
+            changed = recolor(warped, brightness, contrast, high)
             new[:] = np.rint(changed) if high == 255 else changed
         return out
 
@@ -230,7 +230,7 @@ CHAINS = {
 
 
 def torchvision_mix(transform):
-    """One partner and one share for the whole batch."""
+    """One partner and one weight for the whole batch."""
     import torch
     from torchvision.transforms import v2
 
@@ -260,7 +260,7 @@ def single_operations():
         "rotation": (RandomRotation(15), {}),
         "resized crop": (RandomResizedCrop(196), {}),
         "brightness, contrast": (ColorJitter(0.2, 0.2), {}),
-        "all of the colour": (ColorJitter(0.2, 0.2, 0.2, 0.1), {}),
+        "all of the color": (ColorJitter(0.2, 0.2, 0.2, 0.1), {}),
         "grey": (RandomGrayscale(1.0), {}),
         "erasing": (RandomErasing(1.0), {}),
         "noise": (GaussianNoise(0.05), {}),
@@ -279,7 +279,7 @@ def single_operations():
             "rotation": A.Rotate(15, p=1, border_mode=0),
             "resized crop": A.RandomResizedCrop((196, 196)),
             "brightness, contrast": A.RandomBrightnessContrast(0.2, 0.2, p=1),
-            "all of the colour": A.ColorJitter((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), p=1),
+            "all of the color": A.ColorJitter((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), p=1),
             "grey": A.ToGray(p=1),
             "erasing": A.Erasing(p=1),
             "noise": A.GaussNoise((0.05, 0.05), p=1),
@@ -296,7 +296,7 @@ def single_operations():
             "rotation": v2.RandomRotation(15, interpolation=InterpolationMode.BILINEAR),
             "resized crop": v2.RandomResizedCrop(196, antialias=False),
             "brightness, contrast": v2.ColorJitter(0.2, 0.2),
-            "all of the colour": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
+            "all of the color": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
             "grey": v2.Grayscale(3),
             "erasing": v2.RandomErasing(1.0),
             "noise": v2.GaussianNoise(sigma=0.05),
@@ -317,7 +317,7 @@ def single_operations():
             "rotation": K.RandomRotation(15.0, p=1.0),
             "resized crop": K.RandomResizedCrop((196, 196)),
             "brightness, contrast": K.ColorJiggle(0.2, 0.2, p=1.0),
-            "all of the colour": K.ColorJiggle(0.2, 0.2, 0.2, 0.1, p=1.0),
+            "all of the color": K.ColorJiggle(0.2, 0.2, 0.2, 0.1, p=1.0),
             "grey": K.RandomGrayscale(p=1.0),
             "erasing": K.RandomErasing(p=1.0),
             "noise": K.RandomGaussianNoise(std=0.05, p=1.0),
@@ -348,7 +348,7 @@ def choose_kernel(name, extension=kernels.compiled):
 
 
 def rate(run, X, clock, seconds=1.5):
-    """Images a second, the best of some runs; on fewer images where all would take long."""
+    """Images per second, the best of some runs; on fewer images where all would take long."""
     begin = clock()
     run(X[:20])
     each = max((clock() - begin) / 20, 1e-7)
@@ -363,7 +363,7 @@ def rate(run, X, clock, seconds=1.5):
 
 
 def peak(name, workload):
-    """MB that a chain takes beyond the images, in a process of its own, where Linux tells it."""
+    """MB that a chain takes beyond the images, in a process of its own, if the system is Linux."""
     if not os.path.exists("/proc/self/clear_refs"):
         return np.nan
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
@@ -379,7 +379,7 @@ def peak_here(name, workload):
     run = make(X, side)
     run(X[:20])  # loads what it needs
     with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak starts anew
+        file.write("5")  # reset the peak
     before = memory("VmRSS")
     run(X)
     return (memory("VmHWM") - before) / 1024
@@ -416,7 +416,7 @@ def measure_chain(seconds):
             run = make(X, side)
             rates[name].append(rate(run, X, time.process_time, seconds))
     choose_kernel("compiled")
-    header = ["images a second, one thread", *WORKLOADS]
+    header = ["images per second, one thread", *WORKLOADS]
     print_table(header, [[name, *(f"{value:,.0f}" for value in values)] for name, values in rates.items()])
     others = [name for name in names if name.split()[0] in LIBRARIES]
     best = [max((rates[name][k] for name in others), default=np.nan) for k in range(len(WORKLOADS))]
@@ -467,7 +467,7 @@ def measure_single(seconds):
         best = max(theirs, key=theirs.get) if theirs else ""
         ratio = times(ours / theirs[best]) if theirs else ""
         rows.append([name, f"{ours:,.0f}", f"{theirs.get(best, np.nan):,.0f}", best, ratio])
-    print_table(["224 x 224 x 3 uint8, images a second", "sktricks", "best peer", "", "times as fast"], rows)
+    print_table(["224 x 224 x 3 uint8, images per second", "sktricks", "best peer", "", "times as fast"], rows)
 
 
 PARTS = {"chain": measure_chain, "peaks": measure_peaks, "single": measure_single, "threads": measure_threads}

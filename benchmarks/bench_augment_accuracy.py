@@ -1,4 +1,4 @@
-"""What augmentation is worth: the accuracy with few labels, without it and in each of the ways to have it.
+"""Accuracy with few labels, without augmentation and with each way to use it.
 
 Images: digits are always there; MNIST and CIFAR-10 (or parts of them) come from ``.npz`` files with ``X`` (uint8
 images) and ``y``. Digits and MNIST are turned, shifted and scaled a little, photos flipped and shifted. Each model is
@@ -10,7 +10,7 @@ trained
   pretrained net, whose backbone is frozen, on fixed views;
 - like that, and with predictions that are means over several views.
 
-Tables: swap noise, dropout, Gaussian noise and MixUp, through ``AugmentedClassifier`` or in the net, on standardised
+Tables: swap noise, dropout, Gaussian noise and MixUp, through ``AugmentedClassifier`` or in the net, on standardized
 columns of scikit-learn's breast cancer, wine and digits, with few labels and with half of all rows.
 
 Every number is a mean over random splits; what is gained or lost against the same model without augmentation, on the
@@ -54,7 +54,7 @@ VIEWS = 8  # at prediction, and of a frozen backbone
 
 
 def image_augmenter(name, shape, seed):
-    """What does not change the class of an image."""
+    """Return augmentations that keep the class of an image."""
     if name == "cifar10":
         return make_augmentation_pipeline(RandomFlip(), RandomCrop(padding=4), image_shape=shape, random_state=seed)
     return RandomAffine(max_angle=10, shift=0.1, scale=0.1, image_shape=shape, random_state=seed)
@@ -102,11 +102,11 @@ def measure_images(name, X, y, shape, args):
     smallest = np.unique(y, return_counts=True)[1].min()
     for labels in args.labels:
         if smallest - labels < LEFT[name]:
-            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images a class would be left to test on")
+            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images per class would be left to test on")
             continue
         splits = [split(y, labels, args.test_rows, seed) for seed in range(args.splits)]
         make = partial(make_images, name, shape, args)
-        title = f"{name}, {' x '.join(map(str, shape))}, {labels} labels a class"
+        title = f"{name}, {' x '.join(map(str, shape))}, {labels} labels per class"
         measure(title, make, IMAGE_MODELS, WAYS, X, y, splits, args)
 
 
@@ -125,7 +125,7 @@ TRICKS = {
 
 
 def make_table(model, trick, n_rows, seed, args):
-    """A model for a table, standardised first so that 0 is the mean of every column."""
+    """A model for a table, standardized first so that 0 is the mean of every column."""
     augmenter = TRICKS[trick]
     if model == "NetClassifier":
         inner = NetClassifier(augmenter=augmenter, random_state=seed)
@@ -149,7 +149,7 @@ def measure_tables(args):
             def make(model, trick, n_rows, seed):
                 return make_table(model, trick, n_rows, seed, args)
 
-            title = f"{name}, {'half of the rows' if labels == 'half' else f'{labels} labels a class'}"
+            title = f"{name}, {'half of the rows' if labels == 'half' else f'{labels} labels per class'}"
             measure(title, make, TABLE_MODELS, list(TRICKS), X, y, splits, args)
 
 
@@ -203,7 +203,7 @@ def main():
     parser.add_argument("--models", nargs="+", choices=IMAGE_MODELS, default=IMAGE_MODELS, help="default: all")
     parser.add_argument("--splits", type=int, default=5, help="default: 5")
     parser.add_argument("--copies", type=int, default=8, help="for AugmentedClassifier, of each row (default: 8)")
-    parser.add_argument("--test-rows", type=int, default=2000, help="at most so many (default: 2000)")
+    parser.add_argument("--test-rows", type=int, default=2000, help="maximum number (default: 2000)")
     args = parser.parse_args()
     start("What augmentation is worth", args.threads)
     warnings.simplefilter("ignore", SlowFitWarning)  # the lines say how long each fit takes

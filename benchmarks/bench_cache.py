@@ -42,7 +42,7 @@ def head(backbone, cache, memory=None):
 
 
 def head_alone(backbone, cache):
-    """What is left of ``head`` where there is nothing to encode."""
+    """Return the part of ``head`` without encoding."""
     model, grid = head(backbone, cache)
     return model[1:], grid
 

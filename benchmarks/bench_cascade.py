@@ -1,4 +1,4 @@
-"""A cascade: the accuracy that it loses on new rows, against the tolerance that it was given.
+"""A cascade: the loss of accuracy on new rows, compared with its tolerance.
 
 Three tasks, 20 seeds each, and every seed draws its own rows. A cascade is fitted, and its accuracy on held-out rows is
 compared with that of the mean of all members. The thresholds come from the same out-of-fold predictions by two rules:

@@ -1,4 +1,4 @@
-"""Smaller and faster models: what distillation and pruning keep of a model, and how much faster the result is.
+"""Distillation and pruning: the accuracy that a smaller model keeps, and its speed.
 
 ``distill``: NetClassifier() alone, a teacher, and the same net as its student: trained on the classes that the teacher
 predicts ("hard labels", the baseline), and on its probabilities (DistilledClassifier). The students see three times as
@@ -295,7 +295,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="*", default=[], help="of distill: names of data (default: all)")
     parser.add_argument("--data", nargs="*", default=[], help=".npz files of images; of prune: folders of photos too")
     parser.add_argument("--rows", type=int, default=320, help="of prune: rows to train on (default: 320)")
-    parser.add_argument("--test-rows", type=int, default=2000, help="of prune: at most so many rows (default: 2000)")
+    parser.add_argument("--test-rows", type=int, default=2000, help="of prune: maximum number (default: 2000)")
     parser.add_argument("--amount", type=float, default=0.5, help="of prune: fraction of the channels (default: 0.5)")
     parser.add_argument("--epochs", type=int, help="of prune: epochs of fine-tuning (default: those of the estimator)")
     arguments = parser.parse_args()

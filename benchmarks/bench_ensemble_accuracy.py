@@ -1,6 +1,6 @@
-"""What ensembles are worth: the accuracy and log loss of six different models, alone, averaged, weighted and stacked.
+"""Accuracy and log loss of six different models, alone, averaged, weighted and stacked.
 
-Six members: logistic regression, a support vector machine, nearest neighbours, a random forest, boosted trees and a
+Six members: logistic regression, a support vector machine, nearest neighbors, a random forest, boosted trees and a
 ``NetClassifier``, with the settings that people take. From out-of-fold predictions (five folds) come the learned
 weights of a ``VotingClassifier`` and the final model of a ``StackingClassifier``; beside them stand the net alone and
 the ensembles of eight of a ``NetEnsembleClassifier``. The best single member is the one of the highest out-of-fold
@@ -70,7 +70,7 @@ def make_members(seed):
     scaled = {
         "logistic": LogisticRegression(max_iter=1000),
         "svm": CalibratedClassifierCV(SVC(C=10), ensemble=False),
-        "neighbours": KNeighborsClassifier(),
+        "neighbors": KNeighborsClassifier(),
         "net": NetClassifier(random_state=seed),
     }
     trees = {
@@ -146,7 +146,7 @@ def show_gains(results):
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
-    parser.add_argument("--photos", type=int, default=2000, help="at most so many (default: 2000)")
+    parser.add_argument("--photos", type=int, default=2000, help="maximum number (default: 2000)")
     parser.add_argument("--sets", nargs="*", choices=TABLES, default=list(TABLES), help="tables (default: all)")
     parser.add_argument("--seeds", type=int, default=8, help="default: 8")
     args = parser.parse_args()

@@ -1,8 +1,8 @@
 """Few labels: FineTuneClassifier() with its defaults against models on raw pixels and the same net from scratch.
 
-For each data set and number of labels a class: several random splits, the mean accuracy on images held out, and its
+For each data set and number of labels per class: several random splits, the mean accuracy on images held out, and its
 standard error over the splits. scikit-learn's digits are always there; MNIST and CIFAR-10 (or parts of them) come from
-``.npz`` files with ``X`` (uint8 images) and ``y``. A row needs 200 images a class left to test on, on the small digits
+``.npz`` files with ``X`` (uint8 images) and ``y``. A row needs 200 images per class for the test, on the small digits
 70. A line appears for each model as it is done, a table at the end of each data set.
 """
 
@@ -157,7 +157,7 @@ def measure_set(name, X, y, shape, args):
     rows, smallest = [], np.unique(y, return_counts=True)[1].min()
     for labels in args.labels:
         if smallest - labels < LEFT[name]:
-            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images a class would be left to test on")
+            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images per class would be left to test on")
             continue
         results = measure_row(name, X, y, shape, labels, args)
         rows.append([labels, *cells(results)])
@@ -166,7 +166,7 @@ def measure_set(name, X, y, shape, args):
     size = " x ".join(map(str, shape))
     print(f"\n{name}, {size}: accuracy in %, mean ± standard error over {args.splits} splits, tested on at most")
     print(f"{args.test_rows} images ({LEFT[name]} or more a class are left). Bold: best; *: within a standard error.")
-    print_table(["labels a class", *args.models], rows)
+    print_table(["labels per class", *args.models], rows)
 
 
 def main():
@@ -177,13 +177,13 @@ def main():
     parser.add_argument("--labels", nargs="+", type=int, default=LABELS, help="a class (default: 5 10 50 100 500)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
     parser.add_argument("--splits", type=int, default=5, help="default: 5")
-    parser.add_argument("--test-rows", type=int, default=2000, help="at most so many (default: 2000)")
+    parser.add_argument("--test-rows", type=int, default=2000, help="maximum number (default: 2000)")
     parser.add_argument(
         "--skip-slow-above",
         type=int,
         default=10**9,
         metavar="N",
-        help=f"leave {SLOW} out where pixels x labels a class are more than N",
+        help=f"leave {SLOW} out where pixels x labels per class are more than N",
     )
     args = parser.parse_args()
     start("Few labels", args.threads)

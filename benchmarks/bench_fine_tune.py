@@ -1,6 +1,6 @@
 """Fine-tuning tiny32: FineTuneClassifier against fastai, Lightning, Hugging Face's Trainer and skorch.
 
-The same pretrained net, the same images, the same number of epochs and rows a batch for all. Each peer trains the net
+The same pretrained net, the same images, the same number of epochs and rows per batch for all. Each peer trains the net
 as its documentation shows, a linear layer on the 256 features, by AdamW, at a rate of 1e-3 for the whole net and 1e-2
 for the head alone, which helps them; images are prepared for the peers beforehand, outside the time that counts. Two
 jobs: the head alone on a frozen backbone, and the whole net.
@@ -247,7 +247,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10, help="default: 10")
     parser.add_argument("--batch", type=int, default=64, help="rows (default: 64)")
     parser.add_argument("--seeds", type=int, default=5, help="default: 5")
-    parser.add_argument("--test-rows", type=int, default=1000, help="at most so many (default: 1000)")
+    parser.add_argument("--test-rows", type=int, default=1000, help="maximum number (default: 1000)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="default: all")
     args = parser.parse_args()
     start("Fine-tuning tiny32", args.threads)

@@ -51,7 +51,7 @@ def with_sktricks(backbone, X, y, X_test, y_test):
 
 
 class Classifier(nn.Module):
-    """The backbone and the head that FineTuneClassifier has: square roots, standardised, into a linear layer of zeros.
+    """The backbone and the head that FineTuneClassifier has: square roots, standardized, into a linear layer of zeros.
 
     A BatchNorm standardises, since one cannot know the mean of the features before the images went through the net.
     """
@@ -135,7 +135,7 @@ def measure_backbones(rounds):
     for name, net in nets.items():
         n_numbers = sum(p.numel() for p in net.parameters())
         rows.append([name, f"{n_numbers / 1e6:.2f}", *(f"{statistics.median(took[name, n]):.2f}" for n in BATCHES)])
-    print_table(["ms an image", "million parameters", *(f"in batches of {n}" for n in BATCHES)], rows)
+    print_table(["ms per image", "million parameters", *(f"in batches of {n}" for n in BATCHES)], rows)
 
 
 def main():

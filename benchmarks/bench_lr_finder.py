@@ -65,7 +65,7 @@ def losses_of(net, parts):
         at_first = np.log(len(net.classes_))
         held_out = log_loss(y_test, net.predict_proba(X_test), labels=net.classes_)
     else:
-        at_first = 1.0  # of a standardised target
+        at_first = 1.0  # of a standardized target
         predicted = net.predict(X_test)
         held_out = mean_squared_error(y_test, predicted) / np.var(y) if np.isfinite(predicted).all() else np.inf
     return at_first, np.nan_to_num(net.net_.history[-1]["train_loss"], nan=np.inf), held_out

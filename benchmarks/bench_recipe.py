@@ -85,7 +85,7 @@ class Change(Callback):
 
 
 def leave_inputs(module):
-    """Inputs as they are, not standardised."""
+    """Inputs as they are, not standardized."""
     module.standardize.mean.zero_()
     module.standardize.scale.fill_(1)
 
@@ -145,7 +145,7 @@ CHANGES = {
     "no dropout": everywhere(net_params={"module__dropout": 0.0}),
     'init="he"': everywhere(init="he"),
     'init="xavier"': everywhere(init="xavier"),
-    "inputs not standardised": ({"callbacks": [Change(leave_inputs)]}, None),
+    "inputs not standardized": ({"callbacks": [Change(leave_inputs)]}, None),
     "no norms inside": (
         {"callbacks": [Change(leave_norms_out)]},
         {"net_params": {"module__dropout": DROPOUT, "module__norm": nn.Identity}},

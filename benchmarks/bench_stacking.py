@@ -89,7 +89,7 @@ def table():
 
 
 class Standardize(nn.Module):
-    """Features standardised by the batch, and in evaluation by the mean of all batches, as far as a module can.
+    """Features standardized by the batch, and in evaluation by the mean of all batches, as far as a module can.
 
     As in FineTuneClassifier, which knows all rows, a feature that varies less than most is not made to count as much.
     """

@@ -1,4 +1,4 @@
-"""What ``strategy="auto"`` should be: every strategy, with its defaults, by labels a class, task and pretrained net.
+"""What ``strategy="auto"`` should be: every strategy, with its defaults, by labels per class, task and pretrained net.
 
 The tasks are scikit-learn's digits, MNIST, CIFAR-10 and digits printed in the fonts of a folder; none of them was in
 the pretraining of any net. Besides the bundled tiny32 the nets are other weights for it, such as ``pretrain_tiny32.py``
@@ -86,7 +86,7 @@ def main():
     parser.add_argument("--weights", nargs="+", metavar="NAME=PATH", default=[], help="other weights for tiny32")
     parser.add_argument("--labels", nargs="+", type=int, default=[10, 50, 100], help="a class (default: 10 50 100)")
     parser.add_argument("--splits", type=int, default=3, help="default: 3")
-    parser.add_argument("--test-rows", type=int, default=1000, help="at most so many (default: 1000)")
+    parser.add_argument("--test-rows", type=int, default=1000, help="maximum number (default: 1000)")
     args = parser.parse_args()
     start("Strategies", args.threads)
     warnings.simplefilter("ignore", SlowFitWarning)
@@ -102,7 +102,7 @@ def main():
                 cells = [f"{mark}{m:.1f} ± {e:.1f}{mark}" for mark, (m, e) in zip(marks, results.values(), strict=True)]
                 rows.append([name, net, labels, *cells, f"{regret(results, labels):.1f}"])
     print(f"\nAccuracy in %, mean ± standard error of {args.splits} splits; the last column is what auto loses.")
-    print_table(["task", "net", "labels a class", *STRATEGIES, "auto loses"], rows)
+    print_table(["task", "net", "labels per class", *STRATEGIES, "auto loses"], rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Tables, untuned: NetClassifier() and NetRegressor() beside what scikit-learn and skorch have, as it comes.
 
 Nothing is searched and nothing set but the seed. What cannot take a table as it is gets the preparation that people
-give it: numbers standardised, gaps filled, categories one-hot, and y standardised for the other nets. The peers are
+give it: numbers standardized, gaps filled, categories one-hot, and y standardized for the other nets. The peers are
 LogisticRegression or Ridge, RandomForest, HistGradientBoosting, scikit-learn's MLP, and skorch's plain net, which has a
 hidden layer of 100 units, as scikit-learn's MLP has, Adam, and skorch's defaults for all else.
 
@@ -9,7 +9,7 @@ Each seed draws other training and test rows (80 and 20 %) and starts the models
 on the test rows; a rank is that among the models for one data set and seed, the best being 1.
 
 At the end, and alone with ``--same``, NetClassifier with a module of one hidden layer is timed beside scikit-learn's
-MLP of the same size, with the same number of epochs, batch size and optimizer, on data already standardised.
+MLP of the same size, with the same number of epochs, batch size and optimizer, on data already standardized.
 """
 
 import time
@@ -92,7 +92,7 @@ VALUES = {
 
 
 def prepare():
-    """Columns of a table as float32, standardised, filled and encoded."""
+    """Columns of a table as float32, standardized, filled and encoded."""
     numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
     kinds = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return make_pipeline(
@@ -117,7 +117,7 @@ class SetWidth(Callback):
 
 
 class PlainRegressor(NeuralNetRegressor):
-    """skorch's net on y standardised."""
+    """skorch's net on y standardized."""
 
     def fit(self, X, y):
         self.y_mean_, self.y_scale_ = y.mean(), y.std()
@@ -204,7 +204,7 @@ def compare(title, datasets, make_models, args):
         rows.append([model, *cells, f"{mean_rank[model]:.2f}"])
     print_table([title, *results, "mean rank"], rows)
     rows = [[model, *(f"{np.median(seconds[model]):.2f}" for _, seconds in results.values())] for model in models]
-    print_table(["seconds a fit, median", *results], rows)
+    print_table(["seconds per fit, median", *results], rows)
     return [mean_rank[model] for model in models], len(results)
 
 
@@ -246,7 +246,7 @@ def show_same(args):
     sizes = [(2000, 50), (50_000, 5)]
     rows = [[f"{n:,} rows, {epochs} epochs", *time_same(n, epochs, args.rounds)] for n, epochs in sizes]
     rows = [[name, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}"] for name, ours, theirs in rows]
-    print_table(["the same size, seconds a fit", "NetClassifier", "MLPClassifier", "ratio"], rows)
+    print_table(["the same size, seconds per fit", "NetClassifier", "MLPClassifier", "ratio"], rows)
 
 
 def main():
