@@ -23,7 +23,7 @@ class Compared:
     fit_time, score_time : float
         Mean seconds per fold.
     size : int
-        Bytes of the estimator of the first fold when saved; -1 if it failed or cannot be saved.
+        Bytes of the pickled estimator of the first fold; -1 if it failed or cannot be pickled.
     error : str
         Why the estimator failed; empty if it did not.
 
