@@ -48,9 +48,9 @@ class DistilledClassifier(ClassifierMixin, BaseDistilled):
         result is often below 1 for forests and above 1 for nets. Unlike in [1]_, the student's own outputs are not
         divided by the temperature, so that it predicts the tempered probabilities.
     hard_label_weight : float, default=0.5
-        Fraction of the label itself in the targets of rows with labels, from 0 to 1. With 0 the student never learns
-        where a label contradicts a teacher that has not seen it, and is less accurate. Raise it towards 1 if labels are
-        reliable and there are many more rows without labels.
+        Weight of the label in the targets of labeled rows, from 0 to 1. With 0 the student never learns where a label
+        contradicts the out-of-fold teacher, and is less accurate. Raise it towards 1 if labels are reliable and most
+        rows are unlabeled.
     verbose : int, default=0
         0: silent. 1: bars of the fits of the teacher and of the student. 2: a line in the log per fit instead.
 

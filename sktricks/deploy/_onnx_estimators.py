@@ -33,7 +33,7 @@ def load_onnx(
         Number of threads per prediction. None means ``OMP_NUM_THREADS`` if it is set, as in joblib's workers, otherwise
         one per core.
     providers : list of str, default=None
-        Execution providers of onnxruntime, the first preferred. None: the CPU.
+        Execution providers of onnxruntime, in order of preference. None means the CPU.
     check : bool, default=True
         Verify the checksum, and compare predictions for the rows in the file with the expected outputs: if this
         machine predicts anything else, an error is raised.

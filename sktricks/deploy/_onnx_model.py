@@ -38,7 +38,7 @@ class OnnxModel:
         Number of threads per prediction. None means ``OMP_NUM_THREADS`` if it is set, as in joblib's workers, otherwise
         one per core.
     providers : list of str, default=None
-        Execution providers of onnxruntime, the first preferred. None: the CPU.
+        Execution providers of onnxruntime, in order of preference. None means the CPU.
     check : bool, default=True
         False skips the checksum and the comparison.
 
@@ -149,12 +149,12 @@ class OnnxModel:
         return self._run(self._make_feeds(X))
 
     def predict(self, X) -> np.ndarray:
-        """Return the labels or values that the estimator would predict.
+        """Return the labels or values that the exported estimator would predict.
 
         Parameters
         ----------
         X : array-like, DataFrame, or column of image files
-            Like the X that the estimator was exported with.
+            Rows like the X that was passed to :func:`export_onnx`.
 
         Returns
         -------
@@ -177,7 +177,7 @@ class OnnxModel:
         Parameters
         ----------
         X : array-like, DataFrame, or column of image files
-            Like the X that the estimator was exported with.
+            Rows like the X that was passed to :func:`export_onnx`.
 
         Returns
         -------

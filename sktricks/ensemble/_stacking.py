@@ -229,7 +229,7 @@ class StackingClassifier(BaseStacking, ensemble.StackingClassifier):
         Returns
         -------
         values : ndarray of shape (n,), (n, classes) or (n, labels)
-            Scores of the classes, or of the second one of two.
+            Scores of the classes; with two classes, of the second one.
         """
         check_is_fitted(self)
         return self.final_estimator_.decision_function(self.transform(X))

@@ -59,7 +59,7 @@ def number_leaves_at_once(graph: Graph, X: Value, trees: Sequence[Any], levels: 
 
 
 def find_codes(graph: Graph, X: Value, roots: Sequence[tuple[Any, int]], levels: int) -> Value:
-    """Return the code of each row below each root, int32 (roots, rows)."""
+    """Return the code of each row in the subtree of each root, int32 (roots, rows)."""
     n_nodes = 2**levels - 1
     pairs = [(tree, spread_nodes(tree, root, levels)[:n_nodes]) for tree, root in roots]
     inner = np.stack([~tree.is_leaf[nodes] for tree, nodes in pairs], axis=1)
