@@ -1,6 +1,7 @@
 """Run the Python blocks of the pages, each page from top to bottom in an empty folder, in docs/ with some photos.
 
-``python docs/run_pages.py`` runs all pages of the guide, ``python docs/run_pages.py start README.md`` some of them.
+``python docs/run_pages.py`` runs README.md and all pages of the guide, ``python docs/run_pages.py start searching`` two
+of them.
 Blocks that are to be shown without being run are written as ``{code-block} python``.
 """
 
@@ -66,7 +67,7 @@ def main(arguments):
     """Run pages; return the number of those that fail."""
     os.environ["MPLBACKEND"] = "agg"
     pages = [Path(name) if name.endswith(".md") else HERE / f"{name}.md" for name in arguments]
-    pages = pages or [page for page in sorted(HERE.glob("*.md")) if page.stem not in INCLUDED]
+    pages = pages or [HERE.parent / "README.md", *(p for p in sorted(HERE.glob("*.md")) if p.stem not in INCLUDED)]
     failed = 0
     for page in pages:
         before = time.process_time()

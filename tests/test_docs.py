@@ -50,6 +50,8 @@ def target_of(page, link):
     target = (page.parent / link.partition("#")[0]).resolve()
     if target.parent == DOCS / "auto_examples":  # written by sphinx-gallery
         return ROOT / "examples" / target.with_suffix(".py").name
+    if target.parent == DOCS / "generated" and target.stem.removeprefix("sktricks.") in sktricks.__all__:
+        return DOCS / "api.rst"  # for whose names Sphinx writes these pages
     return target
 
 
