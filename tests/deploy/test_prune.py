@@ -206,7 +206,7 @@ def test_a_forged_archive_does_not_build_a_large_net(small, tmp_path):
     forged.set_params(net_params={"module__width": 2**14})
     forged._built_with["net_params"] = "{'module__width': 16384}"
     save(forged, tmp_path / "net")
-    with pytest.raises(ValueError, match="must have the weights of its net"):
+    with pytest.raises(ValueError, match="must have all weights of its net"):
         load(tmp_path / "net")
 
 
