@@ -3,11 +3,11 @@ Bagging and boosting
 ====================
 
 scikit-learn's own bagging and boosting wrap the nets of sktricks like any other estimator. Bagging draws rows, and
-takes images as rows with ``image_shape``; boosting weighs rows, and takes images as they are.
+requires images as flat rows, with ``image_shape``. Boosting weights rows, and accepts images of any shape.
 
-Where one label in seven is drawn at random, a mean over nets that saw other rows is steadier than one net, while
-boosting, which runs after the rows that it gets wrong, is misled. Heads on a frozen backbone share what that has
-computed: no image is encoded twice. ::
+If one label in seven is drawn at random, the mean of nets that were trained on different rows is more robust than one
+net, while boosting focuses on the rows with wrong labels. Heads on a frozen backbone share cached features: no image is
+encoded twice. ::
 
     python examples/bagging_boosting.py
 
@@ -35,7 +35,7 @@ models = {
 }
 
 # %%
-# The same images, with clean labels and with noisy ones.
+# Train on the same images with clean labels and with noisy labels.
 
 scores = {name: [model.fit(X, labels).score(X_test, y_test) for labels in (y, noisy)] for name, model in models.items()}
 print(f"{'':24}{'clean':>8}{'noisy':>8}")

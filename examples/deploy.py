@@ -2,8 +2,8 @@
 Deploy
 ======
 
-A fitted model leaves the notebook as one ONNX file, from raw pixels to labels. The file is compared with the model
-before it is written, and runs where torch is not installed: it takes numpy and onnxruntime alone. ::
+Export a fitted model to one ONNX file that maps raw pixels to labels. ``export_onnx`` compares the file with the model
+before it writes the file. The file runs without torch: it requires only numpy and onnxruntime. ::
 
     pip install "sktricks[images,onnx,plot]"
     python examples/deploy.py
@@ -53,16 +53,16 @@ models = {
 # %%
 # Export
 # ------
-# The rows that are passed are what the graph is compared on: a file is written only if it predicts what the model
-# predicts, for these rows and for many others that are made of them. The report says how close they are.
+# ``export_onnx`` compares graph and model on the rows that you pass and on many variants of them, and writes the file
+# only if the predictions agree. The report shows how close they are.
 
 files = {name: folder / f"{name.replace(' ', '-')}.onnx" for name in models}
 for name, model in models.items():
     print(export_onnx(model, files[name], X_train[:500]), end="\n\n")
 
 # %%
-# In 8 bits, the net is a quarter of the size. The ranges of its numbers come from rows of their own, and the export is
-# refused if more than 2 % of the labels of the others change.
+# Quantized to 8 bits, the net is a quarter of the size. Separate calibration rows determine the ranges of its values,
+# and the export fails if more than 2 % of the labels of the other rows change.
 
 files["pretrained net, int8"] = folder / "net-int8.onnx"
 int8 = {"quantize": "int8", "calibration_data": X_train[500:800]}
@@ -71,7 +71,7 @@ print(export_onnx(net, files["pretrained net, int8"], X_train[:500], **int8), en
 # %%
 # Serve
 # -----
-# In a process of its own, which has neither torch nor scikit-learn loaded.
+# Predict in a separate process, which loads neither torch nor scikit-learn.
 
 serve = """
 import sys
@@ -79,7 +79,7 @@ import numpy as np
 from sktricks import OnnxModel
 
 path, rows = sys.argv[1:]
-model = OnnxModel(path)  # runs the check that the file carries
+model = OnnxModel(path)  # runs the check that is stored in the file
 labels = model.predict(np.load(rows))
 print("labels", labels[:10], "- loaded:", [name for name in ("torch", "sklearn") if name in sys.modules] or "neither")
 """
@@ -89,11 +89,11 @@ subprocess.run([sys.executable, "-c", serve, files["pretrained net"], folder / "
 # %%
 # Compare
 # -------
-# Accuracy, size, and the time of one row: the way through scikit-learn's and our ``predict``, and through the file.
+# Compare accuracy, file size and the time per row, with ``predict`` of the model and with the exported file.
 
 
 def milliseconds(predict, n_calls=30):
-    """Return the median time of a call with one row, another one each time, so that no features are cached."""
+    """Return the median time of a call with one row: a different row for each call, so that no features are cached."""
     times = []
     for index in range(n_calls):
         start = time.perf_counter()
@@ -121,7 +121,7 @@ for index, name in enumerate(exported):
         axes.scatter(before[name], accuracy[name], s=60, color=f"C{index}", marker="x")
         axes.plot([latency[name], before[name]], [accuracy[name]] * 2, color=f"C{index}", linewidth=1, alpha=0.5)
     text, away = f"{name}, {megabytes[name]:.1f} MB", 6 + np.sqrt(area) / 2
-    point, beside = (latency[name], accuracy[name]), name not in before  # int8 lies beside the net it was made of
+    point, beside = (latency[name], accuracy[name]), name not in before  # int8 has almost the position of its net
     offset, sides = ((-away, 0), ("right", "center")) if beside else ((0, away), ("center", "bottom"))
     axes.annotate(text, point, offset, textcoords="offset points", ha=sides[0], va=sides[1])
 axes.set(xscale="log", xlabel="Time of one row (ms): ONNX file (disk, its area is the size), predict (cross)")

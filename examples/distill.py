@@ -2,9 +2,10 @@
 Distill
 =======
 
-A vote of forests and a support vector machine in one small net: nearly as accurate, and many times as fast.
+Distill a vote of forests and a support vector machine into one small net, which is nearly as accurate and many times as
+fast.
 
-Rows without labels, of which there are often plenty, teach the net most of what the vote knows.
+The net learns mostly from the vote's predictions for unlabeled rows, which are often plentiful.
 """
 
 import time
@@ -20,7 +21,7 @@ from sktricks import DistilledClassifier, NetClassifier, VotingClassifier
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=600, random_state=0)
-X, y, X_unlabeled = X[:300], y[:300], X[300:]  # pretend that nobody has labeled the others
+X, y, X_unlabeled = X[:300], y[:300], X[300:]  # treat the others as unlabeled
 
 members = [
     ("forest", RandomForestClassifier(200, random_state=0)),

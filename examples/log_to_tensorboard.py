@@ -1,17 +1,17 @@
 """
-Two trainings side by side, in TensorBoard
-==========================================
+Two trainings side by side in TensorBoard
+=========================================
 
-skorch's loggers are callbacks, and every net here takes callbacks: each epoch goes into the log with its losses, the
-score of the validation rows, the learning rate, and the norm of the gradient, which ``GradientNorms`` records. Here
-AdamW and SGD learn the same digits. ::
+skorch's loggers are callbacks, and every net of sktricks accepts callbacks. For each epoch the log contains the losses,
+the validation score, the learning rate, and the gradient norm, which ``GradientNorms`` records. This example trains
+with AdamW and with SGD on the same digits. ::
 
     pip install tensorboard
     python examples/log_to_tensorboard.py runs
     tensorboard --logdir runs
 
-It takes some seconds, without network or GPU. With no folder given it writes into a temporary one; without TensorBoard
-it compares the two on the terminal only.
+It takes some seconds, without network or GPU. Without a folder it writes to a temporary one; without TensorBoard it
+only prints the comparison.
 """
 
 import sys
@@ -35,10 +35,10 @@ X, y = load_digits(return_X_y=True)
 X, X_val, y, y_val = train_test_split(X, y, train_size=500, test_size=500, stratify=y, random_state=0)
 
 # %%
-# A folder a run
-# --------------
-# TensorBoard lays the runs of one folder over each other. ``GradientNorms`` stands before the logger, which writes what
-# is known by then.
+# One folder per run
+# ------------------
+# TensorBoard overlays the runs of one folder. List ``GradientNorms`` before the logger, because the logger writes only
+# what has been recorded when it is called.
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="runs_"))
 
@@ -60,8 +60,8 @@ for optimizer, params in settings.items():
 # %%
 # A search
 # --------
-# A ``SummaryWriter`` is open from the start, can be neither copied nor sent to another process, and is one run: all
-# fits of a search would write into it. So here each fit opens its own, when its training begins.
+# A ``SummaryWriter`` is one run: all fits of a search would write into it, and it can be neither copied nor sent to
+# another process. Therefore each fit opens its own writer when its training begins.
 
 
 class OwnRun(TensorBoard):
@@ -80,7 +80,8 @@ search = GridSearchCV(net, {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2).fit(X, y)
 print(f"\nA search over the learning rate: {search.best_params_}, {search.best_score_:.3f}")
 
 # %%
-# Weights & Biases is the same with another callback. ``save_model=True``, its default, needs validation rows. ::
+# Weights & Biases works in the same way, with another callback. Its default ``save_model=True`` requires validation
+# rows. ::
 #
 #     run = wandb.init(project="digits", mode="offline")
 #     NetClassifier(callbacks=[WandbLogger(run, save_model=False)]).fit(X, y)

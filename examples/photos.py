@@ -2,15 +2,17 @@
 From a folder of photos to a score
 ==================================
 
-A folder with one subfolder of photos per class is all it takes::
+This example requires only a folder with one subfolder of photos per class::
 
     pip install "sktricks[images,plot]"
     python examples/photos.py my_photos
 
-Without an argument, the folder is made of the two photos that come with scikit-learn, a Chinese temple and a flower,
-cut into 30 tiles of 128 x 128 pixels: from which of the two is a tile? Every other tile is for the test.
+Without an argument, it writes such a folder: the two photos that come with scikit-learn, a Chinese temple and a flower,
+are cut into 30 tiles of 128 x 128 pixels, and a model predicts the photo from which a tile was cut. Every other tile is
+a test image.
 
-It takes well under a minute, needs no network and no GPU, and ends with a picture, ``photos.png``.
+It takes well under a minute, without network or GPU, and writes two pictures, ``photos_by_class.png`` and
+``photos.png``.
 """
 
 import sys
@@ -36,9 +38,9 @@ from sktricks import (
 SIDE = 128  # pixels of a tile
 
 # %%
-# A folder as people have them
-# ----------------------------
-# ``train/temple/x256_y128.jpg`` and so on: the split, the class, the file.
+# A typical folder
+# ----------------
+# A path consists of split, class and file name: ``train/temple/x256_y128.jpg``.
 
 
 def write_tiles(folder):
@@ -59,7 +61,7 @@ if folder == holder.name:
 
 
 def split(images):
-    """Return the rows to train on and to test on: the folder's own splits, or random halves of each class."""
+    """Return training rows and test rows: the splits of the folder, or else random halves of each class."""
     if {"train", "test"} <= set(images.split):
         return images[images.split == "train"], images[images.split == "test"]
     return train_test_split(images, test_size=0.5, stratify=images.label, random_state=0)
@@ -79,10 +81,10 @@ print(f"{len(train)} photos to train on, {len(test)} for the test, classes: {', 
 print(f"\naccuracy on the test, in %\n{'FineTuneClassifier, ' + net.backbone_name_:>37} {100 * accuracy:5.1f}")
 
 # %%
-# All of scikit-learn
-# -------------------
-# A column of paths goes wherever a table goes. The features of a pretrained net are columns for any model, and so are
-# the pixels alone. Files are read batch by batch, so 100,000 photos need no more memory than a thousand.
+# With any estimator of scikit-learn
+# ----------------------------------
+# Use a column of paths like any other column. The features of a pretrained net, or the plain pixels, are columns for
+# any model. Files are read batch by batch, so 100,000 photos need no more memory than 1,000.
 
 models = {
     "pretrained features, LogisticRegression": make_pipeline(PretrainedFeatures(), LogisticRegression(max_iter=1000)),
@@ -100,7 +102,7 @@ print(
 # %%
 # The pictures
 # ------------
-# First some photos of each class, then photos of the test with their predictions.
+# The first picture shows some photos of each class, the second shows test photos with their predictions.
 
 show_images(train.path, train.label).savefig("photos_by_class.png", dpi=100)
 

@@ -2,10 +2,11 @@
 Photos and columns together
 ===========================
 
-A table with a column of photos and columns of numbers, as a shop has them. ``ColumnTransformer`` passes the photos to a
-pretrained net and the numbers to a scaler. All columns of the result have names.
+A table may have a column of photos and columns of numbers, such as the articles of a shop. ``ColumnTransformer`` passes
+the photos to a pretrained net and the numbers to a scaler. All columns of the result have names.
 
-The photos are tiles of the two that come with scikit-learn. The price depends on the photo *and* on the numbers::
+The photos are tiles of the two photos that come with scikit-learn. The price depends on the photo *and* on the
+numbers::
 
     python examples/photos_and_columns.py
 """
@@ -54,7 +55,7 @@ print(prints.drop(columns="path").head(3).round(1).to_string(), "\n")
 # %%
 # One transformer per kind of column
 # ----------------------------------
-# Each photo is encoded once, whatever the number of folds and models.
+# Each photo is encoded only once for all folds and models.
 
 photo = ("photo", PretrainedFeatures(), ["path"])
 numbers = ("numbers", StandardScaler(), ["size", "age"])

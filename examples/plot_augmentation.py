@@ -2,11 +2,11 @@
 Augmentation
 ============
 
-What every augmenter does to images, and to the rows of a table: originals beside random draws. ::
+The figures show originals beside random draws of each augmenter, for images and for the rows of a table. ::
 
     python examples/plot_augmentation.py
 
-It needs scikit-learn's sample photos, no network and no GPU, and leaves a figure for each kind of augmentation, such as
+It runs without network or GPU, and writes a figure for each kind of augmentation, such as
 ``augmentation_geometry.png``.
 """
 
@@ -37,7 +37,7 @@ from sktricks import (
 )
 
 # %%
-# Images are arrays ``(n, height, width, channels)``, in their own dtype. Here are two photos, cut to squares.
+# Images are arrays ``(n, height, width, channels)`` of any numeric dtype. These are two photos, cropped to squares.
 
 photos = np.stack([photo[:420:3, 100:520:3] for photo in load_sample_images().images])
 labels = ["temple", "flower"]
@@ -58,7 +58,7 @@ def show(theme, augmenters, X=photos, y=labels):
 # %%
 # Geometry
 # --------
-# ``augment`` draws anew for every image, whenever it is asked to.
+# ``augment`` draws new parameters for each image in each call.
 
 geometry = {
     "RandomFlip()": RandomFlip(),
@@ -85,8 +85,8 @@ show("color", color)
 # %%
 # Mixing, and policies
 # --------------------
-# Several steps in a row: flip, crop, rotation and color are one pass over the pixels. Each is read once and rounded
-# once, and the corners of the turned image come from the photo around the crop.
+# Flip, crop, rotation and color of a pipeline are one pass over the pixels. Each pixel is read once and rounded once,
+# and the corners of the rotated image are filled from the photo around the crop.
 
 mixed = {
     "MixUp(alpha=1)": MixUp(alpha=1),
@@ -102,7 +102,7 @@ show("mixing", mixed)
 # %%
 # Tables and signals
 # ------------------
-# Rows without ``image_shape`` are lines here.
+# Rows of a table, without ``image_shape``, are drawn as lines.
 
 table = StandardScaler().fit_transform(load_breast_cancer().data)
 of_tables = {

@@ -2,13 +2,13 @@
 Compare models honestly
 =======================
 
-``compare`` cross-validates several estimators on the same folds, with the baseline that ignores X, and says how sure it
-is of the differences. Two questions are answered here: is the winner really better? And what do the folds hide, if some
-rows belong together? ::
+``compare`` cross-validates several estimators and a baseline that ignores X on the same folds, and reports confidence
+intervals of the differences. This example answers two questions: is the best model significantly better? And how do
+grouped rows bias the scores? ::
 
     python examples/plot_compare.py
 
-It takes some seconds, without network or GPU, and leaves two figures, ``comparison.png`` and ``groups.png``.
+It takes some seconds, without network or GPU, and writes two figures, ``comparison.png`` and ``groups.png``.
 """
 
 import matplotlib.pyplot as plt
@@ -26,9 +26,9 @@ from sklearn.tree import DecisionTreeClassifier
 from sktricks import ComparisonDisplay, NetClassifier, RandomAffine, compare
 
 # %%
-# Is the winner better?
-# ---------------------
-# 569 tumors, 30 measurements. (``compare(None, X, y)`` would take the usual models for the kind of rows at hand.)
+# Is the best model better?
+# -------------------------
+# The data are 569 tumors with 30 measurements. (``compare(None, X, y)`` compares the usual models for the kind of X.)
 
 X, y = load_breast_cancer(return_X_y=True)
 models = {
@@ -42,21 +42,21 @@ comparison = compare(models, X, y)
 print(comparison)
 
 # %%
-# The column "difference to the best" has a 95 % interval. The models are tested on the same rows, so a fold that is
-# hard for one is hard for all: the difference is more certain than the two scores. The folds share rows to train on,
-# which the interval takes into account (Nadeau & Bengio 2003). If it contains 0, these rows do not tell the two apart:
-# take the model that is faster, smaller, or easier to explain.
+# The column "difference to the best" has a 95 % interval. All models are tested on the same rows, and a hard fold is
+# hard for all of them, so the difference is more certain than the two scores. The interval takes into account that the
+# folds share training rows (Nadeau & Bengio 2003). If it contains 0, the difference is not significant: choose the
+# model that is faster, smaller, or easier to explain.
 
 equal = [one.name for one in comparison.results[1:] if comparison.difference(one)[2] >= 0]
-print(f"\nBest: {comparison.best}. Not told apart from it: {', '.join(equal) or 'none'}.")
+print(f"\nBest: {comparison.best}. Not significantly worse: {', '.join(equal) or 'none'}.")
 ComparisonDisplay.from_comparison(comparison).figure_.savefig("comparison.png", dpi=100)
 
 # %%
 # Rows that belong together
 # -------------------------
-# 60 digits, each recorded five times, slightly shifted and turned, as five photos of one object would be. If photos of
-# one object are on both sides of a split, a model that remembers objects seems to know classes. ``groups`` keeps them
-# on one side. The other 1,737 digits, all of them new objects, show who is right.
+# Each of 60 digits is recorded five times, slightly shifted and rotated, like five photos of one object. If photos of
+# one object are on both sides of a split, a model that memorizes objects gets a score that is too high. ``groups``
+# keeps them on one side. The other 1,737 digits are new objects: their scores show which estimate is right.
 
 X, y = load_digits(return_X_y=True)
 chosen = np.random.default_rng(0).choice(len(X), 60, replace=False)
@@ -81,8 +81,8 @@ for title, comparison in comparisons.items():
 print("\naccuracy on new objects: " + ", ".join(f"{name} {score:.3f}" for name, score in truth.items()))
 
 # %%
-# Without groups every model looks nearly perfect, and the nearest neighbor as good as any. With groups the scores are
-# close to those on new objects.
+# Without groups every model looks nearly perfect, including the nearest neighbor. With groups the scores are close to
+# those on new objects.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 3.6), sharex=True, layout="constrained")
 for ax, (title, comparison) in zip(axes, comparisons.items(), strict=True):

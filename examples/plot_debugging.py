@@ -2,15 +2,15 @@
 Debugging a net
 ===============
 
-A net that does not learn raises no error. This is the search that finds out why, in the order in which it is quickest:
-can it overfit one batch, do gradients reach every layer, what does ``diagnose`` say, and how do two trainings compare.
-Two bugs are planted here, which a reader of the code may well overlook. ::
+A net that does not learn raises no error. This example searches for the cause, with the quickest checks first: can the
+net overfit one batch, do gradients reach every layer, what does ``diagnose`` report, and how do two trainings compare?
+The net has two planted bugs that are easy to overlook. ::
 
     python examples/plot_debugging.py
 
-It takes some seconds, without network or GPU, and leaves two figures, ``gradients_by_layer.png`` and
+It takes some seconds, without network or GPU, and writes two figures, ``gradients_by_layer.png`` and
 ``trainings.png``. With a folder, ``python examples/plot_debugging.py runs``, it also writes logs for TensorBoard,
-which must be installed for that.
+which must be installed.
 """
 
 import sys
@@ -31,9 +31,9 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# The patient
-# -----------
-# Eight hidden layers and an output of probabilities. It learns nothing: one digit in ten is guessed.
+# The broken net
+# --------------
+# The net has eight hidden layers and outputs probabilities. It learns nothing: its accuracy is that of guessing.
 
 
 def broken(n_features, n_outputs):
@@ -44,16 +44,16 @@ def broken(n_features, n_outputs):
 
 
 net = NetClassifier(broken, max_epochs=20, batch_size=32, callbacks=[GradientNorms()], random_state=0)
-patient = clone(net).fit(X_train, y_train, X_val=X_test, y_val=y_test)
-print(f"The net: {100 * patient.score(X_test, y_test):.1f} %, the loss went from {patient.loss_curve_[0]:.2f} to "
-      f"{patient.loss_curve_[-1]:.2f}")  # fmt: skip
+fitted = clone(net).fit(X_train, y_train, X_val=X_test, y_val=y_test)
+print(f"The net: {100 * fitted.score(X_test, y_test):.1f} %, the loss went from {fitted.loss_curve_[0]:.2f} to "
+      f"{fitted.loss_curve_[-1]:.2f}")  # fmt: skip
 
 # %%
 # Overfit one batch
 # -----------------
-# Any net with more parameters than pixels must be able to learn 16 images by heart: if it is not, more rows, epochs or
-# regularization will not help, something is broken. The check takes a second. Leave out whatever acts against it, here
-# the weight decay and the schedule.
+# Any net with more parameters than pixels must be able to overfit 16 images. If it cannot, something is broken, and
+# more rows, epochs or regularization will not help. The check takes a second. Disable whatever prevents overfitting,
+# here the weight decay, and use a constant learning rate.
 
 
 def overfit_one_batch(net, n_rows=16, n_steps=200):
@@ -68,13 +68,13 @@ print("After 200 steps on 16 rows the loss is {:.3f}, and {:.0f} % of them are r
 # %%
 # Gradients by layer
 # ------------------
-# One backward pass before the training. Each sigmoid multiplies the gradient by a quarter at most, so that next to
-# nothing is left of it at the first layer.
+# Run one backward pass before the training. Each sigmoid multiplies the gradient by at most 1/4, so the gradient of the
+# first layer vanishes.
 
 
 def gradients_by_layer(net):
     """Return the norm of the gradient of each layer's weights, relative to the weights, at the start."""
-    start = clone(net).set_params(max_epochs=1, lr=1e-12).fit(X_train, y_train).net_.module_.train()  # as drawn
+    start = clone(net).set_params(max_epochs=1, lr=1e-12).fit(X_train, y_train).net_.module_.train()  # initial weights
     loss = nn.functional.cross_entropy(start(torch.tensor(X_train, dtype=torch.float32)), torch.tensor(y_train))
     loss.backward()
     layers = [layer for layer in start.modules() if isinstance(layer, nn.Linear)]
@@ -87,17 +87,17 @@ print(f"The gradient of the first layer is {before[0] / before[-1]:.0e} times th
 # %%
 # Diagnose
 # --------
-# ``diagnose`` makes these tests and others on copies of the net, and names causes and cures. The first finding is the
-# softmax: the loss takes logits, and has a softmax of its own. Not every finding needs a cure: the columns that it
-# calls small are pixels at the margin, which hardly ever have ink.
+# ``diagnose`` runs these checks and others on copies of the net, and reports causes and cures. The first finding is the
+# softmax: the loss expects logits and applies a softmax itself. Not every finding needs a cure: the columns that it
+# reports as small are pixels at the border, which rarely have ink.
 
 print(f"\n{diagnose(net, X_train, y_train)}\n")
 
 # %%
-# Mend, and look again
-# --------------------
-# One change at a time, each checked. Without the softmax alone the gradients still vanish; ReLUs with He's weights let
-# them through.
+# Fix and check again
+# -------------------
+# Make one change at a time and check each. Without the softmax the gradients still vanish; ReLUs with He initialization
+# preserve them.
 
 
 def without_softmax(n_features, n_outputs):
@@ -130,12 +130,12 @@ figure.savefig("gradients_by_layer.png", dpi=100)
 # %%
 # Compare two trainings
 # ---------------------
-# Names of runs, and all that was recorded about each. The same goes into TensorBoard, one folder per run, by another
-# callback; ``examples/log_to_tensorboard.py`` has more of it.
+# ``TrainingDisplay`` draws everything that was recorded for each run. Another callback writes the same to TensorBoard,
+# with one folder per run; see ``examples/log_to_tensorboard.py``.
 
 
 def loggers(run):
-    """Return the callback that writes a run into the folder on the command line, if there is one."""
+    """Return a callback that logs a run to the folder from the command line, or nothing without a folder."""
     if len(sys.argv) < 2:
         return []
     from skorch.callbacks import TensorBoard

@@ -1,13 +1,13 @@
 """
-A training examined
+Diagnose a training
 ===================
 
-A net of one's own on a table whose columns are of very different sizes, at a learning rate found by nobody.
-``diagnose`` trains copies of it for some steps and says what is wrong; ``find_lr`` looks for the rate. ::
+A custom net is trained on a table whose columns have very different scales, at an arbitrary learning rate. ``diagnose``
+trains copies of the net for some steps and reports problems; ``find_lr`` suggests a learning rate. ::
 
     python examples/plot_diagnose.py
 
-It takes half a minute, without network or GPU, and leaves a figure, ``learning_rate.png``.
+It takes half a minute, without network or GPU, and writes a figure, ``learning_rate.png``.
 """
 
 import matplotlib.pyplot as plt
@@ -31,7 +31,7 @@ print(f"{100 * net.fit(X, y).score(X_test, y_test):.1f} %\n")
 print(diagnose(net, X, y))
 
 # %%
-# What was found, mended: columns scaled, and a rate from a range test on the scaled columns.
+# Fix both findings: scale the columns, and take the learning rate from a range test on the scaled columns.
 
 scale = StandardScaler().fit(X)
 curve = find_lr(net, scale.transform(X), y)

@@ -2,13 +2,13 @@
 Ensemble
 ========
 
-Nets and classical models vote, each with the weight that it earned on rows it was not trained on. Is the vote better
-than its best member? That depends. So here are two tasks: a table on which two members are good in different ways,
-and digits, on which one is far ahead, the pretrained net. ::
+Nets and classical models vote, with weights learned from out-of-fold predictions. Whether the vote is better than its
+best member depends on the task. This example compares two tasks: a table, for which two members are good in different
+ways, and digits, for which one member, the pretrained net, is far ahead. ::
 
     python examples/plot_ensemble.py
 
-It takes about half a minute, without network or GPU, and leaves a figure, ``ensemble.png``.
+It takes about half a minute, without network or GPU, and writes a figure, ``ensemble.png``.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ from sktricks import EnsembleDisplay, FineTuneClassifier, NetClassifier, VotingC
 SEEDS = range(3)
 of_tables = [
     ("logistic", make_pipeline(StandardScaler(), LogisticRegression())),
-    ("neighbours", make_pipeline(StandardScaler(), KNeighborsClassifier(7))),
+    ("neighbors", make_pipeline(StandardScaler(), KNeighborsClassifier(7))),
     ("trees", ExtraTreesClassifier(100, random_state=0)),
     ("net", NetClassifier(max_epochs=30, random_state=0)),
 ]
@@ -40,13 +40,14 @@ tasks = {
 # %%
 # Votes
 # -----
-# ``weights="simplex"`` minimises the log loss of out-of-fold predictions over all weights that sum to 1, and
-# ``calibration="temperature"`` makes members that are too sure of themselves milder before; the net is one. Members are
-# fitted five times for that, and once more on all rows. The other vote takes the same fitted members as equals.
+# ``weights="simplex"`` minimizes the log loss of out-of-fold predictions over all nonnegative weights that sum to 1.
+# ``calibration="temperature"`` first calibrates the members, since some, such as the net, are overconfident. Each
+# member is fitted five times for this, and once more on all rows. The other vote gives the same fitted members equal
+# weights.
 
 
 def compare(X, y, members, n_train):
-    """The accuracy in % of the members and of both votes, for each of some splits; and the vote of the last of them."""
+    """Return the accuracies in % of the members and of both votes, one per split, and the vote of the last split."""
     scores = {}
     for seed in SEEDS:
         X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=n_train, stratify=y, random_state=seed)
@@ -65,8 +66,8 @@ def conclude(scores, members):
 
 
 # %%
-# On the table the vote is ahead of all that is in it. On digits it says the opposite: leave it to the pretrained net,
-# and equal weights do harm. What an ensemble brings is what its members know that the best one does not.
+# On the table, the vote is better than each of its members. On digits, the learned weights favor the pretrained net,
+# and equal weights reduce the accuracy. An ensemble helps if its members correct errors of the best one.
 
 figure = plt.figure(figsize=(15, 8), layout="constrained")
 parts = figure.subfigures(2, 2, squeeze=False, width_ratios=[1, 3])

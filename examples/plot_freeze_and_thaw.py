@@ -2,12 +2,13 @@
 Freeze and thaw
 ===============
 
-What is trained of a pretrained net, and when. Three ways on the same 200 images of digits: all of it at once, the head
-first and then stage by stage from the top (``strategy="gradual"``), and nothing below ``stage3``, to the last bit. ::
+Choose which layers of a pretrained net are trained, and when. Three ways are compared on the same 200 images of digits:
+train all layers at once, train the head first and then thaw stage by stage from the top (``strategy="gradual"``), or
+keep all layers below ``stage3`` frozen. ::
 
     python examples/plot_freeze_and_thaw.py
 
-It takes half a minute, without network or GPU, and leaves a figure, ``freeze_and_thaw.png``.
+It takes half a minute, without network or GPU, and writes a figure, ``freeze_and_thaw.png``.
 """
 
 from typing import Any
@@ -29,15 +30,15 @@ nets = {
 }
 
 # %%
-# Validation rows are only watched here: their loss and accuracy are in the figure.
+# The validation rows do not influence the training: their loss and accuracy are in the figure.
 
 for name, net in nets.items():
     net.fit(X, y, X_val=X_test[:300], y_val=y_test[:300])
     print(f"{name:16}{100 * net.score(X_test[300:], y_test[300:]):6.1f} %   {net.n_trainable_parameters_:9,} trained")
 
 # %%
-# All three share their axes, so that heights can be compared. The gray bands are the epochs in which some layers were
-# still frozen; the legend has their numbers.
+# All three trainings share their axes, so that curves can be compared. In the epochs of the gray bands some layers were
+# still frozen; the legend shows how many.
 
 figure, axes = plt.subplots(3, 3, figsize=(11, 6), sharex=True, sharey="row", layout="constrained")
 for column, (name, net) in zip(axes.T, nets.items(), strict=True):
@@ -49,9 +50,9 @@ for ax in axes[:, 1:].ravel():
 figure.savefig("freeze_and_thaw.png", dpi=120)
 
 # %%
-# Frozen is frozen: weights, running statistics and all are what they were when the net was loaded.
+# Frozen layers do not change: their weights and running statistics are those of the loaded net.
 
 fresh, after = load_backbone("tiny32").model.state_dict(), nets["from stage3 on"].backbone_.model.state_dict()
 changed = {name.split(".")[0] for name in fresh if not torch.equal(fresh[name], after[name])}
-print("\nnot as it was, to the last bit:", *changed)
+print("\nchanged by the training:", *changed)
 layer_table(nets["from stage3 on"])

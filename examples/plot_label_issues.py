@@ -2,14 +2,14 @@
 Wrong labels and duplicates
 ===========================
 
-Labels are made by people, and some are wrong. Here we plant wrong labels in scikit-learn's digits, so that we know
-where they are: ``find_label_issues`` has to find them, ``LabelIssuesDisplay`` shows them, and correcting them has to
-pay on clean test images. The second half plants copies of training images in the test set, which make a model look
+Labels are made by people, and some are wrong. This example plants wrong labels in scikit-learn's digits, so their
+positions are known. ``find_label_issues`` searches for them, ``LabelIssuesDisplay`` shows them, and clean test images
+show what a correction gains. The second half plants copies of training images in the test set, which make a model look
 better than it is; ``find_duplicates`` finds them. ::
 
     python examples/plot_label_issues.py
 
-It takes some seconds, without network or GPU, and leaves three figures, ``label_issues.png``,
+It takes some seconds, without network or GPU, and writes three figures, ``label_issues.png``,
 ``corrected_labels.png`` and ``duplicates.png``.
 """
 
@@ -33,12 +33,12 @@ X, y = load_digits(return_X_y=True)
 # %%
 # Plant wrong labels
 # ------------------
-# 1,000 digits to learn from, of which one in ten gets another label at random. The other 797 keep their labels: an
-# improvement that is measured with wrong labels means little.
+# One in ten of 1,000 training digits gets a random wrong label. The other 797 digits are the test set and keep their
+# labels, because an improvement that is measured with wrong labels means little.
 
 
 def plant(labels, fraction, seed):
-    """Return labels of which a fraction is replaced by another class, and a mask of those."""
+    """Return labels of which a fraction is replaced by other classes, and the mask of the replaced ones."""
     rng = np.random.default_rng(seed)
     is_wrong = np.zeros(len(labels), bool)
     is_wrong[rng.choice(len(labels), int(fraction * len(labels)), replace=False)] = True
@@ -52,9 +52,9 @@ y_given, is_wrong = plant(y_true, 0.1, seed=0)
 # %%
 # Find them
 # ---------
-# Models judge only rows that they have not seen: five copies of the classifier are trained on four fifths each. Take
-# the best classifier at hand, since its own errors count as issues, too. Here are two: a pretrained net with a linear
-# head, and a logistic regression on the pixels.
+# The issues are found by cross-validation: each of five copies of the classifier judges the fifth of the rows that it
+# was not trained on. Use the best classifier you have, since its own errors are reported as issues, too. Two are
+# compared here: a pretrained net with a linear head, and a logistic regression on the pixels.
 
 judge = FineTuneClassifier(image_shape=SHAPE, strategy="linear-probe", random_state=0)
 logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -63,7 +63,7 @@ print(issues[issues.is_label_issue].sort_values("label_quality").head(), "\n")
 
 
 def describe(issues, is_wrong):
-    """Return how many of the wrong labels were found, and how many of the findings are right."""
+    """Return as text the recall and the precision of the findings."""
     found = issues.is_label_issue.to_numpy()
     return f"finds {np.mean(found[is_wrong]):.0%} of them; {np.mean(is_wrong[found]):.0%} of its findings are right"
 
@@ -73,16 +73,16 @@ print(f"The pretrained net {describe(issues, is_wrong)}.")
 print(f"The logistic regression {describe(find_label_issues(logistic, X_train, y_given), is_wrong)}.")
 
 # %%
-# Look at the pictures before you change a label. The most suspicious rows come first.
+# Look at the images before you change a label. The most suspicious rows come first.
 
 LabelIssuesDisplay.from_issues(X_train, issues, image_shape=SHAPE).figure_.savefig("label_issues.png", dpi=100)
 
 # %%
 # Correct them
 # ------------
-# With the pictures in front of you, you would decide on each finding. Here we do without: take the predicted label for
-# each finding, or leave these rows out. Three models are trained on each version of the labels, over three splits.
-# The last column has the labels before anything was planted: a limit that a correction can only approach.
+# In practice, look at each finding and decide. This example replaces the label of each finding by the predicted label,
+# or leaves these rows out. Three models are trained on each version of the labels, for three splits. The last column
+# has the true labels: an upper limit for any correction.
 
 models = {
     "logistic": logistic,
@@ -113,11 +113,11 @@ for name, by_version in scores.items():
     print(f"{name:22}" + "".join(f"{cell:>14}" for cell in cells))
 
 # %%
-# Correcting pays for every model here, and leaving the rows out pays as much. Neither repairs the errors that were not
-# found. It does not help where the judge is poor: the findings of the logistic regression are right less often, and the
-# others are good rows that it would spoil.
+# Both correcting the labels and leaving the rows out improve every model by about the same amount. Neither repairs the
+# errors that were not found. A poor classifier does not help: fewer findings of the logistic regression are right, and
+# correcting the others would damage good labels.
 
-COLORS = ["#D55E00", "#E69F00", "#56B4E9", "0.5"]  # told apart by color-blind readers, on white and on black
+COLORS = ["#D55E00", "#E69F00", "#56B4E9", "0.5"]  # safe for color-blind readers, on white and on black
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 for number, version in enumerate(versions):
     means = [np.mean(by_version[version]) for by_version in scores.values()]
@@ -133,9 +133,9 @@ figure.savefig("corrected_labels.png", dpi=100)
 # %%
 # Find copies
 # -----------
-# 100 training images come into the test set by mistake, with their labels, a tenth of which are wrong. A model that
-# remembers rows, such as the nearest neighbor, is right about all of these. ``find_duplicates`` is told which part each
-# row belongs to and reports the leaks.
+# 100 training images are added to the test set with their labels, a tenth of which are wrong. A model that memorizes
+# rows, such as the nearest neighbor, predicts all of these labels. ``find_duplicates`` receives the split of each row
+# and reports the leaks.
 
 leaked = np.random.default_rng(0).choice(len(X_train), 100, replace=False)
 X_leaky = np.concatenate([X_test[:400], X_train[leaked]])
@@ -152,8 +152,8 @@ for title, rows in {"with the copies in the test set": slice(None), "without the
     print(f"  {title:34}{100 * neighbor.score(X_leaky[rows], y_leaky[rows]):.1f} %")
 
 # %%
-# Some pairs are called "re-encoded": similar, but not equal. Among photos such pairs are copies that were resized or
-# saved again as JPEG. Among digits of 8 x 8 pixels they are two drawings that look alike: see for yourself.
+# Some pairs are "re-encoded": similar, but not equal. Such pairs of photos are copies that were resized or saved again
+# as JPEG. Such pairs of digits of 8 x 8 pixels are two drawings that look alike, as the figure shows.
 
 similar = copies.pairs[copies.kinds == "re-encoded"][:6]
 exact = copies.pairs[copies.kinds == "exact"][: 8 - len(similar)]

@@ -3,13 +3,13 @@ Search
 ======
 
 Augmentation, freezing, the head and the ensemble around a net are parameters like any other. ``GridSearchCV`` tries
-them all, ``HalvingRandomSearchCV`` gives up early on what looks poor after few epochs, and Optuna looks where it went
-well before. Two hundred images of digits have labels here. ::
+all combinations, ``HalvingRandomSearchCV`` drops candidates that are poor after few epochs, and Optuna samples near
+good candidates. The training set is 200 images of digits. ::
 
-    pip install optuna  # if you want the third
+    pip install optuna  # optional, for the third search
     python examples/plot_search.py
 
-It takes about half a minute, with Optuna a little more, without network or GPU, and leaves a figure, ``search.png``.
+It takes about half a minute, with Optuna a little more, without network or GPU, and writes a figure, ``search.png``.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (which makes the next import possible)
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (enables the next import)
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
@@ -37,8 +37,8 @@ net = FineTuneClassifier(image_shape=(8, 8), freeze_until="head", n_views=4, ran
 vote = VotingClassifier([("net", net), ("knn", "drop")], voting="soft")
 
 # %%
-# Of 200 rows accuracy is a coarse measure: several candidates get all of them right. The log loss tells those
-# apart, by how sure they are.
+# Accuracy on 200 rows is a coarse measure: several candidates get all of them right. The log loss also measures the
+# confidence of predictions.
 
 common = {"scoring": "neg_log_loss", "cv": 3}
 
@@ -52,10 +52,10 @@ def report(name, n_candidates, score, best, params):
 
 
 # %%
-# All of a grid
-# -------------
-# A wholly frozen net encodes each image once, and each of four fixed views of it, whatever the head and the folds are;
-# so eight candidates cost no more than the two that train ``stage3`` as well, with fresh draws in each epoch.
+# Grid search
+# -----------
+# A frozen backbone encodes each image, and each of its four fixed views, only once for all heads and folds. Therefore
+# eight candidates cost no more than the two that also train ``stage3``, with new draws in each epoch.
 
 knn = ["drop", KNeighborsClassifier(3)]
 augmenters = [None, RandomRotation(10)]
@@ -68,9 +68,10 @@ results = by_grid.cv_results_
 report("GridSearchCV", len(results["params"]), by_grid.best_score_, by_grid.best_estimator_, by_grid.best_params_)
 
 # %%
-# Many at first, few to the end
-# -----------------------------
-# Any number is a resource, here the epochs: a third of the candidates goes on, with three times as many.
+# Successive halving
+# ------------------
+# Any integer parameter can be the resource, here the number of epochs: the best third of the candidates continues with
+# three times as many.
 
 space = {
     "lr": loguniform(1e-4, 1e-1),
@@ -83,10 +84,10 @@ n_candidates = sum(halving.n_candidates_)
 report("HalvingRandomSearchCV", n_candidates, halving.best_score_, halving.best_estimator_, halving.best_params_)
 
 # %%
-# One after the other
-# -------------------
-# Optuna asks for a function. What there is to choose may depend on what was chosen before, here a number of neighbours
-# on there being any.
+# Optuna
+# ------
+# Optuna takes a function that draws a candidate. A parameter may depend on another one: here the number of neighbors is
+# drawn only if the vote has a nearest-neighbor member.
 
 
 def candidate(trial):
@@ -112,9 +113,9 @@ else:
 # %%
 # The figure
 # ----------
-# Orange is the candidate that each search chose, gray are all others. Some folds are harder than others for every
-# candidate, so the first panel compares candidates fold by fold. With 200 rows, a search shows which settings are bad,
-# and hardly which of the good ones is best.
+# The candidate that a search chose is orange, all others are gray. Some folds are harder than others for every
+# candidate, so the first panel compares candidates fold by fold. With 200 rows, a search can identify bad settings, but
+# hardly the best among good ones.
 
 CHOSEN, OTHER = {"color": "C1", "marker": "D", "zorder": 3}, {"color": "0.5", "marker": "o"}
 

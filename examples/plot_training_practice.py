@@ -2,14 +2,14 @@
 Good practice in training, measured
 ===================================
 
-Normalization between layers, careful initial weights, a learning-rate schedule, weight decay, dropout, gradient
-clipping: each is one argument of ``NetClassifier`` or one line of your module, and each cures something. So each is
-measured where it belongs, in a situation that was fixed beforehand: the same net without it and with it, on the same
-rows, for three seeds. Then all six are measured where nothing is wrong, and most of them change next to nothing. ::
+Normalization between layers, initial weights, a learning-rate schedule, weight decay, dropout and gradient clipping
+each solve a problem, and each is one argument of ``NetClassifier`` or one line of your module. This example measures
+each of them on its problem, with and without it, for the same net, rows and three seeds. Then it measures all six
+without a problem, where most of them change little. The situations were chosen before any result was known. ::
 
     python examples/plot_training_practice.py
 
-It takes less than a minute, without network or GPU, and leaves three figures: ``training_schedule.png`` and
+It takes less than a minute, without network or GPU, and writes three figures: ``training_schedule.png`` and
 ``training_practice.png`` with curves, and ``training_gains.png`` with the gains.
 """
 
@@ -28,10 +28,10 @@ X, y = load_digits(return_X_y=True)
 X = X / 16
 
 # %%
-# A net of one's own
-# ------------------
-# Linear layers and ReLUs. How many, and what stands between them, are parameters, which ``net_params`` reaches as
-# ``module__depth`` and so on.
+# A custom net
+# ------------
+# The net consists of linear layers and ReLUs. Its depth, width, normalization and dropout are parameters, which
+# ``net_params`` sets as ``module__depth`` and so on.
 
 
 def make_net(n_features, n_outputs, depth=10, width=64, normalize=False, dropout=0.0):
@@ -47,14 +47,15 @@ def make_net(n_features, n_outputs, depth=10, width=64, normalize=False, dropout
 # %%
 # Six situations
 # --------------
-# - **Initial weights, normalization.** Ten layers, trained by SGD. Torch's own initial weights make numbers smaller
-#   from layer to layer, and gradients on their way back as well, until nothing is learned. He's weights keep their size
-#   at the start; BatchNorm restores it in every layer and step.
-# - **Schedule.** A learning rate ten times that of the default. Warming up avoids the first large steps, when gradients
-#   are not to be trusted, and the slow end lets the net settle.
-# - **Clipping.** SGD at a rate at which a single large gradient throws the weights far away. A clipped one does not.
-# - **Weight decay, dropout.** A wide net, 200 rows, and every fifth label is wrong: the net memorizes them. Both make
-#   that harder.
+# - **Initial weights, normalization.** Ten layers are trained by SGD. With torch's default initialization, activations
+#   and gradients shrink from layer to layer, and nothing is learned. He initialization preserves their scale at the
+#   start; BatchNorm restores it in every layer and step.
+# - **Schedule.** The learning rate is ten times the default. Warm-up avoids large first steps, when gradients are
+#   unreliable, and the decay at the end lets the net converge.
+# - **Clipping.** SGD trains at a learning rate at which a single large gradient can move the weights far away. Clipping
+#   limits such a step.
+# - **Weight decay, dropout.** A wide net is trained on 200 rows with every fifth label wrong, and memorizes them. Both
+#   practices make this harder.
 
 deep_sgd: dict[str, Any] = {"optimizer": "sgd", "schedule": "constant", "lr": 0.05, "weight_decay": 0.0}
 wide: dict[str, Any] = {"module__depth": 2, "module__width": 256}
@@ -63,7 +64,7 @@ too_fast = {"init": "he", "lr": 0.02, "schedule": "constant", "weight_decay": 0.
 memorizes = {"max_epochs": 60, "weight_decay": 0.0, "net_params": wide}
 
 situations: dict[str, tuple[str, int, float, dict, dict]] = {
-    # practice: (situation, rows, fraction of wrong labels, parameters without it, what it changes)
+    # practice: (situation, rows, fraction of wrong labels, parameters without it, parameters that it changes)
     "initial weights": ("10 layers, SGD", 500, 0.0, deep_sgd, {"init": "he"}),
     "normalization": ("10 layers, SGD", 500, 0.0, deep_sgd, {"net_params": {"module__normalize": True}}),
     "schedule": ("10 layers, lr too high", 500, 0.0, too_fast, {"schedule": "warmup-cosine"}),
@@ -74,7 +75,7 @@ situations: dict[str, tuple[str, int, float, dict, dict]] = {
 
 
 def train(params, n_rows, wrong, seed, *, validate=False):
-    """Return a net that was trained on some rows, and its accuracy in % on 500 others, whose labels are right."""
+    """Return a trained net and its accuracy in % on 500 other rows with correct labels."""
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, train_size=n_rows, test_size=500, stratify=y, random_state=seed
     )
@@ -82,18 +83,18 @@ def train(params, n_rows, wrong, seed, *, validate=False):
     is_wrong = rng.random(n_rows) < wrong
     y_train = np.where(is_wrong, (y_train + rng.integers(1, 10, n_rows)) % 10, y_train)
     net = NetClassifier(make_net, batch_size=32, random_state=seed, **{"max_epochs": 30, **params})
-    validation = {"X_val": X_test, "y_val": y_test} if validate else {}  # for the curves; nothing is chosen by it
+    validation = {"X_val": X_test, "y_val": y_test} if validate else {}  # for the curves only
     try:
         net.fit(X_train, y_train, **validation)
     except ValueError as error:
         if "the training diverged" not in str(error):
             raise
-        return None, 10.0  # nothing was learned: one digit in ten would be guessed
+        return None, 10.0  # the accuracy of guessing
     return net, 100 * net.score(X_test, y_test)
 
 
 def measure(without, change, n_rows, wrong):
-    """Return the nets of the first seed, and the accuracies without and with a practice, (2, seeds)."""
+    """Return the nets of the first seed, and the accuracies without and with a practice, of shape (2, seeds)."""
     both = without, {**without, **change}
     runs = [[train(params, n_rows, wrong, seed, validate=seed == SEEDS[0]) for seed in SEEDS] for params in both]
     nets = {name: run[0][0] for name, run in zip(("without", "with"), runs, strict=True) if run[0][0] is not None}
@@ -117,13 +118,13 @@ for practice, (title, n_rows, wrong, without, change) in situations.items():
 # %%
 # The curves
 # ----------
-# ``TrainingDisplay.from_estimators`` draws everything that was recorded about several nets: here the two of the
-# schedule, whose learning rates tell them apart.
+# ``TrainingDisplay.from_estimators`` draws everything that was recorded for several nets, here for the nets without and
+# with a schedule.
 
 TrainingDisplay.from_estimators(trained["schedule"]).figure_.savefig("training_schedule.png", dpi=100)
 
 # %%
-# For all six, the loss of the training rows and the accuracy on others, without and with the practice, for one seed.
+# The second figure shows the training loss and the accuracy on other rows for all six practices, for one seed.
 
 figure = plt.figure(figsize=(13, 9), layout="constrained")
 for part, (practice, nets) in zip(figure.subfigures(3, 2).ravel(), trained.items(), strict=True):
@@ -137,9 +138,9 @@ figure.savefig("training_practice.png", dpi=80)
 # %%
 # Where nothing is wrong
 # ----------------------
-# Two layers, 500 rows with the right labels, AdamW at its default rate. Normalization and He's weights still bring a
-# point or two, since the net learns faster and has only 20 epochs. The others have nothing to cure: the schedule and
-# dropout bring less than a point, clipping less still, and the strong weight decay costs a little.
+# A net of two layers is trained on 500 rows with correct labels by AdamW at its default learning rate. Normalization
+# and He initialization still gain one or two points, since the net learns faster and has only 20 epochs. The schedule
+# and dropout gain less than a point, clipping even less, and the strong weight decay costs a little.
 
 easy = {"schedule": "constant", "weight_decay": 0.0, "max_epochs": 20, "net_params": wide}
 changes = {practice: situation[-1] for practice, situation in situations.items()}

@@ -2,16 +2,17 @@
 Transfer
 ========
 
-What a net has learned elsewhere is worth most where labels are few. On digits, with 5, 10 and 20 labels of each:
+Pretrained weights help most if there are few labels. This example compares four models on digits, with 5, 10 and 20
+labels per class:
 
 - an SVC on the pixels;
-- a convolutional net that starts from nothing;
-- the bundled net, tiny32, with weights drawn at random, as fixed features: what its architecture alone is good for;
-- the same with the weights that it comes with, learned from photos and letters, and never from a digit. ::
+- a convolutional net that is trained from scratch;
+- a linear probe on the bundled net, tiny32, with random weights, which shows the effect of its architecture;
+- a linear probe on tiny32 with its pretrained weights, which were learned from photos and letters, without digits. ::
 
     python examples/plot_transfer.py
 
-It takes half a minute, without network or GPU, and leaves a figure, ``transfer.png``.
+It takes half a minute, without network or GPU, and writes a figure, ``transfer.png``.
 """
 
 import matplotlib.pyplot as plt
@@ -52,7 +53,7 @@ def models(seed):
 
 
 # %%
-# Each seed draws other images to learn from; all models get the same.
+# Each seed draws other training images, which are the same for all models.
 
 scores = {}
 for n_labels in LABELS:
@@ -64,23 +65,23 @@ for n_labels in LABELS:
             scores.setdefault(name, {}).setdefault(n_labels, []).append(score)
 
 print(f"accuracy in %, mean ± standard deviation of {len(SEEDS)} draws")
-print(f"{'labels a class':20}" + "".join(f"{n_labels:14}" for n_labels in LABELS))
+print(f"{'labels per class':20}" + "".join(f"{n_labels:14}" for n_labels in LABELS))
 for name, found in scores.items():
     cells = [f"{np.mean(found[n_labels]):.1f} ± {np.std(found[n_labels]):.1f}" for n_labels in LABELS]
     print(f"{name:20}" + "".join(f"{cell:>14}" for cell in cells))
 ahead = [np.mean(np.subtract(scores["tiny32, pretrained"][n], scores["net from scratch"][n])) for n in LABELS]
-print(f"pretrained before from scratch: {', '.join(f'{points:+.1f}' for points in ahead)} points")
+print(f"gain of pretrained over from scratch: {', '.join(f'{points:+.1f}' for points in ahead)} points")
 
 # %%
 # The figure
 # ----------
-# And why: the two directions in which 600 images differ most, first those of their pixels, then of what the net sees in
-# them. Nothing here has learned which digit is which.
+# The right panels show why: they project 600 images on the first two principal components of their pixels, and of the
+# features of the net. Neither projection uses labels.
 
 features = PretrainedFeatures(image_shape=SHAPE).fit_transform(X[:600])
 figure, (left, *maps) = plt.subplots(1, 3, figsize=(14, 4.4), layout="constrained")
 for number, (name, found) in enumerate(scores.items()):
-    places = np.arange(len(LABELS)) + 0.06 * (number - 1.5)  # side by side, so that no bar hides another
+    places = np.arange(len(LABELS)) + 0.06 * (number - 1.5)  # side by side, so that error bars do not overlap
     means, spread = np.mean(list(found.values()), axis=1), np.std(list(found.values()), axis=1)
     left.errorbar(
         places, means, spread, marker="os^D"[number], linestyle=["-", "--", ":", "-."][number], capsize=2, label=name

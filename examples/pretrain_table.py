@@ -2,22 +2,22 @@
 Pretrain table1
 ===============
 
-How the net for small tables is made: it sees nothing but tables that are drawn anew for each step ("worlds"), and
-learns to predict some rows of a table from the others (Müller et al. 2022). Worlds have 2 to 50 columns, 2 to 10
-classes and 8 to 500 training rows. Their classes come from layers of random causes, sums of random trees, waves and
-bumps of few columns, linear functions, clouds of points, or cells around points; their columns may be skewed, rounded,
-repeated, irrelevant, categories, or have gaps. Half a day on two cores::
+This script trains the net for small tables. The net is trained only on synthetic tables ("worlds"), new ones for each
+step, and learns to predict some rows of a table from the others (Müller et al. 2022). Worlds have 2 to 50 columns, 2 to
+10 classes and 8 to 500 training rows. Their classes are functions of layers of random causes, sums of random trees,
+waves and bumps of few columns, linear functions, clouds of points, or cells around points. Their columns may be skewed,
+rounded, repeated, irrelevant, categorical, or have missing values. The training takes half a day on two cores::
 
     python examples/pretrain_table.py --out run
 
-A run that was stopped goes on from its last checkpoint when the command is given again, to the same bits: each world
-depends on the seed and the step alone. The learning rate rises, stays, and falls to zero in the last tenth of the steps
-("warmup-stable-decay", Hu et al. 2024). So a run that is at step s can be finished early with ``--steps`` s / 0.9, or
-prolonged before the fall begins; keep a copy of the checkpoint.
+To resume a stopped run from its last checkpoint, repeat the command. The result is bitwise the same, since each world
+depends only on the seed and the step. The learning rate rises, stays constant, and falls to zero in the last tenth of
+the steps ("warmup-stable-decay", Hu et al. 2024). Therefore a run at step s can be finished early with ``--steps`` s /
+0.9, or extended before the rate begins to fall; keep a copy of the checkpoint.
 
-The loss of worlds that the net never trains on is printed beside that of a logistic regression on the same rows. At
-the end ``run/table1.safetensors`` holds the averaged weights in float16 and the temperature that suits other worlds;
-point the environment variable ``SKTRICKS_TABLE1`` at it to use them.
+The script prints the loss on held-out worlds and that of a logistic regression on the same rows. At the end
+``run/table1.safetensors`` holds the averaged weights in float16 and a temperature that is fitted on other worlds. To
+use them, set the environment variable ``SKTRICKS_TABLE1`` to its path.
 """
 
 import argparse
@@ -35,10 +35,10 @@ from sktricks.transfer._in_context_net import InContextNet
 from sktricks.transfer._in_context_rows import learn_rows, place_columns
 
 MOST_COLUMNS, MOST_CLASSES, MOST_ROWS = 50, 10, 500
-TOKENS = 5120  # rows of all worlds of a step
-UNKNOWN = -1  # the label of a row whose class no training row has
+TOKENS = 5120  # total rows of all worlds per step
+UNKNOWN = -1  # label of a row whose class has no training row
 WARM_UP, FALL = 1000, 0.1  # steps; fraction of the steps
-HELD_OUT = {20: 60, 100: 40, 500: 20}  # worlds that judge, by their number of training rows
+HELD_OUT = {20: 60, 100: 40, 500: 20}  # number of held-out worlds by their number of training rows
 
 
 # -- worlds: causes ----------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def log_uniform(rng, low, high):
 
 
 def log_integer(rng, low, high):
-    """An integer from low to high, small ones as often as large ones."""
+    """Draw an integer from low to high, uniform on a log scale."""
     return min(high, int(log_uniform(rng, low, high + 1)))
 
 
@@ -62,7 +62,7 @@ def standardize(x):
 
 
 def draw_noise(rng, shape):
-    """Numbers of some distribution with mean 0 and variance 1, about."""
+    """Draw from a random distribution with mean 0 and variance 1, approximately."""
     kind = rng.integers(5)
     if kind == 0:
         return rng.uniform(-1.73, 1.73, shape)
@@ -74,13 +74,13 @@ def draw_noise(rng, shape):
 
 
 def draw_causes(rng, n, n_columns):
-    """Columns that may be correlated, of one distribution or in groups."""
+    """Draw columns that may be correlated or clustered."""
     x = draw_noise(rng, (n, n_columns))
     if chance(rng, 0.6):  # common causes
         rank = log_integer(rng, 1, n_columns)
         common = draw_noise(rng, (n, rank)) @ rng.standard_normal((rank, n_columns)) / math.sqrt(rank)
-        share = 1 - rng.random() ** 2
-        x = math.sqrt(share) * common + math.sqrt(1 - share) * x
+        fraction = 1 - rng.random() ** 2
+        x = math.sqrt(fraction) * common + math.sqrt(1 - fraction) * x
     if chance(rng, 0.2):  # groups of rows
         centers = rng.standard_normal((rng.integers(2, 8), n_columns)) * rng.uniform(0.5, 3)
         x = x + centers[rng.integers(len(centers), size=n)]
@@ -88,7 +88,7 @@ def draw_causes(rng, n, n_columns):
 
 
 def choose_relevant(rng, n_columns):
-    """Indices of the columns that a function reads."""
+    """Draw the indices of the columns that a function depends on."""
     return rng.permutation(n_columns)[: log_integer(rng, 1, n_columns)]
 
 
@@ -109,7 +109,7 @@ def linear(rng, x, m):
 
 
 def waves(rng, x, m):
-    """A draw of a Gaussian process, about: random Fourier features with a length for each column."""
+    """Draw from an approximate Gaussian process: random Fourier features with a length scale per column."""
     n_waves = 50
     frequencies = draw_noise(rng, (x.shape[1], n_waves)) * np.exp(rng.normal(0, 0.7, (x.shape[1], 1)))
     frequencies *= log_uniform(rng, 0.15, 1.5) / math.sqrt(x.shape[1])
@@ -138,7 +138,7 @@ def trees(rng, x, m):
 
 
 def cells(rng, x, m):
-    """Each row belongs to the closest of some points, and each point has scores of its own."""
+    """Assign each row to the nearest of some points, and return the random scores of this point."""
     points = x[rng.integers(len(x), size=log_integer(rng, 3, 20))]
     points = points + rng.normal(0, 0.3, points.shape)
     closest = np.square(x[:, None] - points).sum(-1).argmin(1)
@@ -149,7 +149,7 @@ FUNCTIONS = (linear, waves, bumps, trees, trees, cells)
 
 
 def draw_function(rng, n, n_columns, m):
-    """Columns, and scores that are a function of some of them, or the sum of two functions."""
+    """Draw columns, and scores that are a function of some of them, or the sum of two functions."""
     x = draw_causes(rng, n, n_columns)
     scores = 0
     for _ in range(1 + chance(rng, 0.3)):
@@ -159,20 +159,20 @@ def draw_function(rng, n, n_columns, m):
 
 
 def draw_layers(rng, n, n_columns, m):
-    """Columns and scores are nodes of a random net, whose layers cause each other."""
+    """Draw columns and scores as nodes of a random net, in which each layer depends on the one before."""
     n_layers = rng.integers(2, 5)
     width = max(3, m, math.ceil((n_columns + m) / n_layers) + log_integer(rng, 1, 20))
     same = chance(rng, 0.5)  # one activation for all nodes
     kinds = np.full(width, rng.integers(len(ACTIVATIONS)))
     noise = log_uniform(rng, 0.01, 0.3) if chance(rng, 0.8) else 0
-    n_roots = log_integer(rng, 1, min(16, width))  # few causes have effects in many columns
+    n_roots = log_integer(rng, 1, min(16, width))  # few causes affect many columns
     layer = draw_causes(rng, n, n_roots)
     layer = standardize(layer @ rng.standard_normal((n_roots, width)) + noise * rng.standard_normal((n, width)))
     nodes = [layer]
     density = rng.uniform(0.1, 1)
     for _ in range(n_layers - 1):
         weights = rng.standard_normal((width, width)) * (rng.random((width, width)) < density)
-        weights[rng.integers(width, size=width), np.arange(width)] += rng.standard_normal(width)  # none has no cause
+        weights[rng.integers(width, size=width), np.arange(width)] += rng.standard_normal(width)  # each node gets a cause
         layer = standardize(layer @ weights) * rng.uniform(0.5, 2) + rng.normal(0, 0.5, width)
         if not same:
             kinds = rng.integers(len(ACTIVATIONS), size=width)
@@ -181,21 +181,21 @@ def draw_layers(rng, n, n_columns, m):
         layer = standardize(layer) + noise * rng.standard_normal(layer.shape)
         nodes.append(layer)
     nodes = np.concatenate(nodes, 1)
-    last = chance(rng, 0.5)  # scores are effects of all columns, or any nodes
+    last = chance(rng, 0.5)  # scores are nodes of the last layer, or any nodes
     scores = nodes.shape[1] - width + rng.permutation(width)[:m] if last else rng.permutation(nodes.shape[1])[:m]
     others = np.setdiff1d(np.arange(nodes.shape[1]), scores)
     return nodes[:, rng.permutation(others)[:n_columns]], nodes[:, scores]
 
 
 def draw_clouds(rng, n, n_columns, m):
-    """Each class is one or a few clouds of points; m is the number of classes."""
+    """Draw rows of m classes, each of which is one or a few clouds of points."""
     n_relevant = max(log_integer(rng, 1, n_columns), log_integer(rng, 1, n_columns))
     n_clouds = m * rng.integers(1, 4)
     centers = rng.standard_normal((n_clouds, n_relevant)) * log_uniform(rng, 1, 8) / n_relevant**0.25
     cloud = rng.choice(n_clouds, size=n, p=rng.dirichlet(np.full(n_clouds, log_uniform(rng, 0.7, 20))))
     spread = np.exp(rng.normal(0, 0.5, (n_clouds, 1 if chance(rng, 0.5) else n_relevant)))
     x = draw_noise(rng, (n, n_relevant)) * spread[cloud]
-    if chance(rng, 0.5):  # each cloud, or all of them, vary along few directions
+    if chance(rng, 0.5):  # the variance of each cloud, or of all clouds, is largest along a few directions
         rank = rng.integers(1, max(2, n_relevant // 2))
         directions = rng.standard_normal((n_clouds if chance(rng, 0.5) else 1, rank, n_relevant)) * rng.uniform(0.3, 2)
         x = x * rng.uniform(0.1, 1) + np.einsum(
@@ -212,7 +212,7 @@ def draw_clouds(rng, n, n_columns, m):
 
 
 def draw_classes(rng, scores, n_classes):
-    """Codes of classes from scores, with noise and flipped labels in some worlds."""
+    """Return class codes from scores, with noise and flipped labels in some worlds."""
     n, m = scores.shape
     if chance(rng, 0.4):
         scores = scores + rng.uniform(0, 1) ** 2 * rng.standard_normal(scores.shape)
@@ -230,14 +230,14 @@ def draw_classes(rng, scores, n_classes):
 
 
 def number_known(rng, y, n_train):
-    """Codes of the classes that training rows have, in random order from 0; UNKNOWN for others."""
+    """Renumber the classes of training rows from 0 in random order; other classes become UNKNOWN."""
     known = rng.permutation(np.unique(y[:n_train]))
-    places = np.full(MOST_CLASSES, UNKNOWN)
-    places[known] = np.arange(len(known))
-    return places[y]
+    codes = np.full(MOST_CLASSES, UNKNOWN)
+    codes[known] = np.arange(len(known))
+    return codes[y]
 
 
-# -- worlds: what is wrong with columns --------------------------------------------------------------------------------
+# -- worlds: defects of columns ----------------------------------------------------------------------------------------
 
 WARPS = (
     np.exp,
@@ -254,12 +254,12 @@ WARPS = (
 
 
 def change_columns(rng, x):
-    """Columns as they are measured: noisy, skewed, rounded, with outliers; some repeat others or mean nothing."""
+    """Make columns realistic: noisy, skewed, rounded, with outliers, repeated or irrelevant."""
     n, n_columns = x.shape
     x = x.copy()
 
     def some(p):
-        """Indices of a random share of the columns, in a fraction p of all worlds."""
+        """Return the indices of a random fraction of the columns, with probability p, or none."""
         return np.flatnonzero(rng.random(n_columns) < rng.random()) if chance(rng, p) else ()
 
     if chance(rng, 0.2):
@@ -277,7 +277,7 @@ def change_columns(rng, x):
 
 
 def draw_categories(rng, x):
-    """Some columns become codes of categories, from 1; also returns the mask of these columns."""
+    """Replace some columns by category codes from 1, and return the mask of these columns, too."""
     mask = np.zeros(x.shape[1], bool)
     if chance(rng, 0.3):
         mask = rng.random(x.shape[1]) < rng.random()
@@ -289,7 +289,7 @@ def draw_categories(rng, x):
 
 
 def remove_numbers(rng, x, mask):
-    """Gaps in some columns, at random or where the number is large."""
+    """Replace numbers in some columns by NaN, at random or only large ones."""
     if chance(rng, 0.2):
         for column in np.flatnonzero(~mask & (rng.random(x.shape[1]) < rng.random())):
             rate = rng.beta(1, 4)
@@ -301,7 +301,7 @@ def remove_numbers(rng, x, mask):
 
 
 def draw_world(rng, n_train, n_new):
-    """A table: X in the canonical form of sktricks, a mask of its categories, and y, whose first rows train."""
+    """Draw a table: X in the canonical form of sktricks, its mask of categories, and y; training rows come first."""
     while True:
         n, n_columns = n_train + n_new, log_integer(rng, 2, MOST_COLUMNS)
         n_classes = 2 if chance(rng, 0.5) else log_integer(rng, 3, MOST_CLASSES)
@@ -316,14 +316,14 @@ def draw_world(rng, n_train, n_new):
 
 
 def read_world(rng, x, mask, n_train):
-    """The rows of a world as the net reads them; columns beyond the limit are left out at random."""
+    """Return the rows of a world in the form of the net's inputs; drop random columns beyond the limit."""
     rows = learn_rows(x[:n_train], mask)
     order = rng.permutation(rows.n_columns)[:MOST_COLUMNS]
     return place_columns(rows.apply(x), order, MOST_COLUMNS)
 
 
 def draw_batch(seed, step, n_train=None, n_worlds=None):
-    """The worlds of a step: x (worlds, rows, 2 * columns), y (worlds, rows), and how many rows train."""
+    """Draw the worlds of a step: x (worlds, rows, 2 * columns), y (worlds, rows), and the number of training rows."""
     rng = np.random.default_rng([seed, step])
     n_train = n_train or log_integer(rng, 8, MOST_ROWS)
     n_new = 64 + n_train // 4
@@ -337,7 +337,7 @@ def draw_batch(seed, step, n_train=None, n_worlds=None):
 
 
 def find_loss(net, x, y, n_train):
-    """The mean cross-entropy of rows to predict, and of a table with k classes over its k codes."""
+    """Return the mean cross-entropy of the rows to predict, over the k codes of a table with k classes."""
     logits = net(x[:, :n_train], y[:, :n_train], x[:, n_train:]).float()
     n_classes = y[:, :n_train].amax(1) + 1
     absent = torch.arange(logits.shape[-1]) >= n_classes[:, None, None]
@@ -347,12 +347,12 @@ def find_loss(net, x, y, n_train):
 
 
 def find_rate(step, n_steps, peak):
-    """Linear up to ``peak``, constant, and linear down to nothing."""
+    """Return the learning rate of a step: linear up to ``peak``, constant, and linear down to 0."""
     return peak * min(1, (step + 1) / WARM_UP, (n_steps - step) / (FALL * n_steps))
 
 
 def judge_others(worlds):
-    """The loss of guessing by the frequency of classes, and of a logistic regression, on the same rows."""
+    """Print the losses of the class frequencies and of a logistic regression on the same rows."""
     from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
@@ -373,13 +373,13 @@ def judge_others(worlds):
 
 @torch.no_grad()
 def judge(net, worlds):
-    """The loss on held-out worlds, by the number of training rows."""
+    """Return as text the loss on held-out worlds, by the number of training rows."""
     net.eval()
     return " ".join(f"{n}: {find_loss(net, *batch):.4f}" for n, batch in worlds.items())
 
 
 def find_temperature(net, seed):
-    """The number by which logits are divided so that the mean of eight members has the least loss on new worlds."""
+    """Return the temperature that minimizes the loss of the mean of eight members on new worlds."""
     net.eval()
     temperatures = np.arange(0.6, 1.41, 0.05)
     losses = np.zeros(len(temperatures))
@@ -397,7 +397,7 @@ def find_temperature(net, seed):
 
 
 def export(net, path, seed):
-    """The weights in float16, and the temperature of predictions."""
+    """Write the weights in float16, and the temperature of predictions."""
     from safetensors.torch import save_file
 
     temperature = find_temperature(net, seed)
@@ -427,7 +427,7 @@ def train_step(net, optimizer, batch, rate):
 
 
 def save_checkpoint(parts, step, path):
-    """Write all or nothing, so that a run that is killed can go on."""
+    """Write a checkpoint atomically, so that a killed run can resume."""
     torch.save({name: part.state_dict() for name, part in parts.items()} | {"step": step}, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
 
@@ -447,7 +447,7 @@ def main(args):
         for name, part in parts.items():
             part.load_state_dict(state[name])
         step = state["step"]
-        print(f"going on from step {step} of {args.steps}", flush=True)
+        print(f"resuming at step {step} of {args.steps}", flush=True)
     worlds = {n: draw_batch(args.seed + 1, n, n, count) for n, count in HELD_OUT.items()}
     judge_others(worlds)
 
@@ -475,10 +475,10 @@ if __name__ == "__main__":
     )
     parser.add_argument("--out", type=Path, default=Path("run"))
     parser.add_argument("--steps", type=int, default=60_000)
-    parser.add_argument("--lr", type=float, default=1e-3, help="the peak")
+    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--weight-decay", type=float, default=0.02)
-    parser.add_argument("--judge-every", type=int, default=500, help="steps")
-    parser.add_argument("--minutes", type=float, default=4, help="between checkpoints")
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    parser.add_argument("--judge-every", type=int, default=500, help="steps between prints of the held-out loss")
+    parser.add_argument("--minutes", type=float, default=4, help="minutes between checkpoints")
+    parser.add_argument("--threads", type=int, default=0, help="number of threads; 0: torch's default")
     parser.add_argument("--seed", type=int, default=0)
     main(parser.parse_args())

@@ -2,20 +2,20 @@
 Pretrain tiny32
 ===============
 
-How the bundled backbone was made: one softmax over the classes of natural photos (CIFAR-100), handwritten characters
-(Omniglot) and letters rendered from freely licensed fonts. There are no digits among the letters, so digits stay a task
-that the net has never seen. Hours on two cores, minutes on a GPU::
+This script trains the bundled backbone with one softmax over the classes of natural photos (CIFAR-100), handwritten
+characters (Omniglot) and letters rendered from freely licensed fonts. The letters contain no digits, so the net can be
+tested on digits as a new task. The training takes hours on two cores, or minutes on a GPU::
 
     python examples/pretrain_tiny32.py --cifar100 ~/data --omniglot omniglot.npz --fonts /usr/share/fonts --out run
 
-``--cifar100`` is a folder for ``torchvision.datasets.CIFAR100`` (downloaded if need be) or an ``.npz`` file with ``X``
-and ``y``; ``--omniglot`` is such a file too. Leave a source out to train without it: letters alone take minutes. On a
-machine without a GPU, ``torchrun --nproc-per-node=2`` before the script (with ``OMP_NUM_THREADS=1``) uses two cores
-better than two threads do. A run that was stopped goes on from its last checkpoint when the command is given again.
-``--weights`` begins another cycle from the weights that an earlier one left, with a new classifier.
+``--cifar100`` is a folder for ``torchvision.datasets.CIFAR100`` (downloaded if missing) or an ``.npz`` file with ``X``
+and ``y``; ``--omniglot`` is such a file, too. Each source is optional: letters alone take minutes. On a machine without
+a GPU, ``torchrun --nproc-per-node=2`` before the script (with ``OMP_NUM_THREADS=1``) uses two cores better than two
+threads do. To resume a stopped run from its last checkpoint, repeat the command. ``--weights`` starts another cycle
+from the weights of an earlier one, with a new classifier.
 
-At the end ``run/tiny32.safetensors`` holds the averaged weights in float16; point the environment variable
-``SKTRICKS_TINY32`` at it to use them.
+At the end ``run/tiny32.safetensors`` holds the averaged weights in float16. To use them, set the environment variable
+``SKTRICKS_TINY32`` to its path.
 """
 
 import argparse
@@ -33,24 +33,24 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sktricks.transfer.backbones._tiny32 import Tiny32
 
-SIZE, GLYPH = 32, 48  # pixels of the net's input; of a glyph in memory, before it is distorted
-MEAN, STD = 0.5, 0.25  # what the net's input is normalised with
-# Letters that look alike once their size is gone share a class: c and C, Latin H and Greek Eta. Letters that look like
-# a digit beyond what the Latin alphabet has (the Cyrillic ze) are left out.
+SIZE, GLYPH = 32, 48  # side in pixels of the net's input, and of a glyph in memory before augmentation
+MEAN, STD = 0.5, 0.25  # for the normalization of the net's input
+# Letters that look the same apart from their size share a class: c and C, Latin H and Greek Eta. Letters outside the
+# Latin alphabet that look like a digit (the Cyrillic ze) are left out.
 LOOKS = """
 A B Cc D E F G H I J Kk L M N Oo Pp Q R Ss T Uu Vv Ww Xx Y Zz a b d e f g h i j m n q r t y
 Γ Δ Θ Λ Ξ Π Σ Φ Ψ Ω α β γ δ ε ζ η θ λ μ ξ π σ φ ψ ω
 Б Д Ж И Й Л Ц Ш Щ Ъ Ы Э Ю Я ж л ф ц щ ы э ю я
 """
 LETTERS = LOOKS.split()
-ODD_FONTS = ("jsmath", "taml", "lignes", "Emoji", "Symbol", "Dingbat", "TeX")  # no letters, or lines behind them
+ODD_FONTS = ("jsmath", "taml", "lignes", "Emoji", "Symbol", "Dingbat", "TeX")  # no letters, or with lines
 
 
 # -- data ------------------------------------------------------------------------------------------------------------
 
 
 def read_arrays(path):
-    """X (n, 32, 32, 3) or (n, h, w) uint8 and y of an ``.npz`` file, whose images may be stored as JPEG."""
+    """Return X (n, 32, 32, 3) or (n, h, w) uint8 and y of an ``.npz`` file, whose images may be stored as JPEG."""
     with np.load(path) as file:
         y = file["y"].astype(np.int64)
         if "X" in file:
@@ -63,7 +63,7 @@ def read_arrays(path):
 
 
 def read_cifar100(path):
-    """The training photos, from torchvision's folder or from an ``.npz`` file."""
+    """Return the training photos, from torchvision's folder or from an ``.npz`` file."""
     if Path(path).suffix == ".npz":
         return read_arrays(path)
     from torchvision.datasets import CIFAR100
@@ -73,7 +73,7 @@ def read_cifar100(path):
 
 
 def render_letters(folder, size=GLYPH, max_fonts=400):
-    """Every letter of ``LETTERS`` in every font under ``folder``: (n, size, size) uint8, ink bright, and y."""
+    """Render ``LETTERS`` in every font of ``folder``: X (n, size, size) uint8, bright on dark, and y."""
     from PIL import Image, ImageDraw, ImageFont
 
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in {".ttf", ".otf"})
@@ -105,7 +105,7 @@ def render_letters(folder, size=GLYPH, max_fonts=400):
 
 
 def enlarge_glyphs(X, y, size=GLYPH):
-    """Characters cut to their ink and set to ``size``; each quarter turn is a class of its own."""
+    """Crop characters to their ink and scale them to ``size``; each rotation by 90 degrees is a separate class."""
     glyphs = []
     for image in X:
         rows, columns = np.flatnonzero(image.max(1) > 60), np.flatnonzero(image.max(0) > 60)
@@ -122,7 +122,7 @@ def enlarge_glyphs(X, y, size=GLYPH):
     )
 
 
-# -- augmentation: whole batches of float tensors in 0..1, a draw per image --------------------------------------------
+# -- augmentation: batches of float tensors in 0..1, one draw per image ------------------------------------------------
 
 
 def uniform(rng, n, low, high, *shape):
@@ -130,7 +130,7 @@ def uniform(rng, n, low, high, *shape):
 
 
 def warp(x, rng, *, size, angle, shear, log_scale, log_aspect, shift, flip=0.0, wobble=0.0):
-    """A random affine map (and a smooth random displacement field) of each image, resampled to ``size``."""
+    """Apply a random affine map and smooth random displacements to each image, and resample it to ``size``."""
     n = len(x)
     angle = uniform(rng, n, -angle, angle) * math.pi / 180
     scale = torch.exp(uniform(rng, n, *log_scale))
@@ -154,24 +154,24 @@ def warp(x, rng, *, size, angle, shear, log_scale, log_aspect, shift, flip=0.0, 
 
 
 def coarsen(x, side):
-    """What an image of ``side`` pixels looks like once it is enlarged to the net's input."""
+    """Reduce images to ``side`` pixels and enlarge them again, as low-resolution images are for the net."""
     return F.interpolate(F.adaptive_avg_pool2d(x, side), size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def augment_photos(x, rng):
-    """(n, 3, 32, 32) in 0..1: flip, crop, small affine map, light, contrast; some grey, some of low resolution."""
+    """Augment images (n, 3, 32, 32) in 0..1: flip, crop, affine map, brightness, contrast, grayscale, resolution."""
     x = warp(x, rng, size=SIZE, angle=10, shear=0.05, log_scale=(-0.1, 0.25), log_aspect=0.1, shift=0.2, flip=0.5)
     mean = x.mean((1, 2, 3), keepdim=True)
     x = (x - mean) * uniform(rng, len(x), 0.7, 1.3, 1, 1, 1) + mean * uniform(rng, len(x), 0.7, 1.3, 1, 1, 1)
-    grey = torch.rand(len(x), generator=rng) < 0.1
-    x[grey] = x[grey].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    gray = torch.rand(len(x), generator=rng) < 0.1
+    x[gray] = x[gray].mean(1, keepdim=True).expand(-1, 3, -1, -1)
     few = len(x) // 10
     x[:few] = coarsen(x[:few], int(torch.randint(12, 25, (), generator=rng)))
     return x.clamp(0, 1)
 
 
 def augment_glyphs(x, rng):
-    """(n, 1, 48, 48) ink in 0..1: handwriting, print, blur, coarse pixels, any colour on any other."""
+    """Augment glyphs (n, 1, 48, 48) in 0..1: stroke width, affine map, blur, resolution, noise, two random colors."""
     n = len(x)
     chunks = []
     for part in x.chunk(4):
@@ -187,9 +187,9 @@ def augment_glyphs(x, rng):
         chunks.append(coarsen(part, side) if side < 28 else part)
     x = torch.cat(chunks) * uniform(rng, n, 0.8, 1.6, 1, 1, 1)
     x = x.clamp(0, 1).expand(-1, 3, -1, -1)
-    coloured = (torch.rand(n, generator=rng) < 0.25).float()[:, None, None, None]
-    ink = coloured * torch.rand(n, 3, 1, 1, generator=rng) + (1 - coloured)
-    paper = coloured * torch.rand(n, 3, 1, 1, generator=rng)
+    colored = (torch.rand(n, generator=rng) < 0.25).float()[:, None, None, None]
+    ink = colored * torch.rand(n, 3, 1, 1, generator=rng) + (1 - colored)
+    paper = colored * torch.rand(n, 3, 1, 1, generator=rng)
     x = paper + (ink - paper) * x
     noise = uniform(rng, n, 0, 0.08, 1, 1, 1) * (torch.rand(n, 1, 1, 1, generator=rng) < 0.3)
     x = x + noise * torch.randn(x.shape, generator=rng)
@@ -201,7 +201,7 @@ def augment_glyphs(x, rng):
 
 
 class Source:
-    """Images of one kind, given out in an endless shuffled stream of augmented batches."""
+    """Images of one kind, in an endless shuffled stream of augmented batches."""
 
     def __init__(self, X, y, first_class, augment, batch_size):
         X = torch.from_numpy(np.ascontiguousarray(X))
@@ -218,7 +218,7 @@ class Source:
 
 
 def make_sources(args, n_workers):
-    """The sources that were asked for, and the number of classes of all together."""
+    """Return the selected sources and their total number of classes."""
     sources, n_classes = [], 0
 
     def add(X, y, augment, batch_size):
@@ -236,10 +236,10 @@ def make_sources(args, n_workers):
 
 
 def one_cycle(step, n_steps, peak, warm_up=0.15):
-    """Linear up to ``peak``, then a cosine down to nothing (Smith & Topin 2019)."""
-    share = step / n_steps
+    """Return the learning rate of a step: linear up to ``peak``, then a cosine down to 0 (Smith & Topin 2019)."""
+    done = step / n_steps
     return peak * (
-        share / warm_up if share < warm_up else 0.5 + 0.5 * math.cos(math.pi * (share - warm_up) / (1 - warm_up))
+        done / warm_up if done < warm_up else 0.5 + 0.5 * math.cos(math.pi * (done - warm_up) / (1 - warm_up))
     )
 
 
@@ -254,7 +254,7 @@ def accuracy(model, X, y, device):
 
 
 def join_workers():
-    """This process' rank and the number of processes, which ``torchrun`` started."""
+    """Return the rank of this process and the number of processes that ``torchrun`` started."""
     n_workers = int(os.environ.get("WORLD_SIZE", 1))
     if n_workers > 1:
         distributed.init_process_group("gloo")
@@ -271,7 +271,7 @@ def average_gradients(model, n_workers):
 
 
 def export(average, path):
-    """The averaged backbone, without its classifier, in float16."""
+    """Write the averaged backbone, without its classifier, in float16."""
     from safetensors.torch import save_file
 
     state = {k: v for k, v in average.module[0].state_dict().items() if not k.endswith("num_batches_tracked")}
@@ -279,7 +279,7 @@ def export(average, path):
 
 
 def start_from(model, path):
-    """Give the backbone the weights that :func:`export` wrote."""
+    """Load weights that :func:`export` wrote into the backbone."""
     from safetensors.torch import load_file
 
     missing, unexpected = model[0].load_state_dict(
@@ -321,7 +321,7 @@ def main(args):
             part.load_state_dict(state[name])
         step = state["step"]
         rng.manual_seed(args.seed + rank + n_workers * step)
-        print(f"going on from step {step} of {n_steps}")
+        print(f"resuming at step {step} of {n_steps}")
 
     started, seen = time.perf_counter(), 0.0
     while step < n_steps:
@@ -359,15 +359,15 @@ if __name__ == "__main__":
         description=(__doc__ or "").split("::")[0], formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--cifar100", help="a torchvision folder or an .npz file")
-    parser.add_argument("--omniglot", help="an .npz file with X (n, h, w), ink bright, and y")
+    parser.add_argument("--omniglot", help="an .npz file with X (n, h, w), bright on dark, and y")
     parser.add_argument("--fonts", help="a folder of .ttf and .otf files")
-    parser.add_argument("--watch", help="an .npz file of CIFAR-100's test photos, to print the accuracy on")
-    parser.add_argument("--weights", help="a .safetensors file of an earlier cycle")
+    parser.add_argument("--watch", help="an .npz file of CIFAR-100's test photos; prints the accuracy on them")
+    parser.add_argument("--weights", help="a .safetensors file with the weights of an earlier cycle")
     parser.add_argument("--out", type=Path, default=Path("run"))
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--photos-per-batch", type=int, default=128)
-    parser.add_argument("--glyphs-per-batch", type=int, default=32, help="of each kind of glyph")
-    parser.add_argument("--lr", type=float, default=0.2, help="the peak")
+    parser.add_argument("--glyphs-per-batch", type=int, default=32, help="for each kind of glyph")
+    parser.add_argument("--lr", type=float, default=0.2, help="peak learning rate")
     parser.add_argument("--weight-decay", type=float, default=3e-4)
     parser.add_argument("--label-smoothing", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)

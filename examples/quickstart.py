@@ -2,11 +2,12 @@
 Quickstart
 ==========
 
-Three tricks, measured: a pretrained net, augmentation, an ensemble. Each is compared with the plain alternative on the
-same rows, for ten random splits: once where it belongs, and once where it brings little or does harm. The first two
-learn scikit-learn's digits, 8 x 8 pixels, from ten labels of each class; 1,000 other digits are the test.
+This example measures three tricks: a pretrained net, augmentation, and an ensemble. Each is compared with the plain
+alternative on the same rows, for ten random splits: in one situation where it helps, and in one where it helps little
+or does harm. The first two are trained on scikit-learn's digits of 8 x 8 pixels, with ten labels per class, and tested
+on 1,000 other digits.
 
-It takes about a minute, needs no network and no GPU, and ends with a figure, ``quickstart.png``::
+It takes about a minute, without network or GPU, and writes a figure, ``quickstart.png``::
 
     python examples/quickstart.py
 """
@@ -38,8 +39,9 @@ X, y = load_digits(return_X_y=True)  # a row is an image: 64 columns
 # %%
 # Transfer
 # --------
-# ``FineTuneClassifier`` brings along a small net that has seen photos and letters, but never a digit. It stays frozen
-# here, and a linear layer on top of it is trained: the default for few labels. Each image goes through the net once.
+# ``FineTuneClassifier`` comes with a small net that was pretrained on photos and letters, but not on digits. Here the
+# net stays frozen, and a linear layer on top of it is trained, which is the default for few labels. Each image passes
+# through the net only once.
 
 
 def pretrained(seed):
@@ -49,9 +51,9 @@ def pretrained(seed):
 # %%
 # Augmentation
 # ------------
-# It teaches a net what a few images do not show. Here all training images are upright, and those to be recognized are
-# turned by up to 20 degrees, as in photos of a form. Augmentation turns the training images, anew in every epoch. The
-# net is one of your own, a function that makes a torch module, and is trained from scratch.
+# Augmentation adds variation that a few training images lack. Here all training images are upright, and the test images
+# are rotated by up to 20 degrees, as in photos of a form. Augmentation rotates the training images by new random angles
+# in each epoch. The net is a custom one, given as a function that returns a torch module, and is trained from scratch.
 
 augmenter = RandomRotation(20, image_shape=SHAPE)
 
@@ -84,7 +86,7 @@ def learn_digits(seed):
     }
     fitted = {name: model.fit(X_train, y_train) for name, model in models.items()}
     members = [(name, fitted[name]) for name in ("pretrained", "logistic", "trees")]
-    fitted["vote"] = VotingClassifier(members, voting="soft", prefit=True).fit(X_train, y_train)  # trained already
+    fitted["vote"] = VotingClassifier(members, voting="soft", prefit=True).fit(X_train, y_train)  # fitted above
     scores = {name: 100 * model.score(X_test, y_test) for name, model in fitted.items()}
     X_turned = augmenter.augment(X_test, random_state=1000 + seed)
     for name in ("own net", "own net, augmented"):
@@ -99,9 +101,10 @@ def learn_digits(seed):
 # %%
 # Ensemble
 # --------
-# The mean of several predictions. It gains from members that are about equally good and err on different rows, such as
-# a net and boosted trees on a smooth function of ten columns, of which 200 noisy rows are known (Friedman 1991). It
-# loses from members that are much worse than the best one: here, above, two models of pixels beside the pretrained net.
+# An ensemble predicts the mean of several predictions. It helps if its members are about equally good and err on
+# different rows, such as a net and boosted trees on 200 noisy rows of a smooth function of ten columns (Friedman 1991).
+# It does harm if some members are much worse than the best one, such as the two models of pixels beside the pretrained
+# net above.
 
 
 def learn_function(seed):
@@ -129,7 +132,7 @@ for seed in SEEDS:
 scores = {name: np.array([one[name] for one in found]) for name in found[0]}
 
 # %%
-# What each trick brings
+# The gain of each trick
 # ----------------------
 # The gain is the mean of the differences on the same rows, with its standard error. The mean of two models has to beat
 # the better one of them.
@@ -156,15 +159,14 @@ for title, (plain, name) in comparisons.items():
     print(f"{title:38}" + "".join(f"{cell:>13}" for cell in cells))
 
 # %%
-# None of the three helps everywhere. With 1,000 labels the pixels alone tell nearly as much as the pretrained net.
-# Where all images are upright, turned copies teach nothing that is asked for. Nor did turned and shifted copies help
-# when the pretrained net was fine-tuned on these 100 digits (0.0 ± 0.3 points). And weak members pull a vote down.
+# None of the three helps everywhere. With 1,000 labels an SVC on pixels is nearly as good as the pretrained net. If all
+# test images are upright, rotated copies do not help. Nor did rotated and shifted copies help when the pretrained net
+# was fine-tuned on these 100 digits (0.0 ± 0.3 points). Weak members make a vote worse.
 
 # %%
 # Everyday use
 # ------------
-# Nothing new to learn: the nets go wherever an estimator goes. What the net sees in an image can be a step of a
-# ``Pipeline``, in front of any model:
+# The nets work wherever an estimator works. Pretrained features can be a step of a ``Pipeline``, before any model:
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=100, test_size=1000, stratify=y, random_state=0)
 pipeline = make_pipeline(PretrainedFeatures(image_shape=SHAPE), StandardScaler(), LogisticRegression(max_iter=1000))
@@ -172,7 +174,7 @@ accuracy = 100 * cross_val_score(pipeline, X_train, y_train, cv=5)
 print(f"\nPipeline of pretrained features and a logistic regression, 100 labels: {accuracy.mean():.1f} % in 5 folds")
 
 # %%
-# And every parameter can be searched: here, which stages of the net the head looks at, and how it is trained.
+# Every parameter can be searched, here the stages of the net whose features the head receives, and label smoothing.
 
 grid = {"stages": ["auto", ["stage3"], ["stage2", "stage3"]], "label_smoothing": [0.0, 0.1]}
 search = GridSearchCV(pretrained(0), grid, cv=3).fit(X_train, y_train)

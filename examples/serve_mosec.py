@@ -2,15 +2,15 @@
 Serve over HTTP
 ===============
 
-MOSEC (https://github.com/mosecorg/mosec, Apache-2.0) receives requests, joins their rows into batches, and predicts
-them with a file of ``export_onnx``. Server and client::
+MOSEC (https://github.com/mosecorg/mosec, Apache-2.0) receives requests, combines their rows into batches, and predicts
+them with a file that ``export_onnx`` wrote. Server and client::
 
     pip install mosec "sktricks[onnx]"
     python examples/serve_mosec.py model.onnx --address 127.0.0.1 --port 8000
     python examples/serve_mosec.py rows.npy
 
-A request is the content of an ``.npy`` file with one row or several, the reply is JSON: ``{"probabilities": [[...]]}``,
-or ``{"error": "..."}``. MOSEC fails a batch as a whole, hence the server catches the errors of single requests itself.
+A request is the content of an ``.npy`` file with one or more rows. The reply is JSON: ``{"probabilities": [[...]]}`` or
+``{"error": "..."}``. An exception in MOSEC fails the whole batch, so the server catches the errors of single requests.
 """
 
 import io
@@ -63,5 +63,5 @@ if __name__ == "__main__":
         print(predict_proba(np.load(sys.argv[1])))
     else:
         server = Server()
-        server.append_worker(Model, max_batch_size=64, max_wait_time=1)  # 1 ms, the least: 0 stands for 10
+        server.append_worker(Model, max_batch_size=64, max_wait_time=1)  # 1 ms, the minimum: 0 means 10 ms
         server.run()

@@ -1,12 +1,13 @@
 """
-A table as it comes
-===================
+A table with categories and missing values
+==========================================
 
-Numbers, categories, and gaps in both: a net takes such a DataFrame as it is. Beside it stands the way that people know,
-a ``ColumnTransformer`` that fills, scales and encodes before the net, and two models of scikit-learn.
+A net accepts a DataFrame with numbers, categories, and missing values in both. This example compares it with the
+classical way, a ``ColumnTransformer`` that imputes, scales and encodes before the net, and with two models of
+scikit-learn.
 
-The table is made here: two thousand flats of a made-up country, and whether each found a tenant within a week. It takes
-well under a minute, needs no network and no GPU::
+The table is synthetic: 2,000 flats of a fictional country, labeled by whether each found a tenant within a week. The
+example takes well under a minute, without network or GPU::
 
     python examples/table.py
 """
@@ -29,9 +30,9 @@ from sktricks import NetClassifier, SwapNoise
 # %%
 # Flats
 # -----
-# Some columns are categories: the town, one of thirty, and the heating, which is missing where the owner did not know.
-# Some are numbers. Older flats more often lack a year, so that the gap itself says something. A rent is high or low for
-# the town and the size; flats of the sixties are liked less than older and newer ones.
+# Some columns are categories: the town, one of thirty, and the heating, which is missing if the owner did not know it.
+# Others are numbers. The year is missing more often for older flats, so a missing value is informative. Rents are high
+# or low relative to town and size, and flats of the sixties are less popular than older and newer ones.
 
 
 def make_flats(n_rows, seed):
@@ -42,7 +43,7 @@ def make_flats(n_rows, seed):
     size = rng.lognormal(4.2, 0.4, n_rows)
     year = rng.integers(1900, 2024, n_rows).astype(float)
     rent = size * np.exp(2.3 + 0.4 * level[town] + rng.normal(0, 0.3, n_rows))
-    dear = np.log(rent / size) - 2.3 - 0.4 * level[town]  # for the town
+    dear = np.log(rent / size) - 2.3 - 0.4 * level[town]  # relative to the town
     score = 1.5 * appeal[town] - 4 * dear * (1 + (size > 80)) + np.array([0, 0.8, -1.2, -0.6])[heating]
     score += 1.5 * np.cos((year - 1900) / 20) + rng.logistic(0, 0.4, n_rows)  # old or new, but not of the sixties
     year[rng.random(n_rows) < np.where(year < 1950, 0.5, 0.05)] = np.nan
@@ -55,9 +56,9 @@ X, y = make_flats(2000, seed=1)
 print(X.head().to_string())
 
 # %%
-# What a string is
-# ----------------
-# Strings could be names, dates or categories. A net asks, and says how to answer.
+# Strings
+# -------
+# Strings could be names, dates or categories. Therefore ``fit`` raises an error, which says how to declare categories.
 
 try:
     NetClassifier().fit(X, y)
@@ -69,11 +70,11 @@ X = X.astype({"town": "category", "heating": "category"})
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 # %%
-# One line, and three
-# -------------------
-# ``categorical_features="from_dtype"``, which is the default, takes the columns whose type says so. Each town and each
-# kind of heating gets a vector of its own in the net, "missing" among them; a gap in a number is filled by the mean,
-# and the net is told of it.
+# Categories and missing values
+# -----------------------------
+# ``categorical_features="from_dtype"``, the default, selects the columns of categorical dtype. The net has an embedding
+# for each category, including "missing". A missing number is replaced by the mean, and the net receives an indicator of
+# missing values.
 
 SETTINGS = {"max_epochs": 40, "early_stopping": True, "random_state": 0}
 net = NetClassifier(categorical_features="from_dtype", **SETTINGS)
@@ -101,9 +102,10 @@ for name, model in models.items():
     print(f"{name:40}{model.score(X_test, y_test):8.3f}{loss:10.3f}{seconds:9.1f}")
 
 # %%
-# What it was not trained on
-# --------------------------
-# A town that is new counts as an average one. Here are all flats of the test, moved to one town after the other.
+# Unknown categories
+# ------------------
+# The net treats a new town as an average one. The mean prediction is printed for all test flats, moved to each of four
+# towns.
 
 print("\nmean probability to be let", end="")
 for town in ("town 03", "town 06", "town 17", "town 99"):
@@ -112,15 +114,15 @@ for town in ("town 03", "town 06", "town 17", "town 99"):
 print(", of which the last is new")
 
 # %%
-# Searched like any other
-# -----------------------
-# Augmenters that leave values whole, such as ``SwapNoise``, draw anew for each row in each epoch. Whether that helps, a
-# search tells.
+# Search
+# ------
+# Augmenters that do not change single values, such as ``SwapNoise``, support categories, and draw again for each row in
+# each epoch. A search shows whether this helps.
 
 search = GridSearchCV(net, {"augmenter": [None, SwapNoise(0.1)]}, cv=3).fit(X_train, y_train)
 print(f"best of {search.cv_results_['mean_test_score'].round(3)}: augmenter={search.best_params_['augmenter']}")
 
-# Names will do as well where the types say nothing.
+# Names of columns work, too, for example if categories are strings.
 named = NetClassifier(categorical_features=["town", "heating"], **SETTINGS)
 named.fit(strings.loc[X_train.index], y_train)
 print(f"strings that are named: {named.score(strings.loc[X_test.index], y_test):.3f}")

@@ -94,7 +94,7 @@ def test_a_run_resumes_exactly(small, tmp_path, monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         small.main(settings(tmp_path / "parts"))
     small.main(settings(tmp_path / "parts"))
-    assert "going on from step 2 of 4" in capsys.readouterr().out
+    assert "resuming at step 2 of 4" in capsys.readouterr().out
     whole, parts = (safetensors.torch.load_file(tmp_path / part / "table1.safetensors") for part in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 

@@ -1,16 +1,16 @@
 """
-Normalise
+Normalize
 =========
 
-A net takes its columns as they come, and a column of thousands drowns a column of tenths. Wines are told apart here by
-13 measurements, from 0.1 (flavonoids) to 1,700 (proline): by a plain net, by the same net behind a ``StandardScaler``,
-and by the default module of ``NetClassifier``, which standardises its inputs by itself.
+In a net without normalization, a column of thousands dominates a column of tenths. This example classifies wines by
+13 measurements, from 0.1 (flavonoids) to 1,700 (proline), with a plain net, with the same net after a
+``StandardScaler``, and with the default module of ``NetClassifier``, which standardizes its inputs.
 
-What holds for the inputs holds for each layer: the second half is about the weights at the start. ::
+The inputs of hidden layers need suitable scales, too: the second half compares initial weights. ::
 
-    python examples/plot_normalise.py
+    python examples/plot_normalize.py
 
-It takes half a minute, without network or GPU, and leaves a figure, ``normalise.png``.
+It takes half a minute, without network or GPU, and writes a figure, ``normalize.png``.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ settings: dict[str, Any] = {"max_epochs": 60, "batch_size": 32, "random_state": 
 
 
 def losses_and_scores(model):
-    """The loss of each epoch, and the accuracy in % on rows held out, for each of five folds."""
+    """Return the loss curve and the accuracy in % on held-out rows, for each of five folds."""
     fitted = [clone(model).fit(X[train], y[train]) for train, _ in folds]
     scores = [100 * model.score(X[test], y[test]) for model, (_, test) in zip(fitted, folds, strict=True)]
     return [model[-1].loss_curve_ for model in fitted], scores
@@ -66,10 +66,10 @@ for name, (losses, scores) in by_columns.items():
 # %%
 # Weights
 # -------
-# Ten layers, whose weights start at a multiple of what He et al. (2015) give. With theirs numbers stay about as large
-# as they are from layer to layer, and gradients on their way back as well; with others they vanish or explode. SGD then
-# learns nothing, or diverges, which ``fit`` reports as an error. AdamW, whose steps are as long for a small gradient as
-# for a large one, gets out of much of it, and does well here with the small weights, which it lets grow.
+# The net has ten layers. Its initial weights are those of He et al. (2015) times a factor. With factor 1, activations
+# and gradients keep their scale from layer to layer; with other factors they vanish or explode. SGD then learns
+# nothing, or diverges, which ``fit`` reports as an error. AdamW is less sensitive, since the length of its steps does
+# not depend on the scale of the gradient: it works well with the small weights, which grow during the training.
 
 
 def deep(n_features, n_outputs, scale=1.0):
@@ -82,7 +82,7 @@ def deep(n_features, n_outputs, scale=1.0):
 
 
 def scores_or_nan(model):
-    """The accuracies of the five folds; NaN if a training diverges."""
+    """Return the accuracies of the five folds, or NaN if a training diverges."""
     try:
         return losses_and_scores(model)[1]
     except ValueError as error:
@@ -105,7 +105,7 @@ for name, scale in scales.items():
 
 
 def sizes_by_layer(scale):
-    """The root mean square of what leaves each of the ten layers at the start."""
+    """Return the root mean square of the outputs of each of the ten layers before the training."""
     torch.manual_seed(0)
     x, sizes = torch.tensor(StandardScaler().fit_transform(X), dtype=torch.float32), []
     for step in deep(X.shape[1], 3, scale)[:-1]:
@@ -120,11 +120,11 @@ def sizes_by_layer(scale):
 # ----------
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
-styles = "-", "--", ":"  # so that lines differ without colors
+styles = "-", "--", ":"  # lines differ in print without color, too
 for style, (name, (losses, scores)) in zip(styles, by_columns.items(), strict=True):
     left.plot(range(1, 61), np.mean(losses, axis=0), style, label=f"{name}: {np.mean(scores):.0f} %")
-left.set(title="Columns of all sizes, and standardized", xlabel="epoch", ylabel="training loss", yscale="log")
-left.legend(title="accuracy on rows held out")
+left.set(title="Raw and standardized columns", xlabel="epoch", ylabel="training loss", yscale="log")
+left.legend(title="accuracy on held-out rows")
 
 for marker, (name, scale) in zip("osD", scales.items(), strict=True):
     middle.plot(range(1, 11), sizes_by_layer(scale), marker=marker, label=name)
@@ -141,9 +141,9 @@ for number, optimizer in enumerate(optimizers):
     for place in places[np.isnan(scores).any(axis=1)]:
         right.text(place, 3, "diverged", rotation="vertical", ha="center", va="bottom")
 right.axhline(100 * np.bincount(y).max() / len(y), color="0.5", linestyle="--", label="the largest class")
-right.set(title="Ten layers after it", xlabel="weights", ylabel="accuracy on rows held out, %", ylim=(0, 130))
+right.set(title="Ten layers after the training", xlabel="weights", ylabel="accuracy on held-out rows, %", ylim=(0, 130))
 right.set_xticks(range(len(scales)), scales)
 right.set_yticks(range(0, 101, 20))
 right.legend(ncols=3, loc="upper center")
-figure.savefig("normalise.png", dpi=120)
-print("\nThe figure is in normalise.png")
+figure.savefig("normalize.png", dpi=120)
+print("\nThe figure is in normalize.png")
