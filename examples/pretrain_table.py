@@ -172,7 +172,7 @@ def draw_layers(rng, n, n_columns, m):
     density = rng.uniform(0.1, 1)
     for _ in range(n_layers - 1):
         weights = rng.standard_normal((width, width)) * (rng.random((width, width)) < density)
-        weights[rng.integers(width, size=width), np.arange(width)] += rng.standard_normal(width)  # each node gets a cause
+        weights[rng.integers(width, size=width), np.arange(width)] += rng.standard_normal(width)  # at least one cause
         layer = standardize(layer @ weights) * rng.uniform(0.5, 2) + rng.normal(0, 0.5, width)
         if not same:
             kinds = rng.integers(len(ACTIVATIONS), size=width)
