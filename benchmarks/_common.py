@@ -43,9 +43,9 @@ def print_table(header, rows):
 
 
 def read_arrays(path):
-    """X (n, height, width) or (n, height, width, 3) uint8 and y of an ``.npz`` file.
+    """Return X (n, height, width) or (n, height, width, 3) uint8 and y of an ``.npz`` file.
 
-    The images are the array ``X``, or files one after the other in the bytes ``jpeg``, cut at ``offsets``.
+    The images are the array ``X``, or JPEG files that are concatenated in the bytes ``jpeg`` and start at ``offsets``.
     """
     with np.load(Path(path).expanduser()) as file:
         y = file["y"].astype(np.int64)

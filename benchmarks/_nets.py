@@ -43,7 +43,7 @@ class ResNet18(nn.Module):
 
 
 def make_backbone():
-    """Random weights, the same each time; BatchNorm has seen some noise, so that its statistics are not all 0 and 1."""
+    """Return the net with fixed random weights; BatchNorm gets its running statistics from some noise."""
     torch.manual_seed(0)
     backbone = ResNet18()
     with torch.no_grad():
@@ -53,7 +53,7 @@ def make_backbone():
 
 
 def make_images(n_images, n_classes=10, seed=0):
-    """Classes with a pattern each: a coarse color texture under a shift, a change of contrast and noise."""
+    """Draw images of classes: each has a coarse color texture, which is shifted, changed in contrast and noisy."""
     rng = np.random.default_rng(seed)
     patterns = rng.uniform(-1, 1, (n_classes, 8, 8, 3)).repeat(4, 1).repeat(4, 2)
     y = rng.integers(n_classes, size=n_images)

@@ -1,14 +1,14 @@
 """Images per second: sktricks against albumentations, kornia, torchvision, an OpenCV loop and a numpy/scipy loop.
 
-The chain is flip, crop, rotation by up to 15 degrees, brightness and contrast, with a draw for each image; draws,
-checks and conversions to and from the layout that a library wants are counted. Five workloads, one thread, all in one
-run. Then peak memory, each in a process of its own, single operations, and two threads. A peer that is not installed is
-left out::
+The chain is flip, crop, rotation by up to 15 degrees, brightness and contrast, with one draw per image. The time
+includes draws, checks and conversions to and from the layout that a library requires. There are five workloads, with
+one thread, all in one run. Then the script measures peak memory, each in a separate process, single operations, and
+two threads. Peers that are not installed are skipped::
 
     pip install torch torchvision albumentations kornia opencv-python-headless
     python benchmarks/bench_augment.py
 
-One thread is measured in processor time, which other work on the machine disturbs little; two threads by the clock.
+One thread is measured in processor time, which depends little on the load of the machine; two threads in wall time.
 """
 
 import os
@@ -56,7 +56,7 @@ WORKLOADS = {  # the images and the side of the crop
     "224 x 224 x 3 uint8 to 196": (partial(draw, 200, 224, 3, "uint8"), 196),
     "32 x 32 x 3 float32 to 28": (partial(draw, 2000, 32, 3, "float32"), 28),
     "224 x 224 x 3 float32 to 196": (partial(draw, 200, 224, 3, "float32"), 196),
-    "28 x 28 grey float32 to 24": (partial(draw, 2000, 28, 1, "float32"), 24),
+    "28 x 28 gray float32 to 24": (partial(draw, 2000, 28, 1, "float32"), 24),
 }
 LIBRARIES = ("albumentations", "kornia", "torchvision")
 
@@ -104,7 +104,7 @@ def torchvision_chain(X, side):
 
 
 def torchvision_loop(*steps):
-    """One draw per image requires one call per image."""
+    """Augment images one by one, since the library draws once per call."""
     import torch
     from torchvision.transforms import v2
 
@@ -150,7 +150,7 @@ def kornia_run(transform):
 
 
 def random_maps(n, height, side):
-    """Flip, crop and rotation of each image as one map from output to input, in x and y."""
+    """Return flip, crop and rotation of each image as one map from output to input, in x and y."""
     angle = np.deg2rad(rng.uniform(-15, 15, n))
     left, top = rng.integers(0, height - side + 1, (2, n))
     sign = np.where(rng.random(n) < 0.5, -1.0, 1.0)
@@ -230,7 +230,7 @@ CHAINS = {
 
 
 def torchvision_mix(transform):
-    """One partner and one weight for the whole batch."""
+    """Draw one partner and one weight for the whole batch."""
     import torch
     from torchvision.transforms import v2
 
@@ -252,7 +252,7 @@ def kornia_mix(transform):
 
 
 def single_operations():
-    """Name: ours, and the peers' ways to make theirs."""
+    """Return our augmenter, and functions that make those of the peers, by name."""
     one = {
         "copy": (None, {}),
         "flip": (RandomFlip(), {}),
@@ -260,8 +260,8 @@ def single_operations():
         "rotation": (RandomRotation(15), {}),
         "resized crop": (RandomResizedCrop(196), {}),
         "brightness, contrast": (ColorJitter(0.2, 0.2), {}),
-        "all of the color": (ColorJitter(0.2, 0.2, 0.2, 0.1), {}),
-        "grey": (RandomGrayscale(1.0), {}),
+        "color jitter": (ColorJitter(0.2, 0.2, 0.2, 0.1), {}),
+        "gray": (RandomGrayscale(1.0), {}),
         "erasing": (RandomErasing(1.0), {}),
         "noise": (GaussianNoise(0.05), {}),
         "blur": (GaussianBlur((0.1, 2.0)), {}),
@@ -279,11 +279,11 @@ def single_operations():
             "rotation": A.Rotate(15, p=1, border_mode=0),
             "resized crop": A.RandomResizedCrop((196, 196)),
             "brightness, contrast": A.RandomBrightnessContrast(0.2, 0.2, p=1),
-            "all of the color": A.ColorJitter((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), p=1),
-            "grey": A.ToGray(p=1),
+            "color jitter": A.ColorJitter((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), p=1),
+            "gray": A.ToGray(p=1),
             "erasing": A.Erasing(p=1),
             "noise": A.GaussNoise((0.05, 0.05), p=1),
-            "blur": A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=1),  # as wide as each sigma asks for
+            "blur": A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=1),  # kernel size from sigma
             "affine": A.Affine((0.9, 1.1), (-0.1, 0.1), rotate=(-10, 10), shear={"x": (-5, 5), "y": (0, 0)}, p=1),
         }.items():
             one[name][1]["albumentations"] = albumentations_loop(step)
@@ -296,8 +296,8 @@ def single_operations():
             "rotation": v2.RandomRotation(15, interpolation=InterpolationMode.BILINEAR),
             "resized crop": v2.RandomResizedCrop(196, antialias=False),
             "brightness, contrast": v2.ColorJitter(0.2, 0.2),
-            "all of the color": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
-            "grey": v2.Grayscale(3),
+            "color jitter": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
+            "gray": v2.Grayscale(3),
             "erasing": v2.RandomErasing(1.0),
             "noise": v2.GaussianNoise(sigma=0.05),
             "blur": v2.GaussianBlur(13, (0.1, 2.0)),
@@ -317,8 +317,8 @@ def single_operations():
             "rotation": K.RandomRotation(15.0, p=1.0),
             "resized crop": K.RandomResizedCrop((196, 196)),
             "brightness, contrast": K.ColorJiggle(0.2, 0.2, p=1.0),
-            "all of the color": K.ColorJiggle(0.2, 0.2, 0.2, 0.1, p=1.0),
-            "grey": K.RandomGrayscale(p=1.0),
+            "color jitter": K.ColorJiggle(0.2, 0.2, 0.2, 0.1, p=1.0),
+            "gray": K.RandomGrayscale(p=1.0),
             "erasing": K.RandomErasing(p=1.0),
             "noise": K.RandomGaussianNoise(std=0.05, p=1.0),
             "blur": K.RandomGaussianBlur((13, 13), (0.1, 2.0), p=1.0),
@@ -348,7 +348,7 @@ def choose_kernel(name, extension=kernels.compiled):
 
 
 def rate(run, X, clock, seconds=1.5):
-    """Images per second, the best of some runs; on fewer images where all would take long."""
+    """Return images per second, the best of some runs; slow chains are measured on fewer images."""
     begin = clock()
     run(X[:20])
     each = max((clock() - begin) / 20, 1e-7)
@@ -363,7 +363,7 @@ def rate(run, X, clock, seconds=1.5):
 
 
 def peak(name, workload):
-    """MB that a chain takes beyond the images, in a process of its own, if the system is Linux."""
+    """Return the peak memory of a chain beyond the images in MB, in a separate process (Linux only)."""
     if not os.path.exists("/proc/self/clear_refs"):
         return np.nan
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
@@ -377,7 +377,7 @@ def peak_here(name, workload):
     choose_kernel(kernel)
     X = make_images()
     run = make(X, side)
-    run(X[:20])  # loads what it needs
+    run(X[:20])  # imports
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # reset the peak
     before = memory("VmRSS")
@@ -460,7 +460,7 @@ def measure_single(seconds):
         mixes = isinstance(step, MixUp | CutMix)
         augment = (lambda X, step=step: step.augment(X, labels[: len(X)])) if mixes else step.augment
         ours, theirs = 0.0, dict.fromkeys(peers, 0.0)
-        for _ in range(2):  # in turn, since one may meet other work on the machine
+        for _ in range(2):  # alternating, so that other load affects both
             ours = max(ours, rate(augment, X, time.process_time, seconds / 2))
             for peer, run in peers.items():
                 theirs[peer] = max(theirs[peer], rate(run, X, time.process_time, seconds / 2))
@@ -475,7 +475,7 @@ PARTS = {"chain": measure_chain, "peaks": measure_peaks, "single": measure_singl
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--seconds", type=float, default=1.5, help="for each figure (default: 1.5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="seconds per measurement (default: 1.5)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     args = parser.parse_args()
     warnings.simplefilter("ignore")

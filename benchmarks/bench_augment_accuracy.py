@@ -1,20 +1,20 @@
 """Accuracy with few labels, without augmentation and with each way to use it.
 
-Images: digits are always there; MNIST and CIFAR-10 (or parts of them) come from ``.npz`` files with ``X`` (uint8
-images) and ``y``. Digits and MNIST are turned, shifted and scaled a little, photos flipped and shifted. Each model is
-trained
+Images: digits are always included; MNIST and CIFAR-10 (or parts of them) come from ``.npz`` files with ``X`` (uint8
+images) and ``y``. Digits and MNIST are slightly rotated, shifted and scaled, photos are flipped and shifted. Each model
+is trained
 
 - without augmentation;
-- in a Pipeline behind the augmenter, on one static copy;
-- through ``AugmentedClassifier``, on the rows and several copies; nets instead with fresh draws in every epoch, and the
-  pretrained net, whose backbone is frozen, on fixed views;
-- like that, and with predictions that are means over several views.
+- in a Pipeline after the augmenter, on one static copy;
+- in ``AugmentedClassifier``, on the rows and several copies; nets instead use new draws in every epoch, and the
+  pretrained net, whose backbone is frozen, uses fixed views;
+- in the same way, with predictions averaged over several views.
 
-Tables: swap noise, dropout, Gaussian noise and MixUp, through ``AugmentedClassifier`` or in the net, on standardized
+Tables: swap noise, dropout, Gaussian noise and MixUp, in ``AugmentedClassifier`` or in the net, on standardized
 columns of scikit-learn's breast cancer, wine and digits, with few labels and with half of all rows.
 
-Every number is a mean over random splits; what is gained or lost against the same model without augmentation, on the
-same splits, stands beside it with its standard error, and is marked where it is more than twice that.
+Every number is a mean over random splits. Beside it is the gain over the same model without augmentation, on the same
+splits, with its standard error, and a star if the gain is more than twice this error.
 """
 
 import time
@@ -47,7 +47,7 @@ from sktricks import (
     make_augmentation_pipeline,
 )
 
-VIEWS = 8  # at prediction, and of a frozen backbone
+VIEWS = 8  # per image, at prediction and for a frozen backbone
 
 
 # -- images ------------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def classical(seed):
 
 
 def nets(shape, n_rows, seed):
-    """The nets of bench_few_shot.py: from scratch, with at least 200 updates, and pretrained."""
+    """Return the nets of bench_few_shot.py: from scratch, with at least 200 updates, and pretrained."""
     epochs = max(30, round(200 / -(-n_rows // 32)))
     scratch = NetClassifier(Scratch, image_shape=shape, batch_size=32, max_epochs=epochs, random_state=seed)
     return {
@@ -79,11 +79,11 @@ def nets(shape, n_rows, seed):
 
 
 IMAGE_MODELS = ("LogisticRegression", "SVC", "RandomForest", "NetClassifier", "FineTuneClassifier")
-WAYS = ("without", "in a Pipeline", "copies or fresh draws", f"and {VIEWS} views")
+WAYS = ("without", "in a Pipeline", "copies or new draws", f"and {VIEWS} views")
 
 
 def make_images(name, shape, args, model, way, n_rows, seed):
-    """A model for images, augmented in one of the ways."""
+    """Return a model for images, augmented in one of the ways."""
     augmenter = image_augmenter(name, shape, seed)
     inner = (classical(seed) | nets(shape, n_rows, seed))[model]
     if way == "without":
@@ -125,7 +125,7 @@ TRICKS = {
 
 
 def make_table(model, trick, n_rows, seed, args):
-    """A model for a table, standardized first so that 0 is the mean of every column."""
+    """Return a model for a table, standardized first so that 0 is the mean of every column."""
     augmenter = TRICKS[trick]
     if model == "NetClassifier":
         inner = NetClassifier(augmenter=augmenter, random_state=seed)
@@ -157,7 +157,7 @@ def measure_tables(args):
 
 
 def accuracies(make, model, way, X, y, splits):
-    """The accuracy in % on each split."""
+    """Return the accuracy in % on each split."""
     scores = []
     for seed, (train, test) in enumerate(splits):
         fitted = make(model, way, len(train), seed).fit(X[train], y[train])
@@ -166,7 +166,7 @@ def accuracies(make, model, way, X, y, splits):
 
 
 def cell(scores, plain):
-    """The mean, and beside it what is gained; with a star what is more than twice its standard error."""
+    """Return the mean and the gain as text, with a star if the gain is more than twice its standard error."""
     if scores is plain:
         return f"{scores.mean():.1f}"
     gain = scores - plain
@@ -176,7 +176,7 @@ def cell(scores, plain):
 
 
 def measure(title, make, models, ways, X, y, splits, args):
-    """A table with a row a model and a column a way; a line is printed as soon as a cell is done."""
+    """Print a table with one row per model and one column per way, and a line as soon as a cell is done."""
     rows = []
     for model in models:
         if model not in args.models:
@@ -187,7 +187,7 @@ def measure(title, make, models, ways, X, y, splits, args):
             results[way] = accuracies(make, model, way, X, y, splits)
             seconds = (time.perf_counter() - started) / len(splits)
             text = cell(results[way], results[ways[0]])
-            print(f"{title:45} {model:18} {way:22} {text:22} {seconds:6.1f} s a split", flush=True)
+            print(f"{title:45} {model:18} {way:22} {text:22} {seconds:6.1f} s per split", flush=True)
         rows.append([model, *(cell(scores, results[ways[0]]) for scores in results.values())])
     print(f"\n{title}: accuracy in %, mean over {len(splits)} splits (gain ± standard error; *: more than two)")
     print_table(["", *ways], rows)
@@ -197,16 +197,16 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("--mnist", metavar="PATH", help="an .npz file with X and y")
     parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
-    parser.add_argument("--sets", nargs="*", choices=LEFT, default=list(LEFT), help="of images (default: all)")
+    parser.add_argument("--sets", nargs="*", choices=LEFT, default=list(LEFT), help="image data sets (default: all)")
     parser.add_argument("--no-tables", action="store_true", help="images only")
-    parser.add_argument("--labels", nargs="+", type=int, default=(10, 50), help="a class (default: 10 50)")
+    parser.add_argument("--labels", nargs="+", type=int, default=(10, 50), help="labels per class (default: 10 50)")
     parser.add_argument("--models", nargs="+", choices=IMAGE_MODELS, default=IMAGE_MODELS, help="default: all")
     parser.add_argument("--splits", type=int, default=5, help="default: 5")
-    parser.add_argument("--copies", type=int, default=8, help="for AugmentedClassifier, of each row (default: 8)")
+    parser.add_argument("--copies", type=int, default=8, help="copies per row for AugmentedClassifier (default: 8)")
     parser.add_argument("--test-rows", type=int, default=2000, help="maximum number (default: 2000)")
     args = parser.parse_args()
-    start("What augmentation is worth", args.threads)
-    warnings.simplefilter("ignore", SlowFitWarning)  # the lines say how long each fit takes
+    start("The gain of augmentation", args.threads)
+    warnings.simplefilter("ignore", SlowFitWarning)  # the printed lines show the time of each fit
     for name, X, y, shape in read_sets(args):
         measure_images(name, X, y, shape, args)
     if not args.no_tables:

@@ -1,16 +1,16 @@
 """Many clients: 16 threads that share one model, with and without a Batcher.
 
-Each client predicts one image of 32 x 32 pixels after the other, with tiny32 fine-tuned; then rows of a table one by
-one, with NetClassifier's defaults. Every call gets another row. Rows per second of processor time (of all threads),
-rows per second, and the time of a call at the 50th and 99th percentile, with 16 clients and with one. The figures are
-medians of several rounds in which the ways take turns. torch and OnnxModel have ``--threads`` threads; the ONNX
-session, which the clients share, has onnxruntime's defaults.
+Each client predicts one image of 32 x 32 pixels after the other with a fine-tuned tiny32, and then single rows of a
+table with NetClassifier's defaults. Every call gets a different row. The table shows rows per second of processor time
+(of all threads), rows per second, and the 50th and 99th percentile of the time per call, with 16 clients and with one.
+The figures are medians of several rounds in which all ways alternate. torch and OnnxModel have ``--threads`` threads;
+the ONNX session, which the clients share, has onnxruntime's defaults.
 
 MOSEC, if it is installed (``pip install mosec``, on Linux), serves the image model with examples/serve_mosec.py. Its
-processor time is that of the server: the HTTP clients run elsewhere.
+processor time is that of the server, without the HTTP clients.
 
-Aims with 16 clients and one image, in rows per second of processor time: OnnxModel behind a Batcher 5 times
-predict_proba called one by one, and 1.3 times an ONNX session that the clients call.
+Aims with 16 clients and one image, in rows per second of processor time: OnnxModel with a Batcher predicts 5 times as
+many as single calls of predict_proba, and 1.3 times as many as direct calls of an ONNX session.
 """
 
 import http.client
@@ -42,21 +42,21 @@ SERVER = Path(__file__).parents[1] / "examples" / "serve_mosec.py"
 
 
 def fit_images():
-    """A fitted net for images, and images that it has not seen."""
+    """Return a fitted net for images, and held-out images."""
     images = np.random.default_rng(0).integers(0, 256, (4000, 32, 32, 3)).astype(np.uint8)
     net = FineTuneClassifier(strategy="fine-tune", max_epochs=1, random_state=0)
     return net.fit(images[:60], np.arange(60) % 10), images[60:]
 
 
 def fit_table():
-    """A fitted net for a table of 30 columns, and its rows."""
+    """Return a fitted net for a table of 30 columns, and its rows."""
     X, y = make_classification(4000, 30, n_informative=12, random_state=0)
     X = X.astype(np.float32)
     return NetClassifier(max_epochs=2, random_state=0).fit(X, y), X
 
 
 def make_ways(net, path, X, n_threads, exits):
-    """Functions of one row, by name, with what has used how much processor time so far."""
+    """Return functions that predict one row, by name, each with a function that returns the used processor time."""
     model = OnnxModel(path, n_threads=n_threads)
     session, name = onnxruntime.InferenceSession(path), model.inputs[0][0]
     batcher = exits.enter_context(Batcher(net.predict_proba))
@@ -75,7 +75,7 @@ def make_ways(net, path, X, n_threads, exits):
 
 @contextmanager
 def serve(path, n_threads):
-    """MOSEC with a model; yields a function of one row, and the processor time of the server's processes."""
+    """Serve a model with MOSEC; yield a function that predicts one row, and the processor time of the server."""
     command = [sys.executable, SERVER, path, "--address", "127.0.0.1", "--port", str(PORT), "--log-level", "error"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads)}
     server = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
@@ -104,18 +104,18 @@ def serve(path, n_threads):
 
 
 def is_open(port):
-    """True if something listens on a port."""
+    """Return True if a process listens on a port."""
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def time_of_group(group):
-    """Seconds of processor time of the living processes of a group, from Linux's /proc."""
+    """Return the processor time of the running processes of a group in seconds, from Linux's /proc."""
     total = 0
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = file.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if int(fields[2]) == group:
             total += int(fields[11]) + int(fields[12])
@@ -126,7 +126,7 @@ def time_of_group(group):
 
 
 def measure(function, spent, X, n_clients, n_calls):
-    """Rows per second of processor time, rows per second, and the seconds of each call."""
+    """Return rows per second of processor time, rows per second, and the seconds of each call."""
     ready = threading.Barrier(n_clients + 1)
 
     def client(k):
@@ -147,7 +147,7 @@ def measure(function, spent, X, n_clients, n_calls):
 
 
 def compare(ways, X, n_clients, n_calls, rounds):
-    """Median figures by name; the slowest way gets a fourth of the calls."""
+    """Return median figures by name; the slowest way gets a quarter of the calls."""
     found = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (function, spent) in ways.items():
@@ -158,7 +158,7 @@ def compare(ways, X, n_clients, n_calls, rounds):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds in which the ways take turns (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which all ways alternate (default: 5)")
     parser.add_argument("--calls", type=int, default=800, help="calls per round (default: 800)")
     parser.add_argument("--clients", type=int, default=16, help="threads (default: 16)")
     args = parser.parse_args()

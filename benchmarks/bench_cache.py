@@ -4,17 +4,17 @@ Six values x five folds on 600 images of 32 x 32 (uint8). The net has ResNet-18'
 searches:
 
 head     PretrainedFeatures, a StandardScaler and a LogisticRegression, over C
-tuner    FineTuneClassifier on the same net, over lr; ten epochs of SGD a fit
-default  FineTuneClassifier() on the bundled net as it comes, over lr; nothing else set
+tuner    FineTuneClassifier on the same net, over lr; ten epochs of SGD per fit
+default  FineTuneClassifier() on the bundled net with its defaults, over lr
 stage    FineTuneClassifier(freeze_until="stage3") on the bundled net, whose last stage is trained for ten epochs
 
-Each runs without a cache, with an empty one and once more with what that has kept. ``head`` also runs with
-scikit-learn's ``Pipeline(memory=...)`` in place of the cache, with a folder, and on features that are there already,
-which no cache can beat; ``head`` and ``tuner`` in two processes that share a folder.
-Scores are compared to the bit, and the rows that went through the net are counted.
+Each runs without a cache, with an empty cache, and again with the filled cache. ``head`` also runs with scikit-learn's
+``Pipeline(memory=...)`` instead of the cache, with a folder, and on precomputed features, which is the upper limit for
+any cache; ``head`` and ``tuner`` also run in two processes that share a folder. Scores must be bitwise equal, and the
+rows that the net encodes are counted.
 
-Seconds of the processor are those of this process alone; the ratios are theirs, but for two processes, since other work
-on the machine disturbs them less.
+Processor seconds are those of this process only. Ratios are of processor time, which depends less on the load of the
+machine, except for two processes.
 """
 
 import statistics
@@ -63,7 +63,7 @@ def stage(backbone, cache):
 
 
 def search(task, X, y, n_jobs=None):
-    """Seconds, seconds of the processor and the scores of a search."""
+    """Return the wall seconds, the processor seconds and the scores of a search."""
     model, grid = task
     wall, processor = time.perf_counter(), time.process_time()
     done = GridSearchCV(model, grid, cv=FOLDS, n_jobs=n_jobs).fit(X, y)
@@ -73,7 +73,7 @@ def search(task, X, y, n_jobs=None):
 
 
 def cold_and_warm(make, cache, run):
-    """Two searches with one cache, and how many rows each sent through the net."""
+    """Run two searches with one cache, and count the rows that the net encodes in each."""
     before = cache.info().encoded
     cold = run(make(cache))
     between = cache.info().encoded
@@ -87,7 +87,7 @@ def run_on_features(backbone, run):
 
 
 def measure_head(backbone, run):
-    """Every way to search over the logistic regression."""
+    """Measure all ways to search over the logistic regression."""
     results = {"no cache": (*run(head(backbone, None)), "18,600")}
     with tempfile.TemporaryDirectory() as folder:
         results["Pipeline(memory=)"] = *run(head(backbone, None, memory=folder)), ""
@@ -97,12 +97,12 @@ def measure_head(backbone, run):
         results["cache in a new folder"] = cold_and_warm(partial(head, backbone), FeatureCache(folder), run)["cold"]
         again = FeatureCache(folder)
         results["cache in that folder, next process"] = *run(head(backbone, again)), again.info().encoded
-    results["no net at all, on its features"] = run_on_features(backbone, run)
+    results["precomputed features, without a net"] = run_on_features(backbone, run)
     return results
 
 
 def measure_processes(make, backbone, run):
-    """Two processes, without a cache and with a folder; a row counts as often as it was written."""
+    """Measure two processes, without a cache and with a folder; a row counts as often as it was written."""
     in_two = partial(run, n_jobs=2)
     in_two(make(backbone, None))  # the processes start and import
     results = {"two processes, no cache": (*in_two(make(backbone, None)), "18,600")}
@@ -112,7 +112,7 @@ def measure_processes(make, backbone, run):
             result = in_two(make(backbone, folder))
             results[f"two processes, {name}"] = *result, FeatureCache(folder).info().rows_in_folder - before
     if make is head:
-        results["two processes, no net at all"] = run_on_features(backbone, in_two)
+        results["two processes, precomputed features"] = run_on_features(backbone, in_two)
     return results
 
 
@@ -126,7 +126,7 @@ def measure_training(make, every_row, backbone, run):
 def measure_default(backbone, run):
     results = {"cache=None": (*run(default(backbone, None)), "18,600")}
     clear_cache()
-    for name in ("nothing set", "nothing set, again"):
+    for name in ("defaults", "defaults, again"):
         before = cache_info().encoded
         result = run(default(backbone, "auto"))
         results[name] = *result, cache_info().encoded - before
@@ -144,7 +144,7 @@ PARTS = {
 
 
 def summarize(rounds, timed_by):
-    """A row for each way: medians, how much faster than the first, rows encoded, whether the scores are the same."""
+    """Return one row per way: medians, the ratio to the first way, rows encoded, and whether the scores are equal."""
     ways = list(rounds[0])
     medians = {way: [statistics.median(done[way][k] for done in rounds) for k in (0, 1)] for way in ways}
     first = ways[0]
@@ -157,7 +157,7 @@ def summarize(rounds, timed_by):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which all ways alternate (default: 3)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     args = parser.parse_args()
     start("A grid search over the head of a frozen net", args.threads)

@@ -1,10 +1,12 @@
 """A cascade: the loss of accuracy on new rows, compared with its tolerance.
 
-Three tasks, 20 seeds each, and every seed draws its own rows. A cascade is fitted, and its accuracy on held-out rows is
-compared with that of the mean of all members. The thresholds come from the same out-of-fold predictions by two rules:
+There are three tasks with 20 seeds each, and every seed draws its own rows. A cascade is fitted, and its accuracy on
+held-out rows is compared with that of the mean of all members. The thresholds are chosen from the same out-of-fold
+predictions by two rules:
 
 - "lowest that fits": the lowest threshold with which the loss on these rows is within the tolerance;
-- "margin": CascadeClassifier, which goes down as long as this loss plus its standard error is within the tolerance.
+- "margin": CascadeClassifier, the lowest threshold with which this loss plus its standard error is within the
+  tolerance.
 
 The rule was chosen on other tasks and seeds. Figures are means over seeds with their standard errors; "rows handed on"
 is the fraction of held-out rows that the first member does not decide, "members asked" their mean number per row.
@@ -52,7 +54,7 @@ TASKS = {"digits, 2 members": digits, "Hastie 10.2, 2 members": hastie, "five cl
 
 
 def lowest_that_fits(oof, codes, tolerance):
-    """Thresholds that spend the tolerance on the rows that they are chosen on."""
+    """Return thresholds that use up the tolerance on the rows on which they are chosen."""
     means = running_means(oof, np.ones(oof.shape[:2], bool))
     right = (means.argmax(axis=2) == codes).astype(float)
     waiting, thresholds, left = np.ones(len(codes), bool), [], tolerance
@@ -69,7 +71,7 @@ def lowest_that_fits(oof, codes, tolerance):
 
 
 def judge(cascade, thresholds, X, y):
-    """The accuracy lost, the fraction of rows handed on, and the members asked per row."""
+    """Return the accuracy lost, the fraction of rows passed on, and the mean number of members used per row."""
     cascade.thresholds_ = thresholds
     said = cascade.predict_members(X)
     means = running_means(said, np.ones(said.shape[:2], bool))
@@ -80,7 +82,7 @@ def judge(cascade, thresholds, X, y):
 
 
 def measure(task, seed):
-    """(tolerances, rules, 3) figures of one seed."""
+    """Return the figures of one seed, of shape (tolerances, rules, 3)."""
     (X, y), n_train, members = task(seed)
     X, X_test, y, y_test = train_test_split(X, y, train_size=n_train, stratify=y, random_state=seed)
     cascade = CascadeClassifier(members, tolerance=0.03).fit(X, y)

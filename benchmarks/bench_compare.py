@@ -1,15 +1,15 @@
-"""What ``compare`` costs beside its slowest estimator, and how often its 95 % intervals contain the truth.
+"""The cost of ``compare`` relative to its slowest estimator, and the coverage of its 95 % intervals.
 
 ``--part cost``: eight estimators on images, of an ``.npz`` file as in ``bench_recipe.py``, all with the same frozen
-backbone, with which ``compare`` encodes each image only once. Beside it stand the cross-validation of the slowest
-of them alone, and what the others cost if the features are there already, all in processor time of this process.
+backbone, with which ``compare`` encodes each image only once. The cost is compared with the cross-validation of only
+the slowest of them plus that of the others on precomputed features, all in processor time of this process.
 
 ``--part coverage``: data sets are drawn from a known generator, cheap estimators are cross-validated on each, and the
 intervals of a ``Comparison`` are compared with the truth: the difference of the expected scores of estimators that are
-fitted on as many rows as in a fold, a mean over many training sets, each with thousands of fresh test rows. Two kinds
-of differences are counted: of each estimator to the one that is best on these folds, as the table shows them, and of
-two estimators that were chosen beforehand. The interval of the usual t test, which takes folds for independent, stands
-beside both::
+fitted on as many rows as in a fold, a mean over many training sets, each with thousands of new test rows. The coverage
+is measured for the difference of each estimator to the best one on these folds, as in the table of ``compare``, and for
+two estimators that were chosen beforehand. Both are compared with the interval of the usual t test, which treats folds
+as independent::
 
     python benchmarks/bench_compare.py --part cost CIFAR10.npz
     python benchmarks/bench_compare.py --part coverage
@@ -66,9 +66,9 @@ def seconds(function):
 
 
 def measure_heads(estimators, X, y, folds):
-    """Return the seconds of each cross-validation if the features are there already.
+    """Return the seconds of each cross-validation on precomputed features.
 
-    Models get the features as an array; nets find them in the cache.
+    Models get the features as an array; nets read them from the cache.
     """
     features, found = PretrainedFeatures("tiny32").fit_transform(X), {}
     for name, estimator in estimators.items():
@@ -78,7 +78,7 @@ def measure_heads(estimators, X, y, folds):
 
 
 def run_cost(path, n_rows, repeats):
-    """Print what comparing costs, as a ratio to the slowest estimator and the heads of the others."""
+    """Print the cost of ``compare`` as a ratio to that of the slowest estimator and the heads of the others."""
     X, y = read_arrays(path)
     rows = np.random.default_rng(0).permutation(len(y))[:n_rows]
     X, y, folds, estimators = X[rows], y[rows], StratifiedKFold(5), image_estimators()
@@ -123,7 +123,7 @@ REGRESSORS = {
 
 
 def draw_classes(n, rng):
-    """Return rows of three classes: eight columns, of which two tell by a line and two by a curve."""
+    """Return rows of three classes with eight columns: two have linear effects, two have nonlinear ones."""
     X = rng.normal(size=(n, 8))
     margin = X[:, 0] + 0.5 * X[:, 1] + 0.7 * X[:, 2] * X[:, 3] + rng.normal(size=n)
     return X, np.digitize(margin, [-0.6, 0.6])
@@ -160,7 +160,7 @@ SETTINGS = {
 
 
 def expected_scores(models, draw, score, n_train, n_sets, n_test, rng):
-    """Return the scores of models that are fitted on ``n_train`` rows, (sets, models), each on fresh test rows."""
+    """Return the scores of models that are fitted on ``n_train`` rows, (sets, models), each on new test rows."""
     found = []
     for _ in range(n_sets):
         (X, y), (X_test, y_test) = draw(n_train, rng), draw(n_test, rng)
@@ -169,7 +169,7 @@ def expected_scores(models, draw, score, n_train, n_sets, n_test, rng):
 
 
 def compare_once(models, draw, score, n, cv, rng):
-    """Return the comparison of models on fresh data, without times and sizes, which take most of the time here."""
+    """Return the comparison of models on new data, without times and sizes, which would take most of the time."""
     X, y = draw(n, rng)
     splits = list(cv.split(X, y))
     scores = {
@@ -181,7 +181,7 @@ def compare_once(models, draw, score, n, cv, rng):
 
 
 def count_covered(comparison, truth):
-    """Return how many intervals to the best, with and without correction, and of a pair contain the truth; a width."""
+    """Return the numbers of intervals, to the best and of a pair, that contain the truth, and the mean width."""
     best, others = comparison.results[0], comparison.results[1:]
     named = {result.name: result for result in comparison.results}
     first, second = list(truth)[:2]

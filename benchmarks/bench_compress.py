@@ -1,22 +1,23 @@
 """Distillation and pruning: the accuracy that a smaller model keeps, and its speed.
 
-``distill``: NetClassifier() alone, a teacher, and the same net as its student: trained on the classes that the teacher
-predicts ("hard labels", the baseline), and on its probabilities (DistilledClassifier). The students see three times as
-many rows without labels as the teacher has with labels. Accuracy and log loss are those on rows that no model has seen.
-"Gain kept" is the part of the teacher's gain in accuracy over the net alone that the student keeps: the mean gain of
-the student over the mean gain of the teacher. "Speed" is the processor time of the teacher's ``predict_proba`` over
-that of the student, for one row and for 1,000 rows, the median over the seeds.
+``distill``: NetClassifier() alone, a teacher, and the same net as its student, trained on the classes that the teacher
+predicts ("hard labels", the baseline) or on its probabilities (DistilledClassifier). The students get three times as
+many unlabeled rows as the teacher has labeled ones. Accuracy and log loss are measured on held-out rows. "Gain kept"
+is the mean gain in accuracy of the student over the net alone, divided by that of the teacher. "Speed" is the processor
+time of the teacher's ``predict_proba`` divided by that of the student, for one row and for 1,000 rows, the median over
+the seeds.
 
-Each seed draws other rows with labels, without labels, and for the test, and starts all models anew. ``--data`` adds
-``.npz`` files of images (X, y), as tables of their first 60 principal components.
+Each seed draws other labeled, unlabeled and test rows, and other initial weights. ``--data`` adds ``.npz`` files of
+images (X, y), as tables of their first 60 principal components.
 
-``prune``: tiny32 on the ``.npz`` files given (X, y), lite0 on the folders of photos given (one subfolder per class),
-fine-tuned on ``--rows`` rows. Half of the channels are removed whatever the score is (``max_score_drop=None``), so that
-no row is held out and the cost is seen. Beside it stand other nets of at most the same latency: the same net with all
-channels, fine-tuned on fewer pixels; and, for tiny32, one with half of the channels trained from scratch for as many
-epochs as fine-tuning and pruning take together. All are exported; accuracy is that of the files on rows that nobody has
-seen, speed the processor time of the whole net in float32 over that of the file, for 1 and for 64 images, one thread,
-the median of rounds in which all take turns; size that of the file as a fraction of the whole net's.
+``prune``: tiny32 on the given ``.npz`` files (X, y), lite0 on the given folders of photos (one subfolder per class),
+fine-tuned on ``--rows`` rows. Half of the channels are removed independent of the score (``max_score_drop=None``), so
+no rows are held out and the full cost is visible. The pruned net is compared with other nets of at most the same
+latency: the same net with all channels, fine-tuned on fewer pixels; and, for tiny32, one with half of the channels,
+trained from scratch for as many epochs as fine-tuning and pruning take together. All nets are exported. Accuracy is
+that of the files on held-out rows; speed is the processor time of the whole net in float32 divided by that of the file,
+for 1 and for 64 images, with one thread, the median of rounds in which all files alternate; size is that of the file as
+a fraction of the whole net's.
 """
 
 import tempfile
@@ -75,7 +76,7 @@ def clusters(seed, **params):
 
 
 def thresholds(seed, n=4000, n_classes=5, noise=0.1):
-    """Columns of many scales, some of them integers; the class depends on products of steps, and 10 % are random."""
+    """Draw columns of many scales, some of them integers; classes are products of steps, and 10 % are random."""
     rng = np.random.default_rng(seed)
     scales = np.array([280.0, 100, 10, 250, 60, 2000, 1, 1, 1, 1])
     X = np.column_stack([rng.gumbel(size=(n, 10)) * scales, rng.integers(0, 4, n), rng.integers(0, 40, n)])
@@ -89,7 +90,7 @@ def thresholds(seed, n=4000, n_classes=5, noise=0.1):
 
 
 def components(path):
-    """A function of a seed that returns the images of a file as a table."""
+    """Return a function of a seed that returns the images of a file as a table."""
     X, y = read_arrays(path)
     X = PCA(60, random_state=0).fit_transform(X.reshape(len(X), -1) / 255)
     return lambda seed: (X, y)
@@ -98,7 +99,7 @@ def components(path):
 TEACHERS = {"eight nets": nets, "forests and SVC": vote}
 WIDE = {"n_features": 100, "n_informative": 20, "n_classes": 5}
 NOISY = {"n_features": 40, "n_informative": 20, "n_classes": 10, "n_clusters_per_class": 1, "class_sep": 0.7}
-# Each: the teacher, the data, the function of a seed that makes them, and how many rows have labels.
+# Each task: teacher, name of the data, function of a seed that returns the data, and number of labeled rows.
 TASKS = [
     ("eight nets", "100 columns", partial(clusters, **WIDE), 500),
     ("eight nets", "10 noisy classes", partial(clusters, **NOISY, flip_y=0.1), 500),
@@ -108,7 +109,7 @@ TASKS = [
 
 
 def processor_time(function, *args, repeats=3):
-    """The median processor time of a call in seconds; a call that is too short is repeated."""
+    """Return the median processor time per call in seconds; short calls are repeated."""
     function(*args)
     times = []
     for _ in range(repeats):
@@ -121,7 +122,7 @@ def processor_time(function, *args, repeats=3):
 
 
 def compare(make_rows, n_labels, make_teacher, seed):
-    """Accuracy and log loss of each model, then temperature, agreement, and speed for one and for 1,000 rows."""
+    """Return accuracy and log loss of each model, temperature, agreement, and speed for one and for 1,000 rows."""
     X, y = make_rows(seed)
     order = np.random.default_rng(seed).permutation(len(X))
     known, unknown, test = np.split(order, [n_labels, 4 * n_labels])
@@ -169,12 +170,12 @@ def distill(args):
 
 # -- pruning -----------------------------------------------------------------------------------------------------------
 
-SIZES = {"tiny32": (24, 22, 20, 18, 16, 14, 12), "lite0": (192, 160, 144, 128, 112, 96)}  # fewer pixels, to choose from
+SIZES = {"tiny32": (24, 22, 20, 18, 16, 14, 12), "lite0": (192, 160, 144, 128, 112, 96)}  # candidate sizes in pixels
 FOLDER = Path(tempfile.mkdtemp())
 
 
 def read_images(path):
-    """A function from a size to images, the labels, and the name of the backbone."""
+    """Return a function from a size to images, the labels, and the name of the backbone."""
     path = Path(path).expanduser()
     if path.is_file():
         X, y = read_arrays(path)
@@ -205,7 +206,7 @@ def export(net, X, **params):
 
 
 def measure_speeds(models, rows, rounds=7):
-    """Seconds of processor time per call of each model, by name, for the first rows of its own."""
+    """Return the processor time per call of each model in seconds, by name, for the first of its rows."""
     times = {name: [] for name in models}
     for _ in range(rounds):
         for name, model in models.items():
@@ -218,7 +219,7 @@ def measure_speeds(models, rows, rounds=7):
 
 
 def find_size(make_images, y, backbone, limit):
-    """The largest size of SIZES at which a net with all channels takes at most as long as ``limit`` for an image."""
+    """Return the largest of SIZES for which a net with all channels takes at most ``limit`` seconds per image."""
     for size in SIZES[backbone]:
         X, some = make_images(size), np.random.default_rng(0).permutation(len(y))[:40]
         net = FineTuneClassifier(load_backbone(backbone, image_shape=(size, size, 3)), strategy="linear-probe")
@@ -230,7 +231,7 @@ def find_size(make_images, y, backbone, limit):
 
 
 def compare_nets(make_images, y, backbone, seed, args, size=None):
-    """Accuracy, speeds and size of each file by name, and the size of images of the net on fewer pixels."""
+    """Return accuracy, speeds and size of each file by name, and the image size of the net on fewer pixels."""
     order = np.random.default_rng(seed).permutation(len(y))
     known, test = order[: args.rows], order[args.rows :][: args.test_rows]
     X = make_images(224)
@@ -292,12 +293,12 @@ if __name__ == "__main__":
     parser = make_parser(__doc__)
     parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
-    parser.add_argument("--only", nargs="*", default=[], help="of distill: names of data (default: all)")
-    parser.add_argument("--data", nargs="*", default=[], help=".npz files of images; of prune: folders of photos too")
-    parser.add_argument("--rows", type=int, default=320, help="of prune: rows to train on (default: 320)")
-    parser.add_argument("--test-rows", type=int, default=2000, help="of prune: maximum number (default: 2000)")
-    parser.add_argument("--amount", type=float, default=0.5, help="of prune: fraction of the channels (default: 0.5)")
-    parser.add_argument("--epochs", type=int, help="of prune: epochs of fine-tuning (default: those of the estimator)")
+    parser.add_argument("--only", nargs="*", default=[], help="distill: names of data (default: all)")
+    parser.add_argument("--data", nargs="*", default=[], help=".npz files of images; prune: folders of photos, too")
+    parser.add_argument("--rows", type=int, default=320, help="prune: number of training rows (default: 320)")
+    parser.add_argument("--test-rows", type=int, default=2000, help="prune: maximum number (default: 2000)")
+    parser.add_argument("--amount", type=float, default=0.5, help="prune: fraction of removed channels (default: 0.5)")
+    parser.add_argument("--epochs", type=int, help="prune: epochs of fine-tuning (default: those of the estimator)")
     arguments = parser.parse_args()
     start("Smaller and faster models", arguments.threads)
     PARTS[arguments.part](arguments)

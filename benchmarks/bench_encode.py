@@ -1,14 +1,14 @@
 """Encoding photos: eager torch, our frozen backbones, and the same in bfloat16.
 
-PretrainedFeatures without a cache gets images of 224 pixels (tiny32: 32), tiles of scikit-learn's two sample photos,
-and the net of timm as a module with random weights, whose BatchNorms have seen some of the photos, or one of ours.
-Eager torch is the same module in evaluation mode in inference mode, called with the same images, already normalized, in
-the batches that are fastest there: what a practitioner writes. Ours includes the normalization. lite0 has the
-architecture of timm's tf_efficientnet_lite0, whose time by eager torch is that of a practitioner's lite0.
+PretrainedFeatures without a cache encodes images of 224 pixels (tiny32: 32), tiles of scikit-learn's two sample photos,
+with a net of ours, or with a net of timm as a module with random weights, whose BatchNorms have statistics of some of
+the photos. Eager torch is the same module in evaluation and inference mode, called with the same images, already
+normalized, with its fastest batch size, as a practitioner would write it. Our time includes the normalization. lite0
+has the architecture of timm's tf_efficientnet_lite0, so compare it with the time of that net in eager torch.
 
-Processor time per image, the smallest of several rounds in which all take turns; the difference is the largest of any
-feature from eager torch, relative to the largest feature. bfloat16 is measured if the processor has instructions for
-it.
+The table shows processor time per image, the minimum of several rounds in which all alternate, and the largest
+difference of any feature to eager torch, relative to the largest feature. bfloat16 is measured if the processor has
+instructions for it.
 """
 
 import time
@@ -28,39 +28,39 @@ BATCHES = (8, 32)  # of eager torch
 
 
 def tiles(n, side):
-    """Tiles of the two photos, (n, side, side, 3)."""
+    """Return tiles of the two photos, (n, side, side, 3)."""
     rng, photos = np.random.default_rng(0), load_sample_images().images
     corners = [(photos[k % 2], rng.integers(427 - side), rng.integers(640 - side)) for k in range(n)]
     return np.stack([photo[top : top + side, left : left + side] for photo, top, left in corners])
 
 
 def normalized(images, mean, std):
-    """Images as the modules of torch take them, (n, 3, side, side)."""
+    """Return normalized images for modules of torch, (n, 3, side, side)."""
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float().contiguous() / 255
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
     return (x - mean) / std
 
 
 def make_net(name, images):
-    """A backbone, and the stages of which its features are."""
+    """Return a backbone, and the stages of its features."""
     if name in OWN:
         return load_backbone(name, image_shape=images.shape[1:]).eval()
     import timm
 
     torch.manual_seed(0)
     module = timm.create_model(name, num_classes=0)
-    module(normalized(images[:16], MEAN, STD))  # in training mode: its BatchNorms learn what photos are like
+    module(normalized(images[:16], MEAN, STD))  # in training mode: sets the statistics of BatchNorms
     return load_backbone(module.eval(), image_shape=images.shape[1:], mean=MEAN, std=STD).eval()
 
 
 def encode_eagerly(backbone, x, batch):
-    """Features of normalized images by eager torch."""
+    """Return features of normalized images, computed by eager torch."""
     with torch.inference_mode():
         return torch.cat([backbone.features(part, backbone.default_stages) for part in x.split(batch)]).numpy()
 
 
 def measure(calls, rounds):
-    """Seconds of processor time by name, and the outputs."""
+    """Return the processor time in seconds and the outputs, by name."""
     outputs, best = {name: call() for name, call in calls.items()}, dict.fromkeys(calls, np.inf)
     for _ in range(rounds):
         for name, call in calls.items():
@@ -71,7 +71,7 @@ def measure(calls, rounds):
 
 
 def compare(name, n, rounds):
-    """Rows of the table: time, ratio and difference of each way."""
+    """Return rows of the table: time, ratio and difference of each way."""
     images = tiles(n, NETS[name])
     backbone = make_net(name, images)
     preprocess = backbone.preprocess
@@ -103,7 +103,7 @@ def compare(name, n, rounds):
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=32, help="photos per call (default: 32; tiny32: 8 times as many)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which all alternate (default: 3)")
     parser.add_argument("--nets", nargs="+", default=[*NETS], choices=[*NETS])
     args = parser.parse_args()
     start("Encoding photos", args.threads)

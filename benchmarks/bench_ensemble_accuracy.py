@@ -1,14 +1,14 @@
 """Accuracy and log loss of six different models, alone, averaged, weighted and stacked.
 
-Six members: logistic regression, a support vector machine, nearest neighbors, a random forest, boosted trees and a
-``NetClassifier``, with the settings that people take. From out-of-fold predictions (five folds) come the learned
-weights of a ``VotingClassifier`` and the final model of a ``StackingClassifier``; beside them stand the net alone and
-the ensembles of eight of a ``NetEnsembleClassifier``. The best single member is the one of the highest out-of-fold
-accuracy: what one would have chosen, not what turned out best.
+The six members are logistic regression, a support vector machine, nearest neighbors, a random forest, boosted trees and
+a ``NetClassifier``, with common settings. The weights of a ``VotingClassifier`` and the final model of a
+``StackingClassifier`` are learned from out-of-fold predictions (five folds). They are compared with the net alone and
+with ``NetEnsembleClassifier`` of eight nets. The best single member is the one with the highest out-of-fold accuracy,
+which a user would choose, not the one with the highest test accuracy.
 
-Data: scikit-learn's digits, breast cancer and wine, two tables of ``make_classification``, and what tiny32 sees in
-photos of CIFAR-10, if an ``.npz`` file with ``X`` and ``y`` is given: the 50 first principal components of its
-features, with which boosted trees take seconds. Each seed draws other training and test rows.
+The data are scikit-learn's digits, breast cancer and wine, two tables of ``make_classification``, and, if an ``.npz``
+file with ``X`` and ``y`` is given, tiny32 features of CIFAR-10 photos: their first 50 principal components, with which
+boosted trees take only seconds. Each seed draws other training and test rows.
 """
 
 import time
@@ -44,7 +44,7 @@ WAYS = ("best member", *WEIGHTS, "stacking", "one net", "eight nets", "eight sna
 
 
 class Once(ClassifierMixin, BaseEstimator):
-    """A member that is fitted once for the same rows: all votes and stacks share its fits."""
+    """A member that is fitted only once for the same rows, so that all votes and stacks share its fits."""
 
     fitted = {}
 
@@ -82,7 +82,7 @@ def make_members(seed):
 
 
 def fit_all(X, y, seed):
-    """All that is compared, fitted, by name."""
+    """Return all fitted models of the comparison, by name."""
     folds, members = StratifiedKFold(5, shuffle=True, random_state=seed), make_members(seed)
     fitted = {}
     for weights in WEIGHTS:
@@ -101,7 +101,7 @@ def fit_all(X, y, seed):
 
 
 def measure(name, X, y, args):
-    """Accuracies in % and log losses, by way, a list of one for each seed."""
+    """Return accuracies in % and log losses by model, one value per seed."""
     scores, losses = {way: [] for way in WAYS}, {way: [] for way in WAYS}
     for seed in range(args.seeds):
         started = time.perf_counter()
@@ -124,7 +124,7 @@ def cell(values, digits, best):
 
 
 def show(title, results, digits, choose):
-    """A table with a row a way and a column a data set; the best in bold."""
+    """Print a table with one row per model and one column per data set; the best in bold."""
     best = [choose(np.mean(values) for values in one.values()) for one in results.values()]
     ways = [
         [way, *(cell(one[way], digits, top) for one, top in zip(results.values(), best, strict=True))] for way in WAYS
@@ -133,7 +133,7 @@ def show(title, results, digits, choose):
 
 
 def show_gains(results):
-    """What learned weights and stacking win over uniform ones, on the same splits."""
+    """Print the gains of learned weights and stacking over uniform weights, on the same splits."""
     rows = []
     for way in (*WEIGHTS[1:], "stacking"):
         gains = [np.array(one[way]) - np.array(one["uniform"]) for one in results.values()]
@@ -150,7 +150,7 @@ def main():
     parser.add_argument("--sets", nargs="*", choices=TABLES, default=list(TABLES), help="tables (default: all)")
     parser.add_argument("--seeds", type=int, default=8, help="default: 8")
     args = parser.parse_args()
-    start("What ensembles are worth", args.threads)
+    start("The accuracy of ensembles", args.threads)
     data = {name: TABLES[name]() for name in args.sets}
     if args.cifar10:
         X, y = read_arrays(args.cifar10)

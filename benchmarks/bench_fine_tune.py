@@ -1,11 +1,11 @@
 """Fine-tuning tiny32: FineTuneClassifier against fastai, Lightning, Hugging Face's Trainer and skorch.
 
-The same pretrained net, the same images, the same number of epochs and rows per batch for all. Each peer trains the net
-as its documentation shows, a linear layer on the 256 features, by AdamW, at a rate of 1e-3 for the whole net and 1e-2
-for the head alone, which helps them; images are prepared for the peers beforehand, outside the time that counts. Two
-jobs: the head alone on a frozen backbone, and the whole net.
+All use the same pretrained net, images, number of epochs and batch size. Each peer trains the net as its documentation
+shows, with a linear layer on the 256 features, by AdamW, at a learning rate of 1e-3 for the whole net and 1e-2 for only
+the head, which is better for them; images are preprocessed for the peers, outside the measured time. There are two
+tasks: only the head on a frozen backbone, and the whole net.
 
-The images are scikit-learn's digits, or those of an ``.npz`` file. Peers that are not installed are left out and named.
+The images are scikit-learn's digits, or those of an ``.npz`` file. Peers that are not installed are skipped and listed.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sktricks import FineTuneClassifier, SlowFitWarning, load_backbone
 
-JOBS = {"the head alone": "linear-probe", "the whole net": "fine-tune"}
+JOBS = {"only the head": "linear-probe", "the whole net": "fine-tune"}
 LR = {"linear-probe": 1e-2, "fine-tune": 1e-3}  # of the peers
 
 
 class TinyNet(nn.Module):
-    """tiny32 with a classifier, for the peers."""
+    """Return tiny32 with a classifier, for the peers."""
 
     def __init__(self, n_classes):
         super().__init__()
@@ -43,7 +43,7 @@ class TinyNet(nn.Module):
 
 
 def predict(net, x):
-    """The classes that a trained net gives, in batches."""
+    """Return the classes that a trained net predicts, in batches."""
     net.eval()
     with torch.inference_mode():
         return torch.cat([net(part).argmax(1) for part in x.split(256)]).numpy()
@@ -155,13 +155,13 @@ def with_fastai(data, strategy, args, seed):
         loss_func=nn.CrossEntropyLoss(),
         splitter=lambda net: [params(net.backbone), params(net.head)],
     )
-    learner._do_epoch_validate = lambda *args, **kwargs: None  # nobody else validates
+    learner._do_epoch_validate = lambda *args, **kwargs: None  # no peer validates
     with learner.no_bar(), learner.no_logging():
         if strategy == "linear-probe":
             learner.freeze()
             learner.fit_one_cycle(args.epochs, LR[strategy])
         else:
-            head_lr = LR["linear-probe"]  # in fine_tune the rate of the head; the backbone has a hundredth
+            head_lr = LR["linear-probe"]  # fine_tune: rate of the head; the backbone has 1 %
             learner.fine_tune(args.epochs - 1, 2 * head_lr, freeze_epochs=1)
     return lambda: predict(learner.model, data["x_test"])
 
@@ -179,7 +179,7 @@ PEERS = {
 
 
 def make_data(X, y, labels, n_test, seed):
-    """The rows of one split, as images for sktricks and prepared for the peers."""
+    """Return the rows of one split, as images for sktricks and preprocessed for the peers."""
     train, test = split(y, labels, n_test, seed)
     prepare = load_backbone("tiny32").preprocess
 
@@ -200,7 +200,7 @@ def make_data(X, y, labels, n_test, seed):
 
 
 def run(fit, data, strategy, args, seed):
-    """Seconds of a training, and the accuracy in %."""
+    """Return the seconds of a training, and the accuracy in %."""
     torch.manual_seed(seed)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -211,7 +211,7 @@ def run(fit, data, strategy, args, seed):
 
 
 def installed(peers, data, args):
-    """The peers that can train; each has then made its imports and first calls."""
+    """Return the installed peers, after imports and first calls."""
     able = {}
     for name in dict.fromkeys(["FineTuneClassifier", *peers]):
         few = {**data, **{key: data[key][::10] for key in ("X", "y", "x", "labels")}}
@@ -243,9 +243,9 @@ def measure(job, splits, peers, args):
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("--images", metavar="PATH", help="an .npz file with X and y (default: scikit-learn's digits)")
-    parser.add_argument("--labels", type=int, default=50, help="a class (default: 50)")
+    parser.add_argument("--labels", type=int, default=50, help="labels per class (default: 50)")
     parser.add_argument("--epochs", type=int, default=10, help="default: 10")
-    parser.add_argument("--batch", type=int, default=64, help="rows (default: 64)")
+    parser.add_argument("--batch", type=int, default=64, help="batch size (default: 64)")
     parser.add_argument("--seeds", type=int, default=5, help="default: 5")
     parser.add_argument("--test-rows", type=int, default=1000, help="maximum number (default: 1000)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="default: all")

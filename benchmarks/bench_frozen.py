@@ -1,13 +1,13 @@
 """A head on a frozen net of ResNet-18's size: FineTuneClassifier against skorch with its Freezer.
 
-Ten epochs over 2,000 images of 32 x 32 by SGD with momentum, the same backbone with the same random weights, a linear
-head on its 512 features. FineTuneClassifier encodes each image once and trains the head on what it kept; skorch sends
-every image through the net in every epoch, since nothing tells it that the answer stays the same. Its Freezer leaves
-BatchNorm in training mode, so the backbone moves after all and the accuracy suffers; a second peer keeps the backbone
-in evaluation mode by hand, which makes the nets alike.
+Both train a linear head on the 512 features of the same backbone with the same random weights, for ten epochs over
+2,000 images of 32 x 32, by SGD with momentum. FineTuneClassifier encodes each image once and trains the head on stored
+features; skorch encodes every image in every epoch, since it does not know that the features do not change. Its Freezer
+leaves BatchNorm in training mode, so the running statistics change and the accuracy is lower; a second peer also keeps
+the backbone in evaluation mode, as FineTuneClassifier does.
 
-A second table is about the backbones themselves: the time that an image takes through tiny32 and through ResNet-18,
-from preprocessed pixels to features, in batches of several sizes; the larger net gains more from larger ones.
+A second table shows the time per image of the backbones tiny32 and ResNet-18, from preprocessed pixels to features, for
+several batch sizes; the larger net gains more from larger batches.
 """
 
 import statistics
@@ -41,7 +41,7 @@ def with_sktricks(backbone, X, y, X_test, y_test):
         optimizer="sgd",
         lr=LR,
         schedule="constant",
-        cache=None,  # else the second round would find what the first has encoded
+        cache=None,  # otherwise the second round would find the features of the first
         device="cpu",
         random_state=0,
     )
@@ -51,9 +51,9 @@ def with_sktricks(backbone, X, y, X_test, y_test):
 
 
 class Classifier(nn.Module):
-    """The backbone and the head that FineTuneClassifier has: square roots, standardized, into a linear layer of zeros.
+    """The backbone and head of FineTuneClassifier: square roots, standardization, and a linear layer of zeros.
 
-    A BatchNorm standardises, since one cannot know the mean of the features before the images went through the net.
+    A BatchNorm standardizes, since the mean of the features is unknown before the images are encoded.
     """
 
     def __init__(self, backbone, evaluate=False):
@@ -123,7 +123,7 @@ def measure_backbones(rounds):
     shape = (SIZE, SIZE, 3)
     nets = {"tiny32": "tiny32", "ResNet-18": make_backbone()}
     nets = {name: load_backbone(spec, image_shape=shape).eval() for name, spec in nets.items()}
-    images = {n: torch.rand(n, *shape).permute(0, 3, 1, 2) for n in BATCHES}  # channels last, as pixels come
+    images = {n: torch.rand(n, *shape).permute(0, 3, 1, 2) for n in BATCHES}  # channels last, as images are stored
     took = {(name, n): [] for n in BATCHES for name in nets}
     for number in range(rounds + 1):
         for (name, n), values in took.items():
@@ -140,7 +140,7 @@ def measure_backbones(rounds):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds in which both take turns (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which both alternate (default: 3)")
     parser.add_argument("--encodings", type=int, default=50, help="batches that each backbone encodes (default: 50)")
     parser.add_argument("--parts", nargs="+", choices=["heads", "backbones"], default=["heads", "backbones"])
     args = parser.parse_args()

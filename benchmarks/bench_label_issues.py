@@ -1,4 +1,4 @@
-"""Planted label errors against cleanlab on the same probabilities, what correcting them gains, and planted duplicates.
+"""Planted label errors (compared with cleanlab on the same probabilities), the gain of corrections, and duplicates.
 
 Data are ``.npz`` files with images and labels, or folders of photos with one subfolder per class; digits by default::
 
@@ -8,12 +8,12 @@ Data are ``.npz`` files with images and labels, or folders of photos with one su
 
 ``errors``: 10 and 20 % of the labels are replaced, by any other class (symmetric) or by the next one (class-dependent).
 The classifier is logistic regression on the features of a pretrained net, or on the pixels of digits. Average precision
-and precision among the 50 most suspicious rows are means over seeds. Then the 5 % most suspicious labels of a training
-part are corrected, or a random 5 %, and the accuracy is measured on clean rows held out.
+and precision among the 50 most suspicious rows are means over seeds. Then the 5 % most suspicious labels of the
+training rows, or a random 5 %, are corrected, and the accuracy is measured on clean held-out rows.
 
 ``duplicates``: a tenth of the images is copied, in each of several ways. Recall is the fraction of the copies that are
-in a group with their original; precision is that of the pairs with a copy. Pairs among the originals are counted apart:
-some data sets have duplicates of their own.
+in a group with their original; precision is that of the pairs with a copy. Pairs of originals are counted separately,
+since some data sets contain duplicates.
 """
 
 import io
@@ -186,7 +186,7 @@ def bench_duplicates(names, n_rows):
         begun = time.process_time()
         own = find_duplicates(X)
         seconds = time.process_time() - begun
-        origins = np.append(own.groups, own.groups[rows])  # duplicates of the data set's own are no errors
+        origins = np.append(own.groups, own.groups[rows])  # duplicates in the data set itself are no errors
         for kind in ("exact", "jpeg 50", "jpeg 50-95", "half", "double", "0.5-2"):
             found = find_duplicates(plant_copies(X, rows, kind, rng))
             recall = (found.groups[n:] == found.groups[rows]).mean()
@@ -201,7 +201,7 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("data", nargs="*", default=["digits"], help=".npz files, folders of photos, or digits")
     parser.add_argument("--part", choices=["errors", "duplicates"], default="errors")
-    parser.add_argument("--rows", type=int, default=2000, help="of each data set (default: 2000)")
+    parser.add_argument("--rows", type=int, default=2000, help="rows per data set (default: 2000)")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     start(f"Label issues: {arguments.part}", arguments.threads)

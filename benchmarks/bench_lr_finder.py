@@ -1,14 +1,13 @@
-"""What a learning rate from ``find_lr`` is worth: the final loss at its suggestion, and at the best of nine rates.
+"""The learning rate from ``find_lr``: the final loss at its suggestion, compared with the best of nine rates.
 
-Ten tasks: tables of scikit-learn, made-up ones, digits as images with the bundled net. The final loss is the mean loss
-of the last epoch of the training, with the estimator's own settings but for the number of epochs, and as a mean over
-seeds; the nine rates go from 1e-5 to 1e-1. Two columns say how far the suggestion is from the best: as a ratio of the
-final losses, and as what is missing of the fall from the loss before the training to the best. The first is strict
-where a net can fit the rows perfectly: there a loss of 2e-5 is twice one of 1e-5. The loss on rows held out stands
-beside it.
+There are ten tasks: tables of scikit-learn, synthetic tables, and digits as images with the bundled net. The final loss
+is the mean loss of the last epoch of the training, with the estimator's own settings except for the number of epochs,
+as a mean over seeds; the nine rates range from 1e-5 to 1e-1. Two columns compare the suggestion with the best rate: the
+ratio of the final losses, and the missing fraction of the decrease from the loss before the training to the best. The
+first is strict if a net can fit the rows perfectly: a loss of 2e-5 is twice one of 1e-5. The last column is the ratio
+of the losses on held-out rows.
 
-The nets for tables get ``--epochs``; 0 leaves them their default of 100, with which most of these tables are fitted
-perfectly.
+The nets for tables are trained for ``--epochs`` epochs; 0 means their default.
 """
 
 import time
@@ -36,7 +35,7 @@ GRID = np.geomspace(1e-5, 1e-1, 9)
 
 
 def make_tasks(epochs):
-    """The name, the net and the rows of each task."""
+    """Yield the name, the net and the rows of each task."""
     own = {"max_epochs": epochs} if epochs else {}
     classifier, regressor = NetClassifier(**own), NetRegressor(**own)
     digits, labels = (part[:600] for part in load_digits(return_X_y=True))
@@ -58,27 +57,27 @@ def make_tasks(epochs):
 
 
 def losses_of(net, parts):
-    """The loss before the training, that of the last epoch, and that on rows held out."""
+    """Return the loss before the training, that of the last epoch, and that on held-out rows."""
     X, X_test, y, y_test = parts
     net.fit(X, y)
     if is_classifier(net):
         at_first = np.log(len(net.classes_))
         held_out = log_loss(y_test, net.predict_proba(X_test), labels=net.classes_)
     else:
-        at_first = 1.0  # of a standardized target
+        at_first = 1.0  # for a standardized target
         predicted = net.predict(X_test)
         held_out = mean_squared_error(y_test, predicted) / np.var(y) if np.isfinite(predicted).all() else np.inf
     return at_first, np.nan_to_num(net.net_.history[-1]["train_loss"], nan=np.inf), held_out
 
 
 def mean_losses(net, parts, rates):
-    """The three losses, means over the seeds; ``rates`` has a rate for each."""
+    """Return the three losses as means over the seeds; ``rates`` has one rate per seed."""
     nets = [clone(net).set_params(lr=float(rate), random_state=seed) for seed, rate in enumerate(rates)]
     return np.mean([losses_of(one, parts) for one in nets], axis=0)
 
 
 def measure(net, X, y, n_seeds):
-    """The suggestions, and the losses with them and with each rate of the grid."""
+    """Return the suggestions, and the losses with them and with each rate of the grid."""
     parts = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y if is_classifier(net) else None)
     curves = [find_lr(clone(net).set_params(random_state=seed), parts[0], parts[2]) for seed in range(n_seeds)]
     suggestions = [curve.suggestion for curve in curves]
@@ -87,7 +86,9 @@ def measure(net, X, y, n_seeds):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--epochs", type=int, default=10, help="of the nets for tables (default: 10; 0: their own)")
+    parser.add_argument(
+        "--epochs", type=int, default=10, help="epochs of the nets for tables (default: 10; 0: their default)"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="default: 3")
     parser.add_argument("--tasks", nargs="+", help="names (default: all)")
     args = parser.parse_args()
@@ -107,7 +108,7 @@ def main():
         print(f"{name}: ratio {ratio:.2f}, missing {missing:.1%}, {time.perf_counter() - started:.0f} s", flush=True)
     close, near = sum(row[5] <= 1.1 for row in rows), sum(row[6] <= 0.1 for row in rows)
     cells = [[*row[:5], f"{row[5]:.2f}", f"{row[6]:.1%}", f"{row[7]:.2f}"] for row in rows]
-    header = ["task", "suggestion", "best rate", "loss", "best loss", "ratio", "missing of the fall", "ratio, held out"]
+    header = ["task", "suggestion", "best rate", "loss", "best loss", "ratio", "missing", "ratio, held out"]
     print_table(header, cells)
     print(f"Final loss within 10 % of the best: {close} of {len(rows)}; within 10 % of the fall: {near} of {len(rows)}")
 

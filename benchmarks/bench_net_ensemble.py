@@ -1,12 +1,11 @@
 """K nets of one architecture: NetEnsembleClassifier, its own loop, and a loop of skorch fits.
 
 2,000 rows of 20 columns, ten classes, a multilayer perceptron of one hidden layer, AdamW at a constant rate, float32.
-The members start and shuffle differently, so all three train K nets as often. skorch has its defaults (DataLoader,
-callbacks) but prints nothing and validates nothing.
+The members have different initial weights and shuffles, so each way trains K separate nets. skorch has its defaults
+(DataLoader, callbacks), but neither prints nor validates.
 
-What is measured is CPU time, of fits of several epochs, preparation included: the best of several rounds in which the
-three take turns. A table for each K: how many times faster than with skorch, and than our own loop, the members are
-together.
+The script measures CPU time of fits of several epochs, including preparation: the minimum of several rounds in which
+the three alternate. There is one table per K with the speedup of the ensemble over skorch and over our own loop.
 """
 
 import time
@@ -61,7 +60,7 @@ FITS = {
 
 
 def measure(data, K, width, batch, epochs, rounds):
-    """CPU seconds of each, and the accuracies."""
+    """Return the CPU seconds of each way, and the accuracies."""
     X, y, X_test, y_test = data
     seconds, scores = {name: [] for name in FITS}, {}
     for _ in range(rounds):
@@ -75,11 +74,11 @@ def measure(data, K, width, batch, epochs, rounds):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds in which the three take turns (default: 3)")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of a fit (default: 10)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which the three alternate (default: 3)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs per fit (default: 10)")
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 128, 256, 512], help="hidden units")
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="rows of a batch")
-    parser.add_argument("--members", type=int, nargs="+", default=[2, 4, 8, 16], help="nets of an ensemble")
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="batch sizes")
+    parser.add_argument("--members", type=int, nargs="+", default=[2, 4, 8, 16], help="nets per ensemble")
     args = parser.parse_args()
     start("K nets of one architecture", args.threads)
     X, y = make_classification(N_ROWS + 2000, N_FEATURES, n_informative=12, n_classes=N_CLASSES, random_state=0)

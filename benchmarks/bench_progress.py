@@ -1,9 +1,9 @@
-"""What bars cost: verbose=1 against verbose=0, for an encoding, the fit of a net and a vote.
+"""The cost of progress bars: verbose=1 against verbose=0, for an encoding, the fit of a net and a vote.
 
-Processor time of all threads of the process, the one that draws included. Bars go to memory instead of a terminal. Each
-job runs in turn with and without bars, and the ratio is that of the medians. Bars cost less than two runs of one job
-differ by. Their cost is therefore also counted: the steps and drawings of a run, times the processor time of one, as a
-fraction of the job.
+The script measures the processor time of all threads of the process, including the one that updates the display. Bars
+are written to memory instead of a terminal. Jobs with and without bars alternate, and the ratio is that of the medians.
+This cost is smaller than the difference between two runs of a job. Therefore it is also counted: the numbers of steps
+and display updates of a run, times the processor time of each, as a fraction of the job.
 
 ``python benchmarks/bench_progress.py`` takes about three minutes.
 """
@@ -54,7 +54,7 @@ def seconds(run):
 
 @contextlib.contextmanager
 def counting():
-    """Count steps and drawings inside."""
+    """Count steps and display updates inside."""
     counts = {"move": 0, "draw": 0}
     originals = {name: getattr(Bar, name) for name in counts}
 
@@ -73,10 +73,10 @@ def counting():
 
 
 def cost_of_one():
-    """Return the processor time of a step and of a drawing, in seconds."""
+    """Return the processor time of a step and of a display update, in seconds."""
     with progress(N_STEPS, "fit", "epoch", 1) as bar:
         step = seconds(lambda: [bar.step(0.5, "train_loss=0.1") for _ in range(N_STEPS)]) / N_STEPS
-        bar.started -= 60  # it is visible from now on
+        bar.started -= 60  # makes it visible
         draw = seconds(lambda: [bar.draw() for _ in range(N_DRAWINGS)]) / N_DRAWINGS
     return step, draw
 
@@ -95,7 +95,7 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    start("What bars cost", args.threads)
+    start("The cost of progress bars", args.threads)
     with contextlib.redirect_stderr(io.StringIO()):
         step, draw = cost_of_one()
     print(f"a step takes {step * 1e6:.2f} us, a drawing {draw * 1e6:.0f} us, every {INTERVAL} s")

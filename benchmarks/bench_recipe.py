@@ -1,11 +1,11 @@
-"""What each trick of the recipe is worth: all of them, and the same without one or with another in its place.
+"""The gain of each ingredient of the recipe: all of them, and all but one, which is removed or replaced.
 
-Five tables and two sets of images, of at most 2,000 rows: scikit-learn's digits, and photos of CIFAR-10 if there is a
-file with them (1,000), otherwise the digits at twice the size. Tables are for the default module, images for a small
+There are five tables and two sets of images of at most 2,000 rows: scikit-learn's digits, and 1,000 photos of CIFAR-10
+if there is a file with them, otherwise the digits at twice the size. Tables use the default module, images a small
 convolutional net of this script. Each seed draws other training and test rows (67 and 33 %), the same for all recipes,
-so what a change is worth is a mean of differences. The score is the accuracy or R² on the test rows, in percent.
+so the gain of a change is a mean of differences. The score is the accuracy or R² on the test rows, in percent.
 
-The last row is what ``NetClassifier()`` and ``NetRegressor()`` do if nothing is set, on images but for the module.
+The last row is ``NetClassifier()`` or ``NetRegressor()`` with its defaults, on images with the module of this script.
 """
 
 import time
@@ -28,7 +28,7 @@ DROPOUT = 0.1
 
 
 def few(load, at_most=ROWS):
-    """At most so many rows, the same ones each time."""
+    """Return at most so many rows, always the same ones."""
     X, y = load()
     rows = np.random.default_rng(0).permutation(len(y))[:at_most]
     return (X.iloc[rows] if hasattr(X, "iloc") else X[rows]), y[rows]
@@ -44,7 +44,7 @@ TABLES = {
 
 
 def digits(side=8):
-    """scikit-learn's digits, each pixel as often as it takes."""
+    """Return scikit-learn's digits, enlarged by repeated pixels."""
     X, y = load_digits(return_X_y=True)
     images = X.reshape(-1, 8, 8).repeat(side // 8, 1).repeat(side // 8, 2)
     return np.round(images * 255 / 16).astype(np.uint8), y
@@ -60,7 +60,7 @@ def image_sets(path):
 
 
 class Convolutions(nn.Sequential):
-    """Three convolutions, each with BatchNorm and ReLU, and a linear layer on their means."""
+    """Three convolutions with BatchNorm and ReLU, average pooling, and a linear layer."""
 
     def __init__(self, channels=1, n_outputs=10, dropout=0.0, norm=nn.BatchNorm2d):
         widths = [channels, 16, 32, 64]
@@ -85,7 +85,7 @@ class Change(Callback):
 
 
 def leave_inputs(module):
-    """Inputs as they are, not standardized."""
+    """Leave out the standardization of inputs."""
     module.standardize.mean.zero_()
     module.standardize.scale.fill_(1)
 
@@ -97,7 +97,7 @@ def leave_norms_out(module):
 
 
 def leave_sums_out(module):
-    """Layer after layer, without what goes round a block."""
+    """Leave out the residual connections of blocks."""
     for k, block in enumerate(module.blocks):
         nn.init.kaiming_normal_(block.contract.weight)
         module.blocks[k] = nn.Sequential(block.norm, block.expand, nn.ReLU(), block.dropout, block.contract)
@@ -120,17 +120,17 @@ IMAGE = {**TABLE, "batch_size": 64}
 
 
 def everywhere(**changes):
-    """The same change of both recipes."""
+    """Return the same change for both recipes."""
     return changes, changes
 
 
 def decaying_all(recipe):
-    """The decay of all parameters, biases and norms among them."""
+    """Apply weight decay to all parameters, including biases and norms."""
     group = ("*", {"weight_decay": recipe["weight_decay"]})
     return {"net_params": {**recipe["net_params"], "optimizer__param_groups": [group]}}
 
 
-# What changes of the recipe for tables and of that for images; None where it cannot.
+# Changes of the recipe for tables and of that for images; None if it does not apply.
 CHANGES = {
     "one-cycle": everywhere(schedule="one-cycle"),
     "plateau": everywhere(schedule="plateau"),
@@ -160,12 +160,12 @@ FULL, DEFAULTS = "full recipe, score", "defaults"
 
 
 def settings_of(recipe, net_class):
-    """What of a recipe a class takes: label smoothing is for classes."""
+    """Return the parameters of a recipe that a class supports: label smoothing is only for classifiers."""
     return {name: value for name, value in recipe.items() if name in net_class._get_param_names()}
 
 
 def make_net(name, net_class, images, seed):
-    """The net of a row of the table, None where the change is not for it."""
+    """Return the net of a row of the table, or None if the change does not apply to it."""
     recipe, changes = (IMAGE, 1) if images is not None else (TABLE, 0)
     change = {} if name == FULL else None if name == DEFAULTS else CHANGES[name][changes]
     net = net_class(random_state=seed)
@@ -183,7 +183,7 @@ def make_net(name, net_class, images, seed):
 
 
 def measure(task, net_class, X, y, names, args):
-    """The scores of each recipe, one a seed, and the longest fit in seconds."""
+    """Return the scores of each recipe, one per seed, and the longest fit in seconds."""
     images, longest = (X if isinstance(X, np.ndarray) and X.ndim > 2 else None), 0.0
     scores = {name: [] for name in names}
     for seed in range(args.seeds):
@@ -204,12 +204,12 @@ def measure(task, net_class, X, y, names, args):
 
 
 def mean_and_error(values):
-    """The mean, and its standard error."""
+    """Return the mean and its standard error as text."""
     return values.mean(), values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
 def row_of(name, results):
-    """The cells of a recipe: the score of the full one, of all others the difference to it."""
+    """Return the cells of a recipe: the score of the full recipe, or the difference to it."""
     cells, changes = [name], []
     for scores in results.values():
         if not len(scores[name]):
@@ -225,7 +225,7 @@ def row_of(name, results):
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
-    parser.add_argument("--seeds", type=int, default=3, help="splits and starts of each task (default: 3)")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds per task (default: 3)")
     parser.add_argument("--only", nargs="+", metavar="TASK", help="tasks (default: all)")
     args = parser.parse_args()
     start("The recipe", args.threads)
@@ -236,7 +236,7 @@ def main():
         for task, (net_class, load) in tasks.items()
         if args.only is None or task in args.only
     }
-    print(f"\nMean ± standard error of {args.seeds} seeds; below the first row what a change adds, in points.")
+    print(f"\nMean ± standard error of {args.seeds} seeds; below the first row the gain of each change, in points.")
     print_table(["", *results, "mean"], [row_of(name, results) for name in names])
 
 

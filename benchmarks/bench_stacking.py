@@ -1,14 +1,14 @@
 """A stack of three nets over five folds: StackingClassifier of sktricks, and scikit-learn's over skorch nets.
 
-Small nets on a table: three multilayer perceptrons of one hidden layer of 64 that differ by their seeds, on
-scikit-learn's digits as 64 columns. 18 trainings each, with the same architecture, optimizer, epochs, batches and final
-estimator.
+Small nets on a table: three multilayer perceptrons with one hidden layer of 64 units and different seeds, on
+scikit-learn's digits as 64 columns. Both need 18 trainings, with the same architecture, optimizer, epochs, batches and
+final estimator.
 
 Heads on a frozen backbone: three linear heads on a net of ResNet-18's size with random weights, images of 32 x 32.
-FineTuneClassifier encodes each image once for all heads, folds and epochs; under skorch's nets, with the backbone
-frozen and in evaluation mode, every epoch of every fold sends it through the net.
+FineTuneClassifier encodes each image once for all heads, folds and epochs; skorch's nets, with the backbone frozen and
+in evaluation mode, encode it in every epoch of every fold.
 
-What is measured is CPU time, of the fits; accuracies are the mean over seeds, each with its own split of the rows.
+The script measures the CPU time of fits; accuracies are means over seeds, each with its own split of the rows.
 """
 
 import time
@@ -34,7 +34,7 @@ def mlp(n_features=64, n_outputs=10):
 
 
 class Seeded(skorch.NeuralNetClassifier):
-    """A skorch net whose start and shuffles are its own."""
+    """A skorch net with its own seed for initial weights and shuffles."""
 
     def __init__(self, *args, seed=0, **kwargs):
         super().__init__(*args, **kwargs)
@@ -63,7 +63,7 @@ def skorch_net(module, seed, epochs, batch, lr, **params):
 
 
 def stack(cls, nets, seed):
-    """Members that are asked for probabilities, a final LogisticRegression, the same folds for both."""
+    """Return a stack of probabilities with a final LogisticRegression, with the same folds for both."""
     members = [(f"net{number}", net) for number, net in enumerate(nets)]
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
     return cls(members, LogisticRegression(max_iter=1000), cv=folds, stack_method="predict_proba")
@@ -89,9 +89,9 @@ def table():
 
 
 class Standardize(nn.Module):
-    """Features standardized by the batch, and in evaluation by the mean of all batches, as far as a module can.
+    """Standardize features by the statistics of the batch, in evaluation by their mean over all batches.
 
-    As in FineTuneClassifier, which knows all rows, a feature that varies less than most is not made to count as much.
+    As in FineTuneClassifier, which uses the statistics of all rows, features of small variance are not scaled up fully.
     """
 
     def __init__(self, n_features):
@@ -109,7 +109,7 @@ class Standardize(nn.Module):
 
 
 class HeadOnBackbone(nn.Module):
-    """The head that FineTuneClassifier has, on a backbone that is frozen and stays in evaluation mode."""
+    """The head of FineTuneClassifier on a frozen backbone in evaluation mode."""
 
     def __init__(self, backbone, n_outputs=10):
         super().__init__()
@@ -155,7 +155,7 @@ def measure(title, data, nets, seeds, epochs):
     for seed in range(seeds):
         X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
         for name, (cls, kind, prepare) in stacks.items():
-            clear_cache()  # each seed pays for its own encoding
+            clear_cache()  # each seed includes its own encoding
             model, ready = stack(cls, nets(kind, seed, epochs), seed), prepare(X_train)
             started = time.process_time()
             model.fit(ready, y_train)
@@ -175,7 +175,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="splits of the rows (default: 5)")
     parser.add_argument("--epochs", type=int, default=30, help="epochs of the nets on the table (default: 30)")
     parser.add_argument("--head-epochs", type=int, default=10, help="epochs of the heads (default: 10)")
-    parser.add_argument("--images", type=int, default=600, help="images for the heads, 30 %% held out (default: 600)")
+    parser.add_argument(
+        "--images", type=int, default=600, help="images for the heads, of which 30 %% are held out (default: 600)"
+    )
     parser.add_argument("--parts", nargs="+", choices=["table", "heads"], default=["table", "heads"])
     args = parser.parse_args()
     start("A stack of three nets over five folds", args.threads)

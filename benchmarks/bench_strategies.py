@@ -1,10 +1,11 @@
-"""What ``strategy="auto"`` should be: every strategy, with its defaults, by labels per class, task and pretrained net.
+"""The choice of ``strategy="auto"``: all strategies with their defaults, by labels per class, task and pretrained net.
 
 The tasks are scikit-learn's digits, MNIST, CIFAR-10 and digits printed in the fonts of a folder; none of them was in
-the pretraining of any net. Besides the bundled tiny32 the nets are other weights for it, such as ``pretrain_tiny32.py``
-leaves: an early checkpoint, one that has seen letters only. A net that knows little of a task should be trained more.
+the pretraining of any net. Besides the bundled tiny32, the nets are other weights for it from ``pretrain_tiny32.py``,
+such as an early checkpoint, or weights pretrained only on letters. If the pretraining is far from the task, more layers
+should be trained.
 
-A line appears for each strategy as it is done, a table at the end.
+The script prints a line for each finished strategy, and a table at the end.
 """
 
 import os
@@ -24,7 +25,7 @@ PRINTED_SIDE = 16  # pixels
 
 
 def print_digits(folder, side=PRINTED_SIDE):
-    """Each digit in each font under ``folder``: rows of pixels, ink bright, and labels."""
+    """Render each digit in each font of ``folder``: rows of pixels, bright on dark, and labels."""
     from PIL import Image, ImageDraw, ImageFont
 
     X, y = [], []
@@ -50,14 +51,14 @@ def print_digits(folder, side=PRINTED_SIDE):
 
 
 def read_tasks(args):
-    """As :func:`bench_few_shot.read_sets`, and the printed digits."""
+    """Yield the data sets of :func:`bench_few_shot.read_sets`, and the printed digits."""
     yield from read_sets(args)
     if args.fonts:
         yield "printed", *print_digits(args.fonts), (PRINTED_SIDE, PRINTED_SIDE)
 
 
 def measure(X, y, shape, labels, args):
-    """Mean and standard error of each strategy."""
+    """Return mean and standard error of each strategy."""
     results = {}
     for strategy in STRATEGIES:
         scores, started = [], time.perf_counter()
@@ -68,12 +69,12 @@ def measure(X, y, shape, labels, args):
         results[strategy] = mean_and_error(np.array(scores))
         seconds = (time.perf_counter() - started) / args.splits
         mean, error = results[strategy]
-        print(f"  {labels:4} {strategy:12} {mean:5.1f} ± {error:.1f}  {seconds:6.1f} s a split", flush=True)
+        print(f"  {labels:4} {strategy:12} {mean:5.1f} ± {error:.1f}  {seconds:6.1f} s per split", flush=True)
     return results
 
 
 def regret(results, labels):
-    """How many points ``"auto"`` loses against the best strategy."""
+    """Return the difference in points between the best strategy and ``"auto"``."""
     return max(mean for mean, _ in results.values()) - results[auto_strategy(labels)][0]
 
 
@@ -81,10 +82,10 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("--mnist", metavar="PATH", help="an .npz file with X and y")
     parser.add_argument("--cifar10", metavar="PATH", help="an .npz file with X and y")
-    parser.add_argument("--fonts", metavar="FOLDER", help="of .ttf and .otf files, for printed digits")
+    parser.add_argument("--fonts", metavar="FOLDER", help="folder of .ttf and .otf files, for printed digits")
     parser.add_argument("--sets", nargs="+", choices=SETS[:3], default=list(SETS[:3]), help="default: all")
     parser.add_argument("--weights", nargs="+", metavar="NAME=PATH", default=[], help="other weights for tiny32")
-    parser.add_argument("--labels", nargs="+", type=int, default=[10, 50, 100], help="a class (default: 10 50 100)")
+    parser.add_argument("--labels", nargs="+", type=int, default=[10, 50, 100], help="per class (default: 10 50 100)")
     parser.add_argument("--splits", type=int, default=3, help="default: 3")
     parser.add_argument("--test-rows", type=int, default=1000, help="maximum number (default: 1000)")
     args = parser.parse_args()
@@ -101,7 +102,7 @@ def main():
                 marks = ["**" if mean == best else "" for mean, _ in results.values()]
                 cells = [f"{mark}{m:.1f} ± {e:.1f}{mark}" for mark, (m, e) in zip(marks, results.values(), strict=True)]
                 rows.append([name, net, labels, *cells, f"{regret(results, labels):.1f}"])
-    print(f"\nAccuracy in %, mean ± standard error of {args.splits} splits; the last column is what auto loses.")
+    print(f"\nAccuracy in %, mean ± standard error of {args.splits} splits; the last column is the loss of auto.")
     print_table(["task", "net", "labels per class", *STRATEGIES, "auto loses"], rows)
 
 

@@ -1,15 +1,15 @@
-"""Tables, untuned: NetClassifier() and NetRegressor() beside what scikit-learn and skorch have, as it comes.
+"""Tables, untuned: NetClassifier() and NetRegressor() against models of scikit-learn and skorch with their defaults.
 
-Nothing is searched and nothing set but the seed. What cannot take a table as it is gets the preparation that people
-give it: numbers standardized, gaps filled, categories one-hot, and y standardized for the other nets. The peers are
-LogisticRegression or Ridge, RandomForest, HistGradientBoosting, scikit-learn's MLP, and skorch's plain net, which has a
-hidden layer of 100 units, as scikit-learn's MLP has, Adam, and skorch's defaults for all else.
+No parameter is tuned or set except the seed. Models that do not accept raw tables get the usual preprocessing: numbers
+are standardized, missing values imputed, categories one-hot encoded, and y is standardized for the other nets. The
+peers are LogisticRegression or Ridge, RandomForest, HistGradientBoosting, scikit-learn's MLP, and skorch's plain net
+with a hidden layer of 100 units, like scikit-learn's MLP, Adam, and otherwise skorch's defaults.
 
-Each seed draws other training and test rows (80 and 20 %) and starts the models anew. The score is the accuracy or R²
-on the test rows; a rank is that among the models for one data set and seed, the best being 1.
+Each seed draws other training and test rows (80 and 20 %) and other initial weights. The score is the accuracy or R²
+on the test rows; the rank is that among the models for one data set and seed, the best being 1.
 
-At the end, and alone with ``--same``, NetClassifier with a module of one hidden layer is timed beside scikit-learn's
-MLP of the same size, with the same number of epochs, batch size and optimizer, on data already standardized.
+At the end, or only this with ``--same``, NetClassifier with a module of one hidden layer is timed against
+scikit-learn's MLP of the same size, with the same number of epochs, batch size and optimizer, on standardized data.
 """
 
 import time
@@ -56,7 +56,7 @@ HIDDEN = 100  # as scikit-learn's MLP has by default
 
 
 def make_mixed(n_rows=4000):
-    """Numbers and categories, few and many, with gaps in both that tell something."""
+    """Return numbers and categories of low and high cardinality, with informative missing values in both."""
     import pandas as pd
 
     rng = np.random.default_rng(0)
@@ -92,7 +92,7 @@ VALUES = {
 
 
 def prepare():
-    """Columns of a table as float32, standardized, filled and encoded."""
+    """Return preprocessing of tables to float32: standardization, imputation and one-hot encoding."""
     numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
     kinds = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return make_pipeline(
@@ -110,14 +110,14 @@ class Hidden(nn.Sequential):
 
 
 class SetWidth(Callback):
-    """skorch's own way to tell a module how many columns there are."""
+    """Set the number of input columns of the module, as skorch's documentation shows."""
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         net.set_params(module__n_features=X.shape[1])
 
 
 class PlainRegressor(NeuralNetRegressor):
-    """skorch's net on y standardized."""
+    """Return skorch's net with standardized y."""
 
     def fit(self, X, y):
         self.y_mean_, self.y_scale_ = y.mean(), y.std()
@@ -128,7 +128,7 @@ class PlainRegressor(NeuralNetRegressor):
 
 
 def plain_skorch(cls, n_outputs, seed, **settings):
-    """skorch's net as one writes it first; its seed is torch's, which skorch leaves to the user."""
+    """skorch's plain net; the user sets its seed by torch's."""
     torch.manual_seed(seed)
     settings |= {"module__n_outputs": n_outputs, "optimizer": optim.Adam, "lr": 1e-3, "callbacks": [SetWidth()]}
     return cls(Hidden, verbose=0, **settings)
@@ -162,14 +162,14 @@ def regressors(seed, _):
 
 
 def as_frame(X):
-    """What a ColumnTransformer can choose columns of."""
+    """Return the rows in a form from which a ColumnTransformer can select columns."""
     import pandas as pd
 
     return X if hasattr(X, "columns") else pd.DataFrame(X, columns=[f"x{number}" for number in range(X.shape[1])])
 
 
 def measure(name, X, y, make_models, seeds):
-    """Scores and seconds, by model, a list of one for each seed."""
+    """Return scores and seconds by model, one value per seed."""
     scores, seconds = {}, {}
     classes = make_models is classifiers
     for seed in range(seeds):
@@ -187,13 +187,13 @@ def measure(name, X, y, make_models, seeds):
 
 
 def ranks_of(scores):
-    """The mean rank of each model, the best being 1; ties share."""
+    """Return the mean rank of each model, the best being 1; ties share ranks."""
     table = np.array(list(scores.values()))  # (models, seeds)
     return dict(zip(scores, rankdata(-table, axis=0).mean(axis=1), strict=True))
 
 
 def compare(title, datasets, make_models, args):
-    """A table of scores and ranks and one of seconds; returns the mean ranks by place of the models."""
+    """Print a table of scores and ranks and one of seconds; return the mean ranks in the order of the models."""
     results = {name: measure(name, *load(), make_models, args.seeds) for name, load in datasets.items()}
     ranks = {name: ranks_of(scores) for name, (scores, _) in results.items()}
     models = list(next(iter(ranks.values())))
@@ -209,7 +209,7 @@ def compare(title, datasets, make_models, args):
 
 
 def show_total(parts):
-    """The mean rank over all data sets; models at the same place in both lists are of one kind."""
+    """Print the mean rank over all data sets; models at the same index of both lists are of one kind."""
     kinds = ["sktricks", "linear", "RandomForest", "HistGradientBoosting", "scikit-learn's MLP", "skorch"]
     weights = [n_datasets for _, n_datasets in parts]
     total = np.average([ranks for ranks, _ in parts], axis=0, weights=weights)
@@ -220,7 +220,7 @@ def show_total(parts):
 
 
 def time_same(n_rows, epochs, rounds):
-    """Seconds of a fit, the two taking turns; both run all epochs."""
+    """Return the seconds per fit of two alternating models, which both run all epochs."""
     X, y = make_classification(n_rows, 30, n_informative=12, random_state=0)
     X = StandardScaler().fit_transform(X).astype(np.float32)
     settings = {"max_epochs": epochs, "batch_size": 200, "lr": 1e-3, "schedule": "constant", "optimizer": "adam"}
@@ -251,10 +251,10 @@ def show_same(args):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="splits and starts of each data set (default: 5)")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds per data set (default: 5)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the comparison of times (default: 5)")
     parser.add_argument("--only", nargs="+", default=[*CLASSES, *VALUES], help="data sets (default: all)")
-    parser.add_argument("--same", action="store_true", help="only the time beside scikit-learn's MLP of the same size")
+    parser.add_argument("--same", action="store_true", help="only the time against scikit-learn's MLP of the same size")
     args = parser.parse_args()
     start("Tables, untuned", args.threads)
     warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn's MLP stops after its 200 epochs

@@ -1,11 +1,11 @@
 """An epoch of a small net: NetClassifier, a loop written by hand, and plain skorch.
 
-20,000 rows of 64 columns, batches of 128, a multilayer perceptron of one hidden layer, AdamW with a constant learning
-rate: work so small that what surrounds it shows. The loop is what one writes in PyTorch for tensors in memory; skorch
-has its defaults (DataLoader, callbacks) but prints nothing and validates nothing.
+The task has 20,000 rows of 64 columns, batches of 128, a multilayer perceptron with one hidden layer, and AdamW with a
+constant learning rate, so the computation is small and the overhead is visible. The loop is a usual PyTorch loop over
+tensors in memory; skorch has its defaults (DataLoader, callbacks), but neither prints nor validates.
 
-An epoch is a tenth of the difference between a fit of eleven epochs and a fit of one, the median of several rounds in
-which the three take turns.
+The time per epoch is a tenth of the difference between a fit of eleven epochs and a fit of one, the median of several
+rounds in which the three alternate.
 """
 
 import statistics
@@ -129,7 +129,7 @@ def measure(width, rounds):
 
 def main():
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds in which the three take turns (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds in which the three alternate (default: 7)")
     parser.add_argument("--widths", type=int, nargs="+", default=[64], help="hidden units (default: 64)")
     args = parser.parse_args()
     start("An epoch of a small net", args.threads)

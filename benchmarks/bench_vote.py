@@ -1,13 +1,14 @@
 """A hard vote: VotingClassifier of sktricks and of scikit-learn.
 
-100,000 rows, 10 classes, members that return stored labels and so cost nothing: what is left is the vote itself. Both
-are measured from `predict` to the labels, and once more without the members: scikit-learn's way of counting, a
-`bincount` a row, against one flat `bincount`. Both give the same labels, or the script stops. With
-labels that are strings, scikit-learn's members return codes and ours the strings, which then have to be looked up.
+The vote has 100,000 rows and 10 classes. Its members return stored labels, so only the vote itself takes time. The
+script measures the whole `predict`, and only the counting of votes: scikit-learn's `bincount` per row against one flat
+`bincount`. Both must return the same labels. If labels are strings, scikit-learn's members return codes, and ours
+return the strings, which have to be looked up.
 
-Figures are the best of several rounds in which the two take turns.
+Figures are the minimum of several rounds in which the two alternate.
 
-Last, weights are learned for a hard vote of three fitted members with thousands of classes; CPU seconds of `fit`.
+Finally, the script measures the CPU seconds of `fit` for learned weights of a hard vote of three fitted members with
+thousands of classes.
 """
 
 import time
@@ -25,7 +26,7 @@ N_CLASSES = 10
 
 
 class Stored(ClassifierMixin, BaseEstimator):
-    """A classifier that returns the labels that it was made with."""
+    """A classifier that returns stored labels."""
 
     def __init__(self, labels):
         self.labels = labels
@@ -39,12 +40,12 @@ class Stored(ClassifierMixin, BaseEstimator):
 
 
 def count_row_by_row(labels, weights):
-    """What scikit-learn's `predict` does with the members' labels."""
+    """Count votes as scikit-learn's `predict` does."""
     return np.apply_along_axis(lambda row: np.argmax(np.bincount(row, weights=weights)), axis=1, arr=labels.T)
 
 
 def best_times(rounds, *calls):
-    """Milliseconds of each call, the best of the rounds."""
+    """Return the milliseconds of each call, the minimum of the rounds."""
     times = np.full((rounds, len(calls)), np.inf)
     for turn in times:
         for k, call in enumerate(calls):
@@ -75,7 +76,7 @@ def measure(n_rows, n_members, kind, rounds):
 
 
 def learn(n_rows, n_classes):
-    """CPU seconds of a fit that learns the weights of a hard vote, in each way."""
+    """Return the CPU seconds of a fit that learns the weights of a hard vote, by method."""
     rng = np.random.default_rng(0)
     X, y = np.zeros((n_rows, 1)), np.arange(n_rows) % n_classes
     members = []
@@ -94,8 +95,10 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="rows to vote on (default: 100,000)")
     parser.add_argument("--members", type=int, nargs="+", default=[5, 20], help="members (default: 5 and 20)")
-    parser.add_argument("--classes", type=int, default=3000, help="classes where weights are learned (default: 3000)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds in which the two take turns (default: 5)")
+    parser.add_argument(
+        "--classes", type=int, default=3000, help="classes of the vote with learned weights (default: 3000)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which the two alternate (default: 5)")
     args = parser.parse_args()
     start("A hard vote", args.threads)
     both = ["scikit-learn, ms", "sktricks, ms", "times faster"]
