@@ -85,6 +85,11 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sktricks"
 html_baseurl = DOCS + "/"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+html_sidebars = {page: [] for page in ("start", "benchmarks", "changelog", "contributing")}  # they have no subpages
 html_theme_options = {
     "icon_links": [{"name": "GitHub", "url": HOMEPAGE, "icon": "fa-brands fa-github"}],
     "navigation_with_keys": False,
