@@ -6,7 +6,9 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-REQUIRED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "safetensors", "tqdm", "filelock", "lazy_loader")
+REQUIRED = (
+    "numpy", "scipy", "scikit-learn", "joblib", "torch", "skorch", "safetensors", "tqdm", "filelock", "lazy_loader"
+)  # fmt: skip
 OPTIONAL = ("timm", "torchvision", "Pillow", "matplotlib", "pandas", "transformers", "skops")
 
 

@@ -68,7 +68,7 @@ class ExportReport:
     file                ...iris.onnx (... kB)
     inputs              X float64 (n, 4)
     outputs             label int64 (n), probabilities float64 (n, 3)
-    rows compared       150 given, 876 made of them
+    rows compared       150 given, 876 derived from them
     largest difference  ... in given rows, ... in others (allowed: 1e-09)
     labels              all equal
     speed               ... times the estimator for 1 row, ... times for 64 rows

@@ -47,7 +47,7 @@ def read_table1(path, device, changed, size):
         with safe_open(path, "pt") as file:
             settings = file.metadata() or {}
     except Exception as error:  # safetensors raises errors of several kinds for a damaged header
-        raise ValueError(f"the weights of table1 in {path} are truncated or altered: {error}") from error
+        raise ValueError(f"the weights of table1 in {path} are truncated or modified: {error}") from error
     net = InContextNet(**find_sizes(path, weights)).eval().requires_grad_(False)
     check_weights(path, net, weights)
     net.load_state_dict(weights)

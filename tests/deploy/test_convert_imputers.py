@@ -87,7 +87,7 @@ def test_strings_and_numbers_together():
     imputer = SimpleImputer(strategy="most_frequent")
     assert_agrees(make_pipeline(imputer, OneHotEncoder(handle_unknown="ignore", sparse_output=False)).fit(X), X, 0)
     filled = SimpleImputer(strategy="constant", fill_value="none").fit(X)
-    with pytest.raises(UnsupportedForOnnxError, match="'none', which SimpleImputer puts into a column of numbers"):
+    with pytest.raises(UnsupportedForOnnxError, match="'none', which SimpleImputer fills into a column of numbers"):
         build_model(filled, X)
 
 

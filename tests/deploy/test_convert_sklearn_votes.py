@@ -48,5 +48,5 @@ def test_votes_of_regressors(weights):
 def test_members_of_other_classes_are_refused():
     frozen = FrozenEstimator(LogisticRegression(max_iter=500).fit(X[y > 0], y[y > 0]))
     vote = VotingClassifier([("some", frozen), *make_members()]).fit(X, y)
-    with pytest.raises(UnsupportedForOnnxError, match="'some' .* not 0..2"):
+    with pytest.raises(UnsupportedForOnnxError, match="'some' .* must be 0..2"):
         assert_agrees(vote, X)

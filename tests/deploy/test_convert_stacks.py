@@ -94,7 +94,7 @@ def test_fitted_members_that_know_some_classes():
         stack = StackingClassifier(members, make_final(), cv="prefit", stack_method=method)
         assert_agrees(stack.fit(X, NAMES), X, 1e-9)
     stack = ensemble.StackingClassifier([("some", some)], make_final(), cv="prefit").fit(X, NAMES)
-    with pytest.raises(UnsupportedForOnnxError, match="'some' .* not 0..2"):
+    with pytest.raises(UnsupportedForOnnxError, match="'some' .* must be 0..2"):
         assert_agrees(stack, X)
 
 

@@ -184,7 +184,7 @@ def test_fine_tuned_nets(strategy, tmp_path):
 
 def test_a_fine_tuned_net_on_a_table():
     net = FineTuneRegressor(max_epochs=2, random_state=0)
-    with pytest.warns(UserWarning, match="no pretrained net"):
+    with pytest.warns(UserWarning, match="no pretrained net exists"):
         net.fit(X, y)
     assert prune(net, X, y, amount=0.5, max_score_drop=None).pruning_.amount == 0.5
 

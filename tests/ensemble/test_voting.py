@@ -710,9 +710,9 @@ def test_bad_parameters(params, error, message):
 
 def test_a_member_without_probabilities_is_named_before_anything_is_fitted():
     members = [("a", GaussianNB()), ("line", LinearSVC())]
-    with pytest.raises(ValueError, match="member 'line' has no predict_proba, which voting='soft' needs"):
+    with pytest.raises(ValueError, match="member 'line' must have predict_proba for voting='soft', got"):
         VotingClassifier(members, voting="soft").fit(X, codes)
-    with pytest.raises(ValueError, match="member 'line' has no predict_proba, which tie_break='probability' needs"):
+    with pytest.raises(ValueError, match="member 'line' must have predict_proba for tie_break='probability', got"):
         VotingClassifier(members, tie_break="probability").fit(X, codes)
     VotingClassifier(members, weights="nnls", cv=2).fit(X[:60], codes[:60])
 
