@@ -1,4 +1,4 @@
-"""The order of the examples, and the directive ``examples`` that shows some of them on the page of the course."""
+"""Define the order of the examples, and the directive ``examples``, which shows some of them in the course."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ORDER = re.findall(r"^    (\w+)$", PAGE.read_text(encoding="utf-8"), re.MULTILIN
 
 
 def place(name):
-    """Return the place of an example, given by its file name, in the course."""
+    """Return the index of an example, given by its file name, in the course."""
     return ORDER.index(Path(name).stem)
 
 
 class Examples(Directive):
-    """Show the examples that are named in the content, one per line, and list them in the navigation."""
+    """Show the examples in the content, one name per line, and list them in the navigation."""
 
     has_content = True
 

@@ -1,4 +1,4 @@
-"""Pages that are files at the root of the repository, with their links adapted to this site."""
+"""Include files from the root of the repository as pages, with their links adapted to this site."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)\s]+)\)")
 
 
 def adapt(match):
-    """Return a link from the root of the repository as a link from this folder, or else into the repository."""
+    """Convert a link from the root of the repository to a link from this folder, or to one into the repository."""
     target = match[1]
     if target.startswith("docs/"):
         target = target.removeprefix("docs/")
@@ -25,7 +25,7 @@ def adapt(match):
 
 
 def read_page(app, docname, source):
-    """Replace the content of a page by that of its file."""
+    """Replace the content of a page with that of its file."""
     if docname in PAGES:
         path = ROOT / PAGES[docname]
         source[0] = LINK.sub(adapt, path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
-"""Check the links of a built site: each internal link leads to a page that exists, and to an anchor in it.
+"""Check that each internal link of a built site leads to an existing page and anchor.
 
-``python docs/check_links.py docs/_build``; no network is used, and links to other hosts are not followed.
+Run ``python docs/check_links.py docs/_build``. It uses no network, and does not follow links to other hosts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Page(HTMLParser):
-    """The links, and the anchors that links may lead to, of one page."""
+    """The links and the anchors of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -20,14 +20,14 @@ class Page(HTMLParser):
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
-        """Note what a tag links to, and its anchor."""
+        """Record the links and anchors of a tag."""
         values = dict(attributes)
         self.anchors |= {values[key] for key in ("id", "name") if values.get(key)}
         self.links += [values[key] for key in ("href", "src") if values.get(key)]
 
 
 def find_broken(root):
-    """Yield a page and a link of it that leads nowhere."""
+    """Yield each page with a broken link, and the link."""
     pages = {path.resolve(): Page(path) for path in sorted(root.rglob("*.html")) if "_static" not in path.parts}
     for path, page in pages.items():
         for link in page.links:
@@ -43,7 +43,7 @@ def find_broken(root):
 
 
 def main(root):
-    """Print the broken links; return their number."""
+    """Print the broken links; return 1 if there are any, otherwise 0."""
     if not any(Path(root).rglob("*.html")):
         sys.exit(f"no pages in {root}: build them by python -m sphinx docs {root}")
     broken = list(find_broken(Path(root)))

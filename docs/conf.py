@@ -34,7 +34,7 @@ exclude_patterns = ["_build", "_inventories", "auto_examples/index.rst", "**/sg_
 templates_path = ["_templates"]
 default_role = "literal"
 nitpicky = True
-smartquotes = False  # quotes of parameters can be copied
+smartquotes = False  # keeps quotes in parameters copyable
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------
 
@@ -47,11 +47,11 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's sections state types in words
 autodoc_member_order = "groupwise"
 numpydoc_class_members_toctree = False
-numpydoc_show_class_members = False  # the template lists methods
+numpydoc_show_class_members = False  # since the template lists methods
 
 # -- the course: examples/ as pages, in the order of course.rst --------------------------------------------------------
 
-NOT_RUN = ("mnist", "pretrain_table", "pretrain_tiny32", "serve_mosec")  # hours, a network, or a server
+NOT_RUN = ("mnist", "pretrain_table", "pretrain_tiny32", "serve_mosec")  # take hours, or require a network or a server
 
 
 sphinx_gallery_conf = {

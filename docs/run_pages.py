@@ -1,8 +1,7 @@
-"""Run the Python blocks of the pages, each page from top to bottom in an empty folder, in docs/ with some photos.
+"""Run the Python blocks of pages, each page from top to bottom in a new folder, for pages of docs/ with some photos.
 
-``python docs/run_pages.py`` runs README.md and all pages of the guide, ``python docs/run_pages.py start searching`` two
-of them.
-Blocks that are to be shown without being run are written as ``{code-block} python``.
+``python docs/run_pages.py`` runs README.md and all pages of the guide, ``python docs/run_pages.py start searching``
+only two of them. Use ``{code-block} python`` for blocks that are shown but not run.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def make_photos(folder):
 
 
 def read_blocks(page):
-    """Return the Python blocks of a page: the number of the first line, and the code."""
+    """Yield the number of the first line and the code of each Python block of a page."""
     text = page.read_text(encoding="utf-8")
     for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         yield text.count("\n", 0, match.start(1)) + 1, match[1]
@@ -50,7 +49,7 @@ def run_page(page):
     names = {"__name__": "page"}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), warnings.catch_warnings():
         warnings.filterwarnings("error", module="page")
-        if page.parent == HERE:  # README.md writes its own
+        if page.parent == HERE:  # README.md writes its own photos
             make_photos(Path(folder))
         for line, code in read_blocks(page):
             padded = "\n" * (line - 1) + code  # so that a traceback names the line of the page
@@ -64,7 +63,7 @@ def run_page(page):
 
 
 def main(arguments):
-    """Run pages; return the number of those that fail."""
+    """Run pages; return the number of failed pages."""
     os.environ["MPLBACKEND"] = "agg"
     pages = [Path(name) if name.endswith(".md") else HERE / f"{name}.md" for name in arguments]
     pages = pages or [HERE.parent / "README.md", *(p for p in sorted(HERE.glob("*.md")) if p.stem not in INCLUDED)]

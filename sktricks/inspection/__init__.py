@@ -1,4 +1,4 @@
-"""Diagnose a training: find a learning rate, examine a net, its rows and labels, show images and predictions."""
+"""Find a learning rate, diagnose nets, data and labels, compare estimators, and show images and predictions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The checks of a diagnosis: each is a function of the evidence, registered with its code, severity and summary.
 
-The modules ``_checks_*`` hold them. Of one severity, findings are reported in the order in which their checks are
-registered: a fault comes before its consequences.
+The modules ``_checks_*`` hold the checks. Findings of the same severity are reported in the order in which their checks
+are registered, so that a fault comes before its consequences.
 """
 
 from __future__ import annotations

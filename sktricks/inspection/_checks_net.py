@@ -23,23 +23,23 @@ def training_fails(seen: Evidence) -> Found:
     )
 
 
-@check("head-not-replaced", "error", "the net has another number of outputs than y needs")
+@check("head-not-replaced", "error", "the number of outputs of the net does not match y")
 def head_not_replaced(seen: Evidence) -> Found:
-    """Report a net with another number of outputs than there are classes or values."""
+    """Report a net whose number of outputs does not match y."""
     if seen.failure is None or seen.outputs is None or seen.outputs.shape[1] == seen.n_outputs:
-        return None  # fit refuses others, but takes a single logit for two classes
+        return None  # fit raises an error for others, but accepts a single logit for two classes
     got = seen.outputs.shape[1]
     return (
         f"the net has {got} outputs, y needs {seen.n_outputs}",
-        "the last layer is that of another task, such as the 1000 classes of ImageNet",
+        "the last layer belongs to another task, such as the 1000 classes of ImageNet",
         "give the module a last layer with n_outputs outputs, or pass it as backbone of a FineTuneClassifier, which "
-        "puts a head of its own on it",
+        "adds a new head",
     )
 
 
-@check("softmax-before-loss", "error", "the net returns probabilities, but the cross-entropy takes logits")
+@check("softmax-before-loss", "error", "the net returns probabilities, but the cross-entropy expects logits")
 def softmax_before_loss(seen: Evidence) -> Found:
-    """Report probabilities as inputs of a loss that takes logits."""
+    """Report probabilities as inputs of a loss that expects logits."""
     outputs = seen.outputs
     if outputs is None or not seen.takes_logits or outputs.shape[1] < 2 or not np.isfinite(outputs).all():
         return None
@@ -47,8 +47,8 @@ def softmax_before_loss(seen: Evidence) -> Found:
         return None
     return (
         "the outputs of each row are between 0 and 1 and sum to 1",
-        "the module ends in a softmax, and cross-entropy has one of its own: gradients shrink, the loss cannot reach 0",
-        "take the softmax out of the module; predict_proba applies it",
+        "the module ends in a softmax, and cross-entropy applies another: gradients shrink, the loss cannot reach 0",
+        "remove the softmax from the module; predict_proba applies it",
     )
 
 
@@ -58,7 +58,8 @@ def all_weights_alike(seen: Evidence) -> Found:
     if len(seen.weights) < 2 or any(low != high or low not in SAME_VALUE for low, high in seen.weights.values()):
         return None
     return (
-        f"all {len(seen.weights)} matrices of weights hold one number at the start: {name_some(list(seen.weights), 5)}",
-        "units that start alike have the same gradient and stay alike; from zeros nothing moves at all",
-        "leave torch's own initialization, or draw the weights: torch.nn.init.kaiming_normal_",
+        f"each of the {len(seen.weights)} weight matrices is constant before the training: "
+        f"{name_some(list(seen.weights), 5)}",
+        "units with equal weights have equal gradients and stay equal; if all weights are 0, all gradients are 0",
+        "use torch's own initialization, or draw the weights: torch.nn.init.kaiming_normal_",
     )

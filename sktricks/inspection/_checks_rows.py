@@ -8,11 +8,11 @@ from .._text import name_some
 from ._checks import Found, check
 from ._evidence import Evidence
 
-SCALES_APART = 30  # ratio of the sizes of two columns, or of the mean of a column to its spread
+SCALES_APART = 30  # largest ratio of the scales of two columns, or of the mean of a column to its standard deviation
 CHANCE = 4  # standard errors
-EXTREME = 1e8  # or its inverse: the size of columns in a unit that is hardly intended
-FEW_STEPS = 100  # of the resolution, in a standard deviation
-KEPT = 0.3  # of the correlation that a forest reaches on originals, if it has learned from augmented rows
+EXTREME = 1e8  # largest scale of a column, and the inverse of the smallest
+FEW_STEPS = 100  # minimum standard deviation, in units of the resolution
+KEPT = 0.3  # minimum fraction of the correlation that a forest keeps if it is trained on augmented rows
 
 
 @check("labels-look-shuffled", "warning", "a forest cannot predict the target")
@@ -21,22 +21,22 @@ def labels_shuffled(seen: Evidence) -> Found:
     if seen.signal is None or seen.signal[1] >= CHANCE:
         return None
     return (
-        f"a random forest's predictions for rows that it has not seen correlate with the target by {seen.signal[0]:.2f}"
-        f", {seen.signal[1]:.1f} standard errors of chance",
-        "X and y are in different orders, y is the wrong column, or the columns know nothing of the target",
-        "look at some rows beside their targets; sort both by one key before they part",
+        f"out-of-bag predictions of a random forest correlate with the target by only {seen.signal[0]:.2f}, "
+        f"{seen.signal[1]:.1f} standard errors above chance",
+        "X and y are in different orders, y is the wrong column, or the columns have no information about the target",
+        "look at some rows with their targets; sort the table before X and y are separated",
     )
 
 
 @check("target-in-column", "warning", "a column determines the target of every row")
 def target_among_columns(seen: Evidence) -> Found:
-    """Report columns that are the target in another form."""
+    """Report columns that determine the target."""
     if not seen.telling:
         return None
     return (
-        f"alone and without error these tell the target: {name_some(seen.telling, 5)}",
+        f"each of these columns determines the target: {name_some(seen.telling, 5)}",
         "the column was computed from the target, or is only known after it",
-        "leave it out, unless it will really be known when there is something to predict",
+        "leave it out, unless it is known at prediction time",
     )
 
 
@@ -51,17 +51,18 @@ def inputs_not_scaled(seen: Evidence) -> Found:
     low, high, far = spreads.argmin(), sizes.argmax(), (sizes / spreads).argmax()
     if sizes[high] / spreads[low] <= SCALES_APART and 1 / SCALES_APART <= sizes[high] <= SCALES_APART:
         return None
-    apart = f"{names[high]} is of size {sizes[high]:.3g}, and {names[low]} varies by {spreads[low]:.3g}"
+    apart = f"{names[high]} has scale {sizes[high]:.3g}, and {names[low]} has standard deviation {spreads[low]:.3g}"
+    one = f"{names[far]} has scale {sizes[far]:.3g} and standard deviation {spreads[far]:.3g}"
     return (
-        apart if low != high else f"{names[far]} is of size {sizes[far]:.3g} and varies by {spreads[far]:.3g}",
-        "initial weights and learning rate are for columns of size 1: large ones drown the others, small ones vanish",
+        apart if low != high else one,
+        "initial weights and learning rate suit columns of scale 1: large columns dominate, small ones have no effect",
         "put a StandardScaler before the net in a Pipeline, begin the module with a BatchNorm1d, or use module='mlp'",
     )
 
 
-@check("coarse-column", "warning", "a column varies by few steps of the resolution of its dtype")
+@check("coarse-column", "warning", "the variation of a column is close to the resolution of its dtype")
 def coarse_columns(seen: Evidence) -> Found:
-    """Report columns that vary by few steps of the resolution of their dtype."""
+    """Report columns whose variation is close to the resolution of their dtype."""
     steps = np.divide(
         seen.spreads, seen.resolution * seen.largest, where=seen.largest > 0, out=np.zeros(len(seen.spreads))
     )
@@ -73,26 +74,26 @@ def coarse_columns(seen: Evidence) -> Found:
     )
     digits = "float32" if seen.resolution > 1e-10 else "float64"
     return (
-        f"{name} has values up to {value:.6g} and varies by {spread:.3g}, but neighboring {digits} numbers of that "
-        f"size differ by about {seen.resolution * value:.2g}",
-        f"the column reaches the net in {digits}, and most of what it says is rounded off",
+        f"{name} has values up to {value:.6g} and standard deviation {spread:.3g}, but neighboring {digits} numbers of "
+        f"that size differ by about {seen.resolution * value:.2g}",
+        f"the net reads the column in {digits}, and rounding removes most of its variation",
         "subtract a constant near its mean while the column is in float64 or an integer, as StandardScaler does",
     )
 
 
-@check("target-not-scaled", "warning", "y is far from size 1, and the loss does not standardize it")
+@check("target-not-scaled", "warning", "the scale of y is far from 1, and the loss does not standardize it")
 def target_not_scaled(seen: Evidence) -> Found:
-    """Report targets whose size is far from that of the outputs of an untrained net."""
+    """Report targets whose scale is far from that of the outputs of an untrained net."""
     if not seen.target_size > 0 or 1 / SCALES_APART <= seen.target_size <= SCALES_APART:
         return None
     return (
         f"y has a root mean square of {seen.target_size:.3g} in the loss",
-        "a loss of one's own sees y in its own unit, while initial weights and learning rate are for values of size 1",
+        "a custom loss receives y in its own unit, but initial weights and learning rate suit values of scale 1",
         "use loss='squared_error', 'absolute_error' or 'huber', which standardize y, or TransformedTargetRegressor",
     )
 
 
-@check("augmentation-too-strong", "warning", "a forest that learns from augmented rows cannot predict original ones")
+@check("augmentation-too-strong", "warning", "a forest trained on augmented rows cannot predict original rows")
 def augmentation_too_strong(seen: Evidence) -> Found:
     """Report augmentation that hides the differences between targets."""
     if seen.augmented_signal is None:
@@ -101,10 +102,10 @@ def augmentation_too_strong(seen: Evidence) -> Found:
     if plain < 0.1 or augmented >= KEPT * plain:
         return None
     return (
-        f"a random forest that learned from augmented rows recognizes originals by a correlation of {augmented:.2f}, "
-        f"one that learned from originals by {plain:.2f}",
-        "the augmenter destroys what tells the targets apart",
-        "weaken it; AugmentationDisplay shows what becomes of the rows",
+        f"predictions of original rows by a random forest that is trained on augmented rows have a correlation of "
+        f"{augmented:.2f} with the target, by one that is trained on original rows {plain:.2f}",
+        "the augmenter removes the differences between targets",
+        "use weaker augmentation; AugmentationDisplay shows augmented rows",
     )
 
 
@@ -116,7 +117,7 @@ def duplicated_columns(seen: Evidence) -> Found:
     return (
         name_some([f"{name} has the values of {other}" for name, other in seen.duplicates], 5),
         "a table was joined with itself, or a column was copied under another name",
-        "leave one of them out: what is there twice counts twice in distances, penalties and importances",
+        "leave one of them out: duplicated columns count twice in distances, penalties and importances",
     )
 
 
@@ -128,8 +129,8 @@ def constant_columns(seen: Evidence) -> Found:
         return None
     return (
         f"{len(names)} of {len(seen.columns)} columns have one value: {name_some(names, 5)}",
-        "the column was empty, or these rows were chosen by it",
-        "leave such columns out, as VarianceThreshold does, or find out where their values went",
+        "the column was empty, or these rows were selected by its value",
+        "leave such columns out, as VarianceThreshold does, or check why their values are constant",
     )
 
 
@@ -142,8 +143,8 @@ def extreme_scale(seen: Evidence) -> Found:
         return None
     index = extreme.argmax()
     return (
-        f"{seen.columns[index]} is of size {sizes[index]:.3g} and varies by {seen.spreads[index]:.3g}; {extreme.sum()} "
-        f"of {len(extreme)} columns are larger than {EXTREME:g} or smaller than {1 / EXTREME:g}",
-        "the unit of the column, or a time counted from far away; module='mlp' standardizes it, other modules do not",
-        "state the column in a unit in which it is near 1, or put a StandardScaler before the net in a Pipeline",
+        f"{seen.columns[index]} has scale {sizes[index]:.3g} and standard deviation {seen.spreads[index]:.3g}; "
+        f"{extreme.sum()} of {len(extreme)} columns have a scale above {EXTREME:g} or below {1 / EXTREME:g}",
+        "the unit of the column, or a time with a distant origin; module='mlp' standardizes it, other modules do not",
+        "choose a unit in which the column is near 1, or put a StandardScaler before the net in a Pipeline",
     )

@@ -8,12 +8,12 @@ from .._text import name_some
 from ._checks import Found, check
 from ._evidence import Evidence
 
-VANISHED, EXPLODED = 1e-6, 1e3  # gradients, relative to those of the layer with the largest, and to the weights
-DEAD = 0.8  # of the units of a layer
-FLAT = 0.05  # of the loss at the start
+VANISHED, EXPLODED = 1e-6, 1e3  # gradients relative to those of the layer with the largest, and to the weights
+DEAD = 0.8  # fraction of the units of a layer
+FLAT = 0.05  # decrease of the loss as a fraction of its start
 RATES_APART = 10  # ratio of the suggested rate to the one in use
-LEARNED, FELL = 0.9, 0.1  # right targets, and loss, of one batch after a training on it alone
-FEW = 2  # rows of a batch
+LEARNED, FELL = 0.9, 0.1  # accuracy, and fraction of the initial loss, after a training on a single batch
+FEW = 2  # rows per batch
 
 
 @check("nan-in-gradient", "error", "a gradient that is not finite, at a loss that is")
@@ -25,7 +25,7 @@ def bad_gradient(seen: Evidence) -> Found:
     return (
         f"the gradient of {name} is not finite at step {step + 1}, where the loss is {loss:.3g}",
         "a derivative is infinite: a root, norm or logarithm at zero, a division by zero, an overflow of exp",
-        "add a small number inside of it (sqrt(x + 1e-8)); torch.autograd.set_detect_anomaly(True) names the operation",
+        "add a small number inside it (sqrt(x + 1e-8)); torch.autograd.set_detect_anomaly(True) names the operation",
     )
 
 
@@ -46,10 +46,10 @@ def describe_without_gradient(seen: Evidence) -> Found:
     if not seen.without_gradient:
         return None
     return (
-        f"these are trainable and never had a gradient: {name_some(seen.without_gradient, 5)}",
+        f"these trainable parameters never had a gradient: {name_some(seen.without_gradient, 5)}",
         "the loss does not depend on them: a layer that forward does not use, detach(), no_grad(), or a round trip "
         "through numpy",
-        "find where the path from them to the loss is cut; freeze or remove what is not used",
+        "find the interruption between them and the loss; freeze or remove unused parameters",
     )
 
 
@@ -62,7 +62,7 @@ def rate_too_high(seen: Evidence) -> Found:
     return (
         f"at lr={seen.lr:.3g} the loss goes from {seen.losses[0]:.3g} to {seen.losses[-1]:.3g}"
         + ("" if suggestion is None else f"; a range test suggests {suggestion:.1g}"),
-        "each step goes farther than the gradient holds",
+        "the steps of the optimizer are too large",
         "lr='auto', or lr=" + ("a tenth of it" if suggestion is None else f"{suggestion:.1g}") + "; clip_norm=1.0",
     )
 
@@ -76,23 +76,23 @@ def one_batch_not_learned(seen: Evidence) -> Found:
     if right >= LEARNED or (0 <= after <= FELL * before and not np.isnan(right)):
         return None
     return (
-        f"after a training on few rows alone {right:.0%} of them are right, and the loss went from {before:.3g} to "
+        f"after a training on only a few rows, {right:.0%} of them are right, and the loss went from {before:.3g} to "
         f"{after:.3g}",
-        "something is cut or wrong: a detached layer, a loss that does not want what y says, outputs in the wrong "
-        "form, a net with too little room",
-        "have forward return logits (values, for a regressor), leave loss='auto', and see the other findings",
+        "the net or the loss is wrong: a detached layer, a loss that does not match y, outputs in the wrong form, or a "
+        "net that is too small",
+        "return logits (values for a regressor) from forward, use loss='auto', and see the other findings",
     )
 
 
 @check("batch-norm-of-few-rows", "error", "BatchNorm in batches of one or two rows")
 def batch_norm_of_few(seen: Evidence) -> Found:
-    """Report batch statistics of one or two rows."""
+    """Report BatchNorm statistics of one or two rows."""
     if not seen.batch_norms or seen.smallest_batch is None or seen.smallest_batch > FEW:
         return None
     return (
         f"batches have {seen.smallest_batch} rows, and {name_some(seen.batch_norms, 5)} normalize by the batch",
-        "of one or two rows mean and variance are noise: training and prediction see different nets",
-        "make batch_size 16 or more, use GroupNorm or LayerNorm, or freeze the BatchNorms (FreezeLayers)",
+        "mean and variance of one or two rows are noise, so the net differs between training and prediction",
+        "set batch_size to 16 or more, use GroupNorm or LayerNorm, or freeze the BatchNorms (FreezeLayers)",
     )
 
 
@@ -102,8 +102,8 @@ def frozen_part_changes(seen: Evidence) -> Found:
     if not seen.frozen_changes:
         return None
     return (
-        f"the training changed parts of frozen layers: {name_some(seen.frozen_changes, 5)}",
-        "requires_grad=False leaves BatchNorm's statistics moving, and an optimizer moves what it remembers",
+        f"the training changed parameters or buffers of frozen layers: {name_some(seen.frozen_changes, 5)}",
+        "requires_grad=False does not freeze BatchNorm's statistics, and momentum can still change parameters",
         "freeze with FreezeLayers in callbacks, freeze_layers, or freeze_until of a FineTuneClassifier",
     )
 
@@ -116,16 +116,16 @@ def gradients_explode(seen: Evidence) -> Found:
         return None
     worst = max(large, key=lambda name: seen.gradients[name][0])
     return (
-        f"gradients of {name_some(large, 5)} are more than {EXPLODED:g} times their weights, those of {worst} "
+        f"gradients of {name_some(large, 5)} are more than {EXPLODED:g} times their weights, that of {worst} is "
         f"{seen.gradients[worst][0]:.2g}",
-        "each of many layers enlarges the gradient: large weights, no normalization, inputs or targets of large scale",
+        "many layers amplify the gradient: large weights, no normalization, inputs or targets of large scale",
         "scale the inputs, normalize between layers, use He's or Xavier's initialization, and set clip_norm=1.0",
     )
 
 
 @check("vanishing-gradients", "warning", "the gradients of a layer are a millionth of those of another")
 def gradients_vanish(seen: Evidence) -> Found:
-    """Report layers that learn almost nothing while others do."""
+    """Report layers with tiny gradients compared with other layers."""
     sizes = {name: gradient for name, (gradient, _) in seen.gradients.items() if np.isfinite(gradient)}
     largest = max(sizes.values(), default=0.0)
     small = [name for name, size in sizes.items() if size < VANISHED * largest]
@@ -133,7 +133,7 @@ def gradients_vanish(seen: Evidence) -> Found:
         return None
     return (
         f"gradients of {name_some(small, 5)} are less than a millionth of those of {max(sizes, key=sizes.__getitem__)}",
-        "each of many layers shrinks the gradient: saturated sigmoids, small weights, no normalization, dead units",
+        "many layers attenuate the gradient: saturated sigmoids, small weights, no normalization, dead units",
         "use ReLU or GELU, residual connections and LayerNorm or BatchNorm, and He's or Xavier's initialization",
     )
 
@@ -147,14 +147,14 @@ def dead_relus(seen: Evidence) -> Found:
     return (
         name_some([f"{fraction:.0%} of the units of {name}" for name, fraction in dead.items()], 5)
         + " are zero for every row",
-        "a large step or a negative bias has moved them to where ReLU has no slope, from which they never return",
-        "lower lr, begin biases at zero, scale the inputs, or use LeakyReLU or GELU",
+        "after a large step or with a negative bias, the inputs of ReLU are negative, and its gradient is always zero",
+        "lower lr, initialize biases with zero, scale the inputs, or use LeakyReLU or GELU",
     )
 
 
-@check("learning-rate-too-low", "warning", "the loss stays as it is, and would fall at a higher rate")
+@check("learning-rate-too-low", "warning", "the loss hardly changes, and would fall at a higher rate")
 def rate_too_low(seen: Evidence) -> Found:
-    """Report a learning rate at which the loss stays as it is."""
+    """Report a learning rate at which the loss hardly changes."""
     suggestion = getattr(seen.curve, "suggestion", None)
     if suggestion is None or seen.lr is None or seen.lr * RATES_APART > suggestion or len(seen.losses) < 10:
         return None
@@ -165,13 +165,13 @@ def rate_too_low(seen: Evidence) -> Found:
     return (
         f"at lr={seen.lr:.3g} the loss goes from {start:.3g} to {end:.3g} in {len(seen.losses)} steps; a range test "
         f"suggests {suggestion:.1g}",
-        "the steps are too small to get anywhere",
+        "the steps of the optimizer are too small",
         f"lr='auto', or lr={suggestion:.1g}",
     )
 
 
 def diverges(seen):
-    """Return True if the loss of the short training ends above its start, or was far above it and never came below."""
+    """Return True if the loss of the short training ends above its start, or was far above it and is not below it."""
     losses = seen.losses
     if len(losses) < 2 or not np.isfinite(losses[0]):
         return False

@@ -1,4 +1,4 @@
-"""Checks of how a net is validated and measured; see :mod:`sktricks.inspection._checks`."""
+"""Checks of the validation and the score of a net; see :mod:`sktricks.inspection._checks`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from ._checks import Found, check
 from ._evidence import Evidence
 
-TURNED = 0.1  # by which a validation loss ends above its minimum
-RARE = 0.2  # of the rows of the largest class
+TURNED = 0.1  # relative increase of the validation loss from its minimum to the end
+RARE = 0.2  # fraction of the rows of the largest class
 
 
 @check("validation-loss-turned", "warning", "the validation loss rises again")
@@ -23,14 +23,14 @@ def validation_loss_turned(seen: Evidence) -> Found:
     return (
         f"the validation loss is lowest in epoch {best + 1} of {len(losses)} with {losses[best]:.3g} and ends at "
         f"{losses[-1]:.3g}",
-        "from there on the net overfits its rows",
-        "early_stopping=True takes the best weights back; or fewer epochs, more weight_decay, augmentation",
+        "after this epoch the net overfits its rows",
+        "set early_stopping=True, which restores the best weights, or use fewer epochs, weight decay or augmentation",
     )
 
 
 @check("imbalance", "warning", "a class is rare, and only the accuracy is measured")
 def imbalance(seen: Evidence) -> Found:
-    """Report a rare class if nothing but the accuracy is measured."""
+    """Report a rare class if only the accuracy is measured."""
     counts = seen.class_counts
     if not counts or seen.weighs_classes or seen.scores_otherwise:
         return None
@@ -39,19 +39,19 @@ def imbalance(seen: Evidence) -> Found:
         return None
     return (
         f"class {rare} has {counts[rare]} rows, class {common} has {counts[common]}, and score() is the accuracy",
-        f"who always says {common} is right in {counts[common] / sum(counts.values()):.0%} of the rows",
-        "measure by balanced_accuracy, average_precision or log loss (scoring=... in cross_val_score, or skorch's "
-        "EpochScoring in callbacks); class_weight='balanced' makes rare rows count more",
+        f"always predicting {common} has an accuracy of {counts[common] / sum(counts.values()):.0%}",
+        "measure balanced_accuracy, average_precision or log loss (scoring=... in cross_val_score, or skorch's "
+        "EpochScoring in callbacks); class_weight='balanced' gives rows of rare classes more weight",
     )
 
 
-@check("no-validation-data", "note", "there is no validation data to tell when to stop")
+@check("no-validation-data", "note", "there is no validation data")
 def no_validation(seen: Evidence) -> Found:
     """Report that there is no validation data."""
     if seen.validates:
         return None
     return (
         "early_stopping is off and there are no X_val and y_val",
-        "the training loss alone does not tell when a net begins to overfit",
-        "early_stopping=True, or fit(X, y, X_val=..., y_val=...); compare settings by cross_val_score",
+        "the training loss alone does not show when a net begins to overfit",
+        "set early_stopping=True, or call fit(X, y, X_val=..., y_val=...); compare settings by cross_val_score",
     )

@@ -29,7 +29,7 @@ from ._label_issues import check_groups
 from ._seen_rows import warn_of_seen_rows
 from ._usual_estimators import usual_estimators
 
-# Integers are labels unless there are more of them than this, and fewer rows of each than folds need.
+# Integers are labels unless there are more distinct ones than this, with too few rows of each for the folds.
 MOST_NUMBERED, LEAST_ROWS = 20, 5
 
 
@@ -47,8 +47,8 @@ def compare(
     """Cross-validate several estimators on the same folds, and compare each with the best.
 
     The table has the score with its standard error, the difference to the best estimator with a 95 % interval, the time
-    of a fit and of its evaluation, and the size of the pickled estimator. A baseline that ignores X is always in it. An
-    estimator that fails, or has a score of NaN, has a row with the reason, and the others go on.
+    per fit and per evaluation, and the size of the pickled estimator. It always includes a baseline that ignores X. If
+    an estimator fails or has a score of NaN, its row states the reason, and the others are still compared.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def compare(
         :class:`PretrainedFeatures`, and :class:`FineTuneClassifier` or
         :class:`FineTuneRegressor`. y is then a regression target if it holds numbers that are not all integers, or more
         than 20 distinct numbers with fewer than five rows each on average. A :class:`~sklearn.frozen.FrozenEstimator`
-        is scored as it is: X must be rows that it was not fitted on, otherwise its score is far too high.
+        is scored without a fit: X must be rows that it was not fitted on, otherwise its score is far too high.
     X : array-like of shape (n, ...)
         Rows of a table, images, or one column of image files.
     y : array-like of shape (n,) or (n, outputs)
@@ -100,12 +100,10 @@ def compare(
     Notes
     -----
     The interval uses the corrected variance of Nadeau & Bengio [1]_, since folds share training rows. "Best" is the
-    best of those compared on these folds, so its own score is somewhat optimistic.
-
-    A :class:`~sklearn.frozen.FrozenEstimator` is not fitted again: its score is right only if it has not seen X.
+    best of the compared estimators on these folds, so its score is slightly optimistic.
 
     Nets that encode images with the same frozen backbone share the features in the cache: the time of encoding counts
-    for the first of them only.
+    only for the first of them.
 
     References
     ----------
@@ -187,7 +185,7 @@ def split_rows(cv, X, y, groups, classify):
 
 
 def check_estimators(estimators):
-    """Return estimators by name; an error if a name or an estimator is unfit."""
+    """Return estimators by name, or raise an error for an invalid name or estimator."""
     pairs = list(estimators.items()) if isinstance(estimators, Mapping) else estimators
     listed = list, tuple
     if not (isinstance(pairs, listed) and all(isinstance(pair, listed) and len(pair) == 2 for pair in pairs)):
@@ -234,7 +232,7 @@ def holds_classes(y):
 
 
 def with_baseline(named, classify):
-    """Return the estimators with one that ignores X, unless there is one."""
+    """Return the estimators, with a baseline that ignores X unless there is one."""
     kind = DummyClassifier if classify else DummyRegressor
     if any(isinstance(estimator, kind) for estimator in named.values()):
         return named
@@ -258,7 +256,7 @@ def evaluate(name, estimator, X, y, splits, scoring, n_jobs, report=None):
     scorer = check_scoring(estimator, scoring)
     try:
         folds = run_parallel(score_fold, [(estimator, X, y, split, scorer) for split in splits], n_jobs, report)
-    except Exception as error:  # estimators raise errors of all kinds, and the others shall go on
+    except Exception as error:  # estimators raise errors of all kinds, and the others are still compared
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Compared(name, np.full(len(splits), np.nan), error=reason)
     found = {key: np.array([fold[key][0] for fold in folds]) for key in ("test_score", "fit_time", "score_time")}
@@ -281,13 +279,13 @@ def score_fold(estimator, X, y, split, scorer):
 
 
 def measure_size(estimator):
-    """Return the bytes of a pickled estimator; -1 if it cannot be pickled.
+    """Return the number of bytes of a pickled estimator; -1 if it cannot be pickled.
 
-    Not those of a file of :func:`save`, which takes half a second for the trees of a forest.
+    A file of :func:`save` is not measured, since it takes half a second for the trees of a forest.
     """
     try:
         return len(pickle.dumps(estimator))
-    except Exception:  # lambdas, and whatever else raises errors of its own
+    except Exception:  # lambdas and others, with errors of any class
         return -1
 
 

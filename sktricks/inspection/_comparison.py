@@ -25,7 +25,7 @@ class Compared:
     size : int
         Bytes of the pickled estimator of the first fold; -1 if it failed or cannot be pickled.
     error : str
-        Why the estimator failed; empty if it did not.
+        The reason if the estimator failed, otherwise empty.
 
     See Also
     --------
@@ -102,8 +102,8 @@ class Comparison:
         Returns
         -------
         mean, low, high : float
-            Negative if the estimator is worse. If the interval contains 0, the folds do not tell them apart. The limits
-            are NaN for the best estimator itself.
+            Negative if the estimator is worse. If the interval contains 0, the difference is not significant. The
+            limits are NaN for the best estimator itself.
         """
         differences, low, high = result.scores - self.results[0].scores, np.nan, np.nan
         if result is not self.results[0]:
@@ -140,7 +140,7 @@ class Comparison:
         }
 
     def _texts(self):
-        """Return the header and the cells of the table, and under it the errors."""
+        """Return the header and the cells of the table, and the errors to print below it."""
         named = [(" ".join(result.name.split()), result) for result in self.results]  # a row of the table is one line
         header = ["", self.scoring, "difference to the best", "fit, s", "score, s", "size"]
         table, errors = [], []

@@ -12,8 +12,8 @@ from .._fit_text import shorten
 from ._compare import compare
 from ._comparison import Comparison, standard_error
 
-LEGEND_HEIGHT = 28  # in points; the title stands above the legend
-LENGTH = 200  # of the name of an estimator, in points
+LEGEND_HEIGHT = 28  # points between title and axes
+LENGTH = 200  # maximum width of the name of an estimator, in points
 
 
 class ComparisonDisplay:
@@ -78,7 +78,7 @@ class ComparisonDisplay:
         display : ComparisonDisplay
             The display, drawn.
         """
-        check_axes(ax, name="ax")  # before the work, not after it
+        check_axes(ax, name="ax")  # before the cross-validation
         return cls.from_comparison(compare(estimators, X, y, **params), name=name, ax=ax)
 
     @classmethod
@@ -108,7 +108,7 @@ class ComparisonDisplay:
         return cls(comparison=comparison, name=name).plot(ax)
 
     def plot(self, ax=None, *, name: str | None = None) -> Self:
-        """Draw the scores, the best estimator on top; those that failed are named without a score.
+        """Draw the scores, the best estimator on top; failed estimators are listed without a score.
 
         Parameters
         ----------

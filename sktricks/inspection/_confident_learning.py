@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-TOLERANCE = 1e-6  # by which a probability may miss its threshold, so that rounding does not count
+TOLERANCE = 1e-6  # of the comparison of a probability with its threshold, so that rounding has no effect
 
 
 def count_confident(codes, proba):
     """Return the confident joint, (classes, classes): rows of each given label (rows) and likely true label (columns).
 
-    A class is likely if its probability is at least the mean probability that the class gets in rows of its own label;
-    of several likely classes the most probable counts, and rows without any do not count (section 3.1 of the paper).
+    A class is likely if its probability is at least the mean probability of the class in rows with this label. Among
+    several likely classes, the most probable counts; rows without a likely class do not count (section 3.1 of the
+    paper).
     """
     n_classes = proba.shape[1]
     thresholds = np.bincount(codes, own_probability(codes, proba), n_classes) / np.bincount(codes, minlength=n_classes)
@@ -26,7 +27,10 @@ def count_confident(codes, proba):
 
 
 def estimate_joint(codes, proba):
-    """Return the number of rows for each given label and true label, whose rows sum to those of the given labels."""
+    """Return the number of samples for each given label (rows) and true label (columns).
+
+    The rows of the matrix sum to the numbers of samples with the given labels.
+    """
     joint = count_confident(codes, proba)
     diagonal = np.arange(len(joint))
     joint[diagonal, diagonal] = np.maximum(joint[diagonal, diagonal], 1)  # each class has some correct labels
@@ -36,9 +40,9 @@ def estimate_joint(codes, proba):
 def find_wrong_labels(codes, proba):
     """Return True for each row whose label is probably wrong.
 
-    Of the rows of each label, as many as the joint estimates for each other class are chosen, those whose probability
-    exceeds that of the given label most ("prune by noise rate" in the paper). Rows whose own label is the most probable
-    are never chosen.
+    For each given label and each other class, as many rows are chosen as the joint estimates: those for which the
+    probability of the class exceeds that of the given label most ("prune by noise rate" in the paper). Rows whose given
+    label is the most probable class are never chosen.
     """
     numbers = np.rint(estimate_joint(codes, proba)).astype(int)
     wrong = np.zeros(len(codes), dtype=bool)

@@ -25,7 +25,7 @@ def corrected_interval(differences, test_fraction, level=0.95):
     Returns
     -------
     low, high : float
-        NaN for a single fold, which shows no variance.
+        NaN for a single fold, which has no variance.
     """
     n_folds = len(differences)
     if n_folds < 2:

@@ -1,4 +1,4 @@
-"""diagnose: look at a net and its rows before a long training."""
+"""diagnose: check a net and its rows before a long training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._row_statistics import signal_of
 # These register the checks, in the order in which findings of one severity are reported.
 from . import _checks_net, _checks_training, _checks_rows, _checks_validation  # noqa: E402, F401  # isort: skip
 
-SOME_ROWS = 2000  # for trainings and forests
+SOME_ROWS = 2000  # maximum number for trainings and forests
 N_LOOKS = 4  # a forest, a short training, a range test, a training on few rows
 
 
@@ -33,11 +33,11 @@ def diagnose(
     y_val: ArrayLike | None = None,
     verbose: int = 0,
 ) -> Diagnosis:
-    """Look for common faults of a net and its rows.
+    """Check a net and its rows for common faults.
 
-    Copies of the net are trained for some steps each, by its own training: with its settings, with a rising learning
-    rate, and on a few rows alone. A forest shows whether there is anything to learn. A list of checks looks at all
-    these observations. The trainings use at most 2,000 of the rows.
+    Copies of the net are trained for some steps: with its settings, with a rising learning rate, and on only a few
+    rows. A random forest shows if the target can be predicted from the rows. A list of checks evaluates all these
+    observations. The trainings use at most 2,000 of the rows.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def diagnose(
     X_val, y_val : array-like, default=None
         Rows to validate on, as for ``fit``; not with a Pipeline.
     verbose : int, default=0
-        0: silent. 1: bars of trainings, and of what these do. 2: lines in the log instead.
+        0: silent. 1: bars of trainings and of their steps. 2: lines in the log instead.
 
     Returns
     -------
@@ -73,8 +73,8 @@ def diagnose(
 
     Notes
     -----
-    Each training ends after at most some seconds. If a step takes long, there is no range test, and a learning rate
-    that is too low is not found.
+    Each training ends after at most some seconds. If a step takes long, there is no range test, and a too low learning
+    rate is not found.
 
     {checks}
 
@@ -88,7 +88,7 @@ def diagnose(
     NetClassifier on 150 rows: 1 warning, 1 note
     <BLANKLINE>
     warning: target-in-column
-      evidence: alone and without error these tell the target: column 4
+      evidence: each of these columns determines the target: column 4
       cause: ...
     """
     from ._short_training import look_at_training, pin_choices
@@ -122,7 +122,7 @@ def valid_losses_of(estimator):
 
 
 def look_at_rows(seen, net, X, y):
-    """Fill in what forests find in the rows; images are read if they are still in their files."""
+    """Fill in the results of forests on the rows; image files are read."""
     from ._short_training import compare_augmented, failures
 
     X = X.read() if hasattr(X, "read") else X

@@ -26,7 +26,7 @@ from ..transfer._auto_backbone import typical_size
 from ._equal_rows import number_files, number_images, number_table
 from ._similar_images import SMALL, find_similar, join_pairs, thumbnails_of_images
 
-READ = 32  # pixels of files when they are read: at a fourth of this, decoding fast shifts some JPEG files too far
+READ = 32  # side in pixels at which files are read: at a quarter of this, fast decoding shifts some JPEG files too far
 KINDS = ("exact", "resized", "re-encoded")
 
 
@@ -38,10 +38,10 @@ class Duplicates:
     ----------
     groups : ndarray of int, shape (n,)
         The number of the group of each row. Rows of one group are copies of one another, directly or through other
-        rows; a row without copies is a group of its own. These are ``groups`` for a splitter such as
+        rows; a row without copies is alone in its group. Pass them as ``groups`` to a splitter such as
         :class:`~sklearn.model_selection.GroupKFold`.
     pairs : ndarray of int, shape (pairs, 2)
-        Indices of two rows that are copies, the smaller first. Of rows that are exactly equal, each is paired with the
+        Indices of two rows that are copies, the smaller first. Each of several exactly equal rows is paired with the
         first.
     kinds : ndarray of str, shape (pairs,)
         ``"exact"``: equal files, pixels, or values. ``"resized"``: similar images whose files differ in height or
@@ -117,19 +117,19 @@ def find_duplicates(
     image_shape: int | tuple | None = None,
     verbose: int = 0,
 ) -> Duplicates:
-    """Find rows that are copies of one another, such as test images that were trained on under another name.
+    """Find rows that are copies of one another, such as test images that are also in the training set.
 
-    Images are copies if they are equal, or if one was resized or saved again with losses (JPEG). Cropped, rotated,
-    mirrored, brightened or otherwise edited copies are not searched for. Two photos of one scene, taken a moment apart,
-    may count as copies too. Rows of a table are copies if all values are equal up to rounding.
+    Images are copies if they are equal, or if one was resized or saved again with loss (JPEG). Cropped, rotated,
+    mirrored, brightened or otherwise edited copies are not found. Two photos of one scene, taken a moment apart, may
+    count as copies, too. Rows of a table are copies if all values are equal up to rounding.
 
     Parameters
     ----------
     X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
         Images, a table, one column of image files, or the table of :func:`read_image_folder`.
     split : array-like of shape (n,), default=None
-        The part of each row, such as ``"train"`` or ``"test"``: copies in several parts are leaks. Missing values stand
-        for no part.
+        The part of each row, such as ``"train"`` or ``"test"``: copies in several parts are leaks. Rows with a missing
+        value belong to no part.
     image_shape : int or tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows.
     verbose : int, default=0
@@ -144,7 +144,7 @@ def find_duplicates(
     Raises
     ------
     ValueError
-        If ``split`` has another length than X, X has NaN in images or image files that are missing or damaged.
+        If ``split`` and X differ in length, images contain NaN, or image files are missing or damaged.
     ImportError
         If X has image files, and Pillow is not installed.
 
@@ -154,13 +154,14 @@ def find_duplicates(
 
     Notes
     -----
-    Images are reduced to 8 x 8 cells. Two are similar if the root mean square difference of their cells is at most 0.35
-    times that to the eighth nearest image of either (a nearer one of fewer than 128 images), so that the threshold
-    adapts to what the images have in common. Images with a side below 64 pixels are compared blurred as well, and 0.45
-    takes the place of 0.35. Images that differ by less than 0.04 standard deviations of all cells are always similar.
-    All pairs of images are compared, block by block, in memory that is proportional to the number of images.
+    Images are reduced to 8 x 8 cells. Two images are similar if the root mean square difference of their cells is at
+    most 0.35 times that to the eighth nearest image of either (a nearer one for fewer than 128 images), so that the
+    threshold adapts to the similarity of the images in general. Images with a side below 64 pixels are also compared
+    after blurring, with 0.45 instead of 0.35. Images that differ by less than 0.04 standard deviations of all cells are
+    always similar. All pairs of images are compared, block by block, in memory that is proportional to the number of
+    images.
 
-    Images of a few pixels hold too little: of 8 x 8 digits, resized copies are not found.
+    Images of a few pixels contain too little information: resized copies of 8 x 8 digits are not found.
 
     Examples
     --------
@@ -171,7 +172,7 @@ def find_duplicates(
     >>> duplicates.to_frame()
        first  second   kind  group split_of_first split_of_second
     0    101     142  exact    101           test           train
-    >>> X_train = X[::2][~duplicates.leaks[::2]]  # without what is tested
+    >>> X_train = X[::2][~duplicates.leaks[::2]]  # without copies of test rows
     >>> len(X_train)
     74
     """
@@ -224,7 +225,7 @@ def compare_array(X, image_shape, verbose=0):
 
 
 def compare_images(images, is_small, verbose=0):
-    """Return the pairs of similar images, (n, height, width, channels); small ones are compared blurred as well."""
+    """Return the pairs of similar images, (n, height, width, channels); small ones are also compared after blurring."""
     blurred = thumbnails_of_images(images, blur=True) if is_small else None
     with progress(len(images), "comparing", "image", verbose) as done:
         return find_similar(thumbnails_of_images(images), blurred, done)
@@ -250,7 +251,7 @@ def check_split(split, n):
 
 
 def find_leaks(groups, parts):
-    """Return True for each row that has a copy in another part; None stands for no part."""
+    """Return True for each row that has a copy in another part; rows with None belong to no part."""
     known = {part: code for code, part in enumerate(dict.fromkeys(part for part in parts if part is not None))}
     codes = np.array([known.get(part, -1) for part in parts])
     placed = codes >= 0

@@ -10,7 +10,7 @@ from ..images._image_files import read_bytes
 from ..images._unreadable_image import attempt
 from ..tables._frames import is_frame, is_missing, values_of
 
-BITS = 40  # of the mantissa that count in a table: numbers that differ by rounding, by 1e-12 of their size, are equal
+BITS = 40  # of the mantissa that are compared in a table: numbers with a relative difference of 1e-12 are equal
 
 
 def number_files(sources):
@@ -19,7 +19,7 @@ def number_files(sources):
 
 
 def digest_file(source, row):
-    """Return 16 bytes that stand for the content of a file."""
+    """Return a digest of 16 bytes of the content of a file."""
     content = source if isinstance(source, bytes) else attempt(read_bytes, source, row)
     return hashlib.blake2b(content, digest_size=16).digest()
 
@@ -32,7 +32,7 @@ def number_images(images):
 def number_table(X):
     """Return one number per row of a table, equal for equal rows, in the order of their first rows.
 
-    Floats are equal if they differ by rounding only, and missing values are equal to each other.
+    Floats are equal if they differ only by rounding, and missing values are equal to each other.
     """
     if is_frame(X):
         columns = [code_values(values_of(X, index)) for index in range(X.shape[1])]
@@ -56,7 +56,7 @@ def code_values(values):
 
 
 def round_floats(values):
-    """Return floats rounded to :data:`BITS` bits of their mantissa; other numbers as they are."""
+    """Return floats rounded to :data:`BITS` bits of their mantissa, and other numbers unchanged."""
     if values.dtype.kind != "f":
         return values
     mantissas, exponents = np.frexp(values.astype(np.float64))
@@ -64,6 +64,6 @@ def round_floats(values):
 
 
 def number_digests(digests):
-    """Return the index of each value among the different ones, in the order of their first appearance."""
+    """Return the index of each value among the distinct values, in the order of their first appearance."""
     known: dict = {}
     return np.array([known.setdefault(digest, len(known)) for digest in digests], dtype=np.intp)

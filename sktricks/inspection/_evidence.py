@@ -1,4 +1,4 @@
-"""The evidence of a diagnosis: all that the checks read, and the part of it that settings and columns show."""
+"""The evidence of a diagnosis, which the checks read, and functions that fill in that of settings and columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._row_statistics import column_moments, find_duplicates, find_telling
 
 @dataclass
 class Evidence:
-    """Observations of a net and its rows, as plain values; the defaults are those of nothing observed.
+    """Observations of a net and its rows, as plain values; the defaults mean that nothing was observed.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Evidence:
     resolution : float
         The smallest relative difference of two numbers in the dtype in which the columns reach the first layer.
     target_size : float
-        Root mean square of the targets as the loss gets them; NaN for classes.
+        Root mean square of the targets that the loss receives; NaN for classes.
     normalizes : bool
         True if the first layer of the net normalizes its inputs.
     duplicates : list of (str, str)
@@ -35,16 +35,16 @@ class Evidence:
         The correlation of a forest's out-of-bag predictions with the targets, and its size in standard errors of
         chance.
     augmented_signal : tuple of float or None
-        The correlation on held-out rows of a forest that learned from rows as they are, and of one that learned from
+        The correlation on held-out rows of a forest that is trained on original rows, and of one that is trained on
         augmented rows.
     class_counts : dict
         Rows per class, by the name of the class; empty for a regressor.
     weighs_classes : bool
         True if ``class_weight`` is set.
     scores_otherwise : bool
-        True if a callback measures anything but the accuracy.
+        True if a callback measures a score other than the accuracy.
     validates : bool
-        True if there are rows to validate on.
+        True if there are validation rows.
     stops_early : bool
         True if ``early_stopping`` restores the best weights.
     valid_losses : list of float
@@ -52,18 +52,18 @@ class Evidence:
     failure : str or None
         The error of the training.
     n_outputs : int
-        The number of outputs that y needs.
+        The number of outputs that y requires.
     outputs : ndarray of shape (n, outputs) or None
         The outputs of the untrained net for some rows.
     takes_logits : bool
-        True if the loss is a cross-entropy, which applies the softmax itself.
+        True if the loss is a cross-entropy, which applies softmax itself.
     weights : dict
-        The smallest and the largest number of each weight matrix before the training, by name.
+        The minimum and the maximum of each weight matrix before the training, by name.
     batch_norms : list of str
         BatchNorms that normalize by the batch in training.
     smallest_batch : int or None
     gradients : dict
-        The root mean square of the gradient and of the numbers of each trained weight matrix, by name and in the order
+        The root mean squares of the gradient and of the weights of each trained weight matrix, by name and in the order
         of the net: medians over the steps.
     without_gradient : list of str
         Trainable parameters that never had a gradient.
@@ -80,7 +80,7 @@ class Evidence:
     curve : LearningRateCurve or None
         The result of a range test.
     one_batch : tuple of float or None
-        The loss before and after a training on one batch, and then the accuracy on it, or the squared correlation.
+        The loss before and after a training on one batch, and the accuracy on it, or the squared correlation.
     """
 
     columns: list = field(default_factory=list)
@@ -119,7 +119,7 @@ class Evidence:
 
 
 def note_settings(seen: Evidence, net, y, valid):
-    """Fill in what the parameters of a net and its targets show."""
+    """Fill in the evidence from the parameters of a net and its targets."""
     from ._short_training import scores_otherwise
 
     seen.n_outputs = net._n_outputs
@@ -133,7 +133,7 @@ def note_settings(seen: Evidence, net, y, valid):
 
 
 def note_columns(seen: Evidence, X, y, names):
-    """Fill in what each column of a table shows."""
+    """Fill in the evidence from each column of a table."""
     seen.columns = [repr(name) for name in names] or [f"column {index}" for index in range(X.shape[1])]
     seen.means, seen.spreads = column_moments(X)
     seen.largest = np.fmax.reduce(np.abs(X.astype(np.float64)))

@@ -1,4 +1,4 @@
-"""ExplanationDisplay: which parts of images a prediction depends on, and whether that is true."""
+"""ExplanationDisplay: the parts of images on which a prediction depends, with a check of these maps."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ METHODS = ("auto", "grad-cam", "occlusion")
 
 
 class ExplanationDisplay:
-    """Images with a map of what speaks for the predicted class, and a check of the maps.
+    """Images with maps of the evidence for the predicted class, and a check of the maps.
 
-    Make one with :meth:`from_estimator`. A map can look right and be wrong. Therefore the figure says how far the
-    probability of the class falls if the brightest fifth of the map is blurred in the image, beside a random fifth and
-    the fifth in the center. If the first is not clearly larger, do not trust the maps.
+    Make one with :meth:`from_estimator`. A map can look right and be wrong. Therefore the figure shows the decrease of
+    the probability of the class if the brightest fifth of the map is blurred in the image, compared with a random fifth
+    and the fifth in the center. If the first is not clearly larger, do not trust the maps.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
-        Images from 0 (black) to 1 (white), as the classifier sees them.
+        Images from 0 (black) to 1 (white), as the classifier receives them.
     maps : ndarray of shape (n, height, width)
-        How much each position speaks for the class; only the order of the values within an image matters.
+        The evidence for the class at each position; only the order of the values within an image matters.
     labels : ndarray of shape (n,)
         The explained class of each image.
     likely : ndarray of shape (n,)
         The probability of this class.
     drops : dict of ndarray of shape (n,)
-        How far the probability falls if a fifth of the image is blurred: ``"brightest"``, ``"random"``, ``"center"``.
+        The decrease of the probability if a fifth of the image is blurred: ``"brightest"``, ``"random"``, ``"center"``.
     method : {"grad-cam", "occlusion"}
     files : list of str, default=None
         The name of the file of each image.
@@ -110,10 +110,10 @@ class ExplanationDisplay:
         labels : array-like of shape (n,), default=None
             The class to explain for each image. None: the predicted ones.
         method : {"auto", "grad-cam", "occlusion"}, default="auto"
-            ``"grad-cam"`` takes one pass through the net, and is for a ``FineTuneClassifier`` with a convolutional
+            ``"grad-cam"`` takes one pass through the net, and requires a ``FineTuneClassifier`` with a convolutional
             backbone; its gradients are clipped as in LayerCAM. ``"occlusion"`` hides one part of the image after the
-            other, in its mean color, which takes 50 predictions per image and any classifier. ``"auto"``: Grad-CAM
-            where it is possible.
+            other with its mean color; it takes 50 predictions per image, and supports any classifier. ``"auto"``:
+            Grad-CAM if it is possible, otherwise occlusion.
         n_rows : int, default=8
             The largest number of images.
         image_shape : int or tuple, default=None
@@ -148,7 +148,7 @@ class ExplanationDisplay:
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {method!r}")
         check_n_rows(n_rows)
-        check_axes(axes, figure)  # before the work, not after it
+        check_axes(axes, figure)  # before the maps are computed
         check_estimator(estimator)
         check_is_fitted(estimator)
         images, predict, files = read_images(estimator, X, n_rows, image_shape)
@@ -179,7 +179,7 @@ class ExplanationDisplay:
         Returns
         -------
         text : str
-            How far blurring parts of the image lowers the probability, on average.
+            The mean decreases of the probability after blurring parts of the image.
         """
         brightest, random, center = (np.mean(self.drops[name]) for name in ("brightest", "random", "center"))
         return (
@@ -216,7 +216,7 @@ class ExplanationDisplay:
         self : object
             The display itself.
         """
-        gray = self.images.mean(-1, keepdims=True)  # colors are those of the map
+        gray = self.images.mean(-1, keepdims=True)  # the map has colors
         titles = [[str(label), f"({likely:.0%})"] for label, likely in zip(self.labels, self.likely, strict=True)]
         how = {"axes": axes, "figure": figure, "n_columns": n_columns, "files": self.files}
         self.figure_, self.axes_ = draw_rows(gray, titles, **how)
@@ -234,7 +234,7 @@ class ExplanationDisplay:
 
 
 def read_images(estimator, X, n_rows, image_shape):
-    """Return some images (n, height, width, channels), a function from such images to probabilities, and file names."""
+    """Return images (n, height, width, channels), a function from such images to probabilities, and file names."""
     sources = as_column(X)
     if sources is not None:
         if not isinstance(estimator, BaseNet):

@@ -20,8 +20,8 @@ class Finding:
     code : str
         The identifier of the finding, such as ``"inputs-not-scaled"``.
     severity : {"error", "warning", "note"}
-        ``"error"``: the training cannot work. ``"warning"``: it will be worse than it could be. ``"note"``: worth
-        knowing.
+        ``"error"``: the training cannot work. ``"warning"``: its result is probably worse than necessary. ``"note"``:
+        for information.
     evidence : str
         The observation, with numbers and names.
     cause : str
@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The result of :func:`diagnose`; ``print`` shows it.
+    """The result of :func:`diagnose`; ``print`` shows it as text.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Grad-CAM: where the convolutions of a fine-tuned net find what speaks for a class."""
+"""Grad-CAM: the positions at which the convolutions of a fine-tuned net find evidence for a class."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..transfer.backbones._backbone import Backbone
 from ..transfer.backbones._stages import main_tensor, recording_shapes
 from ..transfer.freezing._layers import forward_hooks
 
-BATCH = 16  # images at once, whose gradients go through the whole backbone
-FINE = 8  # positions along each side of a map, as many as parts of the image that the check of the maps hides
+BATCH = 16  # images per batch, since gradients are computed for the whole backbone
+FINE = 8  # minimum positions per side of a map, as many as cells in the check of the maps
 
 
 def explained_stage(net) -> str | None:
-    """Return the name of the stage whose output Grad-CAM weighs; None if the net has no such stage.
+    """Return the name of the stage whose output Grad-CAM weights, or None if the net has no such stage.
 
-    It is the last stage whose map has at least 8 x 8 positions, and not after the first stage that the head reads,
-    since all that the head sees depends on that one. The output must be a map of channels, from convolutions. If no map
-    is as fine, it is the last one.
+    This is the last stage whose output has at least 8 x 8 positions, and at most the first stage of the head, since all
+    features of the head depend on it. The output must be maps of channels, from convolutions. If no stage has as many
+    positions, it is the last one.
 
     Parameters
     ----------
@@ -55,23 +55,23 @@ def output_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
 
 
 def is_map(shape: tuple[int, ...], channel_axis: int) -> bool:
-    """Return True for the shape of maps of channels, (n, channels, height, width), of more than one position."""
+    """Return True for the shape of channel maps, (n, channels, height, width), with more than one position."""
     return len(shape) == 4 and channel_axis == 1 and min(shape[2:]) > 1
 
 
 def grad_cam_maps(net, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return how much each position speaks for a class, from 0, as (n, height, width).
+    """Return the evidence for a class at each position, from 0 on, as (n, height, width).
 
-    The channels of a stage, weighted by the gradient of the class's logit, are added (Selvaraju et al. 2017). As in
-    LayerCAM (Jiang et al. 2021), the gradients are not averaged over the positions, and negative ones count as 0: then
-    stages before the last one give good maps too, and theirs are finer. The map is resized to the images.
+    The map is the sum of the channels of a stage, weighted by the gradient of the logit of the class (Selvaraju et al.
+    2017). As in LayerCAM (Jiang et al. 2021), the gradients are not averaged over positions, and negative ones count as
+    0, so that earlier stages, whose maps are finer, give good maps, too. The map is resized to the images.
 
     Parameters
     ----------
     net : FineTuneClassifier
         Fitted, with an :func:`explained_stage`; it is not changed.
     images : ndarray of shape (n, height, width, channels)
-        Images as ``predict_proba`` takes them.
+        Images in the form that ``predict_proba`` accepts.
     targets : int ndarray of shape (n,)
         Index of the class to explain, for each image.
     """

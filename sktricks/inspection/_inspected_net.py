@@ -1,4 +1,4 @@
-"""The net to inspect: a copy of the one that was given, and the rows as it gets them."""
+"""The net to inspect: a copy of the given net, and the rows that it receives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NETS = "NetClassifier, NetRegressor, FineTuneClassifier or FineTuneRegressor"
 
 
 def take_net(estimator, X, y, caller):
-    """Return an unfitted copy of a net, or of the last step of a Pipeline, and X as it arrives there.
+    """Return an unfitted copy of a net, or of the last step of a Pipeline, and X after the steps before it.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def take_net(estimator, X, y, caller):
 
 
 def rows_of_fit(net, X, y, sample_weight=None):
-    """Return the rows as a training of ``net`` gets them: checked, without those that ``early_stopping`` holds out."""
+    """Return the training rows of ``net``: checked, without those that ``early_stopping`` holds out."""
     net._validate_params()
     rows = check_rows(net, X, y, sample_weight, fresh=True, ensure_min_samples=2)
     return replace(hold_out(net, rows), valid=None) if net.early_stopping else rows

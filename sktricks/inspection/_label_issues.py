@@ -1,4 +1,4 @@
-"""find_label_issues: labels that are probably wrong, by the predictions of models that have not seen them."""
+"""find_label_issues: find labels that are probably wrong, from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -47,28 +47,29 @@ def find_label_issues(
 ) -> Any:
     """Find labels that are probably wrong, by confident learning on out-of-fold probabilities.
 
-    Copies of the estimator are fitted on all folds but one and predict the rows of that one. A label is an issue if
-    models that have not seen it find another class more probable, in as many rows as the estimated noise between the
-    two classes [1]_. Look at the pictures before you change labels: :class:`LabelIssuesDisplay`.
+    Copies of the estimator are fitted on all folds but one and predict the rows of the remaining one. A label is an
+    issue if another class has a higher out-of-fold probability, and the row is among the most suspicious ones; their
+    number is the estimated noise between the two classes [1]_. Look at the rows before you change labels:
+    :class:`LabelIssuesDisplay`.
 
-    Copies of a row share a fold. Otherwise a model that has seen one copy with a wrong label would confirm the label of
-    the other. :func:`find_duplicates` finds them.
+    Copies of a row share a fold. Otherwise a model that was trained on one copy with a wrong label would confirm the
+    label of the other. :func:`find_duplicates` finds the copies.
 
     Parameters
     ----------
     estimator : classifier
-        Any classifier with ``predict_proba``; never changed. Not used, and may be None, if ``pred_probs`` is given. A
+        Any classifier with ``predict_proba``; not changed. May be None if ``pred_probs`` is given. A
         :class:`~sklearn.frozen.FrozenEstimator` must not have been fitted on X, otherwise it confirms wrong labels.
     X : array-like of shape (n, ...)
-        The rows, in any form that the estimator takes: images, a table, or one column of image files.
+        The rows, in any form that the estimator accepts: images, a table, or one column of image files.
     y : array-like of shape (n,)
         The given labels.
     cv : int, splitter or iterable, default=5
-        The number of folds, each with about the same fraction of every class, or any splitter. A splitter is used as it
-        is, with ``groups`` if given; duplicates are then not searched for.
+        Number of folds, which are stratified, or any splitter. A splitter receives ``groups`` if given; duplicates are
+        then not searched for.
     pred_probs : array-like of shape (n, classes), default=None
-        Out-of-fold probabilities, if you have them, with a column per class, in the order of the sorted labels. Then
-        nothing is fitted. Probabilities of a model that was fitted on the same rows find little.
+        Out-of-fold probabilities, if you have them, with one column per class, in the order of the sorted labels. Then
+        nothing is fitted. Probabilities from a model that was fitted on the same rows find few issues.
     groups : array-like of shape (n,), default=None
         Rows of one group share a fold, such as photos of one object. None: duplicates share a fold.
     verbose : int, default=0
@@ -77,7 +78,7 @@ def find_label_issues(
     Returns
     -------
     issues : pandas.DataFrame
-        A row per sample, in the order and with the index of X, or that of y if X has none:
+        One row per sample, in the order and with the index of X, or that of y if X has none:
 
         - ``is_label_issue``: True if the label is probably wrong;
         - ``label_quality``: the out-of-fold probability of the given label, from 0 to 1; the lowest are the most
@@ -90,9 +91,10 @@ def find_label_issues(
     Raises
     ------
     ValueError
-        If ``estimator`` is no classifier with probabilities, y has another length than X, values instead of classes,
-        missing labels or one class, a class has fewer rows than there are folds or is missing when a fold is trained, a
-        fold trains on rows that it tests, or ``pred_probs`` has another shape, NaN, or rows that do not sum to 1.
+        If ``estimator`` is not a classifier with ``predict_proba``; if y and X differ in length, or y has continuous
+        values, missing labels or only one class; if a class has fewer rows than there are folds, or is missing in the
+        training rows of a fold; if a fold trains on rows that it tests; or if ``pred_probs`` has a wrong shape, NaN, or
+        rows that do not sum to 1.
     ImportError
         If pandas is not installed.
 
@@ -103,9 +105,9 @@ def find_label_issues(
 
     Notes
     -----
-    Many issues are found where the classifier is poor: its own errors count as issues. The order by ``label_quality``
-    is useful all the same. In a table in which more than half of the rows equal others, equal rows are no copies, and
-    they need not share a fold.
+    A poor classifier finds many issues, since its own errors count as issues. The order by ``label_quality`` is still
+    useful. If more than half of the rows of a table equal others, equal rows do not count as copies, and need not share
+    a fold.
 
     References
     ----------
@@ -127,7 +129,7 @@ def find_label_issues(
     7            1                7
     """
     check_verbose(verbose)
-    pandas = import_optional("pandas", "images")  # before the work, not after it
+    pandas = import_optional("pandas", "images")  # before the estimators are fitted
     labels = check_given_labels(y, len(y) if X is None else _num_samples(X))
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -159,7 +161,7 @@ def find_label_issues(
 
 
 def check_given_labels(y, n):
-    """Return y as an array of n labels, without gaps."""
+    """Return y as an array of n labels without missing values."""
     labels = np.asarray(column_or_1d(y))
     if len(labels) != n:
         raise ValueError(f"y must have one label per row of X, {n}, got {len(labels)}")
@@ -184,7 +186,7 @@ def check_estimator(estimator):
 
 
 def check_probabilities(proba, n, classes, name):
-    """Return probabilities as floats, or raise an error that says what is wrong with them."""
+    """Return probabilities as floats, or raise an error that states the problem."""
     if proba.shape != (n, len(classes)):
         raise ValueError(
             f"{name} must have a row per sample and a column per class of y, in the order of the sorted classes, "
@@ -270,7 +272,7 @@ def check_splits(splits, codes, classes):
 
 
 def find_copies(estimator, X, verbose=0):
-    """Return the group of each row, copies in one group, or None if there are no copies to keep together."""
+    """Return the group of each row, with copies in one group, or None if there are no copies."""
     if issparse(X):
         return None
     shape = image_shape_of(estimator)
@@ -314,7 +316,7 @@ def image_files_of(X):
 
 
 def predict_out_of_fold(estimator, X, labels, splits, classes, verbose=0):
-    """Return the probabilities of each row by a model that has not seen it, (n, classes)."""
+    """Return the out-of-fold probabilities of each row, (n, classes)."""
     X = X if hasattr(X, "shape") or hasattr(X, "iloc") else list(X)
     predictions = []
     with progress(len(splits), "find_label_issues", "fold", verbose) as done:

@@ -1,4 +1,4 @@
-"""LabelIssuesDisplay: a figure of the rows whose labels are the most suspicious."""
+"""LabelIssuesDisplay: a figure of the rows with the most suspicious labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ._pictures import check_n_rows, draw_rows, find_rows
 
 
 class LabelIssuesDisplay:
-    """A figure of the rows whose labels are the most suspicious, with the given and the predicted label.
+    """A figure of the rows with the most suspicious labels, with the given and the predicted label.
 
-    Make one with :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_issues`. The titles of label issues
-    are red and bold; rows with such titles come first. Images are shown as they are; a photo is read from its file at a
-    legible size, and its file is named. For a row of a table, bars show how far its most unusual values are from the
-    mean, in standard deviations.
+    Make one with :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_issues`. Label issues come first, with
+    red and bold titles. Images are shown unchanged; photos are read from their files at a legible size, with the file
+    name below. Rows of a table are shown as bars, which are the deviations of the most unusual values from the mean in
+    standard deviations.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class LabelIssuesDisplay:
 
     See Also
     --------
-    find_label_issues : The table behind the figure.
-    PredictionsDisplay : The rows about which a fitted classifier is most wrong.
+    find_label_issues : The result as a table.
+    PredictionsDisplay : The rows with the largest losses of a fitted classifier.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class LabelIssuesDisplay:
         display : LabelIssuesDisplay
             The display, drawn.
         """
-        check_axes(axes, figure)  # before the work, not after it
+        check_axes(axes, figure)  # before the estimators are fitted
         issues = find_label_issues(estimator, X, y, cv=cv, groups=groups)
         shape = image_shape_of(estimator) if image_shape is None else image_shape
         how = {"name": name, "axes": axes, "figure": figure, **kwargs}
@@ -169,7 +169,7 @@ class LabelIssuesDisplay:
         Parameters
         ----------
         X : array-like
-            The rows that ``issues`` is about, in the same order.
+            The rows of ``issues``, in the same order.
         issues : pandas.DataFrame
             The result of :func:`find_label_issues`.
         n_rows, image_shape, name, axes, figure, **kwargs : optional
@@ -183,9 +183,9 @@ class LabelIssuesDisplay:
         Raises
         ------
         ValueError
-            If X has another number of rows than ``issues``, or ``n_rows`` is less than 1.
+            If X and ``issues`` differ in length, or ``n_rows`` is less than 1.
         TypeError
-            If ``issues`` is no table of :func:`find_label_issues`.
+            If ``issues`` is not a table of :func:`find_label_issues`.
         """
         check_n_rows(n_rows)
         if "label_quality" not in getattr(issues, "columns", ()):

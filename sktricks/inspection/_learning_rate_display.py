@@ -11,11 +11,11 @@ from .._axes import check_axes, take_ax
 from ..training._rate_curve import LearningRateCurve
 from ._lr_finder import find_lr
 
-MARGIN = 0.12  # of the height, above and below the smoothed curve
+MARGIN = 0.12  # above and below the smoothed curve, as a fraction of its height
 
 
 class LearningRateDisplay:
-    """A figure of the loss over the learning rate, with the suggested rate.
+    """A figure of the loss as a function of the learning rate, with the suggested rate.
 
     Make one with :meth:`from_estimator` or :meth:`from_curve`; :meth:`plot` draws it again.
 
@@ -39,7 +39,7 @@ class LearningRateDisplay:
 
     See Also
     --------
-    find_lr : The range test alone.
+    find_lr : The range test without a figure.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class LearningRateDisplay:
         display : LearningRateDisplay
             The display, drawn.
         """
-        check_axes(ax, name="ax")  # before the work, not after it
+        check_axes(ax, name="ax")  # before the range test
         return cls.from_curve(find_lr(estimator, X, y, **params), name=name, ax=ax)
 
     @classmethod
@@ -104,7 +104,7 @@ class LearningRateDisplay:
         Raises
         ------
         TypeError
-            If ``curve`` is no result of :func:`find_lr`.
+            If ``curve`` is not a result of :func:`find_lr`.
         """
         if not isinstance(curve, LearningRateCurve):
             raise TypeError(f"curve must be the result of find_lr, got {type(curve).__name__}")

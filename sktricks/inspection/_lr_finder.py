@@ -1,4 +1,4 @@
-"""find_lr: find a learning rate by a training whose rate rises."""
+"""find_lr: find a learning rate by a training with a rising rate."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def find_lr(
 ) -> LearningRateCurve:
     """Find a learning rate by the range test (Smith 2017).
 
-    A copy of the net is trained, by its own training, while its learning rate rises from batch to batch. At first the
-    loss stays as it is, then it falls, and at last it rises. The suggestion is twice the rate at which the smoothed
-    loss has fallen by 70 % of its whole fall, or the rate at 95 % if that is lower. For a training of fewer steps than
-    the test, it is two and a half times the rate.
+    A copy of the net is trained with its own settings, while its learning rate rises from batch to batch. At first the
+    loss is constant, then it falls, and finally it rises. The suggestion is twice the rate at which the smoothed loss
+    has reached 70 % of its total decrease, or the rate at 95 % if this is lower. If the training has fewer steps than
+    the test, the factor is 2.5 instead of 2.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ def find_lr(
     Raises
     ------
     TypeError
-        If ``estimator`` is no net.
+        If ``estimator`` is not a net.
     ValueError
-        If X and y do not fit it, or have fewer than 20 rows.
+        If X and y are not valid for the net, or have fewer than 20 rows.
 
     Warns
     -----
     UnclearLearningRateWarning
-        If the curve is useless; ``suggestion`` then is None, and ``problem`` says why.
+        If the curve gives no suggestion; ``suggestion`` is then None, and ``problem`` states the reason.
 
     See Also
     --------
@@ -79,8 +79,8 @@ def find_lr(
 
     Notes
     -----
-    With an int as ``random_state`` of the net the suggestion is what ``lr="auto"`` takes. Callbacks take part, as they
-    change what is trained; phases of the strategy ``"gradual"`` do not, so that the rate suits all of the net.
+    If the ``random_state`` of the net is an int, ``lr="auto"`` uses the same rate. Callbacks are included, since they
+    may change the training; the phases of the strategy ``"gradual"`` are not, so that the rate suits the whole net.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Hide parts of images, to see how much a prediction depends on them."""
+"""Hide parts of images, to measure how much a prediction depends on them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-CELLS = 8  # along each side of the grid
-WINDOW = 2  # cells along each side of what is hidden at once
-FIFTH = 0.2  # of all cells, that are hidden to see if a map is faithful
-BLUR = 0.1  # of the side, the standard deviation of the blur
+CELLS = 8  # per side of the grid
+WINDOW = 2  # cells per side of a hidden window
+FIFTH = 0.2  # fraction of the cells that are hidden to check a map
+BLUR = 0.1  # standard deviation of the blur, as a fraction of the side
 N_DRAWS = 5  # of random cells
 
 
 def cell_of_pixels(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row of the grid of each line of an image, and its column of each pixel of a line."""
+    """Return the grid row of each line of an image, and the grid column of each pixel of a line."""
     rows, columns = (np.arange(n) * min(CELLS, n) // n for n in shape)
     return rows, columns
 
 
 def grid_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return how many cells an image (height, width) has."""
+    """Return the number of rows and columns of cells of an image (height, width)."""
     return min(CELLS, shape[0]), min(CELLS, shape[1])
 
 
 def hide(images: np.ndarray, cells: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Return images whose pixels in some cells are those of ``fill``.
+    """Return images in which the pixels of some cells are replaced by those of ``fill``.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def hide(images: np.ndarray, cells: np.ndarray, fill: np.ndarray) -> np.ndarray:
 
 
 def mean_colors(images: np.ndarray) -> np.ndarray:
-    """Return images of the same shape, each in its mean color."""
+    """Return images of the same shape, each filled with its mean color."""
     means = images.mean((1, 2), keepdims=True).astype(images.dtype)
     return np.broadcast_to(means, images.shape)
 
@@ -51,10 +51,10 @@ def blurred(images: np.ndarray) -> np.ndarray:
 
 
 def occlusion_maps(predict: Callable, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return how far the probability of a class falls if the surroundings of each cell are hidden, (n, rows, columns).
+    """Return the decrease of the probability of a class if the area around each cell is hidden, (n, rows, columns).
 
-    Windows of 2 x 2 cells in the mean color of the image are moved over it (Zeiler & Fergus 2014); a cell has the mean
-    of all windows that cover it.
+    Windows of 2 x 2 cells in the mean color of the image are moved over it (Zeiler & Fergus 2014). The value of a cell
+    is the mean over all windows that cover it.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def probability(predict, images, targets):
 
 
 def find_drops(predict: Callable, images, targets, maps, rng: np.random.RandomState) -> dict[str, np.ndarray]:
-    """Return how far the probability of a class falls if a fifth of the image is blurred, for each image.
+    """Return the decrease of the probability of a class if a fifth of the image is blurred, for each image.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The pictures of a figure: images of arrays and of files, from 0 (black) to 1 (white), and how they are drawn.
+"""Draw images from arrays and files, with values from 0 (black) to 1 (white).
 
-Rows of a table are drawn as bars, which show how far their most unusual values are from the mean.
+Rows of a table are drawn as bars, which show the deviations of their most unusual values from the mean.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..images._image_column import as_column
 
 N_VALUES = 3  # the most unusual values of each row of a table
 IMAGE, FILE, TABLE = (1.9, 1.8), (2.5, 2.4), (3.6, 1.6)  # width and height of a cell, in inches, without its title
-LINE = 0.16  # height of a line of its title
+LINE = 0.16  # height of a line of its title, in inches
 SMALL = "small"  # size of text
-RIGHT = {"x": 1, "ha": "right"}  # place of text that reaches over the names of the columns of a table
+RIGHT = {"x": 1, "ha": "right"}  # position of text that is wider than the axes of a table
 WRONG = "tab:red"  # legible on white and on black; bold, so that it differs in gray
 
 
@@ -30,7 +30,7 @@ def find_pictures(X, chosen, image_shape=None):
     chosen : ndarray of int
         The indices of the images.
     image_shape : tuple, default=None
-        (height, width) or (height, width, channels) of images that come as rows.
+        (height, width) or (height, width, channels) if X holds rows of pixels.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def find_pictures(X, chosen, image_shape=None):
 
 
 def as_pictures(images, among):
-    """Return images from 0 (black) to 1 (white); bytes are 0 to 255, other values as far as those ``among`` reach."""
+    """Return images from 0 (black) to 1 (white); uint8 is scaled from 0 to 255, others by the range of ``among``."""
     low, high = (0, 255) if among.dtype == np.uint8 else (among.min(), among.max())
     return np.clip((images - float(low)) / (float(high - low) or 1.0), 0, 1)
 
@@ -64,7 +64,7 @@ def draw_picture(ax, image):
     """Draw an image from 0 to 1, without ticks."""
     ax.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_color("0.5")  # a white photo has an edge on white paper, a black one on black
+    ax.spines[:].set_color("0.5")  # visible around white images on white and black images on black
 
 
 def standardize_rows(X, chosen):
@@ -113,7 +113,7 @@ def draw_rows(
     ----------
     rows : ndarray of shape (n, height, width, channels) or (n, features), or list of ndarray
     titles : list of list of str
-        The parts of the title of each row. They stand in lines of their own if they do not fit in one.
+        The parts of the title of each row, which are on separate lines if they do not fit on one.
     n_columns : int
         The largest number of rows side by side.
     wrong : sequence of bool, default=None
@@ -164,7 +164,7 @@ def draw_rows(
 
 
 def fit_title(parts, width, weight):
-    """Return a title of several parts, each in lines of its own if they do not fit in one."""
+    """Return a title of several parts, on separate lines if they do not fit on one."""
     text = " ".join(parts)
     if text_width(text, SMALL, weight) <= width:
         return text
@@ -186,6 +186,6 @@ def draw_values(ax, values, width, names=None):
 
 
 def check_n_rows(n_rows):
-    """Raise an error unless there is a row to show."""
+    """Raise an error unless at least one row is to be shown."""
     if n_rows < 1:
         raise ValueError(f"n_rows must be at least 1, got {n_rows}")

@@ -1,4 +1,4 @@
-"""PredictionsDisplay: a figure of rows and their predictions: the worst, the most often confused, or any."""
+"""PredictionsDisplay: a figure of rows and their predictions: the worst, the most often confused, or random ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ._label_issues import check_estimator, check_probabilities
 from ._pictures import SMALL, check_n_rows, draw_rows, find_rows
 
 KINDS = ("top-losses", "confused", "random")
-PER_PAIR = 4  # rows of one pair of labels, if there are many pairs
-LENGTH = 100  # of the name of a pair beside its line, in points
-MARGIN = 0.6  # width of such a name in several lines, in inches
+PER_PAIR = 4  # maximum rows per pair of labels, if there are many pairs
+LENGTH = 100  # maximum length of the name of a pair beside its line, in points
+MARGIN = 0.6  # width of such a name on several lines, in inches
 
 
 class PredictionsDisplay:
     """A figure of some rows with their labels, predicted labels and probabilities; wrong predictions are red and bold.
 
-    Make one with :meth:`from_estimator` or :meth:`from_predictions`. Images are shown as they are; a photo is read from
-    its file at a legible size, whatever size the classifier sees, and its file is named. For a row of a table, bars
-    show how far its most unusual values are from the mean, in standard deviations.
+    Make one with :meth:`from_estimator` or :meth:`from_predictions`. Images are shown unchanged; photos are read from
+    their files at a legible size, independent of the input size of the classifier, with the file name below. Rows of a
+    table are shown as bars, which are the deviations of the most unusual values from the mean in standard deviations.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ class PredictionsDisplay:
         y : array-like of shape (n,)
             Their labels.
         kind : {"top-losses", "confused", "random"}, default="top-losses"
-            The rows to show. ``"top-losses"``: those whose own label got the smallest probability. ``"confused"``: rows
-            with a wrong prediction, at most four of each pair of labels (more if there are few pairs), each pair on a
-            line of its own, the most often confused pairs first. ``"random"``: any rows.
+            The rows to show. ``"top-losses"``: those with the smallest probability of the true label. ``"confused"``:
+            rows with a wrong prediction, at most four per pair of labels (more if there are few pairs), each pair on a
+            separate line, the most often confused pairs first. ``"random"``: random rows.
         n_rows : int, default=12
             The largest number of rows.
         image_shape : int or tuple, default=None
@@ -135,8 +135,8 @@ class PredictionsDisplay:
         Raises
         ------
         ValueError
-            If ``kind`` is unknown, ``estimator`` is no classifier, y has several labels per row or labels that the
-            classifier does not know, or ``kind="confused"`` finds no wrong prediction.
+            If ``kind`` is unknown, ``estimator`` is not a classifier, y has several labels per row or labels that are
+            not in ``classes_``, or ``kind="confused"`` finds no wrong prediction.
         ImportError
             If matplotlib is not installed.
         """
@@ -176,7 +176,7 @@ class PredictionsDisplay:
         y : array-like of shape (n,)
             Their labels.
         pred_probs : array-like of shape (n, classes)
-            Probabilities with a column per class.
+            Probabilities with one column per class.
         classes : array-like of shape (classes,), default=None
             The classes of the columns of ``pred_probs``. None: the sorted labels in y.
         kind, n_rows, image_shape, random_state, name, axes, figure, **kwargs : optional
@@ -191,7 +191,7 @@ class PredictionsDisplay:
         ------
         ValueError
             If ``kind`` is unknown, y has several labels per row or labels that are not in ``classes``, ``classes`` has
-            a class twice, ``pred_probs`` has another shape, NaN or rows that do not sum to 1, or ``kind="confused"``
+            a class twice, ``pred_probs`` has a wrong shape, NaN or rows that do not sum to 1, or ``kind="confused"``
             finds no wrong prediction.
         ImportError
             If matplotlib is not installed.
@@ -260,7 +260,7 @@ class PredictionsDisplay:
 
 
 def check_choice(kind, n_rows):
-    """Raise an error unless ``kind`` and ``n_rows`` say which rows to show."""
+    """Raise an error unless ``kind`` and ``n_rows`` are valid."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
     check_n_rows(n_rows)
@@ -288,7 +288,7 @@ def choose_rows(kind, proba, codes, n, random):
     wrong = np.flatnonzero(codes != predicted)
     if not len(wrong):
         raise ValueError("kind='confused' needs rows with a wrong prediction, and there are none: use kind='random'")
-    # The most frequent pair comes first; within a pair, the prediction that is furthest from the truth.
+    # Sort by the frequency of the pair, then by the distance of the prediction from the truth.
     order = wrong[np.lexsort((own[wrong], pairs[wrong], -counts[wrong]))]
     is_new = np.append(True, np.diff(pairs[order]) != 0)
     starts = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))

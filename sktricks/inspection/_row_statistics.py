@@ -1,4 +1,4 @@
-"""Statistics of rows and targets, by numpy and random forests."""
+"""Compute statistics of rows and targets with numpy and random forests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 N_TREES, N_COLUMNS = 50, 400
-ENOUGH = 40  # rows, below which nothing is reported about their relation to the targets
+ENOUGH = 40  # minimum number of rows for findings about their relation to the targets
 
 
 def column_moments(X):
@@ -46,7 +46,7 @@ def find_telling(X, names, y):
         return []
     if y.dtype == np.int64:
         return [name for name, column in zip(names, np.asarray(X).T, strict=True) if tells_class(column, y)]
-    columns, y = in_units_of_range(X), in_units_of_range(y)  # products of huge or tiny numbers would be out of range
+    columns, y = in_units_of_range(X), in_units_of_range(y)  # avoids overflow and underflow
     return [name for name, column in zip(names, columns.T, strict=True) if tells_value(column, y)]
 
 
@@ -70,7 +70,7 @@ def tells_value(column, y):
 def as_rows(X, seed=0):
     """Return rows for a forest: images flattened, at most N_COLUMNS columns, those of a table scaled to 0 to 1.
 
-    A forest reads float32, in which large numbers that differ little are equal, and huge ones infinite.
+    A forest converts to float32, in which large numbers with small differences are equal, and huge ones infinite.
     """
     rows = np.asarray(X).reshape(len(X), -1)
     if rows.shape[1] > N_COLUMNS:
@@ -108,7 +108,7 @@ def signal_of(X, y):
         forest = RandomForestRegressor(N_TREES, oob_score=True, min_samples_leaf=2, max_features="sqrt", random_state=0)
         predicted = forest.fit(rows, truth if truth.shape[1] > 1 else truth[:, 0]).oob_prediction_
     best = best_correlation(predicted.reshape(len(rows), -1), truth)
-    return best, best * np.sqrt(len(rows)) - np.sqrt(2 * np.log(truth.shape[1]))  # the largest of several is larger
+    return best, best * np.sqrt(len(rows)) - np.sqrt(2 * np.log(truth.shape[1]))  # corrects for the maximum
 
 
 def best_correlation(predicted, truth):
@@ -122,7 +122,7 @@ def best_correlation(predicted, truth):
 
 
 def transfer_of(X, y, X_test, y_test):
-    """Return how well a forest predicts other rows: the mean correlation over the columns of the target."""
+    """Return the mean correlation of a forest's predictions for other rows over the columns of the target."""
     forest = RandomForestRegressor(N_TREES, min_samples_leaf=2, max_features="sqrt", random_state=0)
     rows = as_rows(np.concatenate([X, X_test]))
     predicted = forest.fit(rows[: len(X)], y).predict(rows[len(X) :]).reshape(len(y_test), -1)

@@ -1,4 +1,4 @@
-"""Warn of frozen estimators, whose scores and probabilities mean little for rows that they were fitted on."""
+"""Warn about frozen estimators, whose scores and probabilities are too good for rows that they were fitted on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..ensemble._members import is_frozen
 
 
 def warn_of_seen_rows(estimators: Mapping[str, object]) -> None:
-    """Warn if some of the estimators are frozen; a fit in a fold leaves them as they are.
+    """Warn if some of the estimators are frozen; a fit in a fold does not change them.
 
     Parameters
     ----------
     estimators : dict
-        Estimators by the names that the warning has.
+        Estimators by name; the warning states the names.
     """
     frozen = [name for name, estimator in estimators.items() if is_frozen(estimator)]
     if frozen:

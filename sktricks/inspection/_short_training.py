@@ -1,4 +1,4 @@
-"""Short trainings of copies of a net, and the evidence that they give."""
+"""Run short trainings of copies of a net, and collect their evidence."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ._row_statistics import as_values, transfer_of
 from ._watch import UntilLearned, Watch, accuracy_of, dead_fractions, is_norm
 
 STEPS, FEW_ROWS, FEW_STEPS = 200, 16, 200
-FIRST_STEPS = 5  # in which a layer that starts at zero lets no gradient through to those before it
-SECONDS = 12  # for each of the trainings
-RATES = (1e-2, 1e-3)  # of the training on few rows, besides the suggested one
+FIRST_STEPS = 5  # without a check, since a layer that is initialized with zeros blocks the gradient at first
+SECONDS = 12  # maximum time per training
+RATES = (1e-2, 1e-3)  # for the training on few rows, besides the suggested one
 
 
 @contextmanager
 def failures(seen):
-    """Note an error of a training as evidence."""
+    """Record an error of a training as evidence."""
     try:
         yield
-    except Exception as error:  # a module of the user's raises whatever it likes
+    except Exception as error:  # a user's module can raise any error
         message = " ".join(str(error).split())
         seen.failure = seen.failure or f"{type(error).__name__}: {message[:400]}"
 
@@ -43,7 +43,7 @@ def look_at_training(seen, net, rows, progress, verbose=0):
     net : BaseNet
         Unfitted, its rows checked.
     rows : Rows
-        Some rows, as ``check_rows`` returns them, perhaps with rows to validate on.
+        Some rows from ``check_rows``, optionally with validation rows.
     progress : Progress
         Counts the trainings.
     verbose : int, default=0
@@ -90,7 +90,7 @@ def note_start(seen, watch, net):
 
 
 def note_training(seen, watch, trained):
-    """Fill in what some steps of training show."""
+    """Fill in the evidence of some training steps."""
     inner = trained.net_
     seen.lr, seen.losses = float(trained.lr_), np.array(watch.losses_)
     if not trained._has_default_module:  # which reads columns in their own dtype
@@ -109,7 +109,7 @@ def note_training(seen, watch, trained):
 
 
 def learn_few_rows(net, X, y, suggestion):
-    """Return the loss of few rows before and after a training on them alone, and then the accuracy."""
+    """Return the loss of a few rows before and after a training on only these rows, and the accuracy on them."""
     some, best = few_rows(y), None
     rates = [rate for rate in (suggestion, *RATES) if rate is not None]
     for rate in rates:
@@ -125,7 +125,7 @@ def learn_few_rows(net, X, y, suggestion):
 
 
 def few_rows(y):
-    """Return the indices of few rows, of as many classes as possible."""
+    """Return the indices of a few rows from as many classes as possible."""
     order = np.random.default_rng(0).permutation(len(y))
     if y.dtype == np.int64:
         turns = np.zeros(len(y), int)  # 0 for the first row of each class, 1 for the second, ...
@@ -137,17 +137,17 @@ def few_rows(y):
 
 
 def pin_choices(net, rows):
-    """Set the strategy, batch size and rate that are chosen for all rows, since the copies get fewer."""
+    """Set the strategy, batch size and rate that are chosen for all rows, since the copies are trained on fewer."""
     if net.batch_size == "auto":
         size = auto_batch_size(len(rows), images=net.image_shape_ is not None)
         vars(net).update(resolve_batches("auto", net.lr, size))
     if getattr(net, "strategy", None) == "auto" and net.freeze_until is None and net.image_shape_ is not None:
-        with suppress(Exception):  # which a training raises again, where it is noted
+        with suppress(Exception):  # the training raises it again, where it is recorded
             net.strategy = net._find_strategy(rows.y)
 
 
 def compare_augmented(net, X, y):
-    """Return how well a forest predicts original rows if it learned from originals, and if from augmented rows."""
+    """Return the correlations on original rows of forests that are trained on original and on augmented rows."""
     order = np.random.default_rng(0).permutation(len(X))
     train, test = order[: len(order) // 2], order[len(order) // 2 :]
     images = X if X.ndim == 4 else X[:, None, :, None]
@@ -163,7 +163,7 @@ def compare_augmented(net, X, y):
 
 
 def scores_otherwise(callbacks):
-    """Return True if a callback measures anything but the accuracy."""
+    """Return True if a callback measures a score other than the accuracy."""
     return any(
         isinstance(callback, ScoringBase) and getattr(callback, "scoring", None) not in (None, "accuracy")
         for callback in unnamed(callbacks)

@@ -15,9 +15,9 @@ from .._threads import column_or_1d
 from .._validation import IMAGE_NAME
 from ._pictures import draw_picture, find_pictures
 
-MOST_CLASSES = 20  # rows of pictures in one figure
+MOST_CLASSES = 20  # maximum number of classes per figure
 SIDE = 1.5  # width of a picture, in inches
-FLATTEST, TALLEST = 0.3, 2.0  # height of a picture, in widths
+FLATTEST, TALLEST = 0.3, 2.0  # limits of height / width of a picture
 
 
 def show_images(
@@ -28,11 +28,11 @@ def show_images(
     image_shape: int | tuple | None = None,
     figure=None,
 ) -> Any:
-    """Show some images of each class: the first thing to do with a folder of photos.
+    """Show some images of each class: the first step with a folder of photos.
 
     Each class is one row of pictures, which are spread evenly over its images. Its label is the class and the number of
-    its images. With one or two pictures per class, more than five classes stand in two columns. Photos are read from
-    their files at a legible size, in their own aspect ratio, and the files are named; a damaged file is a gray
+    its images. With one or two pictures per class, more than five classes are shown in two columns. Photos are read
+    from their files at a legible size, with their aspect ratio, and with the file name below; a damaged file is a gray
     picture.
 
     Parameters
@@ -40,23 +40,24 @@ def show_images(
     X : array-like of shape (n, height, width, channels), (n, height, width) or (n, features)
         Images, rows of pixels, one column of image files, or the table of :func:`read_image_folder`.
     y : array-like of shape (n,), default=None
-        Classes. None shows images without classes, unless X is a table with a column "label".
+        Classes. None: images without classes, unless X is a table with a column "label".
     n_per_class : int, default=4
         The largest number of pictures per class; without classes, the number of rows and of columns of pictures.
     image_shape : int or tuple, default=None
         (height, width) or (height, width, channels) of images that come as rows.
     figure : matplotlib Figure, default=None
-        The figure to draw in; None makes a new one.
+        Figure to draw in. None: a new figure.
 
     Returns
     -------
     figure : matplotlib Figure
-        With more than 20 classes it shows the first 20, and says so in its title.
+        With more than 20 classes it shows the first 20, as its title states.
 
     Raises
     ------
     ValueError
-        If X is a table of numbers, y holds no classes or has another length than X, or ``n_per_class`` is less than 1.
+        If X is a table of numbers, y does not hold classes, X and y differ in length, or ``n_per_class`` is less than
+        1.
     ImportError
         If matplotlib is not installed, or Pillow if X has image files.
 
@@ -129,7 +130,7 @@ def refuse_table(X):
 
 
 def heights_of_lines(pictures, lines, n_lines):
-    """Return the height of each line of pictures, in widths of a picture: the median of their aspect ratios."""
+    """Return the height / width of each line of pictures: the median of their aspect ratios."""
     ratios = np.array([picture.shape[0] / picture.shape[1] for picture in pictures])
     return [float(np.clip(np.median(ratios[lines == line]), FLATTEST, TALLEST)) for line in range(n_lines)]
 

@@ -1,7 +1,7 @@
-"""Find images that are nearly equal: small thumbnails, compared block by block with those of all other images.
+"""Find images that are nearly equal, by comparing small thumbnails of all images block by block.
 
-Two images are similar if their thumbnails are much closer to each other than to those of other images. Photos that show
-different things are rarely so, whatever their contrast, and copies of one photo nearly always are.
+Two images are similar if their thumbnails are much closer to each other than to those of other images. This holds for
+nearly all copies of a photo, and rarely for photos of different objects, independent of their contrast.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from sklearn.utils import gen_batches
 
 from .._progress import SILENT
 
-SIDE = 8  # pixels of a thumbnail: JPEG artifacts and resizing to half the size change little in it
-SMALL = 64  # the shorter side of images that are visibly blurred by resizing, and are compared blurred as well
-RATIO, RATIO_OF_SMALL = 0.35, 0.45  # of the distance to the eighth nearest image: two images below it are similar
+SIDE = 8  # pixels per side of a thumbnail, which JPEG artifacts and resizing to half the size hardly change
+SMALL = 64  # images with a shorter side below this are visibly blurred by resizing, and also compared after blurring
+RATIO, RATIO_OF_SMALL = 0.35, 0.45  # two images are similar below this fraction of the distance to the eighth nearest
 RANK = 8
 TIGHT = 0.04  # the distance, in standard deviations of all thumbnails, below which two images are always similar
-NEAREST = 32  # neighbors of an image that are looked at
+NEAREST = 32  # neighbors per image that are considered
 BYTES = 2**26  # of memory for one block
 
 
 def thumbnails_of_images(images, blur=False):
-    """Return the mean of each of 8 x 8 cells of images (n, height, width, channels), as (n, values) float32.
+    """Return the means of 8 x 8 cells of images (n, height, width, channels), as (n, values) float32.
 
     ``blur`` first resizes the images to half of their size and back.
     """
@@ -38,14 +38,14 @@ def thumbnails_of_images(images, blur=False):
 
 
 def shrink(side, blur):
-    """Return the matrix (8, side) that shrinks one side of an image."""
+    """Return the matrix (8, side) that reduces one side of an image."""
     weights = average_cells(side, SIDE)
     half = max(1, side // 2)
     return weights @ interpolate(half, side) @ average_cells(side, half) if blur else weights
 
 
 def average_cells(n, n_cells):
-    """Return the matrix (n_cells, n) of means over cells of equal width, whose ends may lie within a pixel."""
+    """Return the matrix (n_cells, n) of means over cells of equal width, whose limits may be inside a pixel."""
     starts = np.arange(n_cells)[:, None] * n / n_cells
     overlap = np.minimum(starts + n / n_cells, np.arange(n) + 1) - np.maximum(starts, np.arange(n))
     return np.maximum(overlap, 0) * n_cells / n
@@ -64,7 +64,7 @@ def find_similar(thumbnails, blurred=None, progress=SILENT):
     ----------
     thumbnails : ndarray of shape (n, values)
     blurred : ndarray of shape (n, values), default=None
-        Thumbnails of the blurred images, of small ones: an image that was resized to a larger size is blurred.
+        Thumbnails of blurred images, for small images, since enlarged copies are blurred.
 
     Notes
     -----
@@ -82,7 +82,7 @@ def find_similar(thumbnails, blurred=None, progress=SILENT):
 
 
 def choose_rank(n):
-    """Return the rank of the neighbor whose distance is the scale; a nearer one where few images are of one kind."""
+    """Return the rank of the neighbor whose distance is the scale: a nearer one for few images."""
     return min(RANK, max(3, n // 16), -(-n // 2))
 
 

@@ -1,4 +1,4 @@
-"""The estimators that anybody would try first, for the kind of rows and targets at hand."""
+"""The usual estimators to try first for a kind of rows and targets."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..tables._frames import is_frame, is_numeric, is_pandas
 from ..training import NetClassifier, NetRegressor
 from ..transfer import FineTuneClassifier, FineTuneRegressor, PretrainedFeatures
 
-MOST_CATEGORIES = 255  # that HistGradientBoosting takes
+MOST_CATEGORIES = 255  # limit of HistGradientBoosting
 
 
 def usual_estimators(X, *, classify: bool) -> dict[str, BaseEstimator]:
     """Return a linear model, another usual model and a net for rows like X, by the names of their classes.
 
-    Images are encoded by a pretrained net for all three, and the columns of a DataFrame that hold no numbers are
-    encoded for the first two and declared as categories for the net.
+    Images are encoded by a pretrained net for all three. Columns of a DataFrame without numbers are encoded for the
+    first two and declared as categories for the net.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def usual_estimators(X, *, classify: bool) -> dict[str, BaseEstimator]:
     else:
         kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
         net = NetClassifier(random_state=0) if classify else NetRegressor(random_state=0)
-        if is_frame(X):  # as for the other two, all columns that hold no numbers are categories
+        if is_frame(X):  # as for the other two, all columns without numbers are categories
             net.set_params(categorical_features=[not is_numeric(dtype) for dtype in X.dtypes])
         other, models = kind(random_state=0), with_encoders(X, linear, kind(random_state=0))
     return {type(model).__name__: made for model, made in zip((linear, other, net), [*models, net], strict=True)}
@@ -52,7 +52,7 @@ def holds_images(X):
 
 
 def with_encoders(X, linear, boosting):
-    """Return pipelines that fill gaps, scale numbers and encode categories, as the two models require it."""
+    """Return pipelines that impute missing values, scale numbers and encode categories, as each model requires."""
     scale = [SimpleImputer(), StandardScaler()]
     if not is_frame(X):
         return [make_pipeline(*scale, linear), boosting]
@@ -68,7 +68,7 @@ def with_encoders(X, linear, boosting):
     boosting.set_params(categorical_features=list(range(len(others))))
     encode = make_column_transformer((ordinal, others), remainder="passthrough")
     if is_pandas(X):
-        encode.set_output(transform="pandas")  # an array would not take the pandas.NA of numbers
+        encode.set_output(transform="pandas")  # an array cannot hold the pandas.NA of numbers
     return [
         make_pipeline(make_column_transformer((make_pipeline(*scale), numbers), (one_hot, others)), linear),
         make_pipeline(encode, boosting),

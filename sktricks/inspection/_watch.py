@@ -16,12 +16,12 @@ from ..transfer.freezing._freeze import has_hook, keep_evaluating, keep_statisti
 from ..transfer.freezing._layers import call_order, evaluating, own_tensors
 
 RELUS = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu_, torch.Tensor.relu, torch.Tensor.relu_}
-SOME = 128  # rows to look at once
-NORMS = ("norm", "standardize")  # in the name of a layer's class
+SOME = 128  # rows per observation
+NORMS = ("norm", "standardize")  # parts of the class names of normalization layers
 
 
 class ShortTraining(Callback):
-    """Note the losses of a training, and end it early.
+    """Record the losses of a training, and end it early.
 
     Parameters
     ----------
@@ -35,16 +35,16 @@ class ShortTraining(Callback):
         self.n_steps, self.seconds = n_steps, seconds
 
     def initialize(self):
-        """Forget what was noted."""
+        """Reset the records."""
         self.losses_ = []
         return self
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """Note the rows of the training."""
+        """Record the rows of the training."""
         self.started_, self.dataset_ = time.monotonic(), X
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
-        """Note the loss of a step, which may be the last one."""
+        """Record the loss of a step, and end the training if it was the last one."""
         if training:
             self.losses_.append(loss.item())
             late = time.monotonic() - self.started_ > self.seconds
@@ -53,7 +53,7 @@ class ShortTraining(Callback):
 
 
 class UntilLearned(ShortTraining):
-    """End a training when almost nothing is left of the loss."""
+    """End a training when the loss is almost zero."""
 
     def is_over(self):
         """Return True if the loss is below a fiftieth of the first one."""
@@ -61,19 +61,19 @@ class UntilLearned(ShortTraining):
 
 
 class Watch(ShortTraining):
-    """Note what happens in the first steps of a training."""
+    """Record observations of the first steps of a training."""
 
     def is_over(self):
         """Return True after a gradient that is not finite."""
         return self.bad_gradient_ is not None
 
     def initialize(self):
-        """Forget what was noted."""
+        """Reset the records."""
         self.sizes_, self.had_gradient_, self.bad_gradient_ = {}, set(), None
         return super().initialize()
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """Note the rows and the state of the net before the training."""
+        """Record the rows and the state of the net before the training."""
         super().on_train_begin(net, X)
         module, x = net.module_, some_inputs(net, X)
         outputs = []
@@ -86,7 +86,7 @@ class Watch(ShortTraining):
         self.frozen_ = {name: tensor.clone() for name, tensor in frozen_tensors(module).items()}
 
     def on_grad_computed(self, net, named_parameters, training=False, **kwargs):
-        """Note the gradients of a step; the training ends at one that is not finite."""
+        """Record the gradients of a step; the training ends if one is not finite."""
         sizes = {name: size(p.grad) for name, p in net.module_.named_parameters() if p.grad is not None}
         self.had_gradient_ |= sizes.keys()
         if self.bad_gradient_ is None:
@@ -103,7 +103,7 @@ class Watch(ShortTraining):
 
 
 class ReLUs(TorchFunctionMode):
-    """Note the fraction of dead units of each ReLU of a module, by the name of the part that calls it."""
+    """Record the fraction of dead units of each ReLU of a module, by the name of the module that calls it."""
 
     def __init__(self, module):
         super().__init__()
@@ -140,7 +140,7 @@ def dead_fractions(net, dataset):
 
 
 def dead_fraction(output):
-    """Return the fraction of units, channels of images, that are zero everywhere."""
+    """Return the fraction of units (channels of images) that are zero everywhere."""
     units = output.movedim(1, -1) if output.ndim == 4 else output
     return (units.flatten(0, -2) <= 0).all(0).float().mean().item()
 
@@ -148,7 +148,7 @@ def dead_fraction(output):
 def accuracy_of(net, dataset):
     """Return the accuracy of a net on its rows, or the squared correlation; in training mode if that is better.
 
-    After few steps the running statistics of a BatchNorm are not yet those of the rows.
+    After few steps the running statistics of BatchNorm differ from those of the rows.
     """
     y, found = dataset.y.to(net.device), []
     for training in (True, False):
@@ -171,13 +171,13 @@ def right(outputs, y):
 
 
 def some_inputs(net, dataset):
-    """Return the first rows, as the module takes them at prediction."""
+    """Return the first rows as inputs of the module at prediction."""
     batch = net._prepared(dataset[: min(SOME, len(dataset))], net.prepare_valid_)
     return batch[0]["x"]
 
 
 def matrices(module):
-    """Return the names and tensors of weight matrices, without biases and the factors of norms."""
+    """Return the names and tensors of weight matrices, without biases and parameters of norms."""
     return [(name, p) for name, p in module.named_parameters() if p.ndim > 1]
 
 
