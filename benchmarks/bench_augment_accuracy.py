@@ -102,7 +102,7 @@ def measure_images(name, X, y, shape, args):
     smallest = np.unique(y, return_counts=True)[1].min()
     for labels in args.labels:
         if smallest - labels < LEFT[name]:
-            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images per class would be left to test on")
+            print(f"{name:8} {labels:4} skipped: fewer than {LEFT[name]} test images per class would remain")
             continue
         splits = [split(y, labels, args.test_rows, seed) for seed in range(args.splits)]
         make = partial(make_images, name, shape, args)

@@ -38,7 +38,7 @@ from sktricks import Batcher, FineTuneClassifier, NetClassifier, OnnxModel, expo
 PORT = 8763
 SERVER = Path(__file__).parents[1] / "examples" / "serve_mosec.py"
 
-# -- what is called ----------------------------------------------------------------------------------------------------
+# -- the calls ---------------------------------------------------------------------------------------------------------
 
 
 def fit_images():

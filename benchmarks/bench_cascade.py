@@ -8,8 +8,8 @@ predictions by two rules:
 - "margin": CascadeClassifier, the lowest threshold with which this loss plus its standard error is within the
   tolerance.
 
-The rule was chosen on other tasks and seeds. Figures are means over seeds with their standard errors; "rows handed on"
-is the fraction of held-out rows that the first member does not decide, "members asked" their mean number per row.
+The rule was chosen on other tasks and seeds. Figures are means over seeds with their standard errors; "rows passed on"
+is the fraction of held-out rows that the first member does not decide, "members used" their mean number per row.
 """
 
 import warnings
@@ -110,7 +110,7 @@ def main():
                 over = np.mean(found[:, k, rule, 0] > tolerance)
                 cells = f"{lost:.4f} ± {error[k, rule]:.4f}", f"{over:.0%}", f"{handed_on:.0%}", f"{asked:.2f}"
                 rows.append([name, tolerance, label, *cells])
-    titles = ["task", "tolerance", "rule", "accuracy lost", "seeds beyond tolerance", "rows handed on", "members asked"]
+    titles = ["task", "tolerance", "rule", "accuracy lost", "seeds beyond tolerance", "rows passed on", "members used"]
     print_table(titles, rows)
 
 

@@ -291,7 +291,7 @@ PARTS = {"distill": distill, "prune": prune_nets}
 
 if __name__ == "__main__":
     parser = make_parser(__doc__)
-    parser.add_argument("part", choices=PARTS, help="what to measure")
+    parser.add_argument("part", choices=PARTS, help="the benchmark to run")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     parser.add_argument("--only", nargs="*", default=[], help="distill: names of data (default: all)")
     parser.add_argument("--data", nargs="*", default=[], help=".npz files of images; prune: folders of photos, too")

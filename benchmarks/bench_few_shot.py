@@ -157,7 +157,7 @@ def measure_set(name, X, y, shape, args):
     rows, smallest = [], np.unique(y, return_counts=True)[1].min()
     for labels in args.labels:
         if smallest - labels < LEFT[name]:
-            print(f"{name:8} {labels:4} left out: fewer than {LEFT[name]} images per class would be left to test on")
+            print(f"{name:8} {labels:4} skipped: fewer than {LEFT[name]} test images per class would remain")
             continue
         results = measure_row(name, X, y, shape, labels, args)
         rows.append([labels, *cells(results)])
@@ -165,7 +165,7 @@ def measure_set(name, X, y, shape, args):
         return
     size = " x ".join(map(str, shape))
     print(f"\n{name}, {size}: accuracy in %, mean ± standard error over {args.splits} splits, tested on at most")
-    print(f"{args.test_rows} images ({LEFT[name]} or more a class are left). Bold: best; *: within a standard error.")
+    print(f"{args.test_rows} images (at least {LEFT[name]} per class remain). Bold: best; *: within a standard error.")
     print_table(["labels per class", *args.models], rows)
 
 

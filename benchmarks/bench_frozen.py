@@ -115,7 +115,7 @@ def measure_heads(rounds):
     print_table(["ten epochs of a head on a frozen ResNet-18", "s", "times as long", "accuracy, %"], rows)
 
 
-# -- what an image costs -----------------------------------------------------------------------------------------------
+# -- the cost per image ------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()

@@ -493,7 +493,7 @@ PARTS = {
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("data", nargs="*", help="folders of photos, or .npz files of images, for int8 and photos")
-    parser.add_argument("--part", choices=[*PARTS], default="speed", help="what to measure (default: speed)")
+    parser.add_argument("--part", choices=[*PARTS], default="speed", help="the benchmark to run (default: speed)")
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which all alternate (default: 15)")
     parser.add_argument("--only", nargs="+", default=[*SPEED], choices=[*SPEED], help="models of part speed")
     parser.add_argument("--rows", nargs="+", type=int, default=[1, 64, 10_000], help="rows per call, for part speed")

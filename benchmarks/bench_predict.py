@@ -23,7 +23,7 @@ from torch import nn
 
 from sktricks import FineTuneClassifier, NetClassifier, load_backbone
 
-# -- what is called ----------------------------------------------------------------------------------------------------
+# -- the calls ---------------------------------------------------------------------------------------------------------
 
 
 def table_calls():
@@ -89,7 +89,7 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="rounds in which the calls alternate (default: 20)")
     parser.add_argument("--calls", type=int, default=100, help="calls per round (default: 100)")
-    parser.add_argument("--only", nargs="+", default=[*CALLS], choices=[*CALLS], help="what to measure (default: all)")
+    parser.add_argument("--only", nargs="+", default=[*CALLS], choices=[*CALLS], help="calls to measure (default: all)")
     args = parser.parse_args()
     start("One prediction", args.threads)
     for title in args.only:

@@ -123,7 +123,7 @@ def measure(width, rounds):
         ]
         for name in FITS
     ]
-    header = [f"{width} hidden units", "ms per epoch", "times the loop", "faster than skorch", "ms a fit of one epoch"]
+    header = [f"{width} hidden units", "ms per epoch", "times the loop", "faster than skorch", "ms per 1-epoch fit"]
     print_table([*header, "accuracy after 11, %"], rows)
 
 

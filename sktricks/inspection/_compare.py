@@ -145,7 +145,7 @@ def compare(
 
 
 def check_rows(X, y, groups):
-    """Return rows, targets and groups that can be indexed; an error if they differ in length, or y has gaps."""
+    """Return rows, targets and groups that can be indexed; raise an error for different lengths or missing y."""
     if isinstance(groups, str):
         raise ValueError(f"groups must have one value per row of X, got the string {groups!r}: pass the column itself")
     lengths = {
@@ -274,7 +274,7 @@ def evaluate(name, estimator, X, y, splits, scoring, n_jobs, report=None):
 
 
 def score_fold(estimator, X, y, split, scorer):
-    """Return what scikit-learn's ``cross_validate`` returns for one fold."""
+    """Return the results of scikit-learn's ``cross_validate`` for one fold."""
     return cross_validate(estimator, X, y, cv=[split], scoring=scorer, return_estimator=True, error_score="raise")
 
 
