@@ -68,6 +68,7 @@ def test_what_an_ensemble_does_not_have_is_left_out(ensemble, given, panels, fig
 
 
 def test_without_out_of_fold_predictions_it_asks_for_rows():
+    pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match=r"diversity\(X\)"):
         EnsembleDisplay.from_estimator(VotingClassifier(MEMBERS).fit(X, y))
 
