@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: ``SKTRICKS_NO_WEIGHTS=1`` leaves the pretrained weights out of a build.
+"""Build options that pyproject.toml cannot express: ``SKTRICKS_NO_WEIGHTS=1`` omits the pretrained weights.
 
 Such a build is for those who may not redistribute the weights (see sktricks/transfer/weights/README.md). Its version
 ends in ``+noweights``: PyPI refuses such local versions, so it cannot be uploaded in place of the real one.

@@ -1,4 +1,4 @@
-"""What makes the text of a figure hard to read: other text, the edge of the figure, or a color like the background."""
+"""Find text that is hard to read: it overlaps other text, leaves the figure, or has too little contrast."""
 
 from itertools import combinations
 from unittest import mock

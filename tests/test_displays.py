@@ -1,4 +1,4 @@
-"""What holds for every Display: the axes that it draws in, its name, and legible text."""
+"""Every Display draws in the given axes, shows its name, and has legible text."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""What a notebook shows: bars as widgets, HTML of estimators and tables, figures of Displays."""
+"""A notebook shows bars as widgets, estimators and tables as HTML, and figures of Displays."""
 
 import pytest
 

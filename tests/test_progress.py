@@ -22,7 +22,7 @@ def draw(bar):
 
 
 def drawn(text):
-    """What stands on the screen line by line, before it is overwritten."""
+    """Return the lines that appear on the screen, before they are overwritten."""
     return text.replace("\r", "\n").splitlines()
 
 

@@ -40,7 +40,7 @@ class CacheInfo(NamedTuple):
     dropped : int
         Number of rows that were encoded but are not stored, for lack of memory.
     rows_in_folder, bytes_in_folder : int
-        Rows in the folder of the cache, and their size on disk; 0 without a folder.
+        Number of rows in the folder of the cache, and their size on disk. Both are 0 if the cache has no folder.
 
     See Also
     --------
